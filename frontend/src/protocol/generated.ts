@@ -1,0 +1,356 @@
+// Generated from the server's messages by `npm run protocol`; do not edit.
+
+export type ClientMessage = Start | Update | Cancel;
+export type ServerMessage = Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Done | Failure;
+
+export interface Protocol {
+  ClientMessage: ClientMessage;
+  ServerMessage: ServerMessage;
+  Health: Health;
+  SettingsInfo: SettingsInfo;
+  TestDraft: TestDraft;
+}
+/**
+ * Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation).
+ */
+export interface Start {
+  type?: "start";
+  prompt?: string | null;
+  messages?: ChatMessage[] | null;
+  /**
+   * feed `prompt` as it is, without the chat template
+   */
+  raw?: boolean;
+  max_tokens?: number | null;
+  temperature?: number | null;
+  k?: number | null;
+  top_p?: number | null;
+  top_k?: number | null;
+  min_p?: number | null;
+  seed?: number | null;
+  /**
+   * @maxItems 8
+   */
+  stop?: string[];
+  ignore_eos?: boolean;
+  drafter?: string | null;
+  policy?: "fixed";
+  rule?: "token";
+  /**
+   * compute entropies and alternatives for display
+   */
+  evidence?: boolean;
+}
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+/**
+ * Change a run; takes effect between rounds.
+ */
+export interface Update {
+  type: "update";
+  k?: number | null;
+  temperature?: number | null;
+  drafter?: string | null;
+}
+export interface Cancel {
+  type: "cancel";
+}
+/**
+ * Another run holds the model; `place` 1 is next.
+ */
+export interface Queued {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "queued";
+  place: number;
+}
+export interface Started {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "started";
+  prompt: string;
+  prompt_tokens: number;
+  target_model: ModelInfo;
+  draft_model: ModelInfo | null;
+  drafter: string;
+  k: number;
+  policy: string;
+  rule: string;
+  sampling: SamplingInfo;
+  max_tokens: number;
+  seed: number;
+  exactness: ExactnessInfo;
+  noise_floor: NoiseFloor | null;
+  baseline: Baseline | null;
+}
+export interface ModelInfo {
+  name: string;
+  runtime: string;
+  quantisation: string;
+  parameters: number | null;
+  size_bytes: number | null;
+  context_tokens: number;
+  vocabulary: number;
+  fingerprint: string;
+  computes_on: string;
+}
+export interface SamplingInfo {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+  min_p: number;
+}
+export interface ExactnessInfo {
+  label: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  reason: string;
+}
+/**
+ * Total variation between one-by-one and batched passes of the target over the same tokens.
+ */
+export interface NoiseFloor {
+  mean_total_variation: number;
+  max_total_variation: number;
+  argmax_agreement: number;
+  tokens: number;
+}
+/**
+ * Plain decoding of the same target by the same engine at depth 0: a run, never a formula.
+ */
+export interface Baseline {
+  tps: number;
+  tokens: number;
+  context_tokens: number;
+  age_s: number;
+  kind: "startup" | "plain_run";
+}
+/**
+ * An update took effect; `round` is the first round under it.
+ */
+export interface Updated {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "updated";
+  round: number;
+  k: number;
+  drafter: string;
+  sampling: SamplingInfo;
+  exactness: ExactnessInfo;
+}
+/**
+ * One node of the draft tree. `parent` is null for a child of the last committed token.
+ */
+export interface DraftToken {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "draft_token";
+  round: number;
+  node: number;
+  parent: number | null;
+  position: number;
+  token: string;
+  token_id: number;
+  logprob: number | null;
+  entropy: number | null;
+  draft_prob: number;
+  top_tokens: TopToken[];
+  draft_time_ms: number;
+  source: string;
+}
+export interface TopToken {
+  token: string;
+  token_id: number;
+  logprob: number;
+}
+/**
+ * One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
+ *
+ * `text` is what this token adds to the visible text: empty while a character or a possible stop string is
+ * incomplete, and more than the token itself when it completes one. Joined, they are `generated_text`,
+ * save for what only the end of the run decides (`Done.text_tail`).
+ */
+export interface VerifyResult {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "verify_result";
+  round: number;
+  node: number | null;
+  position: number;
+  status: "pending" | "accepted" | "rejected" | "resampled" | "bonus" | "discarded" | "plain";
+  draft_token: string | null;
+  final_token: string | null;
+  token_id: number;
+  text: string;
+  draft_logprob: number | null;
+  target_logprob: number | null;
+  draft_prob: number | null;
+  target_prob: number | null;
+  acceptance_prob: number | null;
+  uniform: number | null;
+  entropy: number | null;
+  target_top_tokens: TopToken[];
+  residual_top_tokens: TopToken[];
+  verify_latency_ms: number;
+}
+/**
+ * Sent after every round: the round's own times and counts, then the metrics so far.
+ */
+export interface Metrics {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "metrics";
+  round: number;
+  k: number;
+  drafter: string;
+  round_drafted: number;
+  round_accepted: number;
+  round_emitted: number;
+  draft_ms: number;
+  verify_ms: number;
+  network_ms: number;
+  evidence_ms: number;
+  other_ms: number;
+  round_ms: number;
+  hidden_draft_ms: number;
+  prefill_ms: number;
+  metrics: MetricValues;
+}
+/**
+ * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
+ */
+export interface MetricValues {
+  window_rounds: number;
+  acceptance_rate: number | null;
+  mean_acceptance_length: number | null;
+  tokens_per_round: number | null;
+  per_position_acceptance_rate: number[];
+  conditional_acceptance_rate: (number | null)[];
+  effective_tps: number | null;
+  baseline_tps: number | null;
+  speedup: number | null;
+  ttft_ms: number | null;
+  avg_draft_latency_ms: number | null;
+  avg_verify_latency_ms: number | null;
+  avg_network_ms: number | null;
+  tokens: number;
+  rounds: number;
+  accepted: number;
+  drafted: number;
+  bonus: number;
+  resampled: number;
+  plain: number;
+  overall_acceptance_rate: number | null;
+  overall_mean_acceptance_length: number | null;
+  overall_tps: number | null;
+  overall_speedup: number | null;
+}
+export interface Done {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "done";
+  total_tokens: number;
+  total_accepted: number;
+  total_drafted: number;
+  total_rounds: number;
+  generated_text: string;
+  text_tail: string;
+  token_ids: number[];
+  finish_reason: "stop" | "length" | "context" | "cancelled" | "error";
+  metrics: MetricValues;
+}
+export interface Failure {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "error";
+  code: string;
+  message: string;
+  hint: string;
+  round: number | null;
+}
+/**
+ * `GET /api/health`. `progress` is the share of loading done, 0 to 1; null while it is unknown.
+ */
+export interface Health {
+  status: "loading" | "ready" | "failed";
+  stage: string;
+  progress: number | null;
+  message: string | null;
+  hint: string | null;
+  version: string;
+  target_model: ModelInfo | null;
+  draft_model: ModelInfo | null;
+  target_loaded: boolean;
+  draft_loaded: boolean;
+  drafter: string;
+  default_k: number | null;
+  baseline: Baseline | null;
+  noise_floor: NoiseFloor | null;
+  exactness: ExactnessInfo | null;
+  runs_waiting: number;
+}
+/**
+ * `GET /api/settings`: what the page's form offers, and what it starts from.
+ */
+export interface SettingsInfo {
+  ranges: {
+    [k: string]: RangeInfo;
+  };
+  defaults: {
+    [k: string]: number | string | null;
+  };
+  profiles: ProfileInfo[];
+  profile: string;
+  drafters: DrafterInfo[];
+  pass_times: PassTime[];
+}
+export interface RangeInfo {
+  min: number;
+  max: number;
+  step: number;
+  help: string;
+}
+export interface ProfileInfo {
+  name: string;
+  title: string;
+  target: string;
+  draft: string | null;
+  drafter: string;
+}
+export interface DrafterInfo {
+  name: string;
+  title: string;
+  help: string;
+  available: boolean;
+}
+/**
+ * Median time of one forward pass of the target over `tokens` tokens.
+ */
+export interface PassTime {
+  tokens: number;
+  ms: number;
+}
+/**
+ * `GET /api/test-draft`: a few tokens drafted, nothing verified.
+ */
+export interface TestDraft {
+  drafter: string;
+  prompt: string;
+  tokens: DraftedToken[];
+  draft_ms: number;
+  tps: number | null;
+}
+export interface DraftedToken {
+  token: string;
+  token_id: number;
+  draft_prob: number;
+  draft_time_ms: number;
+}

@@ -1,0 +1,96 @@
+"""What is measured of a loaded pair at its start and while idle, and the choices that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from speculatoviz.core.theory import best_depth
+from speculatoviz.events import Baseline, NoiseFloor
+from speculatoviz.machine import usable_cores
+from speculatoviz.measure import Noise, PassTimes, PlainRun, noise_floor, pass_ms, plain_run
+from speculatoviz.models.base import LanguageModel, Window
+from speculatoviz.targets.local import LocalTarget
+
+# Chance that a drafted token is accepted, before anything of the run is known: code and summaries of the Qwen
+# pair at T=0 reach .9; a prompt-lookup match is less sure.
+TYPICAL_ACCEPTANCE = {"model": 0.9, "ngram": 0.7}
+_FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is known
+
+
+class Calibration:
+    """Baseline, noise floor and pass times of one target and its draft model.
+
+    draft: the draft model's window, None without one. folder: where pass times are kept. clock: seconds.
+    """
+
+    def __init__(
+        self,
+        target: LocalTarget,
+        draft: Window | None,
+        folder: Path,
+        threads: int | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._target, self._draft, self._clock = target, draft, clock
+        self._folder, self._threads = folder, threads or usable_cores()
+        self.target_times = self._times(target.model)
+        self.draft_times = self._times(draft.model) if draft else None
+        self.baseline: PlainRun | None = None
+        self.noise: Noise | None = None
+        self._ids: list[int] = []
+
+    def measure(self, prompt: Sequence[int], drafter: str) -> None:
+        """Decode 16 tokens plainly, then take the first pass times and the noise floor behind the same prompt."""
+        self.baseline, ids = plain_run(self._target, prompt, self._clock)
+        self._ids = [*prompt, *ids]
+        known = self.target_times.ms
+        for rows in (rows for rows in _FIRST_ROWS if rows not in known):
+            self._pass(self._target.window, self.target_times, rows)
+        if self._draft is not None and self.draft_times is not None:
+            self._pass(self._draft, self.draft_times, 1)
+        batch = self.best_depth(drafter) + 1
+        for rows in (1, batch):
+            self._pass(self._target.window, self.target_times, rows)
+        self.noise = noise_floor(self._target.window, prompt, ids, batch)
+
+    def fill_one(self) -> bool:
+        """Measure one batch size that is not known yet; False where all are."""
+        missing = self.target_times.missing()
+        if missing:
+            self._pass(self._target.window, self.target_times, missing[0])
+        return bool(missing)
+
+    def best_depth(self, drafter: str) -> int:
+        """The depth that pays best on this machine at a typical acceptance, from measured pass times."""
+        measured = {rows: ms for rows, ms in self.target_times.ms.items() if rows > 1}
+        draft_ms = self.draft_times.ms.get(1, 0.0) if drafter == "model" and self.draft_times else 0.0
+        return best_depth(TYPICAL_ACCEPTANCE[drafter], draft_ms, measured) if measured else 1
+
+    def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
+        """A full plain run replaces the one made at the start."""
+        self.baseline = PlainRun(tps, tokens, context_tokens, self._clock(), "plain_run")
+
+    def baseline_info(self) -> Baseline | None:
+        run = self.baseline
+        if run is None:
+            return None
+        age_s = self._clock() - run.measured_at_s
+        return Baseline(tps=run.tps, tokens=run.tokens, context_tokens=run.context_tokens, age_s=age_s, kind=run.kind)
+
+    def noise_info(self) -> NoiseFloor | None:
+        noise = self.noise
+        if noise is None:
+            return None
+        return NoiseFloor(
+            mean_total_variation=noise.mean_total_variation,
+            max_total_variation=noise.max_total_variation,
+            argmax_agreement=noise.argmax_agreement,
+            tokens=noise.tokens,
+        )
+
+    def _times(self, model: LanguageModel) -> PassTimes:
+        return PassTimes(self._folder, model.description, self._threads)
+
+    def _pass(self, window: Window, times: PassTimes, rows: int) -> None:
+        times.record(rows, pass_ms(window, self._ids, rows, self._clock))

@@ -1,0 +1,295 @@
+"""The command line. Every flag is a field of `config.Settings`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from speculatoviz import trace
+from speculatoviz.config import PROFILES, Settings, in_words
+from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.events import Done, Event, Metrics, Start, Started
+from speculatoviz.session import Session
+from speculatoviz.terminal import Transcript
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
+app.add_typer(models_app, name="models")
+
+
+def _option(field: str, *names: str) -> Any:
+    """A flag for a settings field; the settings model checks its range."""
+    flags = names or (f"--{field.replace('_', '-')}",)
+    return typer.Option(
+        *flags,
+        help=Settings.model_fields[field].description,
+        show_default=False,
+    )
+
+
+ProfileFlag = Annotated[str | None, _option("profile")]
+TargetFlag = Annotated[str | None, _option("target")]
+DraftFlag = Annotated[str | None, _option("draft")]
+DrafterFlag = Annotated[str | None, _option("drafter")]
+TargetQuantFlag = Annotated[str | None, _option("target_quantisation")]
+DraftQuantFlag = Annotated[str | None, _option("draft_quantisation")]
+ContextFlag = Annotated[int | None, _option("context_tokens")]
+ThreadsFlag = Annotated[int | None, _option("threads")]
+KFlag = Annotated[int | None, _option("k", "-k")]
+TemperatureFlag = Annotated[float | None, _option("temperature")]
+TopPFlag = Annotated[float | None, _option("top_p")]
+TopKFlag = Annotated[int | None, _option("top_k")]
+MinPFlag = Annotated[float | None, _option("min_p")]
+MaxTokensFlag = Annotated[int | None, _option("max_tokens")]
+SeedFlag = Annotated[int | None, _option("seed")]
+
+
+@app.command()
+def serve(
+    profile: ProfileFlag = None,
+    target: TargetFlag = None,
+    draft: DraftFlag = None,
+    drafter: DrafterFlag = None,
+    target_quantisation: TargetQuantFlag = None,
+    draft_quantisation: DraftQuantFlag = None,
+    k: KFlag = None,
+    temperature: TemperatureFlag = None,
+    max_tokens: MaxTokensFlag = None,
+    context_tokens: ContextFlag = None,
+    threads: ThreadsFlag = None,
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+    open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
+) -> None:
+    """Serve the page: type a prompt and watch every token drafted, tested and measured."""
+    flags = dict(locals())
+    opened = flags.pop("open")
+    settings = _settings(flags)
+    import uvicorn
+
+    from speculatoviz.server.app import create_app
+
+    application = create_app(settings, lambda report: Session.load(settings, time.perf_counter, report))
+    url = f"http://{settings.host}:{settings.port}"
+    Console(stderr=True).print(f"SpeculatoViz on {url} (Ctrl+C stops it)", highlight=False)
+    if opened:
+        threading.Timer(1.0, webbrowser.open, [url]).start()
+    uvicorn.run(application, host=settings.host, port=settings.port, log_level="warning", ws="websockets-sansio")
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
+    k: KFlag = None,
+    temperature: TemperatureFlag = None,
+    top_p: TopPFlag = None,
+    top_k: TopKFlag = None,
+    min_p: MinPFlag = None,
+    seed: SeedFlag = None,
+    max_tokens: MaxTokensFlag = None,
+    drafter: DrafterFlag = None,
+    profile: ProfileFlag = None,
+    target: TargetFlag = None,
+    draft: DraftFlag = None,
+    target_quantisation: TargetQuantFlag = None,
+    draft_quantisation: DraftQuantFlag = None,
+    context_tokens: ContextFlag = None,
+    threads: ThreadsFlag = None,
+    plain: Annotated[bool, typer.Option("--plain", help="decode with the target alone")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="continue the prompt without the chat template")] = False,
+    evidence: Annotated[
+        bool | None,
+        typer.Option("--evidence/--no-evidence", help=Settings.model_fields["evidence"].description),
+    ] = None,
+    trace_file: Annotated[
+        Path | None, typer.Option("--trace", help="write every event to this file", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of the text")] = False,
+) -> None:
+    """Decode a prompt speculatively and print the text, coloured by how each token came about.
+
+    The same seed, settings and files give the same tokens at a fixed depth on the same machine. A seeded sampled
+    run need not equal a seeded plain run: only their distributions agree.
+    """
+    flags = dict(locals())
+    own = {name: flags.pop(name) for name in ("prompt", "plain", "raw", "trace_file", "as_json")}
+    settings = _settings(flags)
+    with _errors(), ExitStack() as stack:
+        writer = _trace_writer(stack, trace_file)
+        session = _load(settings)
+        start = Start(prompt=own["prompt"], raw=own["raw"], k=0 if own["plain"] else None)
+        events = session.run("cli", session.prepare(start), lambda: False)
+        shown = _Collector() if as_json else Transcript(Console(highlight=False))
+        for event in events:
+            shown.show(event)
+            if writer:
+                writer.write(event)
+        if isinstance(shown, _Collector):
+            typer.echo(json.dumps(shown.document(), ensure_ascii=False, indent=1))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="a file written with --trace", show_default=False)],
+) -> None:
+    """Print a run again from its trace."""
+    with _errors():
+        head, events = trace.read(file)
+        console = Console(highlight=False)
+        console.print(f"recorded {head.created} on {head.machine}", style="dim")
+        transcript = Transcript(console)
+        for event in events:
+            transcript.show(event)
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Show the catalogue and what is on this disk."""
+    from speculatoviz.models import catalogue, download
+
+    settings = _settings({})
+    table = Table("name", "quantisation", "size", "licence", "here", box=None, pad_edge=False)
+    for entry in catalogue.CATALOGUE.values():
+        here = "yes" if download.cached(entry, settings.cache_dir) else ""
+        size = f"{entry.size_bytes / 1e6:.0f} MB"
+        table.add_row(entry.name, entry.quantisation, size, entry.licence, here)
+    console = Console(highlight=False)
+    console.print(table)
+    for profile in PROFILES.values():
+        console.print(f"profile {profile.name}: {profile.title}", style="dim")
+
+
+@models_app.command("pull")
+def pull_model(name: Annotated[str, typer.Argument(help="a name from `speculatoviz models list`")]) -> None:
+    """Fetch a model and check its hash."""
+    from speculatoviz.models import catalogue, download
+
+    settings = _settings({})
+    with _errors(), _progress() as report:
+        entry = catalogue.lookup(name)
+        path = download.fetch(entry, settings.cache_dir, report)
+        download.verify(entry, settings.cache_dir)
+    typer.echo(path)
+
+
+class _Collector:
+    """Gathers one JSON document from the events of a run."""
+
+    def __init__(self) -> None:
+        self._started: Started | None = None
+        self._done: Done | None = None
+        self._rounds: list[dict[str, Any]] = []
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._started = event
+            case Metrics():
+                self._rounds.append(event.model_dump(exclude={"metrics", "run", "seq", "type"}))
+            case Done():
+                self._done = event
+
+    def document(self) -> dict[str, Any]:
+        started, done = self._started, self._done
+        if started is None or done is None:
+            raise BadRequestError("The run ended before it began.", "Look at the error above.")
+        values = done.metrics
+        return {
+            "text": done.generated_text,
+            "token_ids": done.token_ids,
+            "total_tokens": done.total_tokens,
+            "total_accepted": done.total_accepted,
+            "total_drafted": done.total_drafted,
+            "total_rounds": done.total_rounds,
+            "finish_reason": done.finish_reason,
+            "mean_acceptance_length": values.mean_acceptance_length,
+            "acceptance_rate": values.acceptance_rate,
+            "effective_tps": values.effective_tps,
+            "baseline_tps": values.baseline_tps,
+            "speedup": values.speedup,
+            "ttft_ms": values.ttft_ms,
+            "exactness": started.exactness.label,
+            "drafter": started.drafter,
+            "k": started.k,
+            "seed": started.seed,
+            "draft_model": started.draft_model.model_dump() if started.draft_model else None,
+            "target_model": started.target_model.model_dump(),
+            "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
+            "rounds": self._rounds,
+        }
+
+
+def _load(settings: Settings) -> Session:
+    """Load with a progress bar on stderr; a draft model that the chosen drafter does not use stays on disk."""
+    if settings.resolved().drafter != "model":
+        settings = settings.model_copy(update={"draft": "none"})
+    with _progress() as report:
+        return Session.load(
+            settings,
+            time.perf_counter,
+            lambda stage, share: report(stage, int((share or 0) * 1000), 1000 if share is not None else 0),
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, told (stage, done, total); a total of 0 means that the end is not known."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def report(stage: str, done: int, total: int) -> None:
+            progress.update(task, description=stage, completed=done, total=total or None)
+
+        yield report
+
+
+def _trace_writer(stack: ExitStack, file: Path | None) -> trace.TraceWriter | None:
+    if file is None:
+        return None
+    return trace.TraceWriter(stack.enter_context(file.open("w", encoding="utf-8")), trace.header())
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    with _errors():
+        try:
+            return Settings(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            raise in_words(error) from error
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What a user can mend is said in two sentences, without a traceback."""
+    try:
+        yield
+    except SpeculatoVizError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[red]{error.code}[/red]: ", end="")
+        console.print(error.message, markup=False)
+        if error.hint:
+            console.print(error.hint, style="dim", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    """Entry point of the `speculatoviz` command."""
+    app(prog_name="speculatoviz")
+
+
+if __name__ == "__main__":
+    main()

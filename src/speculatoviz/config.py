@@ -1,0 +1,167 @@
+"""One settings model: flags, environment variables, `.env` and the page's form all derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_cache_dir
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from speculatoviz.errors import BadRequestError
+
+
+@dataclass(frozen=True)
+class Range:
+    """An inclusive range with the step a form should offer."""
+
+    minimum: float
+    maximum: float
+    step: float
+    help: str
+
+    def field(self) -> FieldInfo:
+        """A pydantic field that refuses anything outside, naming the range."""
+        info: FieldInfo = Field(
+            ge=self.minimum,
+            le=self.maximum,
+            description=f"{self.help} ({self.minimum:g} to {self.maximum:g})",
+        )
+        return info
+
+
+RANGES: dict[str, Range] = {
+    "k": Range(0, 16, 1, "draft depth: tokens drafted per round; 0 decodes with the target alone"),
+    "temperature": Range(0, 2, 0.05, "sampling temperature; 0 is greedy"),
+    "top_p": Range(0.05, 1, 0.05, "nucleus sampling: smallest set of tokens with this mass"),
+    "top_k": Range(0, 1000, 1, "sample from the k most probable tokens; 0 is off"),
+    "min_p": Range(0, 1, 0.01, "drop tokens below this share of the most probable one"),
+    "max_tokens": Range(1, 4096, 1, "tokens to generate at most"),
+    "seed": Range(0, 2**53 - 1, 1, "seed of every random choice of the run"),
+}
+
+
+class Profile(BaseModel):
+    """A target with the draft that suits it."""
+
+    name: str
+    title: str
+    target: str
+    draft: str | None
+    drafter: str
+    target_quantisation: str | None = None
+    draft_quantisation: str | None = None
+
+
+PROFILES: dict[str, Profile] = {
+    "qwen": Profile(
+        name="qwen",
+        title="Qwen2.5-Coder 0.5B drafts for 1.5B",
+        target="qwen2.5-coder-1.5b-instruct",
+        draft="qwen2.5-coder-0.5b-instruct",
+        drafter="model",
+    ),
+    "smol": Profile(
+        name="smol",
+        title="SmolLM2 135M with prompt lookup",
+        target="smollm2-135m-instruct",
+        draft=None,
+        drafter="ngram",
+    ),
+}
+
+
+def _env(name: str, legacy: str | None = None) -> AliasChoices:
+    names = [name, f"SPECULATOVIZ_{name.upper()}"]
+    return AliasChoices(*names, *([legacy] if legacy else []))
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Precedence: flag, environment, `.env`, default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPECULATOVIZ_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    profile: Literal["qwen", "smol"] = Field("qwen", description="a target with the draft that suits it")
+    target: str | None = Field(None, description="target model: catalogue name, llamacpp:PATH or hub file")
+    draft: str | None = Field(
+        None,
+        validation_alias=_env("draft", "DRAFT_MODEL"),
+        description="draft model, named like the target; none goes without one",
+    )
+    drafter: str | None = Field(None, description="where drafts come from: model or ngram")
+    target_quantisation: str | None = Field(None, description="requantise the target once, e.g. Q4_0 or F32")
+    draft_quantisation: str | None = Field(None, description="requantise the draft once, e.g. Q4_0")
+    k: Annotated[int, RANGES["k"].field()] | None = Field(
+        None,
+        validation_alias=_env("k", "SPECULATION_K"),
+        description="draft depth, 0 to 16; by default the best one for this machine's measured pass times",
+    )
+    temperature: Annotated[float, RANGES["temperature"].field()] = Field(
+        0.0, validation_alias=_env("temperature", "TEMPERATURE"), description=RANGES["temperature"].help
+    )
+    top_p: Annotated[float, RANGES["top_p"].field()] = Field(1.0, description=RANGES["top_p"].help)
+    top_k: Annotated[int, RANGES["top_k"].field()] = Field(0, description=RANGES["top_k"].help)
+    min_p: Annotated[float, RANGES["min_p"].field()] = Field(0.0, description=RANGES["min_p"].help)
+    max_tokens: Annotated[int, RANGES["max_tokens"].field()] = Field(
+        256, validation_alias=_env("max_tokens", "MAX_TOKENS"), description=RANGES["max_tokens"].help
+    )
+    seed: Annotated[int, RANGES["seed"].field()] = Field(0, description=RANGES["seed"].help)
+    support_size: int = Field(256, ge=1, le=4096, description="tokens a draft model samples from, at T>0")
+    ngram_min: int = Field(2, ge=1, le=16, description="shortest suffix the ngram drafter looks up")
+    ngram_max: int = Field(4, ge=1, le=16, description="longest suffix the ngram drafter looks up")
+    context_tokens: int = Field(4096, ge=128, le=131072, description="tokens a context holds, prompt included")
+    threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
+    evidence: bool = Field(True, description="compute what is only shown: entropies and alternatives")
+    host: str = Field("127.0.0.1", description="address to bind")
+    port: int = Field(8000, ge=0, le=65535, description="port to bind; 0 takes a free one")
+    cache_dir: str = Field(
+        default_factory=lambda: user_cache_dir("speculatoviz"),
+        description="where models and measurements are kept",
+    )
+
+    def resolved(self) -> Profile:
+        """The profile with the explicit choices laid over it."""
+        base = PROFILES[self.profile]
+        own_target = self.target is not None and self.target != base.target
+        draft = self.draft or (None if own_target else base.draft)
+        if draft == "none":
+            draft = None
+        default_drafter = base.drafter if draft == base.draft else "model" if draft else "ngram"
+        return Profile(
+            name=base.name if not own_target else "custom",
+            title=base.title,
+            target=self.target or base.target,
+            draft=draft,
+            drafter=self.drafter or default_drafter,
+            target_quantisation=self.target_quantisation or base.target_quantisation,
+            draft_quantisation=self.draft_quantisation or base.draft_quantisation,
+        )
+
+
+def in_words(error: ValidationError) -> BadRequestError:
+    """The first thing wrong with a message or a setting, with the allowed range where there is one."""
+    first = error.errors(include_url=False, include_context=True)[0]
+    names = [str(part) for part in first["loc"] if part not in {"start", "update", "cancel"}]
+    name = names[0] if names else "type"
+    given = _short(first.get("input"))
+    allowed = RANGES.get(name.lower())
+    if first["type"] == "extra_forbidden":
+        return BadRequestError(f"There is no setting named {name!r}.", "Remove it, or look at /api/settings.")
+    if allowed is not None:
+        return BadRequestError(
+            f"{name} is {given}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}.",
+            "Choose a value in that range.",
+        )
+    return BadRequestError(f"{'.'.join(names) or name} is {given}: {first['msg']}.", "Correct it and send it again.")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""One file per answer to "where does the draft come from?"."""

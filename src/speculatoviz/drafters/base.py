@@ -1,0 +1,26 @@
+"""What a drafter is. The two laws of drafting stand with `core.types.Draft`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from speculatoviz.core.chance import Chance
+from speculatoviz.core.types import Draft, Plan, Request, Round
+
+
+class Drafter(Protocol):
+    @property
+    def name(self) -> str: ...
+    def begin(self, request: Request) -> None:
+        """Get ready to continue `request.prompt`. Raises CancelledError between chunks of its prefill."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        """Propose up to plan.depth tokens behind `prefix`, stopping at an end token; an empty draft is allowed.
+
+        Raises CancelledError between forward passes once the request is cancelled.
+        """
+
+    def observe(self, round: Round) -> None:
+        """Learn from a finished round."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,215 @@
+"""The loop: plan, draft, verify, commit.
+
+One synchronous generator; everything else hangs off what it yields. It never sleeps, prints, opens sockets or knows
+of the page, and its clock stands still while it is suspended at a yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from speculatoviz.core.chance import ChanceSource
+from speculatoviz.core.text import TextStream
+from speculatoviz.core.types import (
+    Begun,
+    Changed,
+    Draft,
+    Drafted,
+    Ended,
+    FinishReason,
+    Plan,
+    Request,
+    Round,
+    Status,
+    Times,
+    Verdict,
+)
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.errors import BadRequestError, CancelledError
+from speculatoviz.policy import Policy, State
+from speculatoviz.targets.base import Target
+
+Step = Begun | Changed | Drafted | Round | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a user changed during a run; None leaves a setting as it is."""
+
+    depth: int | None = None
+    temperature: float | None = None
+    drafter: str | None = None
+
+
+def speculate(
+    request: Request,
+    target: Target,
+    drafters: Mapping[str, Drafter],
+    policy: Policy,
+    chance: ChanceSource,
+    clock: Callable[[], float],
+    changes: Callable[[], Sequence[Change]] = tuple,
+) -> Iterator[Step]:
+    """Decode `request` speculatively.
+
+    clock: seconds. changes: what was asked for since the last round. Yields Begun, then for every round Drafted
+    before verification and Round after it, and Ended last. Raises BadRequestError where the prompt does not fit.
+    """
+    run = _Run(request, target, drafters, policy, chance, clock)
+    try:
+        yield run.begin()
+        while run.finish_reason is None:
+            if changed := run.apply(changes()):
+                yield changed
+            drafted = run.draft()
+            yield drafted
+            yield run.verify(drafted)
+    except CancelledError:
+        run.finish_reason = "cancelled"
+    yield Ended(run.finish_reason, run.text.finish())
+
+
+class _Run:
+    """The state of one decoding run: the committed ids and who is drafting."""
+
+    def __init__(
+        self,
+        request: Request,
+        target: Target,
+        drafters: Mapping[str, Drafter],
+        policy: Policy,
+        chance: ChanceSource,
+        clock: Callable[[], float],
+    ) -> None:
+        self.request, self.target, self.drafters = request, target, drafters
+        self.policy, self.chance = policy, chance
+        self.watch = Stopwatch(clock)
+        self.ids = list(request.prompt)
+        self._prompt_tokens = len(self.ids)
+        self.text = TextStream(target.tokenizer.token_bytes, request.limits.stop)
+        self.index = 0
+        self.finish_reason: FinishReason | None = None
+        self._ready: str | None = None
+        self._draft_ms = self._other_ms = self._prefill_ms = 0.0
+
+    def begin(self) -> Begun:
+        if len(self.ids) >= self.target.context_tokens:
+            raise BadRequestError(
+                f"The prompt has {len(self.ids)} tokens and the context holds {self.target.context_tokens}.",
+                "Shorten the prompt, or start with a larger --context-tokens.",
+            )
+        self.watch.resume()
+        exactness = self.target.begin(self.request)
+        self._prefill_ms = self.watch.lap()
+        return Begun(exactness)
+
+    def apply(self, changes: Sequence[Change]) -> Changed | None:
+        """Bring changes into force between two rounds."""
+        if not changes:
+            return None
+        self.watch.resume()
+        for change in changes:
+            self.policy.change(depth=change.depth, drafter=change.drafter)
+            if change.temperature is not None:
+                sampling = replace(self.request.sampling, temperature=change.temperature)
+                self.request = replace(self.request, sampling=sampling)
+        self.request = replace(self.request, prompt=tuple(self.ids))
+        exactness = self.target.begin(self.request)
+        self._ready = None
+        self._prefill_ms += self.watch.lap()
+        return Changed(self.index, self._plan(), self.request.sampling, exactness)
+
+    def draft(self) -> Drafted:
+        self.watch.resume()
+        plan = self._plan()
+        self._other_ms = self.watch.lap()
+        if plan.depth > 0:
+            drafter = self._ready_drafter(plan.drafter)
+            self._prefill_ms += self.watch.lap()
+            draft = drafter.draft(self.ids, self.index, plan, self.chance("draft", self.index))
+        else:
+            draft = Draft.empty(self.index)
+        self._draft_ms = self.watch.lap() - draft.evidence_ms
+        return Drafted(self.index, plan, draft)
+
+    def verify(self, drafted: Drafted) -> Round:
+        self.watch.resume()
+        draft, verdict = drafted.draft, self.target.submit(drafted.draft).result()
+        verify_ms = self.watch.lap() - verdict.network_ms - verdict.evidence_ms
+        emitted, statuses, texts = self._commit(draft, verdict)
+        times = Times(
+            draft_ms=self._draft_ms,
+            verify_ms=verify_ms,
+            network_ms=verdict.network_ms,
+            evidence_ms=draft.evidence_ms + verdict.evidence_ms,
+            other_ms=self._other_ms + self.watch.lap(),
+            prefill_ms=self._prefill_ms,
+        )
+        result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
+        self.index, self._prefill_ms = self.index + 1, 0.0
+        self.policy.observe(result)
+        if len(draft):
+            self.drafters[drafted.plan.drafter].observe(result)
+        return result
+
+    def _plan(self) -> Plan:
+        """The policy's plan, capped by the tokens and the context that remain."""
+        plan = self.policy.plan(State(self.index, len(self.ids)))
+        if plan.depth > 0 and plan.drafter not in self.drafters:
+            raise BadRequestError(
+                f"There is no drafter named {plan.drafter!r} here.",
+                f"Choose one of: {', '.join(self.drafters)}.",
+            )
+        return replace(plan, depth=max(0, min(plan.depth, self._remaining() - 1)))
+
+    def _remaining(self) -> int:
+        done = len(self.ids) - self._prompt_tokens
+        return min(self.request.limits.max_tokens - done, self.target.context_tokens - len(self.ids))
+
+    def _ready_drafter(self, name: str) -> Drafter:
+        """The named drafter, begun where it was not the one in use."""
+        drafter = self.drafters[name]
+        if self._ready != name:
+            drafter.begin(replace(self.request, prompt=tuple(self.ids)))
+            self._ready = name
+        return drafter
+
+    def _commit(self, draft: Draft, verdict: Verdict) -> tuple[tuple[int, ...], tuple[Status, ...], tuple[str, ...]]:
+        """Add what the verdict yields to the output, up to an end token, a stop string or a limit."""
+        candidates: list[tuple[int, Status]] = [(int(draft.tokens[node]), "accepted") for node in verdict.path]
+        candidates.append((verdict.extra.token, verdict.extra.status))
+        kept: list[tuple[int, Status, str]] = []
+        for token, status in candidates:
+            piece = self.text.push(token)
+            kept.append((token, status, piece.text))
+            self.ids.append(token)
+            self.finish_reason = self._finished(token, piece.stopped)
+            if self.finish_reason:
+                break
+        emitted, statuses, texts = zip(*kept, strict=True)
+        return emitted, statuses, texts
+
+    def _finished(self, token: int, stopped: bool) -> FinishReason | None:
+        if stopped or token in self.request.limits.end_ids:
+            return "stop"
+        if len(self.ids) - self._prompt_tokens >= self.request.limits.max_tokens:
+            return "length"
+        return "context" if len(self.ids) >= self.target.context_tokens else None
+
+
+class Stopwatch:
+    """Milliseconds of the engine's own work: what passes between a yield and the resume is not counted."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._mark = clock()
+
+    def resume(self) -> None:
+        self._mark = self._clock()
+
+    def lap(self) -> float:
+        now = self._clock()
+        elapsed_ms = (now - self._mark) * 1000
+        self._mark = now
+        return elapsed_ms

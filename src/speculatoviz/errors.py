@@ -1,0 +1,54 @@
+"""Errors a user can meet: one sentence of what happened and one of what to do."""
+
+from __future__ import annotations
+
+
+class SpeculatoVizError(Exception):
+    """Base of every expected failure.
+
+    `message` says what happened, `hint` what to do about it, `code` is stable and machine-readable.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ModelError(SpeculatoVizError):
+    """A model cannot be found, loaded or fetched."""
+
+    code = "model"
+
+
+class VocabularyMismatchError(SpeculatoVizError):
+    """Draft and target do not share a vocabulary."""
+
+    code = "vocabulary"
+
+
+class ContextFullError(SpeculatoVizError):
+    """More tokens than a context holds."""
+
+    code = "context"
+
+
+class BadRequestError(SpeculatoVizError):
+    """A setting or message outside what is allowed."""
+
+    code = "bad_request"
+
+
+class TraceError(SpeculatoVizError):
+    """A trace file cannot be read."""
+
+    code = "trace"
+
+
+class CancelledError(Exception):
+    """Raised between forward passes once a run is cancelled; never reaches a user."""

@@ -1,0 +1,293 @@
+"""The messages of a run: the one vocabulary of the page, the trace and the metrics.
+
+Contract: JSON, snake_case. Times are milliseconds, log-probabilities and entropies are in nats, and what is
+not known is null. `draft` is q, `target` is p. The page's TypeScript types are generated from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from speculatoviz.config import RANGES
+
+Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
+ExactnessLabel = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
+FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
+
+
+class Strict(BaseModel):
+    """Immutable; unknown fields are refused and NaN or infinity never travels as a number."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
+
+
+# --- what a client sends ------------------------------------------------------------------------------
+
+
+class ChatMessage(Strict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Start(Strict):
+    """Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation)."""
+
+    type: Literal["start"] = "start"
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    raw: bool = Field(False, description="feed `prompt` as it is, without the chat template")
+    max_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = None
+    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
+    k: Annotated[int, RANGES["k"].field()] | None = None
+    top_p: Annotated[float, RANGES["top_p"].field()] | None = None
+    top_k: Annotated[int, RANGES["top_k"].field()] | None = None
+    min_p: Annotated[float, RANGES["min_p"].field()] | None = None
+    seed: Annotated[int, RANGES["seed"].field()] | None = None
+    stop: list[str] = Field(default_factory=list, max_length=8)
+    ignore_eos: bool = False
+    drafter: str | None = None
+    policy: Literal["fixed"] = "fixed"
+    rule: Literal["token"] = "token"
+    evidence: bool = Field(True, description="compute entropies and alternatives for display")
+
+
+class Update(Strict):
+    """Change a run; takes effect between rounds."""
+
+    type: Literal["update"]
+    k: Annotated[int, RANGES["k"].field()] | None = None
+    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
+    drafter: str | None = None
+
+
+class Cancel(Strict):
+    type: Literal["cancel"]
+
+
+ClientMessage = Annotated[Start | Update | Cancel, Field(discriminator="type")]
+
+
+# --- what the server sends ----------------------------------------------------------------------------
+
+
+class TopToken(Strict):
+    token: str
+    token_id: int
+    logprob: float
+
+
+class ModelInfo(Strict):
+    name: str
+    runtime: str
+    quantisation: str
+    parameters: int | None
+    size_bytes: int | None
+    context_tokens: int
+    vocabulary: int
+    fingerprint: str
+    computes_on: str
+
+
+class SamplingInfo(Strict):
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+
+
+class ExactnessInfo(Strict):
+    label: ExactnessLabel
+    reason: str
+
+
+class NoiseFloor(Strict):
+    """Total variation between one-by-one and batched passes of the target over the same tokens."""
+
+    mean_total_variation: float
+    max_total_variation: float
+    argmax_agreement: float
+    tokens: int
+
+
+class Baseline(Strict):
+    """Plain decoding of the same target by the same engine at depth 0: a run, never a formula."""
+
+    tps: float
+    tokens: int
+    context_tokens: int
+    age_s: float
+    kind: Literal["startup", "plain_run"]
+
+
+class ServerEvent(Strict):
+    run: str | None
+    seq: int
+    t_ms: float
+
+
+class Queued(ServerEvent):
+    """Another run holds the model; `place` 1 is next."""
+
+    type: Literal["queued"] = "queued"
+    place: int
+
+
+class Started(ServerEvent):
+    type: Literal["started"] = "started"
+    prompt: str
+    prompt_tokens: int
+    target_model: ModelInfo
+    draft_model: ModelInfo | None
+    drafter: str
+    k: int
+    policy: str
+    rule: str
+    sampling: SamplingInfo
+    max_tokens: int
+    seed: int
+    exactness: ExactnessInfo
+    noise_floor: NoiseFloor | None
+    baseline: Baseline | None
+
+
+class Updated(ServerEvent):
+    """An update took effect; `round` is the first round under it."""
+
+    type: Literal["updated"] = "updated"
+    round: int
+    k: int
+    drafter: str
+    sampling: SamplingInfo
+    exactness: ExactnessInfo
+
+
+class DraftToken(ServerEvent):
+    """One node of the draft tree. `parent` is null for a child of the last committed token."""
+
+    type: Literal["draft_token"] = "draft_token"
+    round: int
+    node: int
+    parent: int | None
+    position: int
+    token: str
+    token_id: int
+    logprob: float | None
+    entropy: float | None
+    draft_prob: float
+    top_tokens: list[TopToken]
+    draft_time_ms: float
+    source: str
+    covered_mass: float | None = Field(description="share of the draft's own distribution that q covers")
+
+
+class VerifyResult(ServerEvent):
+    """One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
+
+    `text` is what this token adds to the visible text: empty while a character or a possible stop string is
+    incomplete, and more than the token itself when it completes one. Joined, they are `generated_text`,
+    save for what only the end of the run decides (`Done.text_tail`).
+    """
+
+    type: Literal["verify_result"] = "verify_result"
+    round: int
+    node: int | None
+    position: int
+    status: Status
+    draft_token: str | None
+    final_token: str | None
+    token_id: int
+    text: str
+    draft_logprob: float | None
+    target_logprob: float | None
+    draft_prob: float | None
+    target_prob: float | None
+    acceptance_prob: float | None
+    uniform: float | None
+    entropy: float | None
+    target_top_tokens: list[TopToken]
+    residual_top_tokens: list[TopToken]
+    verify_latency_ms: float
+
+
+class MetricValues(Strict):
+    """Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count."""
+
+    window_rounds: int
+    acceptance_rate: float | None
+    mean_acceptance_length: float | None
+    tokens_per_round: float | None
+    per_position_acceptance_rate: list[float]
+    conditional_acceptance_rate: list[float | None]
+    effective_tps: float | None
+    baseline_tps: float | None
+    speedup: float | None
+    ttft_ms: float | None
+    avg_draft_latency_ms: float | None
+    avg_verify_latency_ms: float | None
+    avg_network_ms: float | None
+    tokens: int
+    rounds: int
+    accepted: int
+    drafted: int
+    bonus: int
+    resampled: int
+    plain: int
+    overall_acceptance_rate: float | None
+    overall_mean_acceptance_length: float | None
+    overall_tps: float | None
+    overall_speedup: float | None
+
+
+class Metrics(ServerEvent):
+    """Sent after every round: the round's own times and counts, then the metrics so far."""
+
+    type: Literal["metrics"] = "metrics"
+    round: int
+    k: int
+    drafter: str
+    round_drafted: int
+    round_accepted: int
+    round_emitted: int
+    draft_ms: float
+    verify_ms: float
+    network_ms: float
+    evidence_ms: float
+    other_ms: float
+    round_ms: float
+    hidden_draft_ms: float
+    prefill_ms: float
+    metrics: MetricValues
+
+
+class Done(ServerEvent):
+    type: Literal["done"] = "done"
+    total_tokens: int
+    total_accepted: int
+    total_drafted: int
+    total_rounds: int
+    generated_text: str
+    text_tail: str
+    token_ids: list[int]
+    finish_reason: FinishReason
+    metrics: MetricValues
+
+
+class Failure(ServerEvent):
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    hint: str
+    round: int | None = None
+
+
+Event = Annotated[
+    Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Done | Failure,
+    Field(discriminator="type"),
+]
+
+CLIENT_MESSAGE: TypeAdapter[Start | Update | Cancel] = TypeAdapter(ClientMessage)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)

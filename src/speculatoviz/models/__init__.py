@@ -1,0 +1,1 @@
+"""One file per runtime: a causal language model that can be extended and rewound."""

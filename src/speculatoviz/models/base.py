@@ -1,0 +1,164 @@
+"""What a runtime provides: a tokenizer, a loaded model, and contexts that grow and rewind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypedDict
+
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import CancelledError
+
+PREFILL_TOKENS = 64  # tokens between two looks at whether the run was cancelled
+
+
+class Message(TypedDict):
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a user is told of a loaded model; None where the file does not say."""
+
+    name: str
+    runtime: str
+    quantisation: str
+    parameters: int | None
+    size_bytes: int | None
+    context_tokens: int
+    computes_on: str
+
+
+class Tokenizer(Protocol):
+    """fingerprint hashes (id, bytes, is-control) over used ids: padding and unused rows do not count."""
+
+    @property
+    def n_vocab(self) -> int: ...
+    @property
+    def eos_ids(self) -> frozenset[int]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def has_chat_template(self) -> bool: ...
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; `special` lets control tokens written out in the text be read as such."""
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token adds to the text: none for control tokens."""
+
+    def token_name(self, token: int) -> str:
+        """How to show a token, control tokens included."""
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """The conversation in the model's own template, ready for the answer."""
+
+
+class Context(Protocol):
+    """One KV cache: a growing, rewindable token sequence."""
+
+    @property
+    def length(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Tokens it can hold."""
+
+    def keep(self, length: int) -> None:
+        """Rewind to the first `length` tokens."""
+
+    def close(self) -> None:
+        """Give the memory back; the context is unusable afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Tokens to append to a context in the next pass, and the rows wanted of them."""
+
+    context: Context
+    tokens: Sequence[int]
+    rows: Literal["last", "all"] = "all"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """logits float[rows, V]: a view, valid until the next forward pass of the same model."""
+
+    logits: Floats
+
+
+class LanguageModel(Protocol):
+    """A loaded model, shared by the contexts opened on it."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def description(self) -> Description: ...
+    def open(self, size: int) -> Context:
+        """A new context for `size` tokens. Raises ContextFullError where there is no room."""
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        """The one pass: appends every feed to its context and returns its logits."""
+
+    def close(self) -> None: ...
+
+
+def fingerprint(tokens: Iterable[tuple[int, bytes, bool]]) -> str:
+    """Sixteen hex digits over (id, bytes, is-control) of the used ids, in id order."""
+    digest = hashlib.sha256()
+    for token, raw, control in tokens:
+        digest.update(f"{token}:{len(raw)}:{int(control)}:".encode() + raw)
+    return digest.hexdigest()[:16]
+
+
+class Window:
+    """A context together with the ids it holds: the prefix cache, across rounds, turns and runs."""
+
+    def __init__(self, model: LanguageModel, size: int) -> None:
+        self.model = model
+        self.context = model.open(size)
+        self.ids: list[int] = []
+
+    def missing(self, ids: Sequence[int]) -> list[int]:
+        """Rewind to the longest common prefix with `ids`, and return what is still to be fed of them.
+
+        Never empty: the last id is fed again where all are held, because its row is what the caller wants.
+        """
+        common = 0
+        limit = min(len(self.ids), len(ids) - 1)
+        while common < limit and self.ids[common] == ids[common]:
+            common += 1
+        self.keep(common)
+        return list(ids[common:])
+
+    def keep(self, length: int) -> None:
+        if length < len(self.ids):
+            self.context.keep(length)
+            del self.ids[length:]
+
+    def feed(self, tokens: Sequence[int], rows: Literal["last", "all"] = "all") -> Floats:
+        """Append tokens in one pass; logits float[rows, V], a view until the next pass."""
+        result = self.model.forward([Feed(self.context, tokens, rows)])
+        self.ids.extend(tokens)
+        return result[0].logits
+
+    def catch_up(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> Floats:
+        """Append any number of tokens in chunks; the last row, float[1, V].
+
+        Raises CancelledError between chunks once cancelled.
+        """
+        for start in range(0, len(tokens), PREFILL_TOKENS):
+            if cancelled():
+                raise CancelledError
+            rows = self.feed(tokens[start : start + PREFILL_TOKENS], "last")
+        return rows
+
+    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> None:
+        """Hold exactly `ids`."""
+        if self.ids[: len(ids)] == list(ids):
+            self.keep(len(ids))
+        else:
+            self.catch_up(self.missing(ids), cancelled)
+
+    def close(self) -> None:
+        self.context.close()

@@ -1,0 +1,41 @@
+"""How deep to speculate, and with whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from speculatoviz.core.types import Plan, Round
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a policy may look at before a round."""
+
+    round: int
+    committed: int
+
+
+class Policy(Protocol):
+    def plan(self, state: State) -> Plan: ...
+    def observe(self, round: Round) -> None: ...
+    def change(self, *, depth: int | None, drafter: str | None) -> None:
+        """Follow a user who changes the depth or the drafter during a run."""
+
+
+class FixedPolicy:
+    """The same drafter and depth every round, until the user says otherwise."""
+
+    def __init__(self, drafter: str, depth: int) -> None:
+        self._plan = Plan(drafter, depth)
+
+    def plan(self, state: State) -> Plan:
+        del state
+        return self._plan
+
+    def observe(self, round: Round) -> None:
+        pass
+
+    def change(self, *, depth: int | None, drafter: str | None) -> None:
+        plan = self._plan
+        self._plan = Plan(drafter or plan.drafter, plan.depth if depth is None else depth)

@@ -1,0 +1,85 @@
+"""What the HTTP endpoints answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from speculatoviz.events import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, Strict
+
+
+class Health(Strict):
+    """`GET /api/health`. `progress` is the share of loading done, 0 to 1; null while it is unknown."""
+
+    status: Literal["loading", "ready", "failed"]
+    stage: str
+    progress: float | None
+    message: str | None
+    hint: str | None
+    version: str
+    target_model: ModelInfo | None
+    draft_model: ModelInfo | None
+    target_loaded: bool
+    draft_loaded: bool
+    drafter: str
+    default_k: int | None
+    baseline: Baseline | None
+    noise_floor: NoiseFloor | None
+    exactness: ExactnessInfo | None
+    runs_waiting: int
+
+
+class RangeInfo(Strict):
+    min: float
+    max: float
+    step: float
+    help: str
+
+
+class DrafterInfo(Strict):
+    name: str
+    title: str
+    help: str
+    available: bool
+
+
+class ProfileInfo(Strict):
+    name: str
+    title: str
+    target: str
+    draft: str | None
+    drafter: str
+
+
+class PassTime(Strict):
+    """Median time of one forward pass of the target over `tokens` tokens."""
+
+    tokens: int
+    ms: float
+
+
+class SettingsInfo(Strict):
+    """`GET /api/settings`: what the page's form offers, and what it starts from."""
+
+    ranges: dict[str, RangeInfo]
+    defaults: dict[str, float | int | str | None]
+    profiles: list[ProfileInfo]
+    profile: str
+    drafters: list[DrafterInfo]
+    pass_times: list[PassTime]
+
+
+class DraftedToken(Strict):
+    token: str
+    token_id: int
+    draft_prob: float
+    draft_time_ms: float
+
+
+class TestDraft(Strict):
+    """`GET /api/test-draft`: a few tokens drafted, nothing verified."""
+
+    drafter: str
+    prompt: str
+    tokens: list[DraftedToken]
+    draft_ms: float
+    tps: float | None

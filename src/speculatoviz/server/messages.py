@@ -1,0 +1,32 @@
+"""Client messages: from the text of a frame to a checked message, or to words about what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import ValidationError
+
+from speculatoviz.config import in_words
+from speculatoviz.errors import BadRequestError
+from speculatoviz.events import CLIENT_MESSAGE, Cancel, Start, Update
+
+MAX_MESSAGE_BYTES = 64 * 1024
+
+
+def parse(text: str) -> Start | Update | Cancel:
+    """A start message needs no `type`. Raises BadRequestError."""
+    size = len(text.encode())
+    if size > MAX_MESSAGE_BYTES:
+        raise BadRequestError(
+            f"The message has {size} bytes and {MAX_MESSAGE_BYTES} are allowed.", "Send a shorter prompt."
+        )
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"The message is not JSON ({error}).", "Send one JSON object a frame.") from error
+    if not isinstance(document, dict):
+        raise BadRequestError("The message is not a JSON object.", "Send one JSON object a frame.")
+    try:
+        return CLIENT_MESSAGE.validate_python({"type": "start"} | document, strict=False)
+    except ValidationError as error:
+        raise in_words(error) from error

@@ -1,0 +1,42 @@
+"""Print the JSON schema of every message, from which the page's types are generated."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from speculatoviz.events import ClientMessage, Event
+from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+
+
+def main() -> None:
+    definitions: dict[str, Any] = {}
+    roots: dict[str, Any] = {}
+    kinds: dict[str, Any] = {
+        "ClientMessage": ClientMessage,
+        "ServerMessage": Event,
+        "Health": Health,
+        "SettingsInfo": SettingsInfo,
+        "TestDraft": TestDraft,
+    }
+    for name, kind in kinds.items():
+        mode: Literal["validation", "serialization"] = "validation" if name == "ClientMessage" else "serialization"
+        schema = TypeAdapter(kind).json_schema(mode=mode, ref_template="#/definitions/{model}")
+        definitions |= schema.pop("$defs", {})
+        schema.pop("discriminator", None)
+        roots[name] = schema
+    document = {
+        "title": "Protocol",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: {"$ref": f"#/definitions/{name}"} for name in roots},
+        "required": list(roots),
+        "definitions": definitions | {name: schema | {"title": name} for name, schema in roots.items()},
+    }
+    print(json.dumps(document))
+
+
+if __name__ == "__main__":
+    main()

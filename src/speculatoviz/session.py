@@ -1,0 +1,241 @@
+"""A loaded target with its drafters, measured and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from speculatoviz.calibration import Calibration
+from speculatoviz.config import Settings
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Draft, Limits, Plan, Request, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.engine import Change, speculate
+from speculatoviz.errors import BadRequestError
+from speculatoviz.events import Done, Event, ModelInfo, Start, Started
+from speculatoviz.measure import BASELINE_TOKENS
+from speculatoviz.models.base import LanguageModel, Message
+from speculatoviz.models.load import load_model
+from speculatoviz.narrate import Narrator, exactness_info, sampling_info
+from speculatoviz.policy import FixedPolicy
+from speculatoviz.targets.local import EXACT, LocalTarget
+
+T = TypeVar("T")
+Report = Callable[[str, float | None], None]
+
+_CALIBRATION_PROMPT = "write a function that merges two sorted lists"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked request, ready to wait its turn."""
+
+    prompt: str
+    request: Request
+    drafter: str
+    k: int
+
+
+class Session:
+    """Holds the models of one process. Not thread-safe: one run at a time, in one thread.
+
+    clock: seconds. Raises VocabularyMismatchError where draft and target do not go together.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        target_model: LanguageModel,
+        draft_model: LanguageModel | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings, self.clock = settings, clock
+        self.target_model, self.draft_model = target_model, draft_model
+        models = [target_model] if draft_model is None else [target_model, draft_model]
+        self.size = min(model.description.context_tokens for model in models)
+        self.target = LocalTarget(target_model, self.size, clock)
+        self.drafters: dict[str, Drafter] = {"ngram": NgramDrafter(settings.ngram_min, settings.ngram_max)}
+        draft_window = None
+        if draft_model is not None:
+            drafter = ModelDrafter(draft_model, target_model.tokenizer, self.size, clock, settings.support_size)
+            self.drafters["model"], draft_window = drafter, drafter.window
+        self.drafter = settings.resolved().drafter
+        self.check_drafter(self.drafter)
+        folder = Path(settings.cache_dir) / "pass_times"
+        self.calibration = Calibration(self.target, draft_window, folder, settings.threads, clock)
+
+    @classmethod
+    def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
+        """Fetch and load the models of the settings, and measure them.
+
+        report: told the stage and the share of it that is done. Raises ModelError and its kin.
+        """
+        pair = settings.resolved()
+
+        def load(name: str, quantisation: str | None) -> LanguageModel:
+            return load_model(
+                name,
+                context_tokens=settings.context_tokens,
+                threads=settings.threads,
+                quantisation=quantisation,
+                cache_dir=Path(settings.cache_dir),
+                progress=lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
+            )
+
+        target = load(pair.target, pair.target_quantisation)
+        draft = load(pair.draft, pair.draft_quantisation) if pair.draft else None
+        session = cls(settings, target, draft, clock)
+        report("measuring pass times and the baseline", None)
+        session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter)
+        return session
+
+    def default_k(self, drafter: str) -> int:
+        """The depth of the settings, or the one that pays best on this machine."""
+        return self.calibration.best_depth(drafter) if self.settings.k is None else self.settings.k
+
+    def check_drafter(self, name: str) -> None:
+        """Raises BadRequestError where there is no drafter of that name."""
+        if name not in self.drafters:
+            raise BadRequestError(
+                f"There is no drafter named {name!r} here.",
+                f"Choose one of: {', '.join(self.drafters)}. The model drafter needs a draft model (--draft).",
+            )
+
+    def prepare(self, message: Start) -> Prepared:
+        """Check a start message against models and limits. Raises BadRequestError, naming what is allowed."""
+        settings = self.settings
+        drafter = message.drafter or self.drafter
+        self.check_drafter(drafter)
+        ids, prompt = self._prompt(message)
+        if not 0 < len(ids) < self.size:
+            raise BadRequestError(
+                f"The prompt has {len(ids)} tokens and the context holds {self.size}.",
+                "Shorten the prompt, or start with a larger --context-tokens." if ids else "Write a prompt.",
+            )
+        limits = Limits(
+            max_tokens=_given(message.max_tokens, settings.max_tokens),
+            stop_ids=self.target_model.tokenizer.eos_ids,
+            stop=tuple(message.stop),
+            ignore_eos=message.ignore_eos,
+        )
+        sampling = Sampling(
+            temperature=_given(message.temperature, settings.temperature),
+            top_k=_given(message.top_k, settings.top_k),
+            top_p=_given(message.top_p, settings.top_p),
+            min_p=_given(message.min_p, settings.min_p),
+        )
+        request = Request(
+            tuple(ids),
+            sampling,
+            limits,
+            seed=_given(message.seed, settings.seed),
+            rule=message.rule,
+            evidence=message.evidence and settings.evidence,
+        )
+        return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)))
+
+    def run(
+        self,
+        run: str,
+        prepared: Prepared,
+        cancelled: Callable[[], bool],
+        changes: Callable[[], Sequence[Change]] = tuple,
+    ) -> Iterator[Event]:
+        """Decode a prepared request; the events of the wire, `started` first and `done` last."""
+        baseline = self.calibration.baseline
+        narrator = Narrator(run, self.target_model.tokenizer, baseline.tps if baseline else None, self.clock)
+        request = replace(prepared.request, cancelled=cancelled)
+        yield self._started(narrator, prepared)
+        policy = FixedPolicy(prepared.drafter, prepared.k)
+        chance = seeded(request.seed)
+        steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
+        for event in narrator.tell(steps):
+            if isinstance(event, Done):
+                self._learn_baseline(event, len(request.prompt))
+            yield event
+
+    def draft_only(self, prompt: str, depth: int) -> Draft:
+        """Draft a few tokens behind a prompt, greedily, without verifying them."""
+        ids = self.encode_turn(prompt)
+        drafter = self.drafters[self.drafter]
+        drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False))
+        return drafter.draft(ids, 0, Plan(self.drafter, depth), seeded(0)("draft", 0))
+
+    def encode_turn(self, prompt: str) -> list[int]:
+        """One user turn in the target's chat template; the bare text for a model without one."""
+        tokenizer = self.target_model.tokenizer
+        if not tokenizer.has_chat_template:
+            return tokenizer.encode(prompt, special=False)
+        return tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": prompt}]), special=True)
+
+    def close(self) -> None:
+        for drafter in self.drafters.values():
+            drafter.close()
+        self.target.close()
+        self.target_model.close()
+        if self.draft_model is not None:
+            self.draft_model.close()
+
+    def _prompt(self, message: Start) -> tuple[list[int], str]:
+        """Token ids of the prompt, and the text a user would recognise it by."""
+        if (message.prompt is None) == (message.messages is None):
+            raise BadRequestError("A run needs either a prompt or messages.", "Send one of the two.")
+        tokenizer = self.target_model.tokenizer
+        if message.messages is not None:
+            turns: list[Message] = [{"role": m.role, "content": m.content} for m in message.messages]
+            shown = turns[-1]["content"] if turns else ""
+            return tokenizer.encode(tokenizer.render_chat(turns), special=True), shown
+        prompt = message.prompt or ""
+        if not prompt.strip():
+            raise BadRequestError("The prompt is empty.", "Write what the model should answer.")
+        return tokenizer.encode(prompt, special=False) if message.raw else self.encode_turn(prompt), prompt
+
+    def _started(self, narrator: Narrator, prepared: Prepared) -> Started:
+        request = prepared.request
+        return Started.model_validate(
+            narrator.stamp()
+            | {
+                "prompt": prepared.prompt,
+                "prompt_tokens": len(request.prompt),
+                "target_model": model_info(self.target_model),
+                "draft_model": model_info(self.draft_model) if self.draft_model else None,
+                "drafter": prepared.drafter,
+                "k": prepared.k,
+                "policy": "fixed",
+                "rule": request.rule,
+                "sampling": sampling_info(request.sampling),
+                "max_tokens": request.limits.max_tokens,
+                "seed": request.seed,
+                "exactness": exactness_info(EXACT),
+                "noise_floor": self.calibration.noise_info(),
+                "baseline": self.calibration.baseline_info(),
+            }
+        )
+
+    def _learn_baseline(self, done: Done, context_tokens: int) -> None:
+        values = done.metrics
+        if values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0 and values.overall_tps:
+            self.calibration.learn(values.overall_tps, values.tokens, context_tokens)
+
+
+def model_info(model: LanguageModel) -> ModelInfo:
+    about = model.description
+    return ModelInfo(
+        name=about.name,
+        runtime=about.runtime,
+        quantisation=about.quantisation,
+        parameters=about.parameters,
+        size_bytes=about.size_bytes,
+        context_tokens=about.context_tokens,
+        vocabulary=model.tokenizer.n_vocab,
+        fingerprint=model.tokenizer.fingerprint,
+        computes_on=about.computes_on,
+    )
+
+
+def _given(value: T | None, default: T) -> T:
+    return default if value is None else value

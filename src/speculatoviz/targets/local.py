@@ -1,0 +1,123 @@
+"""A target in this process: one forward pass over the last committed token and the draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from speculatoviz.core.chance import ChanceSource, seeded
+from speculatoviz.core.rejection import Decision, verify_tokens
+from speculatoviz.core.sampling import distribution, scores
+from speculatoviz.core.types import (
+    ROOT,
+    Check,
+    Draft,
+    Exactness,
+    Extra,
+    Floats,
+    Limits,
+    Request,
+    Sampling,
+    Verdict,
+)
+from speculatoviz.errors import CancelledError
+from speculatoviz.models.base import LanguageModel, Tokenizer, Window
+
+EXACT = Exactness(
+    "exact",
+    "The target scores every draft in this process, and modified rejection sampling keeps its distribution.",
+)
+
+
+class LocalTarget:
+    """Verifies chains with a language model of this process.
+
+    clock: seconds. chance: makes the random choices of a seed. alternatives: how many to report per token.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        size: int,
+        clock: Callable[[], float],
+        chance: Callable[[int], ChanceSource] = seeded,
+        alternatives: int = 8,
+    ) -> None:
+        self.model = model
+        self.window = Window(model, size)
+        self._clock, self._chance_of, self._alternatives = clock, chance, alternatives
+        self._request = Request((0,), Sampling(), Limits(0))
+        self._ids: list[int] = []
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.model.tokenizer
+
+    @property
+    def context_tokens(self) -> int:
+        return self.window.context.size
+
+    def begin(self, request: Request) -> Exactness:
+        self._request = request
+        self._ids = list(request.prompt)
+        self.window.prefill(self._ids[:-1], request.cancelled)
+        return EXACT
+
+    def submit(self, draft: Draft) -> LocalPending:
+        if not draft.is_chain:
+            raise ValueError("expected a chain, got a tree")
+        return LocalPending(self, draft)
+
+    def verify(self, draft: Draft) -> Verdict:
+        """One pass, one decision; afterwards the context holds the committed ids minus the last."""
+        logits = self.window.feed([self._ids[-1], *draft.tokens.tolist()])
+        decision = verify_tokens(
+            draft,
+            lambda node: distribution(logits[node + 1], self._request.sampling),
+            self._chance_of(self._request.seed)("verify", draft.round),
+        )
+        decided = self._clock()
+        checks, extra = decision.checks, decision.extra
+        if self._request.evidence:
+            checks, extra = self._shown(decision, draft, logits)
+        evidence_ms = (self._clock() - decided) * 1000
+        self.window.keep(len(self._ids) + len(decision.path))
+        self._ids += [*draft.tokens[list(decision.path)].tolist(), decision.extra.token]
+        return Verdict(decision.path, extra, checks, evidence_ms=evidence_ms)
+
+    def close(self) -> None:
+        self.window.close()
+
+    def check_cancelled(self) -> None:
+        if self._request.cancelled():
+            raise CancelledError
+
+    def _shown(self, decision: Decision, draft: Draft, logits: Floats) -> tuple[tuple[Check, ...], Extra]:
+        """Add both sides' raw opinions, for display."""
+        parents = draft.parents
+        checks = tuple(
+            replace(c, target=scores(logits[parents[c.node] + 1], c.token, self._alternatives)) for c in decision.checks
+        )
+        last = decision.path[-1] if decision.path else ROOT
+        extra = replace(
+            decision.extra,
+            target=scores(logits[last + 1], decision.extra.token, self._alternatives),
+            residual=decision.final.top(self._alternatives) if decision.extra.status == "resampled" else (),
+        )
+        return checks, extra
+
+
+class LocalPending:
+    """The pass runs when the result is asked for, in the asking thread."""
+
+    def __init__(self, target: LocalTarget, draft: Draft) -> None:
+        self._target, self._draft, self._cancelled = target, draft, False
+
+    def result(self) -> Verdict:
+        self._target.check_cancelled()
+        if self._cancelled:
+            raise CancelledError
+        return self._target.verify(self._draft)
+
+    def cancel(self) -> None:
+        self._cancelled = True
