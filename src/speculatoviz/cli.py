@@ -7,7 +7,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +19,13 @@ from rich.table import Table
 
 from speculatoviz import trace
 from speculatoviz.config import PROFILES, Settings, in_words
-from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.errors import BadRequestError, SpeculatoVizError, TraceError
 from speculatoviz.events import Done, Event, Metrics, Start, Started
 from speculatoviz.session import Session
 from speculatoviz.terminal import Transcript
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+_GOODBYE_S = 3  # for clients that do not read what they are sent, when the server stops
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
 app.add_typer(models_app, name="models")
 
@@ -79,14 +80,21 @@ def serve(
     settings = _settings(flags)
     import uvicorn
 
+    from speculatoviz.server.address import listen, url
     from speculatoviz.server.app import create_app
 
+    with _errors():
+        listening = listen(settings.host, settings.port)
     application = create_app(settings, lambda report: Session.load(settings, time.perf_counter, report))
-    url = f"http://{settings.host}:{settings.port}"
-    Console(stderr=True).print(f"SpeculatoViz on {url} (Ctrl+C stops it)", highlight=False)
+    address = url(settings.host, listening)
+    Console(stderr=True, soft_wrap=True).print(f"SpeculatoViz on {address} (Ctrl+C stops it)", highlight=False)
     if opened:
-        threading.Timer(1.0, webbrowser.open, [url]).start()
-    uvicorn.run(application, host=settings.host, port=settings.port, log_level="warning", ws="websockets-sansio")
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    config = uvicorn.Config(
+        application, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=_GOODBYE_S
+    )
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 @app.command()
@@ -259,7 +267,11 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 def _trace_writer(stack: ExitStack, file: Path | None) -> trace.TraceWriter | None:
     if file is None:
         return None
-    return trace.TraceWriter(stack.enter_context(file.open("w", encoding="utf-8")), trace.header())
+    try:
+        opened = stack.enter_context(file.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise TraceError(f"{file} cannot be written ({error.strerror}).", "Name another file with --trace.") from error
+    return trace.TraceWriter(opened, trace.header())
 
 
 def _settings(flags: dict[str, Any]) -> Settings:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_dir
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -74,16 +74,24 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def _env(name: str, legacy: str | None = None) -> AliasChoices:
-    names = [name, f"SPECULATOVIZ_{name.upper()}"]
-    return AliasChoices(*names, *([legacy] if legacy else []))
+_PREFIX = "SPECULATOVIZ_"
+
+
+def _env(name: str, legacy: str) -> AliasChoices:
+    return AliasChoices(f"{_PREFIX}{name.upper()}", legacy)
 
 
 class Settings(BaseSettings):
     """Everything that can be set. Precedence: flag, environment, `.env`, default."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPECULATOVIZ_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix=_PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     profile: Literal["qwen", "smol"] = Field("qwen", description="a target with the draft that suits it")
@@ -93,7 +101,7 @@ class Settings(BaseSettings):
         validation_alias=_env("draft", "DRAFT_MODEL"),
         description="draft model, named like the target; none goes without one",
     )
-    drafter: str | None = Field(None, description="where drafts come from: model or ngram")
+    drafter: Literal["model", "ngram"] | None = Field(None, description="where drafts come from: model or ngram")
     target_quantisation: str | None = Field(None, description="requantise the target once, e.g. Q4_0 or F32")
     draft_quantisation: str | None = Field(None, description="requantise the draft once, e.g. Q4_0")
     k: Annotated[int, RANGES["k"].field()] | None = Field(
@@ -124,6 +132,12 @@ class Settings(BaseSettings):
         description="where models and measurements are kept",
     )
 
+    @model_validator(mode="after")
+    def _ngram_sizes(self) -> Self:
+        if self.ngram_min > self.ngram_max:
+            raise ValueError(f"ngram_min is {self.ngram_min} and ngram_max only {self.ngram_max}")
+        return self
+
     def resolved(self) -> Profile:
         """The profile with the explicit choices laid over it."""
         base = PROFILES[self.profile]
@@ -143,25 +157,40 @@ class Settings(BaseSettings):
         )
 
 
+_TAGS = (("start",), ("update",), ("cancel",))  # where a message of that type goes wrong
+
+
 def in_words(error: ValidationError) -> BadRequestError:
     """The first thing wrong with a message or a setting, with the allowed range where there is one."""
     first = error.errors(include_url=False, include_context=True)[0]
-    names = [str(part) for part in first["loc"] if part not in {"start", "update", "cancel"}]
-    name = names[0] if names else "type"
+    context = first.get("ctx", {})
+    loc = first["loc"][1:] if first["loc"][:1] in _TAGS else first["loc"]
+    name = ".".join(map(str, loc))
+    if name.startswith(_PREFIX):
+        name = name.removeprefix(_PREFIX).lower()
     given = _short(first.get("input"))
-    allowed = RANGES.get(name.lower())
+    allowed = RANGES.get(name)
     if first["type"] == "extra_forbidden":
         return BadRequestError(f"There is no setting named {name!r}.", "Remove it, or look at /api/settings.")
+    if first["type"] == "union_tag_invalid":
+        return BadRequestError(
+            f"The message's type is {_short(context['tag'])}, and known are {context['expected_tags']}.",
+            "Choose one of them.",
+        )
+    if not loc:  # said by a validator of the whole model
+        return BadRequestError(f"{context.get('error', first['msg'])}.", "Change one of them.")
     if allowed is not None:
         return BadRequestError(
             f"{name} is {given}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}.",
             "Choose a value in that range.",
         )
-    return BadRequestError(f"{'.'.join(names) or name} is {given}: {first['msg']}.", "Correct it and send it again.")
+    return BadRequestError(f"{name} is {given}: {first['msg']}.", "Correct it and try again.")
 
 
 def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return "an object"
+    if isinstance(value, list):
+        return "a list"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -101,13 +101,14 @@ class MetricsFold:
 
 
 def _tally(round: Round) -> _Tally:
-    depth = max((round.draft.position(c.node) + 1 for c in round.verdict.checks), default=0)
+    depth = max((round.draft.position(node) + 1 for node in range(len(round.draft))), default=0)
     accepted_at, tested_at = [0] * depth, [0] * depth
-    for check in round.verdict.checks:
-        tested_at[round.draft.position(check.node)] = 1
     # Only what was emitted counts: an accepted token behind an end token was dropped.
     for position in range(round.accepted):
-        accepted_at[position] = 1
+        accepted_at[position] = tested_at[position] = 1
+    for check in round.verdict.checks:
+        if check.status == "rejected":
+            tested_at[round.draft.position(check.node)] = 1
     times = round.times
     return _Tally(
         drafted=round.drafted,

@@ -160,7 +160,7 @@ class Session:
 
     def draft_only(self, prompt: str, depth: int) -> Draft:
         """Draft a few tokens behind a prompt, greedily, without verifying them."""
-        ids = self.encode_turn(prompt)
+        ids = list(self.prepare(Start(prompt=prompt)).request.prompt)
         drafter = self.drafters[self.drafter]
         drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False))
         return drafter.draft(ids, 0, Plan(self.drafter, depth), seeded(0)("draft", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,11 @@ STYLES = {
     "bonus": "dodger_blue1",
     "plain": "default",
 }
+
+# A model's output may hold anything; only tabs and line feeds may steer the terminal.
+_CONTROLS: dict[int, str | None] = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}
+} | {0x0D: None}
 
 
 class Transcript:
@@ -27,15 +33,19 @@ class Transcript:
             case Started():
                 self._console.print(headline(event), highlight=False)
             case VerifyResult() if event.text:
-                text = Text(event.text, style=STYLES.get(event.status, ""))
-                self._console.print(text, end="", soft_wrap=True)
+                self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
                 self._console.print(f"waiting, place {event.place}")
             case Done():
-                self._console.print(event.text_tail, end="", markup=False, highlight=False)
+                self._print(event.text_tail, "")
                 self._console.print("\n")
                 self._console.print(legend(), highlight=False)
                 self._console.print(summary(event))
+
+    def _print(self, text: str, style: str) -> None:
+        """As it is: rich's own Text would expand tabs and wrap long lines."""
+        segment = Segment(text.translate(_CONTROLS), self._console.get_style(style))
+        self._console.print(Segments([segment]), end="", soft_wrap=True)
 
 
 def headline(started: Started) -> Text:

@@ -54,10 +54,11 @@ class TraceWriter:
 def read(path: Path) -> tuple[Header, list[Event]]:
     """Header and events of a trace. Raises TraceError naming the line that cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which would also break a line where its text holds U+2028 or U+0085.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TraceError(f"{path} cannot be read ({error}).", "Name a file written with --trace.") from error
-    if not lines:
+    if lines == [""]:
         raise TraceError(f"{path} is empty.", "Name a file written with --trace.")
     return _header(path, lines[0]), list(_events(path, lines[1:]))
 

@@ -32,6 +32,7 @@ from speculatoviz.session import Session
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]
 _DRAFTERS = {
     "model": ("Draft model", "A smaller model of the same family drafts."),
     "ngram": ("Prompt lookup", "Repeats what followed the last tokens when they last occurred."),
@@ -50,7 +51,7 @@ def create_app(settings: Settings, load: Loader) -> FastAPI:
     app = FastAPI(title="SpeculatoViz", lifespan=lifespan, openapi_url="/api/openapi.json", docs_url=None)
     if settings.host in LOOPBACK:
         # A page elsewhere could point a name of its own at this address: only names of this machine are served.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_OWN_NAMES)
     app.add_exception_handler(SpeculatoVizError, _answer_error)
     _add_api(app)
     _add_socket(app)
@@ -79,7 +80,7 @@ def _add_api(app: FastAPI) -> None:
         def drafted() -> Iterator[Draft]:
             yield session.draft_only(prompt, k)
 
-        results = [draft async for draft in host.stream(drafted, _tell_nobody, threading.Event())]
+        results = [draft async for draft in host.stream(drafted, lambda _place: None, threading.Event())]
         return _test_draft(session, prompt, results[0])
 
 
@@ -105,7 +106,12 @@ def _add_page(app: FastAPI) -> None:
 def same_origin(socket: WebSocket) -> bool:
     """Whether the page that opens the socket came from this server; clients other than browsers send no origin."""
     origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc == socket.headers.get("host")
+    except ValueError:  # not an address at all
+        return False
 
 
 def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
@@ -155,10 +161,6 @@ def _test_draft(session: Session, prompt: str, draft: Draft) -> TestDraft:
         draft_ms=draft_ms,
         tps=1000 * len(draft) / draft_ms if draft_ms else None,
     )
-
-
-async def _tell_nobody(_place: int) -> None:
-    pass
 
 
 async def _answer_error(_request: Request, error: Exception) -> JSONResponse:

@@ -130,9 +130,12 @@ class Host:
                     return
 
     async def _fill_one(self, session: Session) -> bool:
-        await self.line.join(_tell_nobody)
+        await self.line.join(lambda _place: None)
         try:
             return await self._compute(session.calibration.fill_one)
+        except Exception:
+            log.exception("measuring pass times failed; they stay unknown")
+            return False
         finally:
             self.line.leave()
 
@@ -143,7 +146,3 @@ class Host:
         if self._stopping.is_set():
             raise CancelledError
         self._stage, self._progress = stage, progress
-
-
-async def _tell_nobody(_place: int) -> None:
-    pass

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-Tell = Callable[[int], Awaitable[None]]
+Tell = Callable[[int], None]
 
 
 class Line:
@@ -46,12 +46,11 @@ class Line:
         told = 0
         while self._held or self._waiting[0] is not moved:
             place = self._waiting.index(moved) + 1
-            if place == told:
-                await moved.wait()
-                moved.clear()
-            else:
+            if place != told:
                 told = place
-                await tell(place)  # the line may move meanwhile: look again before waiting
+                tell(place)
+            await moved.wait()
+            moved.clear()
 
     def _wake(self) -> None:
         for moved in self._waiting:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from speculatoviz.config import in_words
 from speculatoviz.errors import BadRequestError
@@ -21,8 +20,8 @@ def parse(text: str) -> Start | Update | Cancel:
             f"The message has {size} bytes and {MAX_MESSAGE_BYTES} are allowed.", "Send a shorter prompt."
         )
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = from_json(text)
+    except ValueError as error:
         raise BadRequestError(f"The message is not JSON ({error}).", "Send one JSON object a frame.") from error
     if not isinstance(document, dict):
         raise BadRequestError("The message is not a JSON object.", "Send one JSON object a frame.")

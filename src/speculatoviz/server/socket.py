@@ -13,10 +13,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from speculatoviz.engine import Change
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
-from speculatoviz.events import Cancel, Event, Failure, Queued, Start, Update
+from speculatoviz.events import Cancel, Done, Event, Failure, Queued, Start, Update
 from speculatoviz.server.host import Host
 from speculatoviz.server.messages import parse
-from speculatoviz.session import Session
+from speculatoviz.server.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,12 @@ class Connection:
 
     def __init__(self, socket: WebSocket, host: Host) -> None:
         self._socket, self._host = socket, host
+        self._outbox = Outbox(socket)
         self._run: Run | None = None
 
     async def serve(self) -> None:
-        await self._socket.accept()
         try:
+            await self._socket.accept()
             while True:
                 await self._take(await self._receive())
         except WebSocketDisconnect:
@@ -38,6 +39,7 @@ class Connection:
         finally:
             if self._run is not None:
                 await self._run.abandon()
+            self._outbox.close()
 
     async def _receive(self) -> str | None:
         """The text of the next frame, None for a binary one."""
@@ -55,7 +57,9 @@ class Connection:
                 case Start() as start:
                     if run is not None:
                         raise BadRequestError("A run is going on here.", "Cancel it first, or wait for it to end.")
-                    self._run = Run(self._socket, self._host, start)
+                    if self._run is not None:
+                        await self._run.settled()
+                    self._run = Run(self._outbox, self._host, start)
                 case Update() as update if run is not None:
                     run.update(update)
                 case Cancel() if run is not None:
@@ -63,29 +67,34 @@ class Connection:
                 case _:
                     raise BadRequestError("No run is going on here.", "Start one first.")
         except SpeculatoVizError as error:
-            await self._socket.send_text(failure(error, run.id if run else None).model_dump_json())
+            self._outbox.put(failure(error, run.id if run else None))
 
 
 class Run:
     """One run of a connection, from its start message to `done` or `error`."""
 
-    def __init__(self, socket: WebSocket, host: Host, start: Start) -> None:
+    def __init__(self, outbox: Outbox, host: Host, start: Start) -> None:
         self.id = secrets.token_hex(4)
-        self._socket, self._host = socket, host
+        self._outbox, self._host = outbox, host
         self._changes: deque[Change] = deque()
         self._cancelled = threading.Event()
         self._began = False
-        self._session: Session | None = None
+        self._over = False
         self._task = asyncio.create_task(self._guarded(start))
 
     @property
     def active(self) -> bool:
-        return not self._task.done()
+        """Until its last event is on the way: a client may answer that with the next start."""
+        return not self._over
+
+    async def settled(self) -> None:
+        """Wait until a run whose last event is on the way has let go of the models."""
+        await asyncio.wait([self._task])
 
     def update(self, update: Update) -> None:
         """Takes effect between rounds. Raises BadRequestError for an unknown drafter."""
-        if update.drafter is not None and self._session is not None:
-            self._session.check_drafter(update.drafter)
+        if update.drafter is not None:
+            self._host.ready().check_drafter(update.drafter)
         self._changes.append(Change(update.k, update.temperature, update.drafter))
 
     async def cancel(self) -> None:
@@ -96,7 +105,7 @@ class Run:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             gone = BadRequestError("The run was cancelled while it waited.", "Start it again when you like.")
-            await self._send(failure(gone, self.id, code="cancelled"))
+            self._put(failure(gone, self.id, code="cancelled"))
 
     async def abandon(self) -> None:
         """The client is gone."""
@@ -109,16 +118,15 @@ class Run:
         try:
             await self._execute(start)
         except SpeculatoVizError as error:
-            await self._send(failure(error, self.id))
-        except (WebSocketDisconnect, RuntimeError) as error:
-            log.debug("client gone during run %s: %s", self.id, error)
+            self._put(failure(error, self.id))
         except Exception as error:
             log.exception("run %s failed", self.id)
             wrapped = SpeculatoVizError(f"The run failed ({error}).", "See the server's log; the models are kept.")
-            await self._send(failure(wrapped, self.id))
+            self._put(failure(wrapped, self.id))
+        await self._outbox.flushed()
 
     async def _execute(self, start: Start) -> None:
-        session = self._session = self._host.ready()
+        session = self._host.ready()
         prepared = session.prepare(start)
         events = self._host.stream(
             lambda: session.run(self.id, prepared, self._cancelled.is_set, self._drain),
@@ -128,17 +136,18 @@ class Run:
         async with contextlib.aclosing(events):
             async for event in events:
                 self._began = True
-                await self._send(event)
+                self._put(event)
 
     def _drain(self) -> list[Change]:
         """Called from the models' thread: what came in since the last round."""
         return [self._changes.popleft() for _ in range(len(self._changes))]
 
-    async def _tell_place(self, place: int) -> None:
-        await self._send(Queued(run=self.id, seq=0, t_ms=0.0, place=place))
+    def _tell_place(self, place: int) -> None:
+        self._put(Queued(run=self.id, seq=0, t_ms=0.0, place=place))
 
-    async def _send(self, event: Event) -> None:
-        await self._socket.send_text(event.model_dump_json())
+    def _put(self, event: Event) -> None:
+        self._over = self._over or isinstance(event, Done | Failure)
+        self._outbox.put(event)
 
 
 def failure(error: SpeculatoVizError, run: str | None, code: str | None = None) -> Failure:

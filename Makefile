@@ -1,0 +1,120 @@
+# Everything a person does with this repository. `make` alone lists it.
+
+# Settings of `make run` and `make dev`, given as `make run PROFILE=smol PORT=8001`. What is left empty comes from
+# the environment (SPECULATOVIZ_…), then from .env, then from the program's defaults: 127.0.0.1, 8000, profile qwen.
+PROFILE =
+HOST =
+PORT =
+# Further arguments, passed on as they stand: ARGS="--threads 4" for run and dev, ARGS="-k exactness" for test,
+# ARGS=--upgrade for lock.
+ARGS =
+# The Python to make .venv with, if it is not python3.
+PYTHON =
+unexport PROFILE HOST PORT ARGS PYTHON
+
+PY := .venv/bin/python
+NPM := PYTHON=../.venv/bin/python npm --silent --prefix frontend run
+DONE := .venv/.done
+NODE := frontend/node_modules/.done
+PAGE := src/speculatoviz/server/page/index.html
+PAGE_SOURCES := $(shell find frontend/src frontend/public -not -name '*.test.*' 2>/dev/null) \
+	frontend/index.html frontend/vite.config.ts frontend/tsconfig.json
+SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOST)')
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help run dev test test-full check check-python check-page fix bench page wheel lock clean clean-all FORCE
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  make run PROFILE=smol PORT=8001 ARGS="--threads 4": see the top of the Makefile'
+
+run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the page on 127.0.0.1:8000
+	@exec .venv/bin/speculatoviz serve $(SERVE_FLAGS) $(if $(PORT),--port '$(PORT)') $(ARGS)
+
+dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
+	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
+
+test: check $(PAGE) ## every check and test but the long ones
+	@scripts/need.sh chromium >/dev/null
+	$(PY) -m pytest -m 'not full' $(ARGS)
+	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
+
+test-full: check $(PAGE) ## every check and test
+	@scripts/need.sh chromium >/dev/null
+	$(PY) -m pytest $(ARGS)
+	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
+
+check: check-python check-page ## what needs no model: formatting, lint, types, the page's unit tests
+
+check-python: $(DONE)/dev $(DONE)/package
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+check-page: $(DONE)/package $(NODE)
+	$(NPM) protocol:check
+	$(NPM) lint
+	$(NPM) types
+	$(NPM) test
+
+fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, mend what the linters can, regenerate the page's protocol types
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(NPM) protocol
+	$(NPM) fix
+
+bench: $(DONE)/dev $(DONE)/package ## measure this machine
+	$(PY) -m speculatoviz.bench $(ARGS)
+
+page: $(PAGE) ## build the page into the package
+
+wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page in it
+	rm -rf dist
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@$(PY) scripts/check_wheel.py dist/*.whl
+
+lock: $(DONE)/dev ## pin the dependencies anew; ARGS=--upgrade takes the newest versions
+	scripts/lock.sh $(ARGS)
+	npm --prefix frontend install --package-lock-only --no-audit --no-fund
+
+clean: ## remove what was built; environments and models stay
+	rm -rf dist src/speculatoviz/server/page frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-all: clean ## remove the environments too
+	rm -rf .venv frontend/node_modules
+
+# ---- the environment, each step done once ----
+
+$(DONE)/venv:
+	@PYTHON='$(PYTHON)' scripts/venv.sh
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/build: requirements/build.txt $(DONE)/venv
+	@scripts/dependencies.sh build && touch $@
+
+$(DONE)/run: requirements/run.txt $(DONE)/build
+	@scripts/dependencies.sh run && touch $@
+
+$(DONE)/dev: requirements/dev.txt $(DONE)/run
+	@scripts/dependencies.sh dev && touch $@
+
+# The package is installed as a link to src, so a moved or copied folder needs it anew.
+$(DONE)/package: pyproject.toml $(DONE)/run $(if $(findstring <$(CURDIR)>,<$(shell cat $(DONE)/package 2>/dev/null)>),,FORCE)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@pwd > $@
+
+FORCE:
+
+# Not `npm ci`: npm leaves other systems' optional binaries out of a lock (npm/cli issue 4828), and `ci` calls that an
+# error. With --no-save the lock is followed and never written.
+$(NODE): frontend/package.json frontend/package-lock.json
+	@scripts/need.sh node
+	npm --prefix frontend install --no-save --include=dev --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(PAGE_SOURCES) $(NODE)
+	$(NPM) build

@@ -1,0 +1,64 @@
+import { memo, useCallback, useDeferredValue, useMemo } from "react";
+import { Dashboard } from "./charts/Dashboard";
+import { ControlPanel } from "./controls/ControlPanel";
+import type { Run } from "./state/model";
+import { emptyRun } from "./state/reducer";
+import { isReady, isRunning } from "./state/store";
+import { useApp, useStore } from "./state/useStore";
+import "./views/shell.css";
+import { Announcer } from "./views/Announcer";
+import { Header } from "./views/Header";
+import { Notices } from "./views/Notices";
+import { Source } from "./views/Source";
+import { TextPanel } from "./views/TextPanel";
+import { Transport } from "./views/Transport";
+import { TreePanel } from "./views/TreePanel";
+
+const SteadyDashboard = memo(Dashboard);
+
+/** Figures change once a round: the dashboard does not follow every token, and drawing it never holds up the text. */
+function useRunByRound(): Run {
+  const run = useApp((state) => state.play?.shown ?? emptyRun);
+  const { id, phase, latest, done, failure } = run;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the run as it was when one of these last changed
+  const steady = useMemo(() => run, [id, phase, latest, done, failure]);
+  return useDeferredValue(steady);
+}
+
+function DashboardPanel() {
+  const store = useStore();
+  const run = useRunByRound();
+  const source = useApp((state) => state.play?.source);
+  const idle = useApp((state) => isReady(state) && !isRunning(state) && state.connection === "connected");
+  const prompt = run.started?.prompt;
+  const measure = useCallback(() => store.startPlain(), [store]);
+  const canMeasure = idle && source === "live" && run.done !== null && prompt !== undefined;
+  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} />;
+}
+
+export function App() {
+  return (
+    <div className="shell">
+      <a href="#text" className="skip-link">
+        Skip to the text
+      </a>
+      <Header />
+      <main className="columns">
+        <section aria-label="Prompt and controls" className="column-controls">
+          <ControlPanel />
+        </section>
+        <div className="column-run">
+          <Source />
+          <Notices />
+          <TreePanel />
+          <TextPanel />
+        </div>
+        <section aria-label="Dashboard" className="column-dashboard">
+          <DashboardPanel />
+        </section>
+      </main>
+      <Transport />
+      <Announcer />
+    </div>
+  );
+}

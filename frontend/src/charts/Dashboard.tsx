@@ -1,0 +1,47 @@
+// The figures of a run. Drawn again once a round, when its metrics come; not with every token.
+import { memo } from "react";
+import type { Run } from "../state/model";
+import { EfficiencyBars } from "./EfficiencyBars";
+import { Gauge } from "./Gauge";
+import { LatencyChart } from "./LatencyChart";
+import { Numbers } from "./Numbers";
+import { Positions } from "./Positions";
+import { SpeedChart } from "./SpeedChart";
+import { SpeedupFigure } from "./SpeedupFigure";
+import { acceptanceHistory, latencySeries, positionRates, speedSeries, valuesOf } from "./select";
+import "./charts.css";
+
+interface Props {
+  readonly run: Run;
+  readonly onMeasurePlain: (() => void) | null;
+}
+
+export const Dashboard = memo(Figures, (a, b) => {
+  const kept = ["latest", "done", "started", "updates", "phase"] as const;
+  return a.onMeasurePlain === b.onMeasurePlain && kept.every((part) => a.run[part] === b.run[part]);
+});
+
+function Figures({ run, onMeasurePlain }: Props) {
+  const values = valuesOf(run);
+  return (
+    <section className="db" aria-label="Measurements">
+      <div className="db-head">
+        <SpeedupFigure run={run} onMeasurePlain={onMeasurePlain} />
+        <Gauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
+      </div>
+      <Numbers values={values} done={run.done !== null} />
+      {values ? (
+        <div className="db-charts">
+          <SpeedChart series={speedSeries(run)} plainTps={values.baseline_tps} />
+          <LatencyChart rows={latencySeries(run)} />
+          <Positions rates={positionRates(values)} />
+          <EfficiencyBars values={values} />
+        </div>
+      ) : (
+        <p className="db-none">
+          Charts fill from the first round on. Every figure is measured in the run itself.
+        </p>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,83 @@
+// A chart with its heading and its text alternative.
+import { VisuallyHidden } from "radix-ui";
+import { type ReactNode, useId } from "react";
+import { Explain } from "../viz/Explain";
+
+interface Props {
+  readonly title: string;
+  readonly help: ReactNode;
+  /** What stands at the right of the heading: a legend or a figure. */
+  readonly aside?: ReactNode;
+  readonly className?: string;
+  readonly table?: Table;
+  readonly children: ReactNode;
+}
+
+export interface Table {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+export function Figure({ title, help, aside, className = "", table, children }: Props) {
+  const id = useId();
+  return (
+    <section className={`db-figure ${className}`} aria-labelledby={id}>
+      <header>
+        <h3 id={id}>
+          <Explain help={help}>{title}</Explain>
+        </h3>
+        {aside}
+      </header>
+      {children}
+      {table && table.rows.length > 0 && <HiddenTable title={title} table={table} />}
+    </section>
+  );
+}
+
+function HiddenTable({ title, table }: { title: string; table: Table }) {
+  return (
+    <VisuallyHidden.Root>
+      <table>
+        <caption>{title}</caption>
+        <thead>
+          <tr>
+            {table.head.map((cell) => (
+              <th key={cell} scope="col">
+                {cell}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {table.rows.map((row) => (
+            <tr key={row[0]}>
+              {row.map((cell, index) => (
+                <td key={table.head[index]}>{cell}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </VisuallyHidden.Root>
+  );
+}
+
+export interface KeyItem {
+  readonly name: string;
+  readonly help: string;
+  readonly colour: string;
+  readonly look?: "dashed" | "hatched" | "line" | "tick";
+}
+
+export function Key({ items }: { items: readonly KeyItem[] }) {
+  return (
+    <p className="db-key">
+      {items.map(({ name, help, colour, look = "solid" }) => (
+        <Explain key={name} help={help}>
+          <span className={`db-swatch is-${look}`} style={{ color: colour }} />
+          {name}
+        </Explain>
+      ))}
+    </p>
+  );
+}

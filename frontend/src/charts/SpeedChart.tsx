@@ -1,0 +1,102 @@
+// Tokens per second after each round, against the target alone.
+import {
+  Bar,
+  ComposedChart,
+  Line,
+  ReferenceLine,
+  ResponsiveContainer,
+  Tooltip,
+  XAxis,
+  YAxis,
+} from "recharts";
+import { fixed } from "../state/format";
+import { ChartTip } from "./ChartTip";
+import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
+import { Figure, Key } from "./Figure";
+import type { SpeedPoint } from "./select";
+
+const HELP =
+  "Emitted tokens over the time of their rounds. A bar is each round alone, the line the last 50 rounds together; the dashed line is the target decoding alone.";
+const KEY = [
+  {
+    name: "round",
+    help: "Each round alone: its emitted tokens over its time.",
+    colour: "color-mix(in srgb, var(--accent) 35%, var(--surface))",
+  },
+  {
+    name: "running",
+    help: "The last 50 rounds together: all their emitted tokens over all their time.",
+    colour: "var(--accent)",
+    look: "line",
+  },
+  {
+    name: "plain",
+    help: "The same target decoding alone on this machine, measured.",
+    colour: "var(--text-soft)",
+    look: "dashed",
+  },
+] as const;
+
+const words = (name: string, value: unknown): string =>
+  `${name}: ${typeof value === "number" ? fixed(value, 1) : "–"} tok/s`;
+
+export function SpeedChart({ series, plainTps }: { series: SpeedPoint[]; plainTps: number | null }) {
+  const table = {
+    head: ["Round", "Round alone, tok/s", "Running, tok/s"],
+    rows: series
+      .slice(-10)
+      .map((point) => [`${point.round}`, fixed(point.perRound, 1), fixed(point.running, 1)]),
+  };
+  const axis = axisFromZero([
+    plainTps ?? 0,
+    ...series.flatMap((point) => [point.perRound ?? 0, point.running ?? 0]),
+  ]);
+  return (
+    <Figure
+      title="Tokens per second"
+      help={HELP}
+      aside={<Key items={KEY} />}
+      table={table}
+      className="is-chart"
+    >
+      <div className="db-plot">
+        <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 290, height: 120 }}>
+          <ComposedChart
+            data={series}
+            margin={MARGIN}
+            barCategoryGap={series.length > 60 ? 0 : "12%"}
+            title="Tokens per second by round"
+          >
+            <XAxis {...AXIS} dataKey="round" minTickGap={28} />
+            <YAxis {...AXIS} {...axis} interval={0} width={34} />
+            <Tooltip {...TIP} content={<ChartTip words={words} />} />
+            <Bar
+              {...NO_ANIMATION}
+              name="round"
+              dataKey="perRound"
+              fill="var(--accent)"
+              fillOpacity={0.28}
+              maxBarSize={34}
+            />
+            {plainTps !== null && (
+              <ReferenceLine
+                y={plainTps}
+                stroke="var(--text-soft)"
+                strokeDasharray="4 3"
+                strokeWidth={1.25}
+              />
+            )}
+            <Line
+              {...NO_ANIMATION}
+              name="running"
+              dataKey="running"
+              stroke="var(--accent)"
+              strokeWidth={2}
+              dot={series.length === 1}
+            />
+          </ComposedChart>
+        </ResponsiveContainer>
+      </div>
+    </Figure>
+  );
+}

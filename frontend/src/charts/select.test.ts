@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import type { Metrics, MetricValues } from "../protocol/generated";
+import type { Round, Run } from "../state/model";
+import { chain, IDLE, metricsOf, roundOf, STARTED, VALUES } from "../viz/fixture";
+import {
+  acceptanceHistory,
+  ageText,
+  bandOf,
+  efficiencyOf,
+  latencySeries,
+  positionRates,
+  speedSeries,
+  speedupOf,
+  timeParts,
+} from "./select";
+
+const GOOD = {
+  ...VALUES,
+  rounds: 3,
+  drafted: 12,
+  accepted: 9,
+  effective_tps: 16.4,
+  baseline_tps: 13.2,
+  speedup: 1.24,
+};
+
+function runWith(values: Partial<MetricValues>, more: Partial<Run> = {}): Run {
+  const latest: Metrics = { ...metricsOf(2, 4, 3, 4), t_ms: 8000, metrics: { ...GOOD, ...values } };
+  return { ...IDLE, phase: "running", started: STARTED, latest, ...more };
+}
+
+describe("speedup", () => {
+  it("says against what, and how old the measurement is by now", () => {
+    expect(speedupOf(runWith({}))).toEqual({
+      kind: "figure",
+      speedup: 1.24,
+      tps: 16.4,
+      plainTps: 13.2,
+      basis: "measured (16 tokens at start, 48 s earlier)",
+    });
+  });
+
+  it("names a full plain run", () => {
+    const baseline = { tps: 13.2, tokens: 151, context_tokens: 180, age_s: 5, kind: "plain_run" } as const;
+    expect(speedupOf(runWith({}, { started: { ...STARTED, baseline } }))).toMatchObject({
+      basis: "measured (full plain run, 151 tokens)",
+    });
+  });
+
+  it("does not describe a baseline by another one's circumstances", () => {
+    expect(speedupOf(runWith({ baseline_tps: 12.1 }))).toMatchObject({ plainTps: 12.1, basis: "measured" });
+  });
+
+  it("is not claimed for unverified output", () => {
+    const started = { ...STARTED, exactness: { label: "unverified", reason: "" } } as const;
+    expect(speedupOf(runWith({}, { started }))).toMatchObject({
+      kind: "none",
+      tps: 16.4,
+      reason: /not claimed/,
+    });
+  });
+
+  it("is unknown before a baseline, and says so", () => {
+    const none = speedupOf(runWith({ baseline_tps: null, speedup: null }));
+    expect(none).toMatchObject({ kind: "none", reason: "the target alone has not been measured yet" });
+  });
+
+  it("is not a figure of a plain run", () => {
+    const plain = runWith({ drafted: 0, accepted: 0, speedup: 1 });
+    const latest = plain.latest && { ...plain.latest, k: 0 };
+    expect(speedupOf({ ...plain, latest })).toMatchObject({ kind: "none", reason: /plain run/ });
+  });
+
+  it("takes the whole run's figures once it is done", () => {
+    const done = { ...({} as NonNullable<Run["done"]>), t_ms: 9000, metrics: { ...GOOD, speedup: 1.19 } };
+    expect(speedupOf(runWith({}, { done }))).toMatchObject({ speedup: 1.19 });
+  });
+
+  it("is nothing before a run", () => {
+    expect(speedupOf(IDLE)).toMatchObject({ kind: "none", tps: null });
+  });
+});
+
+describe("series", () => {
+  const rounds: Round[] = Array.from({ length: 14 }, (_, i) => roundOf(i, chain("aar+")));
+  const open = roundOf(14, chain("a?", false));
+  const run: Run = { ...IDLE, started: STARTED, rounds: [...rounds, open] };
+
+  it("have one entry per finished round, counted from one", () => {
+    expect(acceptanceHistory(run).map((point) => point.round)).toEqual(
+      rounds.map((round) => round.index + 1),
+    );
+    expect(acceptanceHistory(run)[0]?.rate).toBeNull();
+  });
+
+  it("give each round its own speed", () => {
+    const ms = rounds[0]?.metrics?.round_ms ?? 0;
+    expect(speedSeries(run)[0]).toEqual({ round: 1, perRound: 3000 / ms, running: null });
+  });
+
+  it("show the last ten rounds' times", () => {
+    expect(latencySeries(run).map((row) => row.round)).toEqual([5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+  });
+
+  it("split a round's time into parts that add up to it", () => {
+    const metrics = metricsOf(0, 4, 3, 4);
+    const sum = timeParts(metrics).reduce((total, { ms }) => total + ms, 0);
+    expect(sum).toBeCloseTo(metrics.round_ms);
+  });
+});
+
+it("colours acceptance red under 50 %, yellow to 75 %, green above", () => {
+  expect([0.49, 0.5, 0.74, 0.75].map(bandOf)).toEqual(["low", "mid", "mid", "high"]);
+});
+
+it("counts what was drafted and not kept", () => {
+  expect(efficiencyOf({ ...GOOD, bonus: 1, resampled: 2, tokens: 12 })).toEqual({
+    drafted: 12,
+    accepted: 9,
+    notKept: 3,
+    bonus: 1,
+    resampled: 2,
+    plain: 0,
+    tokens: 12,
+  });
+});
+
+it("pairs both rates of a position, unknown staying unknown", () => {
+  const values = {
+    ...GOOD,
+    per_position_acceptance_rate: [0.8, 0],
+    conditional_acceptance_rate: [0.9, null],
+  };
+  expect(positionRates(values)).toEqual([
+    { position: 1, rate: 0.8, conditional: 0.9 },
+    { position: 2, rate: 0, conditional: null },
+  ]);
+});
+
+it("tells ages in words", () => {
+  expect([40, 300, 3 * 3600].map(ageText)).toEqual(["40 s", "5 min", "3 h"]);
+});

@@ -1,0 +1,166 @@
+// What the charts show, as pure functions of a run. Unknown stays null.
+import type { Baseline, Metrics, MetricValues } from "../protocol/generated";
+import type { Run } from "../state/model";
+
+export type TimePart = "draft" | "verify" | "network" | "evidence" | "other";
+
+/** The five parts of a round's time; they add up to it. */
+export function timeParts(metrics: Metrics): { part: TimePart; ms: number }[] {
+  return [
+    { part: "draft", ms: metrics.draft_ms },
+    { part: "verify", ms: metrics.verify_ms },
+    { part: "network", ms: metrics.network_ms },
+    { part: "evidence", ms: metrics.evidence_ms },
+    { part: "other", ms: metrics.other_ms },
+  ];
+}
+
+/** The figures to show: of the whole run once it is done, of the last rounds while it goes on. */
+export function valuesOf(run: Run): MetricValues | null {
+  return run.done?.metrics ?? run.latest?.metrics ?? null;
+}
+
+export type Speedup =
+  | {
+      readonly kind: "figure";
+      readonly speedup: number;
+      readonly tps: number;
+      readonly plainTps: number;
+      readonly basis: string;
+    }
+  | { readonly kind: "none"; readonly tps: number | null; readonly reason: string };
+
+export function speedupOf(run: Run): Speedup {
+  const values = valuesOf(run);
+  const tps = values?.effective_tps ?? null;
+  const none = (reason: string): Speedup => ({ kind: "none", tps, reason });
+  if (!values) return none("nothing has been decoded yet");
+  if (exactnessOf(run) === "unverified")
+    return none("not claimed: the output could not be verified as the target's");
+  if (values.drafted === 0 && values.rounds > 0) return none(plainReason(run));
+  if (values.baseline_tps === null) return none("the target alone has not been measured yet");
+  if (values.speedup === null || tps === null) return none("no round is over yet");
+  return {
+    kind: "figure",
+    speedup: values.speedup,
+    tps,
+    plainTps: values.baseline_tps,
+    basis: basisOf(run, values.baseline_tps),
+  };
+}
+
+function plainReason(run: Run): string {
+  const depth = run.latest?.k ?? run.started?.k;
+  return depth === 0
+    ? "a plain run: the target decodes alone"
+    : "nothing was drafted, so nothing could be gained";
+}
+
+export function exactnessOf(run: Run) {
+  return run.updates.at(-1)?.exactness.label ?? run.started?.exactness.label ?? null;
+}
+
+/** How and when the plain speed was measured. */
+function basisOf(run: Run, plainTps: number): string {
+  const baseline = run.started?.baseline;
+  if (!baseline || Math.abs(baseline.tps - plainTps) > 1e-6 * plainTps) return "measured";
+  if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens)`;
+  return `measured (${baseline.tokens} tokens at start, ${ageText(ageAtLatest(run, baseline))} earlier)`;
+}
+
+function ageAtLatest(run: Run, baseline: Baseline): number {
+  const last = run.done ?? run.latest ?? run.started;
+  return baseline.age_s + Math.max(0, (last?.t_ms ?? 0) - (run.started?.t_ms ?? 0)) / 1000;
+}
+
+export function ageText(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
+/** One entry per finished round. */
+function finished(run: Run): Metrics[] {
+  return run.rounds.flatMap((round) => (round.metrics ? [round.metrics] : []));
+}
+
+export interface AcceptancePoint {
+  readonly round: number;
+  readonly rate: number | null;
+}
+
+export function acceptanceHistory(run: Run): AcceptancePoint[] {
+  return finished(run).map((metrics) => ({
+    round: metrics.round + 1,
+    rate: metrics.metrics.acceptance_rate,
+  }));
+}
+
+export type Band = "low" | "mid" | "high";
+
+export function bandOf(rate: number): Band {
+  return rate < 0.5 ? "low" : rate < 0.75 ? "mid" : "high";
+}
+
+export interface SpeedPoint {
+  readonly round: number;
+  readonly perRound: number | null;
+  readonly running: number | null;
+}
+
+export function speedSeries(run: Run): SpeedPoint[] {
+  return finished(run).map((metrics) => ({
+    round: metrics.round + 1,
+    perRound: metrics.round_ms > 0 ? (1000 * metrics.round_emitted) / metrics.round_ms : null,
+    running: metrics.metrics.effective_tps,
+  }));
+}
+
+export type LatencyRow = { readonly round: number; readonly total: number } & Readonly<
+  Record<TimePart, number>
+>;
+
+export function latencySeries(run: Run, last = 10): LatencyRow[] {
+  return finished(run)
+    .slice(-last)
+    .map((metrics) => ({
+      round: metrics.round + 1,
+      total: metrics.round_ms,
+      draft: metrics.draft_ms,
+      verify: metrics.verify_ms,
+      network: metrics.network_ms,
+      evidence: metrics.evidence_ms,
+      other: metrics.other_ms,
+    }));
+}
+
+export interface Efficiency {
+  readonly drafted: number;
+  readonly accepted: number;
+  readonly notKept: number;
+  readonly bonus: number;
+  readonly resampled: number;
+  readonly plain: number;
+  readonly tokens: number;
+}
+
+export function efficiencyOf(values: MetricValues): Efficiency {
+  const { drafted, accepted, bonus, resampled, plain, tokens } = values;
+  return { drafted, accepted, notKept: drafted - accepted, bonus, resampled, plain, tokens };
+}
+
+export interface PositionRate {
+  readonly position: number;
+  /** Rounds that accepted this position, of all drafting rounds. */
+  readonly rate: number;
+  /** Accepted of those that were tested here. */
+  readonly conditional: number | null;
+}
+
+export function positionRates(values: MetricValues): PositionRate[] {
+  return values.per_position_acceptance_rate.map((rate, index) => ({
+    position: index + 1,
+    rate,
+    conditional: values.conditional_acceptance_rate[index] ?? null,
+  }));
+}

@@ -1,0 +1,128 @@
+import { ChevronRight, Play, Square } from "lucide-react";
+import { isReady, isRunning } from "../state/store";
+import { useApp, useStore } from "../state/useStore";
+import "./controls.css";
+import { Fields } from "./Fields";
+import { PromptBox } from "./PromptBox";
+import { useWide } from "./useWide";
+
+/** Why a run cannot be started now; null if it can. */
+function useObstacle(): string | null {
+  return useApp((state) => {
+    if (state.connection !== "connected") return "Waiting for the server. What you type is kept.";
+    if (state.health?.status === "failed") return "The models could not be loaded.";
+    if (!isReady(state)) return "The models are being loaded. You can already write your prompt.";
+    return null;
+  });
+}
+
+export function ControlPanel() {
+  return (
+    <div className="flex flex-col gap-4 p-4">
+      <PromptBox />
+      <RunButton />
+      <Loading />
+      <Settings />
+      <p className="text-[12px] text-faint">
+        Every figure on this page is measured. The baseline is the same target decoding alone.
+      </p>
+    </div>
+  );
+}
+
+/** On a phone the settings fold away, so that the run is not far below its button. */
+function Settings() {
+  const wide = useWide();
+  if (wide) return <Fields />;
+  return (
+    <details className="group/settings">
+      <summary className="flex list-none items-center gap-1 text-[13px] font-medium">
+        <ChevronRight size={15} aria-hidden className="transition-transform group-open/settings:rotate-90" />
+        Settings
+      </summary>
+      <div className="pt-3">
+        <Fields />
+      </div>
+    </details>
+  );
+}
+
+function RunButton() {
+  const store = useStore();
+  const running = useApp(isRunning);
+  const obstacle = useObstacle();
+  const isMac = navigator.platform.startsWith("Mac");
+  if (running) {
+    return (
+      <div>
+        <button type="button" className="run-button stop" onClick={() => store.stop()}>
+          <Square size={14} fill="currentColor" aria-hidden />
+          Stop
+        </button>
+        <Waiting />
+      </div>
+    );
+  }
+  return (
+    <div>
+      <button
+        type="button"
+        className="run-button"
+        aria-disabled={obstacle !== null}
+        aria-describedby={obstacle ? "obstacle" : undefined}
+        onClick={() => obstacle === null && store.start()}
+      >
+        <Play size={15} fill="currentColor" aria-hidden />
+        Generate
+        <kbd>{isMac ? "⌘" : "Ctrl"} ↵</kbd>
+      </button>
+      {obstacle && (
+        <p id="obstacle" className="mt-2 text-[12px] text-soft">
+          {obstacle}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** What a run that has not begun waits for. */
+function Waiting() {
+  const phase = useApp((state) => state.play?.full.phase ?? "idle");
+  const place = useApp((state) => state.play?.full.queued?.place ?? null);
+  if (phase === "running") return null;
+  const words =
+    phase === "queued" && place !== null
+      ? place === 1
+        ? "Another run holds the model; yours is next."
+        : `Another run holds the model; yours is number ${place} in the queue.`
+      : "Reading the prompt…";
+  return (
+    <p role="status" className="mt-2 text-[12px] text-soft">
+      {words}
+    </p>
+  );
+}
+
+function Loading() {
+  const health = useApp((state) => state.health);
+  if (!health || health.status === "ready") return null;
+  if (health.status === "failed") {
+    return (
+      <div role="alert" className="border-l-2 border-(--status-rejected) pl-3 text-[13px]">
+        <p className="font-medium">{health.message ?? "The models could not be loaded."}</p>
+        {health.hint && <p className="text-soft">{health.hint}</p>}
+      </div>
+    );
+  }
+  return (
+    <div className="text-[12px] text-soft">
+      <progress
+        className="load-bar"
+        aria-label="Loading the models"
+        {...(health.progress === null ? {} : { value: health.progress })}
+      />
+      <p className="mt-1">{health.message ?? health.stage}</p>
+      {health.hint && <p className="text-faint">{health.hint}</p>}
+    </div>
+  );
+}

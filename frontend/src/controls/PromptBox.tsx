@@ -1,0 +1,45 @@
+import { useId } from "react";
+import { isRunning } from "../state/store";
+import { useApp, useStore } from "../state/useStore";
+import { EXAMPLES } from "./examples";
+
+export function PromptBox() {
+  const store = useStore();
+  const prompt = useApp((state) => state.choices.prompt);
+  const id = useId();
+  return (
+    <div>
+      <label htmlFor={id} className="panel-title">
+        Prompt
+      </label>
+      <textarea
+        id={id}
+        className="prompt-box"
+        rows={5}
+        value={prompt}
+        placeholder="Ask the model something, or pick an example."
+        onChange={(event) => store.choose({ prompt: event.target.value })}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+          event.preventDefault();
+          if (!isRunning(store.get())) store.start();
+        }}
+      />
+      <fieldset className="mt-1.5 flex flex-wrap gap-1.5">
+        <legend className="sr-only">Example prompts</legend>
+        {EXAMPLES.map((example) => (
+          <button
+            key={example.name}
+            type="button"
+            className="chip"
+            title={example.prompt}
+            aria-pressed={prompt === example.prompt}
+            onClick={() => store.choose({ prompt: example.prompt })}
+          >
+            {example.name}
+          </button>
+        ))}
+      </fieldset>
+    </div>
+  );
+}

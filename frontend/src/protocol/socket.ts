@@ -1,0 +1,65 @@
+// The socket of a run: reconnects by itself, and says in one word how it stands.
+import ReconnectingWebSocket from "reconnecting-websocket";
+import type { ClientMessage, ServerMessage } from "./generated";
+import { parseMessage } from "./parse";
+
+export type ConnectionStatus = "connecting" | "connected" | "reconnecting" | "offline";
+
+export interface Socket {
+  send(message: ClientMessage): boolean;
+  close(): void;
+}
+
+export interface SocketEvents {
+  onStatus(status: ConnectionStatus): void;
+  onMessage(message: ServerMessage): void;
+}
+
+/** Attempts after which a server counts as away; trying goes on. */
+export const ATTEMPTS_UNTIL_OFFLINE = 5;
+
+export function socketUrl(place: { protocol: string; host: string }): string {
+  return `${place.protocol === "https:" ? "wss:" : "ws:"}//${place.host}/ws/tokens`;
+}
+
+/** The status after a connection was lost or could not be made. */
+export function statusAfterFailure(wasConnected: boolean, attempts: number): ConnectionStatus {
+  if (attempts >= ATTEMPTS_UNTIL_OFFLINE) return "offline";
+  return wasConnected ? "reconnecting" : "connecting";
+}
+
+export function openSocket(url: string, events: SocketEvents): Socket {
+  const socket = new ReconnectingWebSocket(url, [], {
+    minReconnectionDelay: 400,
+    maxReconnectionDelay: 5000,
+    reconnectionDelayGrowFactor: 1.6,
+    connectionTimeout: 4000,
+    minUptime: 1000,
+    // A start queued while away would run long after the user asked for it.
+    maxEnqueuedMessages: 0,
+  });
+  let wasConnected = false;
+  let attempts = 0;
+  socket.addEventListener("open", () => {
+    wasConnected = true;
+    attempts = 0;
+    events.onStatus("connected");
+  });
+  socket.addEventListener("close", () => {
+    attempts += 1;
+    events.onStatus(statusAfterFailure(wasConnected, attempts));
+  });
+  socket.addEventListener("message", (frame) => {
+    const message = typeof frame.data === "string" ? parseMessage(frame.data) : null;
+    if (message) events.onMessage(message);
+  });
+  events.onStatus("connecting");
+  return {
+    send(message) {
+      if (socket.readyState !== ReconnectingWebSocket.OPEN) return false;
+      socket.send(JSON.stringify(message));
+      return true;
+    },
+    close: () => socket.close(),
+  };
+}

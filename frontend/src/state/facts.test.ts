@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { tokenFacts, verdictSentence } from "./facts";
+import type { Token } from "./model";
+import { emptyRun, reduceAll } from "./reducer";
+import { draft, started, verdict } from "./sample";
+import { tokenByKey } from "./selectors";
+
+function tokenOf(events: Parameters<typeof reduceAll>[1], key: string): Token {
+  const token = tokenByKey(reduceAll(emptyRun, events), key);
+  if (!token) throw new Error("missing");
+  return token;
+}
+const factOf = (token: Token, term: string) => tokenFacts(token).find((fact) => fact.term === term)?.value;
+const tested = { target_logprob: -1, target_prob: 0.3, draft_prob: 0.6, acceptance_prob: 0.5, uniform: 0.75 };
+const judged = { round: 0, node: 0, position: 0, status: "rejected", text: "" } as const;
+
+describe("facts of a token", () => {
+  it("gives the decision with its numbers", () => {
+    const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged, tested)], "0:0");
+    expect(verdictSentence(token)).toBe(
+      "Rejected: kept with probability 50 % = min(1, 30 % / 60 %), and the uniform drawn, 0.750, is above it.",
+    );
+    expect(factOf(token, "target log-prob")).toBe("−1.00 (37 %)");
+    expect(factOf(token, "round, position")).toBe("1, 1");
+  });
+
+  it("shows what is unknown as a dash, never as zero", () => {
+    const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged)], "0:0");
+    expect(factOf(token, "target log-prob")).toBe("–");
+    expect(factOf(token, "uniform drawn")).toBe("–");
+  });
+
+  it("leaves out what does not apply to a token that was not drafted", () => {
+    const token = tokenOf([started(), verdict({ ...judged, node: null, status: "bonus", text: "x" })], "0:+");
+    expect(factOf(token, "uniform drawn")).toBeUndefined();
+    expect(factOf(token, "drafted by")).toBe("target");
+  });
+});

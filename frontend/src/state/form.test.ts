@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import type { SettingsInfo } from "../protocol/generated";
+import { choicesFrom, clamp, formFrom, noChoices, rangeOf, startMessage, updateMessage } from "./form";
+
+const range = (min: number, max: number, step: number) => ({ min, max, step, help: "" });
+const drafter = (name: string, available = true) => ({ name, title: name, help: "", available });
+const settings: SettingsInfo = {
+  ranges: {
+    k: range(0, 16, 1),
+    temperature: range(0, 2, 0.05),
+    max_tokens: range(1, 4096, 1),
+    seed: range(0, 2 ** 53 - 1, 1),
+  },
+  defaults: { k: 3, temperature: 0.7, max_tokens: 256, drafter: "model" },
+  profiles: [],
+  profile: "qwen",
+  drafters: [drafter("model"), drafter("ngram"), drafter("eagle", false)],
+  pass_times: [],
+};
+
+describe("form", () => {
+  it("starts from the server's defaults", () => {
+    const form = formFrom(settings, noChoices);
+    expect(form.numbers).toMatchObject({ k: 3, temperature: 0.7, max_tokens: 256 });
+    expect(form.drafter).toBe("model");
+  });
+
+  it("offers 1 to 16 and 64 to 1024 within what the server allows", () => {
+    expect(rangeOf(settings, "k")).toMatchObject({ min: 1, max: 16 });
+    expect(rangeOf(settings, "max_tokens")).toMatchObject({ min: 64, max: 1024 });
+    const narrow = { ...settings, ranges: { ...settings.ranges, max_tokens: range(1, 512, 1) } };
+    expect(formFrom(narrow, { ...noChoices, numbers: { max_tokens: 900 } }).numbers.max_tokens).toBe(512);
+  });
+
+  it("keeps values on their steps without rounding noise, and a seed whole", () => {
+    expect(clamp(0.1 + 0.2, range(0, 2, 0.05))).toBe(0.3);
+    expect(clamp(9, range(0, 2, 0.05))).toBe(2);
+    expect(formFrom(settings, { ...noChoices, numbers: { seed: 2 ** 53 - 1 } }).numbers.seed).toBe(
+      2 ** 53 - 1,
+    );
+  });
+
+  it("does not keep a drafter that is not available", () => {
+    expect(formFrom(settings, { ...noChoices, drafter: "ngram" }).drafter).toBe("ngram");
+    expect(formFrom(settings, { ...noChoices, drafter: "eagle" }).drafter).toBe("model");
+  });
+
+  it("makes the start message, with changes laid over it", () => {
+    const form = formFrom(settings, { ...noChoices, prompt: "hi" });
+    expect(startMessage(form)).toMatchObject({ type: "start", prompt: "hi", k: 3, drafter: "model" });
+    expect(startMessage(form, { k: 0 }).k).toBe(0);
+  });
+
+  it("updates only what differs from what is in force", () => {
+    const form = formFrom(settings, noChoices);
+    expect(updateMessage(form, { k: 3, temperature: 0.7, drafter: "model" })).toBeNull();
+    expect(updateMessage(form, { k: 5, temperature: 0.7, drafter: "ngram" })).toEqual({
+      type: "update",
+      k: 3,
+      drafter: "model",
+    });
+  });
+
+  it("reads back what was saved and drops what it does not understand", () => {
+    expect(choicesFrom({ prompt: "a", drafter: 3, numbers: { k: 2, seed: "x", other: 1 } })).toEqual({
+      prompt: "a",
+      drafter: null,
+      numbers: { k: 2 },
+    });
+    expect(choicesFrom("junk", "first")).toEqual({ ...noChoices, prompt: "first" });
+  });
+});

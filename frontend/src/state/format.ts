@@ -1,0 +1,54 @@
+// Numbers in words. Unknown is a dash.
+export const DASH = "–";
+
+type Maybe = number | null | undefined;
+
+const known = (value: Maybe): value is number =>
+  value !== null && value !== undefined && Number.isFinite(value);
+
+export const fixed = (value: Maybe, digits = 2): string =>
+  known(value) ? value.toFixed(digits).replace("-", "−") : DASH;
+
+/** A probability in percent, with as many digits as it takes not to read 0 % or 100 % when it is neither. */
+export function percent(value: Maybe): string {
+  if (!known(value)) return DASH;
+  if (value === 0 || value === 1) return `${value * 100} %`;
+  if (value < 0.0001) return "< 0.01 %";
+  if (value > 0.9999) return "> 99.99 %";
+  const points = value * 100;
+  const digits = points < 1 || points > 99 ? 2 : points < 10 || points > 90 ? 1 : 0;
+  return `${points.toFixed(digits)} %`;
+}
+
+export const probability = (logprob: Maybe): number | null => (known(logprob) ? Math.exp(logprob) : null);
+
+export function milliseconds(value: Maybe): string {
+  if (!known(value)) return DASH;
+  if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}
+
+export const seconds = (valueMs: Maybe): string =>
+  known(valueMs) ? `${(valueMs / 1000).toFixed(1)} s` : DASH;
+
+/** Whitespace made visible, for labels outside running text. */
+export const shown = (label: string): string =>
+  label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "·");
+
+const NAMED: [RegExp, string][] = [
+  [/^\n+$/, "line break"],
+  [/^ +$/, "spaces"],
+  [/^\s+$/, "white space"],
+];
+
+/** A token's name for a screen reader. */
+export function spoken(label: string): string {
+  for (const [pattern, name] of NAMED) if (pattern.test(label)) return name;
+  return label.trim() || "empty";
+}
+
+export function day(iso: string): string {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return iso;
+  return date.toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+}

@@ -1,0 +1,22 @@
+import { describe, expect, it } from "vitest";
+import { parseRecording } from "./recording";
+import { done, started } from "./sample";
+
+const header =
+  '{"type":"trace","version":1,"created":"2026-01-02T03:04:05Z","speculatoviz":"0.1.0","machine":"two cores"}';
+const lines = (...parts: unknown[]) =>
+  parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join("\n");
+
+describe("parseRecording", () => {
+  it("reads header and messages, and skips lines it does not know", () => {
+    const recording = parseRecording(lines(header, started(), '{"type":"later"}', "", done(), ""));
+    expect(recording?.header.machine).toBe("two cores");
+    expect(recording?.events.map((event) => event.type)).toEqual(["started", "done"]);
+  });
+
+  it("refuses what is not a trace, or holds no run", () => {
+    expect(parseRecording("<!doctype html>")).toBeNull();
+    expect(parseRecording(lines(started(), done()))).toBeNull();
+    expect(parseRecording(header)).toBeNull();
+  });
+});

@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { emptyRun, reduce, reduceAll } from "./reducer";
+import { done, draft, failure, roundOf, started } from "./sample";
+import { spine, visibleText } from "./selectors";
+
+const begun = reduce(emptyRun, started());
+
+describe("reduce", () => {
+  it("builds a rejected round: accepted, rejected, discarded, and the token that stands in", () => {
+    const run = reduceAll(begun, roundOf(0, ["a", "b", "c"], 1, "d"));
+    const round = run.rounds[0];
+    expect(round?.drafted.map((token) => token.status)).toEqual(["accepted", "rejected", "discarded"]);
+    expect(round?.emitted.map((token) => [token.key, token.status, token.text, token.parent])).toEqual([
+      ["0:0", "accepted", "a", null],
+      ["0:+", "resampled", "d", 0],
+    ]);
+    expect(round?.metrics).not.toBeNull();
+    expect(visibleText(run)).toBe("ad");
+  });
+
+  it("shows a drafted token as pending, with its own label, until its verdict", () => {
+    const run = reduce(begun, draft(0, 0, "\\xf0\\x9f"));
+    expect(run.rounds[0]?.drafted[0]).toMatchObject({ status: "pending", label: "\\xf0\\x9f", text: "" });
+    expect(spine(run)).toEqual([]);
+  });
+
+  it("builds plain and bonus rounds", () => {
+    const run = reduceAll(begun, [...roundOf(0, [], 0, "x"), ...roundOf(1, ["y"], 1, "z")]);
+    expect(spine(run).map((token) => token.status)).toEqual(["plain", "accepted", "bonus"]);
+  });
+
+  it("keeps the objects of rounds and tokens that an event does not touch", () => {
+    const before = reduceAll(begun, [...roundOf(0, ["a"], 1, "b"), draft(1, 0, "c")]);
+    const after = reduce(before, draft(1, 1, "d"));
+    expect(after.rounds[0]).toBe(before.rounds[0]);
+    expect(after.rounds[1]?.drafted[0]).toBe(before.rounds[1]?.drafted[0]);
+    expect(after.rounds[1]).not.toBe(before.rounds[1]);
+  });
+
+  it("ignores the events of another run, and begins afresh with a new one", () => {
+    const run = reduceAll(begun, roundOf(0, ["a"], 1, "b"));
+    expect(reduce(run, { ...draft(1, 0, "c"), run: "other" })).toBe(run);
+    const next = reduce(run, started({ run: "next" }));
+    expect(next).toMatchObject({ id: "next", phase: "running", rounds: [], done: null });
+  });
+
+  it("ends with done or with a failure, and a run that goes on after an error has not failed", () => {
+    expect(reduce(begun, done()).phase).toBe("done");
+    expect(reduce(begun, done({ finish_reason: "error" })).phase).toBe("failed");
+    const failed = reduce(begun, failure());
+    expect(failed).toMatchObject({ phase: "failed", failure: { hint: "Mend it." } });
+    expect(reduce(failed, draft(0, 0, "a")).phase).toBe("running");
+    expect(reduce(reduce(begun, done()), failure()).phase).toBe("done");
+  });
+
+  it("remembers the place in the queue", () => {
+    const queued = reduce(emptyRun, { type: "queued", run: "r", seq: 0, t_ms: 0, place: 2 });
+    expect(queued).toMatchObject({ phase: "queued", queued: { place: 2 } });
+    expect(reduce(queued, started())).toMatchObject({ phase: "running", queued: { place: 2 } });
+  });
+});

@@ -1,0 +1,110 @@
+// Events in, a run out. Pure; what an event does not touch keeps its identity, so that views can memoise by reference.
+import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
+import type { Round, Run, Token } from "./model";
+
+export const emptyRun: Run = {
+  id: null,
+  phase: "idle",
+  queued: null,
+  started: null,
+  rounds: [],
+  updates: [],
+  latest: null,
+  done: null,
+  failure: null,
+};
+
+export function reduce(run: Run, event: ServerMessage): Run {
+  if (event.type === "queued") return { ...emptyRun, id: event.run, phase: "queued", queued: event };
+  if (event.type === "started") {
+    return { ...emptyRun, id: event.run, phase: "running", queued: run.queued, started: event };
+  }
+  if (run.id !== null && event.run !== null && event.run !== run.id) return run;
+  switch (event.type) {
+    case "draft_token":
+      return withRound(run, event.round, (round) => addDraft(round, event));
+    case "verify_result":
+      return withRound(run, event.round, (round) => addVerdict(round, event));
+    case "metrics":
+      return { ...withRound(run, event.round, (round) => closeRound(round, event)), latest: event };
+    case "updated":
+      return { ...run, updates: [...run.updates, event] };
+    case "done":
+      return { ...run, phase: event.finish_reason === "error" ? "failed" : "done", done: event };
+    case "error":
+      return fail(run, event);
+  }
+}
+
+export const reduceAll = (run: Run, events: Iterable<ServerMessage>): Run => {
+  let result = run;
+  for (const event of events) result = reduce(result, event);
+  return result;
+};
+
+/** An error behind the end changes nothing; one that the run survives is undone by its next round. */
+function fail(run: Run, event: Failure): Run {
+  if (run.phase === "done") return run;
+  return { ...run, phase: "failed", failure: event };
+}
+
+function withRound(run: Run, index: number, change: (round: Round) => Round): Run {
+  const rounds = run.rounds.slice();
+  let at = rounds.length - 1;
+  while (at >= 0 && (rounds[at]?.index ?? -1) > index) at -= 1;
+  const found = rounds[at];
+  if (found && found.index === index) rounds[at] = change(found);
+  else rounds.splice(at + 1, 0, change({ index, drafted: [], emitted: [], metrics: null }));
+  const alive = run.done === null ? "running" : run.phase;
+  return { ...run, phase: alive, rounds };
+}
+
+function addDraft(round: Round, event: DraftToken): Round {
+  const token: Token = {
+    key: `${event.round}:${event.node}`,
+    round: event.round,
+    node: event.node,
+    parent: event.parent,
+    position: event.position,
+    tokenId: event.token_id,
+    label: event.token,
+    status: "pending",
+    text: "",
+    draft: event,
+    verdict: null,
+  };
+  const drafted = round.drafted.filter((other) => other.node !== event.node);
+  return { ...round, drafted: [...drafted, token] };
+}
+
+const EMITTED: ReadonlySet<VerifyResult["status"]> = new Set(["accepted", "resampled", "bonus", "plain"]);
+
+function addVerdict(round: Round, event: VerifyResult): Round {
+  const before = event.node === null ? undefined : round.drafted.find((token) => token.node === event.node);
+  const emitted = EMITTED.has(event.status);
+  const token: Token = {
+    key: `${event.round}:${event.node ?? "+"}`,
+    round: event.round,
+    node: event.node,
+    parent: before ? before.parent : (round.emitted.at(-1)?.node ?? null),
+    position: event.position,
+    tokenId: event.token_id,
+    label: before?.label ?? event.final_token ?? event.draft_token ?? "",
+    status: event.status,
+    text: emitted ? event.text : "",
+    draft: before?.draft ?? null,
+    verdict: event,
+  };
+  return {
+    ...round,
+    drafted: placed(round.drafted, before, token),
+    emitted: emitted ? [...round.emitted, token] : round.emitted,
+  };
+}
+
+function placed(drafted: readonly Token[], before: Token | undefined, token: Token): readonly Token[] {
+  if (before) return drafted.map((other) => (other === before ? token : other));
+  return token.node === null ? drafted : [...drafted, token];
+}
+
+const closeRound = (round: Round, metrics: Metrics): Round => ({ ...round, metrics });

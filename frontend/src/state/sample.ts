@@ -1,0 +1,166 @@
+// Made-up messages for tests; nothing on the page imports this.
+import type {
+  Done,
+  DraftToken,
+  Failure,
+  Metrics,
+  MetricValues,
+  ServerMessage,
+  Started,
+  Updated,
+  VerifyResult,
+} from "../protocol/generated";
+
+const model = {
+  name: "target",
+  runtime: "toy",
+  quantisation: "F32",
+  parameters: null,
+  size_bytes: null,
+  context_tokens: 64,
+  vocabulary: 5,
+  fingerprint: "f",
+  computes_on: "nothing",
+};
+const exactness = { label: "exact", reason: "" } as const;
+const frame = { run: "r", seq: 0, t_ms: 0 };
+
+export const started = (changes: Partial<Started> = {}): Started => ({
+  ...frame,
+  type: "started",
+  prompt: "p",
+  prompt_tokens: 1,
+  target_model: model,
+  draft_model: null,
+  drafter: "model",
+  k: 3,
+  policy: "fixed",
+  rule: "token",
+  sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0 },
+  max_tokens: 64,
+  seed: 0,
+  exactness,
+  noise_floor: null,
+  baseline: null,
+  ...changes,
+});
+
+export const updated = (changes: Partial<Updated>): Updated => ({
+  ...frame,
+  type: "updated",
+  round: 0,
+  k: 3,
+  drafter: "model",
+  sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0 },
+  exactness,
+  ...changes,
+});
+
+export const draft = (round: number, node: number, token: string): DraftToken => ({
+  ...frame,
+  type: "draft_token",
+  round,
+  node,
+  parent: node === 0 ? null : node - 1,
+  position: node,
+  token,
+  token_id: node,
+  logprob: -0.5,
+  entropy: 1,
+  draft_prob: 0.6,
+  top_tokens: [],
+  draft_time_ms: 5,
+  source: "model",
+});
+
+type Judged = Pick<VerifyResult, "round" | "node" | "position" | "status" | "text">;
+
+export const verdict = (judged: Judged, changes: Partial<VerifyResult> = {}): VerifyResult => ({
+  ...frame,
+  type: "verify_result",
+  draft_token: null,
+  final_token: judged.text,
+  token_id: 9,
+  draft_logprob: null,
+  target_logprob: null,
+  draft_prob: null,
+  target_prob: null,
+  acceptance_prob: null,
+  uniform: null,
+  entropy: null,
+  target_top_tokens: [],
+  residual_top_tokens: [],
+  verify_latency_ms: 20,
+  ...judged,
+  ...changes,
+});
+
+const values = { tokens: 0, rounds: 0 } as MetricValues;
+
+export const metrics = (round: number, drafted: number): Metrics => ({
+  ...frame,
+  type: "metrics",
+  round,
+  k: 3,
+  drafter: "model",
+  round_drafted: drafted,
+  round_accepted: 0,
+  round_emitted: 1,
+  draft_ms: 15,
+  verify_ms: 20,
+  network_ms: 0,
+  evidence_ms: 0,
+  other_ms: 0,
+  round_ms: 35,
+  hidden_draft_ms: 0,
+  prefill_ms: 0,
+  metrics: values,
+});
+
+export const done = (changes: Partial<Done> = {}): Done => ({
+  ...frame,
+  type: "done",
+  total_tokens: 0,
+  total_accepted: 0,
+  total_drafted: 0,
+  total_rounds: 0,
+  generated_text: "",
+  text_tail: "",
+  token_ids: [],
+  finish_reason: "stop",
+  metrics: values,
+  ...changes,
+});
+
+export const failure = (changes: Partial<Failure> = {}): Failure => ({
+  ...frame,
+  type: "error",
+  code: "model",
+  message: "It broke.",
+  hint: "Mend it.",
+  round: null,
+  ...changes,
+});
+
+/** A round of drafted words of which the first `kept` are accepted; then one more token. */
+export function roundOf(
+  round: number,
+  words: readonly string[],
+  kept: number,
+  extra: string,
+): ServerMessage[] {
+  const status = words.length === 0 ? "plain" : kept < words.length ? "resampled" : "bonus";
+  const judge = (node: number) => (node < kept ? "accepted" : node === kept ? "rejected" : "discarded");
+  return [
+    ...words.map((word, node) => draft(round, node, word)),
+    ...words.map((word, node) =>
+      verdict({ round, node, position: node, status: judge(node), text: node < kept ? word : "" }),
+    ),
+    verdict({ round, node: null, position: kept, status, text: extra }),
+    metrics(round, words.length),
+  ];
+}
+
+/** The same messages, numbered and `stepMs` apart. */
+export const timed = (events: readonly ServerMessage[], stepMs = 10): ServerMessage[] =>
+  events.map((event, seq) => ({ ...event, seq, t_ms: seq * stepMs }));

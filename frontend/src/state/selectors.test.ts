@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { emptyRun, reduceAll } from "./reducer";
+import { done, draft, roundOf, started, updated, verdict } from "./sample";
+import * as select from "./selectors";
+
+const run = reduceAll(emptyRun, [
+  started(),
+  ...roundOf(0, ["a", "b", "c"], 1, "d"),
+  ...roundOf(1, ["e", "f"], 2, "g"),
+  ...roundOf(2, [], 0, "h"),
+]);
+
+describe("selectors", () => {
+  it("describes each round for the scrubber; what drafted nothing has no share", () => {
+    expect(select.scrubberCells(run).map(({ share, end }) => [share, end])).toEqual([
+      [1 / 3, "rejection"],
+      [1, "bonus"],
+      [null, "plain"],
+    ]);
+  });
+
+  it("finds tokens by key, drafted or emitted", () => {
+    expect(select.tokenByKey(run, "0:1")?.status).toBe("rejected");
+    expect(select.tokenByKey(run, "1:+")?.status).toBe("bonus");
+    expect(select.tokenByKey(run, "9:0")).toBeNull();
+    expect(select.tokenByKey(run, null)).toBeNull();
+  });
+
+  it("links a rejected token and its replacement both ways", () => {
+    const rejected = select.tokenByKey(run, "0:1");
+    const resampled = select.tokenByKey(run, "0:+");
+    if (!rejected || !resampled) throw new Error("missing");
+    expect(select.replacedBy(run, resampled)).toBe(rejected);
+    expect(select.replacementOf(run, rejected)).toBe(resampled);
+    expect(select.replacedBy(run, rejected)).toBeNull();
+  });
+
+  it("joins the text with what only the end decided", () => {
+    const ended = reduceAll(run, [done({ text_tail: "!" })]);
+    expect(select.visibleText(ended)).toBe("adefgh!");
+  });
+
+  it("shows what is drafted but undecided, from behind what was accepted", () => {
+    const open = reduceAll(run, [
+      draft(3, 0, "x"),
+      draft(3, 1, "y"),
+      draft(3, 2, "z"),
+      verdict({ round: 3, node: 0, position: 0, status: "accepted", text: "x" }),
+    ]);
+    expect(select.ghosts(open).map((token) => token.label)).toEqual(["y", "z"]);
+    expect(select.ghosts(run)).toEqual([]);
+  });
+
+  it("cuts the text into lines behind the token that ends one", () => {
+    const lined = reduceAll(emptyRun, [
+      started(),
+      ...roundOf(0, ["a", "b\n"], 2, "c"),
+      ...roundOf(1, ["x"], 0, "d\n\n"),
+      draft(2, 0, "e"),
+    ]);
+    const labels = (showRejected: boolean) =>
+      select.textLines(lined, showRejected).map((line) => line.map((token) => token.label));
+    expect(labels(false)).toEqual([["a", "b\n"], ["c", "d\n\n"], ["e"]]);
+    expect(labels(true)).toEqual([["a", "b\n"], ["c", "x", "d\n\n"], ["e"]]);
+  });
+
+  it("says since which round a change is in force", () => {
+    const changed = reduceAll(run, [updated({ round: 3, k: 5 }), updated({ round: 5, k: 5 })]);
+    expect(select.changedAtRound(changed, (at) => at.k)).toBe(3);
+    expect(select.changedAtRound(changed, (at) => at.drafter)).toBeNull();
+    expect(select.inForce(changed)?.k).toBe(5);
+  });
+});

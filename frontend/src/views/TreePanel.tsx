@@ -1,0 +1,21 @@
+import { emptyRun } from "../state/reducer";
+import { useApp, useStore } from "../state/useStore";
+import { TokenTree } from "../viz/TokenTree";
+
+export function TreePanel() {
+  const store = useStore();
+  const run = useApp((state) => state.play?.shown ?? emptyRun);
+  const hovered = useApp((state) => state.hovered);
+  const selected = useApp((state) => state.selected);
+  return (
+    <div className="tree-panel">
+      <TokenTree
+        run={run}
+        hovered={hovered}
+        selected={selected}
+        onHover={(key) => store.hover(key)}
+        onSelect={(key) => store.select(key)}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,129 @@
+import { fireEvent, render, screen, within } from "@testing-library/react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Run } from "../state/model";
+import { chain, IDLE, roundOf, STARTED } from "./fixture";
+import { TokenTree } from "./TokenTree";
+
+const rounds = ["aard+", "aaaa*"].map((spec, i) => roundOf(i, chain(spec)));
+const run: Run = { ...IDLE, id: "r", phase: "done", started: STARTED, rounds };
+const onHover = vi.fn();
+const onSelect = vi.fn();
+
+function show(shown: Run = run, marks: { hovered?: string; selected?: string } = {}) {
+  const { hovered = null, selected = null } = marks;
+  return render(
+    <TokenTree run={shown} hovered={hovered} selected={selected} onHover={onHover} onSelect={onSelect} />,
+  );
+}
+
+const item = (name: RegExp) => screen.getByRole("treeitem", { name });
+
+beforeEach(() => {
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      observe() {}
+      disconnect() {}
+    },
+  );
+  vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(780);
+  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(500);
+});
+afterEach(() => {
+  document.body.replaceChildren();
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+  vi.clearAllMocks();
+});
+
+describe("the token tree", () => {
+  it("draws every token as a node that describes itself", () => {
+    show();
+    expect(screen.getAllByRole("treeitem")).toHaveLength(10);
+    expect(item(/^round 1, position 3, ' token'', rejected, acceptance probability 0\.\d\d$/)).toBeTruthy();
+    expect(item(/^round 1, position 3, ' token', resampled$/)).toBeTruthy();
+  });
+
+  it("tells which token the pointer is on, and which one was chosen", () => {
+    show();
+    const node = item(/resampled/);
+    fireEvent.pointerMove(node);
+    expect(onHover).toHaveBeenLastCalledWith("0:+");
+    fireEvent.click(node);
+    expect(onSelect).toHaveBeenLastCalledWith("0:+");
+    fireEvent.pointerLeave(screen.getByRole("tree"));
+    expect(onHover).toHaveBeenLastCalledWith(null);
+  });
+
+  it("shows a token's numbers while it is pointed at", () => {
+    show();
+    fireEvent.pointerMove(item(/round 1, position 1/));
+    expect(screen.getAllByText("acceptance prob.").length).toBeGreaterThan(0);
+  });
+
+  it("lights up a token that is hovered elsewhere", () => {
+    show(run, { hovered: "1:2" });
+    expect(item(/round 2, position 3/).parentElement?.classList).toContain("is-lit");
+  });
+
+  it("is walked with the arrow keys and chosen from with Enter", () => {
+    show();
+    const tree = screen.getByRole("tree");
+    fireEvent.keyDown(tree, { key: "ArrowLeft" });
+    expect(onHover).toHaveBeenLastCalledWith("1:+");
+    fireEvent.keyDown(tree, { key: "Home" });
+    fireEvent.keyDown(tree, { key: "ArrowRight" });
+    fireEvent.keyDown(tree, { key: "ArrowRight" });
+    fireEvent.keyDown(tree, { key: "ArrowDown" });
+    expect(onHover).toHaveBeenLastCalledWith("0:2");
+    expect(document.getElementById(tree.getAttribute("aria-activedescendant") ?? "")).toBe(item(/rejected/));
+    fireEvent.keyDown(tree, { key: "Enter" });
+    expect(onSelect).toHaveBeenLastCalledWith("0:2");
+  });
+
+  it("lets go of the choice with Escape", () => {
+    show(run, { selected: "0:2" });
+    expect(item(/rejected/).getAttribute("aria-selected")).toBe("true");
+    fireEvent.keyDown(screen.getByRole("tree"), { key: "Escape" });
+    expect(onSelect).toHaveBeenLastCalledWith(null);
+  });
+
+  it("stops following when the reader scrolls, and starts again with the button", () => {
+    show();
+    const tree = screen.getByRole("tree");
+    vi.spyOn(tree, "scrollHeight", "get").mockReturnValue(2000);
+    const button = screen.getByRole("button", { name: "Follow the newest round" });
+    expect(button.getAttribute("aria-pressed")).toBe("true");
+    fireEvent.wheel(tree, { deltaY: -50 });
+    expect(button.getAttribute("aria-pressed")).toBe("false");
+    fireEvent.click(button);
+    expect(button.getAttribute("aria-pressed")).toBe("true");
+  });
+
+  it("only draws the lines in view", () => {
+    const long = Array.from({ length: 400 }, (_, i) => roundOf(i, chain("aard+")));
+    show({ ...run, rounds: long });
+    expect(screen.getAllByRole("treeitem").length).toBeLessThan(500);
+  });
+
+  it("explains its signs", () => {
+    show();
+    const header = within(screen.getByRole("region", { name: "Token tree" }));
+    for (const sign of [
+      "accepted",
+      "rejected",
+      "resampled",
+      "bonus",
+      "pending",
+      "discarded",
+      "size = entropy",
+    ]) {
+      expect(header.getByRole("button", { name: sign })).toBeTruthy();
+    }
+  });
+
+  it("says what will stand here before a run", () => {
+    show(IDLE);
+    expect(screen.getByText(/Each round of speculation will stand here/)).toBeTruthy();
+  });
+});

@@ -1,0 +1,140 @@
+// The token tree: the committed text as a river, what speculation cost hanging below it.
+import { type KeyboardEvent, type MouseEvent, useEffect, useId, useRef, useState } from "react";
+import type { Run } from "../state/model";
+import { fitZoom } from "./fit";
+import { NodeTip } from "./NodeTip";
+import { nodeAt, type Step, step } from "./navigate";
+import type { Layout } from "./placed";
+import { Rows } from "./Rows";
+import { TreeHeader } from "./TreeHeader";
+import { useSize } from "./useSize";
+import { useView, type View } from "./useView";
+import "./tree.css";
+
+interface Props {
+  readonly run: Run;
+  readonly hovered: string | null;
+  readonly selected: string | null;
+  onHover(key: string | null): void;
+  onSelect(key: string | null): void;
+}
+
+const STEPS: Record<string, Step> = {
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  ArrowUp: "up",
+  ArrowDown: "down",
+  Home: "first",
+  End: "last",
+};
+const START_ZOOM = 1;
+const ZOOM_STEP = 1.25;
+const UNMEASURED = { width: 780, height: 520 };
+
+export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
+  const ref = useRef<HTMLDivElement | null>(null);
+  const size = useSize(ref) ?? UNMEASURED;
+  const view = useView(ref, run, size, START_ZOOM);
+  const id = useId();
+  const [active, setActive] = useState<string | null>(null);
+  const [pointed, setPointed] = useState<string | null>(null);
+  const { layout, reveal } = view;
+
+  useEffect(() => {
+    if (selected) reveal(selected);
+  }, [selected, reveal]);
+
+  const point = (key: string | null) => {
+    if (key === pointed) return;
+    setPointed(key);
+    onHover(key);
+  };
+  const activate = (key: string | null) => {
+    setActive(key);
+    onHover(key);
+    if (key) reveal(key);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const direction = STEPS[event.key];
+    if (direction) activate(step(layout, active ?? selected, direction));
+    else if ((event.key === "Enter" || event.key === " ") && active) onSelect(active);
+    else if (event.key === "Escape" && selected) onSelect(null);
+    else if (!zoomKey(event.key, view)) return;
+    event.preventDefault();
+  };
+  const onClick = (event: MouseEvent) => {
+    const key = keyUnder(event);
+    setActive(null);
+    if (key && layout.scale.detail === "bars") view.zoomTo(START_ZOOM, key);
+    else onSelect(key === selected ? null : key);
+  };
+
+  const tip = tipOf(layout, pointed ?? active);
+  return (
+    <section className="tt" aria-label="Token tree">
+      <TreeHeader
+        rounds={run.rounds.length}
+        tokens={layout.spine.length}
+        follow={view.follow}
+        onFollow={view.setFollow}
+        onZoom={view.zoomBy}
+        onFit={() => view.zoomTo(fitZoom(run.rounds, size))}
+      />
+      <div
+        ref={ref}
+        className="tt-view"
+        role="tree"
+        tabIndex={0}
+        aria-label="Tokens: arrow keys move along the text and down into rejected branches, Enter selects"
+        aria-activedescendant={elementId(layout, id, active)}
+        onKeyDown={onKeyDown}
+        onBlur={() => activate(null)}
+        onPointerMove={(event) => point(keyUnder(event))}
+        onPointerLeave={() => point(null)}
+        onClick={onClick}
+      >
+        <Rows run={run} view={view} id={id} hovered={hovered} selected={selected} active={active} />
+        {tip && <NodeTip key={tip.token.key} {...tip} />}
+        {run.rounds.length === 0 && <Empty run={run} />}
+      </div>
+    </section>
+  );
+}
+
+function Empty({ run }: { run: Run }) {
+  const waiting = run.phase === "queued" || run.phase === "running";
+  return (
+    <p className="tt-empty">
+      {waiting
+        ? "Reading the prompt. The first round follows."
+        : "Each round of speculation will stand here: what was drafted, what was kept, and what hangs below."}
+    </p>
+  );
+}
+
+function zoomKey(key: string, view: View): boolean {
+  if (key === "+" || key === "=") view.zoomBy(ZOOM_STEP);
+  else if (key === "-") view.zoomBy(1 / ZOOM_STEP);
+  else if (key === "0") view.zoomTo(START_ZOOM);
+  else return false;
+  return true;
+}
+
+function keyUnder(event: { target: EventTarget }): string | null {
+  const element = event.target instanceof Element ? event.target.closest("[data-key]") : null;
+  return element?.getAttribute("data-key") ?? null;
+}
+
+/** Of the active token, or of the condensed round that holds it. */
+function elementId(layout: Layout, id: string, key: string | null): string | undefined {
+  if (key === null || !layout.rowOf.has(key)) return undefined;
+  return layout.scale.detail === "bars" ? `${id}round-${Number.parseInt(key, 10)}` : `${id}${key}`;
+}
+
+function tipOf(layout: Layout, key: string | null) {
+  const found = key === null ? null : nodeAt(layout, key);
+  if (!found) return null;
+  const { node, row } = found;
+  return { token: node.token, x: node.x, y: (layout.tops[row] ?? 0) + node.y, room: node.r + 2 };
+}

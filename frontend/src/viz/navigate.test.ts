@@ -1,0 +1,40 @@
+import { expect, it } from "vitest";
+import { chain, roundOf } from "./fixture";
+import { layout } from "./layout";
+import { step } from "./navigate";
+import { scaleAt } from "./scale";
+
+const rounds = ["aard+", "aaaa*", "rddd+"].map((spec, i) => roundOf(i, chain(spec)));
+const placed = layout(rounds, 2000, scaleAt(1));
+
+it("starts at the newest token", () => expect(step(placed, null, "left")).toBe("2:+"));
+it("follows the text across rounds", () => {
+  expect(step(placed, "0:1", "right")).toBe("0:+");
+  expect(step(placed, "0:+", "right")).toBe("1:0");
+  expect(step(placed, "1:0", "left")).toBe("0:+");
+});
+it("stays at the ends", () => {
+  expect(step(placed, "0:0", "left")).toBe("0:0");
+  expect(step(placed, "2:+", "right")).toBe("2:+");
+});
+it("goes down into a rejected branch, along it, and back up", () => {
+  expect(step(placed, "0:+", "down")).toBe("0:2");
+  expect(step(placed, "0:2", "right")).toBe("0:3");
+  expect(step(placed, "0:3", "left")).toBe("0:2");
+  expect(step(placed, "0:2", "up")).toBe("0:+");
+});
+it("goes from a branch's first token back to the one it was drafted behind", () => {
+  expect(step(placed, "0:2", "left")).toBe("0:1");
+  expect(step(placed, "2:0", "left")).toBe("1:+");
+});
+it("goes to the line below where nothing hangs", () => {
+  const narrow = layout(rounds, 260, scaleAt(1));
+  const first = narrow.rows[0]?.nodes.find((node) => node.lane === 0);
+  const below = step(narrow, first?.token.key ?? "", "down");
+  expect(narrow.rowOf.get(below ?? "")).toBe(1);
+});
+it("moves by rounds once they are condensed", () => {
+  const far = layout(rounds, 2000, scaleAt(0.3));
+  expect(step(far, "0:1", "right")).toBe("1:0");
+  expect(step(far, "1:0", "left")).toBe("0:0");
+});

@@ -1,0 +1,25 @@
+"""Fail unless a wheel holds the built page: its index.html and every file that one names."""
+
+import re
+import sys
+import zipfile
+
+PAGE = "speculatoviz/server/page/"
+
+
+def main(path: str) -> None:
+    """Check the wheel at `path`."""
+    with zipfile.ZipFile(path) as wheel:
+        names = set(wheel.namelist())
+        if f"{PAGE}index.html" not in names:
+            sys.exit(f"{path} does not contain the page.\nRun `make page` and build it again.")
+        html = wheel.read(f"{PAGE}index.html").decode()
+    wanted = re.findall(r'(?:src|href)="\.?/([^"#?]+)"', html)
+    missing = [name for name in wanted if PAGE + name not in names]
+    if missing or not wanted:
+        sys.exit(f"{path} lacks {missing or 'any script'} of the page.\nRun `make clean page` and build it again.")
+    print(f"{path}: the page and its {len(wanted)} files are in it")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

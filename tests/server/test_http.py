@@ -1,0 +1,255 @@
+"""The HTTP API, and what it says while models load or could not be loaded."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speculatoviz import session as session_module
+from speculatoviz.config import PROFILES, RANGES, Settings
+from speculatoviz.errors import ModelError
+from speculatoviz.server import app, host
+from speculatoviz.session import Report, Session
+from support.live_server import PATIENCE_S, Server, Toys, poll
+
+
+def test_health_of_a_ready_server_names_models_and_measurements(server: Server) -> None:
+    health = server.health()
+
+    assert (health["status"], health["stage"], health["progress"]) == ("ready", "ready", 1.0)
+    assert health["target_model"]["name"] == "toy-0"
+    assert health["draft_model"]["name"] == "toy-0~7"
+    assert (health["target_loaded"], health["draft_loaded"], health["drafter"]) == (True, True, "model")
+    assert (health["message"], health["hint"]) == (None, None)
+    assert 1 <= health["default_k"] <= 16
+    assert (health["baseline"]["kind"], health["baseline"]["tokens"]) == ("startup", 16)
+    assert health["exactness"]["label"] == "exact"
+    assert health["runs_waiting"] == 0
+
+
+def test_while_models_load_health_says_how_far_and_a_start_is_told_to_wait(
+    serve: Callable[..., Server], toys: Toys
+) -> None:
+    go, waiting = threading.Event(), threading.Event()
+
+    def load(report: Report) -> Session:
+        report("downloading toy:0", 0.25)
+        waiting.set()
+        assert go.wait(PATIENCE_S)
+        return toys.load(report)
+
+    server = serve(load=load)
+    assert waiting.wait(PATIENCE_S)
+    try:
+        health = server.health()
+        assert (health["status"], health["stage"], health["progress"]) == ("loading", "downloading toy:0", 0.25)
+        assert (health["target_loaded"], health["target_model"], health["baseline"]) == (False, None, None)
+        assert server.get("/api/test-draft").status_code == 503
+        settings = server.get("/api/settings").json()
+        assert (settings["defaults"]["k"], settings["pass_times"]) == (None, [])
+        with server.client() as client:
+            client.send(prompt="once upon a time")
+            error = client.refused()
+            assert error["code"] == "model"
+            assert "downloading toy:0" in error["message"]
+            go.set()
+            server.wait_until("ready")
+            assert client.run()[-1]["type"] == "done"
+    finally:
+        go.set()
+
+
+def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server], toys: Toys) -> None:
+    stopped, waiting = threading.Event(), threading.Event()
+    reports: list[int] = []
+
+    def load(report: Report) -> Session:
+        waiting.set()
+        assert stopped.wait(PATIENCE_S)
+        while True:  # a download of any length
+            reports.append(len(reports))
+            report("downloading", None)
+
+    server = serve(load=load)
+    assert waiting.wait(PATIENCE_S)
+    server.ask_to_stop()
+    poll(lambda: server.refuses_connections(), "the server stops listening")
+    stopped.set()
+    server.stop()
+    assert reports
+
+
+@pytest.mark.parametrize(
+    ("failure", "words", "hint"),
+    [
+        (ModelError("The file is torn.", "Fetch it again."), "The file is torn.", "Fetch it again."),
+        (ZeroDivisionError("oh"), "oh", "log"),
+        (RuntimeError("llama said no"), "llama said no", "log"),
+    ],
+    ids=["in words", "unexpected", "of a runtime"],
+)
+def test_models_that_cannot_be_loaded_are_explained(
+    serve: Callable[..., Server], failure: Exception, words: str, hint: str
+) -> None:
+    def load(report: Report) -> Session:
+        raise failure
+
+    server = serve(load=load)
+    health = server.wait_until("failed")
+    assert words in health["message"]
+    assert hint in health["hint"]
+    assert not health["target_loaded"]
+    with server.client() as client:
+        for _ in range(2):
+            client.send(prompt="once upon a time")
+            error = client.refused()
+            assert error["code"] == "model"
+            assert words in error["message"]
+    answer = server.get("/api/test-draft")
+    assert (answer.status_code, answer.json()["code"]) == (503, "model")
+
+
+def test_settings_offer_every_range_default_profile_and_drafter(server: Server) -> None:
+    settings = server.get("/api/settings").json()
+
+    assert {n: (r["min"], r["max"], r["step"]) for n, r in settings["ranges"].items()} == {
+        n: (r.minimum, r.maximum, r.step) for n, r in RANGES.items()
+    }
+    assert settings["ranges"].keys() | {"drafter"} == settings["defaults"].keys()
+    assert settings["defaults"]["max_tokens"] == 24
+    for name, value in settings["defaults"].items():
+        assert name == "drafter" or RANGES[name].minimum <= value <= RANGES[name].maximum
+    assert [p["name"] for p in settings["profiles"]] == list(PROFILES)
+    assert settings["profile"] == "custom"
+    assert {d["name"]: d["available"] for d in settings["drafters"]} == {"model": True, "ngram": True}
+    assert [p["tokens"] for p in settings["pass_times"]] == sorted(p["tokens"] for p in settings["pass_times"])
+
+
+def test_without_a_draft_model_the_model_drafter_is_not_on_offer(serve: Callable[..., Server], tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, target="toy:0", draft="none", cache_dir=str(tmp_path))
+    server = serve(settings=settings, load=lambda report: Session.load(settings, lambda: 0.0, report))
+    health = server.wait_until("ready")
+    offered = {d["name"]: d["available"] for d in server.get("/api/settings").json()["drafters"]}
+
+    assert (health["draft_model"], health["draft_loaded"], health["drafter"]) == (None, False, "ngram")
+    assert offered == {"model": False, "ngram": True}
+    with server.client() as client:
+        client.send(prompt="once upon a time", drafter="model")
+        assert "ngram" in client.refused()["hint"]
+
+
+def test_test_draft_reports_tokens_with_their_times(server: Server) -> None:
+    answer = server.get("/api/test-draft?prompt=once upon a time&k=5").json()
+    with server.client() as client:
+        events = client.run(k=5)
+
+    drafted = [e for e in events if e["type"] == "draft_token" and e["round"] == 0]
+    assert [t["token_id"] for t in answer["tokens"]] == [e["token_id"] for e in drafted]
+    assert len(answer["tokens"]) == 5
+    assert all(t["draft_prob"] == 1.0 and t["draft_time_ms"] >= 0 for t in answer["tokens"])
+    assert answer["draft_ms"] == pytest.approx(sum(t["draft_time_ms"] for t in answer["tokens"]))
+    assert answer["tps"] == pytest.approx(5000 / answer["draft_ms"])
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("prompt=once&k=0", 422),
+        ("prompt=once&k=17", 422),
+        ("prompt=once&k=x", 422),
+        ("prompt=", 400),
+        ("prompt=ÄÖ", 400),
+        ("prompt=" + "a" * 700, 400),
+    ],
+)
+def test_test_draft_refuses_what_it_cannot_do(server: Server, query: str, status: int) -> None:
+    answer = server.get(f"/api/test-draft?{query}")
+
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["message"]
+        assert answer.json()["hint"]
+    assert server.get("/api/test-draft?prompt=once").status_code == 200
+
+
+def test_test_draft_waits_its_turn(server: Server, toys: Toys) -> None:
+    with server.client() as client:
+        toys.gate.limit(2)
+        client.send(prompt="once upon a time", k=2, ignore_eos=True, max_tokens=50)
+        toys.gate.wait_until_blocked()
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(server.get("/api/test-draft?prompt=a").status_code))
+        asking.start()
+        poll(lambda: server.health()["runs_waiting"] == 1, "the draft waits in the line")
+        assert answers == []
+        toys.gate.open()
+        assert client.last("done", "error")["type"] == "done"
+        asking.join(PATIENCE_S)
+        assert answers == [200]
+
+
+def test_while_idle_every_batch_size_is_measured(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_IDLE_S", 0.001)
+    server = serve()
+    server.wait_until("ready")
+
+    def measured() -> list[int]:
+        return [p["tokens"] for p in server.get("/api/settings").json()["pass_times"]]
+
+    poll(lambda: measured() == list(range(1, 18)), "all batch sizes are known")
+    with server.client() as client:
+        assert client.run()[-1]["type"] == "done"
+
+
+def test_measuring_that_fails_leaves_the_server_working(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fill_one(calibration: object) -> bool:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(host, "_IDLE_S", 0.001)
+    monkeypatch.setattr(session_module.Calibration, "fill_one", fill_one)
+    with caplog.at_level(logging.ERROR):
+        server = serve()
+        server.wait_until("ready")
+        poll(lambda: "measuring pass times failed" in caplog.text, "the failure is logged")
+    with server.client() as client:
+        assert client.run()[-1]["type"] == "done"
+    server.stop()
+    assert "Traceback" not in "".join(r.getMessage() for r in caplog.records if r.name.startswith("uvicorn"))
+
+
+def test_the_page_is_served_where_it_was_built(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "index.html").write_text("<h1>here</h1>")
+    monkeypatch.setattr(app, "PAGE", page)
+
+    assert serve().get("/").text == "<h1>here</h1>"
+
+
+def test_without_a_built_page_the_root_says_what_to_do(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "PAGE", tmp_path)
+    answer = serve().get("/")
+
+    assert answer.status_code == 503
+    assert "make page" in answer.text
+
+
+def test_no_figure_is_ever_sent_that_is_not_a_number(server: Server) -> None:
+    def refuse(name: str) -> Any:
+        raise AssertionError(f"{name} was sent")
+
+    for path in ("/api/health", "/api/settings", "/api/test-draft?prompt=once"):
+        import json
+
+        assert json.loads(server.get(path).text, parse_constant=refuse)

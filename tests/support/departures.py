@@ -1,0 +1,81 @@
+"""Greedy speculative text against plain text, and the diagnosis where a quantised model departs.
+
+Quantised kernels are not batch-invariant: a batched pass and a single step can disagree in near ties. A departure is
+excused only if teacher-forcing the same ids, one by one and in the run's own shapes, reproduces both choices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.engine import speculate
+from speculatoviz.models.base import Window
+from speculatoviz.policy import FixedPolicy
+from speculatoviz.targets.local import LocalTarget
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Where the two texts part. margin: between the top two logits of the one-by-one pass."""
+
+    position: int
+    plain_token: int
+    speculative_token: int
+    margin: float
+    reproduced: bool
+
+
+def greedy_rounds(target: LocalTarget, drafter: Drafter | None, ids: list[int], depth: int, tokens: int) -> list[Round]:
+    limits = Limits(tokens, stop_ids=target.tokenizer.eos_ids)
+    request = Request(tuple(ids), Sampling(), limits, evidence=False)
+    drafters = {drafter.name: drafter} if drafter else {}
+    policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0)
+    target.window.keep(0)
+    return [
+        step for step in speculate(request, target, drafters, policy, seeded(0), lambda: 0.0) if isinstance(step, Round)
+    ]
+
+
+def emitted(rounds: list[Round]) -> list[int]:
+    return [token for round in rounds for token in round.emitted]
+
+
+def departure(window: Window, ids: list[int], plain: list[int], rounds: list[Round]) -> Departure | None:
+    """The first place where the texts differ, diagnosed; None where they are equal."""
+    speculative = emitted(rounds)
+    at = next((i for i, (a, b) in enumerate(zip(plain, speculative, strict=False)) if a != b), None)
+    if at is None:
+        return None if len(plain) == len(speculative) else Departure(len(plain), -1, -1, float("inf"), False)
+    single = _row_one_by_one(window, ids, plain[:at])
+    batched = _row_in_shapes(window, ids, rounds, at)
+    top = np.sort(single)[-2:]
+    reproduced = int(single.argmax()) == plain[at] and int(batched.argmax()) == speculative[at]
+    return Departure(at, plain[at], speculative[at], float(top[1] - top[0]), reproduced)
+
+
+def _row_one_by_one(window: Window, ids: list[int], output: list[int]) -> np.ndarray:
+    window.keep(0)
+    window.prefill(ids[:-1], lambda: False)
+    for token in [ids[-1], *output]:
+        row = window.feed([token])[0].copy()
+    return row
+
+
+def _row_in_shapes(window: Window, ids: list[int], rounds: list[Round], at: int) -> np.ndarray:
+    """The logits behind output[:at], fed in the very passes of the run and rewound as it was."""
+    window.keep(0)
+    window.prefill(ids[:-1], lambda: False)
+    committed = list(ids)
+    for round in rounds:
+        rows = window.feed([committed[-1], *round.draft.tokens.tolist()])
+        before = len(committed) - len(ids)
+        if before <= at < before + len(round.emitted):
+            return rows[at - before].copy()
+        window.keep(len(committed) + len(round.verdict.path))
+        committed += round.emitted
+    raise AssertionError("the position lies behind the run")

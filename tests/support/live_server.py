@@ -1,0 +1,257 @@
+"""The real server on a real socket, with toy models whose passes a test can hold up; and a client for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
+
+from speculatoviz.config import Settings
+from speculatoviz.models.base import Feed, Rows
+from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.server.app import create_app
+from speculatoviz.server.host import Loader
+from speculatoviz.session import Report, Session
+
+CONTEXT_TOKENS = 512
+PATIENCE_S = 30.0  # how long a test waits for what must come; only a failing test waits that long
+
+Event = dict[str, Any]
+
+
+def poll(true: Callable[[], bool], what: str) -> None:
+    """Wait for something that can only be asked for."""
+    deadline = time.monotonic() + PATIENCE_S
+    pause = threading.Event()
+    while not true():
+        assert time.monotonic() < deadline, f"it never happened: {what}"
+        pause.wait(0.005)
+
+
+class Gate:
+    """Lets forward passes through: all of them, or as many as a test permits."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._permits: int | None = None
+        self._blocked = 0
+        self.passes = 0
+
+    def limit(self, passes: int) -> None:
+        """From now on only this many more."""
+        with self._changed:
+            self._permits = passes
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        with self._changed:
+            self._permits = None
+            self._changed.notify_all()
+
+    def wait_until_blocked(self) -> None:
+        """Return once a pass waits at the closed gate."""
+        with self._changed:
+            arrived = self._changed.wait_for(lambda: self._blocked > 0 and self._permits == 0, PATIENCE_S)
+        assert arrived, "no forward pass came to the gate"
+
+    def enter(self) -> None:
+        with self._changed:
+            self._blocked += 1
+            self._changed.notify_all()
+            allowed = self._changed.wait_for(lambda: self._permits is None or self._permits > 0, 2 * PATIENCE_S)
+            self._blocked -= 1
+            assert allowed, "the test left the gate closed"
+            self.passes += 1
+            if self._permits is not None:
+                self._permits -= 1
+
+
+class GatedToy(ToyModel):
+    """A toy model behind a gate. `failing` is raised by its next pass, once."""
+
+    def __init__(self, seed: int, gate: Gate) -> None:
+        super().__init__(seed, ALPHABET)
+        self.description = replace(self.description, context_tokens=CONTEXT_TOKENS)
+        self._gate = gate
+        self.failing: Exception | None = None
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        self._gate.enter()
+        if self.failing is not None:
+            failure, self.failing = self.failing, None
+            raise failure
+        return super().forward(feeds)
+
+
+class Toys:
+    """A gated target and a related draft model, and the loader that a server is given."""
+
+    def __init__(self, cache_dir: Path, **settings: Any) -> None:
+        self.gate = Gate()
+        self.target = GatedToy(0, self.gate)
+        self.draft = ToyModel(0, ALPHABET, mix=(7, 0.5))
+        chosen = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24, "cache_dir": str(cache_dir)} | settings
+        self.settings = Settings(_env_file=None, **chosen)
+
+    def load(self, report: Report) -> Session:
+        session = Session(self.settings, self.target, self.draft, time.perf_counter)
+        report("measuring pass times and the baseline", None)
+        session.calibration.measure(session.encode_turn("write a test"), session.drafter)
+        return session
+
+
+class Server:
+    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one."""
+
+    def __init__(self, settings: Settings, load: Loader, port: int = 0, send_buffer: int | None = None) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        if send_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            create_app(settings, load), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
+            return client.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+
+    def health(self) -> Event:
+        answer: Event = self.get("/api/health").json()
+        return answer
+
+    def wait_until(self, status: str) -> Event:
+        """Health, once it says this."""
+        poll(lambda: self.health()["status"] == status, f"health {status}")
+        return self.health()
+
+    @contextlib.contextmanager
+    def client(self, **headers: str) -> Iterator[Client]:
+        """A client of this server. A header named Host goes into the address that is asked for."""
+        name = headers.pop("Host", f"127.0.0.1:{self.port}")
+        tcp = socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
+        with connect(
+            f"ws://{name}/ws/tokens",
+            sock=tcp,
+            proxy=None,
+            additional_headers=headers,
+            open_timeout=PATIENCE_S,
+            close_timeout=PATIENCE_S,
+        ) as connection:
+            yield Client(connection)
+
+    @contextlib.contextmanager
+    def mute_client(self) -> Iterator[MuteClient]:
+        """A client that reads nothing behind the handshake and has little room to keep it."""
+        with socket.socket() as tcp:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            tcp.settimeout(PATIENCE_S)
+            tcp.connect(("127.0.0.1", self.port))
+            yield MuteClient(tcp, f"ws://127.0.0.1:{self.port}/ws/tokens")
+
+    def refuses_connections(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), PATIENCE_S).close()
+        except OSError:
+            return True
+        return False
+
+    def ask_to_stop(self) -> None:
+        self._server.should_exit = True
+
+    def stop(self) -> None:
+        self.ask_to_stop()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+
+class MuteClient:
+    """Speaks, and never listens."""
+
+    def __init__(self, tcp: socket.socket, uri: str) -> None:
+        self._tcp, self._protocol = tcp, ClientProtocol(parse_uri(uri))
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += tcp.recv(1)
+        self._protocol.receive_data(answer)
+
+    def send(self, **message: Any) -> None:
+        self._protocol.send_text(json.dumps(message).encode())
+        self._flush()
+
+    def _flush(self) -> None:
+        self._tcp.sendall(b"".join(self._protocol.data_to_send()))
+
+
+class Client:
+    """What a page would send and receive."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    def send(self, **message: Any) -> None:
+        self._connection.send(json.dumps(message))
+
+    def send_raw(self, frame: str | bytes) -> None:
+        self._connection.send(frame)
+
+    def receive(self) -> Event:
+        event: Event = json.loads(self._connection.recv(PATIENCE_S))
+        return event
+
+    def until(self, *types: str) -> list[Event]:
+        """Events up to and with the first of one of these types."""
+        events = [self.receive()]
+        while events[-1]["type"] not in types:
+            events.append(self.receive())
+        return events
+
+    def last(self, *types: str) -> Event:
+        return self.until(*types)[-1]
+
+    def run(self, **start: Any) -> list[Event]:
+        """A whole run, from its start message to its last event."""
+        self.send(**({"prompt": "once upon a time", "k": 3} | start))
+        return self.until("done", "error")
+
+    def refused(self) -> Event:
+        """The next event, which must be an error with words."""
+        event = self.receive()
+        assert event["type"] == "error", event
+        assert event["message"], event
+        assert event["hint"], event
+        return event
+
+    def disconnect(self) -> None:
+        """Close in good manners."""
+        self._connection.close()
+
+    def vanish(self) -> None:
+        """The network is gone: no closing handshake."""
+        tcp = self._connection.socket
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        tcp.shutdown(socket.SHUT_RDWR)
+        self._connection.close_socket()
+
+    def wait_until_closed(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self._connection.recv(PATIENCE_S)

@@ -1,0 +1,137 @@
+"""A toy target, toy drafters and the truth about them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from speculatoviz.core.chance import Chance, ChanceSource
+from speculatoviz.core.sampling import distribution
+from speculatoviz.core.types import Draft, Limits, Plan, Request, Round, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.engine import speculate
+from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.policy import FixedPolicy
+from speculatoviz.targets.local import LocalTarget
+
+PROMPT = (0, 1)
+
+SAMPLINGS = {
+    "greedy": Sampling(0.0),
+    "T=1": Sampling(1.0),
+    "T=0.7": Sampling(0.7),
+    "T=1.5": Sampling(1.5),
+    "top-k 3": Sampling(1.0, top_k=3),
+    "top-p 0.8": Sampling(1.0, top_p=0.8),
+    "min-p 0.3": Sampling(1.0, min_p=0.3),
+    "all filters": Sampling(0.8, top_k=4, top_p=0.9, min_p=0.1),
+}
+
+
+def no_clock() -> float:
+    return 0.0
+
+
+def pair(letters: int = 4) -> tuple[ToyModel, ToyModel]:
+    """A target and a related draft over `letters` letters and the end token."""
+    pieces = ALPHABET[:letters]
+    return ToyModel(1, pieces), ToyModel(1, pieces, mix=(2, 0.5))
+
+
+def request(sampling: Sampling, max_tokens: int, target: ToyModel, *, ignore_eos: bool = False) -> Request:
+    limits = Limits(max_tokens, stop_ids=target.tokenizer.eos_ids, ignore_eos=ignore_eos)
+    return Request(PROMPT, sampling, limits, evidence=False)
+
+
+def model_drafter(draft: ToyModel, target: ToyModel, support_size: int = 64) -> ModelDrafter:
+    return ModelDrafter(draft, target.tokenizer, 64, no_clock, support_size)
+
+
+class FixedDrafter:
+    """Always proposes the same tokens, as a point mass or under given distributions."""
+
+    name = "fixed"
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = list(tokens)
+
+    def begin(self, request: Request) -> None:
+        self._ends = request.limits.end_ids
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        tokens = self._tokens[: plan.depth]
+        ends = [i for i, token in enumerate(tokens) if token in self._ends]
+        return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
+
+    def observe(self, round: Round) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def run_tokens(
+    request: Request,
+    target: LocalTarget,
+    drafter: Drafter,
+    depth: int,
+    chance: ChanceSource,
+) -> tuple[int, ...]:
+    """The ids one run of the whole engine emits."""
+    steps = speculate(request, target, {drafter.name: drafter}, FixedPolicy(drafter.name, depth), chance, no_clock)
+    return tuple(token for step in steps if isinstance(step, Round) for token in step.emitted)
+
+
+def sequence_probs(target: ToyModel, request: Request) -> dict[tuple[int, ...], float]:
+    """The truth: every output of plain sampling with its probability, computed without any cache."""
+    ends = request.limits.end_ids
+    done: dict[tuple[int, ...], float] = {}
+    growing: dict[tuple[int, ...], float] = {(): 1.0}
+    for _ in range(request.limits.max_tokens):
+        longer: dict[tuple[int, ...], float] = {}
+        for output, prob in growing.items():
+            p = distribution(target.logits([*request.prompt, *output]), request.sampling)
+            probs = p.dense(target.tokenizer.n_vocab)
+            for token in np.flatnonzero(probs).tolist():
+                (done if token in ends else longer)[*output, token] = prob * float(probs[token])
+        growing = longer
+    return done | growing
+
+
+def total_variation(a: dict[tuple[int, ...], float], b: dict[tuple[int, ...], float]) -> float:
+    return 0.5 * sum(abs(a.get(key, 0.0) - b.get(key, 0.0)) for key in a.keys() | b.keys())
+
+
+def largest_difference(a: dict[tuple[int, ...], float], b: dict[tuple[int, ...], float]) -> float:
+    return max(abs(a.get(key, 0.0) - b.get(key, 0.0)) for key in a.keys() | b.keys())
+
+
+def pool(
+    counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float], runs: int, least: float = 8.0
+) -> tuple[list[float], list[float]]:
+    """Observed and expected counts with rare outcomes pooled; what the truth excludes is its own cell."""
+    common = [key for key, prob in truth.items() if prob * runs >= least]
+    observed = [float(counts[key]) for key in common]
+    expected = [truth[key] * runs for key in common]
+    rest_expected = runs - sum(expected)
+    if rest_expected >= least:
+        observed.append(runs - sum(observed))
+        expected.append(rest_expected)
+    scale = sum(observed) / sum(expected)
+    return observed, [value * scale for value in expected]
+
+
+def impossible(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> int:
+    """How often something came out that the target cannot say."""
+    return sum(n for key, n in counts.items() if truth.get(key, 0.0) <= 0.0)
+
+
+def all_sequences(n_vocab: int, length: int) -> list[tuple[int, ...]]:
+    return list(itertools.product(range(n_vocab), repeat=length))
+
+
+Factory = Callable[[ToyModel, ToyModel], Drafter]
