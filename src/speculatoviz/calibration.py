@@ -44,14 +44,13 @@ class Calibration:
         """Decode 16 tokens plainly, then take the first pass times and the noise floor behind the same prompt."""
         self.baseline, ids = plain_run(self._target, prompt, self._clock)
         self._ids = [*prompt, *ids]
-        known = self.target_times.ms
-        for rows in (rows for rows in _FIRST_ROWS if rows not in known):
+        for rows in _FIRST_ROWS:
             self._pass(self._target.window, self.target_times, rows)
         if self._draft is not None and self.draft_times is not None:
             self._pass(self._draft, self.draft_times, 1)
         batch = self.best_depth(drafter) + 1
-        for rows in (1, batch):
-            self._pass(self._target.window, self.target_times, rows)
+        if batch not in _FIRST_ROWS:
+            self._pass(self._target.window, self.target_times, batch)
         self.noise = noise_floor(self._target.window, prompt, ids, batch)
 
     def fill_one(self) -> bool:

@@ -232,8 +232,9 @@ class _Collector:
             "drafter": started.drafter,
             "k": started.k,
             "seed": started.seed,
-            "draft_model": started.draft_model.model_dump() if started.draft_model else None,
-            "target_model": started.target_model.model_dump(),
+            "draft_model": started.draft_model.name if started.draft_model else None,
+            "target_model": started.target_model.name,
+            "models": started.model_dump(include={"draft_model", "target_model"}),
             "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
             "rounds": self._rounds,
         }

@@ -1,4 +1,4 @@
-"""A running server with toy models for every test."""
+"""A running server with toy models for every test, or one for a whole module that asks for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from speculatoviz.server import host
 from support.live_server import Client, Server, Toys
 
 
-@pytest.fixture(autouse=True)
-def _never_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _never_idle() -> Iterator[None]:
     """Measuring while idle would take passes that a test counts on."""
-    monkeypatch.setattr(host, "_IDLE_S", 3600.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "_IDLE_S", 3600.0)
+        yield
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def serve(toys: Toys) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(**how: Any) -> Server:
-        servers.append(Server(**({"settings": toys.settings, "load": toys.load} | how)))
+        arguments: dict[str, Any] = {"settings": toys.settings, "load": toys.load}
+        servers.append(Server(**arguments | how))
         return servers[-1]
 
     yield start
@@ -47,6 +50,21 @@ def server(serve: Callable[..., Server]) -> Server:
     server = serve()
     server.wait_until("ready")
     return server
+
+
+@pytest.fixture(scope="module")
+def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
+    return Toys(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def shared_server(shared_toys: Toys) -> Iterator[Server]:
+    """One server for a module whose tests leave nothing behind."""
+    server = Server(shared_toys.settings, shared_toys.load)
+    server.wait_until("ready")
+    yield server
+    shared_toys.gate.open()
+    server.stop()
 
 
 @pytest.fixture

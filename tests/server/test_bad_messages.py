@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from speculatoviz.server.messages import MAX_MESSAGE_BYTES
-from support.live_server import CONTEXT_TOKENS, Client, Toys
+from support.live_server import CONTEXT_TOKENS, Client, Server, Toys
 
 PROMPT = {"prompt": "once upon a time"}
 
@@ -59,6 +59,17 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], str]] = {
     "a prompt that is no text": ({"prompt": 5}, "prompt is 5"),
     "what the model cannot read": ({"prompt": "ÄÖÜ"}, "cannot read"),
 }
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
+@pytest.fixture
+def toys(shared_toys: Toys) -> Iterator[Toys]:
+    yield shared_toys
+    shared_toys.gate.open()
 
 
 def works(client: Client) -> bool:

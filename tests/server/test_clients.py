@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -169,10 +170,13 @@ def test_after_a_restart_a_client_reconnects_and_runs(serve: Callable[..., Serve
         assert client.run(temperature=1.0, seed=3)[-1]["token_ids"] == expected
 
 
-def test_the_server_stops_although_a_client_never_reads(serve: Callable[..., Server], toys: Toys) -> None:
-    server = serve(send_buffer=4096)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # what could not be sent dies with the loop
+def test_the_server_stops_although_a_client_never_reads(toys: Toys) -> None:
+    server = Server(toys.settings, toys.load, send_buffer=4096)
     server.wait_until("ready")
     with server.mute_client() as mute:
         mute.send(prompt="once upon a time", k=0, ignore_eos=True, max_tokens=4096)
         poll(lambda: toys.gate.passes > 300, "the run is well under way")
         server.stop()
+    del server, mute
+    gc.collect()

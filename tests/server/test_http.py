@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from speculatoviz import session as session_module
+from speculatoviz.calibration import Calibration
 from speculatoviz.config import PROFILES, RANGES, Settings
 from speculatoviz.errors import ModelError
 from speculatoviz.server import app, host
@@ -78,7 +80,7 @@ def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server
     server = serve(load=load)
     assert waiting.wait(PATIENCE_S)
     server.ask_to_stop()
-    poll(lambda: server.refuses_connections(), "the server stops listening")
+    poll(server.refuses_connections, "the server stops listening")
     stopped.set()
     server.stop()
     assert reports
@@ -132,7 +134,7 @@ def test_settings_offer_every_range_default_profile_and_drafter(server: Server) 
 
 def test_without_a_draft_model_the_model_drafter_is_not_on_offer(serve: Callable[..., Server], tmp_path: Path) -> None:
     settings = Settings(_env_file=None, target="toy:0", draft="none", cache_dir=str(tmp_path))
-    server = serve(settings=settings, load=lambda report: Session.load(settings, lambda: 0.0, report))
+    server = serve(settings=settings, load=lambda report: Session.load(settings, time.perf_counter, report))
     health = server.wait_until("ready")
     offered = {d["name"]: d["available"] for d in server.get("/api/settings").json()["drafters"]}
 
@@ -213,7 +215,7 @@ def test_measuring_that_fails_leaves_the_server_working(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(host, "_IDLE_S", 0.001)
-    monkeypatch.setattr(session_module.Calibration, "fill_one", fill_one)
+    monkeypatch.setattr(Calibration, "fill_one", fill_one)
     with caplog.at_level(logging.ERROR):
         server = serve()
         server.wait_until("ready")
@@ -250,6 +252,4 @@ def test_no_figure_is_ever_sent_that_is_not_a_number(server: Server) -> None:
         raise AssertionError(f"{name} was sent")
 
     for path in ("/api/health", "/api/settings", "/api/test-draft?prompt=once"):
-        import json
-
         assert json.loads(server.get(path).text, parse_constant=refuse)

@@ -12,6 +12,11 @@ from speculatoviz.config import Settings
 from support.live_server import Client, Server, Toys
 
 
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    return shared_server
+
+
 @pytest.mark.parametrize(
     "origin",
     [

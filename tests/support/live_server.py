@@ -103,8 +103,8 @@ class Toys:
         self.gate = Gate()
         self.target = GatedToy(0, self.gate)
         self.draft = ToyModel(0, ALPHABET, mix=(7, 0.5))
-        chosen = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24, "cache_dir": str(cache_dir)} | settings
-        self.settings = Settings(_env_file=None, **chosen)
+        chosen: dict[str, Any] = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24}
+        self.settings = Settings(_env_file=None, **chosen | {"cache_dir": str(cache_dir)} | settings)
 
     def load(self, report: Report) -> Session:
         session = Session(self.settings, self.target, self.draft, time.perf_counter)
@@ -138,8 +138,10 @@ class Server:
 
     def wait_until(self, status: str) -> Event:
         """Health, once it says this."""
-        poll(lambda: self.health()["status"] == status, f"health {status}")
-        return self.health()
+        poll(lambda: self.health()["status"] != "loading", "the loading ends")
+        health = self.health()
+        assert health["status"] == status, health
+        return health
 
     @contextlib.contextmanager
     def client(self, **headers: str) -> Iterator[Client]:
@@ -153,6 +155,7 @@ class Server:
             additional_headers=headers,
             open_timeout=PATIENCE_S,
             close_timeout=PATIENCE_S,
+            max_queue=None,  # a full queue would hold up the closing handshake behind what a test does not read
         ) as connection:
             yield Client(connection)
 

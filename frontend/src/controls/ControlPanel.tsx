@@ -1,4 +1,5 @@
 import { ChevronRight, Play, Square } from "lucide-react";
+import { waitingFor } from "../state/selectors";
 import { isReady, isRunning } from "../state/store";
 import { useApp, useStore } from "../state/useStore";
 import "./controls.css";
@@ -87,15 +88,8 @@ function RunButton() {
 
 /** What a run that has not begun waits for. */
 function Waiting() {
-  const phase = useApp((state) => state.play?.full.phase ?? "idle");
-  const place = useApp((state) => state.play?.full.queued?.place ?? null);
-  if (phase === "running") return null;
-  const words =
-    phase === "queued" && place !== null
-      ? place === 1
-        ? "Another run holds the model; yours is next."
-        : `Another run holds the model; yours is number ${place} in the queue.`
-      : "Reading the prompt…";
+  const words = useApp((state) => state.play && waitingFor(state.play.full));
+  if (words === null) return null;
   return (
     <p role="status" className="mt-2 text-[12px] text-soft">
       {words}

@@ -161,6 +161,10 @@ export interface DraftToken {
   top_tokens: TopToken[];
   draft_time_ms: number;
   source: string;
+  /**
+   * share of the draft's own distribution that q covers
+   */
+  covered_mass: number | null;
 }
 export interface TopToken {
   token: string;

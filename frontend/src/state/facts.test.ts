@@ -30,6 +30,13 @@ describe("facts of a token", () => {
     expect(factOf(token, "uniform drawn")).toBe("–");
   });
 
+  it("says how much of the draft's distribution q covers, where that is known", () => {
+    const covering = (covered_mass: number | null) =>
+      factOf(tokenOf([started(), { ...draft(0, 0, "a"), covered_mass }], "0:0"), "q covers");
+    expect(covering(0.984)).toBe("98 % of the draft");
+    expect(covering(null)).toBeUndefined();
+  });
+
   it("leaves out what does not apply to a token that was not drafted", () => {
     const token = tokenOf([started(), verdict({ ...judged, node: null, status: "bonus", text: "x" })], "0:+");
     expect(factOf(token, "uniform drawn")).toBeUndefined();

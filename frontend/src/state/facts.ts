@@ -47,6 +47,9 @@ export const STATUS: Readonly<Record<Status, StatusWord>> = {
 
 const LOGPROB_HELP = "Natural logarithm of the model's own probability, before temperature and filters.";
 
+const COVERED_HELP =
+  "q covers this much of the draft's distribution: the draft draws from its most probable tokens alone, renormalised. Any such q is exact; what it leaves out costs only acceptance.";
+
 function sideFacts(token: Token): Fact[] {
   const { draft, verdict } = token;
   const target = verdict?.target_logprob ?? null;
@@ -108,6 +111,13 @@ export function tokenFacts(token: Token): Fact[] {
     },
   ];
   if (draft) {
+    if (draft.covered_mass !== null) {
+      facts.push({
+        term: "q covers",
+        value: `${percent(draft.covered_mass)} of the draft`,
+        help: COVERED_HELP,
+      });
+    }
     facts.push(
       { term: "drafted by", value: draft.source, help: "Where this token of the draft came from." },
       { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "Time to draft this token." },

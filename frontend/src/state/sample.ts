@@ -71,6 +71,7 @@ export const draft = (round: number, node: number, token: string): DraftToken =>
   top_tokens: [],
   draft_time_ms: 5,
   source: "model",
+  covered_mass: null,
 });
 
 type Judged = Pick<VerifyResult, "round" | "node" | "position" | "status" | "text">;

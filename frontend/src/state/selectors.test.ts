@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { ServerMessage } from "../protocol/generated";
 import { emptyRun, reduceAll } from "./reducer";
 import { done, draft, roundOf, started, updated, verdict } from "./sample";
 import * as select from "./selectors";
@@ -24,6 +25,17 @@ describe("selectors", () => {
     expect(select.tokenByKey(run, "1:+")?.status).toBe("bonus");
     expect(select.tokenByKey(run, "9:0")).toBeNull();
     expect(select.tokenByKey(run, null)).toBeNull();
+  });
+
+  it("says what a run waits for, and nothing once it does not wait", () => {
+    const queued = (place: number) => ({ run: "r", seq: 0, t_ms: 0, type: "queued", place }) as const;
+    const waiting = (...events: ServerMessage[]) => select.waitingFor(reduceAll(emptyRun, events));
+    expect(waiting(queued(1))).toBe("The model is taken; this run is next.");
+    expect(waiting(queued(2))).toBe("The model is taken; this run is number 2 in the queue.");
+    expect(waiting(queued(1), started())).toBe("Reading the prompt…");
+    expect(select.waitingFor(run)).toBeNull();
+    expect(waiting(started(), done())).toBeNull();
+    expect(waiting()).toBeNull();
   });
 
   it("links a rejected token and its replacement both ways", () => {

@@ -79,6 +79,16 @@ export function textLines(run: Run, showRejected: boolean): Token[][] {
   return lines;
 }
 
+/** What a run that shows nothing yet waits for; null where it does not wait. */
+export function waitingFor(run: Run): string | null {
+  if (run.phase === "running") return run.rounds.length === 0 ? "Reading the prompt…" : null;
+  if (run.phase !== "queued" || !run.queued) return null;
+  const { place } = run.queued;
+  return place === 1
+    ? "The model is taken; this run is next."
+    : `The model is taken; this run is number ${place} in the queue.`;
+}
+
 export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
 
 /** One round in the scrubber. `share` is accepted over drafted; null where nothing was drafted. */

@@ -1,6 +1,7 @@
 // The token tree: the committed text as a river, what speculation cost hanging below it.
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useRef, useState } from "react";
 import type { Run } from "../state/model";
+import { waitingFor } from "../state/selectors";
 import { fitZoom } from "./fit";
 import { NodeTip } from "./NodeTip";
 import { nodeAt, type Step, step } from "./navigate";
@@ -103,12 +104,10 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
 }
 
 function Empty({ run }: { run: Run }) {
-  const waiting = run.phase === "queued" || run.phase === "running";
   return (
     <p className="tt-empty">
-      {waiting
-        ? "Reading the prompt. The first round follows."
-        : "Each round of speculation will stand here: what was drafted, what was kept, and what hangs below."}
+      {waitingFor(run) ??
+        "Each round of speculation will stand here: what was drafted, what was kept, and what hangs below."}
     </p>
   );
 }

@@ -80,6 +80,7 @@ function tokenOf(
           top_tokens: [],
           draft_time_ms: 9,
           source: "model",
+          covered_mass: null,
         };
   const verdict: VerifyResult | null =
     status === "pending"

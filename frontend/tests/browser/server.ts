@@ -1,0 +1,110 @@
+// The real server as a child process, on a free port, always ended.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Health } from "../../src/protocol/generated";
+
+const ROOT = join(import.meta.dirname, "../../..");
+const PROGRAM = join(ROOT, ".venv/bin/speculatoviz");
+const PAGE = join(ROOT, "src/speculatoviz/server/page/index.html");
+const READY_DEADLINE_MS = 120_000;
+const EXIT_DEADLINE_MS = 15_000;
+
+/** Small, exact, and at hand at once. It knows lower-case letters, spaces and line breaks. */
+export const TOY = ["--target", "toy:0", "--draft", "toy:0~7"];
+/**
+ * A real model, drafting by prompt lookup or for itself. One thread: the browser needs the other core, and threads of
+ * one pass that wait for each other while something else runs are slower than one.
+ */
+export const SMOL = [
+  ...["--profile", "smol", "--draft", "smollm2-135m-instruct", "--drafter", "ngram", "--threads", "1"],
+];
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+export interface Server {
+  readonly url: string;
+  readonly port: number;
+  /** What it wrote so far. */
+  log(): string;
+  /** At once, as when a machine goes down. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function serve(flags: readonly string[], port?: number): Promise<Server> {
+  if (!existsSync(PAGE)) throw new Error("The page has not been built. Run `npm run build` first.");
+  const chosen = port ?? (await freePort());
+  const child = spawn(PROGRAM, ["serve", ...flags, "--port", String(chosen)], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  const parts: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8");
+    stream.on("data", (text: string) => parts.push(text));
+  }
+  child.once("error", (error) => parts.push(`${error.message}\n`));
+  const end = async (signal: NodeJS.Signals) => {
+    if (isAlive(child)) {
+      const gone = once(child, "exit");
+      child.kill(signal);
+      const inTime = await Promise.race([gone, sleep(EXIT_DEADLINE_MS, null, { ref: false })]);
+      if (!inTime) child.kill("SIGKILL");
+    }
+    running.delete(child);
+  };
+  const server: Server = {
+    url: `http://127.0.0.1:${chosen}`,
+    port: chosen,
+    log: () => parts.join(""),
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+  };
+  await ready(server, child).catch(async (error: unknown) => {
+    await server.kill();
+    throw error;
+  });
+  return server;
+}
+
+const isAlive = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
+
+async function ready(server: Server, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + READY_DEADLINE_MS;
+  let last = "it did not answer";
+  while (Date.now() < deadline && child.pid !== undefined && isAlive(child)) {
+    const health = await fetchHealth(server.url);
+    if (health?.status === "ready") return;
+    if (health) last = `${health.status}: ${health.message ?? health.stage}`;
+    if (health?.status === "failed") break;
+    await sleep(100);
+  }
+  throw new Error(`The server did not become ready (${last}). It wrote:\n${server.log()}`);
+}
+
+async function fetchHealth(url: string): Promise<Health | null> {
+  try {
+    const answer = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(5000) });
+    return (await answer.json()) as Health;
+  } catch {
+    return null;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  probe.listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const address = probe.address();
+  probe.close();
+  await once(probe, "close");
+  if (address === null || typeof address === "string") throw new Error("no port to be had");
+  return address.port;
+}

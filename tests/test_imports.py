@@ -1,0 +1,164 @@
+"""The shape of the package: imports point one way, heavy runtimes load only when named, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import speculatoviz
+
+PACKAGE = Path(speculatoviz.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# A part may import itself and the parts above it. A new module has to be given a place here.
+LAYERS: list[set[str]] = [
+    {"errors", "machine"},
+    {"core"},
+    {"models"},
+    {"drafters", "targets", "policy"},
+    {"engine"},
+    {"config"},
+    {"events"},
+    {"metrics", "trace", "terminal"},
+    {"narrate"},
+    {"measure"},
+    {"calibration"},
+    {"session"},
+    {"bench"},
+    {"server"},
+    {"cli"},
+]
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+MOST_LINES = 400
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(file: Path, package: str = "speculatoviz") -> Iterator[str]:
+    """Dotted names of this package that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == package)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            if node.module == package:
+                yield from (f"{package}.{alias.name}" for alias in node.names)
+            elif node.module and node.module.startswith(f"{package}."):
+                yield node.module
+
+
+def parts_imported(file: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(file)}
+
+
+def ids(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+def name_of(file: Path) -> str:
+    return f"speculatoviz.{ids(file).removesuffix('.py').replace('/', '.')}"
+
+
+def test_every_part_of_the_package_has_a_place_in_the_layers() -> None:
+    assert {part_of(file) for file in FILES} - {"__init__"} == set(RANK)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if part_of(f) != "__init__"], ids=ids)
+def test_imports_point_one_way(file: Path) -> None:
+    own = part_of(file)
+    wrong = {part for part in parts_imported(file) if part != own and RANK[part] >= RANK[own]}
+
+    assert not wrong, f"{ids(file)} may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if part_of(f) == "core"], ids=ids)
+def test_the_core_knows_nothing_but_itself_and_errors(file: Path) -> None:
+    assert parts_imported(file) <= {"core", "errors"}
+    third_party = {"numpy"}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in (n.split(".")[0] for n in names):
+            assert name in third_party | {"speculatoviz"} or name in sys.stdlib_module_names
+            assert name not in {"os", "time", "random", "socket", "pathlib", "threading", "io", "logging"}
+
+
+def test_no_two_modules_of_a_part_import_each_other_in_a_circle() -> None:
+    graph = {name_of(f): set(imports(f)) for f in FILES}
+
+    def reachable(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = list(graph[start])
+        while todo:
+            name = todo.pop()
+            if name not in seen and name in graph:
+                seen.add(name)
+                todo += graph[name]
+        return seen
+
+    assert [name for name in graph if name in reachable(name)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=ids)
+def test_a_file_can_be_read_in_one_sitting(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) < MOST_LINES
+
+
+PROBE = """
+import importlib, json, sys, threading
+for name in {names!r}:
+    importlib.import_module(name)
+import logging, os, random, signal
+print(json.dumps({{
+    "modules": sorted(sys.modules),
+    "threads": threading.active_count(),
+    "handlers": len(logging.getLogger().handlers),
+    "environment": dict(os.environ) == {environment!r},
+    "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+}}))
+"""
+
+
+def import_alone(folder: Path, *names: str) -> dict[str, object]:
+    """What a fresh process is like after importing modules, with `folder` as its home and working folder."""
+    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_CTYPE": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE.format(names=names, environment=environment)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1, "an import prints something"
+    state: dict[str, object] = json.loads(done.stdout)
+    return state
+
+
+def test_the_command_line_imports_no_runtime_and_no_server(tmp_path: Path) -> None:
+    modules = import_alone(tmp_path, "speculatoviz.cli")["modules"]
+
+    assert isinstance(modules, list)
+    loaded = {name.split(".")[0] for name in modules}
+    assert not loaded & {"llama_cpp", "fastapi", "starlette", "uvicorn", "mlx", "torch", "transformers"}
+    assert "speculatoviz.models.llamacpp" not in modules
+
+
+def test_importing_the_package_does_nothing_else(tmp_path: Path) -> None:
+    heavy = {"speculatoviz.models.llamacpp", "speculatoviz.models.llamacpp_tokenizer"}
+    names = [name_of(f) for f in FILES if not f.name.startswith("__")]
+    state = import_alone(tmp_path, *sorted(set(names) - heavy))
+
+    assert (state["threads"], state["handlers"], state["interrupt"]) == (1, 0, True)
+    assert state["environment"]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,180 @@
+"""What an installation rests on: the locks say what pyproject.toml and package.json ask for, name no address,
+and a machine that lacks something is told so in two sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+LOCKS = ("build", "run", "dev")
+ADDRESS = re.compile(r"://|--index|find-links|trusted-host|file:/|(?m:^-)")
+
+
+def read_lock(name: str) -> dict[str, str]:
+    """{package: version}; every line of a lock is a pin, one of its hashes, or a comment."""
+    pins: dict[str, str] = {}
+    hashed: set[str] = set()
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
+        if pin := re.fullmatch(r"([a-z0-9-]+)==([\w.]+)(?: ; .+)? \\", line):
+            pins[pin[1]] = pin[2]
+        elif re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?", line):
+            hashed.add(list(pins)[-1])
+        else:
+            assert not line or line.startswith("#"), line
+    assert hashed == set(pins)
+    return pins
+
+
+def asked_for(name: str) -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    build = project["build-system"]["requires"]
+    run = project["project"]["dependencies"]
+    groups = {"build": build, "run": run, "dev": [*build, *run, *project["dependency-groups"]["dev"]]}
+    return [Requirement(text) for text in groups[name]]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_pins_what_is_asked_for(name: str) -> None:
+    pins = read_lock(name)
+    for requirement in asked_for(name):
+        version = pins.get(canonicalize_name(requirement.name), "0")
+        assert requirement.specifier.contains(version), f"{requirement}: run `make lock`"
+
+
+def test_locks_agree() -> None:
+    dev = read_lock("dev")
+    for name in LOCKS:
+        assert read_lock(name).items() <= dev.items()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_names_no_address(name: str) -> None:
+    assert not ADDRESS.search((ROOT / "requirements" / f"{name}.txt").read_text())
+
+
+def test_address_pattern_finds_addresses() -> None:
+    assert ADDRESS.search("--find-links /wheels")
+    assert ADDRESS.search("a==1\n-f /wheels")
+    assert ADDRESS.search("a @ file:///wheels/a.whl")
+
+
+def test_page_lock_is_current_and_names_no_registry() -> None:
+    asked = json.loads((ROOT / "frontend/package.json").read_text())
+    packages: dict[str, dict[str, Any]] = json.loads((ROOT / "frontend/package-lock.json").read_text())["packages"]
+    for field in ("dependencies", "devDependencies", "engines"):
+        assert packages[""][field] == asked[field], "run `make lock`"
+    for name, package in packages.items():
+        assert "resolved" not in package, name
+        assert not name or "integrity" in package or package.get("inBundle"), name
+
+
+def run_script(name: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A copy of a script of this repository, in a folder of its own whose `bin` is all of the search path."""
+    (folder / "scripts").mkdir(exist_ok=True)
+    script = shutil.copy(ROOT / "scripts" / name, folder / "scripts")
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    if not (programs / "dirname").exists():
+        (programs / "dirname").symlink_to(shutil.which("dirname") or "/usr/bin/dirname")
+    return subprocess.run(
+        ["/bin/sh", script, *arguments],
+        env={"PATH": str(programs), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def add_program(folder: Path, name: str, script: str) -> None:
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["need.sh", "compiler"], "no C++ compiler was found"),
+        (["need.sh", "node"], "no node command was found"),
+        (["need.sh", "chromium"], "neither was found"),
+        (["venv.sh"], "needs Python 3.11 or newer, and python3 is missing"),
+    ],
+)
+def test_missing_tool_is_said_in_two_sentences(arguments: list[str], said: str, tmp_path: Path) -> None:
+    ended = run_script(*arguments, folder=tmp_path)
+    assert ended.returncode == 1
+    what, remedy = ended.stderr.splitlines()
+    assert said in what
+    assert remedy.startswith("Install")
+
+
+def test_old_python_is_named(tmp_path: Path) -> None:
+    add_program(tmp_path, "python3", '[ "$1" = --version ] && echo Python 3.9.2; [ "$1" = --version ]')
+    ended = run_script("venv.sh", folder=tmp_path)
+    assert ended.returncode == 1
+    assert "python3 is Python 3.9.2" in ended.stderr
+
+
+def test_python_given_by_name_is_the_one_taken(tmp_path: Path) -> None:
+    ended = run_script("venv.sh", folder=tmp_path, PYTHON="no-such-python")
+    assert ended.returncode == 1
+    assert "PYTHON is no-such-python" in ended.stderr
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node")
+@pytest.mark.parametrize(
+    ("version", "enough"),
+    [
+        ("18.20.8", False),
+        ("20.18.3", False),
+        ("20.19.0", True),
+        ("21.7.0", False),
+        ("22.11.0", False),
+        ("24.1.0", True),
+    ],
+)
+def test_node_versions(version: str, enough: bool, tmp_path: Path) -> None:
+    # The real node judges; only the version it believes itself to be is replaced.
+    pretend = f'Object.defineProperty(process.versions, "node", {{ value: "{version}" }});'
+    (tmp_path / "pretend.cjs").write_text(pretend)
+    node = shutil.which("node")
+    pretending = f'exec "{node}" -r "{tmp_path}/pretend.cjs" "$@"'
+    add_program(tmp_path, "node", f'[ "$1" = --version ] && echo v{version} && exit\n{pretending}')
+    add_program(tmp_path, "npm", "")
+    ended = run_script("need.sh", "node", folder=tmp_path)
+    assert ended.returncode == (0 if enough else 1)
+    assert enough or f"this one is v{version}" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"index.html": '<script src="/assets/a.js">', "assets/a.js": ""}, ""),
+        ({"index.html": '<script src="/assets/a.js">'}, "lacks ['assets/a.js']"),
+        ({"index.html": ""}, "lacks any script"),
+        ({}, "does not contain the page"),
+    ],
+)
+def test_wheel_without_page_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"speculatoviz/server/page/{name}", text)
+    script = [sys.executable, os.fspath(ROOT / "scripts/check_wheel.py"), os.fspath(wheel)]
+    ended = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert ended.returncode == (1 if said else 0)
+    assert said in ended.stderr
