@@ -23,7 +23,8 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev test test-full check check-python check-page fix bench page wheel lock clean clean-all FORCE
+.PHONY: help run dev test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
+	FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,15 +37,16 @@ run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the p
 dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
 	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
 
-test: check $(PAGE) ## every check and test but the long ones
-	@scripts/need.sh chromium >/dev/null
+test: chromium check $(PAGE) ## every check and test but the long ones
 	$(PY) -m pytest -m 'not full' $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
-test-full: check $(PAGE) ## every check and test
-	@scripts/need.sh chromium >/dev/null
+test-full: chromium check $(PAGE) ## every check and test
 	$(PY) -m pytest $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
+
+chromium:
+	@scripts/need.sh chromium >/dev/null
 
 check: check-python check-page ## what needs no model: formatting, lint, types, the page's unit tests
 
@@ -76,7 +78,7 @@ wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page i
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@$(PY) scripts/check_wheel.py dist/*.whl
 
-lock: $(DONE)/dev ## pin the dependencies anew; ARGS=--upgrade takes the newest versions
+lock: $(DONE)/dev ## pin the dependencies anew; ARGS=--upgrade takes Python's newest versions
 	scripts/lock.sh $(ARGS)
 	npm --prefix frontend install --package-lock-only --no-audit --no-fund
 
@@ -105,7 +107,7 @@ $(DONE)/dev: requirements/dev.txt $(DONE)/run
 # The package is installed as a link to src, so a moved or copied folder needs it anew.
 $(DONE)/package: pyproject.toml $(DONE)/run $(if $(findstring <$(CURDIR)>,<$(shell cat $(DONE)/package 2>/dev/null)>),,FORCE)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@pwd > $@
+	@echo '$(CURDIR)' > $@
 
 FORCE:
 

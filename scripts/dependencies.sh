@@ -17,7 +17,9 @@ if [ "$lock" != run ]; then
   exit
 fi
 
-if [ -z "$(.venv/bin/python -m pip cache list llama_cpp_python --format abspath 2>/dev/null)" ]; then
+here='import importlib.metadata as m; m.version("llama_cpp_python")'
+if ! .venv/bin/python -c "$here" 2>/dev/null &&
+  [ -z "$(.venv/bin/python -m pip cache list llama_cpp_python --format abspath 2>/dev/null)" ]; then
   scripts/need.sh compiler
   echo "Compiling llama.cpp. This takes about five minutes on two cores, and pip keeps the result for the next time."
 fi

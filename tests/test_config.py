@@ -42,7 +42,7 @@ def test_without_anything_set_the_qwen_pair_runs_here() -> None:
     [("draft", "toy:1", "toy:1"), ("k", "5", 5), ("temperature", "0.5", 0.5), ("max_tokens", "99", 99)],
 )
 def test_a_flag_wins_over_the_environment_and_that_over_dotenv(
-    monkeypatch: pytest.MonkeyPatch, field: str, text: str, value: object
+    monkeypatch: pytest.MonkeyPatch, field: str, text: str, value: Any
 ) -> None:
     for in_file in environment.names_of(field):
         for in_environment in environment.names_of(field):

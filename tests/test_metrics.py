@@ -146,6 +146,10 @@ def test_figures_keep_their_definitions(shapes: list[tuple[int, int]], window_ro
         assert 1 + sum(rates) == pytest.approx(values.mean_acceptance_length)
     for rate in (*values.per_position_acceptance_rate, *values.conditional_acceptance_rate):
         assert rate is None or 0 <= rate <= 1
+    for name in ("acceptance_rate", "mean_acceptance_length"):
+        assert getattr(values, f"overall_{name}") == getattr(whole, name)
+    assert values.overall_tps == pytest.approx(whole.effective_tps)
+    assert values.overall_speedup == pytest.approx(whole.speedup)
     counts = ("tokens", "rounds", "accepted", "drafted", "bonus", "resampled", "plain")
     assert [getattr(values, name) for name in counts] == [getattr(whole, name) for name in counts]
     if len(shapes) <= window_rounds:

@@ -41,8 +41,11 @@ class Calibration:
         self._ids: list[int] = []
 
     def measure(self, prompt: Sequence[int], drafter: str) -> None:
-        """Decode 16 tokens plainly, then take the first pass times and the noise floor behind the same prompt."""
-        self.baseline, ids = plain_run(self._target, prompt, self._clock)
+        """Take the first pass times, the noise floor and the baseline: 16 tokens decoded plainly.
+
+        The baseline comes last and once more: right after loading a model is slower, which would flatter speculation.
+        """
+        _, ids = plain_run(self._target, prompt, self._clock)
         self._ids = [*prompt, *ids]
         for rows in _FIRST_ROWS:
             self._pass(self._target.window, self.target_times, rows)
@@ -52,6 +55,7 @@ class Calibration:
         if batch not in _FIRST_ROWS:
             self._pass(self._target.window, self.target_times, batch)
         self.noise = noise_floor(self._target.window, prompt, ids, batch)
+        self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
     def fill_one(self) -> bool:
         """Measure one batch size that is not known yet; False where all are."""

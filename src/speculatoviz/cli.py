@@ -25,7 +25,6 @@ from speculatoviz.session import Session
 from speculatoviz.terminal import Transcript
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-_GOODBYE_S = 3  # for clients that do not read what they are sent, when the server stops
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
 app.add_typer(models_app, name="models")
 
@@ -78,9 +77,7 @@ def serve(
     flags = dict(locals())
     opened = flags.pop("open")
     settings = _settings(flags)
-    import uvicorn
-
-    from speculatoviz.server.address import listen, url
+    from speculatoviz.server.address import configured, listen, url
     from speculatoviz.server.app import create_app
 
     with _errors():
@@ -90,11 +87,8 @@ def serve(
     Console(stderr=True, soft_wrap=True).print(f"SpeculatoViz on {address} (Ctrl+C stops it)", highlight=False)
     if opened:
         threading.Timer(1.0, webbrowser.open, [address]).start()
-    config = uvicorn.Config(
-        application, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=_GOODBYE_S
-    )
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        configured(application).run(sockets=[listening])
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pytest
 
 from speculatoviz.calibration import Calibration
 from speculatoviz.config import PROFILES, RANGES, Settings
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import CancelledError, ModelError
 from speculatoviz.server import app, host
 from speculatoviz.session import Report, Session
 from support.live_server import PATIENCE_S, Server, Toys, poll
@@ -67,23 +67,26 @@ def test_while_models_load_health_says_how_far_and_a_start_is_told_to_wait(
 
 
 def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server], toys: Toys) -> None:
-    stopped, waiting = threading.Event(), threading.Event()
-    reports: list[int] = []
+    waiting, ended, too_late = threading.Event(), threading.Event(), threading.Event()
 
     def load(report: Report) -> Session:
         waiting.set()
-        assert stopped.wait(PATIENCE_S)
-        while True:  # a download of any length
-            reports.append(len(reports))
-            report("downloading", None)
+        while not too_late.wait(0.001):  # a download of any length
+            try:
+                report("downloading", None)
+            except CancelledError:
+                ended.set()
+                raise
+        return toys.load(report)
 
     server = serve(load=load)
     assert waiting.wait(PATIENCE_S)
     server.ask_to_stop()
-    poll(server.refuses_connections, "the server stops listening")
-    stopped.set()
+    in_time = ended.wait(PATIENCE_S)
+    too_late.set()
+    assert in_time
     server.stop()
-    assert reports
+    assert server.refuses_connections()
 
 
 @pytest.mark.parametrize(

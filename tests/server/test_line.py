@@ -122,6 +122,26 @@ def test_one_who_gives_up_at_the_moment_of_its_turn_passes_it_on() -> None:
     timed(play)
 
 
+def test_one_who_joins_again_at_once_goes_to_the_end() -> None:
+    async def play() -> None:
+        line, served = Line(), list[str]()
+
+        async def run(name: str) -> None:
+            await line.join(lambda _place: None)
+            served.append(name)
+            line.leave()
+
+        await line.join(lambda _place: None)
+        waiting = asyncio.create_task(run("patient"))
+        await asyncio.sleep(0)
+        line.leave()
+        await run("eager")  # before the one who waits could notice
+        await waiting
+        assert served == ["patient", "eager"]
+
+    timed(play)
+
+
 def test_a_place_that_cannot_be_told_is_given_up() -> None:
     async def play() -> None:
         line = Line()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from speculatoviz.errors import ModelError
-from support.live_server import Client, Event, Server, Toys
+from speculatoviz.events import Event as SentEvent
+from speculatoviz.session import Report, Session
+from support.live_server import PATIENCE_S, Client, Event, Server, Toys
 
 LONG = {"ignore_eos": True, "max_tokens": 4096}
 
@@ -134,6 +138,32 @@ def test_started_names_models_settings_baseline_and_exactness(client: Client) ->
     assert started["exactness"]["label"] == "exact"
     assert started["baseline"]["tps"] > 0
     assert started["noise_floor"]["max_total_variation"] == 0.0
+
+
+def test_a_start_that_answers_done_waits_for_the_run_to_let_go(
+    serve: Callable[..., Server], toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+
+    def load(report: Report) -> Session:
+        session = toys.load(report)
+        run = session.run
+
+        def lingering(*arguments: Any) -> Iterator[SentEvent]:
+            yield from run(*arguments)
+            assert let_go.wait(PATIENCE_S)
+
+        monkeypatch.setattr(session, "run", lingering)
+        return session
+
+    server = serve(load=load)
+    server.wait_until("ready")
+    with server.client() as client:
+        assert client.run()[-1]["type"] == "done"
+        client.send(prompt="once upon a time", k=3)
+        server.health()  # time enough for the start to be read
+        let_go.set()
+        assert [e["type"] for e in client.until("done", "error")][:1] == ["started"]
 
 
 def test_cancelling_ends_a_run_and_the_socket_can_run_again(client: Client, toys: Toys) -> None:

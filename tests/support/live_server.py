@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -22,6 +21,7 @@ from websockets.uri import parse_uri
 from speculatoviz.config import Settings
 from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.server import address
 from speculatoviz.server.app import create_app
 from speculatoviz.server.host import Loader
 from speculatoviz.session import Report, Session
@@ -121,10 +121,7 @@ class Server:
         if send_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            create_app(settings, load), log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
+        self._server = address.configured(create_app(settings, load))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
 

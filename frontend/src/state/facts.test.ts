@@ -33,7 +33,7 @@ describe("facts of a token", () => {
   it("says how much of the draft's distribution q covers, where that is known", () => {
     const covering = (covered_mass: number | null) =>
       factOf(tokenOf([started(), { ...draft(0, 0, "a"), covered_mass }], "0:0"), "q covers");
-    expect(covering(0.984)).toBe("98 % of the draft");
+    expect(covering(0.984)).toBe("98.4 % of the draft");
     expect(covering(null)).toBeUndefined();
   });
 

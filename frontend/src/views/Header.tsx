@@ -2,7 +2,8 @@ import { Monitor, Moon, Sun } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
 import type { ModelInfo } from "../protocol/generated";
-import { modelTitle } from "../state/selectors";
+import { inForce, modelTitle } from "../state/selectors";
+import { type AppState, formOf } from "../state/store";
 import { savedTheme, setTheme, type Theme } from "../state/theme";
 import { useApp } from "../state/useStore";
 import { ConnectionBadge } from "./ConnectionBadge";
@@ -35,26 +36,33 @@ function Model({ model }: { model: ModelInfo }) {
   );
 }
 
+/** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
+function drafterOf(state: AppState): string | null {
+  const run = state.play?.full;
+  const current = run && inForce(run);
+  if (!current) return formOf(state).drafter ?? state.health?.drafter ?? null;
+  return current.k === 0 ? null : current.drafter;
+}
+
 /** The models of what is shown, or else those that the server has loaded. */
 function Models() {
   const started = useApp((state) => state.play?.full.started ?? null);
   const health = useApp((state) => state.health);
-  const target = started?.target_model ?? health?.target_model;
-  const draft = started ? started.draft_model : health?.draft_model;
-  const drafter = started?.drafter ?? health?.drafter;
+  const drafter = useApp(drafterOf);
   const drafterTitle = useApp(
     (state) => state.settings?.drafters.find(({ name }) => name === drafter)?.title.toLowerCase() ?? drafter,
   );
+  const target = started?.target_model ?? health?.target_model;
+  const draft = started ? started.draft_model : health?.draft_model;
   if (!target) return null;
   return (
     <p className="flex flex-wrap items-baseline gap-x-1.5 text-[13px]">
-      {draft ? (
+      {drafter !== null && (
         <>
-          <Model model={draft} /> <span className="text-[12px] text-soft">drafts for</span>
+          {drafter === "model" && draft ? <Model model={draft} /> : drafterTitle}{" "}
+          <span className="text-[12px] text-soft">drafts for</span>{" "}
         </>
-      ) : (
-        <span className="text-[12px] text-soft">{drafterTitle} drafts for</span>
-      )}{" "}
+      )}
       <Model model={target} />
     </p>
   );

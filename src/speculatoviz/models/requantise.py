@@ -43,6 +43,9 @@ FILE_TYPES = {  # llama.h, enum llama_ftype: those that need no importance matri
     "Q3_K_S": 11,
     "Q2_K": 10,
 }
+# Types of one format, taken at their word: llama.cpp would leave the output matrix in a larger one, and in a small
+# model with a large vocabulary that matrix is most of a pass.
+UNIFORM = frozenset({"F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"})
 F32_TENSOR = 0  # ggml.h, enum ggml_type
 Origin = dict[str, str | int]
 
@@ -66,6 +69,7 @@ def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: 
             "size_bytes": stat.st_size,
             "mtime_ns": stat.st_mtime_ns,
             "type": name,
+            "uniform": name in UNIFORM,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
@@ -131,7 +135,7 @@ def _main(source: str, part: str, name: str, threads: str) -> int:
     params.nthread = int(threads)
     params.ftype = FILE_TYPES[name]
     params.allow_requantize = True
-    params.pure = name == "F32"  # no tensor is left in a mixture's type; _make checks
+    params.pure = name in UNIFORM
     return int(llama_cpp.llama_model_quantize(source.encode(), part.encode(), ctypes.byref(params)))
 
 

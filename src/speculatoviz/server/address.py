@@ -1,10 +1,22 @@
-"""Where the server listens."""
+"""Where the server listens, and how it is run there."""
 
 from __future__ import annotations
 
 import socket
 
+import uvicorn
+from fastapi import FastAPI
+
 from speculatoviz.errors import BadRequestError
+
+_GOODBYE_S = 2  # for clients that do not read what they are sent, when the server stops
+
+
+def configured(application: FastAPI) -> uvicorn.Server:
+    """Run it with `run(sockets=[listen(...)])`."""
+    return uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=_GOODBYE_S)
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,253 @@
+// A real model: type, generate, and see what came over the wire, exactly.
+import { describe, expect, it } from "vitest";
+import { fixed, milliseconds, percent } from "../../src/state/format";
+import { SMOL } from "./server";
+import { siteWith } from "./site";
+import { soon, type Tab } from "./tab";
+
+const site = siteWith(SMOL);
+const CODE = "Write a Python function that merges two sorted lists";
+const LONG = "Count from 1 to 300, separated by commas.";
+
+async function openWith(changes: { k?: number; temperature?: number; maxTokens?: number }): Promise<Tab> {
+  const tab = await site.open();
+  if (changes.k !== undefined) await tab.depth(changes.k);
+  if (changes.temperature !== undefined) await tab.temperature(changes.temperature);
+  await tab.maxTokens(changes.maxTokens ?? 64);
+  return tab;
+}
+
+const chooseDrafter = (tab: Tab, name: string) => tab.page.getByLabel("Drafter").selectOption(name);
+
+describe("the first visit", () => {
+  it("plays the recorded run, marked as one, until a run starts", async () => {
+    const tab = await site.open();
+    await tab.page.getByText("Recording of a real run").waitFor();
+    await tab.button("Run it live").waitFor();
+    await tab.tree.getByRole("treeitem").first().waitFor();
+    expect(tab.sent).toEqual([]);
+    await tab.maxTokens(64);
+    await tab.run(CODE);
+    expect(await tab.page.getByText("Recording of a real run").count()).toBe(0);
+    expect(tab.problems).toEqual([]);
+  });
+});
+
+describe("a run", () => {
+  it("shows tokens, text and figures as they were sent, and says how it ended", async () => {
+    const tab = await openWith({ k: 4, temperature: 1 });
+    await chooseDrafter(tab, "model");
+    const done = await tab.run(CODE);
+
+    expect(tab.sent).toHaveLength(1);
+    expect(tab.sent[0]).toMatchObject({ type: "start", prompt: CODE, k: 4, temperature: 1, max_tokens: 64 });
+    expect(done.total_tokens).toBeGreaterThan(20);
+    await tab
+      .announced(new RegExp(`${done.total_tokens} tokens in ${done.total_rounds} rounds`))
+      .waitFor({ state: "attached" });
+    expect(await tab.tree.getByRole("treeitem").count()).toBeGreaterThan(10);
+    await seesText(tab);
+    await seesStatuses(tab);
+    await seesFigures(tab);
+    await seesCharts(tab);
+    await copiesText(tab);
+  });
+
+  it("claims nothing of a plain run", async () => {
+    const tab = await openWith({});
+    await tab.run(CODE);
+    const before = tab.ofType("done").length;
+    await tab.button("Measure plain now").click();
+    await tab.until("done", before + 1);
+    await tab.announced(/^Run .*0 of 0 drafted/).waitFor({ state: "attached" });
+
+    expect(tab.sent.at(-1)).toMatchObject({ prompt: CODE, k: 0 });
+    expect(tab.last("done").metrics).toMatchObject({ acceptance_rate: null, mean_acceptance_length: null });
+    await tab.page.getByRole("img", { name: "Acceptance rate unknown" }).waitFor();
+    const speedup = await tab.region("Speedup").textContent();
+    expect(speedup).toContain("a plain run: the target decodes alone");
+    expect(speedup).not.toContain("×");
+    expect(await numbers(tab)).toMatchObject({ "Accept. length τ": "–", "Tokens / round": "1.00" });
+    await seesText(tab);
+
+    const next = await tab.run(CODE);
+    expect(await tab.region("Speedup").textContent()).toContain(
+      `full plain run, ${tab.ofType("done")[before]?.total_tokens} tokens`,
+    );
+    expect(next.metrics.baseline_tps).toBe(tab.last("started").baseline?.tps);
+  });
+});
+
+async function seesText(tab: Tab): Promise<void> {
+  expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+}
+
+/** Every token of the text in the colour of its status. */
+async function seesStatuses(tab: Tab): Promise<void> {
+  const shown = await tab.text.getByRole("option").evaluateAll((options) =>
+    options.map((option) => ({
+      key: option.getAttribute("data-key") ?? "",
+      status: option.getAttribute("data-status") ?? "",
+      colour: getComputedStyle(option).color,
+    })),
+  );
+  const emitted = tab
+    .ofType("verify_result")
+    .filter(({ status }) => status !== "rejected" && status !== "discarded")
+    .map(({ round, node, status }) => ({ key: `${round}:${node ?? "+"}`, status }));
+  expect(shown.map(({ key, status }) => ({ key, status }))).toEqual(emitted);
+  const colours = new Map(shown.map(({ status, colour }) => [status, colour]));
+  expect(colours.size).toBeGreaterThan(1);
+  expect(new Set(colours.values()).size).toBe(colours.size);
+}
+
+async function numbers(tab: Tab): Promise<Record<string, string>> {
+  const pairs = await tab.region("Measurements").evaluate((region) =>
+    [...region.querySelectorAll("dl > div")].map((row) => {
+      return [row.querySelector("dt")?.textContent ?? "", row.querySelector("dd")?.textContent ?? ""];
+    }),
+  );
+  return Object.fromEntries(pairs);
+}
+
+async function seesFigures(tab: Tab): Promise<void> {
+  const values = tab.last("done").metrics;
+  const { drafted, accepted, bonus, resampled, tokens } = values;
+  const speedup = await tab.region("Speedup").textContent();
+  expect(values.speedup).toBeCloseTo((values.effective_tps ?? 0) / (values.baseline_tps ?? 0), 9);
+  expect(speedup).toContain(`${fixed(values.speedup)}×`);
+  expect(speedup).toContain(
+    `${fixed(values.effective_tps, 1)} tok/s against ${fixed(values.baseline_tps, 1)} plain, measured (`,
+  );
+  const gauge = Math.round(100 * (values.acceptance_rate ?? Number.NaN));
+  await tab.page.getByRole("img", { name: `Acceptance rate ${gauge} %`, exact: true }).waitFor();
+  expect(await numbers(tab)).toEqual({
+    "Accept. length τ": fixed(values.mean_acceptance_length),
+    "Tokens / round": fixed(values.tokens_per_round),
+    "First token": milliseconds(values.ttft_ms),
+  });
+  const efficiency = await tab.region("Token efficiency").textContent();
+  expect(efficiency).toContain(`${drafted} drafted`);
+  expect(efficiency).toContain(`${tokens} emitted`);
+  const parts = { accepted, "not kept": drafted - accepted, bonus, resampled };
+  for (const [name, count] of Object.entries(parts)) {
+    if (count > 0) expect(efficiency).toContain(`${count} ${name}`);
+    else expect(efficiency).not.toContain(name);
+  }
+}
+
+async function seesCharts(tab: Tab): Promise<void> {
+  const rounds = tab.ofType("metrics");
+  const last = rounds.slice(-10);
+  const values = tab.last("done").metrics;
+  expect(await tab.table("Tokens per second")).toEqual(
+    last.map((round) => [
+      `${round.round + 1}`,
+      fixed((1000 * round.round_emitted) / round.round_ms, 1),
+      fixed(round.metrics.effective_tps, 1),
+    ]),
+  );
+  expect(await tab.table(/^Latency per round/)).toEqual(
+    last.map((round) => [
+      `${round.round + 1}`,
+      ...[round.round_ms, round.draft_ms, round.verify_ms, round.network_ms].map(milliseconds),
+      ...[round.evidence_ms, round.other_ms].map(milliseconds),
+    ]),
+  );
+  expect(await tab.table("Acceptance by position")).toEqual(
+    values.per_position_acceptance_rate.map((rate, at) => [
+      `${at + 1}`,
+      percent(rate),
+      percent(values.conditional_acceptance_rate[at]),
+    ]),
+  );
+  const drawn = (figure: string, shape: string) => tab.region(figure).locator(shape).count();
+  expect(await drawn("Tokens per second", ".recharts-bar-rectangle")).toBe(rounds.length);
+  expect(await drawn("Tokens per second", ".recharts-line-curve")).toBe(1);
+  expect(await drawn("Tokens per second", ".recharts-reference-line-line")).toBe(1);
+  expect(await drawn("Latency per round, ms", ".recharts-bar-rectangle")).toBeGreaterThan(last.length);
+}
+
+async function copiesText(tab: Tab): Promise<void> {
+  await tab.page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await tab.button("copy text").click();
+  await tab.button("copied").waitFor();
+  expect(await tab.page.evaluate(() => navigator.clipboard.readText())).toBe(tab.last("done").generated_text);
+}
+
+describe("a run that goes on", () => {
+  it("stops when asked to, and another one works", async () => {
+    const tab = await openWith({ k: 2, temperature: 0, maxTokens: 1024 });
+    await tab.generate(LONG);
+    await tab.until("metrics", 3);
+    await tab.button("Stop").click();
+    await tab.announced(/^Run stopped/).waitFor({ state: "attached" });
+    expect(tab.sent.at(-1)).toEqual({ type: "cancel" });
+    expect(tab.last("done")).toMatchObject({ finish_reason: "cancelled" });
+    expect(tab.last("done").total_tokens).toBeLessThan(1024);
+    await seesText(tab);
+
+    await tab.maxTokens(64);
+    expect((await tab.run(CODE)).finish_reason).not.toBe("cancelled");
+    await seesText(tab);
+    expect(tab.ofType("error")).toEqual([]);
+  });
+
+  it("takes a change of depth, temperature and drafter, and says since which round", async () => {
+    const tab = await openWith({ k: 2, temperature: 0, maxTokens: 1024 });
+    await tab.generate(LONG);
+    await tab.until("metrics", 2);
+
+    await tab.depth(4);
+    await tab.until("updated", 1);
+    await tab.temperature(0.5);
+    await expect.poll(() => tab.ofType("updated").at(-1)?.sampling.temperature, soon).toBe(0.5);
+    await chooseDrafter(tab, "model");
+    await expect.poll(() => tab.ofType("updated").at(-1)?.drafter, soon).toBe("model");
+    const updates = tab.ofType("updated");
+    const since = (changed: (at: number) => boolean) =>
+      `since round ${(updates[updates.findIndex((_, at) => changed(at))]?.round ?? Number.NaN) + 1}`;
+    const note = (control: string) => tab.page.locator(`div:has(> p):has-text("${control}") > p`);
+    await note("Depth K")
+      .getByText(since((at) => updates[at]?.k === 4))
+      .waitFor();
+    await note("Temperature")
+      .getByText(since((at) => updates[at]?.sampling.temperature === 0.5))
+      .waitFor();
+    await note("Drafter")
+      .getByText(since((at) => updates[at]?.drafter === "model"))
+      .waitFor();
+
+    const first = updates.at(-1)?.round ?? Number.NaN;
+    await expect.poll(() => tab.last("metrics").round, soon).toBeGreaterThan(first);
+    expect(tab.ofType("metrics").find(({ round }) => round === first)).toMatchObject({
+      k: 4,
+      drafter: "model",
+    });
+    expect(tab.sent.filter(({ type }) => type === "update").length).toBeGreaterThanOrEqual(3);
+    await tab.button("Stop").click();
+    await tab.announced(/^Run stopped/).waitFor({ state: "attached" });
+    expect(tab.ofType("error")).toEqual([]);
+  });
+
+  it("keeps a second tab waiting in words, then serves it", async () => {
+    const first = await openWith({ temperature: 0, maxTokens: 1024 });
+    const second = await openWith({ temperature: 0 });
+    await first.generate(LONG);
+    await first.until("metrics", 1);
+
+    await second.generate(CODE);
+    await second.until("queued");
+    expect(second.last("queued").place).toBe(1);
+    const words = second.page.getByText("The model is taken; this run is next.");
+    await expect.poll(() => words.count(), soon).toBe(2);
+    expect(second.ofType("started")).toEqual([]);
+
+    await first.button("Stop").click();
+    await second.until("done");
+    await second.announced(/^Run /).waitFor({ state: "attached" });
+    expect(await words.count()).toBe(0);
+    await seesText(second);
+    expect(first.last("done").run).not.toBe(second.last("done").run);
+  });
+});

@@ -1,0 +1,86 @@
+// What every file of these tests has: a server, a browser, and what there is to see when a test fails.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
+import { afterAll, afterEach, beforeAll } from "vitest";
+import { type Server, serve } from "./server";
+import { Tab } from "./tab";
+
+const RESULTS = join(import.meta.dirname, "../../test-results");
+const FLAGS = [
+  ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+];
+/** Of an action or a locator: long, for machines that are busy with a model. */
+const PATIENCE_MS = 45_000;
+const LOG_LINES = 40;
+
+export const DESKTOP = { width: 1440, height: 900 };
+export const PHONE = { width: 390, height: 844 };
+
+export class Site {
+  private readonly tabs: Tab[] = [];
+  private browser: Browser | null = null;
+  private current: Server | null = null;
+
+  constructor(private readonly flags: readonly string[]) {}
+
+  get server(): Server {
+    if (!this.current) throw new Error("No server runs.");
+    return this.current;
+  }
+
+  async begin(): Promise<void> {
+    const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+    const browser = chromium.launch({ executablePath, args: FLAGS });
+    this.current = await serve(this.flags);
+    this.browser = await browser;
+  }
+
+  /** A server at the place of the one that went away. */
+  async serveAgain(): Promise<void> {
+    this.current = await serve(this.flags, this.server.port);
+  }
+
+  /** A tab of a browser that has never been here, on the page. */
+  async open(options: BrowserContextOptions = {}): Promise<Tab> {
+    if (!this.browser) throw new Error("No browser runs.");
+    const context = await this.browser.newContext({ viewport: DESKTOP, colorScheme: "dark", ...options });
+    context.setDefaultTimeout(PATIENCE_MS);
+    const tab = new Tab(await context.newPage());
+    this.tabs.push(tab);
+    await tab.goTo(this.server.url);
+    return tab;
+  }
+
+  async report(name: string): Promise<void> {
+    await mkdir(RESULTS, { recursive: true });
+    const file = name.replace(/\W+/g, "-");
+    for (const [at, { page }] of this.tabs.entries()) {
+      await page.screenshot({ path: join(RESULTS, `${file}-${at}.png`) }).catch(() => undefined);
+    }
+    const log = this.current?.log().trimEnd().split("\n").slice(-LOG_LINES).join("\n");
+    console.error(`The server wrote:\n${log}\nScreenshots of "${name}" are in test-results.`);
+  }
+
+  async closeTabs(): Promise<void> {
+    for (const { page } of this.tabs.splice(0)) await page.context().close();
+  }
+
+  async end(): Promise<void> {
+    await this.browser?.close();
+    await this.current?.stop();
+  }
+}
+
+/** A server with these flags and a browser, from before the first test of a file until after its last. */
+export function siteWith(flags: readonly string[]): Site {
+  const site = new Site(flags);
+  beforeAll(() => site.begin());
+  afterEach(async ({ task }) => {
+    if (task.result?.state === "fail") await site.report(task.name);
+    await site.closeTabs();
+  });
+  afterAll(() => site.end());
+  return site;
+}

@@ -1,0 +1,158 @@
+// One tab: what a user can do on the page, and what went over the wire meanwhile.
+import type { Locator, Page, WebSocket } from "playwright-core";
+import { expect } from "vitest";
+import type { ClientMessage, ServerMessage } from "../../src/protocol/generated";
+
+type OfType<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;
+
+export const DEADLINE_MS = 90_000;
+/** Waiting for something to become true; how long that takes is not tested. */
+export const soon = { timeout: DEADLINE_MS, interval: 40 };
+
+export class Tab {
+  readonly received: ServerMessage[] = [];
+  readonly sent: ClientMessage[] = [];
+  /** What a browser's console or network panel would show in red. */
+  readonly problems: string[] = [];
+  readonly prompt: Locator;
+  readonly text: Locator;
+  readonly tree: Locator;
+  readonly details: Locator;
+  readonly scrubber: Locator;
+
+  constructor(readonly page: Page) {
+    this.prompt = page.getByRole("textbox", { name: "Prompt" });
+    this.text = page.getByRole("listbox", { name: /^Generated tokens/ });
+    this.tree = page.getByRole("tree");
+    this.details = page.getByRole("complementary", { name: "Token details" });
+    this.scrubber = page.getByRole("slider", { name: "Round shown" });
+    page.on("websocket", (socket) => this.listen(socket));
+    page.on("pageerror", (error) => this.problems.push(`${error}`));
+    page.on("requestfailed", (request) => this.problems.push(`${request.url()} failed`));
+    page.on("response", (answer) => {
+      if (answer.status() >= 400) this.problems.push(`${answer.url()} answered ${answer.status()}`);
+    });
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.problems.push(message.text());
+    });
+  }
+
+  private listen(socket: WebSocket): void {
+    if (!socket.url().endsWith("/ws/tokens")) return;
+    socket.on("framesent", ({ payload }) => this.sent.push(JSON.parse(`${payload}`)));
+    socket.on("framereceived", ({ payload }) => this.received.push(JSON.parse(`${payload}`)));
+  }
+
+  async goTo(url: string): Promise<void> {
+    await this.page.goto(url);
+    await this.button("Generate").waitFor();
+    await expect.poll(() => this.button("Generate").getAttribute("aria-disabled"), soon).toBe("false");
+  }
+
+  button(name: string | RegExp): Locator {
+    return this.page.getByRole("button", { name });
+  }
+
+  region(name: string): Locator {
+    return this.page.getByRole("region", { name, exact: true });
+  }
+
+  // --- what a user does ---------------------------------------------------------------------------
+
+  /** Moves a slider to so many steps above its least value, with the keyboard. */
+  async slide(name: string, steps: number): Promise<void> {
+    const thumb = this.page.getByRole("slider", { name, exact: true });
+    await thumb.focus();
+    await thumb.press("Home");
+    for (let ten = 0; ten < Math.floor(steps / 10); ten += 1) await thumb.press("PageUp");
+    for (let one = 0; one < steps % 10; one += 1) await thumb.press("ArrowRight");
+  }
+
+  async depth(k: number): Promise<void> {
+    await this.slide("Depth K", k - 1);
+  }
+
+  async temperature(value: number): Promise<void> {
+    await this.slide("Temperature", Math.round(value / 0.05));
+  }
+
+  async maxTokens(count: number): Promise<void> {
+    await this.slide("Max tokens", (count - 64) / 16);
+  }
+
+  async generate(prompt: string): Promise<void> {
+    await this.prompt.fill(prompt);
+    await this.button("Generate").click();
+  }
+
+  /** From the click to the end of the run, on the wire and on the page. */
+  async run(prompt: string): Promise<OfType<"done">> {
+    const runs = this.ofType("done").length;
+    await this.generate(prompt);
+    await expect.poll(() => this.ofType("done").length, soon).toBe(runs + 1);
+    await this.announced(/^Run /).waitFor({ state: "attached" });
+    return this.last("done");
+  }
+
+  announced(words: RegExp): Locator {
+    return this.page.getByRole("status").filter({ hasText: words });
+  }
+
+  notice(words: string | RegExp): Locator {
+    return this.page.getByRole("alert", { name: "Notices" }).getByText(words);
+  }
+
+  // --- what came ----------------------------------------------------------------------------------
+
+  ofType<T extends ServerMessage["type"]>(type: T): OfType<T>[] {
+    return this.received.filter((message): message is OfType<T> => message.type === type);
+  }
+
+  last<T extends ServerMessage["type"]>(type: T): OfType<T> {
+    const message = this.ofType(type).at(-1);
+    if (!message) throw new Error(`No ${type} message came.`);
+    return message;
+  }
+
+  /** Until so many messages of a type have come in all. */
+  async until(type: ServerMessage["type"], count = 1): Promise<void> {
+    await expect.poll(() => this.ofType(type).length, soon).toBeGreaterThanOrEqual(count);
+  }
+
+  // --- what is to be seen -------------------------------------------------------------------------
+
+  /** The running text, without the boxes that stand for tokens which add nothing to it. */
+  async shownText(): Promise<string> {
+    return this.text.evaluate((element) => {
+      const copy = element.cloneNode(true) as HTMLElement;
+      for (const sign of copy.querySelectorAll(".token-unseen, .token-ghost")) sign.remove();
+      return copy.textContent;
+    });
+  }
+
+  token(key: string): Locator {
+    return this.text.locator(`[data-key="${key}"]`);
+  }
+
+  node(key: string): Locator {
+    return this.tree.locator(`[role="treeitem"][data-key="${key}"]`);
+  }
+
+  /** Lit in the tree by a token pointed at in the text. */
+  async isLit(key: string): Promise<boolean> {
+    return this.node(key).evaluate((node) => node.parentElement?.classList.contains("is-lit") === true);
+  }
+
+  async focused(): Promise<string> {
+    return this.page.evaluate(
+      () => document.activeElement?.getAttribute("data-key") ?? document.activeElement?.tagName ?? "",
+    );
+  }
+
+  async table(caption: string | RegExp): Promise<string[][]> {
+    const rows = this.page.getByRole("table", { name: caption }).locator("tbody tr");
+    return rows.evaluateAll((all) =>
+      all.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent)),
+    );
+  }
+}

@@ -1,0 +1,250 @@
+// Pointing at tokens, walking among them, and playing a run back. On the toy model, whose runs are always the same.
+import { describe, expect, it } from "vitest";
+import type { VerifyResult } from "../../src/protocol/generated";
+import { fixed, percent, probability, shown } from "../../src/state/format";
+import { TOY } from "./server";
+import { siteWith } from "./site";
+import { soon, type Tab } from "./tab";
+
+const site = siteWith([...TOY, "-k", "4", "--temperature", "1"]);
+/** Gives some forty tokens, of every status. */
+const PROMPT = "two sorted lists";
+
+const keyOf = ({ round, node }: VerifyResult) => `${round}:${node ?? "+"}`;
+
+function lastWith(tab: Tab, status: VerifyResult["status"]): VerifyResult {
+  const found = tab.ofType("verify_result").findLast((result) => result.status === status);
+  if (!found) throw new Error(`The run has no ${status} token.`);
+  return found;
+}
+
+const draftOf = (tab: Tab, { round, node }: VerifyResult) =>
+  tab.ofType("draft_token").find((draft) => draft.round === round && draft.node === node);
+
+async function ranOnce(): Promise<Tab> {
+  const tab = await site.open();
+  await tab.run(PROMPT);
+  return tab;
+}
+
+describe("pointing at a token", () => {
+  it("in the text shows its numbers and lights it up in the tree", async () => {
+    const tab = await ranOnce();
+    const result = lastWith(tab, "accepted");
+    const draft = draftOf(tab, result);
+    await tab.token(keyOf(result)).hover();
+
+    const card = tab.page.locator(".token-card");
+    await card.waitFor();
+    const words = await card.evaluate((element) => element.textContent);
+    for (const part of [
+      "accepted",
+      `round, position${result.round + 1}, ${result.position + 1}`,
+      `target log-prob${fixed(result.target_logprob)} (${percent(probability(result.target_logprob))})`,
+      `draft log-prob${fixed(result.draft_logprob)} (${percent(probability(result.draft_logprob))})`,
+      `q covers${percent(draft?.covered_mass)} of the draft`,
+      `acceptance prob.${percent(result.acceptance_prob)}`,
+      `entropy${fixed(result.entropy)} nats`,
+    ]) {
+      expect(words).toContain(part);
+    }
+    await expect.poll(() => tab.isLit(keyOf(result)), soon).toBe(true);
+    expect(await tab.tree.locator(".tt-node.is-lit").count()).toBe(1);
+
+    await tab.page.mouse.move(5, 5);
+    await card.waitFor({ state: "detached" });
+    expect(await tab.tree.locator(".is-lit").count()).toBe(0);
+  });
+
+  it("in the tree lights it up in the text", async () => {
+    const tab = await ranOnce();
+console.log("STEP",1,Date.now()%1000000);
+    const key = keyOf(lastWith(tab, "resampled"));
+console.log("STEP",2,Date.now()%1000000);
+    await tab.node(key).hover();
+console.log("STEP",3,Date.now()%1000000);
+    await expect.poll(() => tab.token(key).getAttribute("data-hovered"), soon).toBe("true");
+console.log("STEP",4,Date.now()%1000000);
+    expect(await tab.text.locator("[data-hovered]").count()).toBe(1);
+console.log("STEP",5,Date.now()%1000000);
+    await tab.page.locator(".tt-tip").getByText("drafted by").waitFor();
+console.log("STEP",6,Date.now()%1000000);
+  });
+
+  it("and clicking opens what target, draft and residual had to offer", async () => {
+    const tab = await ranOnce();
+    const result = lastWith(tab, "resampled");
+    const rejected = tab
+      .ofType("verify_result")
+      .find(({ round, status }) => round === result.round && status === "rejected");
+    await tab.token(keyOf(result)).click();
+
+    const bars = (title: string) =>
+      tab.details.getByRole("region", { name: title, exact: true }).evaluate((region) => ({
+        labels: [...region.querySelectorAll(".bar-label")].map((label) => label.textContent),
+        values: [...region.querySelectorAll(".bar-value")].map((value) => value.textContent),
+        chosen: [...region.querySelectorAll("[data-chosen] .bar-label")].map((label) => label.textContent),
+      }));
+    const offered = {
+      "Target p": result.target_top_tokens,
+      "Draft q": (rejected && draftOf(tab, rejected)?.top_tokens) ?? [],
+      "Residual norm(max(0, p − q))": result.residual_top_tokens,
+    };
+    for (const [title, tops] of Object.entries(offered)) {
+      expect(tops.length).toBeGreaterThan(1);
+      expect(await bars(title)).toEqual({
+        labels: tops.map(({ token }) => shown(token)),
+        values: tops.map(({ logprob }) => percent(probability(logprob))),
+        chosen: tops.filter(({ token_id }) => token_id === result.token_id).map(({ token }) => shown(token)),
+      });
+    }
+
+    await tab.details.getByRole("button", { name: shown(rejected?.draft_token ?? "") }).click();
+    await tab.details.getByText("It was replaced by").waitFor();
+    await tab.details.getByText("Rejected: kept with probability").waitFor();
+    await tab.button("Close token details").click();
+    await tab.details.waitFor({ state: "detached" });
+  });
+
+  it("leaves the rejected tokens out of the text unless asked for", async () => {
+    const tab = await ranOnce();
+    const rejected = tab.ofType("verify_result").filter(({ status }) => status === "rejected");
+    const struck = tab.text.locator('[data-status="rejected"]');
+    expect(await struck.count()).toBe(0);
+    await tab.page.getByLabel("show rejected").check();
+    expect(await struck.count()).toBe(rejected.length);
+    expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+  });
+});
+
+describe("the keyboard alone", () => {
+  /** Tab until it is reached; a page on which that takes longer is not usable this way. */
+  async function tabTo(tab: Tab, reached: () => Promise<boolean>): Promise<void> {
+    for (let presses = 0; presses < 60; presses += 1) {
+      if (await reached()) return;
+      await tab.page.keyboard.press("Tab");
+    }
+    throw new Error(`Tab did not lead there; the focus is on ${await tab.focused()}.`);
+  }
+  const isOn = (tab: Tab, selector: string) => () =>
+    tab.page.evaluate((wanted) => document.activeElement?.matches(wanted) === true, selector);
+
+  it("writes a prompt, runs it, walks the text and opens and closes the details", async () => {
+    const tab = await site.open();
+    const { keyboard } = tab.page;
+    await tabTo(tab, isOn(tab, "textarea"));
+    await keyboard.press("Control+A");
+    await keyboard.type(PROMPT);
+    await keyboard.press("Control+Enter");
+    await tab.until("done");
+    await tab.announced(/^Run finished/).waitFor({ state: "attached" });
+    expect(tab.sent).toMatchObject([{ type: "start", prompt: PROMPT }]);
+
+    const emitted = tab
+      .ofType("verify_result")
+      .filter((result) => /accepted|resampled|bonus/.test(result.status));
+    const keys = emitted.map(keyOf);
+    await tabTo(tab, isOn(tab, "[role=option]"));
+    expect(await tab.focused()).toBe(keys[0]);
+    await keyboard.press("ArrowRight");
+    await keyboard.press("ArrowRight");
+    expect(await tab.focused()).toBe(keys[2]);
+    await keyboard.press("ArrowLeft");
+    expect(await tab.focused()).toBe(keys[1]);
+    await keyboard.press("ArrowDown");
+    const next = emitted.find(({ round }) => round === (emitted[1]?.round ?? 0) + 1);
+    expect(await tab.focused()).toBe(next && keyOf(next));
+    await keyboard.press("End");
+    expect(await tab.focused()).toBe(keys.at(-1));
+    await tab.page.locator(".token-card").waitFor();
+    expect(await tab.isLit(keys.at(-1) ?? "")).toBe(true);
+
+    await keyboard.press("Enter");
+    await tab.details.waitFor();
+    expect(await tab.token(keys.at(-1) ?? "").getAttribute("aria-selected")).toBe("true");
+    await keyboard.press("Escape");
+    await tab.details.waitFor({ state: "detached" });
+    expect(await tab.focused()).toBe(keys.at(-1));
+  });
+
+  it("walks the tree down into what was rejected", async () => {
+    const tab = await ranOnce();
+    await tab.tree.focus();
+    await tab.tree.press("Home");
+    const results = tab.ofType("verify_result");
+    const first = results.find(({ status }) => status === "rejected");
+    const above = results.filter(({ round, status }) => round === first?.round && status === "resampled")[0];
+    if (!first || !above) throw new Error("The run has no rejection.");
+    const at = results.filter(({ status }) => !/rejected|discarded/.test(status)).indexOf(above);
+    for (let step = 0; step < at; step += 1) await tab.tree.press("ArrowRight");
+    await tab.tree.press("ArrowDown");
+    expect(await tab.isLit(keyOf(first))).toBe(true);
+    await tab.tree.press("Enter");
+    await tab.details.getByText("It was replaced by").waitFor();
+    await tab.tree.press("Escape");
+    await tab.details.waitFor({ state: "detached" });
+  });
+});
+
+describe("playback", () => {
+  const round = (tab: Tab) => tab.scrubber.getAttribute("aria-valuenow").then(Number);
+
+  it("steps, seeks and shows the figures of the round it is at", async () => {
+    const tab = await ranOnce();
+    const rounds = tab.ofType("metrics");
+    expect(await round(tab)).toBe(rounds.length);
+
+    await tab.scrubber.focus();
+    await tab.scrubber.press("Home");
+    await tab.scrubber.press("ArrowRight");
+    expect(await round(tab)).toBe(1);
+    const speed = fixed(rounds[0]?.metrics.speedup);
+    await tab.region("Speedup").getByText(`${speed}×`, { exact: true }).waitFor();
+    const emitted = tab.ofType("verify_result").filter((result) => result.round === 0 && result.text !== "");
+    expect(await tab.shownText()).toBe(emitted.map(({ text }) => text).join(""));
+    const inRound = tab.ofType("draft_token").filter((draft) => draft.round === 0).length + 1;
+    expect(await tab.tree.getByRole("treeitem").count()).toBe(inRound);
+
+    await tab.button("On by a token").click();
+    await expect.poll(() => tab.tree.getByRole("treeitem").count(), soon).toBe(inRound + 1);
+    await tab.button("Back by a token").click();
+    await expect.poll(() => tab.tree.getByRole("treeitem").count(), soon).toBe(inRound);
+    await tab.button("On by a round").click();
+    await expect.poll(() => round(tab), soon).toBe(2);
+    await tab.scrubber.press("End");
+    expect(await round(tab)).toBe(rounds.length);
+    expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+  });
+
+  it("seeks where the picture of the run is clicked", async () => {
+    const tab = await ranOnce();
+    const rounds = tab.ofType("metrics").length;
+    const box = await tab.scrubber.boundingBox();
+    if (!box) throw new Error("The scrubber is not to be seen.");
+    await tab.page.mouse.click(box.x + (box.width * 0.5) / rounds, box.y + box.height / 2);
+    expect(await round(tab)).toBe(1);
+    await tab.page.mouse.click(box.x + box.width - 2, box.y + box.height / 2);
+    expect(await round(tab)).toBe(rounds);
+  });
+
+  it("slows a run down, holds it, and catches up with it", async () => {
+    const tab = await ranOnce();
+    await tab.page.getByLabel("Playback speed").selectOption("slow");
+    await tab.generate(PROMPT);
+    await tab.until("done", 2);
+    await tab.tree.getByRole("treeitem").first().waitFor();
+    await tab.button("Pause").click();
+    const rounds = tab.last("done").total_rounds;
+    const held = await tab.tree.getByRole("treeitem").count();
+    expect(await round(tab)).toBeLessThan(rounds);
+    expect(await tab.announced(/^Run /).count()).toBe(0);
+    await tab.page.evaluate(() => new Promise((done) => setTimeout(done, 500)));
+    expect(await tab.tree.getByRole("treeitem").count()).toBe(held);
+
+    await tab.page.getByLabel("Playback speed").selectOption("real time");
+    await tab.button("Play").click();
+    await expect.poll(() => round(tab), soon).toBe(rounds);
+    await tab.announced(/^Run finished/).waitFor({ state: "attached" });
+    expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+  });
+});
