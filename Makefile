@@ -45,6 +45,9 @@ test-full: chromium check $(PAGE) ## every check and test
 	$(PY) -m pytest $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
+# llama.cpp's threads wait by spinning, which starves them where a browser wants the same cores.
+test test-full: export OMP_WAIT_POLICY = passive
+
 chromium:
 	@scripts/need.sh chromium >/dev/null
 

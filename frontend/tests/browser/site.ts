@@ -1,7 +1,7 @@
 // What every file of these tests has: a server, a browser, and what there is to see when a test fails.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Server, serve } from "./server";
 import { Tab } from "./tab";
@@ -43,12 +43,13 @@ export class Site {
   }
 
   /** A tab of a browser that has never been here, on the page. */
-  async open(options: BrowserContextOptions = {}): Promise<Tab> {
+  async open(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<void>): Promise<Tab> {
     if (!this.browser) throw new Error("No browser runs.");
     const context = await this.browser.newContext({ viewport: DESKTOP, colorScheme: "dark", ...options });
     context.setDefaultTimeout(PATIENCE_MS);
     const tab = new Tab(await context.newPage());
     this.tabs.push(tab);
+    await prepare?.(tab.page);
     await tab.goTo(this.server.url);
     return tab;
   }

@@ -58,17 +58,11 @@ describe("pointing at a token", () => {
 
   it("in the tree lights it up in the text", async () => {
     const tab = await ranOnce();
-console.log("STEP",1,Date.now()%1000000);
     const key = keyOf(lastWith(tab, "resampled"));
-console.log("STEP",2,Date.now()%1000000);
     await tab.node(key).hover();
-console.log("STEP",3,Date.now()%1000000);
     await expect.poll(() => tab.token(key).getAttribute("data-hovered"), soon).toBe("true");
-console.log("STEP",4,Date.now()%1000000);
     expect(await tab.text.locator("[data-hovered]").count()).toBe(1);
-console.log("STEP",5,Date.now()%1000000);
     await tab.page.locator(".tt-tip").getByText("drafted by").waitFor();
-console.log("STEP",6,Date.now()%1000000);
   });
 
   it("and clicking opens what target, draft and residual had to offer", async () => {

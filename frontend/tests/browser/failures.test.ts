@@ -1,0 +1,66 @@
+// What goes wrong is said in words, nothing typed is lost, and the page recovers by itself.
+import { expect, it } from "vitest";
+import { siteWith } from "./site";
+import { soon } from "./tab";
+
+const site = siteWith(["--profile", "smol", "--threads", "1"]);
+
+it("asks for a prompt where there is none", async () => {
+  const tab = await site.open();
+  await tab.maxTokens(64);
+  await tab.generate("  \n ");
+  await tab.notice("There is no prompt.").waitFor();
+  expect(tab.sent).toEqual([]);
+  await tab.button("Dismiss").click();
+  await tab.notice("There is no prompt.").waitFor({ state: "detached" });
+});
+
+it("says what the server refuses, keeps what was typed, and goes on", async () => {
+  const tab = await site.open();
+  await tab.maxTokens(64);
+  const long = "many words ".repeat(4500).trim();
+  await tab.generate(long);
+  await tab.notice(/^The prompt has \d+ tokens and the context holds \d+\./).waitFor();
+  expect(await tab.prompt.inputValue()).toBe(long);
+  await tab.page.getByText("This run failed: The prompt has").waitFor();
+
+  const done = await tab.run("Say hello.");
+  expect(await tab.shownText()).toBe(done.generated_text);
+  expect(await tab.notice(/./).count()).toBe(0);
+});
+
+it("survives the server's end in the middle of a run, and works again once it is back", async () => {
+  const tab = await site.open();
+  await tab.maxTokens(1024);
+  await tab.generate("Count from 1 to 300, separated by commas.");
+  await tab.until("metrics", 3);
+  await tab.page.evaluate(() => Object.assign(window, { sameDocument: true }));
+  await site.server.kill();
+
+  const words = tab.notice(/^The connection was lost in round \d+; the run was cut off there\.$/);
+  await words.waitFor();
+  await expect.poll(() => tab.button("Connection:").textContent(), soon).toMatch(/reconnecting|offline/);
+  const cutOff = await tab.shownText();
+  expect(cutOff).not.toBe("");
+  const shown = tab.ofType("verify_result").map(({ text }) => text);
+  expect(shown.join("")).toBe(cutOff);
+
+  await tab.prompt.fill("Typed while nobody listened.");
+  await tab.button("Generate").click();
+  await tab.page.getByText("Waiting for the server. What you type is kept.").waitFor();
+  expect(tab.sent.filter(({ type }) => type === "start")).toHaveLength(1);
+
+  await site.serveAgain();
+  await expect.poll(() => tab.button("Connection:").textContent(), soon).toContain("connected");
+  await expect.poll(() => tab.button("Generate").getAttribute("aria-disabled"), soon).toBe("false");
+  expect(await tab.prompt.inputValue()).toBe("Typed while nobody listened.");
+  expect(await tab.shownText()).toBe(cutOff);
+  await tab.maxTokens(64);
+  await tab.button("Generate").click();
+  await tab.until("done");
+  await tab.announced(/^Run /).waitFor({ state: "attached" });
+  expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+  expect(tab.last("started").prompt).toBe("Typed while nobody listened.");
+  expect(await words.count()).toBe(0);
+  expect(await tab.page.evaluate(() => "sameDocument" in window)).toBe(true);
+});

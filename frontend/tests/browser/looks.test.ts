@@ -1,0 +1,224 @@
+// What holds for the page as a whole: accessible, nothing wider than the window, calm where asked, themed as chosen.
+import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
+import { describe, expect, it } from "vitest";
+import { TOY } from "./server";
+import { DESKTOP, PHONE, siteWith } from "./site";
+import { soon, type Tab } from "./tab";
+
+const site = siteWith([...TOY, "-k", "4", "--temperature", "1"]);
+/** Gives more than a hundred tokens in some seventy rounds. */
+const PROMPT = "the river";
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+async function violations(tab: Tab): Promise<string[]> {
+  await settled(tab);
+  await tab.page.addScriptTag({ path: AXE });
+  const results = await tab.page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<AxeResults> } };
+    return await axe.run();
+  });
+  return results.violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`);
+}
+
+/** Colours in transition are no one's contrast. */
+const settled = (tab: Tab) =>
+  expect
+    .poll(
+      () =>
+        tab.page.evaluate(() =>
+          document.getAnimations().every(({ effect }) => {
+            return effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY;
+          }),
+        ),
+      soon,
+    )
+    .toBe(true);
+
+/** The recording plays on a first visit, where there is one. */
+async function atRest(tab: Tab): Promise<void> {
+  const pause = tab.button("Pause");
+  if (await pause.isVisible()) await pause.click();
+}
+
+/** A run in slow motion, held in the middle. */
+async function heldRun(tab: Tab): Promise<void> {
+  await tab.run(PROMPT);
+  await tab.page.getByLabel("Playback speed").selectOption("slow");
+  await tab.scrubber.focus();
+  await tab.scrubber.press("Home");
+  for (let round = 0; round < 9; round += 1) await tab.scrubber.press("ArrowRight");
+  await tab.button("Play").click();
+  await tab.tree.locator('[data-status="pending"]').first().waitFor();
+  await tab.button("Pause").click();
+}
+
+describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
+  it.each([
+    ["a desktop", DESKTOP],
+    ["a phone", PHONE],
+  ])("nothing on %s keeps anyone out, before, during and after a run", async (_name, viewport) => {
+    const tab = await site.open({ colorScheme, viewport });
+    await atRest(tab);
+    expect(await tab.page.locator("html").getAttribute("data-theme")).toBe(colorScheme);
+    expect(await violations(tab)).toEqual([]);
+    await heldRun(tab);
+    expect(await tab.announced(/^Run /).count()).toBe(0);
+    expect(await violations(tab)).toEqual([]);
+    await tab.scrubber.press("End");
+    await tab.announced(/^Run /).waitFor({ state: "attached" });
+    await tab.token("0:0").click();
+    await tab.details.waitFor();
+    expect(await violations(tab)).toEqual([]);
+    expect(tab.problems).toEqual([]);
+  });
+});
+
+describe("the layout", () => {
+  it("is never wider than the window, and cuts nothing off", async () => {
+    const tab = await site.open();
+    await tab.run(PROMPT);
+    await tab.token("0:0").click();
+    for (const width of [1440, 1200, 1024, 800, 768, 390]) {
+      await tab.page.setViewportSize({ width, height: 844 });
+      await settled(tab);
+      const beyond = () =>
+        tab.page.evaluate(() => {
+          const { scrollWidth, clientWidth } = document.documentElement;
+          const parts = [
+            ...document.querySelectorAll("button, select, textarea, h1, h2, h3, dd, section, svg"),
+          ];
+          const outside = parts.filter((part) => {
+            const { left, right, width } = part.getBoundingClientRect();
+            return width > 0 && (left < -1 || right > innerWidth + 1);
+          });
+          return {
+            wider: scrollWidth - clientWidth,
+            outside: outside.map((part) => part.outerHTML.slice(0, 120)),
+          };
+        });
+      await expect
+        .poll(beyond, { ...soon, message: `at ${width} pixels` })
+        .toEqual({ wider: 0, outside: [] });
+    }
+  });
+});
+
+describe("motion", () => {
+  /** The most animations that were seen at once while a run played in steps, those of no length aside. */
+  async function mostMoving(reducedMotion: "reduce" | "no-preference"): Promise<number> {
+    const tab = await site.open({ reducedMotion });
+    await tab.run("two sorted lists");
+    await tab.page.getByLabel("Playback speed").selectOption("paced");
+    await tab.scrubber.focus();
+    await tab.scrubber.press("Home");
+    const most = tab.page.evaluate(() => {
+      return new Promise<number>((resolve) => {
+        let seen = 0;
+        const look = () => {
+          const moving = document.getAnimations().filter(({ effect }) => {
+            return Number(effect?.getComputedTiming().duration) > 1;
+          });
+          seen = Math.max(seen, moving.length);
+          const ended = [...document.querySelectorAll("[role=status]")].some(({ textContent }) =>
+            textContent.startsWith("Run "),
+          );
+          if (ended) resolve(seen);
+          else requestAnimationFrame(look);
+        };
+        look();
+      });
+    });
+    await tab.button("Play").click();
+    return await most;
+  }
+
+  it("is there, and none for who asked for none", async () => {
+    expect(await mostMoving("no-preference")).toBeGreaterThan(0);
+    expect(await mostMoving("reduce")).toBe(0);
+  });
+});
+
+describe("the theme", () => {
+  it("follows the system until one is chosen, which is remembered", async () => {
+    const tab = await site.open({ colorScheme: "dark" });
+    const theme = () => tab.page.locator("html").getAttribute("data-theme");
+    const background = () =>
+      tab.page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    expect(await theme()).toBe("dark");
+    const dark = await background();
+    await tab.page.emulateMedia({ colorScheme: "light" });
+    await expect.poll(theme, soon).toBe("light");
+    expect(await background()).not.toBe(dark);
+
+    await tab.button("Theme: system").click();
+    await tab.page.getByRole("menuitemradio", { name: "Dark" }).click();
+    await expect.poll(theme, soon).toBe("dark");
+    await tab.page.reload();
+    await tab.button("Theme: dark").waitFor();
+    expect(await theme()).toBe("dark");
+    expect(await background()).toBe(dark);
+  });
+});
+
+describe("a run of a thousand tokens", () => {
+  const TOKENS = 1024;
+  const LARGEST_DOM = 12_000;
+
+  /** The toy ends early by itself, so the page's own start message is made to ask it not to. */
+  async function openForLong(): Promise<Tab> {
+    return await site.open({}, (page) =>
+      page.addInitScript(() => {
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (data) {
+          const message = JSON.parse(String(data));
+          send.call(
+            this,
+            JSON.stringify(message.type === "start" ? { ...message, ignore_eos: true } : message),
+          );
+        };
+      }),
+    );
+  }
+
+  it("stays usable: every token in the text, and no more of the tree than fits", async () => {
+    const tab = await openForLong();
+    await tab.maxTokens(TOKENS);
+    const done = await tab.run(PROMPT);
+    expect(done.total_tokens).toBe(TOKENS);
+    expect(await tab.shownText()).toBe(done.generated_text);
+    expect(await tab.text.getByRole("option").count()).toBe(TOKENS);
+    const nodes = () => tab.page.evaluate(() => document.querySelectorAll(".tt *").length);
+    const inTree = () => tab.tree.getByRole("treeitem").count();
+    const whole = await tab.page.evaluate(() => document.querySelectorAll("*").length);
+    expect(whole).toBeLessThan(LARGEST_DOM);
+    expect(await inTree()).toBeGreaterThan(20);
+    expect(await inTree()).toBeLessThan(TOKENS / 2);
+    const last = tab.last("metrics").round;
+    await tab.node(`${last}:+`).waitFor();
+
+    await tab.tree.focus();
+    await tab.tree.press("Home");
+    await tab.node("0:0").waitFor();
+    expect(await tab.isLit("0:0")).toBe(true);
+    expect(await inTree()).toBeLessThan(TOKENS / 2);
+
+    await tab.button("Fit the whole run").click();
+    const bars = tab.tree.locator(".tt-round");
+    await bars.first().waitFor();
+    expect(await nodes()).toBeLessThan(LARGEST_DOM / 2);
+    await bars.first().click();
+    await tab.node("0:0").waitFor();
+    await tab.node("0:0").click();
+    await tab.details.waitFor();
+
+    await tab.scrubber.focus();
+    await tab.scrubber.press("Home");
+    await tab.scrubber.press("ArrowRight");
+    expect(await tab.text.getByRole("option").count()).toBeLessThanOrEqual(5);
+    await tab.scrubber.press("End");
+    expect(await tab.text.getByRole("option").count()).toBe(TOKENS);
+  });
+});
