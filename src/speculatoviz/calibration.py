@@ -40,21 +40,26 @@ class Calibration:
         self.noise: Noise | None = None
         self._ids: list[int] = []
 
-    def measure(self, prompt: Sequence[int], drafter: str) -> None:
+    def measure(self, prompt: Sequence[int], drafter: str, report: Callable[[str, float | None], None]) -> None:
         """Take the first pass times, the noise floor and the baseline: 16 tokens decoded plainly.
 
         The baseline comes last and once more: right after loading a model is slower, which would flatter speculation.
+        report: told the stage before each measurement; what it raises stops them.
         """
+        report("warming up", None)
         _, ids = plain_run(self._target, prompt, self._clock)
         self._ids = [*prompt, *ids]
         for rows in _FIRST_ROWS:
+            report("measuring pass times", rows / (len(_FIRST_ROWS) + 2))
             self._pass(self._target.window, self.target_times, rows)
         if self._draft is not None and self.draft_times is not None:
             self._pass(self._draft, self.draft_times, 1)
+        report("measuring the noise floor", 0.8)
         batch = self.best_depth(drafter) + 1
         if batch not in _FIRST_ROWS:
             self._pass(self._target.window, self.target_times, batch)
         self.noise = noise_floor(self._target.window, prompt, ids, batch)
+        report("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
     def fill_one(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +14,14 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from speculatoviz import trace
 from speculatoviz.config import PROFILES, Settings, in_words
 from speculatoviz.errors import BadRequestError, SpeculatoVizError, TraceError
 from speculatoviz.events import Done, Event, Metrics, Start, Started
-from speculatoviz.session import Session
-from speculatoviz.terminal import Transcript
+from speculatoviz.session import Report, Session
+from speculatoviz.terminal import Transcript, both, progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
@@ -82,7 +81,12 @@ def serve(
 
     with _errors():
         listening = listen(settings.host, settings.port)
-    application = create_app(settings, lambda report: Session.load(settings, time.perf_counter, report))
+
+    def load(report: Report) -> Session:
+        with progress() as shown:
+            return Session.load(settings, time.perf_counter, both(report, shown))
+
+    application = create_app(settings, load)
     address = url(settings.host, listening)
     Console(stderr=True, soft_wrap=True).print(f"SpeculatoViz on {address} (Ctrl+C stops it)", highlight=False)
     if opened:
@@ -179,9 +183,11 @@ def pull_model(name: Annotated[str, typer.Argument(help="a name from `speculatov
     from speculatoviz.models import catalogue, download
 
     settings = _settings({})
-    with _errors(), _progress() as report:
+    with _errors(), progress() as report:
         entry = catalogue.lookup(name)
-        path = download.fetch(entry, settings.cache_dir, report)
+        path = download.fetch(
+            entry, settings.cache_dir, lambda stage, done, total: report(stage, done / total if total else None)
+        )
         download.verify(entry, settings.cache_dir)
     typer.echo(path)
 
@@ -238,25 +244,8 @@ def _load(settings: Settings) -> Session:
     """Load with a progress bar on stderr; a draft model that the chosen drafter does not use stays on disk."""
     if settings.resolved().drafter != "model":
         settings = settings.model_copy(update={"draft": "none"})
-    with _progress() as report:
-        return Session.load(
-            settings,
-            time.perf_counter,
-            lambda stage, share: report(stage, int((share or 0) * 1000), 1000 if share is not None else 0),
-        )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, told (stage, done, total); a total of 0 means that the end is not known."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def report(stage: str, done: int, total: int) -> None:
-            progress.update(task, description=stage, completed=done, total=total or None)
-
-        yield report
+    with progress() as report:
+        return Session.load(settings, time.perf_counter, report)
 
 
 def _trace_writer(stack: ExitStack, file: Path | None) -> trace.TraceWriter | None:

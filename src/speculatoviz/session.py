@@ -89,8 +89,7 @@ class Session:
         target = load(pair.target, pair.target_quantisation)
         draft = load(pair.draft, pair.draft_quantisation) if pair.draft else None
         session = cls(settings, target, draft, clock)
-        report("measuring pass times and the baseline", None)
-        session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter)
+        session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter, report)
         return session
 
     def default_k(self, drafter: str) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
@@ -90,3 +94,34 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None, pattern: str) -> str:
     return "–" if value is None else pattern.format(value)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float | None], None]]:
+    """A bar on stderr, told the stage and its share that is done, None while unknown; lines where it is no terminal."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        said = ""
+
+        def report(stage: str, share: float | None) -> None:
+            nonlocal said
+            bar.update(task, description=stage, completed=share or 0.0, total=None if share is None else 1.0)
+            if not console.is_terminal and stage != said:
+                console.print(stage)
+            said = stage
+
+        yield report
+
+
+def both(
+    first: Callable[[str, float | None], None], second: Callable[[str, float | None], None]
+) -> Callable[[str, float | None], None]:
+    """One report that tells two."""
+
+    def report(stage: str, share: float | None) -> None:
+        first(stage, share)
+        second(stage, share)
+
+    return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,26 @@ def test_a_failure_before_the_first_item_is_raised() -> None:
 
         with pytest.raises(OSError, match="gone"):
             [item async for item in Stream(executor, items)]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_has_taken_everything_finds_the_executor_free(fails: bool) -> None:
+    async def scene(executor: ThreadPoolExecutor) -> None:
+        def items() -> Iterator[int]:
+            yield 1
+            if fails:
+                raise ValueError("odd")
+
+        freed = []
+        for _ in range(100):
+            stream = Stream(executor, items)
+            stream.finished.add_done_callback(lambda _: freed.append(True))
+            with contextlib.suppress(ValueError):
+                assert [item async for item in stream] == [1]
+            assert stream.finished.done()
+        assert len(freed) == 100
 
     play(scene)
 

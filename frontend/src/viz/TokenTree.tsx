@@ -32,6 +32,13 @@ const START_ZOOM = 1;
 const ZOOM_STEP = 1.25;
 const UNMEASURED = { width: 780, height: 520 };
 
+/** Not of an empty one: a tree has items. */
+const TREE = {
+  role: "tree",
+  tabIndex: 0,
+  "aria-label": "Tokens: arrow keys move along the text and down into rejected branches, Enter selects",
+} as const;
+
 export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
   const ref = useRef<HTMLDivElement | null>(null);
   const size = useSize(ref) ?? UNMEASURED;
@@ -85,9 +92,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
       <div
         ref={ref}
         className="tt-view"
-        role="tree"
-        tabIndex={0}
-        aria-label="Tokens: arrow keys move along the text and down into rejected branches, Enter selects"
+        {...(run.rounds.length > 0 ? TREE : {})}
         aria-activedescendant={elementId(layout, id, active)}
         onKeyDown={onKeyDown}
         onBlur={() => activate(null)}

@@ -43,7 +43,7 @@ export class Site {
   }
 
   /** A tab of a browser that has never been here, on the page. */
-  async open(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<void>): Promise<Tab> {
+  async open(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
     if (!this.browser) throw new Error("No browser runs.");
     const context = await this.browser.newContext({ viewport: DESKTOP, colorScheme: "dark", ...options });
     context.setDefaultTimeout(PATIENCE_MS);

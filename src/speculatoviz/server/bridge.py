@@ -23,9 +23,10 @@ class Stream(Generic[T]):
         self.finished: asyncio.Future[None] = self._loop.run_in_executor(executor, self._work, items)
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        """Raises what the iterator raised, after its last item."""
+        """Ends once the executor is free again; raises what the iterator raised, after its last item."""
         while (item := await self._queue.get()) is not None:
             yield item
+        await asyncio.wait([self.finished])
         if self._failure is not None:
             raise self._failure
 
