@@ -4,6 +4,7 @@ import { ControlPanel } from "./controls/ControlPanel";
 import type { Run } from "./state/model";
 import { emptyRun } from "./state/reducer";
 import { isReady, isRunning } from "./state/store";
+import { useSpaced } from "./state/useSpaced";
 import { useApp, useStore } from "./state/useStore";
 import "./views/shell.css";
 import { Announcer } from "./views/Announcer";
@@ -22,7 +23,7 @@ function useRunByRound(): Run {
   const { id, phase, latest, done, failure } = run;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the run as it was when one of these last changed
   const steady = useMemo(() => run, [id, phase, latest, done, failure]);
-  return useDeferredValue(steady);
+  return useDeferredValue(useSpaced(steady, phase !== "running"));
 }
 
 function DashboardPanel() {

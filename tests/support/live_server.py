@@ -27,7 +27,7 @@ from speculatoviz.server.host import Loader
 from speculatoviz.session import Report, Session
 
 CONTEXT_TOKENS = 512
-PATIENCE_S = 30.0  # how long a test waits for what must come; only a failing test waits that long
+PATIENCE_S = 40.0  # how long a test waits for what must come; only a failing test waits that long
 
 Event = dict[str, Any]
 
@@ -108,8 +108,7 @@ class Toys:
 
     def load(self, report: Report) -> Session:
         session = Session(self.settings, self.target, self.draft, time.perf_counter)
-        report("measuring pass times and the baseline", None)
-        session.calibration.measure(session.encode_turn("write a test"), session.drafter)
+        session.calibration.measure(session.encode_turn("write a test"), session.drafter, report)
         return session
 
 

@@ -30,6 +30,7 @@ class FakeWorld implements World {
   settings = async () => null;
   recording = async () => this.trace;
   nextFrame = (callback: (nowMs: number) => void) => void this.frames.push(callback);
+  spareFrame = this.nextFrame;
   later = (callback: () => void, delayMs: number) => void this.timers.push({ callback, delayMs });
 
   frame(count = 1) {

@@ -10,6 +10,7 @@ import {
   socketUrl,
 } from "../protocol/socket";
 import { type Choices, choicesFrom, type Form, formFrom, startMessage, updateMessage } from "./form";
+import { type Clockwork, setCalm, spareFrames } from "./frames";
 import type { Mode, Playback } from "./playback";
 import * as playback from "./playback";
 import { parseRecording, type Recording } from "./recording";
@@ -42,16 +43,24 @@ export interface World {
   settings(): Promise<SettingsInfo | null>;
   recording(): Promise<string | null>;
   nextFrame(callback: (nowMs: number) => void): void;
+  /** Frames for a live run, which leave the cores to the models. */
+  spareFrame(callback: (nowMs: number) => void): void;
   later(callback: () => void, delayMs: number): void;
 }
 
+const clockwork: Clockwork = {
+  now: () => performance.now(),
+  nextFrame: (callback) => void requestAnimationFrame(callback),
+  later: (callback, delayMs) => void setTimeout(callback, delayMs),
+};
+
 export const browserWorld = (): World => ({
+  ...clockwork,
   openSocket: (events) => openSocket(socketUrl(location), events),
   health: fetchHealth,
   settings: fetchSettings,
   recording: () => fetchText("/recording.jsonl"),
-  nextFrame: (callback) => void requestAnimationFrame(callback),
-  later: (callback, delayMs) => void setTimeout(callback, delayMs),
+  spareFrame: spareFrames(clockwork, setCalm),
 });
 
 const LOADING_POLL_MS = 1000;
@@ -185,6 +194,7 @@ export class Store {
   }
 
   private cutOff(): void {
+    this.takeIn();
     const round = this.state.play?.full.rounds.at(-1)?.index ?? null;
     const failure: Failure = {
       type: "error",
@@ -305,7 +315,21 @@ export class Store {
   private wake(): void {
     if (this.frameAsked) return;
     this.frameAsked = true;
-    this.world.nextFrame((nowMs) => this.frame(nowMs));
+    const { state, world } = this;
+    const beside = isRunning(state) && state.play?.mode === "real" && state.play.following;
+    const ask = beside ? world.spareFrame : world.nextFrame;
+    ask.call(world, (nowMs) => this.frame(nowMs));
+  }
+
+  /** With what has come since the last frame. */
+  private received(play: Playback): Playback {
+    const messages = this.inbox;
+    this.inbox = [];
+    return playback.receive(play, messages);
+  }
+
+  private takeIn(): void {
+    if (this.state.play) this.set({ play: this.received(this.state.play) });
   }
 
   /** Once per animation frame: take in what came, advance what is shown. */
@@ -313,9 +337,7 @@ export class Store {
     this.frameAsked = false;
     const before = this.state.play;
     if (!before) return;
-    const received = playback.receive(before, this.inbox);
-    this.inbox = [];
-    const play = playback.tick(received, this.frameAt === null ? 0 : nowMs - this.frameAt);
+    const play = playback.tick(this.received(before), this.frameAt === null ? 0 : nowMs - this.frameAt);
     if (play !== before) this.set({ play });
     const busy = play.playing && (!playback.atEdge(play) || playback.isComplete(play));
     this.frameAt = busy ? nowMs : null;

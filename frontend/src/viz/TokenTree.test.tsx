@@ -100,6 +100,11 @@ describe("the token tree", () => {
     expect(button.getAttribute("aria-pressed")).toBe("true");
   });
 
+  it("counts what was emitted, not what waits for a verdict", () => {
+    show({ ...run, phase: "running", rounds: [...rounds, roundOf(2, chain("??", false))] });
+    expect(screen.getByText("· 8 tokens")).toBeTruthy();
+  });
+
   it("only draws the lines in view", () => {
     const long = Array.from({ length: 400 }, (_, i) => roundOf(i, chain("aard+")));
     show({ ...run, rounds: long });

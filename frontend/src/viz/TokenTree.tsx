@@ -1,7 +1,7 @@
 // The token tree: the committed text as a river, what speculation cost hanging below it.
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useRef, useState } from "react";
 import type { Run } from "../state/model";
-import { waitingFor } from "../state/selectors";
+import { emittedCount, waitingFor } from "../state/selectors";
 import { fitZoom } from "./fit";
 import { NodeTip } from "./NodeTip";
 import { nodeAt, type Step, step } from "./navigate";
@@ -31,13 +31,6 @@ const STEPS: Record<string, Step> = {
 const START_ZOOM = 1;
 const ZOOM_STEP = 1.25;
 const UNMEASURED = { width: 780, height: 520 };
-
-/** Not of an empty one: a tree has items. */
-const TREE = {
-  role: "tree",
-  tabIndex: 0,
-  "aria-label": "Tokens: arrow keys move along the text and down into rejected branches, Enter selects",
-} as const;
 
 export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
   const ref = useRef<HTMLDivElement | null>(null);
@@ -83,16 +76,19 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
     <section className="tt" aria-label="Token tree">
       <TreeHeader
         rounds={run.rounds.length}
-        tokens={layout.spine.length}
+        tokens={emittedCount(run)}
         follow={view.follow}
         onFollow={view.setFollow}
         onZoom={view.zoomBy}
         onFit={() => view.zoomTo(fitZoom(run.rounds, size))}
       />
+      {/* biome-ignore lint/a11y: a tree must have items, so an empty one is a group */}
       <div
         ref={ref}
         className="tt-view"
-        {...(run.rounds.length > 0 ? TREE : {})}
+        role={run.rounds.length > 0 ? "tree" : "group"}
+        tabIndex={0}
+        aria-label="Tokens: arrow keys move along the text and down into rejected branches, Enter selects"
         aria-activedescendant={elementId(layout, id, active)}
         onKeyDown={onKeyDown}
         onBlur={() => activate(null)}

@@ -1,4 +1,5 @@
 import { type RefObject, useLayoutEffect, useState } from "react";
+import { isCalm } from "../state/frames";
 
 /** An element's inner size, kept up to date; null until it was measured. */
 export function useSize(ref: RefObject<HTMLElement | null>): { width: number; height: number } | null {
@@ -19,5 +20,5 @@ export function useSize(ref: RefObject<HTMLElement | null>): { width: number; he
 }
 
 export function prefersLessMotion(): boolean {
-  return window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+  return isCalm() || (window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false);
 }

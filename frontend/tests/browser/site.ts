@@ -50,6 +50,7 @@ export class Site {
     const tab = new Tab(await context.newPage());
     this.tabs.push(tab);
     await prepare?.(tab.page);
+    await tab.page.bringToFront();
     await tab.goTo(this.server.url);
     return tab;
   }
