@@ -51,19 +51,6 @@ export class Site {
     this.tabs.push(tab);
     await prepare?.(tab.page);
     await tab.page.bringToFront();
-    const watch = setInterval(async () => {
-      const t = Date.now();
-      try {
-        const frame = tab.page.evaluate(() => new Promise((r) => requestAnimationFrame(() => r(1)))).then(() => Date.now() - t);
-        await tab.page.evaluate(() => 1);
-        const ping = Date.now() - t;
-        const soon = await Promise.race([frame, new Promise((r) => setTimeout(() => r("NOFRAME"), 3000))]);
-        if (ping > 1500 || soon === "NOFRAME") {
-          console.log("STALL", new Date().toISOString(), "ping", ping, "frame", soon, await tab.page.evaluate(() => `${document.visibilityState} ${document.hasFocus()} ${document.getAnimations().length}`));
-          const h = Date.now(); await fetch(`${this.server.url}/api/health`); console.log("health", Date.now() - h);
-        }
-      } catch { clearInterval(watch); }
-    }, 4000);
     await tab.goTo(this.server.url);
     return tab;
   }
