@@ -15,6 +15,7 @@ from speculatoviz.core.types import Floats
 Stream = Literal["draft", "verify"]
 EXTRA = -1  # the node under which the token behind the accepted path is drawn
 
+_BLOCK = 512
 _STREAM_KEY: dict[Stream, int] = {"draft": 0, "verify": 1}
 
 
@@ -57,10 +58,25 @@ class SeededChance:
         return Toss(uniform < prob, uniform)
 
     def draw(self, weights: Floats, node: int) -> int:
-        cumulative = np.cumsum(weights, dtype=np.float64)
-        index = int(np.searchsorted(cumulative, self._uniform(node, 1) * cumulative[-1], side="right"))
-        # The product can round up to the whole sum: the first index that reaches it has positive weight.
-        return min(index, int(np.searchsorted(cumulative, cumulative[-1], side="left")))
+        uniform = self._uniform(node, 1)
+        if len(weights) <= _BLOCK:
+            return _inverse(weights, uniform)[0]
+        # Summing a vocabulary in blocks first spares the cumulative sum of all but one of them.
+        edge = len(weights) - len(weights) % _BLOCK
+        sums = weights[:edge].reshape(-1, _BLOCK).sum(axis=1)
+        block, within = _inverse(np.append(sums, weights[edge:].sum()), uniform)
+        return block * _BLOCK + _inverse(weights[block * _BLOCK : (block + 1) * _BLOCK], within)[0]
+
+
+def _inverse(weights: Floats, uniform: float) -> tuple[int, float]:
+    """The index in which `uniform` falls, with probability proportional to its weight, and how far into it."""
+    cumulative = np.cumsum(weights, dtype=np.float64)
+    goal = uniform * float(cumulative[-1])
+    index = int(np.searchsorted(cumulative, goal, side="right"))
+    # The product can round up to the whole sum: the first index that reaches it has positive weight.
+    index = min(index, int(np.searchsorted(cumulative, cumulative[-1], side="left")))
+    before = float(cumulative[index - 1]) if index else 0.0
+    return index, min(max((goal - before) / float(weights[index]), 0.0), 1.0)
 
 
 def seeded(seed: int) -> ChanceSource:

@@ -31,22 +31,31 @@ def verify_tokens(draft: Draft, target: Callable[[int], Distribution], chance: C
     At each node the children are tested in order: accept x with probability min(1, p(x) / q(x)); on rejection
     go on with p <- norm(max(0, p - q)). When no child is left, draw the extra token from p.
     """
-    parent, path, checks = ROOT, list[int](), list[Check]()
+    path, checks = list[int](), list[Check]()
     while True:
-        p = target(parent)
-        for node in _children(draft, parent):
-            check, residual = _test(draft, node, p, chance)
-            checks.append(check)
-            if check.status == "accepted":
-                path.append(node)
-                parent = node
-                break
-            p = residual
-        else:
+        parent = path[-1] if path else ROOT
+        node, left = _test_children(draft, parent, target(parent), chance, checks)
+        if left is not None:
             break
-    token = p.draw(chance, EXTRA)
-    status = _extra_status(draft, parent)
-    return Decision(tuple(path), Extra(token, status, p.prob(token)), tuple(checks), p)
+        path.append(node)
+    token = left.draw(chance, EXTRA)
+    extra = Extra(token, _extra_status(draft, parent), left.prob(token))
+    return Decision(tuple(path), extra, tuple(checks), left)
+
+
+def _test_children(
+    draft: Draft, parent: int, p: Distribution, chance: Chance, checks: list[Check]
+) -> tuple[int, Distribution | None]:
+    """The accepted child and None, or ROOT and what is left of p where every child was rejected.
+
+    p is let go with an accepted child: a vocabulary-sized array that outlives its turn costs more than its sums.
+    """
+    for node in _children(draft, parent):
+        check, p = _test(draft, node, p, chance)
+        checks.append(check)
+        if check.status == "accepted":
+            return node, None
+    return ROOT, p
 
 
 def _test(draft: Draft, node: int, p: Distribution, chance: Chance) -> tuple[Check, Distribution]:

@@ -78,7 +78,7 @@ def distribution(logits: Floats, sampling: Sampling) -> Distribution:
     weights = logits if ids is None else logits[ids]
     weights = weights - weights.max()
     if sampling.temperature != 1.0:
-        weights /= weights.dtype.type(sampling.temperature)
+        weights *= weights.dtype.type(1.0 / sampling.temperature)
     np.exp(weights, out=weights)
     result = Distribution(weights, float(weights.sum()), ids)
     if sampling.top_p < 1.0:
