@@ -137,6 +137,17 @@ describe("a run", () => {
     expect(play()?.full).toMatchObject({ id: "second", phase: "running", rounds: [] });
   });
 
+  it("counts rounds that no frame has shown yet when it is cut off", async () => {
+    await connected();
+    store.start();
+    world.events?.onMessage(started());
+    for (const event of roundOf(0, ["a"], 1, "b")) world.events?.onMessage(event);
+    world.events?.onStatus("reconnecting");
+    expect(store.get().notices.at(-1)?.message).toMatch(/in round 1/);
+    world.frame();
+    expect(play()?.shown).toMatchObject({ phase: "failed", rounds: [{ index: 0 }] });
+  });
+
   it("fails on an error of its own, but not on a refused message", async () => {
     await connected();
     store.start();

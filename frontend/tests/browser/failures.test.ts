@@ -40,6 +40,7 @@ it("survives the server's end in the middle of a run, and works again once it is
   const words = tab.notice(/^The connection was lost in round \d+; the run was cut off there\.$/);
   await words.waitFor();
   await expect.poll(() => tab.button("Connection:").textContent(), soon).toMatch(/reconnecting|offline/);
+  await tab.announced(/^Run failed: The connection was lost/).waitFor({ state: "attached" });
   const cutOff = await tab.shownText();
   expect(cutOff).not.toBe("");
   const sent = () => tab.ofType("verify_result").map(({ text }) => text);
