@@ -2,8 +2,8 @@
 import { memo } from "react";
 import { countsOf } from "./bars";
 import { describeRound } from "./describe";
+import type { Marks } from "./marks";
 import type { PlacedBar } from "./placed";
-import type { Marks } from "./TreeRow";
 
 interface Props extends Marks {
   readonly bar: PlacedBar;

@@ -1,7 +1,8 @@
 // The rows in view.
 import type { Run } from "../state/model";
+import type { Marks } from "./marks";
 import type { Row } from "./placed";
-import { type Marks, TreeRow } from "./TreeRow";
+import { TreeRow } from "./TreeRow";
 import type { View } from "./useView";
 
 interface Props extends Marks {

@@ -3,6 +3,7 @@ import { memo } from "react";
 import type { Token } from "../state/model";
 import { describeToken } from "./describe";
 import { fillOpacity, glyph } from "./glyph";
+import type { Marks } from "./marks";
 import type { PlacedEdge, PlacedNode, Row } from "./placed";
 import { RoundBar } from "./RoundBar";
 import { Segment } from "./Segment";
@@ -10,12 +11,6 @@ import type { Scale } from "./scale";
 
 /** Said by the label of the node around it. */
 const DRAWN = { "aria-hidden": true } as const;
-
-export interface Marks {
-  readonly hovered: string | null;
-  readonly selected: string | null;
-  readonly active: string | null;
-}
 
 interface Props extends Marks {
   readonly row: Row;
