@@ -90,7 +90,7 @@ def serve(
     address = url(settings.host, listening)
     Console(stderr=True, soft_wrap=True).print(f"SpeculatoViz on {address} (Ctrl+C stops it)", highlight=False)
     if opened:
-        threading.Timer(1.0, webbrowser.open, [address]).start()
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
     with suppress(KeyboardInterrupt):
         configured(application).run(sockets=[listening])
 

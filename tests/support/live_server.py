@@ -38,7 +38,7 @@ def poll(true: Callable[[], bool], what: str) -> None:
     pause = threading.Event()
     while not true():
         assert time.monotonic() < deadline, f"it never happened: {what}"
-        pause.wait(0.005)
+        pause.wait(0.01)
 
 
 class Gate:
@@ -121,12 +121,12 @@ class Server:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
         self._server = address.configured(create_app(settings, load))
+        self._http = httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=False)  # noqa: S501 (there is no TLS)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
-            return client.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return self._http.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
 
     def health(self) -> Event:
         answer: Event = self.get("/api/health").json()
@@ -175,6 +175,7 @@ class Server:
         self._server.should_exit = True
 
     def stop(self) -> None:
+        self._http.close()
         self.ask_to_stop()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the server did not stop"
