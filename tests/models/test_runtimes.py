@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError, ModelError
+from speculatoviz.models import llamacpp, load
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Window
 from speculatoviz.models.llamacpp import LlamaCppModel
 from speculatoviz.models.toy import ToyModel
@@ -170,3 +171,20 @@ def test_a_file_that_is_no_model_is_refused_in_words(tmp_path: Path) -> None:
 def test_no_more_room_is_said(smol: LlamaCppModel) -> None:
     with pytest.raises(ContextFullError, match="10000 tokens"):
         smol.open(10_000)
+
+
+@pytest.mark.parametrize(
+    ("build", "extra"), [(b"AVX2 = 1 | AMX_INT8 = 1 | ", False), (b"AVX2 = 1 | REPACK = 1 | ", True)]
+)
+def test_a_build_with_amx_gets_the_plain_kernels(monkeypatch: pytest.MonkeyPatch, build: bytes, extra: bool) -> None:
+    monkeypatch.setattr(llamacpp.lib, "llama_print_system_info", lambda: build)
+    assert llamacpp._model_params().use_extra_bufts is extra
+
+
+@pytest.mark.parametrize(("policy", "spins"), [(None, "2000"), ("active", None)])
+def test_threads_spin_briefly_unless_the_user_says_how(
+    monkeypatch: pytest.MonkeyPatch, policy: str | None, spins: str | None
+) -> None:
+    monkeypatch.setattr(load.os, "environ", {"OMP_WAIT_POLICY": policy} if policy else {})
+    load._share_cores()
+    assert load.os.environ.get("GOMP_SPINCOUNT") == spins
