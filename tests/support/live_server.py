@@ -27,7 +27,7 @@ from speculatoviz.server.host import Loader
 from speculatoviz.session import Report, Session
 
 CONTEXT_TOKENS = 512
-PATIENCE_S = 30.0  # how long a test waits for what must come; only a failing test waits that long
+PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long
 
 Event = dict[str, Any]
 
