@@ -63,7 +63,7 @@ PROFILES: dict[str, Profile] = {
         target="qwen2.5-coder-1.5b-instruct",
         draft="qwen2.5-coder-0.5b-instruct",
         drafter="model",
-        draft_quantisation="Q4_0",  # a pass of the draft is a quarter shorter, for one or two percent of acceptance
+        draft_quantisation="Q4_0",  # a pass of the draft is a quarter shorter
     ),
     "smol": Profile(
         name="smol",

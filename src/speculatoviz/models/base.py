@@ -138,7 +138,11 @@ class Window:
 
     def feed(self, tokens: Sequence[int], rows: Literal["last", "all"] = "all") -> Floats:
         """Append tokens in one pass; logits float[rows, V], a view until the next pass."""
-        result = self.model.forward([Feed(self.context, tokens, rows)])
+        try:
+            result = self.model.forward([Feed(self.context, tokens, rows)])
+        except Exception:
+            self.context.keep(min(self.context.length, len(self.ids)))  # a failed pass may have grown it
+            raise
         self.ids.extend(tokens)
         return result[0].logits
 

@@ -1,0 +1,95 @@
+"""The filters against their definitions, written out plainly: the proofs rely on them on both sides."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speculatoviz.core.sampling import covered_mass, distribution, scores, support, top_ids
+from speculatoviz.core.types import Sampling, Support
+
+logits_lists = st.lists(st.floats(-8, 8), min_size=2, max_size=30, unique=True)
+
+
+def by_definition(logits: list[float], sampling: Sampling) -> list[float]:
+    """Temperature, top-k, top-p, min-p, one after the other, over plain lists."""
+    order = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    if sampling.greedy:
+        return [float(i == order[0]) for i in range(len(logits))]
+    kept = order[: sampling.top_k] if sampling.top_k else order
+    weight = {i: math.exp((logits[i] - logits[order[0]]) / sampling.temperature) for i in kept}
+    total = sum(weight.values())
+    if sampling.top_p < 1.0:
+        nucleus, mass = [], 0.0
+        for i in kept:
+            nucleus.append(i)
+            mass += weight[i]
+            if mass >= sampling.top_p * total * (1 - 1e-12):
+                break
+        kept = nucleus
+    kept = [i for i in kept if weight[i] >= sampling.min_p * weight[kept[0]]]
+    total = sum(weight[i] for i in kept)
+    return [weight[i] / total if i in kept else 0.0 for i in range(len(logits))]
+
+
+@given(
+    logits_lists,
+    st.builds(
+        Sampling,
+        temperature=st.sampled_from([0.0, 0.3, 0.7, 1.0, 1.5]),
+        top_k=st.integers(0, 12),
+        top_p=st.sampled_from([1.0, 0.95, 0.5, 0.1]),
+        min_p=st.sampled_from([0.0, 0.05, 0.4]),
+    ),
+)
+def test_filters_do_what_their_definitions_say(logits: list[float], sampling: Sampling) -> None:
+    found = distribution(np.array(logits), sampling).dense(len(logits))
+    assert found == pytest.approx(by_definition(logits, sampling), abs=1e-9)
+
+
+def test_greedy_takes_the_lowest_id_on_ties() -> None:
+    assert distribution(np.array([1.0, 3.0, 3.0]), Sampling(0.0)).dense(3).tolist() == [0, 1, 0]
+
+
+def test_of_equals_at_the_edge_the_lowest_ids_stay() -> None:
+    assert top_ids(np.array([2.0, 1.0, 1.0, 1.0]), 3).tolist() == [0, 1, 2]
+
+
+def test_a_nucleus_larger_than_the_first_try_is_found() -> None:
+    p = distribution(np.zeros(5000), Sampling(1.0, top_p=0.5)).dense(5000)
+    assert np.count_nonzero(p) == 2500
+
+
+@given(logits_lists, st.integers(1, 30))
+def test_a_support_is_the_renormalised_top(logits: list[float], size: int) -> None:
+    q = support(np.array(logits), Sampling(0.8), size)
+    expected = by_definition(logits, Sampling(0.8, top_k=size))
+    assert q.probs.sum() == pytest.approx(1.0)
+    assert [q.prob(i) for i in range(len(logits))] == pytest.approx(expected, abs=1e-9)
+    whole = by_definition(logits, Sampling(0.8))
+    mass = covered_mass(np.array(logits), q, Sampling(0.8))
+    assert mass == pytest.approx(sum(whole[int(i)] for i in q.ids))
+
+
+def test_the_residual_is_the_positive_part_renormalised() -> None:
+    p = distribution(np.log(np.array([0.5, 0.3, 0.2])), Sampling(1.0))
+    q = Support(np.array([0, 2], np.int32), np.array([0.8, 0.2]))
+    assert p.minus(q).dense(3).tolist() == pytest.approx([0.0, 1.0, 0.0])
+
+
+def test_a_residual_without_mass_leaves_p_as_it_is() -> None:
+    p = distribution(np.log(np.array([0.5, 0.5])), Sampling(1.0))
+    q = Support(np.array([0, 1], np.int32), np.array([0.6, 0.6]))
+    assert p.minus(q).dense(2).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_scores_are_raw_log_probabilities_and_the_entropy_in_nats() -> None:
+    probs = np.array([0.5, 0.25, 0.25])
+    shown = scores(np.log(probs) + 3.0, 1, 2)
+    assert shown.logprob == pytest.approx(math.log(0.25))
+    assert shown.entropy == pytest.approx(-sum(p * math.log(p) for p in probs))
+    assert [i for i, _ in shown.top] == [0, 1]
