@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError, ModelError
 from speculatoviz.models import llamacpp, load
-from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Window
+from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, Window
 from speculatoviz.models.llamacpp import LlamaCppModel
 from speculatoviz.models.toy import ToyModel
 
@@ -90,6 +90,24 @@ def test_an_unknown_id_is_refused_and_the_context_stays_usable(window: Window) -
         window.feed([window.model.tokenizer.n_vocab])
     window.keep(2)
     assert np.array_equal(window.feed(IDS[2:3])[-1], first)
+
+
+def test_a_pass_that_fails_after_growing_the_context_is_rewound(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ToyModel()
+    window = Window(model, 64)
+    whole = model.forward
+
+    def failing(feeds: Sequence[Feed]) -> list[Rows]:
+        whole(feeds)
+        raise ModelError("It broke.", "Try again.")
+
+    right = window.feed(IDS)[-1].copy()
+    window.keep(4)
+    monkeypatch.setattr(model, "forward", failing)
+    with pytest.raises(ModelError):
+        window.feed([2, 2])
+    monkeypatch.setattr(model, "forward", whole)
+    assert np.array_equal(window.feed(IDS[4:])[-1], right)
 
 
 def test_a_prefill_is_cancelled_between_chunks(window: Window) -> None:
