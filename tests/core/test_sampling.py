@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from speculatoviz.core.sampling import covered_mass, distribution, scores, support, top_ids
 from speculatoviz.core.types import Sampling, Support
 
-logits_lists = st.lists(st.floats(-8, 8), min_size=2, max_size=30, unique=True)
+# Hundredths: weights of closer logits can round to the same number, and ties go to the lowest id.
+logits_lists = st.lists(st.integers(-800, 800).map(lambda n: n / 100), min_size=2, max_size=30, unique=True)
 
 
 def by_definition(logits: list[float], sampling: Sampling) -> list[float]:
