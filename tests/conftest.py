@@ -8,6 +8,8 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.models import catalogue
+from speculatoviz.models.requantise import requantise
+from support.runtimes import CAN_CONVERT, Weights, converted
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,15 @@ def qwen_paths(cache_dir: Path) -> tuple[Path, Path]:
     """Target and draft of the Qwen pair, 1.6 GB."""
     target, draft = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
     return catalogue.resolve(target, cache_dir), catalogue.resolve(draft, cache_dir)
+
+
+@pytest.fixture(scope="session")
+def smol_f32_path(smol_path: Path, cache_dir: Path) -> Path:
+    """The same weights, every tensor in float32, where no rounding amplifies differences."""
+    return requantise(smol_path, "F32", cache_dir, 2)
+
+
+@pytest.fixture(scope="session")
+def weights(smol_path: Path, smol_f32_path: Path, cache_dir: Path) -> Weights:
+    """SmolLM2 in both formats; without PyTorch there is no folder, and the runtimes that need it are skipped."""
+    return Weights(smol_path, smol_f32_path, converted(smol_path, cache_dir) if CAN_CONVERT else Path("missing"))

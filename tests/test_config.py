@@ -72,7 +72,7 @@ def test_names_that_belong_to_others_are_left_alone(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - {"cache_dir"}))
 def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     given = {"profile": "smol", "drafter": "ngram", "evidence": "false", "context_tokens": "200", "top_p": "0.5"}
-    given |= {"ngram_min": "3", "ngram_max": "9"}
+    given |= {"ngram_min": "3", "ngram_max": "9", "dtype": "float32"}
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))
 
     assert getattr(Settings(), field) != Settings.model_fields[field].default

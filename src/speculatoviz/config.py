@@ -96,7 +96,9 @@ class Settings(BaseSettings):
     )
 
     profile: Literal["qwen", "smol"] = Field("qwen", description="a target with the draft that suits it")
-    target: str | None = Field(None, description="target model: catalogue name, llamacpp:PATH or hub file")
+    target: str | None = Field(
+        None, description="target model: catalogue name, or llamacpp:, mlx: or hf: before a path or hub name"
+    )
     draft: str | None = Field(
         None,
         validation_alias=_env("draft", "DRAFT_MODEL"),
@@ -125,6 +127,10 @@ class Settings(BaseSettings):
     ngram_max: int = Field(4, ge=1, le=16, description="longest suffix the ngram drafter looks up")
     context_tokens: int = Field(4096, ge=128, le=131072, description="tokens a context holds, prompt included")
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
+    device: str = Field("auto", description="where transformers computes: auto, cpu, cuda, cuda:1")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="number format of transformers: auto is bfloat16 where the hardware has it"
+    )
     evidence: bool = Field(True, description="compute what is only shown: entropies and alternatives")
     host: str = Field("127.0.0.1", description="address to bind")
     port: int = Field(8000, ge=0, le=65535, description="port to bind; 0 takes a free one")

@@ -100,7 +100,8 @@ class PassTimes:
     """
 
     def __init__(self, folder: Path, model: Description, threads: int) -> None:
-        facts = (model.name, model.quantisation, model.size_bytes, processor(), usable_cores(), threads)
+        loaded = (model.runtime, model.name, model.quantisation, model.size_bytes)
+        facts = (*loaded, model.computes_on, processor(), usable_cores(), threads)
         key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
         self._path = folder / f"{key}.json"
         self._about = {"model": model.name, "quantisation": model.quantisation, "processor": processor()}

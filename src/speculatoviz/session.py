@@ -19,7 +19,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Done, Event, ModelInfo, Start, Started
 from speculatoviz.measure import BASELINE_TOKENS
 from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.models.load import load_model
+from speculatoviz.models.load import Loading, load_model
 from speculatoviz.narrate import Narrator, exactness_info, sampling_info
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.local import EXACT, LocalTarget
@@ -76,14 +76,16 @@ class Session:
         """
         pair = settings.resolved()
 
+        how = Loading(
+            settings.context_tokens, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype
+        )
+
         def load(name: str, quantisation: str | None) -> LanguageModel:
             return load_model(
                 name,
-                context_tokens=settings.context_tokens,
-                threads=settings.threads,
-                quantisation=quantisation,
-                cache_dir=Path(settings.cache_dir),
-                progress=lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
+                how,
+                quantisation,
+                lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
             )
 
         target = load(pair.target, pair.target_quantisation)

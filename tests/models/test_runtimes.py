@@ -1,4 +1,4 @@
-"""What every runtime promises, asked of the toy and of llama.cpp."""
+"""The conformance suite, run over every runtime that is installed; its broken twins; and what is one runtime's own."""
 
 from __future__ import annotations
 
@@ -8,88 +8,135 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError, ModelError
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.models import llamacpp, load
-from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, Window
+from speculatoviz.models.base import Feed, LanguageModel, Rows, Window
 from speculatoviz.models.llamacpp import LlamaCppModel
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel
+from support import conformance
+from support.conformance import CHECKS, NEEDS_TREES, Check
+from support.runtimes import RUNTIMES, Runtime
 
 
-@pytest.fixture(scope="module", params=["toy", pytest.param("llamacpp", marks=pytest.mark.smol)])
-def model(request: pytest.FixtureRequest) -> Iterator[LanguageModel]:
-    if request.param == "toy":
-        yield ToyModel()
-        return
-    path: Path = request.getfixturevalue("smol_path")
-    loaded = LlamaCppModel(path, cells=512)
-    yield loaded
-    loaded.close()
+def _cases() -> Iterator[object]:
+    for runtime in RUNTIMES.values():
+        marks = [pytest.mark.skipif(not runtime.installed, reason=f"needs {', '.join(runtime.needs)}")]
+        yield pytest.param(
+            runtime, id=runtime.name, marks=marks if runtime.name == "toy" else [*marks, pytest.mark.smol]
+        )
+
+
+@pytest.fixture(scope="module", params=_cases())
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[LanguageModel, Runtime]]:
+    runtime: Runtime = request.param
+    weights = None if runtime.name == "toy" else request.getfixturevalue("weights")
+    model = runtime.open(weights)
+    yield model, runtime
+    model.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_runtime_keeps_its_promises(case: tuple[LanguageModel, Runtime], check: Check) -> None:
+    model, runtime = case
+    if check in NEEDS_TREES and "trees" not in model.provides:
+        pytest.skip("gives no trees")
+    check(model, runtime.noise)
+
+
+class OffByOne(ToyModel):
+    """Rewinds one token too far."""
+
+    def open(self, size: int) -> ToyContext:
+        class Context(ToyContext):
+            def keep(self, length: int, path: Sequence[int] = ()) -> None:
+                super().keep(length, path)
+                if length and not path:
+                    self.tokens[length - 1 :] = [0]
+
+        return Context(size)
+
+
+class Crosstalk(ToyModel):
+    """Every context sees the tokens of the latest one."""
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        rows = super().forward(feeds)
+        return rows if len(feeds) == 1 else [rows[-1], *rows[1:]]
+
+
+class FlatTree(ToyModel):
+    """Lets every node see the ones before it, as in a chain."""
+
+    def _extend(self, feed: Feed) -> Floats:
+        right = super()._extend(feed)
+        if feed.parents is None:
+            return right
+        prefix = feed.context.tokens if isinstance(feed.context, ToyContext) else []
+        return right * 0 + [self.logits([*prefix, *feed.tokens[: node + 1]]) for node in range(len(feed.tokens))]
+
+
+class WrongPath(ToyModel):
+    """Keeps the first nodes of a tree instead of those of the path."""
+
+    def open(self, size: int) -> ToyContext:
+        class Context(ToyContext):
+            def keep(self, length: int, path: Sequence[int] = ()) -> None:
+                nodes, length_before = self.nodes, self.length
+                super().keep(length, path)
+                if path:
+                    self.tokens[length_before:] = nodes[: len(path)]
+
+        return Context(size)
+
+
+class Leaking(ToyModel):
+    """Keeps a megabyte of every context it ever opened."""
+
+    def __init__(self) -> None:
+        super().__init__(0, ALPHABET)
+        self.leaked: list[bytes] = []
+
+    def open(self, size: int) -> ToyContext:
+        self.leaked.append(bytes([len(self.leaked) % 256]) * (1 << 20))
+        return super().open(size)
+
+
+class Overfull(ToyModel):
+    """Forgets to check what it is given."""
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        return [Rows(self._extend(feed)) for feed in feeds]
+
+
+@pytest.mark.parametrize(
+    ("twin", "caught_by"),
+    [
+        (OffByOne(0, ALPHABET), conformance.rewinding_leaves_no_trace),
+        (Crosstalk(0, ALPHABET), conformance.two_sequences_do_not_meet),
+        (FlatTree(0, ALPHABET), conformance.a_tree_gives_the_rows_of_its_chains),
+        (WrongPath(0, ALPHABET), conformance.one_path_of_a_tree_is_kept),
+        (WrongPath(0, ALPHABET), conformance.trees_follow_trees),
+        (Leaking(), conformance.closing_gives_the_memory_back),
+        (Overfull(0, ALPHABET), conformance.an_unknown_id_is_refused_and_changes_nothing),
+        (Overfull(0, ALPHABET), conformance.a_full_context_says_so_and_stays_usable),
+        (Overfull(0, ALPHABET), conformance.a_tree_is_settled_before_the_next_pass),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_a_broken_twin_is_caught(twin: LanguageModel, caught_by: Check) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception, IndexError)):
+        caught_by(twin, 0.0)
 
 
 @pytest.fixture
-def window(model: LanguageModel) -> Iterator[Window]:
-    opened = Window(model, 128)
+def window() -> Iterator[Window]:
+    opened = Window(ToyModel(), 128)
     yield opened
     opened.close()
 
 
 IDS = [1, 2, 3, 0, 2, 1, 3, 3, 0, 1]
-
-
-def one_by_one(window: Window, ids: list[int]) -> np.ndarray:
-    return np.array([window.feed([token])[0].copy() for token in ids])
-
-
-def test_a_batch_gives_the_rows_of_single_passes(window: Window) -> None:
-    single = one_by_one(window, IDS)
-    window.keep(0)
-    assert np.abs(window.feed(IDS) - single).max() < 0.01
-
-
-def test_rewinding_and_going_on_is_as_if_it_had_not_been(window: Window) -> None:
-    single = one_by_one(window, IDS)
-    window.feed([3, 3, 3])
-    window.keep(4)
-    assert np.array_equal(one_by_one(window, IDS[4:]), single[4:])
-
-
-def test_the_logits_depend_on_the_whole_prefix(window: Window) -> None:
-    """A cache that is one token off must show."""
-    right = one_by_one(window, IDS)[-1]
-    window.keep(0)
-    wrong = one_by_one(window, IDS[1:])[-1]
-    assert np.abs(right - wrong).max() > 0.01
-
-
-def test_two_contexts_in_one_pass_do_not_meet(model: LanguageModel, window: Window) -> None:
-    other = model.open(64)
-    alone = window.feed(IDS).copy()
-    window.keep(0)
-    together = model.forward([Feed(window.context, IDS), Feed(other, [2, 2, 2])])
-    assert together[0].logits.shape == alone.shape
-    assert np.abs(together[0].logits - alone).max() < 0.01
-    assert together[1].logits.shape[0] == 3
-    other.close()
-    window.context.keep(0)
-
-
-def test_only_the_last_row_is_computed_when_asked(window: Window) -> None:
-    assert window.feed(IDS, "last").shape == (1, window.model.tokenizer.n_vocab)
-
-
-def test_a_full_context_says_so_and_stays_usable(window: Window) -> None:
-    with pytest.raises(ContextFullError, match="holds 128 tokens"):
-        window.catch_up([1] * 129, lambda: False)
-    window.keep(4)
-    assert window.feed(IDS).shape[0] == len(IDS)
-
-
-def test_an_unknown_id_is_refused_and_the_context_stays_usable(window: Window) -> None:
-    first = window.feed(IDS[:3])[-1].copy()
-    with pytest.raises(BadRequestError, match="outside the vocabulary"):
-        window.feed([window.model.tokenizer.n_vocab])
-    window.keep(2)
-    assert np.array_equal(window.feed(IDS[2:3])[-1], first)
 
 
 def test_a_pass_that_fails_after_growing_the_context_is_rewound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,27 +157,11 @@ def test_a_pass_that_fails_after_growing_the_context_is_rewound(monkeypatch: pyt
     assert np.array_equal(window.feed(IDS[4:])[-1], right)
 
 
-def test_a_prefill_is_cancelled_between_chunks(window: Window) -> None:
-    looks = iter([False, True])
-    with pytest.raises(CancelledError):
-        window.prefill([1] * 120, lambda: next(looks))
-    assert len(window.ids) == PREFILL_TOKENS
-    window.prefill([1] * 100, lambda: False)
-    assert len(window.ids) == 100
-
-
 def test_the_common_prefix_is_kept(window: Window) -> None:
     window.prefill(IDS, lambda: False)
     assert window.missing([*IDS[:6], 9, 9]) == [9, 9]
     assert window.context.length == 6
     assert window.missing(IDS[:6]) == [IDS[5]], "the last id is fed again: its row is wanted"
-
-
-def test_closing_gives_the_room_back(model: LanguageModel) -> None:
-    for _ in range(40):
-        opened = model.open(128)
-        model.forward([Feed(opened, [1, 2, 3])])
-        opened.close()
 
 
 def test_fingerprints_tell_vocabularies_apart() -> None:

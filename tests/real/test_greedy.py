@@ -14,7 +14,6 @@ from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.llamacpp import LlamaCppModel
-from speculatoviz.models.requantise import requantise
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 
@@ -93,9 +92,9 @@ def smol(smol_path: Path) -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="module")
-def smol_f32(smol_path: Path, cache_dir: Path) -> Iterator[Pair]:
+def smol_f32(smol_path: Path, smol_f32_path: Path) -> Iterator[Pair]:
     """The F32 file as target, the quantised one as its draft."""
-    model = LlamaCppModel(requantise(smol_path, "F32", cache_dir, 2), cells=CONTEXT)
+    model = LlamaCppModel(smol_f32_path, cells=CONTEXT)
     draft = LlamaCppModel(smol_path, cells=CONTEXT)
     yield Pair(model, draft)
     model.close()

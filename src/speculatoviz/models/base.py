@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypedDict
 
-from speculatoviz.core.types import Floats
-from speculatoviz.errors import CancelledError
+from speculatoviz.core.types import ROOT, Floats
+from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
 
 PREFILL_TOKENS = 64  # tokens between two looks at whether the run was cancelled
+
+Extra = Literal["trees", "hidden", "attention"]  # what a runtime can give beyond rows of logits
 
 
 class Message(TypedDict):
@@ -64,8 +66,17 @@ class Context(Protocol):
     def size(self) -> int:
         """Tokens it can hold."""
 
-    def keep(self, length: int) -> None:
-        """Rewind to the first `length` tokens."""
+    @property
+    def tree(self) -> Sequence[int] | None:
+        """The parents of the last pass while `keep` has not settled it; None where it was not a tree."""
+
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """Rewind to the first `length` tokens, then append the nodes of the last tree that `path` names.
+
+        A tree is not yet part of the sequence: after its pass `length` is what it was, and `keep` has to come before
+        the next pass. path: indices into the tree's tokens, from a root downwards; only behind the full length.
+        Raises ValueError for any other length or path.
+        """
 
     def close(self) -> None:
         """Give the memory back; the context is unusable afterwards."""
@@ -73,18 +84,31 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Tokens to append to a context in the next pass, and the rows wanted of them."""
+    """Tokens to append to a context in the next pass, and the rows wanted of them.
+
+    parents: makes the tokens a tree: each one's parent as an index into them, before it, or -1 (ROOT) for the end of
+    the context. hidden, attention: further things wanted of the same rows, from a runtime that provides them.
+    """
 
     context: Context
     tokens: Sequence[int]
     rows: Literal["last", "all"] = "all"
+    parents: Sequence[int] | None = None
+    hidden: bool = False
+    attention: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """logits float[rows, V]: a view, valid until the next forward pass of the same model."""
+    """Views, valid until the next forward pass of the same model.
+
+    logits float[rows, V]. hidden float[rows, D]: the last layer's states as the output matrix sees them.
+    attention float[layers, heads, rows, length + n]: weights over the context before the pass, then over the n tokens.
+    """
 
     logits: Floats
+    hidden: Floats | None = None
+    attention: Floats | None = None
 
 
 class LanguageModel(Protocol):
@@ -94,11 +118,18 @@ class LanguageModel(Protocol):
     def tokenizer(self) -> Tokenizer: ...
     @property
     def description(self) -> Description: ...
+    @property
+    def provides(self) -> frozenset[Extra]:
+        """What a Feed may ask for beyond logits; the rest is refused."""
+
     def open(self, size: int) -> Context:
         """A new context for `size` tokens. Raises ContextFullError where there is no room."""
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        """The one pass: appends every feed to its context and returns its logits."""
+        """The one pass: appends every feed to its context and returns its rows.
+
+        Every feed is checked (`check`) before anything is computed, so that a refused pass changes nothing.
+        """
 
     def close(self) -> None: ...
 
@@ -109,6 +140,36 @@ def fingerprint(tokens: Iterable[tuple[int, bytes, bool]]) -> str:
     for token, raw, control in tokens:
         digest.update(f"{token}:{len(raw)}:{int(control)}:".encode() + raw)
     return digest.hexdigest()[:16]
+
+
+def check(model: LanguageModel, feed: Feed) -> None:
+    """What every runtime asks of a feed before it computes anything.
+
+    Raises ContextFullError where it does not fit, BadRequestError for ids outside the vocabulary or things the runtime
+    cannot give, ValueError for parents that do not come before their children or an unsettled tree.
+    """
+    if feed.context.tree is not None:
+        raise ValueError("expected keep() between a tree and the next pass")
+    needed, size = feed.context.length + len(feed.tokens), feed.context.size
+    if needed > size:
+        raise ContextFullError(
+            f"The context holds {size} tokens and {needed} were asked for.",
+            "Shorten the prompt or raise the context size.",
+        )
+    n_vocab = model.tokenizer.n_vocab
+    if any(not 0 <= token < n_vocab for token in feed.tokens):
+        raise BadRequestError("A token id is outside the vocabulary.", f"Use ids from 0 to {n_vocab - 1}.")
+    wanted = {"trees": feed.parents is not None, "hidden": feed.hidden, "attention": feed.attention}
+    if lacking := [name for name, asked in wanted.items() if asked and name not in model.provides]:
+        raise BadRequestError(
+            f"{model.description.runtime} cannot give {' or '.join(lacking)}.",
+            "Choose another runtime, or do without.",
+        )
+    parents = feed.parents or ()
+    if feed.parents is not None and len(parents) != len(feed.tokens):
+        raise ValueError(f"expected {len(feed.tokens)} parents, got {len(parents)}")
+    if any(not ROOT <= parent < node for node, parent in enumerate(parents)):
+        raise ValueError("expected every parent before its children")
 
 
 class Window:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.download import Download, Progress, fetch, silent
-from speculatoviz.models.sources import HubFile, SourceError, Wheels, hub_file
+from speculatoviz.models.sources import HubFile, SourceError, Wheels, hub_file, local_path
 
 SCHEME = "llamacpp:"
 _HUB_FILE = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)/(?P<filename>[^@]+\.gguf)(@(?P<revision>[\w./-]+))?")
@@ -93,7 +92,7 @@ def resolve(name: str, cache_dir: Path | str, progress: Progress = silent) -> Pa
     text = name.removeprefix(SCHEME)
     if text in CATALOGUE:
         return fetch(CATALOGUE[text], cache_dir, progress)
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib raises for an unknown user)
+    path = local_path(text)
     named_as_path = bool(text) and (text != name or path.suffix == ".gguf")
     if path.is_dir() and text:
         files = ", ".join(sorted(str(file) for file in path.glob("*.gguf"))[:8])

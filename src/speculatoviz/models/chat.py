@@ -14,6 +14,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Message
 
+NO_TEMPLATE = (
+    "This model has no chat template: it continues text and does not answer messages.",
+    "Send the prompt raw (--raw), or choose an instruct model.",
+)
+
 
 class ChatTemplate:
     """Templates come with model files: they are untrusted, and see only the messages."""

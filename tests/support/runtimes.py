@@ -1,0 +1,93 @@
+"""The runtimes under the conformance suite: add a new one to RUNTIMES and run tests/models/test_runtimes.py."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.toy import ALPHABET, ToyModel
+
+CONTEXT = 512
+
+
+@dataclass(frozen=True)
+class Weights:
+    """SmolLM2-135M-Instruct in float32, the same numbers in both formats, and the quantised file they come from."""
+
+    gguf: Path
+    gguf_f32: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """noise: the stated floor, the largest difference of a logit between one pass and another over the same tokens."""
+
+    name: str
+    open: Callable[[Weights], LanguageModel]
+    noise: float
+    needs: tuple[str, ...] = ()
+
+    @property
+    def installed(self) -> bool:
+        return all(find_spec(module) is not None for module in self.needs)
+
+
+def _llamacpp(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.llamacpp import LlamaCppModel
+
+    return LlamaCppModel(weights.gguf_f32, CONTEXT)
+
+
+def _llamacpp_quantised(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.llamacpp import LlamaCppModel
+
+    return LlamaCppModel(weights.gguf, CONTEXT)
+
+
+def _transformers(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.transformers import TransformersModel
+
+    return TransformersModel(weights.folder, CONTEXT, device="cpu", dtype="float32")
+
+
+def _mlx(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.mlx import MlxModel
+
+    return MlxModel(weights.folder, CONTEXT)
+
+
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime("toy", lambda _: ToyModel(0, ALPHABET), noise=0.0),
+        Runtime("llamacpp", _llamacpp, noise=0.1),
+        # 8-bit activations amplify the rounding of cells that are not contiguous.
+        Runtime("llamacpp-quantised", _llamacpp_quantised, noise=2.0),
+        Runtime("transformers", _transformers, noise=0.001, needs=("torch", "transformers")),
+        Runtime("mlx", _mlx, noise=0.001, needs=("mlx", "mlx_lm")),
+    )
+}
+CAN_CONVERT = all(find_spec(module) is not None for module in ("torch", "transformers", "gguf", "accelerate"))
+
+
+def converted(gguf: Path, cache_dir: Path) -> Path:
+    """The file's weights as a folder of safetensors in float32, made once and kept in the cache."""
+    stat = gguf.stat()
+    key = hashlib.sha256(f"{gguf.name} {stat.st_size}".encode()).hexdigest()[:8]
+    folder = cache_dir / "converted" / f"{gguf.stem}-{key}"
+    if not (folder / "config.json").is_file():
+        script = Path(__file__).with_name("convert.py")
+        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(
+            [sys.executable, script, gguf, folder], capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    return folder
