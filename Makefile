@@ -23,7 +23,7 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
+.PHONY: help run dev extras test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
 	FORCE
 
 help: ## list these targets
@@ -36,6 +36,8 @@ run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the p
 
 dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
 	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
+
+extras: $(DONE)/extras ## the runtimes MLX-LM and transformers; the tests then run them too
 
 test: chromium check $(PAGE) ## every check and test but the long ones
 	$(PY) -m pytest -m 'not full' $(ARGS)
@@ -106,6 +108,9 @@ $(DONE)/run: requirements/run.txt $(DONE)/build
 
 $(DONE)/dev: requirements/dev.txt $(DONE)/run
 	@scripts/dependencies.sh dev && touch $@
+
+$(DONE)/extras: requirements/extras.txt $(DONE)/package
+	@scripts/dependencies.sh extras && touch $@
 
 # The package is installed as a link to src, so a moved or copied folder needs it anew.
 $(DONE)/package: pyproject.toml $(DONE)/run $(if $(findstring <$(CURDIR)>,<$(shell cat $(DONE)/package 2>/dev/null)>),,FORCE)

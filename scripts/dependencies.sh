@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Python packages of one lock into .venv: dependencies.sh build | run | dev
+# Install the Python packages of one lock into .venv: dependencies.sh build | run | dev | extras
 # `run` holds llama-cpp-python, which pip compiles once and keeps in its wheel cache.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,6 +11,16 @@ install() {
   echo "If the network was at fault, run make again: what is here already stays." >&2
   exit 1
 }
+
+if [ "$lock" = extras ]; then
+  if [ "$(uname -s)" = Linux ]; then
+    install --quiet --no-deps
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+  else # the lock is Linux's: elsewhere MLX has other parts
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mlx,hf]'
+  fi
+  exit
+fi
 
 if [ "$lock" != run ]; then
   install --quiet

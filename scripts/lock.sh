@@ -16,7 +16,8 @@ project = tomllib.loads(Path("pyproject.toml").read_text())
 build = ["pip", *project["build-system"]["requires"]]
 run = project["project"]["dependencies"]
 dev = project["dependency-groups"]["dev"]
-for name, requirements in {"build": build, "run": run, "dev": build + run + dev}.items():
+extras = sum(project["project"]["optional-dependencies"].values(), [])
+for name, requirements in {"build": build, "run": run, "dev": build + run + dev, "extras": extras}.items():
     Path(sys.argv[1], f"{name}.in").write_text("".join(f"{line}\n" for line in requirements))
 END
 
@@ -41,3 +42,14 @@ mkdir -p requirements
 compile dev "$@"
 compile run --constraint requirements/dev.txt
 compile build --constraint requirements/dev.txt
+compile extras --constraint requirements/dev.txt
+
+# Which PyTorch, and with it which of these, is the machine's matter: scripts/dependencies.sh takes the one for it.
+"$python" - <<'END'
+import re
+from pathlib import Path
+
+lock = Path("requirements/extras.txt")
+pins = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock.read_text())
+lock.write_text("".join(pin for pin in pins if not re.match(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==", pin)))
+END

@@ -19,7 +19,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("build", "run", "dev")
+LOCKS = ("build", "run", "dev", "extras")
+UNPINNED = {"torch"}  # its build is the machine's choice: scripts/dependencies.sh
 ADDRESS = re.compile(r"://|--index|find-links|trusted-host|file:/|(?m:^-)")
 
 
@@ -43,6 +44,7 @@ def asked_for(name: str) -> list[Requirement]:
     build = project["build-system"]["requires"]
     run = project["project"]["dependencies"]
     groups = {"build": build, "run": run, "dev": [*build, *run, *project["dependency-groups"]["dev"]]}
+    groups["extras"] = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
     return [Requirement(text) for text in groups[name]]
 
 
@@ -50,6 +52,8 @@ def asked_for(name: str) -> list[Requirement]:
 def test_lock_pins_what_is_asked_for(name: str) -> None:
     pins = read_lock(name)
     for requirement in asked_for(name):
+        if requirement.name in UNPINNED:
+            continue
         version = pins.get(canonicalize_name(requirement.name), "0")
         assert requirement.specifier.contains(version), f"{requirement}: run `make lock`"
 
@@ -57,7 +61,17 @@ def test_lock_pins_what_is_asked_for(name: str) -> None:
 def test_locks_agree() -> None:
     dev = read_lock("dev")
     for name in LOCKS:
-        assert read_lock(name).items() <= dev.items()
+        for package, version in read_lock(name).items():
+            assert dev.get(package, version if name == "extras" else None) == version, package
+
+
+def test_no_lock_brings_a_build_of_pytorch_for_other_machines() -> None:
+    assert not [name for name in read_lock("extras") if re.match("torch|triton|nvidia|cuda", name)]
+    script = (ROOT / "scripts/dependencies.sh").read_text()
+    found = re.search(r"torch==([\d.]+)", script)
+    assert found is not None
+    [torch] = [requirement for requirement in asked_for("extras") if requirement.name == "torch"]
+    assert torch.specifier.contains(found[1])
 
 
 @pytest.mark.parametrize("name", LOCKS)

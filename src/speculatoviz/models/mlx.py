@@ -6,6 +6,7 @@ the installed build has. Passes must run in the thread that loaded the model.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def _own(feed: Feed) -> MlxContext:
 
 def _load(folder: Path) -> tuple[Any, dict[str, Any]]:
     try:
-        model, config = mlx_lm.utils.load_model(folder)
+        model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(folder))
     except Exception as error:  # the library raises whatever its parts do
         reason = " ".join(str(error).split())[:300].rstrip(".")
         raise ModelError(
@@ -173,6 +174,20 @@ def _load(folder: Path) -> tuple[Any, dict[str, Any]]:
             "Check that it is a complete model of a kind MLX-LM knows, with safetensors.",
         ) from error
     return model, config
+
+
+def _older_names(folder: Path) -> dict[str, Any]:
+    """Rotary settings under the names that MLX-LM reads.
+
+    transformers 5 writes them as `rope_parameters`; most of MLX-LM's models do not look there and would compute with
+    their default, without a word.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings = config.get("rope_parameters") or {}
+    if "rope_theta" in config or "rope_theta" not in settings:
+        return {}
+    scaled = settings.get("rope_type", "default") != "default"
+    return {"rope_theta": settings["rope_theta"]} | ({"rope_scaling": settings} if scaled else {})
 
 
 def _quantisation(config: dict[str, Any], model: Any) -> str:
