@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import pickle
 import subprocess
@@ -23,14 +24,19 @@ from speculatoviz.models.sources import HubFile, Wheels
 PARTS = (b"GGUF" + bytes(range(256)) * 8, b"second" * 500, b"the end" * 300)
 CONTENT = b"".join(PARTS)
 HUB_FILE = HubFile("maker/Tiny-GGUF", "tiny.gguf")
+HUB_FOLDER = "maker/Tiny-MLX"
+COMMIT = "c0" * 20
 
 # Roles of a process: what its progress callback does, told by files in the folder argv[3].
 PROCESS = """
 import base64, os, pickle, signal, sys, time
 from pathlib import Path
 from speculatoviz.errors import ModelError
-from speculatoviz.models.catalogue import resolve
 from speculatoviz.models.download import fetch
+from speculatoviz.models.names import locate, parse
+
+def named(name, cache_dir, progress):
+    return locate(parse(name), cache_dir, progress)
 
 wanted, cache_dir, signals, role = sys.argv[1:]
 wanted, signals = pickle.loads(base64.b64decode(wanted)), Path(signals)
@@ -56,7 +62,7 @@ def progress(stage, done_bytes, total_bytes):
 if role == "second":
     wait_for(signals / "downloading")
 try:
-    print((resolve if isinstance(wanted, str) else fetch)(wanted, cache_dir, progress))
+    print((named if isinstance(wanted, str) else fetch)(wanted, cache_dir, progress))
 except ModelError as error:
     sys.exit(str(error))
 """
@@ -148,7 +154,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves one file as the hub does: its hash in the ETag, the commit in a header."""
+    """Serves a file and the folder of a model as the hub does: hashes in the ETag, the commit in a header."""
 
     content = CONTENT
     etag = hashlib.sha256(CONTENT).hexdigest()
@@ -156,6 +162,30 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _HubHandler)
         self.requests: list[str] = []
+        self.folder = {
+            "config.json": b"{}",
+            "tokenizer.json": b"{}",
+            "model.safetensors": CONTENT,
+            "pytorch_model.bin": b"could run code",
+        }
+
+    def file(self, path: str) -> tuple[bytes, str] | None:
+        """Content and ETag of what a path stands for."""
+        if path == f"/{HUB_FILE.repo}/resolve/main/{HUB_FILE.filename}":
+            return self.content, self.etag
+        for revision in ("main", COMMIT):
+            name = path.removeprefix(f"/{HUB_FOLDER}/resolve/{revision}/")
+            if name in self.folder:
+                return self.folder[name], hashlib.sha256(self.folder[name]).hexdigest()
+        if path.startswith((f"/api/models/{HUB_FOLDER}/revision/main", f"/api/models/{HUB_FOLDER}?")):
+            files = [{"rfilename": name} for name in self.folder]
+            return json.dumps({"id": HUB_FOLDER, "sha": COMMIT, "siblings": files}).encode(), ""
+        if path.startswith(f"/api/models/{HUB_FOLDER}/tree/"):
+            files = [
+                {"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in self.folder.items()
+            ]
+            return json.dumps(files).encode(), ""
+        return None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -167,14 +197,15 @@ class _HubHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.requests.append(f"{self.command} {self.path}")
-        found = self.path == f"/{HUB_FILE.repo}/resolve/main/{HUB_FILE.filename}"
+        found = self.server.file(self.path)
+        content, etag = found or (b"", "")
         self.send_response(200 if found else 404)
-        self.send_header("X-Repo-Commit", "c0" * 20)
-        self.send_header("ETag", f'"{self.server.etag}"')
-        self.send_header("Content-Length", str(len(self.server.content) if found else 0))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if found and self.command == "GET":
-            self.wfile.write(self.server.content)
+        if self.command == "GET":
+            self.wfile.write(content)
 
     do_HEAD = do_GET = _answer  # noqa: N815 (the names http.server asks for)
 

@@ -42,10 +42,13 @@ class HubTokenizer:
     def __init__(self, folder: Path, n_vocab: int) -> None:
         self.n_vocab = n_vocab
         described = _engine_json(folder)
-        self._added = {int(token["id"]): token for token in described["added_tokens"]}
-        for token in self._added.values():
+        for token in described["added_tokens"]:
             token["special"] = _is_control(token)
-        self._engine = Engine.from_str(json.dumps(described))
+        try:
+            self._engine = Engine.from_str(json.dumps(described))
+        except Exception as error:  # what the library raises
+            raise ModelError(f"{folder}/tokenizer.json cannot be read ({error}).", "Fetch the model again.") from error
+        self._added = self._engine.get_added_tokens_decoder()
         decoders = json.dumps(described.get("decoder"))
         self._byte_level = '"ByteLevel"' in decoders
         self._sentencepiece = not self._byte_level and ('"ByteFallback"' in decoders or _SPACE in decoders)
@@ -90,10 +93,10 @@ class HubTokenizer:
         return name != f"[PAD{token}]" and not (self._sentencepiece and name == "<unk>")
 
     def _control(self, token: int) -> bool:
-        return token in self._added and bool(self._added[token]["special"])
+        return token in self._added and bool(self._added[token].special)
 
     def _token_bytes(self, token: int) -> bytes:
-        return b"" if self._control(token) else self._piece(token)
+        return b"" if self._control(token) or not self._counts(token) else self._piece(token)
 
     def _piece(self, token: int) -> bytes:
         """The bytes of a token, control tokens written out; none for a row without one."""
@@ -119,7 +122,7 @@ class HubTokenizer:
         return ends
 
     def _usual_ends(self) -> set[int]:
-        return {token for token, added in self._added.items() if added["special"] and added["content"] in _ENDS}
+        return {token for token, added in self._added.items() if added.special and added.content in _ENDS}
 
 
 def _is_control(token: dict[str, Any]) -> bool:
