@@ -46,6 +46,8 @@ TargetQuantFlag = Annotated[str | None, _option("target_quantisation")]
 DraftQuantFlag = Annotated[str | None, _option("draft_quantisation")]
 ContextFlag = Annotated[int | None, _option("context_tokens")]
 ThreadsFlag = Annotated[int | None, _option("threads")]
+DeviceFlag = Annotated[str | None, _option("device")]
+DtypeFlag = Annotated[str | None, _option("dtype")]
 KFlag = Annotated[int | None, _option("k", "-k")]
 TemperatureFlag = Annotated[float | None, _option("temperature")]
 TopPFlag = Annotated[float | None, _option("top_p")]
@@ -68,6 +70,8 @@ def serve(
     max_tokens: MaxTokensFlag = None,
     context_tokens: ContextFlag = None,
     threads: ThreadsFlag = None,
+    device: DeviceFlag = None,
+    dtype: DtypeFlag = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
@@ -113,6 +117,8 @@ def generate(
     draft_quantisation: DraftQuantFlag = None,
     context_tokens: ContextFlag = None,
     threads: ThreadsFlag = None,
+    device: DeviceFlag = None,
+    dtype: DtypeFlag = None,
     plain: Annotated[bool, typer.Option("--plain", help="decode with the target alone")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="continue the prompt without the chat template")] = False,
     evidence: Annotated[
@@ -164,6 +170,7 @@ def replay(
 def list_models() -> None:
     """Show the catalogue and what is on this disk."""
     from speculatoviz.models import catalogue, download
+    from speculatoviz.models.load import installed
 
     settings = _settings({})
     table = Table("name", "quantisation", "size", "licence", "here", box=None, pad_edge=False)
@@ -175,20 +182,27 @@ def list_models() -> None:
     console.print(table)
     for profile in PROFILES.values():
         console.print(f"profile {profile.name}: {profile.title}", style="dim")
+    for runtime, state in installed().items():
+        console.print(f"runtime {runtime}: {state}", style="dim")
 
 
 @models_app.command("pull")
-def pull_model(name: Annotated[str, typer.Argument(help="a name from `speculatoviz models list`")]) -> None:
-    """Fetch a model and check its hash."""
+def pull_model(
+    name: Annotated[str, typer.Argument(help="a name from `speculatoviz models list`, or one of the hub")],
+) -> None:
+    """Fetch a model, and check its hash where the catalogue knows it."""
     from speculatoviz.models import catalogue, download
+    from speculatoviz.models.names import locate, parse
 
     settings = _settings({})
     with _errors(), progress() as report:
-        entry = catalogue.lookup(name)
-        path = download.fetch(
-            entry, settings.cache_dir, lambda stage, done, total: report(stage, done / total if total else None)
+        path = locate(
+            parse(name),
+            settings.cache_dir,
+            lambda stage, done, total: report(stage, done / total if total else None),
         )
-        download.verify(entry, settings.cache_dir)
+        if entry := catalogue.CATALOGUE.get(parse(name).place):
+            download.verify(entry, settings.cache_dir)
     typer.echo(path)
 
 

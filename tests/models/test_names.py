@@ -52,7 +52,7 @@ def test_the_older_setting_still_names_an_mlx_draft(monkeypatch: pytest.MonkeyPa
 def test_a_folder_or_repository_needs_its_runtime(name: str) -> None:
     with pytest.raises(ModelError, match="which runtime") as refusal:
         parse(name)
-    assert f"hf:{name} or mlx:{name}" in refusal.value.hint
+    assert f"mlx:{name} or hf:{name}" in refusal.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "gpt-9", "vllm:owner/repo", "a/b/c"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from speculatoviz.models.llamacpp import LlamaCppModel
 from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel
 from support import conformance
 from support.conformance import CHECKS, NEEDS_TREES, Check
-from support.runtimes import RUNTIMES, Runtime
+from support.runtimes import RUNTIMES, Runtime, Weights
 
 
 def _cases() -> Iterator[object]:
@@ -30,8 +31,8 @@ def _cases() -> Iterator[object]:
 @pytest.fixture(scope="module", params=_cases())
 def case(request: pytest.FixtureRequest) -> Iterator[tuple[LanguageModel, Runtime]]:
     runtime: Runtime = request.param
-    weights = None if runtime.name == "toy" else request.getfixturevalue("weights")
-    model = runtime.open(weights)
+    missing = Weights(*[Path("missing")] * 3)
+    model = runtime.open(request.getfixturevalue("weights") if runtime.smol else missing)
     yield model, runtime
     model.close()
 
@@ -42,6 +43,36 @@ def test_a_runtime_keeps_its_promises(case: tuple[LanguageModel, Runtime], check
     if check in NEEDS_TREES and "trees" not in model.provides:
         pytest.skip("gives no trees")
     check(model, runtime.noise)
+
+
+def test_a_pass_that_fails_half_way_changes_nothing(
+    case: tuple[LanguageModel, Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the contexts of a pass are computed in turn, the second may fail when the first has grown."""
+    model, runtime = case
+    honest = getattr(model, "_model", None)
+    if not callable(honest):
+        pytest.skip("computes all contexts at once")
+    ids = conformance.ids_of(model)
+    with conformance.opened(model, 2) as [first, second]:
+        right = conformance.rows_of(model, first, ids)
+        first.keep(4)
+        calls = iter([honest])
+
+        def failing(*args: Any, **kwargs: Any) -> Any:
+            if (compute := next(calls, None)) is not None:
+                return compute(*args, **kwargs)
+            honest(*args, **kwargs)
+            raise ModelError("It broke.", "Try again.")
+
+        failing.config = getattr(honest, "config", None)  # type: ignore[attr-defined]
+        monkeypatch.setattr(model, "_model", failing)
+        with pytest.raises(ModelError, match="broke"):
+            model.forward([Feed(first, ids[4:7]), Feed(second, ids[:3])])
+        monkeypatch.setattr(model, "_model", honest)
+        assert (first.length, second.length) == (4, 0)
+        conformance.assert_close(conformance.rows_of(model, first, ids[4:]), right[4:], runtime.noise)
+        conformance.assert_close(conformance.rows_of(model, second, ids), right, runtime.noise)
 
 
 class OffByOne(ToyModel):

@@ -237,6 +237,19 @@ def an_unknown_id_is_refused_and_changes_nothing(model: LanguageModel, noise: fl
         assert_close(rows_of(model, first, ids[4:]), right[4:], noise)
 
 
+def a_pass_that_makes_no_sense_is_refused(model: LanguageModel, _: float) -> None:
+    ids = ids_of(model)
+    with opened(model, 2) as [first, second]:
+        for feeds in (
+            [Feed(first, [])],
+            [Feed(first, ids[:2]), Feed(second, [])],
+            [Feed(first, ids[:2]), Feed(first, ids[2:4])],
+        ):
+            with pytest.raises(ValueError, match="expected"):
+                model.forward(feeds)
+        assert (first.length, second.length) == (0, 0)
+
+
 def what_a_runtime_cannot_give_is_refused_in_words(model: LanguageModel, _: float) -> None:
     ids = ids_of(model)[:3]
     wanted: dict[str, dict[str, Any]] = {
@@ -334,6 +347,7 @@ CHECKS: tuple[Check, ...] = (
     a_tree_is_settled_before_the_next_pass,
     a_full_context_says_so_and_stays_usable,
     an_unknown_id_is_refused_and_changes_nothing,
+    a_pass_that_makes_no_sense_is_refused,
     what_a_runtime_cannot_give_is_refused_in_words,
     a_prefill_is_cancelled_between_passes,
     closing_gives_the_memory_back,

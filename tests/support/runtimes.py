@@ -28,12 +28,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Runtime:
-    """noise: the stated floor, the largest difference of a logit between one pass and another over the same tokens."""
+    """noise: the stated floor, the largest difference of a logit between one pass and another over the same tokens.
+
+    needs: modules without which it is skipped. smol: whether it loads SmolLM2.
+    """
 
     name: str
     open: Callable[[Weights], LanguageModel]
     noise: float
     needs: tuple[str, ...] = ()
+    smol: bool = True
 
     @property
     def installed(self) -> bool:
@@ -67,7 +71,7 @@ def _mlx(weights: Weights) -> LanguageModel:
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("toy", lambda _: ToyModel(0, ALPHABET), noise=0.0),
+        Runtime("toy", lambda _: ToyModel(0, ALPHABET), noise=0.0, smol=False),
         Runtime("llamacpp", _llamacpp, noise=0.1),
         # 8-bit activations amplify the rounding of cells that are not contiguous.
         Runtime("llamacpp-quantised", _llamacpp_quantised, noise=2.0),

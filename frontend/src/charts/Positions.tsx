@@ -24,7 +24,7 @@ export function Positions({ rates }: { rates: readonly PositionRate[] }) {
     head: ["Position", "Of all rounds", "Of those tested"],
     rows: rates.map((rate) => [`${rate.position}`, percent(rate.rate), percent(rate.conditional)]),
   };
-  const labelled = rates.length <= 6;
+  const labelled = rates.length <= 5;
   return (
     <Figure
       title="Acceptance by position"

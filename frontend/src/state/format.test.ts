@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fixed, milliseconds, percent, shown, spoken } from "./format";
+import { bytes, counted, fixed, milliseconds, percent, shown, spoken } from "./format";
 
 describe("format", () => {
   it("never rounds a probability to certainty or impossibility", () => {
@@ -15,6 +15,22 @@ describe("format", () => {
 
   it("shows unknown as a dash", () => {
     expect([fixed(null), percent(undefined), milliseconds(Number.NaN)]).toEqual(["–", "–", "–"]);
+  });
+
+  it("says sizes and counts in the unit that suits them", () => {
+    expect([0, 812, 98_362_432, 1_117_320_768].map(bytes)).toEqual([
+      "0 bytes",
+      "812 bytes",
+      "98.4 MB",
+      "1.12 GB",
+    ]);
+    expect([0, 812, 134_515_008, 1_543_714_304].map(counted)).toEqual([
+      "0",
+      "812",
+      "135 million",
+      "1.54 billion",
+    ]);
+    expect([bytes(null), counted(undefined)]).toEqual(["–", "–"]);
   });
 
   it("makes white space visible, and speakable", () => {

@@ -31,6 +31,20 @@ export function milliseconds(value: Maybe): string {
 export const seconds = (valueMs: Maybe): string =>
   known(valueMs) ? `${(valueMs / 1000).toFixed(1)} s` : DASH;
 
+const scaled = (value: number, units: readonly string[]): string => {
+  const step = value > 0 ? Math.min(units.length - 1, Math.floor(Math.log10(value) / 3)) : 0;
+  const shown = value / 1000 ** step;
+  return `${shown.toFixed(step === 0 || shown >= 100 ? 0 : shown >= 10 ? 1 : 2)} ${units[step]}`.trim();
+};
+
+/** A size in decimal units, as downloads state it. */
+export const bytes = (value: Maybe): string =>
+  known(value) ? scaled(value, ["bytes", "kB", "MB", "GB", "TB"]) : DASH;
+
+/** A large count in words: 494 million. */
+export const counted = (value: Maybe): string =>
+  known(value) ? scaled(value, ["", "thousand", "million", "billion"]) : DASH;
+
 /** Whitespace made visible, for labels outside running text. */
 export const shown = (label: string): string =>
   label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "·");

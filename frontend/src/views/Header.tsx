@@ -1,13 +1,10 @@
 import { Monitor, Moon, Sun } from "lucide-react";
 import { DropdownMenu } from "radix-ui";
 import { useState } from "react";
-import type { ModelInfo } from "../protocol/generated";
-import { inForce, modelTitle } from "../state/selectors";
-import { type AppState, formOf } from "../state/store";
 import { savedTheme, setTheme, type Theme } from "../state/theme";
-import { useApp } from "../state/useStore";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { ExactnessBadge } from "./ExactnessBadge";
+import { Models } from "./Models";
 
 export function Header() {
   return (
@@ -25,46 +22,6 @@ export function Header() {
         <ThemeMenu />
       </div>
     </header>
-  );
-}
-
-function Model({ model }: { model: ModelInfo }) {
-  return (
-    <span className="whitespace-nowrap" title={`${model.name} on ${model.runtime}, ${model.computes_on}`}>
-      {modelTitle(model)} <span className="text-[11px] text-faint">{model.quantisation}</span>
-    </span>
-  );
-}
-
-/** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
-function drafterOf(state: AppState): string | null {
-  const run = state.play?.full;
-  const current = run && inForce(run);
-  if (!current) return formOf(state).drafter ?? state.health?.drafter ?? null;
-  return current.k === 0 ? null : current.drafter;
-}
-
-/** The models of what is shown, or else those that the server has loaded. */
-function Models() {
-  const started = useApp((state) => state.play?.full.started ?? null);
-  const health = useApp((state) => state.health);
-  const drafter = useApp(drafterOf);
-  const drafterTitle = useApp(
-    (state) => state.settings?.drafters.find(({ name }) => name === drafter)?.title.toLowerCase() ?? drafter,
-  );
-  const target = started?.target_model ?? health?.target_model;
-  const draft = started ? started.draft_model : health?.draft_model;
-  if (!target) return null;
-  return (
-    <p className="flex flex-wrap items-baseline gap-x-1.5 text-[13px]">
-      {drafter !== null && (
-        <>
-          {drafter === "model" && draft ? <Model model={draft} /> : drafterTitle}{" "}
-          <span className="text-[12px] text-soft">drafts for</span>{" "}
-        </>
-      )}
-      <Model model={target} />
-    </p>
   );
 }
 

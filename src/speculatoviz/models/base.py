@@ -128,7 +128,8 @@ class LanguageModel(Protocol):
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """The one pass: appends every feed to its context and returns its rows.
 
-        Every feed is checked (`check`) before anything is computed, so that a refused pass changes nothing.
+        The feeds are checked (`check`) before anything is computed, and a pass that fails later leaves every context
+        as it was: a refused or failed pass changes nothing.
         """
 
     def close(self) -> None: ...
@@ -142,12 +143,22 @@ def fingerprint(tokens: Iterable[tuple[int, bytes, bool]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def check(model: LanguageModel, feed: Feed) -> None:
-    """What every runtime asks of a feed before it computes anything.
+def check(model: LanguageModel, feeds: Sequence[Feed]) -> None:
+    """What every runtime asks of its feeds before it computes anything.
 
-    Raises ContextFullError where it does not fit, BadRequestError for ids outside the vocabulary or things the runtime
-    cannot give, ValueError for parents that do not come before their children or an unsettled tree.
+    Raises ContextFullError where one does not fit, BadRequestError for ids outside the vocabulary or things the runtime
+    cannot give, ValueError for an empty feed, a context fed twice, parents that do not come before their children, or
+    an unsettled tree.
     """
+    if len({id(feed.context) for feed in feeds}) < len(feeds):
+        raise ValueError("expected every context once in a pass")
+    for feed in feeds:
+        _check(model, feed)
+
+
+def _check(model: LanguageModel, feed: Feed) -> None:
+    if not feed.tokens:
+        raise ValueError("expected at least one token in a feed")
     if feed.context.tree is not None:
         raise ValueError("expected keep() between a tree and the next pass")
     needed, size = feed.context.length + len(feed.tokens), feed.context.size

@@ -159,8 +159,7 @@ class LlamaCppModel:
         total = sum(len(feed.tokens) for feed in feeds)
         if not 0 < total <= PREFILL_TOKENS:
             raise ValueError(f"expected 1 to {PREFILL_TOKENS} tokens in a pass, got {total}")
-        for feed in feeds:
-            check(self, feed)
+        check(self, feeds)
         branches = sum(len(leaves(feed.parents)) for feed in feeds if feed.parents is not None)
         if branches > len(self._free):
             raise ContextFullError(

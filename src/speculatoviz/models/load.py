@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from speculatoviz.errors import ModelError
@@ -12,7 +13,12 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.names import RUNTIMES, ModelName, Runtime, locate, parse
 
-_EXTRAS: dict[Runtime, str] = {"mlx": "mlx", "hf": "hf"}
+# What each runtime needs: a library, and what pip installs for it.
+_NEEDS: dict[Runtime, tuple[str, str]] = {
+    "llamacpp": ("llama_cpp", "llama-cpp-python"),
+    "mlx": ("mlx_lm", "'speculatoviz[mlx]'"),
+    "hf": ("torch", "'speculatoviz[hf]'"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,19 @@ def _load(
             return LlamaCppModel(path, how.context_tokens, how.threads, known)
 
 
+def installed() -> dict[str, str]:
+    """Every runtime by the word that names it, with what it is or how to install it."""
+    states: dict[str, str] = {}
+    for runtime, title in RUNTIMES.items():
+        library, package = _NEEDS[runtime]
+        there = find_spec(library) is not None
+        states[runtime] = title if there else f"{title}, not installed: pip install {package}"
+    return states
+
+
 def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:
-    if runtime not in _EXTRAS:
-        return ModelError(f"llama.cpp cannot be used ({error}).", "Install llama-cpp-python again.")
-    return ModelError(
-        f"{RUNTIMES[runtime]} cannot be used ({error}).",
-        f"Run `pip install 'speculatoviz[{_EXTRAS[runtime]}]'`.",
-    )
+    _, package = _NEEDS[runtime]
+    return ModelError(f"{RUNTIMES[runtime]} cannot be used ({error}).", f"Run `pip install {package}`.")
 
 
 def _share_cores() -> None:

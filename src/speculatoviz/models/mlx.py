@@ -48,6 +48,12 @@ class MlxContext:
                 "Its attention looks back over a window only: use a context no longer than that.",
             )
 
+    def restore(self, length: int) -> None:
+        """After a failed pass, of which some layers may hold more than others."""
+        for cache in self.caches:
+            trim_prompt_cache([cache], cache.offset - length)
+        self.length, self.tree = length, None
+
     def close(self) -> None:
         if self.caches:
             self.model.release(self)
@@ -119,9 +125,14 @@ class MlxModel:
         self._cells_left += context.size
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        for feed in feeds:
-            check(self, feed)
-        return [Rows(self._pass(feed)) for feed in feeds]
+        check(self, feeds)
+        before = [feed.context.length for feed in feeds]
+        try:
+            return [Rows(self._pass(feed)) for feed in feeds]
+        except Exception:
+            for feed, length in zip(feeds, before, strict=True):
+                _own(feed).restore(length)
+            raise
 
     def close(self) -> None:
         self._model = None

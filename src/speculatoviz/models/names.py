@@ -6,6 +6,7 @@ Without a runtime, names of GGUF files belong to llama.cpp and those of `mlx-com
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from speculatoviz.models.sources import SourceError, hub_folder, local_path
 Runtime = Literal["llamacpp", "mlx", "hf"]
 RUNTIMES: dict[Runtime, str] = {"llamacpp": "llama.cpp", "mlx": "MLX-LM", "hf": "transformers"}
 
+_OF_FOLDERS = tuple(runtime for runtime in RUNTIMES if runtime != "llamacpp")
 _REPO = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _GGUF = re.compile(r".+\.gguf(@[\w./-]+)?")
 
@@ -49,20 +51,24 @@ def parse(name: str) -> ModelName:
         return ModelName("mlx", name)
     if name and (local_path(name).is_dir() or _REPO.fullmatch(name)):
         raise ModelError(
-            f"{name!r} does not say which runtime is to load it.", f"Write hf:{name} or mlx:{name}, {_USUAL}."
+            f"{name!r} does not say which runtime is to load it.",
+            f"Write {' or '.join(f'{runtime}:{name}' for runtime in _OF_FOLDERS)}.",
         )
     raise ModelError(f"There is no model {name!r} (tried: the catalogue).", known())
 
 
-_USUAL = "or llamacpp: with the path of a GGUF file"
-
-
 def known() -> str:
     """What names there are, for the hints of errors."""
+    schemes = _either(f"{runtime}:" for runtime in RUNTIMES)
     return (
-        f"Known names: {', '.join(CATALOGUE)}. Or write llamacpp:, mlx: or hf: before a local file or folder or a "
-        "hub name (owner/repo, for llamacpp: owner/repo/file.gguf, each with @revision if need be)."
+        f"Known names: {', '.join(CATALOGUE)}. Or write {schemes} before a local file or folder or a hub name "
+        "(owner/repo, for llamacpp: owner/repo/file.gguf, each with @revision if need be)."
     )
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
 
 
 def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:

@@ -101,8 +101,7 @@ class ToyModel:
         return ToyContext(size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        for feed in feeds:
-            check(self, feed)
+        check(self, feeds)
         return [Rows(self._extend(feed)) for feed in feeds]
 
     def logits(self, prefix: Sequence[int]) -> Floats:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers import modeling_gguf_pytorch_utils
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from speculatoviz.errors import ContextFullError, ModelError
@@ -143,10 +144,17 @@ class TransformersModel:
         self._cells_left += context.size
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        for feed in feeds:
-            check(self, feed)
-        with torch.inference_mode():
-            return [self._pass(feed) for feed in feeds]
+        check(self, feeds)
+        before = [feed.context.length for feed in feeds]
+        try:
+            with torch.inference_mode():
+                return [self._pass(feed) for feed in feeds]
+        except Exception as error:
+            for feed, length in zip(feeds, before, strict=True):
+                _own(feed).keep(length)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise ModelError("PyTorch ran out of memory in a pass.", "Lower the context size.") from error
+            raise
 
     def close(self) -> None:
         self._model = None
@@ -157,24 +165,18 @@ class TransformersModel:
         context = _own(feed)
         before, rows = context.length, len(feed.tokens) if feed.rows == "all" else 1
         positions = list(range(len(feed.tokens))) if feed.parents is None else depths(feed.parents)
-        try:
-            with self._attention_shown(feed.attention):
-                out = self._model(
-                    input_ids=torch.tensor([list(feed.tokens)], device=self._device),
-                    position_ids=torch.tensor([positions], device=self._device) + before,
-                    attention_mask=self._tree_mask(feed, before),
-                    past_key_values=context.cache,
-                    use_cache=True,
-                    logits_to_keep=rows,
-                    output_hidden_states=feed.hidden,
-                    output_attentions=feed.attention,
-                )
-            logits = _array(out.logits[0])
-        except Exception as error:
-            context.settle(before)
-            if isinstance(error, torch.OutOfMemoryError):
-                raise ModelError("PyTorch ran out of memory in a pass.", "Lower the context size.") from error
-            raise
+        with self._attention_shown(feed.attention):
+            out = self._model(
+                input_ids=torch.tensor([list(feed.tokens)], device=self._device),
+                position_ids=torch.tensor([positions], device=self._device) + before,
+                attention_mask=self._tree_mask(feed, before),
+                past_key_values=context.cache,
+                use_cache=True,
+                logits_to_keep=rows,
+                output_hidden_states=feed.hidden,
+                output_attentions=feed.attention,
+            )
+        logits = _array(out.logits[0])
         context.settle(before + (len(feed.tokens) if feed.parents is None else 0))
         context.tree = feed.parents
         return Rows(
@@ -220,9 +222,10 @@ def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
     transformers.utils.logging.set_verbosity_error()
     where: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source.parent if source.is_file() else source, dtype=dtype, local_files_only=True, **where
-        )
+        with _no_bar():
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source.parent if source.is_file() else source, dtype=dtype, local_files_only=True, **where
+            )
         return model.to(device).eval()
     except Exception as error:  # the library raises whatever its parts do
         reason = " ".join(str(error).split())[:300].rstrip(".")
@@ -230,6 +233,16 @@ def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
             f"transformers could not load {source} ({reason}).",
             "Check that it is a complete causal language model with safetensors, and that it fits into memory.",
         ) from error
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """The bar that transformers draws for GGUF files has no switch."""
+    bar, modeling_gguf_pytorch_utils.tqdm = modeling_gguf_pytorch_utils.tqdm, lambda tensors, **_: tensors
+    try:
+        yield
+    finally:
+        modeling_gguf_pytorch_utils.tqdm = bar
 
 
 def _require_rewinding(model: Any, source: Path) -> bool:
