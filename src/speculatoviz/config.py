@@ -122,7 +122,9 @@ class Settings(BaseSettings):
         256, validation_alias=_env("max_tokens", "MAX_TOKENS"), description=RANGES["max_tokens"].help
     )
     seed: Annotated[int, RANGES["seed"].field()] = Field(0, description=RANGES["seed"].help)
-    support_size: int = Field(256, ge=1, le=4096, description="tokens a draft model samples from, at T>0")
+    support_size: int = Field(
+        256, ge=1, le=1 << 20, description="most probable tokens a draft model samples from, at T>0"
+    )
     ngram_min: int = Field(2, ge=1, le=16, description="shortest suffix the ngram drafter looks up")
     ngram_max: int = Field(4, ge=1, le=16, description="longest suffix the ngram drafter looks up")
     context_tokens: int = Field(4096, ge=128, le=131072, description="tokens a context holds, prompt included")

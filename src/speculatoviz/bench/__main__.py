@@ -18,6 +18,8 @@ from speculatoviz.session import Session
 
 def main(
     profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
+    target: Annotated[str | None, typer.Option(help="another target than the profile's")] = None,
+    draft: Annotated[str | None, typer.Option(help="another draft than the profile's")] = None,
     k: Annotated[int | None, typer.Option("-k", help="draft depth; default: the best for this machine")] = None,
     repeats: Annotated[int, typer.Option(help="pairs of a plain and a speculative run per prompt")] = 5,
     max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 96,
@@ -25,12 +27,13 @@ def main(
 ) -> None:
     """Measure, print one JSON line. Runs alternate, so that a drifting machine drifts for both."""
     console = Console(stderr=True)
-    settings = Settings.model_validate({"profile": profile})
+    settings = Settings.model_validate({"profile": profile, "target": target, "draft": draft})
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
     depth = session.default_k(session.drafter) if k is None else k
     result = {
         "machine": describe(),
-        "profile": profile,
+        "target": session.target_model.description.name,
+        "draft": session.draft_model.description.name if session.draft_model else None,
         "k": depth,
         "temperature": temperature,
         "decision_ms": decision_ms(),

@@ -24,6 +24,7 @@ class _Choice(NamedTuple):
 class ModelDrafter:
     """Samples a chain from a draft model, whose cache is rewound to what was committed before each round.
 
+    It reads and writes ids alone, those common to both: text, templates and ends are the target's.
     support_size: at T>0 it draws from its own most probable tokens, renormalised; at T=0 it takes the argmax.
     clock: seconds. alternatives: how many to report per token.
     Raises VocabularyMismatchError where draft and target do not share their used ids.
@@ -49,10 +50,13 @@ class ModelDrafter:
 
     def begin(self, request: Request) -> None:
         self._request = request
-        self.window.prefill(request.prompt[:-1], request.cancelled)
+        if max(request.prompt) < self.window.model.tokenizer.n_vocab:
+            self.window.prefill(request.prompt[:-1], request.cancelled)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         choices: list[_Choice] = []
+        if max(prefix) >= self.window.model.tokenizer.n_vocab:
+            return Draft.empty(round)  # a row the target has and this model has not: it cannot read on
         # After full acceptance the last drafted token was never fed: it rides along here, behind the prefix.
         todo = self.window.missing(prefix)
         while len(choices) < plan.depth:

@@ -1,0 +1,73 @@
+"""`python -m speculatoviz.bench.models NAME…`: what each model costs here, one process and one JSON line per model."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speculatoviz.config import Settings
+from speculatoviz.machine import describe
+from speculatoviz.measure import noise_floor, pass_ms
+from speculatoviz.models.base import Window
+from speculatoviz.models.load import Loading, load_model
+
+TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
+CONTEXT_TOKENS = 200  # behind which passes are timed
+SIZES = (1, 2, 3, 4, 5, 8)
+ROUNDS = 5  # interleaved, so that a drifting machine drifts for all sizes
+
+
+def main(
+    names: Annotated[list[str], typer.Argument(help="models, as for --target; NAME=Q4_0 requantises one first")],
+    one: Annotated[bool, typer.Option("--one", hidden=True)] = False,
+) -> None:
+    """Load each model in a process of its own; print its pass times, peak memory and noise floor."""
+    if one:
+        print(json.dumps(measure(names[0])), flush=True)
+        return
+    for name in names:
+        subprocess.run([sys.executable, "-m", "speculatoviz.bench.models", "--one", name], check=False)
+
+
+def measure(name: str) -> dict[str, object]:
+    """Milliseconds are the fastest of five: what else the machine does can only slow a pass down."""
+    settings = Settings()
+    name, _, quantisation = name.partition("=")
+    how = Loading(1024, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
+    begun = time.perf_counter()
+    model = load_model(name, how, quantisation or None, lambda *_: None)
+    load_s = time.perf_counter() - begun
+    window = Window(model, 512)
+    ids = model.tokenizer.encode(TEXT, special=False)[: CONTEXT_TOKENS + max(SIZES)]
+    times: dict[int, list[float]] = {size: [] for size in SIZES}
+    for _ in range(ROUNDS):
+        for size in SIZES:
+            times[size].append(pass_ms(window, ids[: CONTEXT_TOKENS + size], size, time.perf_counter, repeats=1))
+    noise = noise_floor(window, ids[:16], ids[16:40], 4)
+    about = model.description
+    return {
+        "name": name,
+        "runtime": about.runtime,
+        "quantisation": about.quantisation,
+        "computes_on": about.computes_on,
+        "size_bytes": about.size_bytes,
+        "load_s": round(load_s, 1),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+        "pass_ms": {str(size): round(min(measured), 1) for size, measured in times.items()},
+        "noise_total_variation": noise.mean_total_variation,
+        "machine": describe(),
+    }
+
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, or KiB
+
+
+if __name__ == "__main__":
+    typer.run(main)
