@@ -10,6 +10,7 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.errors import ModelError
+from speculatoviz.models import load
 from speculatoviz.models.catalogue import CATALOGUE
 from speculatoviz.models.download import silent
 from speculatoviz.models.load import Loading, load_model
@@ -168,3 +169,11 @@ def test_only_gguf_files_are_requantised(name: str) -> None:
 
 def test_a_name_reads_as_it_was_written() -> None:
     assert str(ModelName("mlx", "a/b")) == "mlx:a/b"
+
+
+def test_every_runtime_says_whether_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "find_spec", lambda module: None if module == "mlx_lm" else object())
+    states = load.installed()
+    assert list(states) == ["llamacpp", "mlx", "hf"]
+    assert states["hf"] == "transformers"
+    assert states["mlx"] == "MLX-LM, not installed: pip install 'speculatoviz[mlx]'"

@@ -21,6 +21,22 @@ async function openWith(changes: { k?: number; temperature?: number; maxTokens?:
 
 const chooseDrafter = (tab: Tab, name: string) => tab.page.getByLabel("Drafter").selectOption(name);
 
+/** Both models' facts, by keyboard: where each computes among them. */
+async function seesModels(tab: Tab): Promise<void> {
+  await tab.page.getByRole("button", { name: /drafts for/ }).press("Enter");
+  const facts = tab.page.getByRole("dialog", { name: "Models" });
+  for (const role of ["Draft", "Target"]) await facts.getByRole("columnheader", { name: role }).waitFor();
+  const row = (name: string) =>
+    facts.getByRole("row").filter({ has: tab.page.getByRole("rowheader", { name }) });
+  expect(await row("Computes on").getByRole("cell").allTextContents()).toEqual([
+    expect.stringMatching(/^(CPU|GPU)/),
+    expect.stringMatching(/^(CPU|GPU)/),
+  ]);
+  expect(await row("Runtime").getByRole("cell").allTextContents()).toEqual(["llama.cpp", "llama.cpp"]);
+  await tab.page.keyboard.press("Escape");
+  await facts.waitFor({ state: "detached" });
+}
+
 describe("the first visit", () => {
   it("plays the recorded run, marked as one, until a run starts", async () => {
     const tab = await site.open();
@@ -53,6 +69,7 @@ describe("a run", () => {
     await seesFigures(tab);
     await seesCharts(tab);
     await copiesText(tab);
+    await seesModels(tab);
   });
 
   it("claims nothing of a plain run", async () => {
