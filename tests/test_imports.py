@@ -116,16 +116,17 @@ def test_a_file_can_be_read_in_one_sitting(file: Path) -> None:
 
 
 PROBE = """
-import importlib, json, sys, threading
+import importlib, json, signal, sys, threading
+interrupt = signal.getsignal(signal.SIGINT)
 for name in {names!r}:
     importlib.import_module(name)
-import logging, os, random, signal
+import logging, os
 print(json.dumps({{
     "modules": sorted(sys.modules),
     "threads": threading.active_count(),
     "handlers": len(logging.getLogger().handlers),
     "environment": dict(os.environ) == {environment!r},
-    "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+    "interrupt": signal.getsignal(signal.SIGINT) is interrupt,
 }}))
 """
 

@@ -63,6 +63,7 @@ def windowed(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_window_is_rewound_beyond_its_length(windowed: Path, check: Check) -> None:
     model = of_transformers(windowed)
     assert "trees" not in model.provides
+    assert model.description.name == windowed.name
     check(model, 1e-4)
 
 
@@ -90,6 +91,19 @@ def test_a_window_bounds_the_context_where_its_cache_turns(weights: Weights, tmp
         conformance.rows_of(model, context, (conformance.ids_of(model) * 10)[:80])
         with pytest.raises(ModelError, match="cannot rewind"):
             context.keep(70)
+
+
+@needs_mlx
+def test_mlx_runs_weights_quantised_as_published_for_it(weights: Weights, tmp_path: Path) -> None:
+    from mlx_lm import convert
+
+    folder = save("Llama", tmp_path / "full", weights, hidden_size=64, num_key_value_heads=2)
+    convert(str(folder), str(tmp_path / "four"), quantize=True, q_bits=4, q_group_size=32)
+    model = of_mlx(tmp_path / "four")
+    assert model.description.quantisation == "4-bit"
+    assert model.description.parameters == of_mlx(folder).description.parameters
+    for check in (conformance.batches_give_the_rows_of_single_passes, conformance.trees_follow_trees):
+        check(model, 1e-3)
 
 
 @pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])

@@ -292,16 +292,21 @@ def a_prefill_is_cancelled_between_passes(model: LanguageModel, _: float) -> Non
 # --- rooms and texts ----------------------------------------------------------------------------------
 
 
-def closing_gives_the_memory_back(model: LanguageModel, _: float) -> None:
+def closing_gives_the_memory_back(model: LanguageModel, noise: float) -> None:
     """Closed twice does no harm; a closed context leaves the others as they are."""
     ids = ids_of(model)
 
     def cycle() -> None:
-        with opened(model, 2) as [first, second]:
-            model.forward([Feed(first, ids[:1], "last")])
-            first.close()
-            model.forward([Feed(second, ids[:1], "last")])
+        with opened(model) as [context]:
+            model.forward([Feed(context, ids[:1], "last")])
+            context.close()
 
+    with opened(model, 2) as [closed, other]:
+        right = rows_of(model, other, ids[:3])
+        rows_of(model, closed, ids[:2])
+        other.keep(1)
+        closed.close()
+        assert_close(rows_of(model, other, ids[1:3]), right[1:], noise)
     for _cycle in range(5):
         cycle()
     gc.collect()

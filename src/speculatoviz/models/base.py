@@ -135,6 +135,25 @@ class LanguageModel(Protocol):
     def close(self) -> None: ...
 
 
+class Room:
+    """Tokens that the contexts of one model may hold together."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left = tokens
+
+    def take(self, size: int) -> None:
+        """Raises ContextFullError where there is not that much left."""
+        if size > self.left:
+            raise ContextFullError(
+                f"A context of {size} tokens was asked for and {self.left} are left.",
+                "Close a context or load the model with more.",
+            )
+        self.left -= size
+
+    def give_back(self, size: int) -> None:
+        self.left += size
+
+
 def fingerprint(tokens: Iterable[tuple[int, bytes, bool]]) -> str:
     """Sixteen hex digits over (id, bytes, is-control) of the used ids, in id order."""
     digest = hashlib.sha256()

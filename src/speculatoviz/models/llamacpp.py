@@ -16,7 +16,7 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Description, Extra, Feed, Rows, check
+from speculatoviz.models.base import PREFILL_TOKENS, Description, Extra, Feed, Room, Rows, check
 from speculatoviz.models.llamacpp_log import capture_log
 from speculatoviz.models.llamacpp_tokenizer import LlamaCppTokenizer
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
@@ -84,19 +84,19 @@ class LlamaCppModel:
         self.memory = lib.llama_get_memory(self._context)
         self._batch = lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES)
         self._free = list(range(MAX_SEQUENCES - 1, -1, -1))
-        self._cells_left = cells
+        self._room = Room(cells)
         self._closed = False
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self.tokenizer = LlamaCppTokenizer(self._model)
         self.description = self._describe(path, cells, name)
 
     def open(self, size: int) -> LlamaCppContext:
-        if size > self._cells_left or not self._free:
+        if not self._free:
             raise ContextFullError(
-                f"A context of {size} tokens was asked for and {self._cells_left} are left.",
-                "Close a context or load the model with more.",
+                f"llama.cpp has {MAX_SEQUENCES} sequences, and all are in use.",
+                "Close a context before opening another.",
             )
-        self._cells_left -= size
+        self._room.take(size)
         return LlamaCppContext(self, self._free.pop(), size)
 
     def release(self, context: LlamaCppContext) -> None:
@@ -104,7 +104,7 @@ class LlamaCppModel:
             return
         context.drop_tree()
         self.give_back([context.sequence])
-        self._cells_left += context.size
+        self._room.give_back(context.size)
 
     def give_back(self, sequences: Iterable[int]) -> None:
         for sequence in sequences:

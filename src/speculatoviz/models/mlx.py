@@ -18,8 +18,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from speculatoviz.core.types import Floats
-from speculatoviz.errors import ContextFullError, ModelError
-from speculatoviz.models.base import Description, Extra, Feed, Rows, check
+from speculatoviz.errors import ModelError
+from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, check
 from speculatoviz.models.hub_tokenizer import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
@@ -99,7 +99,7 @@ class MlxModel:
         self.provides: frozenset[Extra] = frozenset({"trees"} if plain else ())
         windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
         settings = config.get("text_config", config)
-        self._cells_left = context_tokens
+        self._room = Room(context_tokens)
         self.tokenizer = HubTokenizer(folder, self._rows())
         self.description = Description(
             name=name or folder.name,
@@ -113,16 +113,11 @@ class MlxModel:
         )
 
     def open(self, size: int) -> MlxContext:
-        if size > self._cells_left:
-            raise ContextFullError(
-                f"A context of {size} tokens was asked for and {self._cells_left} are left.",
-                "Close a context or load the model with more.",
-            )
-        self._cells_left -= size
+        self._room.take(size)
         return MlxContext(self, make_prompt_cache(self._model), size)
 
     def release(self, context: MlxContext) -> None:
-        self._cells_left += context.size
+        self._room.give_back(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         check(self, feeds)

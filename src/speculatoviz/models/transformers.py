@@ -16,9 +16,9 @@ import transformers
 from transformers import modeling_gguf_pytorch_utils
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from speculatoviz.errors import ContextFullError, ModelError
+from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
+from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, Tokenizer, check
 from speculatoviz.models.hub_tokenizer import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
@@ -119,10 +119,10 @@ class TransformersModel:
             {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
         )
         self._layers = int(config.num_hidden_layers)
-        self._cells_left = context_tokens
+        self._room = Room(context_tokens)
         self.tokenizer = _tokenizer(source, int(self._model.get_output_embeddings().weight.shape[0]))
         self.description = Description(
-            name=name or source.stem,
+            name=name or (source.stem if source.is_file() else source.name),
             runtime="transformers",
             quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
             parameters=sum(tensor.numel() for tensor in self._model.parameters()),
@@ -132,16 +132,11 @@ class TransformersModel:
         )
 
     def open(self, size: int) -> TransformersContext:
-        if size > self._cells_left:
-            raise ContextFullError(
-                f"A context of {size} tokens was asked for and {self._cells_left} are left.",
-                "Close a context or load the model with more.",
-            )
-        self._cells_left -= size
+        self._room.take(size)
         return TransformersContext(self, self._layers, size)
 
     def release(self, context: TransformersContext) -> None:
-        self._cells_left += context.size
+        self._room.give_back(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         check(self, feeds)
