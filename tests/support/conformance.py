@@ -307,6 +307,10 @@ def closing_gives_the_memory_back(model: LanguageModel, noise: float) -> None:
         rows_of(model, closed, ids[:2])
         other.keep(1)
         closed.close()
+        with opened(model) as [heir]:
+            rows_of(model, heir, ids[:2])
+            closed.close()
+            assert_close(rows_of(model, heir, ids[2:3]), right[2:], noise)
         assert_close(rows_of(model, other, ids[1:3]), right[1:], noise)
     for _cycle in range(5):
         cycle()

@@ -68,6 +68,8 @@ def _mlx(weights: Weights) -> LanguageModel:
     return MlxModel(weights.folder, CONTEXT)
 
 
+_CONVERTER = ("torch", "transformers", "gguf", "accelerate")  # what makes the folder of safetensors
+
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
@@ -75,11 +77,11 @@ RUNTIMES = {
         Runtime("llamacpp", _llamacpp, noise=0.1),
         # 8-bit activations amplify the rounding of cells that are not contiguous.
         Runtime("llamacpp-quantised", _llamacpp_quantised, noise=2.0),
-        Runtime("transformers", _transformers, noise=0.001, needs=("torch", "transformers")),
-        Runtime("mlx", _mlx, noise=0.001, needs=("mlx", "mlx_lm")),
+        Runtime("transformers", _transformers, noise=0.001, needs=_CONVERTER),
+        Runtime("mlx", _mlx, noise=0.001, needs=("mlx_lm", *_CONVERTER)),
     )
 }
-CAN_CONVERT = all(find_spec(module) is not None for module in ("torch", "transformers", "gguf", "accelerate"))
+CAN_CONVERT = all(find_spec(module) is not None for module in _CONVERTER)
 
 
 def converted(gguf: Path, cache_dir: Path) -> Path:

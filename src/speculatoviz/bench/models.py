@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from speculatoviz.config import Settings
+from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.machine import describe
 from speculatoviz.measure import noise_floor, pass_ms
 from speculatoviz.models.base import Window
@@ -21,6 +22,7 @@ from speculatoviz.models.load import Loading, load_model
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
 CONTEXT_TOKENS = 200  # behind which passes are timed
 SIZES = (1, 2, 3, 4, 5, 8)
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, or KiB
 ROUNDS = 5  # interleaved, so that a drifting machine drifts for all sizes
 
 
@@ -30,10 +32,14 @@ def main(
 ) -> None:
     """Load each model in a process of its own; print its pass times, peak memory and noise floor."""
     if one:
-        print(json.dumps(measure(names[0])), flush=True)
+        try:
+            print(json.dumps(measure(names[0])), flush=True)
+        except SpeculatoVizError as error:
+            sys.exit(f"{error.message}\n{error.hint}")
         return
-    for name in names:
-        subprocess.run([sys.executable, "-m", "speculatoviz.bench.models", "--one", name], check=False)
+    command = [sys.executable, "-m", "speculatoviz.bench.models", "--one"]
+    codes = [subprocess.run([*command, name], check=False).returncode for name in names]
+    sys.exit(max(codes))
 
 
 def measure(name: str) -> dict[str, object]:
@@ -59,14 +65,11 @@ def measure(name: str) -> dict[str, object]:
         "computes_on": about.computes_on,
         "size_bytes": about.size_bytes,
         "load_s": round(load_s, 1),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT,
         "pass_ms": {str(size): round(min(measured), 1) for size, measured in times.items()},
         "noise_total_variation": noise.mean_total_variation,
         "machine": describe(),
     }
-
-
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, or KiB
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -41,6 +42,7 @@ class HubTokenizer:
 
     def __init__(self, folder: Path, n_vocab: int) -> None:
         self.n_vocab = n_vocab
+        self._lock = threading.Lock()
         described = _engine_json(folder)
         for token in described["added_tokens"]:
             token["special"] = _is_control(token)
@@ -63,8 +65,9 @@ class HubTokenizer:
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """A rendered template (`special`) brings its own beginning; other text gets the model's, if it has one."""
-        self._engine.encode_special_tokens = not special
-        return list(self._engine.encode(text, add_special_tokens=not special).ids)
+        with self._lock:  # the switch is the engine's, and requests are read while a run goes on
+            self._engine.encode_special_tokens = not special
+            return list(self._engine.encode(text, add_special_tokens=not special).ids)
 
     def token_name(self, token: int) -> str:
         return printable(self._piece(token)) if self._engine.id_to_token(token) is not None else f"[{token}]"

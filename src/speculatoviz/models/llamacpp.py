@@ -30,6 +30,7 @@ class LlamaCppContext:
     def __init__(self, model: LlamaCppModel, sequence: int, size: int) -> None:
         self.model, self.sequence, self.size = model, sequence, size
         self.length = 0
+        self._closed = False
         self.tree: Sequence[int] | None = None
         self.branches: dict[int, int] = {}  # leaf -> its sequence
 
@@ -53,7 +54,9 @@ class LlamaCppContext:
         self.tree, self.branches = None, {}
 
     def close(self) -> None:
-        self.model.release(self)
+        if not self._closed:
+            self._closed = True  # its sequence may soon be another context's
+            self.model.release(self)
 
 
 class LlamaCppModel:
@@ -100,7 +103,7 @@ class LlamaCppModel:
         return LlamaCppContext(self, self._free.pop(), size)
 
     def release(self, context: LlamaCppContext) -> None:
-        if self._closed or context.sequence in self._free:
+        if self._closed:
             return
         context.drop_tree()
         self.give_back([context.sequence])

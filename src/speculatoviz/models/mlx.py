@@ -95,8 +95,7 @@ class MlxModel:
                 f"{name or folder.name} cannot rewind its context.",
                 "Choose a model without recurrent layers: speculation takes tokens back.",
             )
-        plain = all(type(cache) is KVCache for cache in caches)
-        self.provides: frozenset[Extra] = frozenset({"trees"} if plain else ())
+        self.provides: frozenset[Extra] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
         windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
         settings = config.get("text_config", config)
         self._room = Room(context_tokens)
@@ -155,6 +154,19 @@ def _siblings(context: MlxContext, parents: Sequence[int]) -> list[_Siblings]:
     before = np.ones((len(parents), context.length), dtype=np.bool_)
     mask = mx.array(np.concatenate([before, visible(parents)], axis=1)[:, None, None])
     return [_Siblings(cache, positions, mask) for cache in context.caches]
+
+
+def _takes_siblings(model: Any, caches: list[Any]) -> bool:
+    """Whether a pass with a position of its own for each node can be made; some rotary embeddings take one for all."""
+    if any(type(cache) is not KVCache for cache in caches):
+        return False
+    positions, mask = mx.array([0, 0]), mx.array(np.eye(2, dtype=np.bool_)[:, None, None])
+    try:
+        logits = model(mx.array([[1], [1]]), cache=[_Siblings(c, positions, mask) for c in caches])[:, 0]
+        rows = np.array(logits.astype(mx.float32))
+    except Exception:  # whatever the model does with positions it does not expect
+        return False
+    return bool(np.allclose(rows[0], rows[1], rtol=1e-2, atol=1e-2))
 
 
 def _move(cache: KVCache, start: int, sources: list[int]) -> None:
