@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict
 
 from speculatoviz.core.types import ROOT, Floats
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
@@ -33,6 +33,14 @@ class Description:
     computes_on: str
 
 
+class Entry(NamedTuple):
+    """A used id of a vocabulary with its bytes; those of a control token are its name, and no part of any text."""
+
+    id: int
+    piece: bytes
+    control: bool
+
+
 class Tokenizer(Protocol):
     """fingerprint hashes (id, bytes, is-control) over used ids: padding and unused rows do not count."""
 
@@ -52,6 +60,9 @@ class Tokenizer(Protocol):
 
     def token_name(self, token: int) -> str:
         """How to show a token, control tokens included."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Every used id in ascending order: padding and unused rows have none."""
 
     def render_chat(self, messages: Sequence[Message]) -> str:
         """The conversation in the model's own template, ready for the answer."""
@@ -154,10 +165,10 @@ class Room:
         self.left += size
 
 
-def fingerprint(tokens: Iterable[tuple[int, bytes, bool]]) -> str:
+def fingerprint(entries: Iterable[Entry]) -> str:
     """Sixteen hex digits over (id, bytes, is-control) of the used ids, in id order."""
     digest = hashlib.sha256()
-    for token, raw, control in tokens:
+    for token, raw, control in entries:
         digest.update(f"{token}:{len(raw)}:{int(control)}:".encode() + raw)
     return digest.hexdigest()[:16]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import llama_cpp.llama_cpp as lib
 
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
-from speculatoviz.models.base import Message, fingerprint
+from speculatoviz.models.base import Entry, Message, fingerprint
 from speculatoviz.models.chat import NO_TEMPLATE, ChatTemplate
 from speculatoviz.models.llamacpp_log import capture_log
 
@@ -61,10 +61,13 @@ class LlamaCppTokenizer:
         length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
+    def entries(self) -> Iterator[Entry]:
+        used = (t for t in range(self.n_vocab) if not lib.llama_vocab_get_attr(self._vocab, t) & _UNUSED)
+        return (Entry(t, self._piece(t), self._control(t)) for t in used)
+
     @cached_property
     def fingerprint(self) -> str:
-        used = (t for t in range(self.n_vocab) if not lib.llama_vocab_get_attr(self._vocab, t) & _UNUSED)
-        return fingerprint((t, self._piece(t), self._control(t)) for t in used)
+        return fingerprint(self.entries())
 
     @cached_property
     def _template(self) -> ChatTemplate:

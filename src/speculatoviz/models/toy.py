@@ -8,14 +8,14 @@ that is related to its target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Description, Extra, Feed, Message, Rows, check, fingerprint
+from speculatoviz.models.base import Description, Entry, Extra, Feed, Message, Rows, check, fingerprint
 from speculatoviz.models.tree import ancestors, check_keep
 
 ALPHABET = tuple(bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz \n")
@@ -29,7 +29,7 @@ class ToyTokenizer:
         self.n_vocab = len(self._pieces)
         self.eos_ids = frozenset({self.n_vocab - 1})
         self.has_chat_template = True
-        self.fingerprint = fingerprint((i, piece, i in self.eos_ids) for i, piece in enumerate(self._pieces))
+        self.fingerprint = fingerprint(self.entries())
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         del special
@@ -45,6 +45,9 @@ class ToyTokenizer:
 
     def token_name(self, token: int) -> str:
         return "<end>" if token in self.eos_ids else self._pieces[token].decode("utf-8", "backslashreplace")
+
+    def entries(self) -> Iterator[Entry]:
+        return (Entry(i, piece, i in self.eos_ids) for i, piece in enumerate(self._pieces))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
         return "".join(message["content"] for message in messages)
