@@ -28,7 +28,7 @@ from speculatoviz.core.types import (
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.policy import Policy, State
-from speculatoviz.targets.base import Target
+from speculatoviz.targets.base import Pending, Target
 
 Step = Begun | Changed | Drafted | Round | Ended
 
@@ -135,15 +135,23 @@ class _Run:
 
     def verify(self, drafted: Drafted) -> Round:
         self.watch.resume()
-        draft, verdict = drafted.draft, self.target.submit(drafted.draft).result()
-        verify_ms = self.watch.lap() - verdict.network_ms - verdict.evidence_ms
+        draft = drafted.draft
+        pending = self.target.submit(draft)
+        waited_ms = self.watch.lap()
+        self._draft_ahead(drafted, pending)
+        ahead_ms = self.watch.lap()
+        verdict = pending.result()
+        waited_ms += ahead_ms + self.watch.lap()
+        flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
+        late_ms = min(ahead_ms, max(0.0, waited_ms - flight_ms))  # drafting ahead that outlasted the flight
         emitted, statuses, texts = self._commit(draft, verdict)
         times = Times(
-            draft_ms=self._draft_ms,
-            verify_ms=verify_ms,
+            draft_ms=self._draft_ms + late_ms,
+            verify_ms=flight_ms - verdict.network_ms - verdict.evidence_ms,
             network_ms=verdict.network_ms,
             evidence_ms=draft.evidence_ms + verdict.evidence_ms,
-            other_ms=self._other_ms + self.watch.lap(),
+            other_ms=self._other_ms + max(0.0, waited_ms - flight_ms - late_ms) + self.watch.lap(),
+            hidden_draft_ms=ahead_ms - late_ms,
             prefill_ms=self._prefill_ms,
         )
         result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
@@ -153,25 +161,42 @@ class _Run:
             self.drafters[drafted.plan.drafter].observe(result)
         return result
 
-    def _plan(self) -> Plan:
-        """The policy's plan, capped by the tokens and the context that remain."""
-        plan = self.policy.plan(State(self.index, len(self.ids)))
+    def _draft_ahead(self, drafted: Drafted, pending: Pending) -> None:
+        """Let the drafter begin the next round while this one is verified elsewhere.
+
+        It assumes that the whole draft is accepted. What it draws does not depend on the verdict, and `Chance` gives
+        it what it would have drawn later: the text is the same with and without.
+        """
+        draft, name = drafted.draft, drafted.plan.drafter
+        if not self.request.overlap or not len(draft) or not draft.is_chain or pending.done():
+            return
+        expected = [*self.ids, *draft.tokens.tolist()]
+        plan = self._plan(1, len(expected) + 1)
+        if plan.depth == 0 or plan.drafter != name or expected[-1] in self.request.limits.end_ids:
+            return
+        self.drafters[name].prepare(expected, self.index + 1, plan, self.chance("draft", self.index + 1), pending.done)
+
+    def _plan(self, ahead: int = 0, committed: int | None = None) -> Plan:
+        """The policy's plan, capped by the tokens and the context that remain.
+
+        ahead: how many rounds from now. committed: the ids there will be then.
+        """
+        committed = len(self.ids) if committed is None else committed
+        plan = self.policy.plan(State(self.index + ahead, committed))
         if plan.depth > 0 and plan.drafter not in self.drafters:
             raise BadRequestError(
                 f"There is no drafter named {plan.drafter!r} here.",
                 f"Choose one of: {', '.join(self.drafters)}.",
             )
-        return replace(plan, depth=max(0, min(plan.depth, self._remaining() - 1)))
-
-    def _remaining(self) -> int:
-        done = len(self.ids) - self._prompt_tokens
-        return min(self.request.limits.max_tokens - done, self.target.context_tokens - len(self.ids))
+        done = committed - self._prompt_tokens
+        remaining = min(self.request.limits.max_tokens - done, self.target.context_tokens - committed)
+        return replace(plan, depth=max(0, min(plan.depth, remaining - 1)))
 
     def _ready_drafter(self, name: str) -> Drafter:
         """The named drafter, begun where it was not the one in use."""
         drafter = self.drafters[name]
         if self._ready != name:
-            drafter.begin(replace(self.request, prompt=tuple(self.ids)))
+            drafter.begin(replace(self.request, prompt=tuple(self.ids), drafting=self.target.drafting))
             self._ready = name
         return drafter
 

@@ -17,7 +17,9 @@ class State:
 
 
 class Policy(Protocol):
-    def plan(self, state: State) -> Plan: ...
+    def plan(self, state: State) -> Plan:
+        """What the next round is to be. Asking changes nothing: a round may be planned ahead and planned again."""
+
     def observe(self, round: Round) -> None: ...
     def change(self, *, depth: int | None, drafter: str | None) -> None:
         """Follow a user who changes the depth or the drafter during a run."""

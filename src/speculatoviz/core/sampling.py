@@ -11,6 +11,7 @@ from speculatoviz.core.chance import Chance
 from speculatoviz.core.types import Floats, Ints, Sampling, Scores, Support
 
 _TOP_P_FIRST_TRY = 1024
+QUANTA = 1 << 16  # a quantised q counts its probabilities in these parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +99,20 @@ def support(logits: Floats, sampling: Sampling, size: int) -> Support:
     kept = distribution(logits[ids], sampling)
     chosen = ids if kept.ids is None else ids[kept.ids]
     return Support(chosen, kept.weights / kept.weights.dtype.type(kept.total))
+
+
+def quantised(q: Support) -> Support:
+    """q in whole multiples of 2^-16 by largest remainders, float64; what rounds to nothing leaves the support.
+
+    Such a q sums to exactly 1 and is the same on both sides of a wire: it has to be quantised before a token is
+    drawn from it, never after.
+    """
+    shares = q.probs.astype(np.float64) * (QUANTA / float(q.probs.sum(dtype=np.float64)))
+    counts = np.floor(shares).astype(np.int64)
+    short = QUANTA - int(counts.sum())
+    counts[np.argsort(counts - shares, kind="stable")[:short]] += 1
+    kept = counts > 0
+    return Support(q.ids[kept], counts[kept] / QUANTA)
 
 
 def scores(logits: Floats, token: int, count: int) -> Scores:

@@ -60,10 +60,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafting:
+    """How a target wants its drafts made.
+
+    sampled: False asks for the most probable tokens, chosen and not drawn: the target compares tokens and never sees
+    q. support_size: the most ids a q may have. quantised: q in whole multiples of 2^-16, which travel without loss.
+    """
+
+    sampled: bool = True
+    support_size: int | None = None
+    quantised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One decoding run, or the rest of one whose sampling has changed.
 
-    prompt: token ids already fixed, at least one. cancelled: asked between forward passes.
+    prompt: token ids already fixed, at least one. cancelled: asked between forward passes. drafting: what the target
+    wants of a drafter. overlap: whether drafting goes on while a verification is under way elsewhere.
     """
 
     prompt: tuple[int, ...]
@@ -73,6 +87,8 @@ class Request:
     rule: Rule = "token"
     evidence: bool = True
     cancelled: Callable[[], bool] = lambda: False
+    drafting: Drafting = Drafting()
+    overlap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +192,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One tested node: what the rule compared and decided, and, for display, both models' raw opinions."""
+    """One tested node: what the rule compared and decided, and, for display, both models' raw opinions.
+
+    Probabilities are None where a target decides without knowing them.
+    """
 
     node: int
     token: int
     status: Status
-    target_prob: float
-    draft_prob: float
-    acceptance_prob: float
+    target_prob: float | None
+    draft_prob: float | None
+    acceptance_prob: float | None
     uniform: float | None  # None where the outcome needed no chance
     target: Scores | None = None
 
@@ -192,20 +211,40 @@ class Check:
 class Extra:
     """The one token behind the accepted path, drawn from what is left of p there.
 
-    target_prob is the token's probability under the distribution it was drawn from; `residual` holds the top
-    (id, log-probability) of that distribution after a rejection.
+    target_prob is the token's probability under the distribution it was drawn from, None where that is not known;
+    `residual` holds the top (id, log-probability) of that distribution after a rejection.
     """
 
     token: int
     status: Status
-    target_prob: float
+    target_prob: float | None
     target: Scores | None = None
     residual: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a verification took of a remote target; None where it does not say.
+
+    Tokens as the endpoint bills them, cached ones being part of the prompt's; bytes as they went over the wire.
+    """
+
+    calls: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one verification: the accepted path (node indices), the token after it, every check."""
+    """The outcome of one verification: the accepted path (node indices), the token after it, every check.
+
+    total_variation_bound: at most so far is the distribution of what was emitted from the target's, summed over the
+    tokens. flight_ms: from submission to answer where the work was done elsewhere; network_ms is the part of it that
+    was not the target's own.
+    """
 
     path: tuple[int, ...]
     extra: Extra
@@ -214,6 +253,8 @@ class Verdict:
     total_variation_bound: float = 0.0
     network_ms: float = 0.0
     evidence_ms: float = 0.0
+    flight_ms: float | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +267,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds of one round. draft, verify, network, evidence and other add up to round_ms."""
+    """Milliseconds of one round. draft, verify, network, evidence and other add up to round_ms.
+
+    hidden_draft_ms: drafting of the next round while this one was being verified elsewhere.
+    """
 
     draft_ms: float
     verify_ms: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from speculatoviz.core.chance import Chance
@@ -18,6 +19,13 @@ class Drafter(Protocol):
         """Propose up to plan.depth tokens behind `prefix`, stopping at an end token; an empty draft is allowed.
 
         Raises CancelledError between forward passes once the request is cancelled.
+        """
+
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
+        """Draft ahead, until `stop()`: the round that follows if `prefix` and one more token are committed.
+
+        Guesses that token. `draft` takes the work up where the guess held and does anew what it otherwise would
+        have: whether it did changes no token. A drafter that drafts in no time need not do anything.
         """
 
     def observe(self, round: Round) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from speculatoviz.core.chance import Chance
@@ -30,6 +32,9 @@ class NgramDrafter:
         tokens = self._continuation(np.array(prefix, np.int32), plan.depth)
         ends = [i for i, token in enumerate(tokens) if token in self._request.limits.end_ids]
         return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
+
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
+        pass
 
     def observe(self, round: Round) -> None:
         pass

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from speculatoviz.core.types import Draft, Exactness, Request, Verdict
-from speculatoviz.models.base import Tokenizer
+from speculatoviz.core.types import Draft, Drafting, Exactness, Request, Verdict
+from speculatoviz.models.base import Description, Tokenizer
 
 
 class Pending(Protocol):
     """A verification under way."""
 
-    def result(self) -> Verdict: ...
+    def done(self) -> bool:
+        """Whether there is nothing to wait for: the answer is here, or is computed when it is asked for."""
+
+    def result(self) -> Verdict:
+        """Wait for the outcome. Raises CancelledError once the request is cancelled."""
+
     def cancel(self) -> None: ...
 
 
@@ -22,6 +27,12 @@ class Target(Protocol):
     def tokenizer(self) -> Tokenizer: ...
     @property
     def context_tokens(self) -> int: ...
+    @property
+    def description(self) -> Description: ...
+    @property
+    def drafting(self) -> Drafting:
+        """How drafts for the request of the last `begin` are to be made."""
+
     def begin(self, request: Request) -> Exactness:
         """Take up `request.prompt`, reusing what is cached of it. Called again when the sampling changes.
 

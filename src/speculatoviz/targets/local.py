@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from speculatoviz.core.chance import ChanceSource, seeded
+from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.rejection import Decision, verify_tokens
 from speculatoviz.core.sampling import distribution, scores
 from speculatoviz.core.types import (
     ROOT,
     Check,
     Draft,
+    Drafting,
     Exactness,
     Extra,
     Floats,
@@ -21,12 +22,47 @@ from speculatoviz.core.types import (
     Verdict,
 )
 from speculatoviz.errors import CancelledError
-from speculatoviz.models.base import LanguageModel, Tokenizer, Window
+from speculatoviz.models.base import Description, LanguageModel, Tokenizer, Window
 
 EXACT = Exactness(
     "exact",
     "The target scores every draft in this process, and modified rejection sampling keeps its distribution.",
 )
+
+
+def decide(
+    draft: Draft, logits: Floats, request: Request, chance: Chance, clock: Callable[[], float], alternatives: int
+) -> Verdict:
+    """Judge a chain by the target's rows behind the last committed token and behind each of its nodes.
+
+    logits: float[n + 1, V]. alternatives: how many to report per token, where the request wants evidence.
+    """
+    decision = verify_tokens(draft, lambda node: distribution(logits[node + 1], request.sampling), chance)
+    decided = clock()
+    checks, extra = decision.checks, decision.extra
+    if request.evidence:
+        checks, extra = _shown(decision, draft, logits, alternatives)
+    return Verdict(decision.path, extra, checks, evidence_ms=(clock() - decided) * 1000)
+
+
+def committed(draft: Draft, verdict: Verdict) -> list[int]:
+    """The ids a verdict adds: the accepted path and the token behind it."""
+    return [*draft.tokens[list(verdict.path)].tolist(), verdict.extra.token]
+
+
+def _shown(decision: Decision, draft: Draft, logits: Floats, alternatives: int) -> tuple[tuple[Check, ...], Extra]:
+    """Add the target's raw opinions, for display."""
+    parents = draft.parents
+    checks = tuple(
+        replace(c, target=scores(logits[parents[c.node] + 1], c.token, alternatives)) for c in decision.checks
+    )
+    last = decision.path[-1] if decision.path else ROOT
+    extra = replace(
+        decision.extra,
+        target=scores(logits[last + 1], decision.extra.token, alternatives),
+        residual=decision.final.top(alternatives) if decision.extra.status == "resampled" else (),
+    )
+    return checks, extra
 
 
 class LocalTarget:
@@ -57,6 +93,14 @@ class LocalTarget:
     def context_tokens(self) -> int:
         return self.window.context.size
 
+    @property
+    def description(self) -> Description:
+        return self.model.description
+
+    @property
+    def drafting(self) -> Drafting:
+        return Drafting()
+
     def begin(self, request: Request) -> Exactness:
         self._request = request
         self._ids = list(request.prompt)
@@ -71,19 +115,11 @@ class LocalTarget:
     def verify(self, draft: Draft) -> Verdict:
         """One pass, one decision; afterwards the context holds the committed ids minus the last."""
         logits = self.window.feed([self._ids[-1], *draft.tokens.tolist()])
-        decision = verify_tokens(
-            draft,
-            lambda node: distribution(logits[node + 1], self._request.sampling),
-            self._chance_of(self._request.seed)("verify", draft.round),
-        )
-        decided = self._clock()
-        checks, extra = decision.checks, decision.extra
-        if self._request.evidence:
-            checks, extra = self._shown(decision, draft, logits)
-        evidence_ms = (self._clock() - decided) * 1000
-        self.window.keep(len(self._ids) + len(decision.path))
-        self._ids += [*draft.tokens[list(decision.path)].tolist(), decision.extra.token]
-        return Verdict(decision.path, extra, checks, evidence_ms=evidence_ms)
+        chance = self._chance_of(self._request.seed)("verify", draft.round)
+        verdict = decide(draft, logits, self._request, chance, self._clock, self._alternatives)
+        self.window.keep(len(self._ids) + len(verdict.path))
+        self._ids += committed(draft, verdict)
+        return verdict
 
     def close(self) -> None:
         self.window.close()
@@ -92,26 +128,15 @@ class LocalTarget:
         if self._request.cancelled():
             raise CancelledError
 
-    def _shown(self, decision: Decision, draft: Draft, logits: Floats) -> tuple[tuple[Check, ...], Extra]:
-        """Add both sides' raw opinions, for display."""
-        parents = draft.parents
-        checks = tuple(
-            replace(c, target=scores(logits[parents[c.node] + 1], c.token, self._alternatives)) for c in decision.checks
-        )
-        last = decision.path[-1] if decision.path else ROOT
-        extra = replace(
-            decision.extra,
-            target=scores(logits[last + 1], decision.extra.token, self._alternatives),
-            residual=decision.final.top(self._alternatives) if decision.extra.status == "resampled" else (),
-        )
-        return checks, extra
-
 
 class LocalPending:
     """The pass runs when the result is asked for, in the asking thread."""
 
     def __init__(self, target: LocalTarget, draft: Draft) -> None:
         self._target, self._draft, self._cancelled = target, draft, False
+
+    def done(self) -> bool:
+        return True
 
     def result(self) -> Verdict:
         self._target.check_cancelled()
