@@ -32,6 +32,12 @@ class VocabularyMismatchError(SpeculatoVizError):
     code = "vocabulary"
 
 
+class TargetError(SpeculatoVizError):
+    """A remote target cannot be reached, refuses, or answers what it should not."""
+
+    code = "target"
+
+
 class ContextFullError(SpeculatoVizError):
     """More tokens than a context holds."""
 

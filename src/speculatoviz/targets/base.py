@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request, Verdict
@@ -43,3 +45,30 @@ class Target(Protocol):
         """Verify a draft behind the committed ids; an empty draft is one plain step."""
 
     def close(self) -> None: ...
+
+
+class RemoteTarget(Target, Protocol):
+    """A target elsewhere. It can also decode alone, which is what speculation over a network has to beat."""
+
+    def stream(self, request: Request) -> Iterator[int]:
+        """Plain decoding in one streaming call: ids as they arrive. Raises CancelledError once cancelled."""
+
+    def about(self) -> Remote:
+        """What is known of the endpoint and of the way to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What was found out about a remote target, for the page and `speculatoviz probe`; None where unknown.
+
+    mode: how it verifies. calls_per_round: requests of a usual round. findings: (what was asked, answer) as they are
+    shown. rate_limit: the headroom it declares, in words. warning: what a user should know before a run starts.
+    """
+
+    url: str
+    mode: str
+    rtt_ms: float | None
+    calls_per_round: float | None = None
+    findings: tuple[tuple[str, str], ...] = ()
+    rate_limit: str | None = None
+    warning: str | None = None
