@@ -13,6 +13,7 @@ from speculatoviz.errors import BadRequestError, CancelledError, ContextFullErro
 PREFILL_TOKENS = 64  # tokens between two looks at whether the run was cancelled
 
 Extra = Literal["trees", "hidden", "attention"]  # what a runtime can give beyond rows of logits
+Wanted = Literal["last", "all"]  # the rows of a feed
 
 
 class Message(TypedDict):
@@ -103,7 +104,7 @@ class Feed:
 
     context: Context
     tokens: Sequence[int]
-    rows: Literal["last", "all"] = "all"
+    rows: Wanted = "all"
     parents: Sequence[int] | None = None
     hidden: bool = False
     attention: bool = False
@@ -238,15 +239,9 @@ class Window:
             self.context.keep(length)
             del self.ids[length:]
 
-    def feed(self, tokens: Sequence[int], rows: Literal["last", "all"] = "all") -> Floats:
+    def feed(self, tokens: Sequence[int], rows: Wanted = "all") -> Floats:
         """Append tokens in one pass; logits float[rows, V], a view until the next pass."""
-        try:
-            result = self.model.forward([Feed(self.context, tokens, rows)])
-        except Exception:
-            self.context.keep(min(self.context.length, len(self.ids)))  # a failed pass may have grown it
-            raise
-        self.ids.extend(tokens)
-        return result[0].logits
+        return feed_together([(self, tokens, rows)])[0]
 
     def catch_up(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> Floats:
         """Append any number of tokens in chunks; the last row, float[1, V].
@@ -261,10 +256,32 @@ class Window:
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> None:
         """Hold exactly `ids`."""
+        if todo := self.align(ids):
+            self.catch_up(todo, cancelled)
+
+    def align(self, ids: Sequence[int]) -> list[int]:
+        """Rewind towards holding exactly `ids`, and return what is still to be fed; nothing where all are held."""
         if self.ids[: len(ids)] == list(ids):
             self.keep(len(ids))
-        else:
-            self.catch_up(self.missing(ids), cancelled)
+            return []
+        return self.missing(ids)
 
     def close(self) -> None:
         self.context.close()
+
+
+def feed_together(feeds: Sequence[tuple[Window, Sequence[int], Wanted]]) -> list[Floats]:
+    """Append tokens to several windows of one model in one pass; logits float[rows, V] of each, views until the next.
+
+    A pass that fails leaves every window as it was.
+    """
+    windows = [window for window, _, _ in feeds]
+    try:
+        results = windows[0].model.forward([Feed(window.context, tokens, rows) for window, tokens, rows in feeds])
+    except Exception:
+        for window in windows:
+            window.context.keep(min(window.context.length, len(window.ids)))  # a failed pass may have grown it
+        raise
+    for window, tokens, _ in feeds:
+        window.ids.extend(tokens)
+    return [result.logits for result in results]

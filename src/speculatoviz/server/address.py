@@ -12,10 +12,17 @@ from speculatoviz.errors import BadRequestError
 _GOODBYE_S = 2  # for clients that do not read what they are sent, when the server stops
 
 
-def configured(application: FastAPI) -> uvicorn.Server:
-    """Run it with `run(sockets=[listen(...)])`."""
+def configured(application: FastAPI, frame_bytes: int = 1 << 24, connections: int | None = None) -> uvicorn.Server:
+    """Run it with `run(sockets=[listen(...)])`. frame_bytes: of a WebSocket message; connections: at most so many."""
     return uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=_GOODBYE_S)
+        uvicorn.Config(
+            application,
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_max_size=frame_bytes,
+            limit_concurrency=connections,
+            timeout_graceful_shutdown=_GOODBYE_S,
+        )
     )
 
 

@@ -98,23 +98,39 @@ class LocalTarget:
         return self.model.description
 
     @property
+    def ids(self) -> tuple[int, ...]:
+        """What is committed."""
+        return tuple(self._ids)
+
+    @property
     def drafting(self) -> Drafting:
         return Drafting()
 
     def begin(self, request: Request) -> Exactness:
-        self._request = request
-        self._ids = list(request.prompt)
-        self.window.prefill(self._ids[:-1], request.cancelled)
+        if todo := self.take_up(request):
+            self.window.catch_up(todo, request.cancelled)
         return EXACT
 
+    def take_up(self, request: Request) -> list[int]:
+        """Commit to the request's prompt; the ids that have to be fed before the first draft can be judged."""
+        self._request, self._ids = request, list(request.prompt)
+        return self.window.align(self._ids[:-1])
+
     def submit(self, draft: Draft) -> LocalPending:
-        if not draft.is_chain:
-            raise ValueError("expected a chain, got a tree")
         return LocalPending(self, draft)
 
     def verify(self, draft: Draft) -> Verdict:
         """One pass, one decision; afterwards the context holds the committed ids minus the last."""
-        logits = self.window.feed([self._ids[-1], *draft.tokens.tolist()])
+        return self.judge(draft, self.window.feed(self.rows_for(draft)))
+
+    def rows_for(self, draft: Draft) -> list[int]:
+        """What a pass has to feed to judge a draft: the last committed token and the draft."""
+        if not draft.is_chain:
+            raise ValueError("expected a chain, got a tree")
+        return [self._ids[-1], *draft.tokens.tolist()]
+
+    def judge(self, draft: Draft, logits: Floats) -> Verdict:
+        """Decide by the rows of `rows_for`, float[n + 1, V], which the window has just been fed."""
         chance = self._chance_of(self._request.seed)("verify", draft.round)
         verdict = decide(draft, logits, self._request, chance, self._clock, self._alternatives)
         self.window.keep(len(self._ids) + len(verdict.path))

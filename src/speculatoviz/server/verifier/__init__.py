@@ -1,0 +1,1 @@
+"""A local target served to drafters elsewhere."""

@@ -1,0 +1,122 @@
+"""A verifier on a real socket with toy models, and runs of the whole engine against it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.engine import speculate
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.toy import ToyModel
+from speculatoviz.policy import FixedPolicy
+from speculatoviz.server import address
+from speculatoviz.server.verifier.app import Serving, create_verifier
+from speculatoviz.targets.base import Target
+from speculatoviz.targets.link import Patience
+from speculatoviz.targets.loop import LoopThread
+from speculatoviz.targets.remote import VerifierTarget
+
+PATIENCE_S = 60.0
+QUICK = Patience(total_s=PATIENCE_S, open_s=5.0, ping_s=0.2, pong_s=1.0, wait_s=0.005, longest_wait_s=0.1)
+
+
+class VerifierServer:
+    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one."""
+
+    def __init__(self, model: LanguageModel, serving: Serving | None = None, port: int = 0) -> None:
+        self.serving = serving or Serving(context_tokens=512)
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._socket.getsockname()[1]
+        self.app: FastAPI = create_verifier(model, self.serving, time.perf_counter)
+        self._server = address.configured(self.app, self.serving.bounds.frame_bytes)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the verifier did not stop"
+
+
+@contextmanager
+def serving(model: LanguageModel, how: Serving | None = None) -> Iterator[VerifierServer]:
+    server = VerifierServer(model, how)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def connected(
+    url: str,
+    folder: Path,
+    clock: Callable[[], float] = time.perf_counter,
+    patience: Patience = QUICK,
+    **how: str | None,
+) -> Iterator[VerifierTarget]:
+    loop = LoopThread()
+    try:
+        target = VerifierTarget(url, loop, clock, folder, patience=patience, **how)
+        try:
+            yield target
+        finally:
+            target.close()
+    finally:
+        loop.close()
+
+
+def rounds(
+    target: Target,
+    drafter: Drafter,
+    prompt: tuple[int, ...] = (0, 1),
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    tokens: int = 24,
+    depth: int = 3,
+    *,
+    overlap: bool = True,
+    evidence: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Round]:
+    """A run of the whole engine, ends ignored."""
+    request = Request(
+        prompt,
+        sampling or Sampling(1.0),
+        Limits(tokens, ignore_eos=True),
+        seed=seed,
+        evidence=evidence,
+        overlap=overlap,
+        cancelled=cancelled,
+    )
+    steps = speculate(
+        request,
+        target,
+        {drafter.name: drafter},
+        FixedPolicy(drafter.name, depth),
+        seeded(seed),
+        time.perf_counter,
+    )
+    return [step for step in steps if isinstance(step, Round)]
+
+
+def ids(rounds: list[Round]) -> list[int]:
+    return [token for round in rounds for token in round.emitted]
+
+
+def drafter_for(target: ToyModel, draft: ToyModel, size: int = 512) -> ModelDrafter:
+    return ModelDrafter(draft, target.tokenizer, size, time.perf_counter)
