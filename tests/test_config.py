@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from speculatoviz.config import PROFILES, RANGES, Settings, in_words
 from speculatoviz.errors import BadRequestError
@@ -72,11 +72,15 @@ def test_names_that_belong_to_others_are_left_alone(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - {"cache_dir"}))
 def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     given = {"profile": "smol", "drafter": "ngram", "evidence": "false", "context_tokens": "200", "top_p": "0.5"}
-    given |= {"ngram_min": "3", "ngram_max": "9", "dtype": "float32"}
+    given |= {"ngram_min": "3", "ngram_max": "9", "dtype": "float32", "target_mode": "match", "overlap": "false"}
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))
 
     assert getattr(Settings(), field) != Settings.model_fields[field].default
-    assert str(getattr(Settings(), field)).lower().removesuffix(".0") == given.get(field, "1")
+    value = getattr(Settings(), field)
+    if isinstance(value, SecretStr):
+        assert "1" not in repr(Settings())[repr(Settings()).index(f"{field}=") :].partition(",")[0]
+        value = value.get_secret_value()
+    assert str(value).lower().removesuffix(".0") == given.get(field, "1")
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +136,8 @@ def test_settings_cannot_change_under_a_run() -> None:
         ({"draft": "toy:1"}, ("qwen", PROFILES["qwen"].target, "toy:1", "model")),
         ({"profile": "smol", "draft": "toy:1"}, ("smol", PROFILES["smol"].target, "toy:1", "model")),
         ({"target": "toy:0"}, ("custom", "toy:0", None, "ngram")),
+        ({"target": "verifier:ws://a:1"}, ("custom", "verifier:ws://a:1", PROFILES["qwen"].draft, "model")),
+        ({"target": "verifier:ws://a:1", "draft": "none"}, ("custom", "verifier:ws://a:1", None, "ngram")),
         ({"target": "toy:0", "draft": "toy:1"}, ("custom", "toy:0", "toy:1", "model")),
         ({"target": "toy:0", "draft": "none"}, ("custom", "toy:0", None, "ngram")),
         (
@@ -177,6 +183,7 @@ def test_the_examples_values_are_taken_as_they_stand() -> None:
     for field in set(Settings.model_fields) - {"cache_dir"}:
         [text] = [given[name] for name in environment.names_of(field) if name in given]
         value = getattr(settings, field)
+        value = value.get_secret_value() if isinstance(value, SecretStr) else value
         assert type(value)(text) == value if not isinstance(value, bool) else text == str(value).lower()
 
 

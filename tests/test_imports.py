@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
     {"narrate"},
     {"measure"},
     {"calibration"},
+    {"connect"},
     {"session"},
     {"bench"},
     {"server"},

@@ -24,7 +24,7 @@ def test_before_the_first_round_nothing_is_known() -> None:
     counts = {"window_rounds", "tokens", "rounds", "accepted", "drafted", "bonus", "resampled", "plain"}
 
     known = {name: value for name, value in values if value is not None and value != []}
-    assert known == dict.fromkeys(counts, 0) | {"baseline_tps": 10.0}
+    assert known == dict.fromkeys(counts, 0) | {"baseline_tps": 10.0, "total_variation_bound": 0.0}
 
 
 def test_a_run_worked_out_by_hand() -> None:

@@ -18,9 +18,10 @@ from rich.table import Table
 
 from speculatoviz import trace
 from speculatoviz.config import PROFILES, Settings, in_words
+from speculatoviz.connect import Report
 from speculatoviz.errors import BadRequestError, SpeculatoVizError, TraceError
 from speculatoviz.events import Done, Event, Metrics, Start, Started
-from speculatoviz.session import Report, Session
+from speculatoviz.session import Session
 from speculatoviz.terminal import Transcript, both, progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -48,6 +49,10 @@ ContextFlag = Annotated[int | None, _option("context_tokens")]
 ThreadsFlag = Annotated[int | None, _option("threads")]
 DeviceFlag = Annotated[str | None, _option("device")]
 DtypeFlag = Annotated[str | None, _option("dtype")]
+TargetTokenizerFlag = Annotated[str | None, _option("target_tokenizer")]
+TargetModeFlag = Annotated[str | None, _option("target_mode")]
+TargetKeyFlag = Annotated[str | None, _option("target_api_key")]
+TemplateFlag = Annotated[str | None, _option("chat_template")]
 KFlag = Annotated[int | None, _option("k", "-k")]
 TemperatureFlag = Annotated[float | None, _option("temperature")]
 TopPFlag = Annotated[float | None, _option("top_p")]
@@ -65,6 +70,10 @@ def serve(
     drafter: DrafterFlag = None,
     target_quantisation: TargetQuantFlag = None,
     draft_quantisation: DraftQuantFlag = None,
+    target_tokenizer: TargetTokenizerFlag = None,
+    target_mode: TargetModeFlag = None,
+    target_api_key: TargetKeyFlag = None,
+    chat_template: TemplateFlag = None,
     k: KFlag = None,
     temperature: TemperatureFlag = None,
     max_tokens: MaxTokensFlag = None,
@@ -115,6 +124,13 @@ def generate(
     draft: DraftFlag = None,
     target_quantisation: TargetQuantFlag = None,
     draft_quantisation: DraftQuantFlag = None,
+    target_tokenizer: TargetTokenizerFlag = None,
+    target_mode: TargetModeFlag = None,
+    target_api_key: TargetKeyFlag = None,
+    chat_template: TemplateFlag = None,
+    overlap: Annotated[
+        bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
+    ] = None,
     context_tokens: ContextFlag = None,
     threads: ThreadsFlag = None,
     device: DeviceFlag = None,
@@ -150,6 +166,34 @@ def generate(
                 writer.write(event)
         if isinstance(shown, _Collector):
             typer.echo(json.dumps(shown.document(), ensure_ascii=False, indent=1))
+
+
+@app.command()
+def verifier(
+    target: TargetFlag = None,
+    profile: ProfileFlag = None,
+    target_quantisation: TargetQuantFlag = None,
+    context_tokens: ContextFlag = None,
+    threads: ThreadsFlag = None,
+    device: DeviceFlag = None,
+    dtype: DtypeFlag = None,
+    sessions: Annotated[int | None, _option("sessions")] = None,
+    session_idle_s: Annotated[float | None, _option("session_idle_s")] = None,
+    api_key: Annotated[str | None, _option("api_key")] = None,
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+) -> None:
+    """Serve a target to drafters elsewhere, which use it as --target verifier:ws://HOST:PORT.
+
+    Without a key it listens to this machine alone.
+    """
+    settings = _settings(dict(locals()))
+    from speculatoviz.server.verifier.serve import run
+
+    with _errors(), progress() as report:
+        serving = run(settings, time.perf_counter, report)
+    with _errors(), suppress(KeyboardInterrupt):
+        serving(lambda line: Console(stderr=True, soft_wrap=True).print(line, highlight=False))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_dir
-from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -75,6 +75,7 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
 _PREFIX = "SPECULATOVIZ_"
 
 
@@ -97,8 +98,33 @@ class Settings(BaseSettings):
 
     profile: Literal["qwen", "smol"] = Field("qwen", description="a target with the draft that suits it")
     target: str | None = Field(
-        None, description="target model: catalogue name, or llamacpp:, mlx: or hf: before a path or hub name"
+        None,
+        description="target model: catalogue name; llamacpp:, mlx: or hf: before a path or hub name; or elsewhere, as "
+        "verifier:ws://host:port, vllm:URL#model, sglang:URL, openai:URL#model or cerebras:model",
     )
+    target_tokenizer: str | None = Field(
+        None, description="model whose tokenizer a remote target uses; default: the draft's, or the endpoint's own"
+    )
+    target_mode: Literal["auto", "scores", "thinning", "match", "bounded", "generate"] = Field(
+        "auto", description="how a remote endpoint verifies: auto is the best one that a probe finds"
+    )
+    target_api_key: SecretStr | None = Field(None, description="key of a remote target")
+    cerebras_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("cerebras_api_key", "CEREBRAS_API_KEY"), description="key of cerebras: targets"
+    )
+    cerebras_target_model: str | None = Field(
+        None,
+        validation_alias=_env("cerebras_target_model", "CEREBRAS_TARGET_MODEL"),
+        description="model of a cerebras: target that names none",
+    )
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("openai_api_key", "OPENAI_API_KEY"), description="key of openai: targets"
+    )
+    chat_template: str | None = Field(
+        None, description="prompt format of a remote target without one: chatml, llama3, harmony, gemma, mistral, phi"
+    )
+    stop_tokens: str = Field("", description="names of further tokens that end a text, separated by commas")
+    overlap: bool = Field(True, description="draft on while a remote target verifies")
     draft: str | None = Field(
         None,
         validation_alias=_env("draft", "DRAFT_MODEL"),
@@ -134,6 +160,9 @@ class Settings(BaseSettings):
         "auto", description="number format of transformers: auto is bfloat16 where the hardware has it"
     )
     evidence: bool = Field(True, description="compute what is only shown: entropies and alternatives")
+    sessions: int = Field(4, ge=1, le=64, description="sessions of a verifier at the same time")
+    session_idle_s: float = Field(600.0, gt=0, description="seconds until a verifier gives an unused session up")
+    api_key: SecretStr | None = Field(None, description="key that clients of a verifier have to know")
     host: str = Field("127.0.0.1", description="address to bind")
     port: int = Field(8000, ge=0, le=65535, description="port to bind; 0 takes a free one")
     cache_dir: str = Field(
@@ -151,7 +180,9 @@ class Settings(BaseSettings):
         """The profile with the explicit choices laid over it."""
         base = PROFILES[self.profile]
         own_target = self.target is not None and self.target != base.target
-        draft = self.draft or (None if own_target else base.draft)
+        remote = self.target is not None and self.target.partition(":")[0] in REMOTE_SCHEMES
+        # A target elsewhere is drafted for by the profile's draft model: pairing the two is what it is for.
+        draft = self.draft or (None if own_target and not remote else base.draft)
         if draft == "none":
             draft = None
         default_drafter = base.drafter if draft == base.draft else "model" if draft else "ngram"

@@ -120,7 +120,35 @@ class Baseline(Strict):
     tokens: int
     context_tokens: int
     age_s: float
-    kind: Literal["startup", "plain_run"]
+    kind: Literal["startup", "plain_run", "streaming", "per_call"]
+
+
+class Finding(Strict):
+    question: str
+    answer: str
+
+
+class RemoteInfo(Strict):
+    """What was found out about a remote target when it was connected to. `calls_per_round`: of a usual round."""
+
+    url: str
+    mode: str
+    rtt_ms: float | None
+    calls_per_round: float | None
+    findings: list[Finding]
+    rate_limit: str | None
+    warning: str | None
+
+
+class UsageInfo(Strict):
+    """What verification took of a remote target: requests, tokens as it bills them, bytes over the wire."""
+
+    calls: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    sent_bytes: int | None
+    received_bytes: int | None
 
 
 class ServerEvent(Strict):
@@ -152,6 +180,9 @@ class Started(ServerEvent):
     exactness: ExactnessInfo
     noise_floor: NoiseFloor | None
     baseline: Baseline | None
+    remote: RemoteInfo | None = Field(None, description="null for a target in the server's own process")
+    per_call_baseline: Baseline | None = Field(None, description="a remote target, one call per token")
+    translated: bool = Field(False, description="the draft model has another vocabulary than the target")
 
 
 class Updated(ServerEvent):
@@ -240,6 +271,12 @@ class MetricValues(Strict):
     overall_mean_acceptance_length: float | None
     overall_tps: float | None
     overall_speedup: float | None
+    per_call_tps: float | None = None
+    per_call_speedup: float | None = None
+    avg_hidden_draft_ms: float | None = None
+    kept_mass: float | None = None
+    total_variation_bound: float = 0.0
+    usage: UsageInfo | None = None
 
 
 class Metrics(ServerEvent):
@@ -260,6 +297,9 @@ class Metrics(ServerEvent):
     round_ms: float
     hidden_draft_ms: float
     prefill_ms: float
+    exactness: ExactnessLabel = "exact"
+    total_variation_bound: float = 0.0
+    usage: UsageInfo | None = None
     metrics: MetricValues
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from filelock import FileLock
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Floats, Limits, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Floats, Limits, Request, Round, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.machine import processor, usable_cores
 from speculatoviz.models.base import Description, Window
 from speculatoviz.policy import FixedPolicy
-from speculatoviz.targets.local import LocalTarget
+from speculatoviz.targets.base import RemoteTarget, Target
 
 BASELINE_TOKENS = 16
 LARGEST_PASS = 17
@@ -33,7 +33,7 @@ class PlainRun:
     tokens: int
     context_tokens: int
     measured_at_s: float
-    kind: Literal["startup", "plain_run"]
+    kind: Literal["startup", "plain_run", "streaming", "per_call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,12 @@ class Noise:
     tokens: int
 
 
-def plain_run(target: LocalTarget, prompt: Sequence[int], clock: Callable[[], float]) -> tuple[PlainRun, list[int]]:
+def plain_run(
+    target: Target,
+    prompt: Sequence[int],
+    clock: Callable[[], float],
+    kind: Literal["startup", "per_call"] = "startup",
+) -> tuple[PlainRun, list[int]]:
     """Decode 16 tokens with the engine at depth 0; the run and its ids."""
     limits = Limits(BASELINE_TOKENS, ignore_eos=True)
     request = Request(tuple(prompt), Sampling(), limits, evidence=False)
@@ -54,7 +59,35 @@ def plain_run(target: LocalTarget, prompt: Sequence[int], clock: Callable[[], fl
     rounds = [step for step in steps if isinstance(step, Round)]
     ids = [token for round in rounds for token in round.emitted]
     round_ms = sum(round.times.round_ms for round in rounds)
-    return PlainRun(1000 * len(ids) / round_ms, len(ids), len(prompt), clock(), "startup"), ids
+    return PlainRun(1000 * len(ids) / round_ms, len(ids), len(prompt), clock(), kind), ids
+
+
+def streaming_run(target: RemoteTarget, prompt: Sequence[int], clock: Callable[[], float]) -> PlainRun | None:
+    """Let a remote target decode alone, in one call. The rate is that behind the first token, which pays the prompt.
+
+    None where it gave fewer than three tokens, too few for a rate.
+    """
+    limits = Limits(BASELINE_TOKENS + 1, ignore_eos=True)
+    request = Request(tuple(prompt), Sampling(), limits, evidence=False)
+    arrived_s = [clock() for _ in target.stream(request)]
+    if len(arrived_s) < 3 or arrived_s[-1] <= arrived_s[0]:
+        return None
+    tokens = len(arrived_s) - 1
+    return PlainRun(tokens / (arrived_s[-1] - arrived_s[0]), tokens, len(prompt), clock(), "streaming")
+
+
+def round_ms(
+    target: Target, prompt: Sequence[int], draft: Sequence[int], clock: Callable[[], float], repeats: int = 2
+) -> float:
+    """Milliseconds of one verification of `draft` behind a prompt that is in place; the fastest of the repeats."""
+    request = Request(tuple(prompt), Sampling(), Limits(len(draft) + 1, ignore_eos=True), evidence=False)
+    times_ms: list[float] = []
+    for index in range(repeats):
+        target.begin(request)
+        begun = clock()
+        target.submit(Draft.chain(index, list(draft), (), "measure")).result()
+        times_ms.append((clock() - begun) * 1000)
+    return min(times_ms)
 
 
 def noise_floor(window: Window, prompt: Sequence[int], ids: Sequence[int], rows: int) -> Noise:

@@ -6,16 +6,18 @@ unknown is None.
 acceptance_rate = accepted / drafted; mean_acceptance_length = 1 + accepted / drafting rounds; tokens_per_round over
 all rounds; per_position_acceptance_rate[i] = rounds that accepted position i / drafting rounds;
 conditional_acceptance_rate[i] = accepted / tested at i; effective_tps = emitted / sum of round_ms; speedup =
-effective_tps / baseline_tps, the baseline being a run of the target alone.
+effective_tps / baseline_tps, the baseline being a run of the target alone: of a remote target one streaming call, and
+per_call_tps is one call per token. kept_mass: share of the draft's q that the target's vocabulary has.
+total_variation_bound and usage are sums over the whole run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
-from speculatoviz.core.types import Round
-from speculatoviz.events import MetricValues
+from speculatoviz.core.types import Round, Usage
+from speculatoviz.events import MetricValues, UsageInfo
 
 WINDOW_ROUNDS = 50
 
@@ -30,6 +32,8 @@ class _Tally:
     draft_ms: float
     verify_ms: float
     network_ms: float
+    hidden_draft_ms: float
+    kept_mass: float | None
     round_ms: float
     accepted_at: tuple[int, ...]
     tested_at: tuple[int, ...]
@@ -38,13 +42,16 @@ class _Tally:
 class MetricsFold:
     """Add rounds, ask for values. ttft_ms is given by whoever saw the request arrive."""
 
-    def __init__(self, baseline_tps: float | None, window_rounds: int = WINDOW_ROUNDS) -> None:
-        self._baseline_tps = baseline_tps
+    def __init__(
+        self, baseline_tps: float | None, window_rounds: int = WINDOW_ROUNDS, per_call_tps: float | None = None
+    ) -> None:
+        self._baseline_tps, self._per_call_tps = baseline_tps, per_call_tps
         self._window_rounds = window_rounds
         self._tallies: list[_Tally] = []
         self._rounds = self._tokens = self._accepted = self._drafted = self._drafting = 0
         self._bonus = self._resampled = self._plain = 0
-        self._round_ms = 0.0
+        self._round_ms = self._bound = 0.0
+        self._usage: Usage | None = None
         self.ttft_ms: float | None = None
 
     def add(self, round: Round) -> None:
@@ -59,6 +66,8 @@ class MetricsFold:
         self._bonus += round.count("bonus")
         self._resampled += round.count("resampled")
         self._plain += round.count("plain")
+        self._bound += round.verdict.total_variation_bound
+        self._usage = added(self._usage, round.verdict.usage)
 
     def values(self, *, whole: bool = False) -> MetricValues:
         """The metrics so far, over the last rounds or over the `whole` run."""
@@ -97,6 +106,12 @@ class MetricsFold:
             overall_mean_acceptance_length=_length(self._accepted, self._drafting),
             overall_tps=overall_tps,
             overall_speedup=_speedup(overall_tps, self._baseline_tps),
+            per_call_tps=self._per_call_tps,
+            per_call_speedup=_speedup(tps, self._per_call_tps),
+            avg_hidden_draft_ms=_ratio(sum(t.hidden_draft_ms for t in window), len(window)),
+            kept_mass=_mean([t.kept_mass for t in window if t.kept_mass is not None]),
+            total_variation_bound=min(1.0, self._bound),
+            usage=usage_info(self._usage),
         )
 
 
@@ -117,6 +132,8 @@ def _tally(round: Round) -> _Tally:
         draft_ms=times.draft_ms,
         verify_ms=times.verify_ms,
         network_ms=times.network_ms,
+        hidden_draft_ms=times.hidden_draft_ms,
+        kept_mass=round.draft.kept_mass,
         round_ms=times.round_ms,
         accepted_at=tuple(accepted_at),
         tested_at=tuple(tested_at),
@@ -127,6 +144,22 @@ def _by_position(tallies: Sequence[_Tally], name: str) -> list[int]:
     columns: list[tuple[int, ...]] = [getattr(t, name) for t in tallies]
     depth = max((len(c) for c in columns), default=0)
     return [sum(c[i] for c in columns if i < len(c)) for i in range(depth)]
+
+
+def added(total: Usage | None, usage: Usage | None) -> Usage | None:
+    """What two verifications took together; a figure that one of them lacks is the other's."""
+    if total is None or usage is None:
+        return total or usage
+    pairs = ((getattr(total, f.name), getattr(usage, f.name)) for f in fields(Usage))
+    return Usage(*(a if b is None else b if a is None else a + b for a, b in pairs))
+
+
+def usage_info(usage: Usage | None) -> UsageInfo | None:
+    return None if usage is None else UsageInfo(**asdict(usage))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

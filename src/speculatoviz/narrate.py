@@ -30,18 +30,25 @@ from speculatoviz.events import (
     Updated,
     VerifyResult,
 )
-from speculatoviz.metrics import MetricsFold
+from speculatoviz.metrics import MetricsFold, usage_info
 from speculatoviz.models.base import Tokenizer
 
 
 class Narrator:
     """Numbers and stamps the events of one run. clock: seconds; the run begins now."""
 
-    def __init__(self, run: str, tokenizer: Tokenizer, baseline_tps: float | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        run: str,
+        tokenizer: Tokenizer,
+        baseline_tps: float | None,
+        clock: Callable[[], float],
+        per_call_tps: float | None = None,
+    ) -> None:
         self.run, self._tokenizer, self._clock = run, tokenizer, clock
         self._begun = clock()
         self._seq = 0
-        self.metrics = MetricsFold(baseline_tps)
+        self.metrics = MetricsFold(baseline_tps, per_call_tps=per_call_tps)
         self.token_ids: list[int] = []
         self._texts: list[str] = []
 
@@ -116,6 +123,9 @@ class Narrator:
                 "round_ms": times.round_ms,
                 "hidden_draft_ms": times.hidden_draft_ms,
                 "prefill_ms": times.prefill_ms,
+                "exactness": round.verdict.exactness,
+                "total_variation_bound": round.verdict.total_variation_bound,
+                "usage": usage_info(round.verdict.usage),
                 "metrics": self.metrics.values(),
             }
         )

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from speculatoviz.calibration import Calibration
+from speculatoviz.calibration import Calibration, RemoteCalibration
 from speculatoviz.config import Settings
+from speculatoviz.connect import Connected, Report, connect, load
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
-from speculatoviz.events import Done, Event, ModelInfo, Start, Started
-from speculatoviz.measure import BASELINE_TOKENS
-from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.models.load import Loading, load_model
+from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started
+from speculatoviz.measure import BASELINE_TOKENS, PlainRun
+from speculatoviz.models.base import LanguageModel, Message, Window
 from speculatoviz.narrate import Narrator, exactness_info, sampling_info
 from speculatoviz.policy import FixedPolicy
-from speculatoviz.targets.local import EXACT, LocalTarget
+from speculatoviz.targets.base import RemoteTarget, Target
+from speculatoviz.targets.local import LocalTarget
 
 T = TypeVar("T")
-Report = Callable[[str, float | None], None]
 
 _CALIBRATION_PROMPT = "write a function that merges two sorted lists"
 
@@ -49,24 +50,22 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        target_model: LanguageModel,
+        connected: Connected,
         draft_model: LanguageModel | None,
         clock: Callable[[], float],
     ) -> None:
         self.settings, self.clock = settings, clock
-        self.target_model, self.draft_model = target_model, draft_model
-        models = [target_model] if draft_model is None else [target_model, draft_model]
-        self.size = min(model.description.context_tokens for model in models)
-        self.target = LocalTarget(target_model, self.size, clock)
+        self.connected, self.target, self.draft_model = connected, connected.target, draft_model
+        self.exactness = connected.exactness
+        self.size = self.target.context_tokens
         self.drafters: dict[str, Drafter] = {"ngram": NgramDrafter(settings.ngram_min, settings.ngram_max)}
-        draft_window = None
-        if draft_model is not None:
-            drafter = ModelDrafter(draft_model, target_model.tokenizer, self.size, clock, settings.support_size)
-            self.drafters["model"], draft_window = drafter, drafter.window
+        model_drafter = self._model_drafter(draft_model)
+        if model_drafter is not None:
+            self.drafters["model"] = model_drafter
+        self.translated = isinstance(model_drafter, TranslatedDrafter)
         self.drafter = settings.resolved().drafter
         self.check_drafter(self.drafter)
-        folder = Path(settings.cache_dir) / "pass_times"
-        self.calibration = Calibration(self.target, draft_window, folder, settings.threads, clock)
+        self.calibration = self._calibration(model_drafter.window if model_drafter else None)
 
     @classmethod
     def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
@@ -75,22 +74,8 @@ class Session:
         report: told the stage and the share of it that is done. Raises ModelError and its kin.
         """
         pair = settings.resolved()
-
-        how = Loading(
-            settings.context_tokens, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype
-        )
-
-        def load(name: str, quantisation: str | None) -> LanguageModel:
-            return load_model(
-                name,
-                how,
-                quantisation,
-                lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
-            )
-
-        target = load(pair.target, pair.target_quantisation)
-        draft = load(pair.draft, pair.draft_quantisation) if pair.draft else None
-        session = cls(settings, target, draft, clock)
+        draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
+        session = cls(settings, connect(settings, draft, clock, report), draft, clock)
         session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter, report)
         return session
 
@@ -119,7 +104,7 @@ class Session:
             )
         limits = Limits(
             max_tokens=_given(message.max_tokens, settings.max_tokens),
-            stop_ids=self.target_model.tokenizer.eos_ids,
+            stop_ids=self.target.tokenizer.eos_ids,
             stop=tuple(message.stop),
             ignore_eos=message.ignore_eos,
         )
@@ -136,6 +121,7 @@ class Session:
             seed=_given(message.seed, settings.seed),
             rule=message.rule,
             evidence=message.evidence and settings.evidence,
+            overlap=settings.overlap,
         )
         return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)))
 
@@ -147,8 +133,9 @@ class Session:
         changes: Callable[[], Sequence[Change]] = tuple,
     ) -> Iterator[Event]:
         """Decode a prepared request; the events of the wire, `started` first and `done` last."""
-        baseline = self.calibration.baseline
-        narrator = Narrator(run, self.target_model.tokenizer, baseline.tps if baseline else None, self.clock)
+        narrator = Narrator(
+            run, self.target.tokenizer, _tps(self.calibration.baseline), self.clock, _tps(self.calibration.per_call)
+        )
         request = replace(prepared.request, cancelled=cancelled)
         yield self._started(narrator, prepared)
         policy = FixedPolicy(prepared.drafter, prepared.k)
@@ -168,7 +155,7 @@ class Session:
 
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""
-        tokenizer = self.target_model.tokenizer
+        tokenizer = self.target.tokenizer
         if not tokenizer.has_chat_template:
             return tokenizer.encode(prompt, special=False)
         return tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": prompt}]), special=True)
@@ -176,8 +163,7 @@ class Session:
     def close(self) -> None:
         for drafter in self.drafters.values():
             drafter.close()
-        self.target.close()
-        self.target_model.close()
+        self.connected.close()
         if self.draft_model is not None:
             self.draft_model.close()
 
@@ -185,7 +171,7 @@ class Session:
         """Token ids of the prompt, and the text a user would recognise it by."""
         if (message.prompt is None) == (message.messages is None):
             raise BadRequestError("A run needs either a prompt or messages.", "Send one of the two.")
-        tokenizer = self.target_model.tokenizer
+        tokenizer = self.target.tokenizer
         if message.messages is not None:
             turns: list[Message] = [{"role": m.role, "content": m.content} for m in message.messages]
             shown = turns[-1]["content"] if turns else ""
@@ -202,7 +188,7 @@ class Session:
             | {
                 "prompt": prepared.prompt,
                 "prompt_tokens": len(request.prompt),
-                "target_model": model_info(self.target_model),
+                "target_model": model_info(self.target),
                 "draft_model": model_info(self.draft_model) if self.draft_model else None,
                 "drafter": prepared.drafter,
                 "k": prepared.k,
@@ -211,11 +197,40 @@ class Session:
                 "sampling": sampling_info(request.sampling),
                 "max_tokens": request.limits.max_tokens,
                 "seed": request.seed,
-                "exactness": exactness_info(EXACT),
+                "exactness": exactness_info(self.exactness),
                 "noise_floor": self.calibration.noise_info(),
                 "baseline": self.calibration.baseline_info(),
+                "per_call_baseline": self.calibration.per_call_info(),
+                "remote": self.remote_info(),
+                "translated": self.translated and prepared.drafter == "model",
             }
         )
+
+    def remote_info(self) -> RemoteInfo | None:
+        """What was found out about a remote target; None for one in this process."""
+        if not isinstance(self.target, RemoteTarget):
+            return None
+        about = asdict(self.target.about())
+        findings = [{"question": question, "answer": answer} for question, answer in about.pop("findings")]
+        return RemoteInfo.model_validate(about | {"findings": findings})
+
+    def _model_drafter(self, model: LanguageModel | None) -> ModelDrafter | None:
+        """A draft model of the target's own vocabulary, or of another."""
+        if model is None:
+            return None
+        tokenizer = self.target.tokenizer
+        kind = ModelDrafter if model.tokenizer.fingerprint == tokenizer.fingerprint else TranslatedDrafter
+        size = min(self.size, model.description.context_tokens)
+        return kind(model, tokenizer, size, self.clock, self.settings.support_size)
+
+    def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
+        if not isinstance(self.target, LocalTarget):
+            assert isinstance(self.target, RemoteTarget)
+            remote = RemoteCalibration(self.target, draft, self.clock)
+            remote.noise = self.connected.noise
+            return remote
+        folder = Path(self.settings.cache_dir) / "pass_times"
+        return Calibration(self.target, draft, folder, self.settings.threads, self.clock)
 
     def _learn_baseline(self, done: Done, context_tokens: int) -> None:
         values = done.metrics
@@ -223,7 +238,11 @@ class Session:
             self.calibration.learn(values.overall_tps, values.tokens, context_tokens)
 
 
-def model_info(model: LanguageModel) -> ModelInfo:
+def _tps(run: PlainRun | None) -> float | None:
+    return run.tps if run else None
+
+
+def model_info(model: LanguageModel | Target) -> ModelInfo:
     about = model.description
     return ModelInfo(
         name=about.name,

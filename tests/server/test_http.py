@@ -14,9 +14,10 @@ import pytest
 
 from speculatoviz.calibration import Calibration
 from speculatoviz.config import PROFILES, RANGES, Settings
+from speculatoviz.connect import Report
 from speculatoviz.errors import CancelledError, ModelError
 from speculatoviz.server import app, host
-from speculatoviz.session import Report, Session
+from speculatoviz.session import Session
 from support.live_server import PATIENCE_S, Server, Toys, poll
 
 

@@ -19,12 +19,13 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from speculatoviz.config import Settings
+from speculatoviz.connect import Report, local
 from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.toy import ALPHABET, ToyModel
 from speculatoviz.server import address
 from speculatoviz.server.app import create_app
 from speculatoviz.server.host import Loader
-from speculatoviz.session import Report, Session
+from speculatoviz.session import Session
 
 CONTEXT_TOKENS = 512
 PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long
@@ -107,7 +108,9 @@ class Toys:
         self.settings = Settings(_env_file=None, **chosen | {"cache_dir": str(cache_dir)} | settings)
 
     def load(self, report: Report) -> Session:
-        session = Session(self.settings, self.target, self.draft, time.perf_counter)
+        session = Session(
+            self.settings, local(self.target, self.draft, time.perf_counter), self.draft, time.perf_counter
+        )
         session.calibration.measure(session.encode_turn("write a test"), session.drafter, report)
         return session
 

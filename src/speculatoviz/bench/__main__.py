@@ -32,13 +32,13 @@ def main(
     depth = session.default_k(session.drafter) if k is None else k
     result = {
         "machine": describe(),
-        "target": session.target_model.description.name,
+        "target": session.target.description.name,
         "draft": session.draft_model.description.name if session.draft_model else None,
         "k": depth,
         "temperature": temperature,
         "decision_ms": decision_ms(),
-        "pass_ms": dict(session.calibration.target_times.ms),
-        "draft_pass_ms": dict(session.calibration.draft_times.ms) if session.calibration.draft_times else None,
+        "pass_ms": dict(session.calibration.pass_ms),
+        "draft_pass_ms": session.calibration.draft_ms,
         "overhead": overhead_share(session, depth, max_tokens, temperature),
         "speedup": speedups(session, depth, repeats, max_tokens, temperature),
     }

@@ -14,7 +14,10 @@ from speculatoviz.models.base import LanguageModel, Tokenizer, Window
 
 
 class _Choice(NamedTuple):
+    """A drafted token by the target's id, and by the draft's: what it is fed to go on."""
+
     token: int
+    fed: int
     q: Support | None
     scores: Scores | None
     mass: float | None
@@ -51,8 +54,7 @@ class ModelDrafter:
         support_size: int = 256,
         alternatives: int = 8,
     ) -> None:
-        check_vocabulary(model.tokenizer, target)
-        self._common = min(model.tokenizer.n_vocab, target.n_vocab)
+        self._rows = self._fit(model.tokenizer, target)
         self.window = Window(model, size)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
@@ -61,12 +63,11 @@ class ModelDrafter:
 
     def begin(self, request: Request) -> None:
         self._request, self._ahead = request, None
-        if max(request.prompt) < self.window.model.tokenizer.n_vocab:
-            self.window.prefill(request.prompt[:-1], request.cancelled)
+        ids = self._read(list(request.prompt))
+        if ids is not None and len(ids) <= self.window.context.size:
+            self.window.prefill(ids[:-1], request.cancelled)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        if max(prefix) >= self.window.model.tokenizer.n_vocab:
-            return Draft.empty(round)  # a row the target has and this model has not: it cannot read on
         ahead, self._ahead = self._ahead, None
         held = ahead is not None and ahead.round == round and ahead.prefix == prefix
         choices = ahead.choices[: plan.depth] if ahead is not None and held else []
@@ -84,10 +85,10 @@ class ModelDrafter:
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
         self._ahead = None
-        if stop() or max(prefix) >= self.window.model.tokenizer.n_vocab:
+        ids = None if stop() else self._read(prefix)
+        if not ids or len(ids) > self.window.context.size:
             return
-        logits = self.window.catch_up(self.window.missing(prefix), self._request.cancelled)[0, : self._common]
-        guess = int(logits.argmax())
+        guess = self._best(self._logits(self.window.missing(ids)))
         if guess in self._request.limits.end_ids:
             return
         ahead = _Ahead([*prefix, guess], round)
@@ -105,34 +106,84 @@ class ModelDrafter:
     def _grow(
         self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, stop: Callable[[], bool]
     ) -> None:
-        """Choose on behind `prefix` and the choices there are, up to `depth`, an end token or `stop`."""
-        ends = self._request.limits.end_ids
+        """Choose on behind `prefix` and the choices there are, up to `depth`, an end token or `stop`.
+
+        Chooses nothing behind what cannot be read, and no more than the context holds.
+        """
+        ids, ends = self._read(prefix), self._request.limits.end_ids
+        if not ids:
+            return
+        depth = min(depth, self.window.context.size - len(ids) + 1)  # the last one is not fed
         while len(choices) < depth and not (choices and choices[-1].token in ends) and not stop():
             if self._request.cancelled():
                 raise CancelledError
             # After full acceptance the last drafted token was never fed: it rides along here, behind the prefix.
-            todo = self.window.missing([*prefix, *(choice.token for choice in choices)])
-            choices.append(self._next(todo, len(choices), chance))
+            choice = self._next(self.window.missing([*ids, *(c.fed for c in choices)]), len(choices), chance)
+            if choice is None:
+                break
+            choices.append(choice)
 
-    def _next(self, todo: list[int], node: int, chance: Chance) -> _Choice:
+    def _next(self, todo: list[int], node: int, chance: Chance) -> _Choice | None:
         begun = self._clock()
-        logits = self.window.catch_up(todo, self._request.cancelled)[0, : self._common]
-        token, q = self._choose(logits, node, chance)
+        logits = self._logits(todo)
+        choice = self._choose(logits, node, chance)
+        if choice is None:
+            return None
+        token, q = choice
+        fed = self._fed(token, logits)
         chosen = self._clock()
-        shown = scores(logits, token, self._alternatives) if self._request.evidence else None
-        mass = covered_mass(logits, q, self._request.sampling) if self._request.evidence and q else None
+        shown = self._scores(logits, token) if self._request.evidence else None
+        mass = self._covered(logits, q) if self._request.evidence and q else None
         evidence_ms = (self._clock() - chosen) * 1000
-        return _Choice(token, q, shown, mass, (chosen - begun) * 1000, evidence_ms)
+        return _Choice(token, fed, q, shown, mass, (chosen - begun) * 1000, evidence_ms)
 
-    def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None]:
-        sampling, wanted = self._request.sampling, self._request.drafting
-        if sampling.greedy or not wanted.sampled:
-            return int(logits.argmax()), None
-        size = min(self._support_size, wanted.support_size or self._support_size)
-        q = support(logits, sampling, size)
-        if wanted.quantised:
+    def _logits(self, todo: list[int]) -> Floats:
+        return self.window.catch_up(todo, self._request.cancelled)[0, : self._rows]
+
+    @property
+    def _deterministic(self) -> bool:
+        return self._request.sampling.greedy or not self._request.drafting.sampled
+
+    def _support(self, logits: Floats) -> Support:
+        """The draft model's own q, over its own ids."""
+        size = min(self._support_size, self._request.drafting.support_size or self._support_size)
+        return support(logits, self._request.sampling, size)
+
+    def _draw(self, q: Support, node: int, chance: Chance) -> tuple[int, Support]:
+        if self._request.drafting.quantised:
             q = quantised(q)
         return int(q.ids[chance.draw(q.probs, node)]), q
+
+    # From here on, what another vocabulary changes: ids inside are the draft's, and those of tokens and q the target's.
+
+    def _fit(self, draft: Tokenizer, target: Tokenizer) -> int:
+        """How many rows of the draft's logits count."""
+        check_vocabulary(draft, target)
+        return min(draft.n_vocab, target.n_vocab)
+
+    def _read(self, prefix: list[int]) -> list[int] | None:
+        """What the draft model is fed for the committed ids; None where it cannot read on."""
+        known = max(prefix) < self.window.model.tokenizer.n_vocab  # else a row that only the target has
+        return prefix if known else None
+
+    def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
+        """A token and the q it was drawn from, None for one chosen; None alone where there is nothing to say."""
+        if self._deterministic:
+            return self._best(logits), None
+        return self._draw(self._support(logits), node, chance)
+
+    def _best(self, logits: Floats) -> int:
+        return int(logits.argmax())
+
+    def _fed(self, token: int, logits: Floats) -> int:
+        del logits
+        return token
+
+    def _scores(self, logits: Floats, token: int) -> Scores:
+        return scores(logits, token, self._alternatives)
+
+    def _covered(self, logits: Floats, q: Support) -> float:
+        return covered_mass(logits, q, self._request.sampling)
 
 
 def check_vocabulary(draft: Tokenizer, target: Tokenizer) -> None:

@@ -117,7 +117,7 @@ def same_origin(socket: WebSocket) -> bool:
 def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
     """What the page's form offers: ranges, defaults, profiles, drafters, and what a pass costs here."""
     drafter = session.drafter if session else settings.resolved().drafter
-    times = session.calibration.target_times.ms if session else {}
+    times = session.calibration.pass_ms if session else {}
     return SettingsInfo(
         ranges={n: RangeInfo(min=r.minimum, max=r.maximum, step=r.step, help=r.help) for n, r in RANGES.items()},
         defaults={
@@ -144,7 +144,7 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
 
 
 def _test_draft(session: Session, prompt: str, draft: Draft) -> TestDraft:
-    tokenizer = session.target_model.tokenizer
+    tokenizer = session.target.tokenizer
     draft_ms = sum(draft.times_ms)
     return TestDraft(
         drafter=session.drafter,

@@ -12,13 +12,13 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from speculatoviz.config import Settings
+from speculatoviz.connect import Report
 from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
 from speculatoviz.narrate import exactness_info
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.info import Health
 from speculatoviz.server.line import Line, Tell
-from speculatoviz.session import Report, Session, model_info
-from speculatoviz.targets.local import EXACT
+from speculatoviz.session import Session, model_info
 
 T = TypeVar("T")
 Loader = Callable[[Report], Session]
@@ -95,7 +95,7 @@ class Host:
             message=failed.message if failed else None,
             hint=failed.hint if failed else None,
             version=version("speculatoviz"),
-            target_model=model_info(session.target_model) if session else None,
+            target_model=model_info(session.target) if session else None,
             draft_model=model_info(session.draft_model) if session and session.draft_model else None,
             target_loaded=session is not None,
             draft_loaded=session is not None and session.draft_model is not None,
@@ -103,7 +103,7 @@ class Host:
             default_k=session.default_k(session.drafter) if session else None,
             baseline=calibration.baseline_info() if calibration else None,
             noise_floor=calibration.noise_info() if calibration else None,
-            exactness=exactness_info(EXACT) if session else None,
+            exactness=exactness_info(session.exactness) if session else None,
             runs_waiting=self.line.waiting,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request, Verdict
 from speculatoviz.models.base import Description, Tokenizer
@@ -47,6 +47,7 @@ class Target(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
 class RemoteTarget(Target, Protocol):
     """A target elsewhere. It can also decode alone, which is what speculation over a network has to beat."""
 

@@ -38,6 +38,11 @@ from speculatoviz.targets.table_tokenizer import TableTokenizer
 
 F = TypeVar("F", bound=wire.Frame)
 
+EXACT = Exactness(
+    "exact",
+    "The verifier applies modified rejection sampling itself, to the target's own scores and to exactly the q that was "
+    "drawn from.",
+)
 SUPPORT_SIZE = 64  # ids of a q: about 3 KiB a round of depth 8
 _GOODBYE_S = 1.0
 
@@ -67,6 +72,7 @@ class VerifierTarget:
         self._welcome = loop.call(self._link.connect)
         self.tokenizer = self._load_tokenizer(cache_dir)
         self.description = _described(self._welcome)
+        self.exactness = EXACT
         self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True)
 
     @property
@@ -85,8 +91,8 @@ class VerifierTarget:
 
     def begin(self, request: Request) -> Exactness:
         self._request, self._ids = request, list(request.prompt)
-        opened = self._loop.call(self._open, request.cancelled)
-        return Exactness(opened.label, opened.reason.replace("in this process", "on the verifier"))
+        self._loop.call(self._open, request.cancelled)
+        return self.exactness
 
     def submit(self, draft: Draft) -> RemotePending:
         frame = submit_frame(0, draft, len(self._ids))

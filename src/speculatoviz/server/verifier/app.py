@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -40,8 +41,12 @@ def create_verifier(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.passes, app.state.seats = passes, seats
         async with passes.running():
-            yield
-            await seats.close_all()
+            expiring = asyncio.create_task(seats.keep_expiring())
+            try:
+                yield
+            finally:
+                expiring.cancel()
+                await seats.close_all()
 
     app = FastAPI(title="SpeculatoViz verifier", lifespan=lifespan, openapi_url=None, docs_url=None)
 

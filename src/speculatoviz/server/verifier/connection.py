@@ -189,8 +189,8 @@ class Connection:
         await self._send(wire.Finished(frame.number, self._since(arrived)))
 
     async def _leave(self) -> None:
-        if self._seat is not None:
-            self._seat = None
+        seat, self._seat = self._seat, None
+        if seat is not None and seat.owner is self:  # another connection may have come for it
             await self._seats.close(self._session)
 
     def _opened(self) -> Seat:
@@ -209,7 +209,7 @@ class Connection:
             await self._close(error.message)
 
     async def _close(self, reason: str) -> None:
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             await self._socket.close(1008, reason.encode()[:120].decode(errors="ignore"))
 
     def _since(self, arrived: float) -> float:

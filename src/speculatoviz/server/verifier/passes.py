@@ -101,7 +101,7 @@ class Passes:
         self._waiting = [(job, future) for job, future in self._waiting if not future.cancelled()]
         batch, total, windows = list[tuple[Job[object], asyncio.Future[object]]](), 0, set[int]()
         for job, future in self._waiting:
-            if id(job.window) not in windows and total + len(job.tokens) <= PREFILL_TOKENS:
+            if id(job.window) not in windows and (not batch or total + len(job.tokens) <= PREFILL_TOKENS):
                 batch.append((job, future))
                 windows.add(id(job.window))
                 total += len(job.tokens)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+
+import anyio
 
 from speculatoviz.core.types import Draft, Exactness, Floats, Request, Verdict
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
@@ -41,7 +44,8 @@ class Seat:
     """One session: its cache and the last thing it was asked.
 
     held: whether the cache is where `target` believes. owner: the connection that has it, None for none. lock: one
-    request at a time. `prepare` and `judge` are called in the computing thread.
+    request at a time. `take_up`, `prepare` and `judge` are called in the computing thread, where a pass that nobody
+    waits for any more may still be at work on the session.
     """
 
     target: LocalTarget
@@ -50,9 +54,18 @@ class Seat:
     request: Request | None = None
     answered: Answered | None = None
     held: bool = False
+    closed: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def resumes(self, request: Request) -> bool:
+    def take_up(self, request: Request) -> list[int]:
+        """Begin a request, or go on with it; the ids that have to be fed before its first draft can be judged."""
+        if self._resumes(request):
+            self.request = request
+            return []
+        self.answered, self.request, self.held = None, request, False
+        return self.target.take_up(request)
+
+    def _resumes(self, request: Request) -> bool:
         """Whether the session already is where this prompt ends, or one answered round further."""
         same = self.request is not None and _terms(self.request) == _terms(request)
         behind = self.answered is not None and self.answered.before == request.prompt
@@ -79,8 +92,9 @@ class Seat:
 
     def judge(self, draft: Draft, asked: bytes, logits: Floats) -> Verdict:
         before = self.target.ids
+        self.held = False  # a failure would leave the draft in the cache
         verdict = self.target.judge(draft, logits)
-        self.answered = Answered(asked, before, verdict)
+        self.answered, self.held = Answered(asked, before, verdict), True
         return verdict
 
 
@@ -99,6 +113,7 @@ class Seats:
         self._model, self._passes, self._clock = model, passes, clock
         self.context_tokens, self.most, self.idle_s = context_tokens, most, idle_s
         self._seats: dict[bytes, Seat] = {}
+        self._taking = asyncio.Lock()
 
     @property
     def taken(self) -> int:
@@ -106,21 +121,24 @@ class Seats:
 
     async def take(self, session: bytes, owner: object) -> Seat:
         """The session's seat, or a new one. Raises BusyError where all are in use."""
-        await self.expire()
-        seat = self._seats.get(session)
-        if seat is None:
-            if len(self._seats) >= self.most and not await self._give_up_one():
-                raise BusyError(
-                    f"All {self.most} sessions of this verifier are in use.",
-                    "Try again later, or start it with more (--sessions).",
-                )
+        async with self._taking:  # or others would come in between while a cache is opened, and be too many
+            await self.expire()
+            seat = self._seats.get(session)
+            if seat is None:
+                if len(self._seats) >= self.most and not await self._give_up_one():
+                    raise BusyError(
+                        f"All {self.most} sessions of this verifier are in use.",
+                        "Try again later, or start it with more (--sessions).",
+                    )
+                seat = await self._new(session)
+            seat.owner, seat.used_s = owner, self._clock()
+            return seat
+
+    async def _new(self, session: bytes) -> Seat:
+        with anyio.CancelScope(shield=True):  # a client that goes meanwhile must not leave a cache nobody knows of
             target = await self._passes.compute(lambda: LocalTarget(self._model, self.context_tokens, self._clock))
-            # Another connection of the same session may have come first while the cache was opened.
-            seat = self._seats.setdefault(session, Seat(target, self._clock()))
-            if seat.target is not target:
-                await self._passes.compute(target.close)
-        seat.owner, seat.used_s = owner, self._clock()
-        return seat
+            self._seats[session] = Seat(target, self._clock())
+        return self._seats[session]
 
     def let_go(self, owner: object) -> None:
         """A connection is gone; its session may come back."""
@@ -130,7 +148,10 @@ class Seats:
 
     async def close(self, session: bytes) -> None:
         if seat := self._seats.pop(session, None):
-            await self._passes.compute(seat.target.close)
+            with anyio.CancelScope(shield=True):  # what is begun is ended, or memory would be lost
+                async with seat.lock:
+                    seat.closed = True
+                    await self._passes.compute(seat.target.close)
 
     async def expire(self) -> None:
         """Give up what nobody has used for long."""
@@ -140,6 +161,12 @@ class Seats:
         ]:
             await self.close(session)
 
+    async def keep_expiring(self) -> None:
+        """Memory goes back although nobody new comes."""
+        while True:
+            await asyncio.sleep(self.idle_s / 4)
+            await self.expire()
+
     async def close_all(self) -> None:
         for session in list(self._seats):
             await self.close(session)
@@ -147,20 +174,15 @@ class Seats:
     async def open(self, seat: Seat, request: Request) -> tuple[Exactness, int]:
         """Hold the request's prompt; what may be claimed, and how many of its ids were held before.
 
-        Raises ContextFullError, and CancelledError once the request is cancelled.
+        Raises ContextFullError, and OutOfStepError where the session was given up meanwhile.
         """
         if len(request.prompt) >= self.context_tokens:
             raise ContextFullError(
                 f"The prompt has {len(request.prompt)} tokens and a session holds {self.context_tokens}.",
                 "Shorten the prompt, or start the verifier with a larger --context-tokens.",
             )
-        async with seat.lock:
-            seat.used_s = self._clock()
-            if seat.resumes(request):
-                seat.request = request
-                return EXACT, len(request.prompt)
-            seat.answered, seat.request, seat.held = None, request, False
-            todo = await self._passes.compute(lambda: seat.target.take_up(request))
+        async with self._using(seat):
+            todo = await self._passes.compute(lambda: seat.take_up(request))
             held = len(request.prompt) - len(todo)
             while todo:
                 size = PREFILL_TOKENS if self.taken == 1 else _SHARED_CHUNK
@@ -174,8 +196,7 @@ class Seats:
 
         Raises OutOfStepError and ContextFullError.
         """
-        async with seat.lock:
-            seat.used_s = self._clock()
+        async with self._using(seat):
             if (known := await self._passes.compute(lambda: seat.prepare(asked, before))) is not None:
                 return known, None
             if before + len(draft) >= self.context_tokens:
@@ -186,6 +207,14 @@ class Seats:
             rows = seat.target.rows_for(draft)
             job = Job(seat.target.window, rows, "all", lambda logits: seat.judge(draft, asked, logits))
             return await self._passes.run(job), job.begun_s
+
+    @asynccontextmanager
+    async def _using(self, seat: Seat) -> AsyncIterator[None]:
+        async with seat.lock:
+            if seat.closed:
+                raise OutOfStepError("The session was given up.", "Open it again.")
+            seat.used_s = self._clock()
+            yield
 
     async def _give_up_one(self) -> bool:
         """Give the session that is longest without a connection up."""
