@@ -157,6 +157,7 @@ def generate(
     with _errors(), ExitStack() as stack:
         writer = _trace_writer(stack, trace_file)
         session = _load(settings)
+        stack.callback(session.close)
         start = Start(prompt=own["prompt"], raw=own["raw"], k=0 if own["plain"] else None)
         events = session.run("cli", session.prepare(start), lambda: False)
         shown = _Collector() if as_json else Transcript(Console(highlight=False))

@@ -109,7 +109,7 @@ class MetricsFold:
             per_call_tps=self._per_call_tps,
             per_call_speedup=_speedup(tps, self._per_call_tps),
             avg_hidden_draft_ms=_ratio(sum(t.hidden_draft_ms for t in window), len(window)),
-            kept_mass=_mean([t.kept_mass for t in window if t.kept_mass is not None]),
+            kept_mass=next((t.kept_mass for t in reversed(window) if t.kept_mass is not None), None),
             total_variation_bound=min(1.0, self._bound),
             usage=usage_info(self._usage),
         )
@@ -156,10 +156,6 @@ def added(total: Usage | None, usage: Usage | None) -> Usage | None:
 
 def usage_info(usage: Usage | None) -> UsageInfo | None:
     return None if usage is None else UsageInfo(**asdict(usage))
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -76,7 +76,11 @@ class Session:
         pair = settings.resolved()
         draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
         session = cls(settings, connect(settings, draft, clock, report), draft, clock)
-        session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter, report)
+        try:
+            session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter, report)
+        except BaseException:
+            session.close()
+            raise
         return session
 
     def default_k(self, drafter: str) -> int:

@@ -145,7 +145,7 @@ class Draft:
     times_ms: tuple[float, ...]
     evidence_ms: float = 0.0  # part of the drafter's time that was spent on scores and covered_mass
     covered_mass: tuple[float | None, ...] = ()
-    kept_mass: float | None = None  # share of the draft model's q that the target's vocabulary has, mean over the nodes
+    kept_mass: float | None = None  # share of the draft model's q that the target's vocabulary has, so far in the run
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -8,7 +8,7 @@ import numpy as np
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.sampling import covered_mass, scores
-from speculatoviz.core.types import Floats, Scores, Support
+from speculatoviz.core.types import Draft, Floats, Plan, Request, Scores, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.vocabulary import Intersection, Reencoder
@@ -36,6 +36,13 @@ class TranslatedDrafter(ModelDrafter):
         At T=0 its q is its argmax alone: the share of those that have a counterpart.
         """
         return self._kept / self._places if self._places else None
+
+    def begin(self, request: Request) -> None:
+        self._kept, self._places = 0.0, 0
+        super().begin(request)
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        return replace(super().draft(prefix, round, plan, chance), kept_mass=self.kept_mass)
 
     def _fit(self, draft: Tokenizer, target: Tokenizer) -> int:
         self.intersection, self._reencoder = Intersection(draft, target), Reencoder(draft, target)

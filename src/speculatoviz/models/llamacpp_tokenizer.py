@@ -93,7 +93,9 @@ class LlamaCppTokenizer:
         return b"" if unused or self._control(token) else self._piece(token)
 
     def _piece(self, token: int) -> bytes:
-        """The bytes of a token, control tokens written out."""
+        """The bytes of a token, control tokens written out; none for an id outside the vocabulary."""
+        if not 0 <= token < self.n_vocab:  # llama.cpp would end the process
+            return b""
         buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         length = lib.llama_token_to_piece(self._vocab, token, buffer, _PIECE_BYTES, 0, True)
         if length < 0:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
-from contextlib import ExitStack
+from concurrent.futures import wait as wait_for
 from queue import Empty, SimpleQueue
-from typing import TypeVar
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import Any, TypeVar
 
 from speculatoviz.core.types import Verdict
 from speculatoviz.errors import CancelledError
@@ -20,19 +20,24 @@ _LOOK_S = 0.02  # between two looks at whether the run was cancelled
 
 
 class LoopThread:
-    """Runs coroutines of remote targets. Started with the first one, ended by `close`."""
+    """Runs coroutines of remote targets. Its thread is started with the first one, and ended by `close`.
+
+    A daemon: a program that forgets to close it can still end.
+    """
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._portal: BlockingPortal | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
-    def start(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
+    def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Begin `work()` in the loop; cancelling the future cancels it there."""
-        if self._portal is None:
-            self._portal = self._stack.enter_context(start_blocking_portal())
-        return self._portal.start_task_soon(work)
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
-    def call(self, work: Callable[[], Awaitable[T]], cancelled: Callable[[], bool] = lambda: False) -> T:
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]], cancelled: Callable[[], bool] = lambda: False) -> T:
         """Run `work()` and wait. Raises what it raises, and CancelledError once cancelled."""
         return wait(self.start(work), cancelled)
 
@@ -58,8 +63,22 @@ class LoopThread:
             future.cancel()
 
     def close(self) -> None:
-        self._portal = None
-        self._stack.close()
+        """End the thread; what still runs there is cancelled."""
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class RemotePending:
@@ -80,17 +99,16 @@ class RemotePending:
 
 def wait(future: Future[T], cancelled: Callable[[], bool]) -> T:
     """The result of a future. Raises what it raises, and CancelledError once cancelled."""
-    while True:
+    settled = False
+    while not settled:
         if cancelled():
             future.cancel()
             raise CancelledError
-        try:
-            return future.result(_LOOK_S)
-        except TimeoutError:
-            if future.done():  # its own, not that of waiting
-                raise
-        except FutureCancelledError:
-            raise CancelledError from None
+        settled = bool(wait_for([future], _LOOK_S).done)
+    try:
+        return future.result()
+    except FutureCancelledError:
+        raise CancelledError from None
 
 
 def _next(queue: SimpleQueue[T | None], cancelled: Callable[[], bool]) -> T | None:
