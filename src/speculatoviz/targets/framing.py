@@ -63,6 +63,8 @@ def draft_of(frame: Submit, n_vocab: int) -> Draft:
     """Raises WireError where the frame is not a draft that could have been drawn."""
     tokens = unpack(frame.tokens)
     n = len(tokens)
+    if not 0 <= frame.round < 1 << 63:
+        raise WireError("The round's number is impossible.", _MISMATCH)
     parents = list(range(-1, n - 1)) if frame.parents is None else unpack(frame.parents)
     if len(frame.q) != n or len(parents) != n:
         raise WireError("The draft's tokens, parents and distributions are not equally many.", _MISMATCH)
@@ -98,11 +100,11 @@ def _wire_q(q: Support | None) -> tuple[bytes, bytes] | None:
 def _support(pair: tuple[bytes, bytes] | None, n_vocab: int) -> Support | None:
     if pair is None:
         return None
-    ids, counts = _array(pair[0], "<i4").astype(np.int32), _array(pair[1], "<u2").astype(np.int64) + 1
+    ids, counts = _array(pair[0], "<i4").astype(np.int64), _array(pair[1], "<u2").astype(np.int64) + 1
     ascending = len(ids) == len(counts) > 0 and bool((np.diff(ids) > 0).all())
     if not ascending or ids[0] < 0 or ids[-1] >= n_vocab or int(counts.sum()) != QUANTA:
         raise WireError("A draft's distribution is not one.", _MISMATCH)
-    return Support(ids, counts / QUANTA)
+    return Support(ids.astype(np.int32), counts / QUANTA)
 
 
 # ---- a verdict --------------------------------------------------------------------------------------
@@ -201,7 +203,11 @@ def vocabulary_frame(number: int, entries: Iterable[Entry]) -> Vocabulary:
 def entries_of(frame: Vocabulary) -> list[Entry]:
     """Raises WireError."""
     ids, lengths = unpack(frame.ids), unpack(frame.lengths)
-    if not len(ids) == len(lengths) == len(frame.control) or sum(lengths) != len(frame.pieces) or min(lengths) < 0:
+    if (
+        not len(ids) == len(lengths) == len(frame.control)
+        or sum(lengths) != len(frame.pieces)
+        or any(n < 0 for n in lengths)
+    ):
         raise WireError("The verifier's vocabulary is not one.", _MISMATCH)
     entries, at = list[Entry](), 0
     for token, length, control in zip(ids, lengths, frame.control, strict=True):

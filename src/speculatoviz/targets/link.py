@@ -88,16 +88,18 @@ class Link:
         await self._guarded(socket.send(raw))
         while True:
             answer = await self._guarded(socket.recv(decode=False))
-            frame = wire.server_frame(answer)
+            frame = await self._read(answer)
             if frame.number in {number, 0}:
                 if isinstance(frame, wire.Refused):
-                    _refused(frame)
+                    await self._refused(frame)
                 return Answer(frame, len(raw), len(answer))
 
     async def more(self) -> ServerFrame:
         """The next frame of a stream whose first one was answered. Raises LostError."""
-        raw = await self._guarded(self._there().recv(decode=False))
-        return wire.server_frame(raw)
+        frame = await self._read(await self._guarded(self._there().recv(decode=False)))
+        if isinstance(frame, wire.Refused):
+            await self._refused(frame)
+        return frame
 
     async def connect(self) -> wire.Welcome:
         """Connect, or use the connection there is."""
@@ -162,7 +164,7 @@ class Link:
                 compression=None,
                 max_size=64 << 20,
                 open_timeout=patience.open_s,
-                close_timeout=1.0,
+                close_timeout=min(1.0, patience.pong_s),
                 ping_interval=patience.ping_s,
                 ping_timeout=patience.pong_s,
             )
@@ -223,10 +225,17 @@ class Link:
         if socket is not None:
             socket.transport.abort()
 
+    async def _read(self, raw: bytes) -> ServerFrame:
+        try:
+            return wire.server_frame(raw)
+        except wire.WireError:
+            await self.drop()  # what comes behind it could be anything
+            raise
 
-def _refused(frame: wire.Refused) -> NoReturn:
-    if frame.final:
-        raise TargetError(frame.message, frame.hint)
-    error = SpeculatoVizError(frame.message, frame.hint)
-    error.code = frame.code
-    raise error
+    async def _refused(self, frame: wire.Refused) -> NoReturn:
+        if frame.final:
+            await self.drop()
+            raise TargetError(frame.message, frame.hint)
+        error = SpeculatoVizError(frame.message, frame.hint)
+        error.code = frame.code
+        raise error

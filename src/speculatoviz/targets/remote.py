@@ -69,6 +69,7 @@ class VerifierTarget:
         self._session = secrets.token_bytes(16)
         self._request = Request((0,), Sampling(), Limits(0))
         self._ids: list[int] = []
+        self._pending: RemotePending | None = None
         self._welcome = loop.call(self._link.connect)
         self.tokenizer = self._load_tokenizer(cache_dir)
         self.description = _described(self._welcome)
@@ -90,13 +91,16 @@ class VerifierTarget:
         return self._link.connections
 
     def begin(self, request: Request) -> Exactness:
+        self._abandon()
         self._request, self._ids = request, list(request.prompt)
         self._loop.call(self._open, request.cancelled)
         return self.exactness
 
     def submit(self, draft: Draft) -> RemotePending:
         frame = submit_frame(0, draft, len(self._ids))
-        return RemotePending(self._loop.start(lambda: self._round(draft, frame)), self._request.cancelled)
+        ids = self._ids
+        self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self._request.cancelled)
+        return self._pending
 
     def stream(self, request: Request) -> Iterator[int]:
         self.begin(request)
@@ -119,8 +123,15 @@ class VerifierTarget:
         )
 
     def close(self) -> None:
+        self._abandon()
         with suppress(SpeculatoVizError, TimeoutError):
             self._loop.start(self._leave).result(_GOODBYE_S + 1)
+
+    def _abandon(self) -> None:
+        """A round whose verdict nobody asked for has no business behind another prompt."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
 
     # ---- on the loop ----
 
@@ -132,7 +143,7 @@ class VerifierTarget:
         """On a new connection: the session as it is now. The verifier computes what it has lost, nothing else."""
         _expected((await self._link.exchange(self._open_frame)).frame, wire.Opened)
 
-    async def _round(self, draft: Draft, frame: wire.Submit) -> Verdict:
+    async def _round(self, draft: Draft, frame: wire.Submit, ids: list[int]) -> Verdict:
         begun = self._clock()
         answer = await self._link.ask(
             lambda number: wire.Submit(number, frame.round, frame.committed, frame.tokens, frame.parents, frame.q),
@@ -148,7 +159,7 @@ class VerifierTarget:
             network_ms=max(0.0, flight_ms - judged.server_ms),
             usage=Usage(calls=1, sent_bytes=answer.sent_bytes, received_bytes=answer.received_bytes),
         )
-        self._ids += committed(draft, verdict)
+        ids += committed(draft, verdict)
         return verdict
 
     async def _tokens(self, count: int) -> AsyncIterator[int]:
@@ -177,10 +188,6 @@ class VerifierTarget:
     def _load_tokenizer(self, cache_dir: Path) -> TableTokenizer:
         welcome = self._welcome
         entries = self._entries(cache_dir / "vocabularies" / f"{welcome.fingerprint}.bin")
-        if fingerprint(entries) != welcome.fingerprint:
-            raise TargetError(
-                "The verifier's vocabulary is not the one it declares.", "Use the same version on both sides."
-            )
         render = self._render if welcome.has_chat_template else None
         return TableTokenizer(entries, welcome.n_vocab, frozenset(unpack(welcome.eos)), self._encode, render)
 
@@ -193,12 +200,14 @@ class VerifierTarget:
                 if fingerprint(entries) == self._welcome.fingerprint:
                     return entries
         fetched = self._ask(wire.AskVocabulary, wire.Vocabulary)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
-            part = file.with_suffix(".part")
-            part.write_bytes(wire.encode(fetched))
-            part.replace(file)
-        return entries_of(fetched)
+        entries = entries_of(fetched)
+        if fingerprint(entries) != self._welcome.fingerprint:
+            raise TargetError(
+                "The verifier's vocabulary is not the one it declares.", "Use the same version on both sides."
+            )
+        with suppress(OSError):  # it will be fetched again
+            _keep(file, wire.encode(fetched))
+        return entries
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return unpack(self._ask(lambda number: wire.Encode(number, text, special), wire.Ids).ids)
@@ -219,6 +228,14 @@ def _expected(frame: wire.ServerFrame, kind: type[F]) -> F:
             "Use the same version of SpeculatoViz on both sides.",
         )
     return frame
+
+
+def _keep(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        part = file.with_suffix(".part")
+        part.write_bytes(content)
+        part.replace(file)
 
 
 def _described(welcome: wire.Welcome) -> Description:

@@ -226,7 +226,7 @@ def server_frame(raw: bytes) -> ServerFrame:
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], raw: bytes) -> _T:
     try:
         return decoder.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # text that is none; a nest without end
         raise WireError(
             f"A frame of {len(raw)} bytes cannot be read ({error}).",
             "Use the same version of SpeculatoViz on both sides.",

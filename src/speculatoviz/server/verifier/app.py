@@ -80,7 +80,7 @@ def _allowed(socket: WebSocket, key: str | None) -> bool:
         return False
     if key is None:
         return True
-    given = socket.headers.get("authorization", "").encode()
+    given = socket.headers.get("authorization", "").encode("latin-1")
     return hmac.compare_digest(given, f"Bearer {key}".encode())
 
 

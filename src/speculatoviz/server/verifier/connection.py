@@ -29,6 +29,7 @@ from speculatoviz.targets.framing import (
 from speculatoviz.targets.wire import Frame, WireError
 
 _HELLO_S = 10.0  # until a connection has to have said who it is
+_TAKE_S = 20.0  # until a client has to have taken an answer in
 _FRAMES_AHEAD = 4  # taken in while one is answered; behind them the network waits
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Connection:
         self._socket, self._model, self._seats = socket, model, seats
         self._welcome, self._bounds, self._clock = welcome, bounds, clock
         self._limiter = AsyncLimiter(2 * bounds.frames_per_s, 2.0)
+        self._deaf = False
         self._seat: Seat | None = None
         self._session = b""
 
@@ -130,7 +132,7 @@ class Connection:
             log.exception("a request failed")
             failed = SpeculatoVizError(f"The verifier failed ({type(error).__name__}).", "See its log.")
             await self._refuse(number, failed, final=False)
-        return True
+        return not self._deaf
 
     async def _answer(self, frame: wire.ClientFrame, arrived: float) -> None:
         tokenizer = self._model.tokenizer
@@ -186,6 +188,8 @@ class Connection:
             draft, before = Draft.empty(round), len(seat.target.ids)
             verdict, _ = await self._seats.verify(seat, draft, secrets.token_bytes(8), before)
             await self._send(wire.Token(frame.number, verdict.extra.token))
+            if self._deaf:
+                return
         await self._send(wire.Finished(frame.number, self._since(arrived)))
 
     async def _leave(self) -> None:
@@ -200,8 +204,9 @@ class Connection:
 
     async def _send(self, frame: Frame) -> None:
         """What a client that is gone does not take is lost: it will ask again."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(_TAKE_S) as limit:
             await self._socket.send_bytes(wire.encode(frame))
+        self._deaf = self._deaf or limit.cancelled_caught
 
     async def _refuse(self, number: int, error: SpeculatoVizError, *, final: bool) -> None:
         await self._send(wire.Refused(number, error.code, error.message, error.hint, final))
@@ -209,7 +214,7 @@ class Connection:
             await self._close(error.message)
 
     async def _close(self, reason: str) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(1.0):
             await self._socket.close(1008, reason.encode()[:120].decode(errors="ignore"))
 
     def _since(self, arrived: float) -> float:

@@ -1,0 +1,176 @@
+"""What comes out of a run across the network is what comes out of one in this process, and follows the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from scipy.stats import chisquare
+
+from speculatoviz.core import sampling as sampling_module
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Sampling
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.server.verifier import connection, seats
+from speculatoviz.server.verifier.app import Serving
+from speculatoviz.server.verifier.connection import Bounds
+from speculatoviz.targets import framing
+from speculatoviz.targets.remote import VerifierTarget
+from support.toy_pair import SAMPLINGS, impossible, no_clock, pool, request, run_tokens
+from support.toy_pair import sequence_probs as truth_of
+from support.verifier import connected, rounds, serving
+from support.verifier_client import bits, here, toys
+from support.verifier_twins import (
+    ForgettingTarget,
+    KeenDrafter,
+    LateQuantisingDrafter,
+    RepeatingDrafter,
+    StubbornDrafter,
+    sharpened,
+)
+
+SIGNIFICANCE = 1e-4  # seeds are fixed: a run that passes once passes always
+HURRIED = Serving(context_tokens=512, bounds=Bounds(frames_per_s=1e6))  # toys make more rounds a second than models
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierTarget]:
+    """A toy target behind a verifier."""
+    with serving(toys()[0], HURRIED) as server, connected(server.url, tmp_path_factory.mktemp("cache")) as target:
+        yield target
+
+
+def drafter(kind: type[ModelDrafter] = KeenDrafter) -> ModelDrafter:
+    target, draft = toys()
+    return kind(draft, target.tokenizer, 512, no_clock)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS.keys())
+def test_runs_equal_those_of_a_target_in_this_process(far: VerifierTarget, sampling: Sampling) -> None:
+    near, keen = here(toys()[0]), drafter()
+    for seed in range(4):
+        prompt = (seed, 1)  # a greedy run knows no seed
+        expected = bits(rounds(near, drafter(), prompt, sampling, seed, 16))
+        assert bits(rounds(far, keen, prompt, sampling, seed, 16, overlap=True)) == expected
+        assert bits(rounds(far, keen, prompt, sampling, seed, 16, overlap=False)) == expected
+
+
+def test_what_was_drafted_ahead_is_of_use(far: VerifierTarget) -> None:
+    keen = drafter()
+    for seed in range(10):
+        rounds(far, keen, seed=seed, tokens=12, depth=1)
+    assert keen.kept > 0
+
+
+def test_drafts_without_probabilities_are_judged_alike(far: VerifierTarget) -> None:
+    near = here(toys()[0])
+    for seed in range(4):
+        prompt = (0, 1, 2, 0, 1, 2, 0, 1)
+        expected = bits(rounds(near, NgramDrafter(1, 3), prompt, seed=seed))
+        assert bits(rounds(far, NgramDrafter(1, 3), prompt, seed=seed)) == expected
+
+
+def test_a_session_that_goes_on_with_another_prompt_starts_from_what_it_holds(far: VerifierTarget) -> None:
+    near = here(toys()[0])
+    for prompt in [(0, 1), (0, 1, 5, 6), (7,), (0, 1)]:
+        expected = bits(rounds(near, drafter(), prompt))
+        assert bits(rounds(far, drafter(), prompt)) == expected
+
+
+def test_streaming_is_plain_decoding(far: VerifierTarget) -> None:
+    asked = request(Sampling(1.0), 24, toys()[0], ignore_eos=True)
+    plain = run_tokens(asked, here(toys()[0]), drafter(), 0, seeded(0))
+    assert tuple(far.stream(asked)) == plain
+
+
+# ---- broken twins of the comparison ----
+
+
+def differs(far: VerifierTarget, kind: type[ModelDrafter]) -> bool:
+    return any(
+        bits(rounds(far, drafter(kind), seed=seed)) != bits(rounds(far, drafter(kind), seed=seed, overlap=False))
+        for seed in range(4)
+    )
+
+
+def test_overlap_that_changes_the_text_is_caught(far: VerifierTarget) -> None:
+    assert not differs(far, KeenDrafter)
+    assert differs(far, StubbornDrafter)
+    assert differs(far, RepeatingDrafter)
+
+
+def test_a_verifier_with_other_choices_is_caught(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(seats, "LocalTarget", ForgettingTarget)
+    near = here(toys()[0])
+    with serving(toys()[0], HURRIED) as server, connected(server.url, folder) as target:
+        assert bits(rounds(target, drafter(), seed=1)) != bits(rounds(near, drafter(), seed=1))
+
+
+# ---- the truth ----
+
+
+def p_value(
+    folder: Path,
+    runs: int,
+    kind: type[ModelDrafter] = ModelDrafter,
+    sampling: Sampling | None = None,
+    tokens: int = 3,
+    depth: int = 2,
+    mix: float = 0.5,
+) -> float:
+    """Chi-square of outputs of `tokens` tokens; 0 where the target cannot say what came out."""
+    target_model, draft_model = ToyModel(1, ALPHABET[:3]), ToyModel(1, ALPHABET[:3], mix=(2, mix))
+    asked = request(sampling or Sampling(1.0), tokens, target_model, ignore_eos=True)
+    drafter = kind(draft_model, target_model.tokenizer, 64, no_clock)
+    counts: Counter[tuple[int, ...]] = Counter()
+    with serving(target_model, HURRIED) as server, connected(server.url, folder) as target:
+        for seed in range(runs):
+            counts[run_tokens(replace(asked, seed=seed), target, drafter, depth, seeded(seed))] += 1
+    truth = truth_of(target_model, asked)
+    if impossible(counts, truth):
+        return 0.0
+    observed, expected = pool(counts, truth, runs)
+    return float(chisquare(observed, expected).pvalue)
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """q in halves, so that what is wrong with quantising shows in few runs."""
+    for module in (sampling_module, framing):
+        monkeypatch.setattr(module, "QUANTA", 2)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1.0), SAMPLINGS["all filters"]], ids=str)
+def test_runs_follow_the_target(folder: Path, sampling: Sampling) -> None:
+    assert p_value(folder, 1_000, sampling=sampling) > SIGNIFICANCE
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("sampling", [sampling for sampling in SAMPLINGS.values() if not sampling.greedy], ids=str)
+def test_many_runs_follow_the_target(folder: Path, sampling: Sampling) -> None:
+    assert p_value(folder, 20_000, KeenDrafter, sampling) > SIGNIFICANCE
+
+
+@pytest.mark.usefixtures("coarse")
+def test_runs_follow_the_target_however_coarse_q_is(folder: Path) -> None:
+    assert p_value(folder, 600, tokens=2, depth=1) > SIGNIFICANCE
+
+
+@pytest.mark.usefixtures("coarse")
+def test_quantising_after_drawing_is_caught(folder: Path) -> None:
+    assert p_value(folder, 600, LateQuantisingDrafter, tokens=2, depth=1) < SIGNIFICANCE
+
+
+def test_a_verifier_that_believes_in_another_q_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "draft_of", sharpened)
+    assert p_value(folder, 600) < SIGNIFICANCE
+
+
+def test_choices_used_twice_are_caught(folder: Path) -> None:
+    assert p_value(folder, 600, KeenDrafter, tokens=5, mix=0.1) > SIGNIFICANCE
+    assert p_value(folder, 600, RepeatingDrafter, tokens=5, mix=0.1) < SIGNIFICANCE

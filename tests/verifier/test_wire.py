@@ -1,0 +1,297 @@
+"""Frames come through whole, are as small as promised, and can be anything at all without doing harm."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.sampling import QUANTA, quantised, support
+from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
+from speculatoviz.models.base import Entry
+from speculatoviz.models.toy import ToyModel
+from speculatoviz.targets import framing, wire
+from speculatoviz.targets.local import decide
+from support.toy_pair import no_clock
+from support.verifier import connected, drafter_for, ids, rounds
+from support.verifier_client import RawClient, here, judged, request, toys, verdict_bits
+from support.verifier_servers import Servers
+
+N_VOCAB = 1000
+WELCOME_LIMIT = wire.Limit(4096, 32, 1 << 20, 4, 200.0, 600.0)
+SCORES = wire.WireScores(-0.5, 1.25, framing.pack([3, 4]), np.array([-0.5, -1.5], "<f4").tobytes())
+CHECK = wire.WireCheck(0, True, 0.25, 0.5, 0.5, 0.125, SCORES)
+SAMPLES: list[wire.Frame] = [
+    wire.Hello(1, wire.VERSION, "0123456789abcdef"),
+    wire.Open(2, bytes(16), framing.pack([1, 2, 3]), 0.7, 40, 0.9, 0.1, 5, True),
+    wire.Submit(3, 9, 3, framing.pack([4, 5]), None, [(framing.pack([4, 5]), b"\0\0\xfe\xff"), None]),
+    wire.Plain(4, 16),
+    wire.Encode(5, "text ✓", True),
+    wire.Render(6, [("user", "hello")]),
+    wire.AskVocabulary(7),
+    wire.Bye(8),
+    wire.Welcome(1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9)),
+    wire.Opened(2, "exact", "because", 3, 0.5),
+    wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0, 0.5),
+    wire.Token(4, 17),
+    wire.Ids(5, framing.pack([1])),
+    wire.Text(6, "text ✓"),
+    wire.Vocabulary(7, framing.pack([0]), b"a", framing.pack([1]), b"\0"),
+    wire.Finished(8, 1.5),
+    wire.Refused(9, "busy", "Full.", "Wait.", True),
+]
+ASKED = [frame for frame in SAMPLES if isinstance(frame, get_args(wire.ClientFrame))]
+TOLD = [frame for frame in SAMPLES if isinstance(frame, get_args(wire.ServerFrame))]
+
+quantisable = (
+    st.lists(st.floats(1e-9, 1.0), min_size=1, max_size=64)
+    .map(np.array)
+    .map(lambda w: Support(np.arange(len(w), dtype=np.int32) * 3, w / w.sum()))
+)
+
+
+def test_there_is_a_sample_of_every_frame() -> None:
+    assert {type(frame) for frame in SAMPLES} == {*get_args(wire.ClientFrame), *get_args(wire.ServerFrame)}
+
+
+def test_frames_come_back_as_they_went() -> None:
+    assert [wire.client_frame(wire.encode(frame)) for frame in ASKED] == ASKED
+    assert [wire.server_frame(wire.encode(frame)) for frame in TOLD] == TOLD
+
+
+@given(
+    prompt=st.lists(st.integers(0, N_VOCAB - 1), min_size=1),
+    sampling=st.builds(Sampling, st.floats(0, 100), st.integers(0, N_VOCAB), st.floats(0.01, 1), st.floats(0, 1)),
+    seed=st.integers(0, (1 << 63) - 1),
+    evidence=st.booleans(),
+)
+def test_requests_come_back(prompt: list[int], sampling: Sampling, seed: int, evidence: bool) -> None:
+    asked = Request(tuple(prompt), sampling, Limits(0), seed=seed, evidence=evidence)
+    frame = wire.client_frame(wire.encode(framing.open_frame(1, bytes(16), asked, prompt)))
+    assert isinstance(frame, wire.Open)
+    got = framing.request_of(frame, N_VOCAB)
+    assert (got.prompt, got.sampling, got.seed, got.evidence) == (tuple(prompt), sampling, seed, evidence)
+
+
+@given(st.lists(st.tuples(st.one_of(st.none(), quantisable), st.integers(0, 63)), max_size=9), st.integers(0, 1 << 60))
+def test_drafts_come_back(nodes: list[tuple[Support | None, int]], round: int) -> None:
+    qs = tuple(None if q is None else quantised(q) for q, _ in nodes)
+    tokens = [place if q is None else int(q.ids[place % len(q.ids)]) for q, (_, place) in zip(qs, nodes, strict=True)]
+    frame = wire.client_frame(wire.encode(framing.submit_frame(1, Draft.chain(round, tokens, qs, "t"), 5)))
+    assert isinstance(frame, wire.Submit)
+    got = framing.draft_of(frame, N_VOCAB)
+    assert (got.round, got.tokens.tolist(), got.is_chain) == (round, tokens, True)
+    for mine, theirs in zip(qs, got.q, strict=True):
+        if mine is None or theirs is None:
+            assert mine is theirs
+        else:
+            assert (mine.ids.tolist(), mine.probs.tolist()) == (theirs.ids.tolist(), theirs.probs.tolist())
+
+
+def test_trees_come_back() -> None:
+    chain = Draft.chain(0, [1, 2, 3], (), "t")
+    tree = Draft(0, chain.tokens, np.array([-1, 0, 0], np.int32), chain.q, chain.source, chain.scores, chain.times_ms)
+    assert framing.draft_of(framing.submit_frame(1, tree, 5), N_VOCAB).parents.tolist() == [-1, 0, 0]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=5), st.booleans()), max_size=20))
+def test_vocabularies_come_back(pieces: list[tuple[bytes, bool]]) -> None:
+    entries = [Entry(2 * i, piece, control) for i, (piece, control) in enumerate(pieces)]
+    frame = wire.server_frame(wire.encode(framing.vocabulary_frame(1, entries)))
+    assert isinstance(frame, wire.Vocabulary)
+    assert framing.entries_of(frame) == entries
+
+
+# ---- q ----
+
+
+@given(quantisable)
+def test_a_quantised_q_is_close_and_stays_as_it_is(q: Support) -> None:
+    close = quantised(q)
+    counts = close.probs * QUANTA
+    assert np.array_equal(counts, counts.round())
+    assert counts.sum() == QUANTA
+    assert counts.min() >= 1
+    dense = dict(zip(close.ids.tolist(), close.probs.tolist(), strict=True))
+    distance = 0.5 * sum(abs(p - dense.get(i, 0.0)) for i, p in zip(q.ids.tolist(), q.probs.tolist(), strict=True))
+    assert distance < 1e-3
+    again = quantised(close)
+    assert (again.ids.tolist(), again.probs.tolist()) == (close.ids.tolist(), close.probs.tolist())
+
+
+def test_a_point_mass_stays_one() -> None:
+    point = quantised(Support.point(7))
+    assert (point.ids.tolist(), point.probs.tolist()) == ([7], [1.0])
+    assert framing.draft_of(framing.submit_frame(1, Draft.chain(0, [7], (point,), "t"), 1), 8).q[0] is not None
+
+
+@pytest.mark.parametrize("probs", [[1 / 3, 2 / 3], [0.5, 0.25], [1.0, 0.0], [0.5, 0.75]])
+def test_a_q_that_is_not_quantised_is_refused(probs: list[float]) -> None:
+    q = Support(np.array([1, 2], np.int32), np.array(probs))
+    with pytest.raises(ValueError, match=r"2\^-16"):
+        framing.submit_frame(1, Draft.chain(0, [1], (q,), "t"), 1)
+
+
+# ---- sizes: noise does not compress, so these are what any model gives ----
+
+
+def largest_round() -> tuple[int, int]:
+    """Bytes up and down of a round of depth 8 with support 64 over 152k ids, the largest of some."""
+    rng, n_vocab, ups, downs = np.random.default_rng(0), 151_936, [0], [0]
+    asked = Request((0,), Sampling(1.0), Limits(0))
+    for seed in range(12):
+        logits = 8 * rng.standard_normal((9, n_vocab), np.float32)
+        noise = rng.standard_normal((9, n_vocab), np.float32) * (0.0 if seed % 2 else 0.3)
+        qs = [quantised(support(row, asked.sampling, 64)) for row in logits[:8] + noise[:8]]
+        tokens = [int(rng.choice(q.ids, p=q.probs)) for q in qs]
+        draft = Draft.chain(1_000_000, tokens, tuple(qs), "t")
+        ups.append(len(wire.encode(framing.submit_frame(1_000_000, draft, 100_000))))
+        verdict = decide(draft, logits, asked, seeded(seed)("verify", 1), no_clock, 8)
+        frame = framing.judged_frame(1_000_000, 1_000_000, verdict, 123.456, 7.89)
+        downs.append(len(wire.encode(frame)))
+    return max(ups), max(downs)
+
+
+def test_a_round_is_small() -> None:
+    up, down = largest_round()
+    header = 14  # the most that WebSocket puts in front, RFC 6455 section 5.2
+    assert up + header <= 6 * 1024, up
+    assert down + header <= 4 * 1024, down
+
+
+def test_every_possible_verdict_is_small() -> None:
+    """Eight tests and the extra token, each with eight alternatives, and eight of the residual besides."""
+    numbers = np.random.default_rng(0)
+    top = (framing.pack(numbers.integers(0, 151_936, 8)), numbers.random(8, np.float32).tobytes())
+    check = wire.WireCheck(7, True, 0.1, 0.2, 0.3, 0.4, wire.WireScores(-0.1, 0.2, *top))
+    frame = wire.Judged(
+        1 << 20,
+        1 << 20,
+        framing.pack(range(8)),
+        [check] * 8,
+        1 << 17,
+        "resampled",
+        0.1,
+        check.scores,
+        top,
+        0.1,
+        0.2,
+        0.3,
+    )
+    assert len(wire.encode(frame)) <= 4 * 1024
+
+
+def test_verdicts_come_back() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.standard_normal((4, N_VOCAB))
+    asked = Request((0,), Sampling(1.0), Limits(0))
+    for seed in range(30):
+        qs = [quantised(support(row + rng.standard_normal(N_VOCAB), asked.sampling, 64)) for row in logits[:3]]
+        draft = Draft.chain(seed, [int(rng.choice(q.ids, p=q.probs)) for q in qs], tuple(qs), "t")
+        verdict = decide(draft, logits, asked, seeded(seed)("verify", seed), no_clock, 8)
+        frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0, 0.5)))
+        assert verdict_bits(framing.verdict_of(judged(frame), draft)) == verdict_bits(verdict)
+
+
+# ---- anything at all ----
+
+
+def digest(raw: bytes) -> None:
+    """All that a verifier makes of a frame before it computes. Raises WireError."""
+    match wire.client_frame(raw):
+        case wire.Open() as frame:
+            framing.request_of(frame, N_VOCAB)
+        case wire.Submit() as frame:
+            for q in framing.draft_of(frame, N_VOCAB).q:
+                assert q is None or (q.ids.min() >= 0 and q.ids.max() < N_VOCAB and abs(q.probs.sum() - 1) == 0)
+
+
+def test_every_truncation_is_refused() -> None:
+    for frame in SAMPLES:
+        raw = wire.encode(frame)
+        read = wire.client_frame if frame in ASKED else wire.server_frame
+        for end in range(len(raw)):
+            with pytest.raises(wire.WireError, match="cannot be read"):
+                read(raw[:end])
+
+
+@settings(max_examples=400)
+@given(st.binary(max_size=60) | st.sampled_from(ASKED).map(wire.encode), st.integers(0, 200), st.binary(max_size=9))
+def test_any_bytes_are_a_frame_or_refused(raw: bytes, at: int, bad: bytes) -> None:
+    changed = raw[:at] + bad + raw[at + len(bad) :]
+    with suppress(wire.WireError):
+        digest(changed)
+
+
+def test_a_nest_without_end_is_refused() -> None:
+    raw = wire.encode(wire.Bye(8))
+    with pytest.raises(wire.WireError):
+        wire.client_frame(bytes([raw[0] + 1]) + raw[1:] + b"\x91" * 100_000 + b"\xc0")
+
+
+i32 = st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(0, 5)
+
+
+@settings(max_examples=400)
+@given(st.lists(i32, max_size=4), st.lists(st.integers(0, 0xFFFF), max_size=4), i32, st.lists(i32, max_size=2))
+def test_any_numbers_are_a_draft_or_refused(support: list[int], counts: list[int], token: int, up: list[int]) -> None:
+    pair = (framing.pack(support), np.array(counts, "<u2").tobytes())
+    for parents in (None, framing.pack(up)):
+        with suppress(wire.WireError):
+            digest(wire.encode(wire.Submit(1, token, 1, framing.pack([token]), parents, [pair])))
+
+
+def test_ids_that_ascend_only_by_overflow_are_refused() -> None:
+    ascending = framing.pack([5, (1 << 31) - 1, -(1 << 31)])
+    counts = np.array([QUANTA - 3, 0, 0], "<u2").tobytes()
+    with pytest.raises(wire.WireError):
+        framing.draft_of(wire.Submit(1, 0, 1, framing.pack([5]), None, [(ascending, counts)]), N_VOCAB)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=9), st.binary(max_size=40), st.binary(max_size=9))
+def test_any_vocabulary_is_one_or_refused(ids: bytes, pieces: bytes, lengths: bytes, control: bytes) -> None:
+    with suppress(wire.WireError):
+        framing.entries_of(wire.Vocabulary(1, ids, pieces, lengths, control))
+
+
+def bad_frames() -> list[bytes]:
+    """Truncations, frames with a wrong byte, and noise."""
+    rng = np.random.default_rng(1)
+    good = [wire.encode(frame) for frame in ASKED]
+    cut = [raw[: int(rng.integers(len(raw)))] for raw in good for _ in range(4)]
+    wrong = []
+    for raw in good * 8:
+        at = int(rng.integers(len(raw)))
+        wrong.append(raw[:at] + rng.bytes(1) + raw[at + 1 :])
+    return [b"", *cut, *wrong, *(rng.bytes(int(rng.integers(40))) for _ in range(40))]
+
+
+def test_a_verifier_outlives_every_bad_frame(servers: Servers, folder: Path) -> None:
+    model, draft = toys()
+    server = servers.start(model)
+    answers = set()
+    for raw in bad_frames():
+        with RawClient(server.url) as client:
+            client.open(request())
+            client.send_raw(raw)
+            answers.add(type(client.receive()))
+    assert wire.Refused in answers
+    expected = ids(rounds(here(model), drafter_for(model, draft)))
+    with connected(server.url, folder) as target:
+        assert ids(rounds(target, drafter_for(model, draft))) == expected
+
+
+def test_a_toy_is_what_it_says(servers: Servers) -> None:
+    model = ToyModel(0)
+    with RawClient(servers.start(model).url) as client:
+        assert isinstance(client.welcome, wire.Welcome)
+        assert client.welcome.fingerprint == model.tokenizer.fingerprint
+        answer = client.ask(wire.AskVocabulary)
+        assert isinstance(answer, wire.Vocabulary)
+        assert framing.entries_of(answer) == list(model.tokenizer.entries())
