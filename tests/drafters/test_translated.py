@@ -23,6 +23,11 @@ from support.two_vocabularies import ACCENTS, speaking, translated, two_vocabula
 
 def drafted(drafter: TranslatedDrafter, prefix: list[int], sampling: Sampling, depth: int = 3) -> Draft:
     drafter.begin(Request(tuple(prefix), sampling, Limits(8)))
+    return again(drafter, prefix, depth)
+
+
+def again(drafter: TranslatedDrafter, prefix: list[int], depth: int) -> Draft:
+    """One more draft of the same run."""
     return drafter.draft(prefix, 0, Plan(drafter.name, depth), seeded(5)("draft", 0))
 
 
@@ -143,16 +148,18 @@ def test_the_kept_share_is_the_mean_over_the_places() -> None:
     drafted(drafter, [0], Sampling(1.0), 1)
     first = 1 - float(support(draft.logits([2]), Sampling(1.0), 64).probs[0])
     assert drafter.kept_mass == pytest.approx(first)
-    drafted(drafter, [1], Sampling(1.0), 1)
+    shown = again(drafter, [1], 1).kept_mass
     second = 1 - float(support(draft.logits([1]), Sampling(1.0), 64).probs[0])
-    assert drafter.kept_mass == pytest.approx((first + second) / 2)
+    assert drafter.kept_mass == shown == pytest.approx((first + second) / 2)
+    drafter.begin(Request((1,), Sampling(1.0), Limits(8)))
+    assert drafter.kept_mass is None
 
 
 def test_at_zero_temperature_it_counts_the_choices_that_were_kept() -> None:
     target, draft = two_vocabularies()
     drafter, kept = translated(draft, target), []
     for prefix, own in (([0], [2]), ([1], [1]), ([0, 0], [2, 2]), ([2], [2, 1]), ([1, 1], [0])):
-        drafted(drafter, prefix, Sampling(), 1)
+        drafted(drafter, prefix, Sampling(), 1) if not kept else again(drafter, prefix, 1)
         kept.append(float(draft.logits(own).argmax() != 0))
     assert 0 < sum(kept) < len(kept)
     assert drafter.kept_mass == pytest.approx(sum(kept) / len(kept))
