@@ -1,0 +1,67 @@
+"""A toy verifier, or a run against one, as a process of its own.
+
+`serve PORT [HOST]` serves until it is killed, and prints its address once it listens. `run URL FOLDER SEED` prints the
+ids of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+TOKENS = 24
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(Path(__file__)), *map(str, arguments)]
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(command("serve", *arguments), stdout=subprocess.PIPE, text=True)
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Where it listens, once it does."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def _serve(port: int, host: str = "127.0.0.1") -> None:
+    from speculatoviz.server import address as listening
+    from speculatoviz.server.verifier.app import Serving, create_verifier
+    from support.verifier_client import toys
+
+    socket = listening.listen(host, port)
+    app = create_verifier(toys()[0], Serving(context_tokens=512), time.perf_counter)
+    print(f"ws://{host}:{socket.getsockname()[1]}", flush=True)
+    listening.configured(app, 1 << 20).run([socket])
+
+
+def _run(url: str, folder: str, seed: int) -> None:
+    from support.verifier import connected, drafter_for, ids, rounds
+    from support.verifier_client import toys
+
+    with connected(url, Path(folder)) as target:
+        done = rounds(target, drafter_for(*toys()), seed=seed, tokens=TOKENS)
+        times = [round.times.network_ms for round in done]
+        print(json.dumps({"ids": ids(done), "network_ms": times, "connections": target.connections}))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(TESTS))
+    what, *rest = sys.argv[1:]
+    if what == "serve":
+        _serve(int(rest[0]), *rest[1:])
+    else:
+        _run(rest[0], rest[1], int(rest[2]))
