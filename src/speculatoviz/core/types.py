@@ -145,6 +145,7 @@ class Draft:
     times_ms: tuple[float, ...]
     evidence_ms: float = 0.0  # part of the drafter's time that was spent on scores and covered_mass
     covered_mass: tuple[float | None, ...] = ()
+    ahead: int = 0  # nodes that were drafted while the round before was verified elsewhere
     kept_mass: float | None = None  # share of the draft model's q that the target's vocabulary has, so far in the run
 
     def __len__(self) -> int:

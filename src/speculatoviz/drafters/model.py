@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
@@ -71,8 +71,9 @@ class ModelDrafter:
         ahead, self._ahead = self._ahead, None
         held = ahead is not None and ahead.round == round and ahead.prefix == prefix
         choices = ahead.choices[: plan.depth] if ahead is not None and held else []
+        begun = len(choices)
         self._grow(prefix, choices, plan.depth, chance, lambda: False)
-        return Draft.chain(
+        draft = Draft.chain(
             round,
             [c.token for c in choices],
             tuple(c.q for c in choices),
@@ -82,6 +83,7 @@ class ModelDrafter:
             evidence_ms=sum(c.evidence_ms for c in choices),
             covered_mass=tuple(c.mass for c in choices),
         )
+        return replace(draft, ahead=begun)
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
         self._ahead = None

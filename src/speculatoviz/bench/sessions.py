@@ -1,0 +1,153 @@
+"""`python -m speculatoviz.bench.sessions`: what a verifier makes of several sessions at once.
+
+Every session sends drafts that the target would write itself, as fast as it is answered, so the verifier is never
+idle. What it could reach at most follows from measured passes: as many rows as there are, in one pass.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from speculatoviz.bench.remote import PROMPTS, verifier
+from speculatoviz.config import Settings
+from speculatoviz.connect import load
+from speculatoviz.core.types import Draft, Limits, Request, Sampling
+from speculatoviz.machine import describe, usable_cores
+from speculatoviz.models.base import LanguageModel, Window, feed_together
+from speculatoviz.targets.loop import LoopThread
+from speculatoviz.targets.remote import VerifierTarget
+
+SESSIONS = 4
+_BEHIND = 96  # tokens of context that passes are timed behind
+
+
+def main(
+    profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
+    k: Annotated[int, typer.Option("-k", help="draft depth")] = 3,
+    rounds: Annotated[int, typer.Option(help="rounds of every session and repeat")] = 12,
+    repeats: Annotated[int, typer.Option(help="pairs of one session and of all")] = 5,
+) -> None:
+    """Measure, print one JSON line. One session and all of them alternate."""
+    console = Console(stderr=True)
+    settings = Settings.model_validate({"profile": profile})
+    with verifier(profile, set(range(usable_cores())), SESSIONS) as url:
+        console.print("sessions of a verifier", style="dim")
+        one, all_of_them = _sessions(url, Path(settings.cache_dir), k, rounds, repeats)
+    console.print("passes of its model", style="dim")
+    single_ms, joint_ms = _passes(settings, k, repeats)
+    reached = [many / alone for many, alone in zip(all_of_them, one, strict=True)]
+    allowed = SESSIONS * single_ms / joint_ms
+    result = {
+        "machine": describe(),
+        "k": k,
+        "sessions": SESSIONS,
+        "verified_tokens_per_s": {"one": statistics.median(one), "all": statistics.median(all_of_them)},
+        "ratio": {"median": statistics.median(reached), "least": min(reached), "most": max(reached)},
+        "pass_ms": {"one": single_ms, "all": joint_ms},
+        "allowed_ratio": allowed,
+        "allowed_tokens_per_s": 1000 * SESSIONS * (k + 1) / joint_ms,
+        "share_of_allowed": statistics.median(all_of_them) * joint_ms / (1000 * SESSIONS * (k + 1)),
+    }
+    print(json.dumps(result))
+
+
+def _sessions(url: str, cache_dir: Path, k: int, rounds: int, repeats: int) -> tuple[list[float], list[float]]:
+    """Verified tokens per second of one session, and of all at once, per repeat."""
+    with ExitStack() as stack:
+        targets = [_connected(stack, url, cache_dir) for _ in range(SESSIONS)]
+        texts = [f"{text} {number}" for number in range(SESSIONS // len(PROMPTS)) for text in PROMPTS.values()]
+        prompts = [targets[0].tokenizer.encode(text, special=False) for text in texts]
+        written = [_continuation(t, p, rounds * (k + 1) + k) for t, p in zip(targets, prompts, strict=True)]
+        work = [
+            partial(_replay, target, prompt, text, k, rounds)
+            for target, prompt, text in zip(targets, prompts, written, strict=True)
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(SESSIONS))
+        one, many = list[float](), list[float]()
+        for _ in range(repeats):
+            one.append(_rate(pool, work[:1]))
+            many.append(_rate(pool, work))
+        return one, many
+
+
+def _rate(pool: ThreadPoolExecutor, work: Sequence[Callable[[], int]]) -> float:
+    """Verified tokens per second of several sessions that start together."""
+    begun = time.perf_counter()
+    verified = sum(future.result() for future in [pool.submit(run) for run in work])
+    return verified / (time.perf_counter() - begun)
+
+
+def _connected(stack: ExitStack, url: str, cache_dir: Path) -> VerifierTarget:
+    loop = LoopThread()
+    stack.callback(loop.close)
+    target = VerifierTarget(url, loop, time.perf_counter, cache_dir)
+    stack.callback(target.close)
+    return target
+
+
+def _continuation(target: VerifierTarget, prompt: list[int], count: int) -> list[int]:
+    request = Request(tuple(prompt), Sampling(), Limits(count, ignore_eos=True), evidence=False)
+    return list(target.stream(request))
+
+
+def _replay(target: VerifierTarget, prompt: list[int], text: list[int], k: int, rounds: int) -> int:
+    """Draft what the target wrote before; rows that were verified."""
+    request = Request(tuple(prompt), Sampling(), Limits(len(text), ignore_eos=True), evidence=False)
+    target.begin(request)
+    at = verified = 0
+    for index in range(rounds):
+        draft = Draft.chain(index, text[at : at + k], (), "replay")
+        verdict = target.submit(draft).result()
+        at += len(verdict.path) + 1
+        verified += len(draft) + 1
+        if verdict.extra.token != text[at - 1]:
+            text = [*text[: at - 1], verdict.extra.token, *text[at:]]
+    return verified
+
+
+def _passes(settings: Settings, k: int, repeats: int) -> tuple[float, float]:
+    """Milliseconds of a pass over one session's rows, and over those of all; medians, interleaved."""
+    pair = settings.resolved()
+    room = settings.model_copy(update={"context_tokens": 512 * SESSIONS})
+    model = load(room, pair.target, pair.target_quantisation, lambda _stage, _share: None)
+    try:
+        windows = [Window(model, 512) for _ in range(SESSIONS)]
+        ids = _text(model)
+        for window in windows:
+            window.prefill(ids[:_BEHIND], lambda: False)
+        one, many = list[float](), list[float]()
+        for _ in range(4 * repeats):
+            one.append(_pass_ms(windows[:1], ids[_BEHIND : _BEHIND + k + 1]))
+            many.append(_pass_ms(windows, ids[_BEHIND : _BEHIND + k + 1]))
+        return statistics.median(one), statistics.median(many)
+    finally:
+        model.close()
+
+
+def _text(model: LanguageModel) -> list[int]:
+    text = " ".join(f"{text} {number}" for number in range(8) for text in PROMPTS.values())
+    return model.tokenizer.encode(text, special=False)
+
+
+def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
+    begun = time.perf_counter()
+    feed_together([(window, ids, "all") for window in windows])
+    took_ms = (time.perf_counter() - begun) * 1000
+    for window in windows:
+        window.keep(_BEHIND)
+    return took_ms
+
+
+if __name__ == "__main__":
+    typer.run(main)
