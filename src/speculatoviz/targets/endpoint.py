@@ -135,6 +135,19 @@ class Endpoint:
                 f"The stream from {self.url} was cut off ({type(error).__name__}).", "Try again."
             ) from None
 
+    async def events(self, path: str, body: Mapping[str, object]) -> AsyncIterator[Json]:
+        """The events of a stream that is not one of the SDK's own."""
+        try:
+            stream = await self._client.post(
+                path, cast_to=object, body=dict(body), stream=True, stream_cls=openai.AsyncStream[object]
+            )
+            async with stream:
+                async for event in stream:
+                    if isinstance(event, dict):
+                        yield event
+        except openai.APIError as error:
+            raise self._in_words(error) from None
+
     async def close(self) -> None:
         await self._client.close()
 
