@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"errors", "machine"},
     {"core"},
     {"models"},
-    {"drafters", "targets", "policy"},
+    {"drafters", "targets", "policy", "foresight"},
     {"engine"},
     {"config"},
     {"events"},

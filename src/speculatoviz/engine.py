@@ -27,6 +27,7 @@ from speculatoviz.core.types import (
 )
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError, CancelledError
+from speculatoviz.foresight import Foresight
 from speculatoviz.policy import Policy, State
 from speculatoviz.targets.base import Pending, Target
 
@@ -85,6 +86,8 @@ class _Run:
         self.request, self.target, self.drafters = request, target, drafters
         self.policy, self.chance = policy, chance
         self.watch = Stopwatch(clock)
+        self.foresight = Foresight(clock)
+        self._guessing = False
         self.ids = list(request.prompt)
         self._prompt_tokens = len(self.ids)
         self.text = TextStream(target.tokenizer.token_bytes, request.limits.stop)
@@ -131,18 +134,22 @@ class _Run:
         else:
             draft = Draft.empty(self.index)
         self._draft_ms = self.watch.lap() - draft.evidence_ms
+        if self._guessing:
+            self.foresight.guessed(draft.ahead > 0)
         return Drafted(self.index, plan, draft)
 
     def verify(self, drafted: Drafted) -> Round:
         self.watch.resume()
         draft = drafted.draft
         pending = self.target.submit(draft)
+        self.foresight.begin()
         waited_ms = self.watch.lap()
         self._draft_ahead(drafted, pending)
         ahead_ms = self.watch.lap()
         verdict = pending.result()
         waited_ms += ahead_ms + self.watch.lap()
         flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
+        self.foresight.landed(flight_ms)
         late_ms = min(ahead_ms, max(0.0, waited_ms - flight_ms))  # drafting ahead that outlasted the flight
         emitted, statuses, texts = self._commit(draft, verdict)
         times = Times(
@@ -168,13 +175,20 @@ class _Run:
         it what it would have drawn later: the text is the same with and without.
         """
         draft, name = drafted.draft, drafted.plan.drafter
+        self._guessing = False
         if not self.request.overlap or not len(draft) or not draft.is_chain or pending.done():
             return
         expected = [*self.ids, *draft.tokens.tolist()]
         plan = self._plan(1, len(expected) + 1)
         if plan.depth == 0 or plan.drafter != name or expected[-1] in self.request.limits.end_ids:
             return
-        self.drafters[name].prepare(expected, self.index + 1, plan, self.chance("draft", self.index + 1), pending.done)
+        self._guessing = self.drafters[name].prepare(
+            expected,
+            self.index + 1,
+            plan,
+            self.chance("draft", self.index + 1),
+            lambda pass_ms: not pending.done() and self.foresight.pays(pass_ms),
+        )
 
     def _plan(self, ahead: int = 0, committed: int | None = None) -> Plan:
         """The policy's plan, capped by the tokens and the context that remain.

@@ -87,14 +87,14 @@ def test_drafting_ahead_changes_no_token() -> None:
         drafter, fresh = translated(draft, target), translated(draft, target)
         drafter.begin(Request((0,), Sampling(1.0), Limits(8)))
         fresh.begin(Request((0,), Sampling(1.0), Limits(8)))
-        drafter.prepare([0, 1], 1, plan, chance, lambda: False)
+        drafter.prepare([0, 1], 1, plan, chance, lambda _pass_ms: True)
         assert drafter._ahead is not None, "nothing was drafted ahead"
         for prefix in ([0, 1, 0], [0, 1, 1], [0, 1, 2]):
             assert (
                 drafter.draft(prefix, 1, plan, chance).tokens.tolist()
                 == fresh.draft(prefix, 1, plan, chance).tokens.tolist()
             )
-            drafter.prepare([0, 1], 1, plan, chance, lambda: False)
+            drafter.prepare([0, 1], 1, plan, chance, lambda _pass_ms: True)
 
 
 def test_inside_a_character_nothing_is_drafted() -> None:
@@ -102,7 +102,7 @@ def test_inside_a_character_nothing_is_drafted() -> None:
     drafter = translated(draft, target)
     assert len(drafted(drafter, [2, 0], Sampling(1.0))) == 0
     assert len(drafted(drafter, [2, 0, 1], Sampling(1.0))) == 3
-    drafter.prepare([2, 0], 0, Plan("model", 3), seeded(0)("draft", 0), lambda: False)
+    drafter.prepare([2, 0], 0, Plan("model", 3), seeded(0)("draft", 0), lambda _pass_ms: True)
     assert drafter._ahead is None
 
 

@@ -67,8 +67,8 @@ class FixedDrafter:
         ends = [i for i, token in enumerate(tokens) if token in self._ends]
         return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
-        pass
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return False
 
     def observe(self, round: Round) -> None:
         pass

@@ -21,11 +21,12 @@ class Drafter(Protocol):
         Raises CancelledError between forward passes once the request is cancelled.
         """
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
-        """Draft ahead, until `stop()`: the round that follows if `prefix` and one more token are committed.
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        """Draft ahead the round that follows if `prefix` and one more token are committed; whether it drafted any.
 
-        Guesses that token. `draft` takes the work up where the guess held and does anew what it otherwise would
-        have: whether it did changes no token. A drafter that drafts in no time need not do anything.
+        pays: asked before every pass, given about how many milliseconds it takes. Guesses the one more token. `draft`
+        takes the work up where the guess held and drops it where it failed: no token changes by it. A drafter that
+        drafts in no time need not do anything.
         """
 
     def observe(self, round: Round) -> None:

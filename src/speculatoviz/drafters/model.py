@@ -60,6 +60,7 @@ class ModelDrafter:
         self._support_size, self._alternatives = support_size, alternatives
         self._request = Request((0,), Sampling(), Limits(0))
         self._ahead: _Ahead | None = None
+        self._pass_ms = 0.0
 
     def begin(self, request: Request) -> None:
         self._request, self._ahead = request, None
@@ -72,7 +73,7 @@ class ModelDrafter:
         held = ahead is not None and ahead.round == round and ahead.prefix == prefix
         choices = ahead.choices[: plan.depth] if ahead is not None and held else []
         begun = len(choices)
-        self._grow(prefix, choices, plan.depth, chance, lambda: False)
+        self._grow(prefix, choices, plan.depth, chance, lambda _pass_ms: True)
         draft = Draft.chain(
             round,
             [c.token for c in choices],
@@ -85,19 +86,21 @@ class ModelDrafter:
         )
         return replace(draft, ahead=begun)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         self._ahead = None
-        ids = None if stop() else self._read(prefix)
+        # One pass finds the guess, and saves nothing without a second one.
+        ids = self._read(prefix) if pays(2 * self._pass_ms) else None
         if not ids or len(ids) > self.window.context.size:
-            return
+            return False
         guess = self._best(self._logits(self.window.missing(ids)))
         if guess in self._request.limits.end_ids:
-            return
+            return False
         ahead = _Ahead([*prefix, guess], round)
-        self._grow(ahead.prefix, ahead.choices, plan.depth, chance, stop)
+        self._grow(ahead.prefix, ahead.choices, plan.depth, chance, pays)
         # What was computed for display while the target was busy took none of the next round's time.
         ahead.choices = [choice._replace(evidence_ms=0.0) for choice in ahead.choices]
         self._ahead = ahead
+        return bool(ahead.choices)
 
     def observe(self, round: Round) -> None:
         pass
@@ -106,9 +109,9 @@ class ModelDrafter:
         self.window.close()
 
     def _grow(
-        self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, stop: Callable[[], bool]
+        self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, pays: Callable[[float], bool]
     ) -> None:
-        """Choose on behind `prefix` and the choices there are, up to `depth`, an end token or `stop`.
+        """Choose on behind `prefix` and the choices there are, up to `depth` or an end token, while it `pays`.
 
         Chooses nothing behind what cannot be read, and no more than the context holds.
         """
@@ -116,7 +119,7 @@ class ModelDrafter:
         if not ids:
             return
         depth = min(depth, self.window.context.size - len(ids) + 1)  # the last one is not fed
-        while len(choices) < depth and not (choices and choices[-1].token in ends) and not stop():
+        while len(choices) < depth and not (choices and choices[-1].token in ends) and pays(self._pass_ms):
             if self._request.cancelled():
                 raise CancelledError
             # After full acceptance the last drafted token was never fed: it rides along here, behind the prefix.
@@ -124,6 +127,7 @@ class ModelDrafter:
             if choice is None:
                 break
             choices.append(choice)
+            self._pass_ms = choice.ms + choice.evidence_ms
 
     def _next(self, todo: list[int], node: int, chance: Chance) -> _Choice | None:
         begun = self._clock()

@@ -33,8 +33,9 @@ class NgramDrafter:
         ends = [i for i, token in enumerate(tokens) if token in self._request.limits.end_ids]
         return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
-        pass
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        del prefix, round, plan, chance, pays  # looking up takes no time worth hiding
+        return False
 
     def observe(self, round: Round) -> None:
         pass
