@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Sampling
+from speculatoviz.errors import BadRequestError
 from speculatoviz.models.toy import ToyModel
 
 Json = dict[str, Any]
@@ -128,7 +129,10 @@ class StandIn:
         if not self.can.tokenize:
             return self._error(404, "Not Found")
         text = (await request.json())["prompt"]
-        tokens = self.model.tokenizer.encode(text, special=True)
+        try:
+            tokens = self.model.tokenizer.encode(text, special=True)
+        except BadRequestError as error:
+            return self._error(400, str(error))
         return JSONResponse({"count": len(tokens), "max_model_len": self.can.max_model_len, "tokens": tokens})
 
     async def _model_info(self, request: Request) -> Response:

@@ -19,8 +19,7 @@ RUNS = 600
 
 
 def sglang(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
-    endpoint.url = "http://toy"
-    return SglangApi(Endpoint("http://toy", transport=endpoint._http._transport), tokenizer)
+    return SglangApi(endpoint, tokenizer, "http://toy")
 
 
 def measured(sampling: Sampling, mode: str, **switches: object) -> float:

@@ -76,6 +76,7 @@ class Endpoint:
         self.url, self._key, self._patience = url.rstrip("/"), api_key, patience
         self.limits: dict[str, str] = {}
         self.waits = 0
+        self.probing = False  # then a failure is an answer: it is not tried again
         timeout = httpx2.Timeout(patience.read_s, connect=patience.connect_s)
         self._http = httpx2.AsyncClient(
             base_url=self.url,
@@ -178,6 +179,8 @@ class Endpoint:
                 action, of, period = match.groups()
                 self.limits[f"{action} {of}" + (f" per {period}" if period else "")] = value
         wait_s = asked_to_wait_s(response.headers)
+        if self.probing and wait_s is None and response.status_code >= 500:
+            response.headers["x-should-retry"] = "false"
         if wait_s is None or response.status_code < 400:
             return
         if wait_s > self._patience.longest_wait_s:

@@ -171,21 +171,29 @@ def text_of(chunk: Json) -> str:
 def echoed(choice: Json, ids: Sequence[int], start: int, reader: Reader) -> tuple[list[Said], Said]:
     """What is told of ids[start:] in a choice that echoes its prompt, and the token behind it.
 
-    Some endpoints leave out the first token, and the last where it ends the text: what they name must be ours.
+    Some leave out the first token, here or wherever it stands, and the last where it ends the text; llama-cpp-python
+    does all of that, and where a prompt does not begin with its beginning token it names the places wrongly. So what
+    is named must be what was sent.
     """
     told = places(choice, reader)
-    ended = choice.get("finish_reason") == "stop"
-    for behind in (0, 1) if ended else (1,):
+    count = len(ids) - start
+    readings = (list(ids), list(ids[1:]), [token for token in ids if token != ids[0]])
+    for behind in (0, 1) if choice.get("finish_reason") == "stop" else (1,):
         given = told[: len(told) - behind]
-        if len(given) in {len(ids), len(ids) - 1} and _same(given, ids[-len(given) :]):
-            count = len(ids) - start
-            scored = [said._replace(token=t) for said, t in zip(given[len(given) - count :], ids[start:], strict=True)]
-            return scored, _behind(choice, told[-1], ids, reader) if behind else Said(reader.ended())
-    raise TargetError("The endpoint scored other tokens than it was sent.", "Choose the mode match.")
+        for read in readings:
+            if _same(given, read) and read[len(read) - count :] == list(ids[start:]):
+                scored = [
+                    said._replace(token=t) for said, t in zip(given[len(given) - count :], ids[start:], strict=True)
+                ]
+                return scored, _behind(choice, told[-1], ids, reader) if behind else Said(reader.ended())
+    raise TargetError(
+        "The endpoint does not score the tokens it was sent." if told else "The endpoint echoes nothing.",
+        "Choose the mode match.",
+    )
 
 
 def _same(told: Sequence[Said], ids: Sequence[int]) -> bool:
-    return all(said.token in {UNKNOWN, token} for said, token in zip(told, ids, strict=True))
+    return len(told) == len(ids) and all(s.token in {UNKNOWN, token} for s, token in zip(told, ids, strict=True))
 
 
 def _behind(choice: Json, said: Said, ids: Sequence[int], reader: Reader) -> Said:

@@ -21,10 +21,10 @@ from speculatoviz.targets.openai import exactly
 
 
 class SglangApi:
-    """`modes.Api` over /generate. The endpoint's base URL is that of the server, without /v1."""
+    """`modes.Api` over /generate. root: the server's address, without /v1."""
 
-    def __init__(self, endpoint: Endpoint, tokenizer: Tokenizer) -> None:
-        self.endpoint, self.tokenizer = endpoint, tokenizer
+    def __init__(self, endpoint: Endpoint, tokenizer: Tokenizer, root: str) -> None:
+        self.endpoint, self.tokenizer, self._route = endpoint, tokenizer, f"{root}/generate"
 
     async def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, top: int, bill: Bill) -> list[Said]:
         del top  # told after the temperature, so they would be no raw opinion
@@ -63,7 +63,7 @@ class SglangApi:
         params = {**parameters(sampling, limits.max_tokens), "ignore_eos": limits.ignore_eos}
         seen = 0
         async for chunk in self.endpoint.events(
-            "/generate", {"input_ids": list(prompt), "sampling_params": params, "stream": True}
+            self._route, {"input_ids": list(prompt), "sampling_params": params, "stream": True}
         ):
             ids, done = chunk.get("output_ids") or [], int(chunk["meta_info"]["completion_tokens"])
             for token in ids[len(ids) - (done - seen) :] if done > seen else ():
@@ -75,7 +75,7 @@ class SglangApi:
         return len(draft)
 
     async def _generate(self, bill: Bill, **body: object) -> list[Json]:
-        answer = await self.endpoint.post("/generate", body)
+        answer = await self.endpoint.post(self._route, body)
         answers: list[Json] = answer.body.get("items", [answer.body])
         bill.add([_billed(answer, answers)])
         return answers
