@@ -22,10 +22,12 @@ _TOO_BIG, _POLICY = 1009, 1008  # close codes of RFC 6455, section 7.4.1
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: total_s until a verifier that cannot be reached is given up; open_s for one connection; ping_s and
-    pong_s until a silent one counts as lost; wait_s, longest_wait_s between attempts, doubling, with jitter."""
+    """Seconds: total_s until a verifier that was lost is given up, first_s one that was never reached; open_s for one
+    connection; ping_s and pong_s until a silent one counts as lost; wait_s, longest_wait_s between attempts, doubling,
+    with jitter."""
 
     total_s: float = 60.0
+    first_s: float = 5.0
     open_s: float = 5.0
     ping_s: float = 2.0
     pong_s: float = 6.0
@@ -55,7 +57,8 @@ class Link:
 
     def __init__(self, url: str, api_key: str | None, fingerprint: str | None, patience: Patience) -> None:
         self._url, self._fingerprint, self._patience = url, fingerprint, patience
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # The bytes of a header are those of its characters' numbers; a key's are UTF-8.
+        self._headers = {"Authorization": f"Bearer {api_key}".encode().decode("latin-1")} if api_key else {}
         self._socket: ClientConnection | None = None
         self._lock = asyncio.Lock()
         self._number = 0
@@ -104,7 +107,7 @@ class Link:
     async def connect(self) -> wire.Welcome:
         """Connect, or use the connection there is."""
         async with self._lock:
-            await self._persist(lambda: self._connected(None))
+            await self._persist(lambda: self._connected(None), self._patience.first_s)
         assert self.welcome is not None
         return self.welcome
 
@@ -123,11 +126,11 @@ class Link:
             await opening()
             return await self.exchange(make)
 
-    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(self, work: Callable[[], Awaitable[T]], total_s: float | None = None) -> T:
         patience = self._patience
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(LostError),
-            stop=tenacity.stop_after_delay(patience.total_s),
+            stop=tenacity.stop_after_delay(patience.total_s if total_s is None else total_s),
             wait=tenacity.wait_random_exponential(multiplier=patience.wait_s, max=patience.longest_wait_s),
         )
         try:
