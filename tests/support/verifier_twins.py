@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.sampling import quantised
 from speculatoviz.core.types import Draft, Floats, Plan, Request, Support, Verdict
 from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.targets.base import Pending
 from speculatoviz.targets.framing import draft_of
 from speculatoviz.targets.local import LocalTarget
+from speculatoviz.targets.remote import VerifierTarget
 from speculatoviz.targets.wire import Submit
 
 
@@ -19,13 +22,28 @@ class KeenDrafter(ModelDrafter):
 
     kept = 0
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
-        super().prepare(prefix, round, plan, chance, lambda: False)
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return super().prepare(prefix, round, plan, chance, lambda _pass_ms: True)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         ahead = self._ahead
         self.kept += ahead is not None and ahead.prefix == prefix and ahead.round == round
         return super().draft(prefix, round, plan, chance)
+
+
+class Unhurried:
+    """A target whose answers are never there before the drafter has drafted ahead. Otherwise all as it was."""
+
+    def __init__(self, target: VerifierTarget) -> None:
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def submit(self, draft: Draft) -> Pending:
+        pending = self._target.submit(draft)
+        pending.done = lambda: False  # type: ignore[method-assign]
+        return pending
 
 
 class LateQuantisingDrafter(ModelDrafter):
@@ -54,8 +72,8 @@ class RepeatingDrafter(KeenDrafter):
         self.source = seeded(request.seed)
         super().begin(request)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, stop: Callable[[], bool]) -> None:
-        super().prepare(prefix, round, plan, self.source("draft", round - 1), stop)
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return super().prepare(prefix, round, plan, self.source("draft", round - 1), pays)
 
 
 def sharpened(frame: Submit, n_vocab: int) -> Draft:

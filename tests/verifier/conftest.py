@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from support.verifier_servers import Servers
 
 
+@pytest.fixture(scope="session")
+def leaving() -> Iterator[list[Thread]]:
+    """Servers take a moment to stop, in which the next test can begin."""
+    threads: list[Thread] = []
+    yield threads
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture
-def servers() -> Iterator[Servers]:
+def servers(leaving: list[Thread]) -> Iterator[Servers]:
     servers = Servers()
     yield servers
-    servers.stop()
+    leaving.append(Thread(target=servers.stop))
+    leaving[-1].start()
     assert servers.errors == []
 
 

@@ -31,6 +31,7 @@ from support.verifier_twins import (
     LateQuantisingDrafter,
     RepeatingDrafter,
     StubbornDrafter,
+    Unhurried,
     sharpened,
 )
 
@@ -63,7 +64,7 @@ def test_runs_equal_those_of_a_target_in_this_process(far: VerifierTarget, sampl
 def test_what_was_drafted_ahead_is_of_use(far: VerifierTarget) -> None:
     keen = drafter()
     for seed in range(10):
-        rounds(far, keen, seed=seed, tokens=12, depth=1)
+        rounds(Unhurried(far), keen, seed=seed, tokens=12, depth=1)
     assert keen.kept > 0
 
 
@@ -93,7 +94,8 @@ def test_streaming_is_plain_decoding(far: VerifierTarget) -> None:
 
 def differs(far: VerifierTarget, kind: type[ModelDrafter]) -> bool:
     return any(
-        bits(rounds(far, drafter(kind), seed=seed)) != bits(rounds(far, drafter(kind), seed=seed, overlap=False))
+        bits(rounds(Unhurried(far), drafter(kind), seed=seed))
+        != bits(rounds(far, drafter(kind), seed=seed, overlap=False))
         for seed in range(4)
     )
 
@@ -130,7 +132,7 @@ def p_value(
     counts: Counter[tuple[int, ...]] = Counter()
     with serving(target_model, HURRIED) as server, connected(server.url, folder) as target:
         for seed in range(runs):
-            counts[run_tokens(replace(asked, seed=seed), target, drafter, depth, seeded(seed))] += 1
+            counts[run_tokens(replace(asked, seed=seed), Unhurried(target), drafter, depth, seeded(seed))] += 1
     truth = truth_of(target_model, asked)
     if impossible(counts, truth):
         return 0.0
@@ -147,7 +149,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0), SAMPLINGS["all filters"]], ids=str)
 def test_runs_follow_the_target(folder: Path, sampling: Sampling) -> None:
-    assert p_value(folder, 1_000, sampling=sampling) > SIGNIFICANCE
+    assert p_value(folder, 600, sampling=sampling) > SIGNIFICANCE
 
 
 @pytest.mark.full
@@ -168,9 +170,9 @@ def test_quantising_after_drawing_is_caught(folder: Path) -> None:
 
 def test_a_verifier_that_believes_in_another_q_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "draft_of", sharpened)
-    assert p_value(folder, 600) < SIGNIFICANCE
+    assert p_value(folder, 400) < SIGNIFICANCE
 
 
 def test_choices_used_twice_are_caught(folder: Path) -> None:
-    assert p_value(folder, 600, KeenDrafter, tokens=5, mix=0.1) > SIGNIFICANCE
-    assert p_value(folder, 600, RepeatingDrafter, tokens=5, mix=0.1) < SIGNIFICANCE
+    assert p_value(folder, 400, KeenDrafter, tokens=5, mix=0.1) > SIGNIFICANCE
+    assert p_value(folder, 800, RepeatingDrafter, tokens=5, mix=0.1) < SIGNIFICANCE

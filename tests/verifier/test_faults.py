@@ -27,7 +27,7 @@ from support.verifier_client import RawClient, bits, here, request, said, toys, 
 from support.verifier_servers import Servers
 from support.verifier_twins import FreshTarget
 
-RUNS, AT_ONCE = 200, 4
+RUNS, AT_ONCE = 200, 8
 ALERT = Patience(total_s=60.0, open_s=5.0, ping_s=0.1, pong_s=0.2, wait_s=0.005, longest_wait_s=0.05)
 Bits = list[tuple[object, ...]]
 Through = tuple[Proxy, VerifierTarget]

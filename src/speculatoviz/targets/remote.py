@@ -71,7 +71,11 @@ class VerifierTarget:
         self._ids: list[int] = []
         self._pending: RemotePending | None = None
         self._welcome = loop.call(self._link.connect)
-        self.tokenizer = self._load_tokenizer(cache_dir)
+        try:
+            self.tokenizer = self._load_tokenizer(cache_dir)
+        except BaseException:
+            loop.call(self._link.close)
+            raise
         self.description = _described(self._welcome)
         self.exactness = EXACT
         self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True)

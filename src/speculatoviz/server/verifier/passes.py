@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import anyio
+
 from speculatoviz.core.types import Floats
 from speculatoviz.models.base import PREFILL_TOKENS, Wanted, Window, feed_together
 
@@ -57,15 +59,32 @@ class Passes:
             self._executor.shutdown()
 
     async def run(self, job: Job[T]) -> T:
-        """What the job makes of its rows. Raises what the pass raises."""
+        """What the job makes of its rows. Raises what the pass raises.
+
+        Cancelled, it still ends only with the pass that the job is part of, if there is one: nothing is at work on a
+        window behind the back of those who use it next.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, future))  # type: ignore[arg-type]  # each future gets its own job's result
+        waiting = (job, future)
+        self._waiting.append(waiting)  # type: ignore[arg-type]  # each future gets its own job's result
         self._arrived.set()
-        return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                future.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # looked at, by nobody
+            raise
 
     async def compute(self, work: Callable[[], T]) -> T:
-        """Run something else in the computing thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        """Run something else in the computing thread, between two passes. Once begun with, it is seen to its end."""
+        done = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([done])
+        return done.result()
 
     async def _work(self) -> None:
         while True:

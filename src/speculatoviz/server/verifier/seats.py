@@ -44,8 +44,7 @@ class Seat:
     """One session: its cache and the last thing it was asked.
 
     held: whether the cache is where `target` believes. owner: the connection that has it, None for none. lock: one
-    request at a time. `take_up`, `prepare` and `judge` are called in the computing thread, where a pass that nobody
-    waits for any more may still be at work on the session.
+    request at a time. `take_up`, `take_back` and `judge` are called in the computing thread.
     """
 
     target: LocalTarget
@@ -71,24 +70,29 @@ class Seat:
         behind = self.answered is not None and self.answered.before == request.prompt
         return self.held and same and (self.target.ids == request.prompt or behind)
 
-    def prepare(self, asked: bytes, before: int) -> Verdict | None:
-        """The verdict of a round that is asked for a second time, bit for bit; None once a new one can be judged.
-
-        A draft for the place before the last round takes that round back. Raises OutOfStepError for another place.
-        """
+    def known(self, asked: bytes, before: int) -> Verdict | None:
+        """The verdict of a round that is asked for a second time, bit for bit."""
         last = self.answered
-        if last is not None and last.asked == asked and len(last.before) == before:
-            return last.verdict
-        if self.request is None or not self.held:
+        return last.verdict if last and last.asked == asked and len(last.before) == before else None
+
+    def is_beyond(self, before: int) -> bool:
+        """Whether the last round has to be taken back for a draft behind so many ids. Raises OutOfStepError."""
+        if not self.held:
             raise OutOfStepError("A draft came before the session was open.", "Open the session first.")
-        if len(self.target.ids) != before:
-            if last is None or len(last.before) != before:
-                raise OutOfStepError(
-                    f"A draft came for {before} committed tokens, and the session has {len(self.target.ids)}.",
-                    "Open the session again.",
-                )
-            self.target.take_up(replace(self.request, prompt=last.before))
-        return None
+        if len(self.target.ids) == before:
+            return False
+        if self.answered is None or len(self.answered.before) != before:
+            raise OutOfStepError(
+                f"A draft came for {before} committed tokens, and the session has {len(self.target.ids)}.",
+                "Open the session again.",
+            )
+        return True
+
+    def take_back(self) -> None:
+        assert self.request is not None
+        assert self.answered is not None
+        last, self.answered = self.answered, None
+        self.target.take_up(replace(self.request, prompt=last.before))
 
     def judge(self, draft: Draft, asked: bytes, logits: Floats) -> Verdict:
         before = self.target.ids
@@ -135,10 +139,10 @@ class Seats:
             return seat
 
     async def _new(self, session: bytes) -> Seat:
-        with anyio.CancelScope(shield=True):  # a client that goes meanwhile must not leave a cache nobody knows of
-            target = await self._passes.compute(lambda: LocalTarget(self._model, self.context_tokens, self._clock))
-            self._seats[session] = Seat(target, self._clock())
-        return self._seats[session]
+        """A client that goes meanwhile leaves no cache behind that nobody knows of: there is nothing in between."""
+        target = await self._passes.compute(lambda: LocalTarget(self._model, self.context_tokens, self._clock))
+        seat = self._seats[session] = Seat(target, self._clock())
+        return seat
 
     def let_go(self, owner: object) -> None:
         """A connection is gone; its session may come back."""
@@ -197,8 +201,10 @@ class Seats:
         Raises OutOfStepError and ContextFullError.
         """
         async with self._using(seat):
-            if (known := await self._passes.compute(lambda: seat.prepare(asked, before))) is not None:
+            if (known := seat.known(asked, before)) is not None:
                 return known, None
+            if seat.is_beyond(before):  # else nothing but the pass itself goes through the computing thread
+                await self._passes.compute(seat.take_back)
             if before + len(draft) >= self.context_tokens:
                 raise ContextFullError(
                     f"A session holds {self.context_tokens} tokens and the draft goes beyond.",
