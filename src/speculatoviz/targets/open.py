@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.targets import dialects, probe
 from speculatoviz.targets.choice import Abilities
 from speculatoviz.targets.endpoint import Bill, Endpoint, Patience
+from speculatoviz.targets.families import fitted
 from speculatoviz.targets.hosted import HostedTarget
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.modes import Api
@@ -83,6 +84,8 @@ def open_endpoint(
     loop: LoopThread,
     environ: Mapping[str, str],
     full: bool = False,
+    family: str | None = None,
+    stops: Sequence[str] = (),
     patience: Patience | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
     chance: Callable[[int], ChanceSource] = seeded,
@@ -90,7 +93,8 @@ def open_endpoint(
 ) -> HostedTarget:
     """Probe an endpoint and make a target of it. full: probe with measurements of round trips and caches.
 
-    tokenizer: the endpoint's own, from a local model of its family. Raises TargetError in words.
+    tokenizer: the endpoint's own, from a local model of its family. family, stops: the prompt format and further end
+    tokens, by name, where the tokenizer's own do not do. Raises TargetError and BadRequestError in words.
     """
     address = parse(name, api_key, environ)
     if tokenizer is None:
@@ -98,8 +102,8 @@ def open_endpoint(
             f"The tokenizer of {address.root} is not at hand.",
             "Name a local model of the same family, whose files hold it.",
         )
+    at = tokenizer = fitted(tokenizer, family, stops)
     endpoint = Endpoint(address.url, address.key, patience or Patience(), transport)
-    at = tokenizer
 
     async def probed() -> tuple[Api, Findings]:
         endpoint.probing = True
