@@ -168,6 +168,23 @@ def test_one_sessions_failing_pass_leaves_the_others_whole(
             assert said(client.submit(DRAFT, 3)) == verdict
 
 
+def test_a_verdict_that_fails_costs_the_session_its_cache_and_nothing_more(
+    server: VerifierServer, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawClient(server.url) as client:
+        client.open(request(prompt(0)))
+        with monkeypatch.context() as patch:
+            patch.setattr("speculatoviz.targets.local.decide", lambda *args: 1 / 0)
+            assert "failed (ZeroDivisionError)" in refusal(client.submit(DRAFT, 3)).message
+        assert refusal(client.submit(DRAFT, 3)).code == "out_of_step", "the cache still holds the draft"
+        client.open(request(prompt(0)))
+        again = said(client.submit(DRAFT, 3))
+    servers.errors.clear()
+    with RawClient(server.url) as client:
+        client.open(request(prompt(0)), bytes([100]) * 16)
+        assert said(client.submit(DRAFT, 3)) == again
+
+
 def test_a_pass_nobody_waits_for_leaves_no_verdict_for_another_run(server: VerifierServer, model: WatchedToy) -> None:
     """The client goes during a pass and comes back with another seed: what it left behind must not be its answer."""
     with RawClient(server.url) as fresh:

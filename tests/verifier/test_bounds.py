@@ -64,7 +64,7 @@ def name(number: int) -> bytes:
 # ---- sessions ----
 
 
-def test_more_sessions_than_there_are_get_a_refusal(server: VerifierServer, folder: Path) -> None:
+def test_more_sessions_than_there_are_get_a_refusal(server: VerifierServer) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server.url)) for _ in range(3)]
         for number in range(2):
@@ -72,9 +72,18 @@ def test_more_sessions_than_there_are_get_a_refusal(server: VerifierServer, fold
         refused = refusal(clients[2].open(request(), name(2)))
         assert (refused.code, refused.final) == ("busy", True)
         assert refused.message == "All 2 sessions of this verifier are in use."
-        with pytest.raises(TargetError, match="All 2 sessions"), connected(server.url, folder) as target:
-            rounds(target, drafter_for(*toys()))
         assert judged(clients[0].submit(DRAFT, 2)).round == 0
+
+
+def test_a_client_that_was_refused_can_try_again(server: VerifierServer, folder: Path) -> None:
+    with connected(server.url, folder) as target, ExitStack() as stack:
+        for number in range(2):
+            stack.enter_context(RawClient(server.url)).open(request(), name(number))
+        with pytest.raises(TargetError, match="All 2 sessions"):
+            target.begin(request())
+        stack.close()
+        poll(lambda: any(seat.owner is None for seat in seats(server)._seats.values()), "there is room")
+        assert bits(rounds(target, drafter_for(*toys()))) == bits(rounds(here(toys()[0]), drafter_for(*toys())))
 
 
 def test_a_session_without_a_connection_makes_room_for_a_new_one(server: VerifierServer, model: WatchedToy) -> None:
