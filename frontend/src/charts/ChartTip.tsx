@@ -2,7 +2,8 @@
 import type { TooltipContentProps } from "recharts";
 
 interface Props extends Partial<TooltipContentProps> {
-  readonly words: (name: string, value: unknown) => string;
+  /** Null leaves the series out. */
+  readonly words: (name: string, value: unknown) => string | null;
 }
 
 export function ChartTip({ active, label, payload, words }: Props) {
@@ -10,9 +11,10 @@ export function ChartTip({ active, label, payload, words }: Props) {
   return (
     <div className="explain-body db-tip">
       <b>round {label}</b>
-      {payload.map((entry) => (
-        <span key={String(entry.name)}>{words(String(entry.name), entry.value)}</span>
-      ))}
+      {payload.map((entry) => {
+        const line = words(String(entry.name), entry.value);
+        return line !== null && <span key={String(entry.name)}>{line}</span>;
+      })}
     </div>
   );
 }

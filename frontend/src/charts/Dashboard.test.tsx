@@ -1,8 +1,8 @@
 import { fireEvent, render, screen } from "@testing-library/react";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { MetricValues } from "../protocol/generated";
 import type { Run } from "../state/model";
-import { chain, IDLE, roundOf, STARTED, VALUES } from "../viz/fixture";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, VALUES } from "../viz/fixture";
 import { Dashboard } from "./Dashboard";
 
 const GOOD: MetricValues = {
@@ -24,11 +24,11 @@ const GOOD: MetricValues = {
   conditional_acceptance_rate: [1, null],
 };
 
-function runWith(values: Partial<MetricValues>): Run {
+function runWith(values: Partial<MetricValues>, started = STARTED): Run {
   const rounds = [0, 1, 2].map((i) => roundOf(i, chain("aaar+")));
   const last = rounds[2]?.metrics;
   const latest = last ? { ...last, metrics: { ...GOOD, ...values } } : null;
-  return { ...IDLE, phase: "running", started: STARTED, rounds, latest };
+  return { ...IDLE, phase: "running", started, rounds, latest };
 }
 
 beforeEach(() => {
@@ -93,4 +93,100 @@ it("shows dashes, not zeros, before a run", () => {
   render(<Dashboard run={IDLE} onMeasurePlain={null} />);
   expect(screen.getByRole("img", { name: "Acceptance rate unknown" })).toBeTruthy();
   expect([...document.querySelectorAll("dd")].map((value) => value.textContent)).toEqual(["–", "–", "–"]);
+});
+
+describe("a target elsewhere", () => {
+  const USAGE = {
+    calls: 6,
+    prompt_tokens: 12_480,
+    completion_tokens: 21,
+    cached_tokens: 3120,
+    sent_bytes: 3 * 2970,
+    received_bytes: 3 * 1126,
+  };
+  const ELSEWHERE: Partial<MetricValues> = {
+    effective_tps: 15.5,
+    baseline_tps: 12.5,
+    speedup: 1.24,
+    per_call_tps: 7.75,
+    per_call_speedup: 2,
+    usage: USAGE,
+  };
+  const show = (values: Partial<MetricValues> = {}, changes: Partial<Run> = {}) => {
+    const run = { ...runWith({ ...ELSEWHERE, ...values }, STARTED_REMOTE), ...changes };
+    render(<Dashboard run={run} onMeasurePlain={null} />);
+    return screen.getByRole("region", { name: "Speedup" });
+  };
+  const cost = () =>
+    [...screen.getByRole("region", { name: "Cost at the target" }).querySelectorAll("dl > div")].map((row) =>
+      [...row.children].map((part) => part.textContent),
+    );
+
+  it("switches what the speedup is held against, and the line in the chart with it", () => {
+    const speedup = show();
+    expect(speedup.textContent).toContain("1.24×15.5 tok/s against 12.5 streaming, measured (16 tokens");
+    const keys = () => screen.getByRole("region", { name: "Tokens per second" }).textContent;
+    expect(keys()).toContain("streaming");
+    fireEvent.click(screen.getByRole("radio", { name: "per call" }));
+    expect(speedup.textContent).toContain("2.00×15.5 tok/s against 7.8 with one call per token");
+    expect(keys()).not.toContain("streaming");
+    expect(keys()).toContain("per call");
+  });
+
+  it("shows a dash and the reason where one of the two was not measured", () => {
+    const speedup = show({ per_call_tps: null, per_call_speedup: null });
+    fireEvent.click(screen.getByRole("radio", { name: "per call" }));
+    expect(speedup.textContent).toContain("–15.5 tok/s; one call per token has not been measured yet");
+  });
+
+  it("claims nothing, and compares with nothing, of what is unverified", () => {
+    const speedup = show({}, { weakest: "unverified" });
+    expect(speedup.textContent).not.toContain("×");
+    expect(speedup.textContent).toContain("not claimed");
+    expect(screen.queryByRole("radio")).toBeNull();
+    expect(screen.getByRole("region", { name: "Tokens per second" }).textContent).not.toContain("streaming");
+  });
+
+  it("lists what verification took", () => {
+    show();
+    expect(cost()).toEqual([
+      ["Calls", "6, 2 a round"],
+      ["Prompt tokens", "12,480 billed"],
+      ["Cached", "3,120 (25 % of them)"],
+      ["Completion tokens", "21 billed"],
+      ["A round’s data", "2.9 KiB up, 1.1 KiB down"],
+    ]);
+  });
+
+  it("leaves out what is not known", () => {
+    const unknown = { prompt_tokens: null, completion_tokens: null, cached_tokens: null, sent_bytes: null };
+    show({ usage: { ...USAGE, ...unknown, received_bytes: null } });
+    expect(cost()).toEqual([["Calls", "6, 2 a round"]]);
+  });
+
+  it("has no cost and no choice of baselines in the server's own process", () => {
+    render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
+    expect(screen.queryByRole("region", { name: "Cost at the target" })).toBeNull();
+    expect(screen.queryByRole("radio")).toBeNull();
+  });
+
+  it("shows drafting ahead beside the parts, and in the table", () => {
+    const { rounds, latest } = runWith(ELSEWHERE, STARTED_REMOTE);
+    const ahead = rounds.map((round, i) => ({
+      ...round,
+      metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0 },
+    }));
+    show({}, { rounds: ahead, latest });
+    expect(screen.getByRole("button", { name: "drafting ahead" })).toBeTruthy();
+    const table = screen.getByRole("table", { name: /^Latency per round/ });
+    const column = [...table.querySelectorAll("tbody tr")].map((row) => row.lastElementChild?.textContent);
+    expect(column).toEqual(["0.0 ms", "31 ms", "0.0 ms"]);
+    expect(document.querySelectorAll(".db-ahead")).toHaveLength(1);
+  });
+
+  it("shows the kept share of q where the vocabularies differ", () => {
+    show({ kept_mass: 0.914 });
+    const kept = screen.getByText("Kept share of q").closest("div");
+    expect(kept?.querySelector("dd")?.textContent).toBe("91.4 %");
+  });
 });

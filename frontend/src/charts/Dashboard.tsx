@@ -1,6 +1,7 @@
 // The figures of a run. Drawn again once a round, when its metrics come; not with every token.
-import { memo } from "react";
+import { memo, useState } from "react";
 import type { Run } from "../state/model";
+import { Cost } from "./Cost";
 import { EfficiencyBars } from "./EfficiencyBars";
 import { Gauge } from "./Gauge";
 import { LatencyChart } from "./LatencyChart";
@@ -8,7 +9,16 @@ import { Numbers } from "./Numbers";
 import { Positions } from "./Positions";
 import { SpeedChart } from "./SpeedChart";
 import { SpeedupFigure } from "./SpeedupFigure";
-import { acceptanceHistory, latencySeries, positionRates, speedSeries, valuesOf } from "./select";
+import {
+  type Against,
+  acceptanceHistory,
+  isVerified,
+  latencySeries,
+  plainOf,
+  positionRates,
+  speedSeries,
+  valuesOf,
+} from "./select";
 import "./charts.css";
 
 interface Props {
@@ -22,17 +32,22 @@ export const Dashboard = memo(Figures, (a, b) => {
 });
 
 function Figures({ run, onMeasurePlain }: Props) {
+  const [against, setAgainst] = useState<Against>("streaming");
   const values = valuesOf(run);
+  const plain = isVerified(run) ? plainOf(run, against) : null;
   return (
     <section className="db" aria-label="Measurements">
       <div className="db-head">
-        <SpeedupFigure run={run} onMeasurePlain={onMeasurePlain} />
+        <SpeedupFigure run={run} against={against} onAgainst={setAgainst} onMeasurePlain={onMeasurePlain} />
         <Gauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
       </div>
       <Numbers values={values} done={run.done !== null} />
+      {values?.usage && (
+        <Cost usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
+      )}
       {values ? (
         <div className="db-charts">
-          <SpeedChart series={speedSeries(run)} plainTps={values.baseline_tps} />
+          <SpeedChart series={speedSeries(run)} plain={plain} />
           <LatencyChart rows={latencySeries(run)} />
           <Positions rates={positionRates(values)} />
           <EfficiencyBars values={values} />

@@ -66,7 +66,7 @@ export interface KeyItem {
   readonly name: string;
   readonly help: string;
   readonly colour: string;
-  readonly look?: "dashed" | "hatched" | "line" | "tick";
+  readonly look?: "dashed" | "ahead" | "hatched" | "line" | "tick";
 }
 
 export function Key({ items }: { items: readonly KeyItem[] }) {

@@ -1,9 +1,10 @@
 // Figures that need no chart.
 import type { MetricValues } from "../protocol/generated";
-import { fixed, milliseconds } from "../state/format";
+import { fixed, milliseconds, percent } from "../state/format";
 import { Explain } from "../viz/Explain";
 
 function entries(values: MetricValues | null, done: boolean) {
+  const kept = values?.kept_mass ?? null;
   const span = done ? "over the whole run" : `over the last ${values?.window_rounds ?? 50} rounds`;
   return [
     {
@@ -21,6 +22,15 @@ function entries(values: MetricValues | null, done: boolean) {
       value: milliseconds(values?.ttft_ms),
       help: "Time to first token: from the request to the first emitted token, reading the prompt included.",
     },
+    ...(kept === null
+      ? []
+      : [
+          {
+            term: "Kept share of q",
+            value: percent(kept),
+            help: "The draft model has another vocabulary than the target: q is restricted to what both can say, and renormalised. This is the share of the draft’s own distribution that lay there in the last round; the rest costs acceptance, never exactness.",
+          },
+        ]),
   ];
 }
 

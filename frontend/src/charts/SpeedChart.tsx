@@ -12,12 +12,12 @@ import {
 import { fixed } from "../state/format";
 import { ChartTip } from "./ChartTip";
 import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
-import { Figure, Key } from "./Figure";
-import type { SpeedPoint } from "./select";
+import { Figure, Key, type KeyItem } from "./Figure";
+import type { Plain, SpeedPoint } from "./select";
 
 const HELP =
   "Emitted tokens over the time of their rounds. A bar is each round alone, the line the last 50 rounds together; the dashed line is the target decoding alone.";
-const KEY = [
+const KEY: readonly KeyItem[] = [
   {
     name: "round",
     help: "Each round alone: its emitted tokens over its time.",
@@ -29,18 +29,20 @@ const KEY = [
     colour: "var(--accent)",
     look: "line",
   },
-  {
-    name: "plain",
-    help: "The same target decoding alone on this machine, measured.",
-    colour: "var(--text-soft)",
-    look: "dashed",
-  },
-] as const;
+];
+const keyOf = ({ name, help }: Plain): KeyItem => ({
+  name,
+  help,
+  colour: "var(--text-soft)",
+  look: "dashed",
+});
 
 const words = (name: string, value: unknown): string =>
   `${name}: ${typeof value === "number" ? fixed(value, 1) : "–"} tok/s`;
 
-export function SpeedChart({ series, plainTps }: { series: SpeedPoint[]; plainTps: number | null }) {
+/** plain: the target alone; null where nothing may be held against it. */
+export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Plain | null }) {
+  const plainTps = plain?.tps ?? null;
   const table = {
     head: ["Round", "Round alone, tok/s", "Running, tok/s"],
     rows: series
@@ -55,7 +57,7 @@ export function SpeedChart({ series, plainTps }: { series: SpeedPoint[]; plainTp
     <Figure
       title="Tokens per second"
       help={HELP}
-      aside={<Key items={KEY} />}
+      aside={<Key items={plain ? [...KEY, keyOf(plain)] : KEY} />}
       table={table}
       className="is-chart"
     >

@@ -1,52 +1,85 @@
 // What speculation gained, and against what.
+import { RadioGroup } from "radix-ui";
 import { fixed } from "../state/format";
 import type { Run } from "../state/model";
 import { Explain } from "../viz/Explain";
-import { speedupOf } from "./select";
+import { type Against, isVerified, type Speedup, speedupOf } from "./select";
 
-const HELP =
-  "Tokens per second with speculation, divided by tokens per second of the same target decoding alone on this machine. Both are measured, never computed from a formula. Time spent only on what is shown here counts against speculation.";
+const MEASURED =
+  "Both are measured, never computed from a formula. Time spent only on what is shown here counts against speculation.";
+const HELP = `Tokens per second with speculation, divided by tokens per second of the same target decoding alone on this machine. ${MEASURED}`;
+const REMOTE_HELP = `Tokens per second with speculation, divided by tokens per second of the same target decoding alone: in one streaming call, which is what speculation has to beat, or with one call for every token. ${MEASURED}`;
+const WAYS: readonly { value: Against; name: string; help: string }[] = [
+  { value: "streaming", name: "streaming", help: "Against the target alone in one streaming call" },
+  { value: "per_call", name: "per call", help: "Against the target alone, one call for every token" },
+];
 
 interface Props {
   readonly run: Run;
+  readonly against: Against;
+  onAgainst(against: Against): void;
   readonly onMeasurePlain: (() => void) | null;
 }
 
-export function SpeedupFigure({ run, onMeasurePlain }: Props) {
-  const speedup = speedupOf(run);
+export function SpeedupFigure({ run, against, onAgainst, onMeasurePlain }: Props) {
+  const speedup = speedupOf(run, against);
+  const remote = run.started?.remote != null;
+  const plainWay = remote
+    ? "Runs the same prompt with the target alone, one call per token, and takes its speed as that baseline"
+    : "Runs the same prompt with the target alone, and takes its speed as the baseline";
   return (
     <section className="db-speedup" aria-label="Speedup">
       <h3>
-        <Explain help={HELP}>Speedup</Explain>
+        <Explain help={remote ? REMOTE_HELP : HELP}>Speedup</Explain>
       </h3>
       <p className="db-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
-      <p className="db-against">
-        {speedup.kind === "figure" ? (
-          <>
-            <b>{fixed(speedup.tps, 1)}</b> tok/s against <b>{fixed(speedup.plainTps, 1)}</b> plain,{" "}
-            {speedup.basis}
-          </>
-        ) : (
-          <>
-            {speedup.tps !== null && (
-              <>
-                <b>{fixed(speedup.tps, 1)}</b> tok/s;{" "}
-              </>
-            )}
-            {speedup.reason}
-          </>
-        )}
-      </p>
+      <Sentence speedup={speedup} />
+      {remote && isVerified(run) && <Switch against={against} onAgainst={onAgainst} />}
       {onMeasurePlain && (
-        <button
-          type="button"
-          className="db-button"
-          onClick={onMeasurePlain}
-          title="Runs the same prompt with the target alone, and takes its speed as the baseline"
-        >
+        <button type="button" className="db-button" onClick={onMeasurePlain} title={plainWay}>
           Measure plain now
         </button>
       )}
     </section>
+  );
+}
+
+function Sentence({ speedup }: { speedup: Speedup }) {
+  return (
+    <p className="db-against">
+      {speedup.kind === "figure" ? (
+        <>
+          <b>{fixed(speedup.tps, 1)}</b> tok/s against <b>{fixed(speedup.plainTps, 1)}</b> {speedup.words},{" "}
+          {speedup.basis}
+        </>
+      ) : (
+        <>
+          {speedup.tps !== null && (
+            <>
+              <b>{fixed(speedup.tps, 1)}</b> tok/s;{" "}
+            </>
+          )}
+          {speedup.reason}
+        </>
+      )}
+    </p>
+  );
+}
+
+function Switch({ against, onAgainst }: { against: Against; onAgainst(against: Against): void }) {
+  return (
+    <RadioGroup.Root
+      className="db-segments"
+      orientation="horizontal"
+      aria-label="Speedup against"
+      value={against}
+      onValueChange={(value) => onAgainst(value as Against)}
+    >
+      {WAYS.map(({ value, name, help }) => (
+        <RadioGroup.Item key={value} value={value} className="db-segment" title={help}>
+          {name}
+        </RadioGroup.Item>
+      ))}
+    </RadioGroup.Root>
   );
 }

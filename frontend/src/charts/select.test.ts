@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Metrics, MetricValues } from "../protocol/generated";
 import type { Round, Run } from "../state/model";
-import { chain, IDLE, metricsOf, roundOf, STARTED, VALUES } from "../viz/fixture";
+import { chain, IDLE, metricsOf, REMOTE, roundOf, STARTED, STARTED_REMOTE, VALUES } from "../viz/fixture";
 import {
   acceptanceHistory,
   ageText,
   bandOf,
   efficiencyOf,
   latencySeries,
+  plainOf,
   positionRates,
   speedSeries,
   speedupOf,
@@ -36,6 +37,7 @@ describe("speedup", () => {
       speedup: 1.24,
       tps: 16.4,
       plainTps: 13.2,
+      words: "plain",
       basis: "measured (16 tokens at start, 48 s earlier)",
     });
   });
@@ -81,6 +83,65 @@ describe("speedup", () => {
   });
 });
 
+describe("speedup of a target elsewhere", () => {
+  const values = {
+    effective_tps: 15.5,
+    baseline_tps: 12.5,
+    speedup: 1.24,
+    per_call_tps: 7.75,
+    per_call_speedup: 2,
+  };
+  const started = STARTED_REMOTE;
+
+  it("is against one streaming call, unless asked for against one call per token", () => {
+    const run = runWith(values, { started });
+    expect(speedupOf(run)).toEqual({
+      kind: "figure",
+      speedup: 1.24,
+      tps: 15.5,
+      plainTps: 12.5,
+      words: "streaming",
+      basis: "measured (16 tokens, 48 s earlier)",
+    });
+    expect(speedupOf(run, "per_call")).toEqual({
+      kind: "figure",
+      speedup: 2,
+      tps: 15.5,
+      plainTps: 7.75,
+      words: "with one call per token",
+      basis: "measured (151 tokens, 5 min earlier)",
+    });
+    expect(plainOf(run, "per_call")).toMatchObject({ name: "per call", tps: 7.75 });
+  });
+
+  it("is unknown for the one that was not measured, and says which and why", () => {
+    const unknown = { ...values, per_call_tps: null, per_call_speedup: null };
+    expect(speedupOf(runWith(unknown, { started }), "per_call")).toEqual({
+      kind: "none",
+      tps: 15.5,
+      reason: "one call per token has not been measured yet",
+    });
+    const spared = { ...started, remote: { ...REMOTE, warning: "Few calls are left." } };
+    const none = { ...unknown, baseline_tps: null, speedup: null };
+    expect(speedupOf(runWith(none, { started: spared }))).toMatchObject({
+      reason: "one streaming call was not measured, to spare what the endpoint allows",
+    });
+  });
+
+  it("is not claimed for either once a round was unverified", () => {
+    const run = runWith(values, { started, weakest: "unverified" });
+    for (const against of ["streaming", "per_call"] as const) {
+      expect(speedupOf(run, against)).toMatchObject({ kind: "none", reason: /not claimed/ });
+    }
+  });
+
+  it("calls a plain run what it is there", () => {
+    const plain = runWith({ ...values, drafted: 0 }, { started });
+    const latest = plain.latest && { ...plain.latest, k: 0 };
+    expect(speedupOf({ ...plain, latest })).toMatchObject({ reason: /decodes alone, one call per token$/ });
+  });
+});
+
 describe("series", () => {
   const rounds: Round[] = Array.from({ length: 14 }, (_, i) => roundOf(i, chain("aar+")));
   const open = roundOf(14, chain("a?", false));
@@ -100,6 +161,13 @@ describe("series", () => {
 
   it("show the last ten rounds' times", () => {
     expect(latencySeries(run).map((row) => row.round)).toEqual([5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+  });
+
+  it("keep what was drafted ahead beside the parts", () => {
+    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77 };
+    const [row] = latencySeries({ ...IDLE, rounds: [{ ...roundOf(0, chain("aaar+")), metrics }] });
+    expect(row).toMatchObject({ ahead: 77, total: metrics.round_ms });
+    expect(timeParts(metrics).reduce((total, { ms }) => total + ms, 0)).toBeCloseTo(metrics.round_ms);
   });
 
   it("split a round's time into parts that add up to it", () => {

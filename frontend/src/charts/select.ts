@@ -1,5 +1,6 @@
 // What the charts show, as pure functions of a run. Unknown stays null.
 import type { Baseline, Metrics, MetricValues } from "../protocol/generated";
+import { exactnessOf } from "../state/exactness";
 import type { Run } from "../state/model";
 
 export type TimePart = "draft" | "verify" | "network" | "evidence" | "other";
@@ -20,52 +21,101 @@ export function valuesOf(run: Run): MetricValues | null {
   return run.done?.metrics ?? run.latest?.metrics ?? null;
 }
 
+/** A target elsewhere can decode alone in two ways, and speculation can be held against either. */
+export type Against = "streaming" | "per_call";
+
+/** What speculation is held against. `name`: as a legend has it. `words`: as a sentence goes on with it. */
+export interface Plain {
+  readonly name: string;
+  readonly words: string;
+  readonly help: string;
+  readonly tps: number | null;
+  readonly speedup: number | null;
+  readonly baseline: Baseline | null;
+}
+
+export function plainOf(run: Run, against: Against): Plain {
+  const { started } = run;
+  const values = valuesOf(run);
+  const usual = {
+    tps: values?.baseline_tps ?? null,
+    speedup: values?.speedup ?? null,
+    baseline: started?.baseline ?? null,
+  };
+  if (!started?.remote) {
+    const help = "The same target decoding alone on this machine, measured.";
+    return { name: "plain", words: "plain", help, ...usual };
+  }
+  if (against === "streaming") {
+    const help = "The same target decoding alone, its tokens sent in one streaming call; measured.";
+    return { name: "streaming", words: "streaming", help, ...usual };
+  }
+  return {
+    name: "per call",
+    words: "with one call per token",
+    help: "The same target decoding alone, one call for every token; measured.",
+    tps: values?.per_call_tps ?? null,
+    speedup: values?.per_call_speedup ?? null,
+    baseline: started.per_call_baseline,
+  };
+}
+
 export type Speedup =
   | {
       readonly kind: "figure";
       readonly speedup: number;
       readonly tps: number;
       readonly plainTps: number;
+      readonly words: string;
       readonly basis: string;
     }
   | { readonly kind: "none"; readonly tps: number | null; readonly reason: string };
 
-export function speedupOf(run: Run): Speedup {
+/** Whether a speedup may be claimed at all. */
+export const isVerified = (run: Run): boolean => exactnessOf(run)?.label !== "unverified";
+
+export function speedupOf(run: Run, against: Against = "streaming"): Speedup {
   const values = valuesOf(run);
   const tps = values?.effective_tps ?? null;
   const none = (reason: string): Speedup => ({ kind: "none", tps, reason });
   if (!values) return none("nothing has been decoded yet");
-  if (exactnessOf(run) === "unverified")
-    return none("not claimed: the output could not be verified as the target's");
+  if (!isVerified(run)) return none("not claimed: the output could not be verified as the target's");
   if (values.drafted === 0 && values.rounds > 0) return none(plainReason(run));
-  if (values.baseline_tps === null) return none("the target alone has not been measured yet");
-  if (values.speedup === null || tps === null) return none("no round is over yet");
+  const plain = plainOf(run, against);
+  if (plain.tps === null) return none(unmeasured(run, against));
+  if (plain.speedup === null || tps === null) return none("no round is over yet");
   return {
     kind: "figure",
-    speedup: values.speedup,
+    speedup: plain.speedup,
     tps,
-    plainTps: values.baseline_tps,
-    basis: basisOf(run, values.baseline_tps),
+    plainTps: plain.tps,
+    words: plain.words,
+    basis: basisOf(run, plain.baseline, plain.tps),
   };
+}
+
+function unmeasured(run: Run, against: Against): string {
+  const remote = run.started?.remote;
+  if (!remote) return "the target alone has not been measured yet";
+  const what = against === "streaming" ? "one streaming call" : "one call per token";
+  if (remote.warning !== null) return `${what} was not measured, to spare what the endpoint allows`;
+  return `${what} has not been measured yet`;
 }
 
 function plainReason(run: Run): string {
   const depth = run.latest?.k ?? run.started?.k;
+  const way = run.started?.remote ? ", one call per token" : "";
   return depth === 0
-    ? "a plain run: the target decodes alone"
+    ? `a plain run: the target decodes alone${way}`
     : "nothing was drafted, so nothing could be gained";
 }
 
-export function exactnessOf(run: Run) {
-  return run.updates.at(-1)?.exactness.label ?? run.started?.exactness.label ?? null;
-}
-
 /** How and when the plain speed was measured. */
-function basisOf(run: Run, plainTps: number): string {
-  const baseline = run.started?.baseline;
+function basisOf(run: Run, baseline: Baseline | null, plainTps: number): string {
   if (!baseline || Math.abs(baseline.tps - plainTps) > 1e-6 * plainTps) return "measured";
   if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens)`;
-  return `measured (${baseline.tokens} tokens at start, ${ageText(ageAtLatest(run, baseline))} earlier)`;
+  const start = baseline.kind === "startup" ? " at start" : "";
+  return `measured (${baseline.tokens} tokens${start}, ${ageText(ageAtLatest(run, baseline))} earlier)`;
 }
 
 function ageAtLatest(run: Run, baseline: Baseline): number {
@@ -116,9 +166,12 @@ export function speedSeries(run: Run): SpeedPoint[] {
   }));
 }
 
-export type LatencyRow = { readonly round: number; readonly total: number } & Readonly<
-  Record<TimePart, number>
->;
+/** `ahead`: drafting of the next round while this one was verified elsewhere; it is no part of `total`. */
+export type LatencyRow = {
+  readonly round: number;
+  readonly total: number;
+  readonly ahead: number;
+} & Readonly<Record<TimePart, number>>;
 
 export function latencySeries(run: Run, last = 10): LatencyRow[] {
   return finished(run)
@@ -131,6 +184,7 @@ export function latencySeries(run: Run, last = 10): LatencyRow[] {
       network: metrics.network_ms,
       evidence: metrics.evidence_ms,
       other: metrics.other_ms,
+      ahead: metrics.hidden_draft_ms,
     }));
 }
 

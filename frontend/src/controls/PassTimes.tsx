@@ -24,8 +24,8 @@ export function PassTimes() {
     <div className="-mt-1.5 flex items-end gap-3 text-[12px] text-faint">
       <p className="flex-1">
         {ratio === null
-          ? `A pass over ${depth + 1} tokens has not been measured yet.`
-          : `A pass over ${depth + 1} tokens costs ${fixed(ratio, 1)} single passes here, measured.`}
+          ? `Checking ${depth + 1} tokens at once has not been measured yet.`
+          : `Checking ${depth + 1} tokens at once costs ${fixed(ratio, 1)} times one, measured.`}
       </p>
       <div aria-hidden className="flex h-6 items-end gap-px">
         {times.map((time) => (

@@ -86,6 +86,18 @@ export interface Started {
   exactness: ExactnessInfo;
   noise_floor: NoiseFloor | null;
   baseline: Baseline | null;
+  /**
+   * null for a target in the server's own process
+   */
+  remote: RemoteInfo | null;
+  /**
+   * a remote target, one call per token
+   */
+  per_call_baseline: Baseline | null;
+  /**
+   * the draft model has another vocabulary than the target
+   */
+  translated: boolean;
 }
 export interface ModelInfo {
   name: string;
@@ -125,7 +137,23 @@ export interface Baseline {
   tokens: number;
   context_tokens: number;
   age_s: number;
-  kind: "startup" | "plain_run";
+  kind: "startup" | "plain_run" | "streaming" | "per_call";
+}
+/**
+ * What was found out about a remote target when it was connected to. `calls_per_round`: of a usual round.
+ */
+export interface RemoteInfo {
+  url: string;
+  mode: string;
+  rtt_ms: number | null;
+  calls_per_round: number | null;
+  findings: Finding[];
+  rate_limit: string | null;
+  warning: string | null;
+}
+export interface Finding {
+  question: string;
+  answer: string;
 }
 /**
  * An update took effect; `round` is the first round under it.
@@ -224,7 +252,21 @@ export interface Metrics {
   round_ms: number;
   hidden_draft_ms: number;
   prefill_ms: number;
+  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  total_variation_bound: number;
+  usage: UsageInfo | null;
   metrics: MetricValues;
+}
+/**
+ * What verification took of a remote target: requests, tokens as it bills them, bytes over the wire.
+ */
+export interface UsageInfo {
+  calls: number;
+  prompt_tokens: number | null;
+  completion_tokens: number | null;
+  cached_tokens: number | null;
+  sent_bytes: number | null;
+  received_bytes: number | null;
 }
 /**
  * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
@@ -254,6 +296,12 @@ export interface MetricValues {
   overall_mean_acceptance_length: number | null;
   overall_tps: number | null;
   overall_speedup: number | null;
+  per_call_tps: number | null;
+  per_call_speedup: number | null;
+  avg_hidden_draft_ms: number | null;
+  kept_mass: number | null;
+  total_variation_bound: number;
+  usage: UsageInfo | null;
 }
 export interface Done {
   run: string | null;

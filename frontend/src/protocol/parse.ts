@@ -1,5 +1,5 @@
 // JSON text to a server message. Unknown types are ignored, so that a newer server can say more than this page knows.
-import type { ServerMessage } from "./generated";
+import type { Metrics, MetricValues, ServerMessage, Started } from "./generated";
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "queued",
@@ -26,5 +26,34 @@ export function parseMessage(text: string): ServerMessage | null {
   }
   if (!isRecord(value) || typeof value.type !== "string" || !TYPES.has(value.type)) return null;
   if (typeof value.seq !== "number" || typeof value.t_ms !== "number") return null;
-  return value as unknown as ServerMessage;
+  return completed(value as unknown as ServerMessage);
+}
+
+// What came into the protocol after the first traces were written: in those it is unknown, or was never otherwise.
+const STARTED_SINCE = { remote: null, per_call_baseline: null, translated: false } satisfies Partial<Started>;
+const METRICS_SINCE = {
+  exactness: "exact",
+  total_variation_bound: 0,
+  usage: null,
+} satisfies Partial<Metrics>;
+const VALUES_SINCE = {
+  per_call_tps: null,
+  per_call_speedup: null,
+  avg_hidden_draft_ms: null,
+  kept_mass: null,
+  total_variation_bound: 0,
+  usage: null,
+} satisfies Partial<MetricValues>;
+
+function completed(message: ServerMessage): ServerMessage {
+  switch (message.type) {
+    case "started":
+      return { ...STARTED_SINCE, ...message };
+    case "metrics":
+      return { ...METRICS_SINCE, ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
+    case "done":
+      return { ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
+    default:
+      return message;
+  }
 }

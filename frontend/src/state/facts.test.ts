@@ -27,7 +27,37 @@ describe("facts of a token", () => {
   it("shows what is unknown as a dash, never as zero", () => {
     const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged)], "0:0");
     expect(factOf(token, "target log-prob")).toBe("–");
-    expect(factOf(token, "uniform drawn")).toBe("–");
+    const waiting = tokenOf([started(), draft(0, 0, "a")], "0:0");
+    expect(factOf(waiting, "acceptance prob.")).toBe("–");
+    expect(factOf(waiting, "uniform drawn")).toBe("–");
+  });
+
+  it("speaks of draws where the target tells no probabilities, in numbers nowhere", () => {
+    const round = (status: "accepted" | "rejected", extra: "bonus" | "resampled") =>
+      [
+        started(),
+        draft(0, 0, "a"),
+        verdict({ ...judged, status }),
+        verdict({ ...judged, node: null, position: 1, status: extra, text: "b" }),
+      ] as const;
+    const sentence = (events: Parameters<typeof reduceAll>[1], key: string) => {
+      const token = tokenOf(events, key);
+      for (const term of ["acceptance prob.", "uniform drawn"]) expect(factOf(token, term)).toBeUndefined();
+      expect(factOf(token, "decided by")).toBe("comparison");
+      return verdictSentence(token);
+    };
+    expect(sentence(round("accepted", "bonus"), "0:0")).toBe(
+      "Accepted: the target drew this very token too.",
+    );
+    expect(sentence(round("rejected", "resampled"), "0:0")).toMatch(
+      /^Rejected: the target drew another token/,
+    );
+    const words = [
+      sentence(round("accepted", "bonus"), "0:+"),
+      sentence(round("rejected", "resampled"), "0:+"),
+    ];
+    for (const said of words) expect(said).not.toMatch(/p\/q|p − q|%/);
+    expect(words[0]).not.toBe(words[1]);
   });
 
   it("says how much of the draft's distribution q covers, where that is known", () => {

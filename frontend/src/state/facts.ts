@@ -45,6 +45,14 @@ export const STATUS: Readonly<Record<Status, StatusWord>> = {
   plain: { name: "plain", glyph: "□", help: "Decoded by the target alone, without speculation." },
 };
 
+/** The same statuses where the target draws tokens itself and tells no probabilities. */
+const COMPARED: Readonly<Partial<Record<Status, string>>> = {
+  accepted: "Accepted: the target drew this very token too.",
+  rejected: "Rejected: the target drew another token, which stands here instead. The draft ends here.",
+  resampled: "The target’s own draw, standing in for a drafted token that differed from it.",
+  bonus: "The target drew everything that was drafted too, so its next draw stands as well.",
+};
+
 const LOGPROB_HELP = "Natural logarithm of the model's own probability, before temperature and filters.";
 
 const COVERED_HELP =
@@ -68,6 +76,8 @@ function sideFacts(token: Token): Fact[] {
 export function verdictSentence(token: Token): string {
   const { verdict } = token;
   if (!verdict) return STATUS.pending.help;
+  const comparison = token.compared ? COMPARED[token.status] : undefined;
+  if (comparison !== undefined) return comparison;
   const { acceptance_prob: accept, uniform, target_prob: p, draft_prob: q, status } = verdict;
   if ((status !== "accepted" && status !== "rejected") || accept === null) return STATUS[status].help;
   const ratio = p !== null && q !== null ? ` = min(1, ${percent(p)} / ${percent(q)})` : "";
@@ -84,6 +94,31 @@ function drawn({ verdict }: Token): string {
   return certain && verdict.uniform === null ? "none needed" : fixed(verdict?.uniform, 3);
 }
 
+/** Where tokens are compared there is neither a probability of keeping this one nor a number held against it. */
+function decisionFacts(token: Token): Fact[] {
+  if (token.compared) {
+    return [
+      {
+        term: "decided by",
+        value: "comparison",
+        help: "The target draws tokens itself and tells no probabilities: the draft is kept while it equals those draws.",
+      },
+    ];
+  }
+  return [
+    {
+      term: "acceptance prob.",
+      value: percent(token.verdict?.acceptance_prob),
+      help: "min(1, p/q): the share of draws in which this token would be kept.",
+    },
+    {
+      term: "uniform drawn",
+      value: drawn(token),
+      help: "The random number the acceptance probability was held against.",
+    },
+  ];
+}
+
 export function tokenFacts(token: Token): Fact[] {
   const { draft, verdict } = token;
   const facts: Fact[] = [
@@ -93,16 +128,7 @@ export function tokenFacts(token: Token): Fact[] {
       help: "Which draft-and-verify step, and how far behind the committed text.",
     },
     ...sideFacts(token),
-    {
-      term: "acceptance prob.",
-      value: percent(verdict?.acceptance_prob),
-      help: "min(1, p/q): the share of draws in which this token would be kept.",
-    },
-    {
-      term: "uniform drawn",
-      value: drawn(token),
-      help: "The random number the acceptance probability was held against.",
-    },
+    ...decisionFacts(token),
     {
       term: "entropy",
       value: `${fixed(verdict?.entropy ?? draft?.entropy)}${verdict?.entropy == null && draft?.entropy == null ? "" : " nats"}`,

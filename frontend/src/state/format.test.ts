@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, counted, fixed, milliseconds, percent, shown, spoken } from "./format";
+import { bytes, counted, fixed, kibibytes, milliseconds, percent, shown, spoken, whole } from "./format";
 
 describe("format", () => {
   it("never rounds a probability to certainty or impossibility", () => {
@@ -31,6 +31,11 @@ describe("format", () => {
       "1.54 billion",
     ]);
     expect([bytes(null), counted(undefined)]).toEqual(["–", "–"]);
+  });
+
+  it("says what goes over the wire in binary units, and counts in digits", () => {
+    expect([474, 2970, 3_250_586, null].map(kibibytes)).toEqual(["474 bytes", "2.9 KiB", "3.1 MiB", "–"]);
+    expect([12_480, undefined].map(whole)).toEqual(["12,480", "–"]);
   });
 
   it("makes white space visible, and speakable", () => {

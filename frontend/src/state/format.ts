@@ -41,6 +41,17 @@ const scaled = (value: number, units: readonly string[]): string => {
 export const bytes = (value: Maybe): string =>
   known(value) ? scaled(value, ["bytes", "kB", "MB", "GB", "TB"]) : DASH;
 
+/** Bytes of a message, in binary units: 2.9 KiB. */
+export function kibibytes(value: Maybe): string {
+  if (!known(value)) return DASH;
+  if (value < 1024) return `${Math.round(value)} bytes`;
+  const kib = value / 1024;
+  return kib < 1024 ? `${kib.toFixed(1)} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
+}
+
+/** A count in digits: 12,480. */
+export const whole = (value: Maybe): string => (known(value) ? value.toLocaleString("en-GB") : DASH);
+
 /** A large count in words: 494 million. */
 export const counted = (value: Maybe): string =>
   known(value) ? scaled(value, ["", "thousand", "million", "billion"]) : DASH;

@@ -2,6 +2,7 @@
 import type {
   Done,
   DraftToken,
+  ExactnessInfo,
   Failure,
   Metrics,
   Queued,
@@ -11,6 +12,7 @@ import type {
 } from "../protocol/generated";
 
 export type Status = VerifyResult["status"];
+export type ExactnessLabel = ExactnessInfo["label"];
 
 /** A token as drawn in the tree and the text; the same object wherever it appears. */
 export interface Token {
@@ -29,6 +31,8 @@ export interface Token {
   readonly status: Status;
   /** What it adds to the visible text; empty unless emitted. */
   readonly text: string;
+  /** Decided by comparing the draft with the target's own draw, of which no probability is known. */
+  readonly compared: boolean;
   readonly draft: DraftToken | null;
   readonly verdict: VerifyResult | null;
 }
@@ -53,6 +57,8 @@ export interface Run {
   readonly rounds: readonly Round[];
   readonly updates: readonly Updated[];
   readonly latest: Metrics | null;
+  /** The weakest exactness any round reported; null before the first. */
+  readonly weakest: ExactnessLabel | null;
   readonly done: Done | null;
   readonly failure: Failure | null;
 }

@@ -1,5 +1,6 @@
 // Events in, a run out. Pure; what an event does not touch keeps its identity, so that views can memoise by reference.
 import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
+import { weaker } from "./exactness";
 import type { Round, Run, Token } from "./model";
 
 export const emptyRun: Run = {
@@ -10,6 +11,7 @@ export const emptyRun: Run = {
   rounds: [],
   updates: [],
   latest: null,
+  weakest: null,
   done: null,
   failure: null,
 };
@@ -26,7 +28,11 @@ export function reduce(run: Run, event: ServerMessage): Run {
     case "verify_result":
       return withRound(run, event.round, (round) => addVerdict(round, event));
     case "metrics":
-      return { ...withRound(run, event.round, (round) => closeRound(round, event)), latest: event };
+      return {
+        ...withRound(run, event.round, (round) => closeRound(round, event)),
+        latest: event,
+        weakest: run.weakest === null ? event.exactness : weaker(run.weakest, event.exactness),
+      };
     case "updated":
       return { ...run, updates: [...run.updates, event] };
     case "done":
@@ -70,6 +76,7 @@ function addDraft(round: Round, event: DraftToken): Round {
     label: event.token,
     status: "pending",
     text: "",
+    compared: false,
     draft: event,
     verdict: null,
   };
@@ -92,6 +99,7 @@ function addVerdict(round: Round, event: VerifyResult): Round {
     label: before?.label ?? event.final_token ?? event.draft_token ?? "",
     status: event.status,
     text: emitted ? event.text : "",
+    compared: isCompared(round, event),
     draft: before?.draft ?? null,
     verdict: event,
   };
@@ -100,6 +108,13 @@ function addVerdict(round: Round, event: VerifyResult): Round {
     drafted: placed(round.drafted, before, token),
     emitted: emitted ? [...round.emitted, token] : round.emitted,
   };
+}
+
+/** The token behind the path was decided as the draft before it was. */
+function isCompared(round: Round, event: VerifyResult): boolean {
+  if (event.node === null) return round.drafted.some((token) => token.compared);
+  const tested = event.status === "accepted" || event.status === "rejected";
+  return tested && event.acceptance_prob === null;
 }
 
 function placed(drafted: readonly Token[], before: Token | undefined, token: Token): readonly Token[] {

@@ -42,6 +42,9 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   exactness,
   noise_floor: null,
   baseline: null,
+  remote: null,
+  per_call_baseline: null,
+  translated: false,
   ...changes,
 });
 
@@ -98,7 +101,7 @@ export const verdict = (judged: Judged, changes: Partial<VerifyResult> = {}): Ve
 
 const values = { tokens: 0, rounds: 0 } as MetricValues;
 
-export const metrics = (round: number, drafted: number): Metrics => ({
+export const metrics = (round: number, drafted: number, changes: Partial<Metrics> = {}): Metrics => ({
   ...frame,
   type: "metrics",
   round,
@@ -115,7 +118,11 @@ export const metrics = (round: number, drafted: number): Metrics => ({
   round_ms: 35,
   hidden_draft_ms: 0,
   prefill_ms: 0,
+  exactness: "exact",
+  total_variation_bound: 0,
+  usage: null,
   metrics: values,
+  ...changes,
 });
 
 export const done = (changes: Partial<Done> = {}): Done => ({

@@ -143,8 +143,6 @@ export function changedAtRound(
   return changed;
 }
 
-export const exactnessInForce = (run: Run) => (run.updates.at(-1) ?? run.started)?.exactness ?? null;
-
 /** "Qwen2.5-Coder 1.5B" and the like stay as they are; only a path or file ending is dropped. */
 export function modelTitle(model: ModelInfo): string {
   return (model.name.split("/").at(-1) ?? model.name).replace(/\.gguf$/i, "").replace(/-instruct$/i, "");

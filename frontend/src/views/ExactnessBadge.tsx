@@ -1,10 +1,14 @@
-// The exactness label, and what it promises.
-import { Check, Info } from "lucide-react";
+// The exactness label, what it promises, and what is known of a target elsewhere.
+import { Check, Info, TriangleAlert } from "lucide-react";
 import { Popover } from "radix-ui";
+import { useMemo } from "react";
 import type { ExactnessInfo, NoiseFloor } from "../protocol/generated";
+import { exactnessOf } from "../state/exactness";
 import { percent } from "../state/format";
-import { exactnessInForce } from "../state/selectors";
+import { emptyRun } from "../state/reducer";
+import { boundWords } from "../state/remote";
 import { useApp } from "../state/useStore";
+import { RemoteFacts, Warning } from "./RemoteFacts";
 
 const MEANING: Readonly<Record<ExactnessInfo["label"], string>> = {
   exact:
@@ -16,40 +20,80 @@ const MEANING: Readonly<Record<ExactnessInfo["label"], string>> = {
   unverified: "It could not be shown that these tokens are the target's; no speedup is claimed.",
 };
 
-export function ExactnessBadge() {
-  const ofRun = useApp((state) => (state.play ? exactnessInForce(state.play.full) : null));
+/** Of the run on the page; of the server's target before one. */
+function useExactness(): ExactnessInfo | null {
+  const { started, updates, weakest } = useApp((state) => state.play?.full ?? emptyRun);
   const ofServer = useApp((state) => state.health?.exactness ?? null);
-  const started = useApp((state) => state.play?.full.started ?? null);
-  const floorOfServer = useApp((state) => state.health?.noise_floor ?? null);
-  const exactness = ofRun ?? ofServer;
+  return useMemo(
+    () => exactnessOf({ started, updates, weakest }) ?? ofServer,
+    [started, updates, weakest, ofServer],
+  );
+}
+
+export function ExactnessBadge() {
+  const exactness = useExactness();
+  const remote = useApp((state) => state.play?.full.started?.remote ?? null);
   if (!exactness) return null;
   const good = exactness.label === "exact" || exactness.label === "exact-greedy";
-  const Icon = good ? Check : Info;
+  const warned = remote?.warning != null;
+  const Icon = warned ? TriangleAlert : good ? Check : Info;
   return (
     <Popover.Root>
       <Popover.Trigger
-        data-status={good ? "accepted" : "resampled"}
+        data-status={good && !warned ? "accepted" : "resampled"}
         className="flex items-center gap-1 rounded-md border border-current px-2 py-0.5 text-[12px] font-medium whitespace-nowrap text-(--status)"
       >
         <Icon size={13} aria-hidden />
         <span className="sr-only">Exactness: </span>
         {exactness.label}
+        {warned && <span className="sr-only">, with a warning</span>}
       </Popover.Trigger>
       <Popover.Portal>
-        <Popover.Content className="popover space-y-2" align="end" sideOffset={8} aria-label="Exactness">
+        <Popover.Content
+          className={`popover space-y-2 ${remote ? "is-wide" : ""}`}
+          align="end"
+          sideOffset={8}
+          collisionPadding={8}
+          aria-label="Exactness"
+          // It may scroll, so the keyboard must reach it.
+          tabIndex={0}
+        >
+          {remote?.warning != null && <Warning words={remote.warning} />}
           <p>
             <strong>{exactness.label}.</strong> {MEANING[exactness.label]}
           </p>
           {exactness.reason && <p>{exactness.reason}</p>}
-          <Floor floor={started ? started.noise_floor : floorOfServer} />
+          {exactness.label === "bounded" && <Bound />}
+          {remote && <RemoteFacts remote={remote} />}
+          <Floor />
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
   );
 }
 
-function Floor({ floor }: { floor: NoiseFloor | null }) {
-  if (!floor) return <p>The noise floor of the kernels has not been measured yet.</p>;
+/** Up to the round that is shown. */
+function Bound() {
+  const bound = useApp((state) => state.play?.shown.latest?.metrics.total_variation_bound ?? null);
+  if (bound === null) return null;
+  return (
+    <p>
+      <strong>Bound.</strong> {boundWords(bound)}
+    </p>
+  );
+}
+
+function Floor() {
+  const started = useApp((state) => state.play?.full.started ?? null);
+  const ofServer = useApp((state) => state.health?.noise_floor ?? null);
+  const floor: NoiseFloor | null = started ? started.noise_floor : ofServer;
+  if (!floor) {
+    return started?.remote ? (
+      <p>The noise floor of the target’s kernels is not known here.</p>
+    ) : (
+      <p>The noise floor of the kernels has not been measured yet.</p>
+    );
+  }
   return (
     <p>
       <strong>Noise floor.</strong> “Exact” is with respect to the scores the target returns. A pass over

@@ -1,7 +1,9 @@
 // Which models speculate in what is shown, or else those that the server has loaded; and where each computes.
+import { Cloud } from "lucide-react";
 import { Popover } from "radix-ui";
-import type { ModelInfo } from "../protocol/generated";
-import { bytes, counted } from "../state/format";
+import type { ModelInfo, RemoteInfo } from "../protocol/generated";
+import { bytes, counted, milliseconds, whole } from "../state/format";
+import { addressOf, isElsewhere, runtimeOf, whereabouts } from "../state/remote";
 import { inForce, modelTitle } from "../state/selectors";
 import { type AppState, formOf } from "../state/store";
 import { useApp } from "../state/useStore";
@@ -25,7 +27,8 @@ export function Models() {
   const loadedDraft = (started ? started.draft_model : health?.draft_model) ?? null;
   if (!target) return null;
   const draft = drafter === "model" ? loadedDraft : null;
-  const mixed = draft !== null && draft.runtime !== target.runtime;
+  const remote = started?.remote ?? null;
+  const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
   return (
     <Popover.Root>
       <Popover.Trigger className="models">
@@ -36,10 +39,19 @@ export function Models() {
           </>
         )}
         <Model model={target} mixed={mixed} />
+        {(remote || isElsewhere(target)) && (
+          <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
+            <Cloud size={13} aria-hidden />
+            {remote ? whereabouts(remote) : "elsewhere"}
+          </span>
+        )}
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="popover is-wide" align="end" sideOffset={8} aria-label="Models">
-          <Facts models={draft ? [draft, target] : [target]} />
+          <Facts models={draft ? [draft, target] : [target]} remote={remote} />
+          {started?.translated && draft && (
+            <p className="mt-2">Different vocabulary: q is restricted to what both can say.</p>
+          )}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
@@ -52,17 +64,20 @@ function Model({ model, mixed }: { model: ModelInfo; mixed: boolean }) {
       {modelTitle(model)}{" "}
       <span className="text-[11px] text-faint">
         {model.quantisation}
-        {mixed && `, ${model.runtime}`}
+        {mixed && `, ${runtimeOf(model)}`}
       </span>
     </span>
   );
 }
 
-const whole = (value: number) => value.toLocaleString("en-GB");
+interface Row {
+  readonly name: string;
+  of(model: ModelInfo): string;
+}
 
-const FACTS: readonly { name: string; of: (model: ModelInfo) => string }[] = [
+const FACTS: readonly Row[] = [
   { name: "Name", of: (model) => model.name },
-  { name: "Runtime", of: (model) => model.runtime },
+  { name: "Runtime", of: runtimeOf },
   { name: "Computes on", of: (model) => model.computes_on },
   { name: "Weights", of: (model) => `${model.quantisation}, ${bytes(model.size_bytes)}` },
   { name: "Parameters", of: (model) => counted(model.parameters) },
@@ -71,8 +86,21 @@ const FACTS: readonly { name: string; of: (model: ModelInfo) => string }[] = [
   { name: "Fingerprint", of: (model) => model.fingerprint },
 ];
 
-function Facts({ models }: { models: readonly ModelInfo[] }) {
+/** Where each is: the target, which comes last, may be elsewhere. */
+function placesOf(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
+  if (!remote) return [];
+  const where = (model: ModelInfo) =>
+    model === target ? `elsewhere: ${addressOf(remote)}` : "in this server";
+  const far = (model: ModelInfo) => (model === target ? milliseconds(remote.rtt_ms) : "none");
+  return [
+    { name: "Where", of: where },
+    { name: "Round trip", of: far },
+  ];
+}
+
+function Facts({ models, remote }: { models: readonly ModelInfo[]; remote: RemoteInfo | null }) {
   const roles = models.length === 2 ? ["Draft", "Target"] : ["Target"];
+  const rows = [...FACTS.slice(0, 1), ...placesOf(remote, models.at(-1)), ...FACTS.slice(1)];
   return (
     <table className="model-facts">
       <thead>
@@ -86,7 +114,7 @@ function Facts({ models }: { models: readonly ModelInfo[] }) {
         </tr>
       </thead>
       <tbody>
-        {FACTS.map(({ name, of }) => (
+        {rows.map(({ name, of }) => (
           <tr key={name}>
             <th scope="row">{name}</th>
             {models.map((model, index) => (

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { passRatio } from "../controls/PassTimes";
 import type { Health } from "../protocol/generated";
 import { emptyRun, reduceAll } from "../state/reducer";
-import { done, failure, started } from "../state/sample";
+import { done, failure, metrics, started } from "../state/sample";
+import { REMOTE } from "../viz/fixture";
 import { summary } from "./Announcer";
 import { standing } from "./ConnectionBadge";
 import { place } from "./TokenCard";
@@ -32,6 +33,26 @@ describe("words for how things stand", () => {
     expect(summary(run)).toBe("Run finished: 5 tokens in 2 rounds, 3 of 4 drafted tokens accepted.");
     expect(summary(reduceAll(emptyRun, [started(), failure()]))).toBe("Run failed: It broke. Mend it.");
     expect(summary(reduceAll(emptyRun, [started()]))).toBe("");
+  });
+});
+
+describe("the end of a run elsewhere, for who listens", () => {
+  const end = (label: "exact" | "bounded" | "unverified", bound = 0) => {
+    const values = { ...done().metrics, overall_speedup: 1.37, total_variation_bound: bound };
+    return summary(
+      reduceAll(emptyRun, [
+        started({ remote: REMOTE, exactness: { label, reason: "" } }),
+        metrics(0, 2, { exactness: label }),
+        done({ metrics: values }),
+      ]),
+    );
+  };
+  it("says against what it was faster, and how exact the text is", () => {
+    expect(end("exact")).toMatch(/accepted, 1\.37 times the speed of one streaming call\.$/);
+    expect(end("bounded", 0.034)).toMatch(/ Bounded: at most 3\.4 % from the target's distribution\.$/);
+  });
+  it("claims no speedup of what is unverified", () => {
+    expect(end("unverified")).toMatch(/accepted\. Unverified: no speedup is claimed\.$/);
   });
 });
 

@@ -67,5 +67,7 @@ function summary(round: Round): string {
   if (!round.metrics) return `Round ${round.index + 1}, under way`;
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");
-  return `Round ${round.index + 1}: ${milliseconds(round.metrics.round_ms)} (${words})`;
+  const { round_ms, hidden_draft_ms } = round.metrics;
+  const ahead = hidden_draft_ms > 0 ? `; drafting ahead meanwhile ${milliseconds(hidden_draft_ms)}` : "";
+  return `Round ${round.index + 1}: ${milliseconds(round_ms)} (${words}${ahead})`;
 }

@@ -77,6 +77,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
       <TreeHeader
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
+        remote={run.started?.remote != null}
         follow={view.follow}
         onFollow={view.setFollow}
         onZoom={view.zoomBy}

@@ -15,7 +15,13 @@ const TIMES = [
     part: "verify",
     help: "The teal part of the bar over a round: time of the target's one pass over the whole draft.",
   },
+  {
+    part: "network",
+    help: "The pink part of the bar over a round: time on the way to a target elsewhere and back.",
+  },
 ] as const;
+
+const timesOf = (remote: boolean) => TIMES.filter(({ part }) => remote || part !== "network");
 
 function Swatch({ status }: { status: Status }) {
   return (
@@ -27,7 +33,7 @@ function Swatch({ status }: { status: Status }) {
   );
 }
 
-const Legend = memo(function Legend() {
+const Legend = memo(function Legend({ remote }: { remote: boolean }) {
   return (
     <>
       {SHOWN.map((status) => (
@@ -36,7 +42,7 @@ const Legend = memo(function Legend() {
           {status}
         </Explain>
       ))}
-      {TIMES.map(({ part, help }) => (
+      {timesOf(remote).map(({ part, help }) => (
         <Explain key={part} help={help} className="tt-times">
           <span className="tt-dash" style={{ background: `var(--time-${part})` }} />
           {part}
@@ -53,7 +59,7 @@ const Encoding = memo(function Encoding() {
         size = entropy
       </Explain>
       <span aria-hidden="true">·</span>
-      <Explain help="The fuller a node, the more likely it was to be kept: min(1, p/q), p being the target's probability of the token and q the draft's.">
+      <Explain help="The fuller a node, the more likely it was to be kept: min(1, p/q), p being the target's probability of the token and q the draft's. Where the target tells no probabilities, all are filled alike.">
         opacity = acceptance probability
       </Explain>
     </>
@@ -63,13 +69,15 @@ const Encoding = memo(function Encoding() {
 interface Props {
   readonly rounds: number;
   readonly tokens: number;
+  /** Whether the target is elsewhere, so that time goes to the network too. */
+  readonly remote: boolean;
   readonly follow: boolean;
   onFollow(follow: boolean): void;
   onZoom(factor: number): void;
   onFit(): void;
 }
 
-export function TreeHeader({ rounds, tokens, follow, onFollow, onZoom, onFit }: Props) {
+export function TreeHeader({ rounds, tokens, remote, follow, onFollow, onZoom, onFit }: Props) {
   const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
   return (
     <header className="tt-header">
@@ -94,10 +102,10 @@ export function TreeHeader({ rounds, tokens, follow, onFollow, onZoom, onFit }: 
         <Tool label="Follow the newest round" pressed={follow} onClick={() => onFollow(!follow)}>
           <ArrowDownToLine />
         </Tool>
-        <LegendPopover />
+        <LegendPopover remote={remote} />
       </div>
       <div className="tt-legend">
-        <Legend />
+        <Legend remote={remote} />
       </div>
       <div className="tt-encoding">
         <Encoding />
@@ -106,7 +114,7 @@ export function TreeHeader({ rounds, tokens, follow, onFollow, onZoom, onFit }: 
   );
 }
 
-const LegendPopover = memo(function LegendPopover() {
+const LegendPopover = memo(function LegendPopover({ remote }: { remote: boolean }) {
   return (
     <Popover.Root>
       <Popover.Trigger className="tt-tool tt-key" aria-label="Legend">
@@ -128,7 +136,7 @@ const LegendPopover = memo(function LegendPopover() {
                 <dd>{STATUS[status].help}</dd>
               </div>
             ))}
-            {TIMES.map(({ part, help }) => (
+            {timesOf(remote).map(({ part, help }) => (
               <div key={part}>
                 <dt>
                   <span className="tt-dash" style={{ background: `var(--time-${part})` }} /> {part}

@@ -115,10 +115,13 @@ function Node({ node, scale, id, isNew, hovered, selected, active }: NodeProps) 
 }
 
 function Shape({ token, r }: { token: Token; r: number }) {
-  const opacity = fillOpacity(token.status, token.verdict?.acceptance_prob ?? null);
+  const chance = token.verdict?.acceptance_prob ?? null;
+  const opacity = fillOpacity(token.status, chance);
   return (
     <g className="tt-shape">
-      {token.status === "rejected" && <circle className="tt-disc" r={r} fillOpacity={opacity} />}
+      {token.status === "rejected" && chance !== null && (
+        <circle className="tt-disc" r={r} fillOpacity={opacity} />
+      )}
       <path d={glyph(token.status, r)} fillOpacity={opacity} />
     </g>
   );

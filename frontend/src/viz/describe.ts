@@ -23,6 +23,8 @@ export function describeToken(token: Token): string {
     spokenLabel(token.label),
     STATUS[token.status].name,
   ];
+  if (token.compared && token.status === "accepted") parts.push("the target drew it too");
+  if (token.compared && token.status === "rejected") parts.push("the target drew another token");
   const probability = token.verdict?.acceptance_prob ?? null;
   if (probability !== null) parts.push(`acceptance probability ${probability.toFixed(2)}`);
   return parts.join(", ");

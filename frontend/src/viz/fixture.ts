@@ -1,5 +1,12 @@
 // Made-up runs for tests of the tree and the charts; nothing on the page imports this.
-import type { DraftToken, Metrics, MetricValues, Started, VerifyResult } from "../protocol/generated";
+import type {
+  DraftToken,
+  Metrics,
+  MetricValues,
+  RemoteInfo,
+  Started,
+  VerifyResult,
+} from "../protocol/generated";
 import type { Round, Run, Status, Token } from "../state/model";
 
 const frame = { run: "r", seq: 0, t_ms: 0 };
@@ -105,7 +112,21 @@ function tokenOf(
         };
   const text = status === "rejected" || status === "discarded" || status === "pending" ? "" : label;
   const key = `${round}:${node ?? "+"}`;
-  return { key, round, node, parent, position, tokenId: base.token_id, label, status, text, draft, verdict };
+  const tokenId = base.token_id;
+  return {
+    key,
+    round,
+    node,
+    parent,
+    position,
+    tokenId,
+    label,
+    status,
+    text,
+    compared: false,
+    draft,
+    verdict,
+  };
 }
 
 export function metricsOf(round: number, drafted: number, accepted: number, emitted: number): Metrics {
@@ -128,6 +149,9 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     round_ms,
     hidden_draft_ms: 0,
     prefill_ms: 0,
+    exactness: "exact",
+    total_variation_bound: 0,
+    usage: null,
     metrics: VALUES,
   };
 }
@@ -157,6 +181,12 @@ export const VALUES: MetricValues = {
   overall_mean_acceptance_length: null,
   overall_tps: null,
   overall_speedup: null,
+  per_call_tps: null,
+  per_call_speedup: null,
+  avg_hidden_draft_ms: null,
+  kept_mass: null,
+  total_variation_bound: 0,
+  usage: null,
 };
 
 export const IDLE: Run = {
@@ -167,6 +197,7 @@ export const IDLE: Run = {
   rounds: [],
   updates: [],
   latest: null,
+  weakest: null,
   done: null,
   failure: null,
 };
@@ -198,4 +229,28 @@ export const STARTED: Started = {
   exactness: { label: "exact", reason: "" },
   noise_floor: null,
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },
+  remote: null,
+  per_call_baseline: null,
+  translated: false,
+};
+
+export const REMOTE: RemoteInfo = {
+  url: "wss://verify.example.org:8443/rounds",
+  mode: "verifier",
+  rtt_ms: 41.6,
+  calls_per_round: 1,
+  findings: [
+    { question: "protocol version", answer: "3" },
+    { question: "context", answer: "2048 tokens" },
+  ],
+  rate_limit: null,
+  warning: null,
+};
+
+/** A run elsewhere, with two baselines that cannot be mistaken for each other. */
+export const STARTED_REMOTE: Started = {
+  ...STARTED,
+  remote: REMOTE,
+  baseline: { tps: 12.5, tokens: 16, context_tokens: 60, age_s: 40, kind: "streaming" },
+  per_call_baseline: { tps: 7.75, tokens: 151, context_tokens: 60, age_s: 300, kind: "per_call" },
 };

@@ -1,7 +1,6 @@
 // What holds for the page as a whole: accessible, nothing wider than the window, calm where asked, themed as chosen.
-import { createRequire } from "node:module";
-import type { AxeResults } from "axe-core";
 import { describe, expect, it } from "vitest";
+import { settled, violations } from "./axe";
 import { TOY } from "./server";
 import { DESKTOP, PHONE, siteWith } from "./site";
 import { soon, type Tab } from "./tab";
@@ -9,34 +8,6 @@ import { soon, type Tab } from "./tab";
 const site = siteWith([...TOY, "-k", "4", "--temperature", "1"]);
 /** Gives some forty tokens, of every status. */
 const PROMPT = "two sorted lists";
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-
-async function violations(tab: Tab): Promise<string[]> {
-  await settled(tab);
-  await tab.page.addScriptTag({ path: AXE });
-  const results = await tab.page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<AxeResults> } };
-    return await axe.run();
-  });
-  return results.violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`);
-}
-
-/** Colours in transition are no one's contrast. */
-const settled = (tab: Tab) =>
-  expect
-    .poll(
-      () =>
-        tab.page.evaluate(() =>
-          document.getAnimations().every(({ effect }) => {
-            return effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY;
-          }),
-        ),
-      soon,
-    )
-    .toBe(true);
-
 /** The recording plays on a first visit, where there is one. */
 async function atRest(tab: Tab): Promise<void> {
   const pause = tab.button("Pause");
@@ -71,6 +42,10 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
     await tab.announced(/^Run /).waitFor({ state: "attached" });
     await tab.token("0:0").click();
     await tab.details.waitFor();
+    expect(await violations(tab)).toEqual([]);
+    await tab.button("Close token details").click();
+    await tab.button(/drafts for/).click();
+    await tab.page.getByRole("dialog", { name: "Models" }).waitFor();
     expect(await violations(tab)).toEqual([]);
     expect(tab.problems).toEqual([]);
   });

@@ -38,12 +38,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-export async function serve(flags: readonly string[], port?: number): Promise<Server> {
-  if (!existsSync(PAGE)) throw new Error("The page has not been built. Run `npm run build` first.");
-  const chosen = port ?? (await freePort());
-  const child = spawn(PROGRAM, ["serve", ...flags, "--port", String(chosen)], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+interface Running {
+  readonly child: ChildProcess;
+  log(): string;
+  end(signal: NodeJS.Signals): Promise<void>;
+}
+
+function launch(args: readonly string[]): Running {
+  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   const parts: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
@@ -60,10 +62,35 @@ export async function serve(flags: readonly string[], port?: number): Promise<Se
     }
     running.delete(child);
   };
+  return { child, log: () => parts.join(""), end };
+}
+
+export interface Verifier {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** A target in a process of its own; it says where once it listens. */
+export async function verifier(flags: readonly string[]): Promise<Verifier> {
+  const { child, log, end } = launch(["verifier", ...flags, "--port", "0"]);
+  const deadline = Date.now() + READY_DEADLINE_MS;
+  while (Date.now() < deadline && child.pid !== undefined && isAlive(child)) {
+    const told = /at verifier:ws:\/\/127\.0\.0\.1:(\d+)/.exec(log())?.[1];
+    if (told !== undefined) return { port: Number(told), stop: () => end("SIGTERM") };
+    await sleep(50);
+  }
+  await end("SIGKILL");
+  throw new Error(`The verifier did not become ready. It wrote:\n${log()}`);
+}
+
+export async function serve(flags: readonly string[], port?: number): Promise<Server> {
+  if (!existsSync(PAGE)) throw new Error("The page has not been built. Run `npm run build` first.");
+  const chosen = port ?? (await freePort());
+  const { child, log, end } = launch(["serve", ...flags, "--port", String(chosen)]);
   const server: Server = {
     url: `http://127.0.0.1:${chosen}`,
     port: chosen,
-    log: () => parts.join(""),
+    log,
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
   };

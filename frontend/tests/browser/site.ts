@@ -22,8 +22,9 @@ export class Site {
   private readonly tabs: Tab[] = [];
   private browser: Browser | null = null;
   private current: Server | null = null;
+  private flags: readonly string[] = [];
 
-  constructor(private readonly flags: readonly string[]) {}
+  constructor(private readonly findFlags: () => Promise<readonly string[]>) {}
 
   get server(): Server {
     if (!this.current) throw new Error("No server runs.");
@@ -33,6 +34,7 @@ export class Site {
   async begin(): Promise<void> {
     const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
     const browser = chromium.launch({ executablePath, args: FLAGS });
+    this.flags = await this.findFlags();
     this.current = await serve(this.flags);
     this.browser = await browser;
   }
@@ -76,8 +78,8 @@ export class Site {
 }
 
 /** A server with these flags and a browser, from before the first test of a file until after its last. */
-export function siteWith(flags: readonly string[]): Site {
-  const site = new Site(flags);
+export function siteWith(flags: readonly string[] | (() => Promise<readonly string[]>)): Site {
+  const site = new Site(typeof flags === "function" ? flags : async () => flags);
   beforeAll(() => site.begin());
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") await site.report(task.name);

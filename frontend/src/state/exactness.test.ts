@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { exactnessOf, weaker } from "./exactness";
+import { emptyRun, reduceAll } from "./reducer";
+import { metrics, started, updated } from "./sample";
+
+const declared = (label: "exact" | "bounded", reason = "So it was declared.") =>
+  started({ exactness: { label, reason } });
+
+describe("how exact a run is", () => {
+  it("is what was declared, while every round was at least that", () => {
+    const run = reduceAll(emptyRun, [declared("bounded"), metrics(0, 2, { exactness: "exact" })]);
+    expect(exactnessOf(run)).toEqual({ label: "bounded", reason: "So it was declared." });
+    expect(exactnessOf(emptyRun)).toBeNull();
+  });
+
+  it("is what its least exact round was, whatever came after", () => {
+    const run = reduceAll(emptyRun, [
+      declared("exact"),
+      metrics(0, 2, { exactness: "unverified" }),
+      metrics(1, 2, { exactness: "exact" }),
+      updated({ round: 2 }),
+    ]);
+    expect(run.weakest).toBe("unverified");
+    expect(exactnessOf(run)).toMatchObject({ label: "unverified", reason: /some rounds .* unverified/ });
+  });
+
+  it("begins anew with a run", () => {
+    const run = reduceAll(emptyRun, [declared("exact"), metrics(0, 2, { exactness: "bounded" })]);
+    expect(reduceAll(run, [declared("exact")]).weakest).toBeNull();
+  });
+
+  it("orders the labels", () => {
+    expect(weaker("exact", "exact-greedy")).toBe("exact-greedy");
+    expect(weaker("lossy", "bounded")).toBe("lossy");
+    expect(weaker("unverified", "lossy")).toBe("unverified");
+  });
+});

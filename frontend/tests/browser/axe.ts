@@ -1,0 +1,34 @@
+// What keeps people out, as far as a program can tell.
+import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
+import { expect } from "vitest";
+import { soon, type Tab } from "./tab";
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+/** What axe finds serious or critical in the page as it stands. */
+export async function violations(tab: Tab): Promise<string[]> {
+  await settled(tab);
+  await tab.page.addScriptTag({ path: AXE });
+  const results = await tab.page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<AxeResults> } };
+    return await axe.run();
+  });
+  return results.violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`);
+}
+
+/** Colours in transition are no one's contrast. */
+export const settled = (tab: Tab) =>
+  expect
+    .poll(
+      () =>
+        tab.page.evaluate(() =>
+          document.getAnimations().every(({ effect }) => {
+            return effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY;
+          }),
+        ),
+      soon,
+    )
+    .toBe(true);
