@@ -35,6 +35,8 @@ LAYERS: list[set[str]] = [
     {"session"},
     {"bench"},
     {"server"},
+    {"flags"},
+    {"remote_commands"},
     {"cli"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -6,60 +6,53 @@ import json
 import threading
 import time
 import webbrowser
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from speculatoviz import trace
-from speculatoviz.config import PROFILES, Settings, in_words
+from speculatoviz.config import PROFILES, Settings
 from speculatoviz.connect import Report
-from speculatoviz.errors import BadRequestError, SpeculatoVizError, TraceError
+from speculatoviz.errors import BadRequestError, TraceError
 from speculatoviz.events import Done, Event, Metrics, Start, Started
+from speculatoviz.flags import (
+    ContextFlag,
+    DeviceFlag,
+    DrafterFlag,
+    DraftFlag,
+    DraftQuantFlag,
+    DtypeFlag,
+    KFlag,
+    MaxTokensFlag,
+    MinPFlag,
+    ProfileFlag,
+    SeedFlag,
+    TargetFlag,
+    TargetKeyFlag,
+    TargetModeFlag,
+    TargetQuantFlag,
+    TargetTokenizerFlag,
+    TemperatureFlag,
+    TemplateFlag,
+    ThreadsFlag,
+    TopKFlag,
+    TopPFlag,
+    errors,
+    option,
+    settings_of,
+)
+from speculatoviz.remote_commands import register
 from speculatoviz.session import Session
 from speculatoviz.terminal import Transcript, both, progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
 app.add_typer(models_app, name="models")
-
-
-def _option(field: str, *names: str) -> Any:
-    """A flag for a settings field; the settings model checks its range."""
-    flags = names or (f"--{field.replace('_', '-')}",)
-    return typer.Option(
-        *flags,
-        help=Settings.model_fields[field].description,
-        show_default=False,
-    )
-
-
-ProfileFlag = Annotated[str | None, _option("profile")]
-TargetFlag = Annotated[str | None, _option("target")]
-DraftFlag = Annotated[str | None, _option("draft")]
-DrafterFlag = Annotated[str | None, _option("drafter")]
-TargetQuantFlag = Annotated[str | None, _option("target_quantisation")]
-DraftQuantFlag = Annotated[str | None, _option("draft_quantisation")]
-ContextFlag = Annotated[int | None, _option("context_tokens")]
-ThreadsFlag = Annotated[int | None, _option("threads")]
-DeviceFlag = Annotated[str | None, _option("device")]
-DtypeFlag = Annotated[str | None, _option("dtype")]
-TargetTokenizerFlag = Annotated[str | None, _option("target_tokenizer")]
-TargetModeFlag = Annotated[str | None, _option("target_mode")]
-TargetKeyFlag = Annotated[str | None, _option("target_api_key")]
-TemplateFlag = Annotated[str | None, _option("chat_template")]
-KFlag = Annotated[int | None, _option("k", "-k")]
-TemperatureFlag = Annotated[float | None, _option("temperature")]
-TopPFlag = Annotated[float | None, _option("top_p")]
-TopKFlag = Annotated[int | None, _option("top_k")]
-MinPFlag = Annotated[float | None, _option("min_p")]
-MaxTokensFlag = Annotated[int | None, _option("max_tokens")]
-SeedFlag = Annotated[int | None, _option("seed")]
+register(app)
 
 
 @app.command()
@@ -81,18 +74,18 @@ def serve(
     threads: ThreadsFlag = None,
     device: DeviceFlag = None,
     dtype: DtypeFlag = None,
-    host: Annotated[str | None, _option("host")] = None,
-    port: Annotated[int | None, _option("port")] = None,
+    host: Annotated[str | None, option("host")] = None,
+    port: Annotated[int | None, option("port")] = None,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
 ) -> None:
     """Serve the page: type a prompt and watch every token drafted, tested and measured."""
     flags = dict(locals())
     opened = flags.pop("open")
-    settings = _settings(flags)
+    settings = settings_of(flags)
     from speculatoviz.server.address import configured, listen, url
     from speculatoviz.server.app import create_app
 
-    with _errors():
+    with errors():
         listening = listen(settings.host, settings.port)
 
     def load(report: Report) -> Session:
@@ -153,8 +146,8 @@ def generate(
     """
     flags = dict(locals())
     own = {name: flags.pop(name) for name in ("prompt", "plain", "raw", "trace_file", "as_json")}
-    settings = _settings(flags)
-    with _errors(), ExitStack() as stack:
+    settings = settings_of(flags)
+    with errors(), ExitStack() as stack:
         writer = _trace_writer(stack, trace_file)
         session = _load(settings)
         stack.callback(session.close)
@@ -170,39 +163,11 @@ def generate(
 
 
 @app.command()
-def verifier(
-    target: TargetFlag = None,
-    profile: ProfileFlag = None,
-    target_quantisation: TargetQuantFlag = None,
-    context_tokens: ContextFlag = None,
-    threads: ThreadsFlag = None,
-    device: DeviceFlag = None,
-    dtype: DtypeFlag = None,
-    sessions: Annotated[int | None, _option("sessions")] = None,
-    session_idle_s: Annotated[float | None, _option("session_idle_s")] = None,
-    api_key: Annotated[str | None, _option("api_key")] = None,
-    host: Annotated[str | None, _option("host")] = None,
-    port: Annotated[int | None, _option("port")] = None,
-) -> None:
-    """Serve a target to drafters elsewhere, which use it as --target verifier:ws://HOST:PORT.
-
-    Without a key it listens to this machine alone.
-    """
-    settings = _settings(dict(locals()))
-    from speculatoviz.server.verifier.serve import run
-
-    with _errors(), progress() as report:
-        serving = run(settings, time.perf_counter, report)
-    with _errors(), suppress(KeyboardInterrupt):
-        serving(lambda line: Console(stderr=True, soft_wrap=True).print(line, highlight=False))
-
-
-@app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="a file written with --trace", show_default=False)],
 ) -> None:
     """Print a run again from its trace."""
-    with _errors():
+    with errors():
         head, events = trace.read(file)
         console = Console(highlight=False)
         console.print(f"recorded {head.created} on {head.machine}", style="dim")
@@ -217,7 +182,7 @@ def list_models() -> None:
     from speculatoviz.models import catalogue, download
     from speculatoviz.models.load import installed
 
-    settings = _settings({})
+    settings = settings_of({})
     table = Table("name", "quantisation", "size", "licence", "here", box=None, pad_edge=False)
     for entry in catalogue.CATALOGUE.values():
         here = "yes" if download.cached(entry, settings.cache_dir) else ""
@@ -239,8 +204,8 @@ def pull_model(
     from speculatoviz.models import catalogue, download
     from speculatoviz.models.names import locate, parse
 
-    settings = _settings({})
-    with _errors(), progress() as report:
+    settings = settings_of({})
+    with errors(), progress() as report:
         path = locate(
             parse(name),
             settings.cache_dir,
@@ -315,30 +280,6 @@ def _trace_writer(stack: ExitStack, file: Path | None) -> trace.TraceWriter | No
     except OSError as error:
         raise TraceError(f"{file} cannot be written ({error.strerror}).", "Name another file with --trace.") from error
     return trace.TraceWriter(opened, trace.header())
-
-
-def _settings(flags: dict[str, Any]) -> Settings:
-    with _errors():
-        try:
-            return Settings(**{name: value for name, value in flags.items() if value is not None})
-        except ValidationError as error:
-            raise in_words(error) from error
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What a user can mend is said in two sentences, without a traceback."""
-    try:
-        yield
-    except SpeculatoVizError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[red]{error.code}[/red]: ", end="")
-        console.print(error.message, markup=False)
-        if error.hint:
-            console.print(error.hint, style="dim", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from speculatoviz.config import REMOTE_SCHEMES, Settings
-from speculatoviz.core.types import Exactness
 from speculatoviz.errors import ModelError
 from speculatoviz.measure import Noise
-from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.load import Loading, load_model
+from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.load import Loading, load_model, load_tokenizer
 from speculatoviz.targets.base import Target
-from speculatoviz.targets.local import EXACT, LocalTarget
+from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.remote import VerifierTarget
 
@@ -24,12 +23,11 @@ Report = Callable[[str, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A target, and what has to be closed after it. exactness: what is claimed before a request is known."""
+    """A target, and what has to be closed after it."""
 
     target: Target
-    model: LanguageModel | None
-    loop: LoopThread | None
-    exactness: Exactness
+    model: LanguageModel | None = None
+    loop: LoopThread | None = None
     noise: Noise | None = None
 
     def close(self) -> None:
@@ -61,7 +59,7 @@ def load(settings: Settings, name: str, quantisation: str | None, report: Report
 def connect(settings: Settings, draft: LanguageModel | None, clock: Callable[[], float], report: Report) -> Connected:
     """The target of the settings. Raises ModelError and TargetError.
 
-    draft: whose tokenizer an endpoint without one is read with.
+    draft: whose tokenizer an endpoint is read with where no other is named.
     """
     pair = settings.resolved()
     if not is_remote(pair.target):
@@ -69,31 +67,80 @@ def connect(settings: Settings, draft: LanguageModel | None, clock: Callable[[],
         return local(model, draft, clock)
     if pair.target_quantisation is not None:
         raise ModelError(f"{pair.target} cannot be requantised here.", "Requantise it where it is loaded.")
-    report(f"connecting {pair.target}", None)
-    loop = LoopThread()
-    try:
-        return _remote(settings, pair.target, draft, clock, loop)
-    except BaseException:
-        loop.close()
-        raise
+    report(f"connecting to {pair.target}", None)
+    return remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, report)
 
 
 def local(model: LanguageModel, draft: LanguageModel | None, clock: Callable[[], float]) -> Connected:
     models = [model] if draft is None else [model, draft]
     size = min(m.description.context_tokens for m in models)
-    return Connected(LocalTarget(model, size, clock), model, None, EXACT)
+    return Connected(LocalTarget(model, size, clock), model)
 
 
-def _remote(
-    settings: Settings, name: str, draft: LanguageModel | None, clock: Callable[[], float], loop: LoopThread
+def remote(
+    settings: Settings,
+    name: str,
+    tokenizer: Callable[[], Tokenizer | None],
+    clock: Callable[[], float],
+    report: Report,
+    *,
+    full: bool = False,
 ) -> Connected:
-    del draft
-    scheme, _, place = name.partition(":")
-    if scheme == "verifier":
-        verifier = VerifierTarget(place, loop, clock, Path(settings.cache_dir), _secret(settings.target_api_key))
-        noise = None if verifier.noise is None else Noise(*verifier.noise)
-        return Connected(verifier, None, loop, verifier.exactness, noise)
-    raise ModelError(f"{scheme} is not there yet.", "Use verifier:.")
+    """A target elsewhere, by name. tokenizer: what an endpoint is read with where the settings name none.
+
+    full: probe an endpoint at length. Raises ModelError and TargetError.
+    """
+    loop = LoopThread()
+    try:
+        scheme, _, place = name.partition(":")
+        if scheme == "verifier":
+            key = _secret(settings.target_api_key)
+            verifier = VerifierTarget(place, loop, clock, Path(settings.cache_dir), key)
+            return Connected(verifier, None, loop, None if verifier.noise is None else Noise(*verifier.noise))
+        read_with = _named_tokenizer(settings, report) or tokenizer()
+        return Connected(_endpoint(settings, name, read_with, loop, clock, full), None, loop)
+    except BaseException:
+        loop.close()
+        raise
+
+
+def _endpoint(
+    settings: Settings,
+    name: str,
+    tokenizer: Tokenizer | None,
+    loop: LoopThread,
+    clock: Callable[[], float],
+    full: bool,
+) -> Target:
+    from speculatoviz.targets.open import open_endpoint
+
+    environ = {
+        "CEREBRAS_API_KEY": _secret(settings.cerebras_api_key) or "",
+        "CEREBRAS_TARGET_MODEL": settings.cerebras_target_model or "",
+    }
+    key = _secret(settings.target_api_key)
+    if name.startswith("openai:"):
+        key = key or _secret(settings.openai_api_key)
+    return open_endpoint(
+        name,
+        tokenizer,
+        api_key=key,
+        mode=settings.target_mode,
+        context_tokens=settings.context_tokens,
+        clock=clock,
+        loop=loop,
+        environ=environ,
+        full=full,
+    )
+
+
+def _named_tokenizer(settings: Settings, report: Report) -> Tokenizer | None:
+    name = settings.target_tokenizer
+    if name is None:
+        return None
+    return load_tokenizer(
+        name, loading(settings), lambda stage, done, total: report(f"{stage} {name}", done / total if total else None)
+    )
 
 
 def _secret(value: SecretStr | None) -> str | None:

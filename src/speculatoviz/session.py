@@ -11,7 +11,7 @@ from speculatoviz.calibration import Calibration, RemoteCalibration
 from speculatoviz.config import Settings
 from speculatoviz.connect import Connected, Report, connect, load
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Draft, Limits, Plan, Request, Sampling
+from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
@@ -56,7 +56,6 @@ class Session:
     ) -> None:
         self.settings, self.clock = settings, clock
         self.connected, self.target, self.draft_model = connected, connected.target, draft_model
-        self.exactness = connected.exactness
         self.size = self.target.context_tokens
         self.drafters: dict[str, Drafter] = {"ngram": NgramDrafter(settings.ngram_min, settings.ngram_max)}
         model_drafter = self._model_drafter(draft_model)
@@ -201,7 +200,7 @@ class Session:
                 "sampling": sampling_info(request.sampling),
                 "max_tokens": request.limits.max_tokens,
                 "seed": request.seed,
-                "exactness": exactness_info(self.exactness),
+                "exactness": exactness_info(self.target.claim(request)),
                 "noise_floor": self.calibration.noise_info(),
                 "baseline": self.calibration.baseline_info(),
                 "per_call_baseline": self.calibration.per_call_info(),
@@ -209,6 +208,13 @@ class Session:
                 "translated": self.translated and prepared.drafter == "model",
             }
         )
+
+    @property
+    def exactness(self) -> Exactness:
+        """What can be claimed of a run with the settings' own sampling."""
+        s = self.settings
+        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p)
+        return self.target.claim(Request((0,), sampling, Limits(s.max_tokens)))
 
     def remote_info(self) -> RemoteInfo | None:
         """What was found out about a remote target; None for one in this process."""

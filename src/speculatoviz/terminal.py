@@ -53,7 +53,8 @@ class Transcript:
 
 
 def headline(started: Started) -> Text:
-    target = f"{started.target_model.name} {started.target_model.quantisation}"
+    quantisation = started.target_model.quantisation
+    target = " ".join([started.target_model.name, *([quantisation] if quantisation != "not told" else [])])
     if started.k == 0:
         return Text(f"{target} alone", style="dim")
     draft = started.draft_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.names import RUNTIMES, ModelName, Runtime, locate, parse
+from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
+from speculatoviz.models.sources import local_path
 
 # What each runtime needs: a library, and what pip installs for it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
@@ -90,6 +92,38 @@ def _load(
             progress("loading", 0, 1)
             known = name if name in catalogue.CATALOGUE else None
             return LlamaCppModel(path, how.context_tokens, how.threads, known)
+
+
+def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> Tokenizer:
+    """The tokenizer of a model whose weights stay where they are: of a GGUF file, a folder or the hub.
+
+    A local folder needs no weights beside its tokenizer.json. Raises ModelError.
+    """
+    if name.startswith("toy:"):
+        return _toy(name).tokenizer
+    scheme, _, place = name.rpartition(":")
+    if scheme in {"", "hf", "mlx"} and (local_path(place) / "tokenizer.json").is_file():
+        return _folder_tokenizer(local_path(place))
+    parsed = parse(name)
+    if not parsed.is_gguf:
+        return _folder_tokenizer(tokenizer_folder(parsed, progress))
+    source = locate(parsed, how.cache_dir, progress)
+    from speculatoviz.models.llamacpp_tokenizer import VocabularyFile
+
+    return VocabularyFile(source)
+
+
+def _folder_tokenizer(folder: Path) -> Tokenizer:
+    """n_vocab: the rows of the model's output where the folder tells, else the ids there are."""
+    try:
+        from speculatoviz.models.hub_tokenizer import HubTokenizer
+    except ImportError as error:
+        raise _not_installed("hf", error) from error
+    config = folder / "config.json"
+    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
+    if rows is None:
+        rows = 1 + max(entry.id for entry in HubTokenizer(folder, 1 << 30).entries())
+    return HubTokenizer(folder, int(rows))
 
 
 def installed() -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Literal
 from speculatoviz.errors import ModelError
 from speculatoviz.models.catalogue import CATALOGUE, resolve
 from speculatoviz.models.download import Progress
-from speculatoviz.models.sources import SourceError, hub_folder, local_path
+from speculatoviz.models.sources import SourceError, hub_folder, hub_tokenizer, local_path
 
 Runtime = Literal["llamacpp", "mlx", "hf"]
 RUNTIMES: dict[Runtime, str] = {"llamacpp": "llama.cpp", "mlx": "MLX-LM", "hf": "transformers"}
@@ -89,6 +89,22 @@ def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
             tried.append(f"hub repository {match['repo']}@{match['revision'] or 'main'}: {error}")
     because = f" (tried: {'; '.join(tried)})" if tried else ""
     raise ModelError(f"There is no model {str(name)!r}{because}.", known())
+
+
+def tokenizer_folder(name: ModelName, progress: Progress) -> Path:
+    """The folder with the tokenizer of a model that is no GGUF file; of a hub's, the weights stay there.
+
+    Raises ModelError saying what was tried.
+    """
+    if name.place and (folder := local_path(name.place)).is_dir():
+        return folder.absolute()
+    if match := _REPO.fullmatch(name.place):
+        try:
+            return hub_tokenizer(match["repo"], match["revision"], lambda d, t: progress("downloading", d, t))
+        except SourceError as error:
+            because = f" (tried: hub repository {match['repo']}@{match['revision'] or 'main'}: {error})"
+            raise ModelError(f"There is no tokenizer {str(name)!r}{because}.", known()) from error
+    raise ModelError(f"There is no tokenizer {str(name)!r} (tried: no such folder).", known())
 
 
 def _checked(folder: Path, name: ModelName) -> Path:

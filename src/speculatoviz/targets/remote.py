@@ -77,7 +77,6 @@ class VerifierTarget:
             loop.call(self._link.close)
             raise
         self.description = _described(self._welcome)
-        self.exactness = EXACT
         self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True)
 
     @property
@@ -94,11 +93,15 @@ class VerifierTarget:
         """How often a connection was made."""
         return self._link.connections
 
+    def claim(self, request: Request) -> Exactness:
+        del request
+        return EXACT
+
     def begin(self, request: Request) -> Exactness:
         self._abandon()
         self._request, self._ids = request, list(request.prompt)
         self._loop.call(self._open, request.cancelled)
-        return self.exactness
+        return EXACT
 
     def submit(self, draft: Draft) -> RemotePending:
         frame = submit_frame(0, draft, len(self._ids))
