@@ -112,8 +112,12 @@ def _endpoint(
     clock: Callable[[], float],
     full: bool,
 ) -> Target:
+    from speculatoviz.targets.families import fitted
     from speculatoviz.targets.open import open_endpoint
 
+    stops = [name.strip() for name in settings.stop_tokens.split(",") if name.strip()]
+    if tokenizer is not None:
+        tokenizer = fitted(tokenizer, settings.chat_template, stops)
     environ = {
         "CEREBRAS_API_KEY": _secret(settings.cerebras_api_key) or "",
         "CEREBRAS_TARGET_MODEL": settings.cerebras_target_model or "",
