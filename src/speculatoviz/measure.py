@@ -22,6 +22,7 @@ from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.base import RemoteTarget, Target
 
 BASELINE_TOKENS = 16
+CALIBRATION_PROMPT = "write a function that merges two sorted lists"
 LARGEST_PASS = 17
 
 

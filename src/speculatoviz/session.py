@@ -19,8 +19,9 @@ from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started
-from speculatoviz.measure import BASELINE_TOKENS, PlainRun
+from speculatoviz.measure import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
 from speculatoviz.models.base import LanguageModel, Message, Window
+from speculatoviz.models.chat import encode_turn
 from speculatoviz.narrate import Narrator, exactness_info, sampling_info
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.base import RemoteTarget, Target
@@ -28,7 +29,6 @@ from speculatoviz.targets.local import LocalTarget
 
 T = TypeVar("T")
 
-_CALIBRATION_PROMPT = "write a function that merges two sorted lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Session:
         draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
         session = cls(settings, connect(settings, draft, clock, report), draft, clock)
         try:
-            session.calibration.measure(session.encode_turn(_CALIBRATION_PROMPT), session.drafter, report)
+            session.calibration.measure(session.encode_turn(CALIBRATION_PROMPT), session.drafter, report)
         except BaseException:
             session.close()
             raise
@@ -158,10 +158,7 @@ class Session:
 
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""
-        tokenizer = self.target.tokenizer
-        if not tokenizer.has_chat_template:
-            return tokenizer.encode(prompt, special=False)
-        return tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": prompt}]), special=True)
+        return encode_turn(self.target.tokenizer, prompt)
 
     def close(self) -> None:
         for drafter in self.drafters.values():

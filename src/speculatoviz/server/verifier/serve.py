@@ -7,8 +7,9 @@ from collections.abc import Callable
 from speculatoviz.config import Settings
 from speculatoviz.connect import Report, is_remote, load
 from speculatoviz.errors import BadRequestError
-from speculatoviz.measure import Noise, noise_floor, plain_run
+from speculatoviz.measure import CALIBRATION_PROMPT, Noise, noise_floor, plain_run
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.chat import encode_turn
 from speculatoviz.server import address
 from speculatoviz.server.app import LOOPBACK
 from speculatoviz.server.verifier.app import Serving, create_verifier
@@ -60,7 +61,7 @@ def _noise(model: LanguageModel, clock: Callable[[], float]) -> Noise:
     """The same 16 tokens one by one and five at a time, in a context that is given back."""
     target = LocalTarget(model, 128, clock)
     try:
-        prompt = model.tokenizer.encode("write a function that merges two sorted lists", special=False)
+        prompt = encode_turn(model.tokenizer, CALIBRATION_PROMPT)
         _, ids = plain_run(target, prompt, clock)
         return noise_floor(target.window, prompt, ids, _NOISE_ROWS)
     finally:
