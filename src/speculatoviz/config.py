@@ -121,7 +121,8 @@ class Settings(BaseSettings):
         None, validation_alias=_env("openai_api_key", "OPENAI_API_KEY"), description="key of openai: targets"
     )
     chat_template: str | None = Field(
-        None, description="prompt format of a remote target without one: harmony, llama3, phi3, phi4, chatml, gemma, mistral"
+        None,
+        description="prompt format of a remote target without one: harmony, llama3, phi3, phi4, chatml, gemma, mistral",
     )
     stop_tokens: str = Field("", description="names of further tokens that end a text, separated by commas")
     overlap: bool = Field(True, description="draft on while a remote target verifies")
