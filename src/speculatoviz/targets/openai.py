@@ -171,21 +171,22 @@ def text_of(chunk: Json) -> str:
 def echoed(choice: Json, ids: Sequence[int], start: int, reader: Reader) -> tuple[list[Said], Said]:
     """What is told of ids[start:] in a choice that echoes its prompt, and the token behind it.
 
-    Some leave out the first token, here or wherever it stands, and the last where it ends the text; llama-cpp-python
-    does all of that, and where a prompt does not begin with its beginning token it names the places wrongly. So what
-    is named must be what was sent.
+    What is named must be what was sent. llama-cpp-python leaves out its beginning token wherever it stands, and an
+    end; where a prompt does not begin with that token, it names places wrongly, and tells none behind the prompt.
     """
     told = places(choice, reader)
     count = len(ids) - start
-    readings = (list(ids), list(ids[1:]), [token for token in ids if token != ids[0]])
-    for behind in (0, 1) if choice.get("finish_reason") == "stop" else (1,):
-        given = told[: len(told) - behind]
-        for read in readings:
+    without_first = (list(ids[1:]), [token for token in ids if token != ids[0]])
+    ended = choice.get("finish_reason") == "stop"
+    for read in (list(ids), *without_first):
+        for behind in (1, 0) if len(read) < len(ids) else (1,):
+            given = told[: len(told) - behind]
             if _same(given, read) and read[len(read) - count :] == list(ids[start:]):
                 scored = [
                     said._replace(token=t) for said, t in zip(given[len(given) - count :], ids[start:], strict=True)
                 ]
-                return scored, _behind(choice, told[-1], ids, reader) if behind else Said(reader.ended())
+                left_out = Said(reader.ended() if ended else ids[0])
+                return scored, _behind(choice, told[-1], ids, reader) if behind else left_out
     raise TargetError(
         "The endpoint does not score the tokens it was sent." if told else "The endpoint echoes nothing.",
         "Choose the mode match.",
