@@ -28,7 +28,7 @@ from support.verifier_servers import Servers
 from support.verifier_twins import FreshTarget
 
 RUNS, AT_ONCE = 200, 8
-ALERT = Patience(total_s=60.0, open_s=5.0, ping_s=0.1, pong_s=0.2, wait_s=0.005, longest_wait_s=0.05)
+ALERT = Patience(total_s=60.0, first_s=60.0, open_s=5.0, ping_s=0.1, pong_s=0.2, wait_s=0.005, longest_wait_s=0.05)
 Bits = list[tuple[object, ...]]
 Through = tuple[Proxy, VerifierTarget]
 
@@ -182,7 +182,7 @@ def test_a_client_gives_up_in_words(folder: Path) -> None:
 
 
 def test_a_verifier_that_is_not_there_is_said_to_be(folder: Path) -> None:
-    brief = Patience(total_s=0.1, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
+    brief = Patience(first_s=0.1, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
     with (
         Proxy("127.0.0.1", 9) as proxy,
         pytest.raises(TargetError, match="cannot be reached"),
