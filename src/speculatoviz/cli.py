@@ -31,6 +31,7 @@ from speculatoviz.flags import (
     MinPFlag,
     ProfileFlag,
     SeedFlag,
+    StopTokensFlag,
     TargetFlag,
     TargetKeyFlag,
     TargetModeFlag,
@@ -67,6 +68,7 @@ def serve(
     target_mode: TargetModeFlag = None,
     target_api_key: TargetKeyFlag = None,
     chat_template: TemplateFlag = None,
+    stop_tokens: StopTokensFlag = None,
     k: KFlag = None,
     temperature: TemperatureFlag = None,
     max_tokens: MaxTokensFlag = None,
@@ -121,6 +123,7 @@ def generate(
     target_mode: TargetModeFlag = None,
     target_api_key: TargetKeyFlag = None,
     chat_template: TemplateFlag = None,
+    stop_tokens: StopTokensFlag = None,
     overlap: Annotated[
         bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
     ] = None,
