@@ -144,7 +144,11 @@ class _Run:
         pending = self.target.submit(draft)
         self.foresight.begin()
         waited_ms = self.watch.lap()
-        self._draft_ahead(drafted, pending)
+        try:
+            self._draft_ahead(drafted, pending)
+        except BaseException:
+            pending.cancel()
+            raise
         ahead_ms = self.watch.lap()
         verdict = pending.result()
         waited_ms += ahead_ms + self.watch.lap()
@@ -204,7 +208,8 @@ class _Run:
             )
         done = committed - self._prompt_tokens
         remaining = min(self.request.limits.max_tokens - done, self.target.context_tokens - committed)
-        return replace(plan, depth=max(0, min(plan.depth, remaining - 1)))
+        most = self.target.drafting.tokens
+        return replace(plan, depth=max(0, min(plan.depth, remaining - 1, plan.depth if most is None else most)))
 
     def _ready_drafter(self, name: str) -> Drafter:
         """The named drafter, begun where it was not the one in use."""

@@ -218,3 +218,12 @@ def test_a_verifier_gives_memory_back_although_nobody_comes(servers: Servers, mo
     with RawClient(server.url) as client:
         client.open(request())
     poll(lambda: model.open_caches == 0, "the session is given up")
+
+
+def test_a_run_drafts_no_deeper_than_the_verifier_allows(servers: Servers, tmp_path: Path) -> None:
+    target, draft = toys()
+    server = servers.start(target, Serving(context_tokens=64, bounds=Bounds(draft_tokens=2)))
+    with connected(server.url, tmp_path) as remote:
+        drafted = [round.drafted for round in rounds(remote, drafter_for(target, draft), tokens=12, depth=5)]
+
+    assert max(drafted) == 2

@@ -65,11 +65,13 @@ class Drafting:
 
     sampled: False asks for the most probable tokens, chosen and not drawn: the target compares tokens and never sees
     q. support_size: the most ids a q may have. quantised: q in whole multiples of 2^-16, which travel without loss.
+    tokens: the most a draft may have.
     """
 
     sampled: bool = True
     support_size: int | None = None
     quantised: bool = False
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class VerifierTarget:
             loop.call(self._link.close)
             raise
         self.description = _described(self._welcome)
-        self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True)
+        self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=self._welcome.limit.draft_tokens)
 
     @property
     def context_tokens(self) -> int:
