@@ -30,7 +30,6 @@ from speculatoviz.targets.local import LocalTarget
 T = TypeVar("T")
 
 
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A checked request, ready to wait its turn."""

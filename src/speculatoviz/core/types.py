@@ -121,10 +121,13 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A model's raw opinion at one place (T=1, unfiltered), for display only. Logs and entropy in nats."""
+    """A model's raw opinion at one place (T=1, unfiltered), for display only. Logs and entropy in nats.
 
-    logprob: float
-    entropy: float
+    logprob: of the token in question. None for what an endpoint does not tell.
+    """
+
+    logprob: float | None
+    entropy: float | None
     top: tuple[tuple[int, float], ...]  # (id, log-probability), most probable first
 
 

@@ -77,6 +77,7 @@ class TranslatedDrafter(ModelDrafter):
         fed = self.intersection.source(token, logits)
         own = scores(logits, fed, self._alternatives)
         others = float(np.log(np.exp(logits[sources] - logits[fed]).sum()))
+        assert own.logprob is not None
         return replace(own, logprob=own.logprob + others, top=self.intersection.translate_top(own.top))
 
     def _covered(self, logits: Floats, q: Support) -> float:

@@ -21,7 +21,7 @@ from speculatoviz.core.chance import Chance
 from speculatoviz.core.rejection import verify_tokens
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.truncated import Row, estimate, first_kept
-from speculatoviz.core.types import Check, Draft, Extra, Limits, Sampling, Status, Support, Verdict
+from speculatoviz.core.types import Check, Draft, Extra, Label, Limits, Sampling, Scores, Status, Support, Verdict
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.endpoint import Bill
 
@@ -100,7 +100,20 @@ async def match(api: Api, turn: Turn) -> Verdict:
     tokens = turn.tokens
     prompts = [[*turn.ids, *tokens[:depth]] for depth in range(len(tokens) + 1)]
     drawn = await api.sample(prompts, turn.sampling, turn.alternatives, turn.bill)
-    return compared(tokens, drawn)
+    return shown(compared(tokens, drawn), drawn)
+
+
+def shown(verdict: Verdict, places: Sequence[Said]) -> Verdict:
+    """Add what the endpoint told of each place anyway, for display: places[n] is behind n drafted tokens."""
+    checks = tuple(replace(check, target=_scores(places[check.node], check.token)) for check in verdict.checks)
+    end = len(verdict.path)
+    told = _scores(places[end], verdict.extra.token) if end < len(places) else None
+    return replace(verdict, checks=checks, extra=replace(verdict.extra, target=told))
+
+
+def _scores(said: Said, token: int) -> Scores | None:
+    told = tops(said)
+    return Scores(told.get(token), None, said.top) if told else None
 
 
 def compared(tokens: Sequence[int], drawn: Sequence[Said]) -> Verdict:
@@ -130,7 +143,8 @@ async def greedy(api: Api, turn: Turn) -> Verdict:
         for check in verdict.checks
         for accepted in [check.status == "accepted"]
     ]
-    return replace(verdict, checks=tuple(checks), extra=replace(verdict.extra, target_prob=1.0))
+    certain = replace(verdict, checks=tuple(checks), extra=replace(verdict.extra, target_prob=1.0))
+    return shown(certain, [*scored, behind])
 
 
 async def thinned(api: Api, turn: Turn) -> Verdict:
@@ -142,7 +156,7 @@ async def thinned(api: Api, turn: Turn) -> Verdict:
     tokens = turn.tokens
     scored, behind = await api.score([*turn.ids, *tokens], len(turn.ids), turn.sampling, 0, turn.bill)
     if not tokens:
-        return Verdict((), Extra(behind.token, "plain", _prob(behind)), ())
+        return shown(Verdict((), Extra(behind.token, "plain", _prob(behind)), ()), [behind])
 
     def target(node: int) -> Distribution:
         place = node + 1
@@ -153,7 +167,7 @@ async def thinned(api: Api, turn: Turn) -> Verdict:
         extra = Extra(behind.token, "bonus", _prob(behind))
     else:
         extra = await _residual(api, turn, decision.checks[-1].node)
-    return Verdict(decision.path, extra, decision.checks)
+    return shown(Verdict(decision.path, extra, decision.checks), [*scored, behind])
 
 
 async def rows(api: Api, turn: Turn, top: int) -> Verdict:
@@ -188,7 +202,8 @@ def _by_rows(turn: Turn, places: Sequence[Said], behind: int | None) -> Verdict:
     elif extra.status != "resampled" and behind is not None:
         extra = Extra(behind, extra.status, None)
     bound = sum(bounds.values())
-    return Verdict(decision.path, extra, decision.checks, "bounded" if bound > 0.0 else "exact", bound)
+    label: Label = "bounded" if bound > 0.0 else "exact"
+    return shown(Verdict(decision.path, extra, decision.checks, label, bound), places)
 
 
 async def _residual(api: Api, turn: Turn, node: int) -> Extra:

@@ -133,8 +133,8 @@ class Opened(Frame, frozen=True):
 
 
 class WireScores(msgspec.Struct, frozen=True, array_like=True):
-    logprob: float
-    entropy: float
+    logprob: float | None
+    entropy: float | None
     ids: bytes
     logprobs: bytes
 
