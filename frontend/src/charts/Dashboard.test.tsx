@@ -2,7 +2,7 @@ import { fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { MetricValues } from "../protocol/generated";
 import type { Run } from "../state/model";
-import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, VALUES } from "../viz/fixture";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, USAGE, VALUES } from "../viz/fixture";
 import { Dashboard } from "./Dashboard";
 
 const GOOD: MetricValues = {
@@ -96,14 +96,6 @@ it("shows dashes, not zeros, before a run", () => {
 });
 
 describe("a target elsewhere", () => {
-  const USAGE = {
-    calls: 6,
-    prompt_tokens: 12_480,
-    completion_tokens: 21,
-    cached_tokens: 3120,
-    sent_bytes: 3 * 2970,
-    received_bytes: 3 * 1126,
-  };
   const ELSEWHERE: Partial<MetricValues> = {
     effective_tps: 15.5,
     baseline_tps: 12.5,
@@ -114,7 +106,7 @@ describe("a target elsewhere", () => {
   };
   const show = (values: Partial<MetricValues> = {}, changes: Partial<Run> = {}) => {
     const run = { ...runWith({ ...ELSEWHERE, ...values }, STARTED_REMOTE), ...changes };
-    render(<Dashboard run={run} onMeasurePlain={null} />);
+    render(<Dashboard run={run} onMeasurePlain={() => {}} />);
     return screen.getByRole("region", { name: "Speedup" });
   };
   const cost = () =>
@@ -144,6 +136,7 @@ describe("a target elsewhere", () => {
     expect(speedup.textContent).not.toContain("×");
     expect(speedup.textContent).toContain("not claimed");
     expect(screen.queryByRole("radio")).toBeNull();
+    expect(screen.queryByRole("button", { name: "Measure plain now" })).toBeNull();
     expect(screen.getByRole("region", { name: "Tokens per second" }).textContent).not.toContain("streaming");
   });
 
@@ -152,7 +145,7 @@ describe("a target elsewhere", () => {
     expect(cost()).toEqual([
       ["Calls", "6, 2 a round"],
       ["Prompt tokens", "12,480 billed"],
-      ["Cached", "3,120 (25 % of them)"],
+      ["Cached", "3,120 (25 % of the prompt)"],
       ["Completion tokens", "21 billed"],
       ["A round’s data", "2.9 KiB up, 1.1 KiB down"],
     ]);
@@ -174,7 +167,7 @@ describe("a target elsewhere", () => {
     const { rounds, latest } = runWith(ELSEWHERE, STARTED_REMOTE);
     const ahead = rounds.map((round, i) => ({
       ...round,
-      metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0 },
+      metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0, usage: USAGE },
     }));
     show({}, { rounds: ahead, latest });
     expect(screen.getByRole("button", { name: "drafting ahead" })).toBeTruthy();

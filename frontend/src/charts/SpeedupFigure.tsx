@@ -24,6 +24,7 @@ interface Props {
 export function SpeedupFigure({ run, against, onAgainst, onMeasurePlain }: Props) {
   const speedup = speedupOf(run, against);
   const remote = run.started?.remote != null;
+  const verified = isVerified(run);
   const plainWay = remote
     ? "Runs the same prompt with the target alone, one call per token, and takes its speed as that baseline"
     : "Runs the same prompt with the target alone, and takes its speed as the baseline";
@@ -34,8 +35,8 @@ export function SpeedupFigure({ run, against, onAgainst, onMeasurePlain }: Props
       </h3>
       <p className="db-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
       <Sentence speedup={speedup} />
-      {remote && isVerified(run) && <Switch against={against} onAgainst={onAgainst} />}
-      {onMeasurePlain && (
+      {remote && verified && <Switch against={against} onAgainst={onAgainst} />}
+      {verified && onMeasurePlain && (
         <button type="button" className="db-button" onClick={onMeasurePlain} title={plainWay}>
           Measure plain now
         </button>

@@ -1,10 +1,21 @@
 import { describe, expect, it } from "vitest";
 import type { Metrics, MetricValues } from "../protocol/generated";
 import type { Round, Run } from "../state/model";
-import { chain, IDLE, metricsOf, REMOTE, roundOf, STARTED, STARTED_REMOTE, VALUES } from "../viz/fixture";
+import {
+  chain,
+  IDLE,
+  metricsOf,
+  REMOTE,
+  roundOf,
+  STARTED,
+  STARTED_REMOTE,
+  USAGE,
+  VALUES,
+} from "../viz/fixture";
 import {
   acceptanceHistory,
   ageText,
+  aheadMs,
   bandOf,
   efficiencyOf,
   latencySeries,
@@ -164,10 +175,17 @@ describe("series", () => {
   });
 
   it("keep what was drafted ahead beside the parts", () => {
-    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77 };
+    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77, usage: USAGE };
     const [row] = latencySeries({ ...IDLE, rounds: [{ ...roundOf(0, chain("aaar+")), metrics }] });
     expect(row).toMatchObject({ ahead: 77, total: metrics.round_ms });
     expect(timeParts(metrics).reduce((total, { ms }) => total + ms, 0)).toBeCloseTo(metrics.round_ms);
+  });
+
+  it("take nothing for drafting ahead where there is nobody elsewhere, or too little to show", () => {
+    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 0.3 };
+    expect(aheadMs(metrics)).toBe(0);
+    expect(aheadMs({ ...metrics, usage: USAGE })).toBe(0.3);
+    expect(aheadMs({ ...metrics, usage: USAGE, hidden_draft_ms: 0.02 })).toBe(0);
   });
 
   it("split a round's time into parts that add up to it", () => {

@@ -16,6 +16,15 @@ export function timeParts(metrics: Metrics): { part: TimePart; ms: number }[] {
   ];
 }
 
+/** Less than this is shown as 0.0 ms: the time it takes to find that there is nothing to draft ahead. */
+const LEAST_AHEAD_MS = 0.05;
+
+/** Drafting of the next round while this one was verified elsewhere; no part of the round's time. */
+export function aheadMs({ usage, hidden_draft_ms }: Metrics): number {
+  const elsewhere = usage !== null;
+  return elsewhere && hidden_draft_ms >= LEAST_AHEAD_MS ? hidden_draft_ms : 0;
+}
+
 /** The figures to show: of the whole run once it is done, of the last rounds while it goes on. */
 export function valuesOf(run: Run): MetricValues | null {
   return run.done?.metrics ?? run.latest?.metrics ?? null;
@@ -166,7 +175,7 @@ export function speedSeries(run: Run): SpeedPoint[] {
   }));
 }
 
-/** `ahead`: drafting of the next round while this one was verified elsewhere; it is no part of `total`. */
+/** `ahead` is no part of `total`. */
 export type LatencyRow = {
   readonly round: number;
   readonly total: number;
@@ -184,7 +193,7 @@ export function latencySeries(run: Run, last = 10): LatencyRow[] {
       network: metrics.network_ms,
       evidence: metrics.evidence_ms,
       other: metrics.other_ms,
-      ahead: metrics.hidden_draft_ms,
+      ahead: aheadMs(metrics),
     }));
 }
 

@@ -93,7 +93,7 @@ export function boundWords(bound: number): string {
 }
 
 const share = (part: number, all: number | null): string =>
-  all === null || all === 0 ? "" : ` (${percent(part / all)} of them)`;
+  all === null || all === 0 ? "" : ` (${percent(part / all)} of the prompt)`;
 
 /** What verification took so far; only what is known. `rounds`: how many it was for. */
 export function costFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo | null): Fact[] {

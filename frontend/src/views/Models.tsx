@@ -58,14 +58,14 @@ export function Models() {
   );
 }
 
+/** What endpoints of others say of their weights. */
+const NOT_TOLD = "not told";
+
 function Model({ model, mixed }: { model: ModelInfo; mixed: boolean }) {
+  const parts = [model.quantisation !== NOT_TOLD && model.quantisation, mixed && runtimeOf(model)];
   return (
     <span className="whitespace-nowrap">
-      {modelTitle(model)}{" "}
-      <span className="text-[11px] text-faint">
-        {model.quantisation}
-        {mixed && `, ${runtimeOf(model)}`}
-      </span>
+      {modelTitle(model)} <span className="text-[11px] text-faint">{parts.filter(Boolean).join(", ")}</span>
     </span>
   );
 }
@@ -79,7 +79,11 @@ const FACTS: readonly Row[] = [
   { name: "Name", of: (model) => model.name },
   { name: "Runtime", of: runtimeOf },
   { name: "Computes on", of: (model) => model.computes_on },
-  { name: "Weights", of: (model) => `${model.quantisation}, ${bytes(model.size_bytes)}` },
+  {
+    name: "Weights",
+    of: ({ quantisation, size_bytes }) =>
+      size_bytes === null ? quantisation : `${quantisation}, ${bytes(size_bytes)}`,
+  },
   { name: "Parameters", of: (model) => counted(model.parameters) },
   { name: "Context", of: (model) => `${whole(model.context_tokens)} tokens` },
   { name: "Vocabulary", of: (model) => `${whole(model.vocabulary)} rows` },

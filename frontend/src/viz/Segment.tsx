@@ -1,6 +1,6 @@
 // A round's number, its time, and a thin bar of where the time went.
 import { memo } from "react";
-import { timeParts } from "../charts/select";
+import { aheadMs, timeParts } from "../charts/select";
 import type { Metrics } from "../protocol/generated";
 import { milliseconds } from "../state/format";
 import type { Round } from "../state/model";
@@ -67,7 +67,7 @@ function summary(round: Round): string {
   if (!round.metrics) return `Round ${round.index + 1}, under way`;
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");
-  const { round_ms, hidden_draft_ms } = round.metrics;
-  const ahead = hidden_draft_ms > 0 ? `; drafting ahead meanwhile ${milliseconds(hidden_draft_ms)}` : "";
-  return `Round ${round.index + 1}: ${milliseconds(round_ms)} (${words}${ahead})`;
+  const aheadOf = aheadMs(round.metrics);
+  const ahead = aheadOf > 0 ? `; drafting ahead meanwhile ${milliseconds(aheadOf)}` : "";
+  return `Round ${round.index + 1}: ${milliseconds(round.metrics.round_ms)} (${words}${ahead})`;
 }

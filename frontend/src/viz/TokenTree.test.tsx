@@ -1,7 +1,7 @@
 import { fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Run } from "../state/model";
-import { chain, IDLE, roundOf, STARTED } from "./fixture";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "./fixture";
 import { TokenTree } from "./TokenTree";
 
 const rounds = ["aard+", "aaaa*"].map((spec, i) => roundOf(i, chain(spec)));
@@ -125,6 +125,23 @@ describe("the token tree", () => {
     ]) {
       expect(header.getByRole("button", { name: sign })).toBeTruthy();
     }
+  });
+
+  it("explains a target that tells no probabilities, and fills no rejection by one", () => {
+    const blind = rounds.map((round) => ({
+      ...round,
+      drafted: round.drafted.map((token) => ({
+        ...token,
+        compared: token.status !== "discarded",
+        verdict: token.verdict && { ...token.verdict, acceptance_prob: null },
+      })),
+    }));
+    show({ ...run, started: STARTED_REMOTE, rounds: blind });
+    const header = within(screen.getByRole("region", { name: "Token tree" }));
+    expect(header.getByRole("button", { name: "kept = the target drew it too" })).toBeTruthy();
+    expect(header.queryByRole("button", { name: /acceptance probability/ })).toBeNull();
+    expect(header.getByRole("button", { name: "network" })).toBeTruthy();
+    expect(item(/rejected, the target drew another token$/).querySelector(".tt-disc")).toBeNull();
   });
 
   it("says what will stand here before a run", () => {

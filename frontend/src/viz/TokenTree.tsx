@@ -78,6 +78,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
         remote={run.started?.remote != null}
+        compared={run.rounds[0]?.drafted[0]?.compared === true}
         follow={view.follow}
         onFollow={view.setFollow}
         onZoom={view.zoomBy}

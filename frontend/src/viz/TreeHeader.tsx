@@ -52,16 +52,22 @@ const Legend = memo(function Legend({ remote }: { remote: boolean }) {
   );
 });
 
-const Encoding = memo(function Encoding() {
+const Encoding = memo(function Encoding({ compared }: { compared: boolean }) {
   return (
     <>
       <Explain help="The larger a node, the less certain the model was there: entropy of the target's distribution in nats (of the draft's until it is verified). Where none is known, all have one size.">
         size = entropy
       </Explain>
       <span aria-hidden="true">·</span>
-      <Explain help="The fuller a node, the more likely it was to be kept: min(1, p/q), p being the target's probability of the token and q the draft's. Where the target tells no probabilities, all are filled alike.">
-        opacity = acceptance probability
-      </Explain>
+      {compared ? (
+        <Explain help="This target tells no probabilities: it draws tokens itself, and a drafted token is kept if it equals that draw. So all kept nodes are filled alike.">
+          kept = the target drew it too
+        </Explain>
+      ) : (
+        <Explain help="The fuller a node, the more likely it was to be kept: min(1, p/q), p being the target's probability of the token and q the draft's.">
+          opacity = acceptance probability
+        </Explain>
+      )}
     </>
   );
 });
@@ -71,13 +77,16 @@ interface Props {
   readonly tokens: number;
   /** Whether the target is elsewhere, so that time goes to the network too. */
   readonly remote: boolean;
+  /** Whether the target tells no probabilities, so that drafts are compared with its draws. */
+  readonly compared: boolean;
   readonly follow: boolean;
   onFollow(follow: boolean): void;
   onZoom(factor: number): void;
   onFit(): void;
 }
 
-export function TreeHeader({ rounds, tokens, remote, follow, onFollow, onZoom, onFit }: Props) {
+export function TreeHeader(props: Props) {
+  const { rounds, tokens, remote, compared, follow, onFollow, onZoom, onFit } = props;
   const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
   return (
     <header className="tt-header">
@@ -102,19 +111,19 @@ export function TreeHeader({ rounds, tokens, remote, follow, onFollow, onZoom, o
         <Tool label="Follow the newest round" pressed={follow} onClick={() => onFollow(!follow)}>
           <ArrowDownToLine />
         </Tool>
-        <LegendPopover remote={remote} />
+        <LegendPopover remote={remote} compared={compared} />
       </div>
       <div className="tt-legend">
         <Legend remote={remote} />
       </div>
       <div className="tt-encoding">
-        <Encoding />
+        <Encoding compared={compared} />
       </div>
     </header>
   );
 }
 
-const LegendPopover = memo(function LegendPopover({ remote }: { remote: boolean }) {
+const LegendPopover = memo(function LegendPopover({ remote, compared }: Pick<Props, "remote" | "compared">) {
   return (
     <Popover.Root>
       <Popover.Trigger className="tt-tool tt-key" aria-label="Legend">
@@ -145,7 +154,12 @@ const LegendPopover = memo(function LegendPopover({ remote }: { remote: boolean 
               </div>
             ))}
           </dl>
-          <p>Size = entropy, in nats. Opacity = acceptance probability.</p>
+          <p>
+            Size = entropy, in nats.{" "}
+            {compared
+              ? "The target tells no probabilities: what it drew too is kept."
+              : "Opacity = acceptance probability."}
+          </p>
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>

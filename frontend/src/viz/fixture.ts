@@ -5,6 +5,7 @@ import type {
   MetricValues,
   RemoteInfo,
   Started,
+  UsageInfo,
   VerifyResult,
 } from "../protocol/generated";
 import type { Round, Run, Status, Token } from "../state/model";
@@ -245,6 +246,16 @@ export const REMOTE: RemoteInfo = {
   ],
   rate_limit: null,
   warning: null,
+};
+
+/** Of three rounds elsewhere. */
+export const USAGE: UsageInfo = {
+  calls: 6,
+  prompt_tokens: 12_480,
+  completion_tokens: 21,
+  cached_tokens: 3120,
+  sent_bytes: 3 * 2970,
+  received_bytes: 3 * 1126,
 };
 
 /** A run elsewhere, with two baselines that cannot be mistaken for each other. */

@@ -91,7 +91,7 @@ describe("the figures of a run against a verifier", () => {
     const tab = await site.open();
     await tab.run(PROMPT);
     const rounds = tab.ofType("metrics").slice(-10);
-    const ahead = rounds.filter((round) => round.hidden_draft_ms > 0);
+    const ahead = rounds.filter((round) => round.hidden_draft_ms >= 0.05);
     expect(ahead.length).toBeGreaterThan(0);
     for (const { hidden_draft_ms, network_ms, verify_ms } of ahead) {
       expect(hidden_draft_ms).toBeLessThanOrEqual(network_ms + verify_ms + 1);
@@ -100,7 +100,12 @@ describe("the figures of a run against a verifier", () => {
     await latency.getByRole("button", { name: "drafting ahead" }).waitFor();
     expect(await latency.locator(".db-ahead").count()).toBe(ahead.length);
     expect((await tab.table(/^Latency per round/)).map((row) => [row[1], row[7]])).toEqual(
-      rounds.map((round) => [milliseconds(round.round_ms), milliseconds(round.hidden_draft_ms)]),
+      rounds.map((round) => {
+        return [
+          milliseconds(round.round_ms),
+          milliseconds(ahead.includes(round) ? round.hidden_draft_ms : 0),
+        ];
+      }),
     );
   });
 
