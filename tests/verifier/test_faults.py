@@ -21,7 +21,9 @@ from speculatoviz.targets import wire
 from speculatoviz.targets.link import Patience
 from speculatoviz.targets.remote import VerifierTarget
 from support import verifier_process
-from support.proxy import Direction, Faults, Proxy
+from support.faults import Faults
+from support.proxy import Proxy
+from support.proxy_flows import Direction
 from support.verifier import connected, drafter_for, rounds, serving
 from support.verifier_client import RawClient, bits, here, request, said, toys, watched
 from support.verifier_servers import Servers
