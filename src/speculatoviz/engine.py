@@ -149,9 +149,10 @@ class _Run:
         except BaseException:
             pending.cancel()
             raise
-        ahead_ms = self.watch.lap()
+        looked_ms = self.watch.lap()
+        ahead_ms = looked_ms if self._guessing else 0.0
         verdict = pending.result()
-        waited_ms += ahead_ms + self.watch.lap()
+        waited_ms += looked_ms + self.watch.lap()
         flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
         self.foresight.landed(flight_ms)
         late_ms = min(ahead_ms, max(0.0, waited_ms - flight_ms))  # drafting ahead that outlasted the flight

@@ -194,6 +194,7 @@ class Updated(ServerEvent):
     drafter: str
     sampling: SamplingInfo
     exactness: ExactnessInfo
+    remote: RemoteInfo | None = Field(None, description="null for a target in the server's own process")
 
 
 class DraftToken(ServerEvent):

@@ -32,7 +32,6 @@ from speculatoviz.flags import (
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.load import load_tokenizer
 from speculatoviz.targets.base import Remote, RemoteTarget
-from speculatoviz.targets.hosted import HostedTarget
 from speculatoviz.terminal import progress
 
 _TRIED = {"temperature 0": Sampling(0.0), "temperature 0.7": Sampling(0.7), "temperature 1": Sampling(1.0)}
@@ -131,5 +130,4 @@ def _verified(target: RemoteTarget, sampling: Sampling) -> tuple[str, str, str]:
         claim = target.claim(request)
     except SpeculatoVizError as error:
         return "none", "refused", str(error)
-    mode = target.strategy(request) if isinstance(target, HostedTarget) else "verifier"
-    return mode, claim.label, claim.reason
+    return target.strategy(request), claim.label, claim.reason

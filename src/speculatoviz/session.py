@@ -18,7 +18,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
-from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started
+from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
 from speculatoviz.measure import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
 from speculatoviz.models.base import LanguageModel, Message, Window
 from speculatoviz.models.chat import encode_turn
@@ -146,6 +146,9 @@ class Session:
         for event in narrator.tell(steps):
             if isinstance(event, Done):
                 self._learn_baseline(event, len(request.prompt))
+            elif isinstance(event, Updated):
+                now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
+                event = event.model_copy(update={"remote": self.remote_info(now)})  # noqa: PLW2901
             yield event
 
     def draft_only(self, prompt: str, depth: int) -> Draft:
@@ -200,23 +203,27 @@ class Session:
                 "noise_floor": self.calibration.noise_info(),
                 "baseline": self.calibration.baseline_info(),
                 "per_call_baseline": self.calibration.per_call_info(),
-                "remote": self.remote_info(),
+                "remote": self.remote_info(request),
                 "translated": self.translated and prepared.drafter == "model",
             }
         )
 
     @property
+    def usual(self) -> Request:
+        """A request with the settings' own sampling."""
+        s = self.settings
+        return Request((0,), Sampling(s.temperature, s.top_k, s.top_p, s.min_p), Limits(s.max_tokens))
+
+    @property
     def exactness(self) -> Exactness:
         """What can be claimed of a run with the settings' own sampling."""
-        s = self.settings
-        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p)
-        return self.target.claim(Request((0,), sampling, Limits(s.max_tokens)))
+        return self.target.claim(self.usual)
 
-    def remote_info(self) -> RemoteInfo | None:
+    def remote_info(self, request: Request) -> RemoteInfo | None:
         """What was found out about a remote target; None for one in this process."""
         if not isinstance(self.target, RemoteTarget):
             return None
-        about = asdict(self.target.about())
+        about = asdict(replace(self.target.about(), mode=self.target.strategy(request)))
         findings = [{"question": question, "answer": answer} for question, answer in about.pop("findings")]
         return RemoteInfo.model_validate(about | {"findings": findings})
 

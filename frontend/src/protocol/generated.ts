@@ -168,6 +168,10 @@ export interface Updated {
   drafter: string;
   sampling: SamplingInfo;
   exactness: ExactnessInfo;
+  /**
+   * null for a target in the server's own process
+   */
+  remote: RemoteInfo | null;
 }
 /**
  * One node of the draft tree. `parent` is null for a child of the last committed token.
@@ -347,6 +351,7 @@ export interface Health {
   baseline: Baseline | null;
   noise_floor: NoiseFloor | null;
   exactness: ExactnessInfo | null;
+  remote: RemoteInfo | null;
   runs_waiting: number;
 }
 /**

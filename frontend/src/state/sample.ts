@@ -56,6 +56,7 @@ export const updated = (changes: Partial<Updated>): Updated => ({
   drafter: "model",
   sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0 },
   exactness,
+  remote: null,
   ...changes,
 });
 

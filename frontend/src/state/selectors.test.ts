@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ServerMessage } from "../protocol/generated";
+import type { RemoteInfo, ServerMessage } from "../protocol/generated";
 import { emptyRun, reduceAll } from "./reducer";
 import { done, draft, roundOf, started, updated, verdict } from "./sample";
 import * as select from "./selectors";
@@ -11,7 +11,25 @@ const run = reduceAll(emptyRun, [
   ...roundOf(2, [], 0, "h"),
 ]);
 
+const REMOTE: RemoteInfo = {
+  url: "http://there/v1",
+  mode: "thinned",
+  rtt_ms: 40,
+  calls_per_round: 1,
+  findings: [],
+  rate_limit: null,
+  warning: null,
+};
+
 describe("selectors", () => {
+  it("knows how a target elsewhere verifies now, which an update can change", () => {
+    const begun = reduceAll(emptyRun, [started({ remote: REMOTE })]);
+    const changed = reduceAll(begun, [updated({ remote: { ...REMOTE, mode: "greedy" } })]);
+    expect(select.remoteOf(begun)?.mode).toBe("thinned");
+    expect(select.remoteOf(changed)?.mode).toBe("greedy");
+    expect(select.remoteOf(run)).toBeNull();
+  });
+
   it("describes each round for the scrubber; what drafted nothing has no share", () => {
     expect(select.scrubberCells(run).map(({ share, end }) => [share, end])).toEqual([
       [1 / 3, "rejection"],

@@ -1,5 +1,5 @@
 // What views ask of a run. Pure; nothing is kept between calls.
-import type { ModelInfo, Updated } from "../protocol/generated";
+import type { ModelInfo, RemoteInfo, Updated } from "../protocol/generated";
 import type { Round, Run, Token } from "./model";
 
 /** The committed text as tokens, in order. */
@@ -121,6 +121,10 @@ export function cellOf(round: Round): Cell {
 }
 
 export const scrubberCells = (run: Run): Cell[] => run.rounds.map(cellOf);
+
+/** The target elsewhere as it verifies now: an update can change the mode. */
+export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | null =>
+  run.updates.at(-1)?.remote ?? run.started?.remote ?? null;
 
 /** What is in force now: what the run started with, overlaid by its updates. */
 export function inForce(run: Run): { k: number; drafter: string; temperature: number } | null {

@@ -7,6 +7,7 @@ import { exactnessOf } from "../state/exactness";
 import { percent } from "../state/format";
 import { emptyRun } from "../state/reducer";
 import { boundWords } from "../state/remote";
+import { remoteOf } from "../state/selectors";
 import { useApp } from "../state/useStore";
 import { RemoteFacts, Warning } from "./RemoteFacts";
 
@@ -32,7 +33,7 @@ function useExactness(): ExactnessInfo | null {
 
 export function ExactnessBadge() {
   const exactness = useExactness();
-  const remote = useApp((state) => state.play?.full.started?.remote ?? null);
+  const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
   if (!exactness) return null;
   const good = exactness.label === "exact" || exactness.label === "exact-greedy";
   const warned = remote?.warning != null;

@@ -4,7 +4,7 @@ import { Popover } from "radix-ui";
 import type { ModelInfo, RemoteInfo } from "../protocol/generated";
 import { bytes, counted, milliseconds, whole } from "../state/format";
 import { addressOf, isElsewhere, runtimeOf, whereabouts } from "../state/remote";
-import { inForce, modelTitle } from "../state/selectors";
+import { inForce, modelTitle, remoteOf } from "../state/selectors";
 import { type AppState, formOf } from "../state/store";
 import { useApp } from "../state/useStore";
 
@@ -19,6 +19,7 @@ function drafterOf(state: AppState): string | null {
 export function Models() {
   const started = useApp((state) => state.play?.full.started ?? null);
   const health = useApp((state) => state.health);
+  const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
   const drafter = useApp(drafterOf);
   const drafterTitle = useApp(
     (state) => state.settings?.drafters.find(({ name }) => name === drafter)?.title.toLowerCase() ?? drafter,
@@ -27,7 +28,6 @@ export function Models() {
   const loadedDraft = (started ? started.draft_model : health?.draft_model) ?? null;
   if (!target) return null;
   const draft = drafter === "model" ? loadedDraft : null;
-  const remote = started?.remote ?? null;
   const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
   return (
     <Popover.Root>

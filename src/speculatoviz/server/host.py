@@ -104,6 +104,7 @@ class Host:
             baseline=calibration.baseline_info() if calibration else None,
             noise_floor=calibration.noise_info() if calibration else None,
             exactness=exactness_info(session.exactness) if session else None,
+            remote=session.remote_info(session.usual) if session else None,
             runs_waiting=self.line.waiting,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from speculatoviz.events import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, Strict
+from speculatoviz.events import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, RemoteInfo, Strict
 
 
 class Health(Strict):
@@ -25,6 +25,7 @@ class Health(Strict):
     baseline: Baseline | None
     noise_floor: NoiseFloor | None
     exactness: ExactnessInfo | None
+    remote: RemoteInfo | None = None
     runs_waiting: int
 
 

@@ -57,6 +57,9 @@ class RemoteTarget(Target, Protocol):
     def stream(self, request: Request) -> Iterator[int]:
         """Plain decoding in one streaming call: ids as they arrive. Raises CancelledError once cancelled."""
 
+    def strategy(self, request: Request) -> str:
+        """How a request would be verified, as `Remote.mode` names it."""
+
     def about(self) -> Remote:
         """What is known of the endpoint and of the way to it."""
 

@@ -113,6 +113,10 @@ class VerifierTarget:
         self.begin(request)
         return self._loop.iterate(lambda: self._tokens(request.limits.max_tokens), request.cancelled)
 
+    def strategy(self, request: Request) -> str:
+        del request
+        return "verifier"
+
     def about(self) -> Remote:
         limit = self._welcome.limit
         return Remote(
