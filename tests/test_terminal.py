@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from speculatoviz.core.types import Ended
-from speculatoviz.events import Done, Event, Queued, Started, VerifyResult
+from speculatoviz.events import Done, Event, Queued, RemoteInfo, Started, UsageInfo, VerifyResult
 from speculatoviz.models.toy import ToyTokenizer
 from speculatoviz.narrate import Narrator
 from speculatoviz.terminal import STYLES, Transcript, summary
@@ -134,3 +134,24 @@ def test_nothing_is_printed_for_events_without_text(events: list[Event], tmp_pat
 
     assert silent
     assert printed(*silent) == ""
+
+
+def test_a_target_elsewhere_is_told_with_its_warning_and_its_cost(events: list[Event]) -> None:
+    started = events[0]
+    assert isinstance(started, Started)
+    remote = RemoteInfo(
+        url="http://there", mode="match", rtt_ms=None, calls_per_round=1, findings=[], rate_limit=None, warning="Slow!"
+    )
+    assert "Slow!" in printed(started.model_copy(update={"remote": remote}))
+
+    usage = UsageInfo(
+        calls=7, prompt_tokens=90, completion_tokens=None, cached_tokens=30, sent_bytes=None, received_bytes=None
+    )
+    last = done()
+    values = last.metrics.model_copy(update={"usage": usage, "per_call_speedup": 1.25, "total_variation_bound": 0.03})
+    shown = printed(last.model_copy(update={"metrics": values}), width=120)
+    assert "7 calls, 90 prompt tokens, 30 of them cached" in shown
+    assert "completion tokens" not in shown
+    assert "1.25×" in shown
+    assert "at most 3 %" in shown
+    assert "cost at the target" not in printed(last)

@@ -11,7 +11,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from speculatoviz.events import Done, MetricValues, Queued, Started, VerifyResult
+from speculatoviz.events import Done, MetricValues, Queued, Started, UsageInfo, VerifyResult
 
 STYLES = {
     "accepted": "green",
@@ -36,6 +36,8 @@ class Transcript:
         match event:
             case Started():
                 self._console.print(headline(event), highlight=False)
+                if event.remote is not None and event.remote.warning is not None:
+                    self._console.print(event.remote.warning, style="yellow", markup=False)
             case VerifyResult() if event.text:
                 self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
@@ -78,9 +80,25 @@ def summary(done: Done) -> Table:
         "speedup": _speedup(m),
         "time to first token": _number(m.ttft_ms, "{:.0f} ms"),
     }
+    if m.usage is not None:
+        rows["against one call per token"] = _number(m.per_call_speedup, "{:.2f}×")
+        rows["cost at the target"] = _cost(m.usage)
+    if m.total_variation_bound > 0:
+        rows["distance from the target"] = f"at most {_percent(m.total_variation_bound)} (total variation)"
     for name, value in rows.items():
         table.add_row(Text(name, style="dim"), value)
     return table
+
+
+def _cost(usage: UsageInfo) -> str:
+    """What is known of it."""
+    parts = {
+        "calls": usage.calls,
+        "prompt tokens": usage.prompt_tokens,
+        "of them cached": usage.cached_tokens,
+        "completion tokens": usage.completion_tokens,
+    }
+    return ", ".join(f"{value} {name}" for name, value in parts.items() if value is not None)
 
 
 def _speedup(metrics: MetricValues) -> str:
