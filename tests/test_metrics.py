@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speculatoviz.core.types import Round
+from speculatoviz.core.types import Round, Usage
 from speculatoviz.events import MetricValues
 from speculatoviz.metrics import WINDOW_ROUNDS, MetricsFold
 from support.rounds import make_round, times
@@ -166,3 +168,25 @@ def test_looking_does_not_change_what_is_seen(shapes: list[tuple[int, int]]) -> 
 
     for length, values in enumerate(looked, start=1):
         assert values == fold([make_round(*shape) for shape in shapes[:length]], 50.0).values()
+
+
+def test_a_cost_that_one_round_does_not_tell_is_not_told_of_the_run() -> None:
+    rounds = [
+        replace(r, verdict=replace(r.verdict, usage=usage))
+        for r, usage in zip(
+            [make_round(2, 1), make_round(2, 2)],
+            [Usage(1, 10, None, None, 5, 7), Usage(2, 20, 3, None, 6, 8)],
+            strict=True,
+        )
+    ]
+    told = fold(rounds).values().usage
+
+    assert told is not None
+    assert told.model_dump() == {
+        "calls": 3,
+        "prompt_tokens": 30,
+        "completion_tokens": None,
+        "cached_tokens": None,
+        "sent_bytes": 11,
+        "received_bytes": 15,
+    }

@@ -14,7 +14,7 @@ total_variation_bound and usage are sums over the whole run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from speculatoviz.core.types import Round, Usage
 from speculatoviz.events import MetricValues, UsageInfo
@@ -67,7 +67,8 @@ class MetricsFold:
         self._resampled += round.count("resampled")
         self._plain += round.count("plain")
         self._bound += round.verdict.total_variation_bound
-        self._usage = added(self._usage, round.verdict.usage)
+        if (usage := round.verdict.usage) is not None:
+            self._usage = usage if self._usage is None else self._usage + usage
 
     def values(self, *, whole: bool = False) -> MetricValues:
         """The metrics so far, over the last rounds or over the `whole` run."""
@@ -144,14 +145,6 @@ def _by_position(tallies: Sequence[_Tally], name: str) -> list[int]:
     columns: list[tuple[int, ...]] = [getattr(t, name) for t in tallies]
     depth = max((len(c) for c in columns), default=0)
     return [sum(c[i] for c in columns if i < len(c)) for i in range(depth)]
-
-
-def added(total: Usage | None, usage: Usage | None) -> Usage | None:
-    """What two verifications took together; a figure that one of them lacks is the other's."""
-    if total is None or usage is None:
-        return total or usage
-    pairs = ((getattr(total, f.name), getattr(usage, f.name)) for f in fields(Usage))
-    return Usage(*(a if b is None else b if a is None else a + b for a, b in pairs))
 
 
 def usage_info(usage: Usage | None) -> UsageInfo | None:

@@ -11,7 +11,7 @@ import pytest
 
 from speculatoviz.core.types import Usage
 from speculatoviz.errors import TargetError
-from speculatoviz.targets.endpoint import Answer, Bill, Endpoint, Patience, added, asked_to_wait_s, server_ms_of
+from speculatoviz.targets.endpoint import Answer, Bill, Endpoint, Patience, asked_to_wait_s, server_ms_of
 from support.hosted import endpoint, stand_in
 from support.stand_in import StandIn
 
@@ -162,7 +162,7 @@ def test_a_bill_adds_up_what_is_told_and_invents_nothing() -> None:
 
     assert bill.usage == Usage(3, 30, 2, 4, 200, 400)
     assert bill.server_ms == 7.0
-    assert added(bill.usage, Usage(1, None, 1)).prompt_tokens is None
+    assert (bill.usage + Usage(1, None, 1)).prompt_tokens is None
 
 
 def test_the_time_of_the_endpoint_is_read_where_it_is_told() -> None:

@@ -7,7 +7,7 @@ Arrays keep the dtype they are given (runtimes give float32, the toy float64) an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -242,6 +242,11 @@ class Usage:
     cached_tokens: int | None = None
     sent_bytes: int | None = None
     received_bytes: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """The sum; a part that one of them does not tell is not told by the sum either."""
+        mine, others = asdict(self), asdict(other)
+        return Usage(**{n: None if a is None or others[n] is None else a + others[n] for n, a in mine.items()})
 
 
 @dataclass(frozen=True, slots=True)

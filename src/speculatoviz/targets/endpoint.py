@@ -19,7 +19,6 @@ Json = dict[str, Any]
 _TOLD = 400  # characters of an endpoint's own words that are repeated
 _NO_KEY = "none"  # the SDK wants a key; servers without one ignore it
 _LIMIT = re.compile(r"x-ratelimit-(limit|remaining)-(\w+?)(?:-(\w+))?$")
-_FIELDS = ("prompt_tokens", "completion_tokens", "cached_tokens", "sent_bytes", "received_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Bill:
         """Add calls that were made side by side: the endpoint's time is that of the slowest."""
         told: list[float | None] = []
         for answer in answers:
-            self.usage = added(self.usage, answer.usage)
+            self.usage += answer.usage
             told.append(answer.server_ms)
         slowest = None if None in told else max((ms for ms in told if ms is not None), default=0.0)
         self.server_ms = None if self.server_ms is None or slowest is None else self.server_ms + slowest
@@ -231,15 +230,6 @@ class Endpoint:
         if self._key:
             text = text.replace(self._key, "(key)")
         return text.strip().rstrip(".")[:_TOLD]
-
-
-def added(a: Usage, b: Usage) -> Usage:
-    """The sum; a part that one of them does not tell is not told by the sum either."""
-    parts = {}
-    for name in _FIELDS:
-        one, other = getattr(a, name), getattr(b, name)
-        parts[name] = None if one is None or other is None else one + other
-    return Usage(calls=a.calls + b.calls, **parts)
 
 
 def usage_of(body: Json, calls: int, sent_bytes: int, received_bytes: int) -> Usage:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from speculatoviz.core.types import Draft, Request, Usage, Verdict
 from speculatoviz.errors import TargetError
-from speculatoviz.targets.endpoint import Bill, added
+from speculatoviz.targets.endpoint import Bill
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.modes import Api, Said, compared
 
@@ -24,7 +24,7 @@ class Watched:
         if self._tokens is None:
             request = self._request
             self._tokens = self._api.stream(request.prompt, request.sampling, request.limits)
-            bill.usage = added(bill.usage, Usage(calls=1))
+            bill.usage += Usage(calls=1)
         bill.server_ms = None
         tokens: list[int] = draft.tokens.tolist()
         drawn = list[Said]()
