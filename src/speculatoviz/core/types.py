@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -245,8 +245,12 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """The sum; a part that one of them does not tell is not told by the sum either."""
-        mine, others = asdict(self), asdict(other)
-        return Usage(**{n: None if a is None or others[n] is None else a + others[n] for n, a in mine.items()})
+        others = asdict(other)
+        told: dict[str, Any] = {
+            name: None if mine is None or others[name] is None else mine + others[name]
+            for name, mine in asdict(self).items()
+        }
+        return Usage(**told)
 
 
 @dataclass(frozen=True, slots=True)
