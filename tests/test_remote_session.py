@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from speculatoviz.cli import app
+from speculatoviz.core.types import Exactness, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.events import Done, Event, Metrics, Started, VerifyResult
 from speculatoviz.models.toy import ALPHABET, ToyModel
@@ -142,3 +143,19 @@ def test_a_verifier_of_a_verifier_is_refused() -> None:
 
     assert result.exit_code == 1
     assert "is elsewhere already" in result.stderr
+
+
+def test_a_sampling_that_cannot_be_verified_there_is_refused_before_a_run(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = load()
+
+    def refuse(request: Request) -> Exactness:
+        if request.sampling.temperature == 0.7:
+            raise TargetError("Not at this temperature.", "Choose 0.")
+        return Exactness("exact", "")
+
+    monkeypatch.setattr(session.target, "claim", refuse)
+    with pytest.raises(TargetError, match="Not at this temperature"):
+        toy_session.run(session, temperature=0.7)
+    assert one(toy_session.run(session, temperature=0), Done).finish_reason in {"length", "stop"}

@@ -56,6 +56,7 @@ class Session:
         self.settings, self.clock = settings, clock
         self.connected, self.target, self.draft_model = connected, connected.target, draft_model
         self.size = self.target.context_tokens
+        self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
         self.drafters: dict[str, Drafter] = {"ngram": NgramDrafter(settings.ngram_min, settings.ngram_max)}
         model_drafter = self._model_drafter(draft_model)
         if model_drafter is not None:
@@ -94,7 +95,10 @@ class Session:
             )
 
     def prepare(self, message: Start) -> Prepared:
-        """Check a start message against models and limits. Raises BadRequestError, naming what is allowed."""
+        """Check a start message against models and limits. Raises BadRequestError, naming what is allowed.
+
+        Raises TargetError for a sampling that a remote target cannot verify.
+        """
         settings = self.settings
         drafter = message.drafter or self.drafter
         self.check_drafter(drafter)
@@ -125,6 +129,7 @@ class Session:
             evidence=message.evidence and settings.evidence,
             overlap=settings.overlap,
         )
+        self.target.claim(request)
         return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)))
 
     def run(
