@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from support.runtimes import RUNTIMES, Runtime, Weights
 def _cases() -> Iterator[object]:
     for runtime in RUNTIMES.values():
         marks = [pytest.mark.skipif(not runtime.installed, reason=f"needs {', '.join(runtime.needs)}")]
+        if runtime.name == "mlx" and sys.platform == "linux":  # its CPU build takes minutes
+            marks.append(pytest.mark.full)
         yield pytest.param(
             runtime, id=runtime.name, marks=marks if runtime.name == "toy" else [*marks, pytest.mark.smol]
         )
