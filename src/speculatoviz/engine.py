@@ -143,7 +143,7 @@ class _Run:
         draft = drafted.draft
         pending = self.target.submit(draft)
         self.foresight.begin()
-        waited_ms = self.watch.lap()
+        submit_ms = self.watch.lap()
         try:
             self._draft_ahead(drafted, pending)
         except BaseException:
@@ -151,11 +151,12 @@ class _Run:
             raise
         looked_ms = self.watch.lap()
         ahead_ms = looked_ms if self._guessing else 0.0
+        drafted_ms = submit_ms + looked_ms  # since the submission
         verdict = pending.result()
-        waited_ms += looked_ms + self.watch.lap()
+        waited_ms = drafted_ms + self.watch.lap()
         flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
         self.foresight.landed(flight_ms)
-        late_ms = min(ahead_ms, max(0.0, waited_ms - flight_ms))  # drafting ahead that outlasted the flight
+        late_ms = min(ahead_ms, max(0.0, drafted_ms - flight_ms))  # drafting ahead that outlasted the flight
         emitted, statuses, texts = self._commit(draft, verdict)
         times = Times(
             draft_ms=self._draft_ms + late_ms,
