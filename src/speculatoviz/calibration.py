@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from speculatoviz.core.theory import best_depth
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.events import Baseline, NoiseFloor
 from speculatoviz.machine import usable_cores
 from speculatoviz.measure import Noise, PassTimes, PlainRun, noise_floor, pass_ms, plain_run, round_ms, streaming_run
@@ -158,8 +159,8 @@ class RemoteCalibration(Measured):
         Nothing is measured of an endpoint that declares too little headroom for it, or generates by itself.
         """
         del drafter
-        about = self._target.about()
-        if about.warning is not None or about.calls_per_round is None:
+        claim = self._target.claim(Request(tuple(prompt), Sampling(), Limits(0)))
+        if self._target.about().warning is not None or claim.label == "unverified":
             return
         report("measuring the streaming baseline", 0.2)
         streaming_run(self._target, prompt, self._clock)  # the first one also pays for a cold connection

@@ -29,6 +29,7 @@ from speculatoviz.flags import (
     KFlag,
     MaxTokensFlag,
     MinPFlag,
+    OverlapFlag,
     ProfileFlag,
     SeedFlag,
     StopTokensFlag,
@@ -69,6 +70,7 @@ def serve(
     target_api_key: TargetKeyFlag = None,
     chat_template: TemplateFlag = None,
     stop_tokens: StopTokensFlag = None,
+    overlap: OverlapFlag = None,
     k: KFlag = None,
     temperature: TemperatureFlag = None,
     max_tokens: MaxTokensFlag = None,
@@ -124,9 +126,7 @@ def generate(
     target_api_key: TargetKeyFlag = None,
     chat_template: TemplateFlag = None,
     stop_tokens: StopTokensFlag = None,
-    overlap: Annotated[
-        bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
-    ] = None,
+    overlap: OverlapFlag = None,
     context_tokens: ContextFlag = None,
     threads: ThreadsFlag = None,
     device: DeviceFlag = None,

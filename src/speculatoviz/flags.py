@@ -38,6 +38,9 @@ TargetTokenizerFlag = Annotated[str | None, option("target_tokenizer")]
 TargetModeFlag = Annotated[str | None, option("target_mode")]
 TargetKeyFlag = Annotated[str | None, option("target_api_key")]
 StopTokensFlag = Annotated[str | None, option("stop_tokens")]
+OverlapFlag = Annotated[
+    bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
+]
 TemplateFlag = Annotated[str | None, option("chat_template")]
 KFlag = Annotated[int | None, option("k", "-k")]
 TemperatureFlag = Annotated[float | None, option("temperature")]

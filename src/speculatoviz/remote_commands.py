@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from speculatoviz.config import Settings
+from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.connect import is_remote, loading, remote
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
@@ -84,7 +84,10 @@ def probe(
     settings = settings_of(dict(locals()))
     with errors():
         if not is_remote(target):
-            raise BadRequestError(f"{target!r} is not a target elsewhere.", "Begin with verifier:, vllm:, openai: …")
+            raise BadRequestError(
+                f"{target!r} is not a target elsewhere.",
+                f"Begin with one of: {', '.join(REMOTE_SCHEMES)}, and a colon.",
+            )
         with progress() as report:
             connected = remote(
                 settings, target, lambda: _drafts_tokenizer(settings), time.perf_counter, report, full=True

@@ -140,16 +140,17 @@ class Session:
         changes: Callable[[], Sequence[Change]] = tuple,
     ) -> Iterator[Event]:
         """Decode a prepared request; the events of the wire, `started` first and `done` last."""
-        narrator = Narrator(
-            run, self.target.tokenizer, _tps(self.calibration.baseline), self.clock, _tps(self.calibration.per_call)
-        )
         request = replace(prepared.request, cancelled=cancelled)
+        verified = self.target.claim(request).label != "unverified"  # else there is no speedup to speak of
+        known = self.calibration
+        baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
+        narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
         yield self._started(narrator, prepared)
         policy = FixedPolicy(prepared.drafter, prepared.k)
         chance = seeded(request.seed)
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
         for event in narrator.tell(steps):
-            if isinstance(event, Done):
+            if isinstance(event, Done) and verified:
                 self._learn_baseline(event, len(request.prompt))
             elif isinstance(event, Updated):
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))

@@ -38,7 +38,7 @@ def impostor(answer: Callable[[wire.ClientFrame], wire.Frame | bytes | None]) ->
             case wire.AskVocabulary():
                 return [wire.encode(vocabulary_frame(frame.number, MODEL.tokenizer.entries()))]
             case wire.Open():
-                return [wire.encode(wire.Opened(frame.number, "exact", "so it says", 0, 0.0))]
+                return [wire.encode(wire.Opened(frame.number, 0))]
         return [wire.encode(wire.Finished(frame.number, 0.0))]
 
     return handle

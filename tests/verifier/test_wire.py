@@ -37,7 +37,7 @@ SAMPLES: list[wire.Frame] = [
     wire.AskVocabulary(7),
     wire.Bye(8),
     wire.Welcome(1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9)),
-    wire.Opened(2, "exact", "because", 3, 0.5),
+    wire.Opened(2, 3),
     wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0, 0.5),
     wire.Token(4, 17),
     wire.Ids(5, framing.pack([1])),
@@ -153,7 +153,7 @@ def largest_round() -> tuple[int, int]:
         draft = Draft.chain(1_000_000, tokens, tuple(qs), "t")
         ups.append(len(wire.encode(framing.submit_frame(1_000_000, draft, 100_000))))
         verdict = decide(draft, logits, asked, seeded(seed)("verify", 1), no_clock, 8)
-        frame = framing.judged_frame(1_000_000, 1_000_000, verdict, 123.456, 7.89)
+        frame = framing.judged_frame(1_000_000, 1_000_000, verdict, 123.456)
         downs.append(len(wire.encode(frame)))
     return max(ups), max(downs)
 
@@ -195,7 +195,7 @@ def test_verdicts_come_back() -> None:
         qs = [quantised(support(row + rng.standard_normal(N_VOCAB), asked.sampling, 64)) for row in logits[:3]]
         draft = Draft.chain(seed, [int(rng.choice(q.ids, p=q.probs)) for q in qs], tuple(qs), "t")
         verdict = decide(draft, logits, asked, seeded(seed)("verify", seed), no_clock, 8)
-        frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0, 0.5)))
+        frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0)))
         assert verdict_bits(framing.verdict_of(judged(frame), draft)) == verdict_bits(verdict)
 
 

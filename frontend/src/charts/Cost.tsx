@@ -2,6 +2,7 @@
 import type { RemoteInfo, UsageInfo } from "../protocol/generated";
 import { costFacts } from "../state/remote";
 import { Explain } from "../viz/Explain";
+import { FactList } from "./FactList";
 
 const HELP =
   "What the verification of this run took of the target so far, as far as it is known. Measuring the baselines is not in it.";
@@ -18,16 +19,7 @@ export function Cost({ usage, rounds, remote }: Props) {
       <h3>
         <Explain help={HELP}>Cost at the target</Explain>
       </h3>
-      <dl>
-        {costFacts(usage, rounds, remote).map(({ term, value, help }) => (
-          <div key={term}>
-            <dt>
-              <Explain help={help}>{term}</Explain>
-            </dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <FactList facts={costFacts(usage, rounds, remote)} />
     </section>
   );
 }

@@ -1,9 +1,10 @@
 // Figures that need no chart.
 import type { MetricValues } from "../protocol/generated";
+import type { Fact } from "../state/facts";
 import { fixed, milliseconds, percent } from "../state/format";
-import { Explain } from "../viz/Explain";
+import { FactList } from "./FactList";
 
-function entries(values: MetricValues | null, done: boolean) {
+function entries(values: MetricValues | null, done: boolean): Fact[] {
   const kept = values?.kept_mass ?? null;
   const span = done ? "over the whole run" : `over the last ${values?.window_rounds ?? 50} rounds`;
   return [
@@ -35,16 +36,5 @@ function entries(values: MetricValues | null, done: boolean) {
 }
 
 export function Numbers({ values, done }: { values: MetricValues | null; done: boolean }) {
-  return (
-    <dl className="db-numbers">
-      {entries(values, done).map(({ term, value, help }) => (
-        <div key={term}>
-          <dt>
-            <Explain help={help}>{term}</Explain>
-          </dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <FactList facts={entries(values, done)} className="db-numbers" />;
 }

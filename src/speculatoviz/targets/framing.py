@@ -110,7 +110,7 @@ def _support(pair: tuple[bytes, bytes] | None, n_vocab: int) -> Support | None:
 # ---- a verdict --------------------------------------------------------------------------------------
 
 
-def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float, waited_ms: float) -> Judged:
+def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) -> Judged:
     extra = verdict.extra
     return Judged(
         number=number,
@@ -124,7 +124,6 @@ def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float, wa
         residual=_wire_top(extra.residual),
         evidence_ms=verdict.evidence_ms,
         server_ms=server_ms,
-        waited_ms=waited_ms,
     )
 
 

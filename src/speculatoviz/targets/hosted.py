@@ -91,10 +91,9 @@ class HostedTarget:
         return RemotePending(self._loop.start(lambda: self._verify(draft, begun)), self._request.cancelled)
 
     def stream(self, request: Request) -> Iterator[int]:
-        def ids() -> object:
-            return self._api.stream(request.prompt, request.sampling, request.limits)
-
-        return self._loop.iterate(ids, request.cancelled)  # type: ignore[arg-type]
+        return self._loop.iterate(
+            lambda: self._api.stream(request.prompt, request.sampling, request.limits), request.cancelled
+        )
 
     def about(self) -> Remote:
         remote = replace(self._remote, mode=self._choice.strategy, rate_limit=self._endpoint.rate_limit())

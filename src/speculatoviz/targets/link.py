@@ -51,8 +51,8 @@ class LostError(Exception):
 class Link:
     """Asks one question at a time. Used on the event loop only.
 
-    fingerprint: the vocabulary that is counted on; None for any. opening: what has to be sent on a new connection
-    before anything else can be asked, given the connection's `exchange`.
+    fingerprint: the vocabulary that is counted on; None for any. opening: run on a new connection before anything else
+    is asked there; it asks by `exchange`.
     """
 
     def __init__(self, url: str, api_key: str | None, fingerprint: str | None, patience: Patience) -> None:
@@ -141,7 +141,7 @@ class Link:
             reason = error.last_attempt.exception()
             raise TargetError(
                 f"The verifier at {self._url} cannot be reached ({reason}).",
-                "Check that it runs and that the address is right; the text so far is kept.",
+                "Check that it runs there and that the network does.",
             ) from error
         raise AssertionError("unreachable")
 
@@ -174,7 +174,8 @@ class Link:
         except InvalidStatus as error:
             if error.response.status_code in {401, 403}:
                 raise TargetError(
-                    f"The verifier at {self._url} refused the key.", "Give the key it was started with (--api-key)."
+                    f"The verifier at {self._url} refused the key.",
+                    "Give the one it was started with (--target-api-key).",
                 ) from error
             raise LostError(f"HTTP status {error.response.status_code}") from error
         except InvalidURI as error:

@@ -100,7 +100,7 @@ def open_endpoint(
     if tokenizer is None:
         raise TargetError(
             f"The tokenizer of {address.root} is not at hand.",
-            "Name a local model of the same family, whose files hold it.",
+            "Name a local model of the same family, whose files hold it (--target-tokenizer).",
         )
     at = tokenizer = fitted(tokenizer, family, stops)
     endpoint = Endpoint(address.url, address.key, patience or Patience(), transport)

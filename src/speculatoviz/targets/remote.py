@@ -157,7 +157,7 @@ class VerifierTarget:
     async def _round(self, draft: Draft, frame: wire.Submit, ids: list[int]) -> Verdict:
         begun = self._clock()
         answer = await self._link.ask(
-            lambda number: wire.Submit(number, frame.round, frame.committed, frame.tokens, frame.parents, frame.q),
+            lambda number: wire.numbered(frame, number),
             self._reopen,
         )
         judged = _expected(answer.frame, wire.Judged)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from speculatoviz.core.types import Label, Status
+from speculatoviz.core.types import Status
 from speculatoviz.errors import SpeculatoVizError
 
 VERSION = 1
@@ -126,10 +126,7 @@ class Welcome(Frame, frozen=True):
 class Opened(Frame, frozen=True):
     """held: ids of the prompt that were still in the cache."""
 
-    label: Label
-    reason: str
     held: int
-    server_ms: float
 
 
 class WireScores(msgspec.Struct, frozen=True, array_like=True):
@@ -150,7 +147,7 @@ class WireCheck(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Judged(Frame, frozen=True):
-    """The verdict. server_ms: from the arrival of the draft to this answer; waited_ms: the part before its pass."""
+    """The verdict. server_ms: from the arrival of the draft to this answer."""
 
     round: int
     path: bytes
@@ -162,7 +159,6 @@ class Judged(Frame, frozen=True):
     residual: tuple[bytes, bytes]
     evidence_ms: float
     server_ms: float
-    waited_ms: float
 
 
 class Token(Frame, frozen=True):
@@ -207,6 +203,12 @@ _ENCODER = msgspec.msgpack.Encoder()
 _CLIENT: msgspec.msgpack.Decoder[ClientFrame] = msgspec.msgpack.Decoder(ClientFrame)
 _SERVER: msgspec.msgpack.Decoder[ServerFrame] = msgspec.msgpack.Decoder(ServerFrame)
 _T = TypeVar("_T")
+F = TypeVar("F", bound=Frame)
+
+
+def numbered(frame: F, number: int) -> F:
+    """The same frame with another number."""
+    return msgspec.structs.replace(frame, number=number)
 
 
 def encode(frame: Frame) -> bytes:

@@ -138,7 +138,7 @@ class Connection:
         tokenizer = self._model.tokenizer
         match frame:
             case wire.Open():
-                await self._open(frame, arrived)
+                await self._open(frame)
             case wire.Submit():
                 await self._submit(frame, arrived)
             case wire.Plain():
@@ -158,15 +158,14 @@ class Connection:
             case wire.Hello():
                 raise WireError("A second hello came.", "Use a client of SpeculatoViz.")
 
-    async def _open(self, frame: wire.Open, arrived: float) -> None:
+    async def _open(self, frame: wire.Open) -> None:
         request = request_of(frame, self._model.tokenizer.n_vocab)
         if len(frame.session) != 16:
             raise WireError("The session's name is not 16 bytes long.", "Use a client of SpeculatoViz.")
         if self._session != frame.session:
             self._seats.let_go(self)
         self._seat, self._session = await self._seats.take(frame.session, self), frame.session
-        exactness, held = await self._seats.open(self._seat, request)
-        await self._send(wire.Opened(frame.number, exactness.label, exactness.reason, held, self._since(arrived)))
+        await self._send(wire.Opened(frame.number, await self._seats.open(self._seat, request)))
 
     async def _submit(self, frame: wire.Submit, arrived: float) -> None:
         draft = draft_of(frame, self._model.tokenizer.n_vocab)
@@ -176,17 +175,17 @@ class Connection:
             )
         if not draft.is_chain:
             raise BadRequestError("The draft is a tree.", "Draft chains for this verifier.")
-        asked = blake2b(wire.encode(_unnumbered(frame)), digest_size=16).digest()
-        verdict, begun = await self._seats.verify(self._opened(), draft, asked, frame.committed)
-        waited_ms = 0.0 if begun is None else (begun - arrived) * 1000
-        await self._send(judged_frame(frame.number, frame.round, verdict, self._since(arrived), waited_ms))
+        # The same draft has another number when it is sent again.
+        asked = blake2b(wire.encode(wire.numbered(frame, 0)), digest_size=16).digest()
+        verdict = await self._seats.verify(self._opened(), draft, asked, frame.committed)
+        await self._send(judged_frame(frame.number, frame.round, verdict, self._since(arrived)))
 
     async def _plain(self, frame: wire.Plain, arrived: float) -> None:
         seat = self._opened()
         begun_with = len(seat.target.ids)
         for round in range(min(frame.tokens, self._seats.context_tokens - begun_with)):
             draft, before = Draft.empty(round), len(seat.target.ids)
-            verdict, _ = await self._seats.verify(seat, draft, secrets.token_bytes(8), before)
+            verdict = await self._seats.verify(seat, draft, secrets.token_bytes(8), before)
             await self._send(wire.Token(frame.number, verdict.extra.token))
             if self._deaf:
                 return
@@ -225,8 +224,3 @@ def _parse(raw: bytes | None) -> wire.ClientFrame:
     if raw is None:
         raise WireError("The frame is text.", "Use a client of SpeculatoViz.")
     return wire.client_frame(raw)
-
-
-def _unnumbered(frame: wire.Submit) -> wire.Submit:
-    """The same draft has another number when it is sent again."""
-    return wire.Submit(0, frame.round, frame.committed, frame.tokens, frame.parents, frame.q)

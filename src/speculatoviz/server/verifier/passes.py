@@ -19,15 +19,14 @@ T = TypeVar("T")
 _LINGER_SHARE = 0.05  # of a pass: how long it may be held up for sessions that were in the last one
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job(Generic[T]):
-    """Tokens for a window, and what is made of their rows, in the computing thread. begun_s: when its pass began."""
+    """Tokens for a window, and what is made of their rows, in the computing thread."""
 
     window: Window
     tokens: Sequence[int]
     rows: Wanted
     finish: Callable[[Floats], T]
-    begun_s: float = 0.0
 
 
 class Passes:
@@ -129,8 +128,6 @@ class Passes:
 
     def _pass(self, batch: Sequence[Job[object]]) -> list[object]:
         """One pass in the computing thread; each job's result, or what it raised."""
-        for job in batch:
-            job.begun_s = self._clock()
         try:
             logits = feed_together([(job.window, job.tokens, job.rows) for job in batch])
         except Exception as error:

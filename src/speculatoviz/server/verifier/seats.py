@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from speculatoviz.core.types import Draft, Exactness, Floats, Request, Verdict
+from speculatoviz.core.types import Draft, Floats, Request, Verdict
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
 from speculatoviz.server.verifier.passes import Job, Passes
-from speculatoviz.targets.local import EXACT, LocalTarget
+from speculatoviz.targets.local import LocalTarget
 
 _SHARED_CHUNK = 16  # prefill tokens in a pass while others wait for theirs
 
@@ -175,8 +175,8 @@ class Seats:
         for session in list(self._seats):
             await self.close(session)
 
-    async def open(self, seat: Seat, request: Request) -> tuple[Exactness, int]:
-        """Hold the request's prompt; what may be claimed, and how many of its ids were held before.
+    async def open(self, seat: Seat, request: Request) -> int:
+        """Hold the request's prompt; how many of its ids were held before.
 
         Raises ContextFullError, and OutOfStepError where the session was given up meanwhile.
         """
@@ -193,16 +193,16 @@ class Seats:
                 chunk, todo = todo[:size], todo[size:]
                 await self._passes.run(Job(seat.target.window, chunk, "last", lambda _rows: None))
             seat.held = True
-            return EXACT, held
+            return held
 
-    async def verify(self, seat: Seat, draft: Draft, asked: bytes, before: int) -> tuple[Verdict, float | None]:
-        """The verdict, and when its pass began (None where it was given before). asked: the draft as it was sent.
+    async def verify(self, seat: Seat, draft: Draft, asked: bytes, before: int) -> Verdict:
+        """The verdict; that of before where it is asked for again. asked: the draft as it was sent.
 
         Raises OutOfStepError and ContextFullError.
         """
         async with self._using(seat):
             if (known := seat.known(asked, before)) is not None:
-                return known, None
+                return known
             if seat.is_beyond(before):  # else nothing but the pass itself goes through the computing thread
                 await self._passes.compute(seat.take_back)
             if before + len(draft) >= self.context_tokens:
@@ -212,7 +212,7 @@ class Seats:
                 )
             rows = seat.target.rows_for(draft)
             job = Job(seat.target.window, rows, "all", lambda logits: seat.judge(draft, asked, logits))
-            return await self._passes.run(job), job.begun_s
+            return await self._passes.run(job)
 
     @asynccontextmanager
     async def _using(self, seat: Seat) -> AsyncIterator[None]:
