@@ -119,7 +119,7 @@ def test_verdicts_of_what_was_not_drafted(folder: Path) -> None:
         if not isinstance(frame, wire.Submit):
             return None
         nothing = (b"", b"")
-        return wire.Judged(frame.number, round, pack(path), [], 1, "bonus", None, None, nothing, 0.0, 0.0, 0.0)
+        return wire.Judged(frame.number, round, pack(path), [], 1, "bonus", None, None, nothing, 0.0, 0.0)
 
     error = refused_by_the_client(impostor(lambda frame: judge(frame, 7, [])), folder)
     assert "round 7 instead of 0" in error.message

@@ -38,7 +38,7 @@ SAMPLES: list[wire.Frame] = [
     wire.Bye(8),
     wire.Welcome(1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9)),
     wire.Opened(2, 3),
-    wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0, 0.5),
+    wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0),
     wire.Token(4, 17),
     wire.Ids(5, framing.pack([1])),
     wire.Text(6, "text ✓"),
@@ -182,7 +182,6 @@ def test_every_possible_verdict_is_small() -> None:
         top,
         0.1,
         0.2,
-        0.3,
     )
     assert len(wire.encode(frame)) <= 4 * 1024
 
