@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
     {"errors", "machine"},
     {"core"},
     {"models"},
+    {"heads"},
     {"drafters", "targets", "policy", "foresight"},
     {"engine"},
     {"config"},
@@ -33,10 +34,10 @@ LAYERS: list[set[str]] = [
     {"calibration"},
     {"connect"},
     {"session"},
-    {"bench"},
+    {"bench", "train"},
     {"server"},
     {"flags"},
-    {"remote_commands"},
+    {"remote_commands", "train_commands"},
     {"cli"},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -56,5 +56,17 @@ class TraceError(SpeculatoVizError):
     code = "trace"
 
 
+class HeadError(SpeculatoVizError):
+    """A file of draft heads cannot be read, or does not fit the target."""
+
+    code = "head"
+
+
+class TrainError(SpeculatoVizError):
+    """Draft heads cannot be trained."""
+
+    code = "train"
+
+
 class CancelledError(Exception):
     """Raised between forward passes once a run is cancelled; never reaches a user."""

@@ -1,0 +1,194 @@
+"""The target in PyTorch for writing dialogues alone: one pass over many contexts, each with a cache of its own.
+
+llama.cpp's contexts share one cache, over all of which every token of a pass attends: with many contexts that costs
+more than the weights do. Here a context attends to itself, and weights are bfloat16 where the hardware computes in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import ContextFullError
+from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
+from speculatoviz.models.transformers import TransformersModel
+
+_ATTENTION = "speculatoviz_slots"
+
+
+@dataclass(slots=True)
+class _Context:
+    """One row of the caches."""
+
+    model: BatchedModel
+    slot: int
+    size: int
+    length: int = 0
+    tree: Sequence[int] | None = None
+
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        if path or not 0 <= length <= self.length:
+            raise ValueError(f"expected a length up to {self.length} and no path, got {length} and {list(path)}")
+        self.length = length
+
+    def close(self) -> None:
+        self.model.free.append(self.slot)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """Where the N tokens of a pass go: slots and positions int[N]; places of those fed alone, stretches of the rest."""
+
+    slots: torch.Tensor
+    positions: torch.Tensor
+    single: torch.Tensor
+    stretches: tuple[slice, ...]
+
+
+class BatchedModel:
+    """The transformers runtime's model with `slots` contexts of `size` tokens; a LanguageModel without trees."""
+
+    provides: frozenset[Extra] = frozenset({"hidden"})
+
+    def __init__(self, source: Path, slots: int, size: int, threads: int | None = None, dtype: str = "auto") -> None:
+        inner = TransformersModel(source, size, threads, dtype=dtype)
+        self._inner = inner
+        self._model: Any = inner._model
+        self.tokenizer: Tokenizer = inner.tokenizer
+        self.description: Description = inner.description
+        self.free = list(range(slots - 1, -1, -1))
+        config = self._model.config.get_text_config(decoder=True)
+        heads = int(config.num_key_value_heads)
+        width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+        layers = int(config.num_hidden_layers)
+        kind = {"dtype": self._model.dtype, "device": self._model.device}
+        self._keys = [torch.zeros(slots, heads, size, width, **kind) for _ in range(layers)]
+        self._values = [torch.zeros(slots, heads, size, width, **kind) for _ in range(layers)]
+        self._output = self._model.get_output_embeddings().weight.detach().float()
+        AttentionInterface.register(_ATTENTION, _attend)
+        self._model.set_attn_implementation(_ATTENTION)
+
+    def open(self, size: int) -> _Context:
+        if not self.free or size > self._keys[0].shape[2]:
+            raise ContextFullError(
+                f"{len(self.free)} contexts of {self._keys[0].shape[2]} tokens are left; one of {size} was asked for.",
+                "Write fewer dialogues at once.",
+            )
+        return _Context(self, self.free.pop(), size)
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        check(self, feeds)
+        with torch.inference_mode():
+            states = self._states(feeds)
+            ends = np.cumsum([len(feed.tokens) for feed in feeds])
+            logits = (states[ends - 1] @ self._output.T).cpu().numpy()
+        hidden = states.cpu().numpy()
+        rows = []
+        for place, (feed, end) in enumerate(zip(feeds, ends.tolist(), strict=True)):
+            assert isinstance(feed.context, _Context)
+            feed.context.length += len(feed.tokens)
+            rows.append(Rows(logits[place : place + 1], hidden[end - len(feed.tokens) : end]))
+        return rows
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _states(self, feeds: Sequence[Feed]) -> torch.Tensor:
+        """float32[N, D] behind every token fed."""
+        slots: list[int] = []
+        positions: list[int] = []
+        single: list[int] = []
+        stretches: list[slice] = []
+        start = 0
+        for feed in feeds:
+            context, count = feed.context, len(feed.tokens)
+            assert isinstance(context, _Context)
+            slots += [context.slot] * count
+            positions += range(context.length, context.length + count)
+            if count == 1:
+                single.append(start)
+            else:
+                stretches.append(slice(start, start + count))
+            start += count
+        device = self._model.device
+        layout = _Pass(
+            torch.tensor(slots, device=device),
+            torch.tensor(positions, device=device),
+            torch.tensor(single, dtype=torch.long, device=device),
+            tuple(stretches),
+        )
+        out = self._model.base_model(
+            input_ids=torch.tensor([[token for feed in feeds for token in feed.tokens]], device=device),
+            position_ids=layout.positions[None],
+            attention_mask=torch.zeros(1, 1, 1, 1, device=device),  # not used; spares the library making one
+            use_cache=False,
+            layout=layout,
+            caches=(self._keys, self._values),
+        )
+        states: torch.Tensor = out.last_hidden_state[0].float()
+        return states
+
+
+def _attend(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: Any, **kwargs: Any
+) -> tuple[torch.Tensor, None]:
+    """query float[1, H, N, W], key and value float[1, G, N, W], of tokens of many contexts; float[1, N, H, W]."""
+    layout: _Pass = kwargs["layout"]
+    keys, values = (caches[module.layer_idx] for caches in kwargs["caches"])
+    keys[layout.slots, :, layout.positions] = key[0].transpose(0, 1)
+    values[layout.slots, :, layout.positions] = value[0].transpose(0, 1)
+    _, heads, count, width = query.shape
+    groups = keys.shape[1]
+    asked = query[0].transpose(0, 1).reshape(count, groups, heads // groups, width)
+    result = torch.empty_like(asked)
+    if len(layout.single):
+        rows = layout.slots[layout.single]
+        length = int(layout.positions[layout.single].max()) + 1
+        sees = torch.arange(length, device=keys.device) <= layout.positions[layout.single][:, None]
+        # The heads that share keys stand where a sequence usually does: nothing is repeated.
+        result[layout.single] = scaled_dot_product_attention(
+            asked[layout.single],
+            _rows(keys, rows)[:, :, :length],
+            _rows(values, rows)[:, :, :length],
+            attn_mask=sees[:, None, None],
+            scale=kwargs["scaling"],
+        )
+    for stretch in layout.stretches:
+        positions = layout.positions[stretch]
+        slot, end = int(layout.slots[stretch.start]), int(positions[-1]) + 1
+        sees = torch.arange(end, device=keys.device) <= positions[:, None]
+        own = asked[stretch].permute(1, 2, 0, 3)  # [G, H/G, n, W]
+        result[stretch] = scaled_dot_product_attention(
+            own,
+            keys[slot, :, None, :end].expand(-1, heads // groups, -1, -1),
+            values[slot, :, None, :end].expand(-1, heads // groups, -1, -1),
+            attn_mask=sees,
+            scale=kwargs["scaling"],
+        ).permute(2, 0, 1, 3)
+    return result.reshape(1, count, heads, width), None
+
+
+def _rows(cache: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The slots named; a view where they are all of them, in order."""
+    if len(rows) == len(cache) and bool((rows == torch.arange(len(cache), device=rows.device)).all()):
+        return cache
+    return cache[rows]
+
+
+def states_of(model: BatchedModel, tokens: Sequence[int]) -> Floats:
+    """float32[n, D] behind tokens alone."""
+    context = model.open(len(tokens))
+    try:
+        hidden = model.forward([Feed(context, list(tokens), hidden=True)])[0].hidden
+        assert hidden is not None
+        return hidden
+    finally:
+        context.close()

@@ -1,0 +1,154 @@
+"""One dialogue that a target writes with itself: both sides of it, in its own chat template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.sampling import distribution
+from speculatoviz.core.types import Floats, Sampling
+from speculatoviz.errors import TrainError
+from speculatoviz.models.base import Message, Tokenizer
+from speculatoviz.train.store import AUTHORS, Author, Dialogue
+
+_LOOP_TOKENS, _LOOP_TIMES = 12, 3  # so many tokens, so many times over, are a loop
+_QUESTION, _ANSWER, _AGAIN = "QUESTION", "ANSWER", "AGAIN"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The template around what is written, as ids: before a question, from there to its answer, to the next question.
+
+    Raises TrainError for a model without a chat template.
+    """
+
+    opening: tuple[int, ...]
+    to_answer: tuple[int, ...]
+    to_question: tuple[int, ...]
+    ends: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Script:
+        asked: list[Message] = [{"role": "user", "content": _QUESTION}]
+        again: list[Message] = [
+            *asked,
+            {"role": "assistant", "content": _ANSWER},
+            {"role": "user", "content": _AGAIN},
+        ]
+        opening, _, to_answer = tokenizer.render_chat(asked).partition(_QUESTION)
+        to_question = tokenizer.render_chat(again).partition(_ANSWER)[2].partition(_AGAIN)[0]
+        first, second, third = (
+            tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
+        )
+        script = cls(first, second, third, tokenizer.eos_ids)
+        if not (script.opening and script.to_answer and script.to_question and script.ends):
+            raise TrainError(
+                "The target has no chat template with turns, so it cannot write questions and answers.",
+                "Choose an instruct model.",
+            )
+        return script
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What dialogues are like: bounds of their parts in tokens, and how they are sampled.
+
+    A question is sampled at T from question_temperature, so that no two are alike. An answer is greedy with
+    probability greedy_share, as models are often used, else sampled at T from answer_temperature. second_turn: the
+    share of dialogues with two. A part that reaches its bound ends there: an answer ends its dialogue.
+    """
+
+    question_tokens: tuple[int, int] = (32, 256)
+    answer_tokens: int = 320
+    question_temperature: tuple[float, float] = (0.7, 1.0)
+    answer_temperature: tuple[float, float] = (0.7, 1.0)
+    greedy_share: float = 0.5
+    second_turn: float = 0.3
+    dialogue_tokens: int = 640
+
+
+class Writing:
+    """A dialogue under way: `todo` is to be fed next, and what comes back of it is taken up by `fed`.
+
+    begun: tokens that the context holds already, of the opening, with their states. Seeded by (seed, number).
+    """
+
+    def __init__(self, script: Script, recipe: Recipe, seed: int, number: int) -> None:
+        self._script, self._recipe = script, recipe
+        self._chance: Chance = seeded(seed)("draft", number)
+        self._plan = np.random.default_rng((seed, number))
+        self._tokens: list[int] = []
+        self._authors: list[int] = []
+        self._states: list[Floats] = []
+        self._seen: Counter[tuple[int, ...]] = Counter()
+        self._turns = 1 + int(self._plan.random() < recipe.second_turn)
+        self._author: Author = "question"
+        self._most = 0
+        self._part = 0
+        self._sampling = Sampling()
+        self.todo = list(script.opening)
+        self._from: list[Author] = ["template"] * len(self.todo)
+        self.done = False
+        self.dropped = False
+        self._begin("question")
+
+    def fed(self, count: int, states: Floats, logits: Floats) -> None:
+        """The first `count` of `todo` were fed: states float[count, D] behind them, logits float[V] behind the last."""
+        self._tokens += self.todo[:count]
+        self._authors += [AUTHORS.index(author) for author in self._from[:count]]
+        self._states.append(states.astype(np.float16))
+        del self.todo[:count], self._from[:count]
+        if not self.todo:
+            self._go_on(self._draw(logits))
+
+    def dialogue(self) -> Dialogue:
+        return Dialogue(
+            np.array(self._tokens, np.int32), np.array(self._authors, np.uint8), np.concatenate(self._states)
+        )
+
+    def _go_on(self, token: int) -> None:
+        self._part += 1
+        full = len(self._tokens) + 1 + len(self._script.to_answer) >= self._recipe.dialogue_tokens
+        ended = token in self._script.ends
+        if ended or self._part > self._most or full or self._loops(token):
+            self._end_of_part(cut=not ended, full=full)
+        else:
+            self.todo, self._from = [token], [self._author]
+
+    def _end_of_part(self, *, cut: bool, full: bool) -> None:
+        looped = cut and not full and self._part <= self._most
+        if self._author == "question":
+            self.done = self.dropped = looped or full or self._part < 2
+            self._begin("answer")
+            self._say(self._script.to_answer)
+            return
+        self._turns -= 1
+        room = len(self._tokens) + len(self._script.to_question) + 64 < self._recipe.dialogue_tokens
+        self.done = cut or self._turns == 0 or not room
+        self._begin("question")
+        self._say(self._script.to_question)
+
+    def _begin(self, author: Author) -> None:
+        recipe, plan = self._recipe, self._plan
+        self._author, self._part = author, 0
+        if author == "question":
+            self._most = int(plan.integers(*recipe.question_tokens, endpoint=True))
+            self._sampling = Sampling(float(plan.uniform(*recipe.question_temperature)))
+            return
+        self._most = recipe.answer_tokens
+        greedy = plan.random() < recipe.greedy_share
+        self._sampling = Sampling(0.0 if greedy else float(plan.uniform(*recipe.answer_temperature)))
+
+    def _say(self, piece: tuple[int, ...]) -> None:
+        self.todo, self._from = list(piece), ["template"] * len(piece)
+
+    def _draw(self, logits: Floats) -> int:
+        return distribution(logits, self._sampling).draw(self._chance, len(self._tokens))
+
+    def _loops(self, token: int) -> bool:
+        last = (*self._tokens[1 - _LOOP_TOKENS :], token)
+        self._seen[last] += 1
+        return self._seen[last] >= _LOOP_TIMES
