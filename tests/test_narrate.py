@@ -11,18 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import (
-    Changed,
-    Drafted,
-    Ended,
-    Exactness,
-    Limits,
-    Plan,
-    Request,
-    Round,
-    Sampling,
-    Scores,
-)
+from speculatoviz.core.steps import Changed, Drafted, Ended
+from speculatoviz.core.types import Exactness, Limits, Plan, Request, Round, Sampling, Scores
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import Step, speculate
 from speculatoviz.events import EVENT, Done, DraftToken, Event, Metrics, Updated, VerifyResult

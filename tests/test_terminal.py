@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from speculatoviz.core.types import Ended
+from speculatoviz.core.steps import Ended
 from speculatoviz.events import Done, Event, Queued, RemoteInfo, Started, UsageInfo, VerifyResult
 from speculatoviz.models.toy import ToyTokenizer
 from speculatoviz.narrate import Narrator

@@ -10,7 +10,8 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.events import Baseline, NoiseFloor
 from speculatoviz.machine import usable_cores
 from speculatoviz.measure import Noise, PassTimes, PlainRun, noise_floor, pass_ms, plain_run, round_ms, streaming_run
-from speculatoviz.models.base import LanguageModel, Window
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
 

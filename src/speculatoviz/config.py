@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_dir
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from speculatoviz.core.types import Rule
+from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.errors import BadRequestError
 
 
@@ -35,6 +37,7 @@ class Range:
 
 RANGES: dict[str, Range] = {
     "k": Range(0, 16, 1, "draft depth: tokens drafted per round; 0 decodes with the target alone"),
+    "nodes": Range(0, 63, 1, "most tokens of a draft tree; up to the depth it is a chain"),
     "temperature": Range(0, 2, 0.05, "sampling temperature; 0 is greedy"),
     "top_p": Range(0.05, 1, 0.05, "nucleus sampling: smallest set of tokens with this mass"),
     "top_k": Range(0, 1000, 1, "sample from the k most probable tokens; 0 is off"),
@@ -131,7 +134,11 @@ class Settings(BaseSettings):
         validation_alias=_env("draft", "DRAFT_MODEL"),
         description="draft model, named like the target; none goes without one",
     )
-    drafter: Literal["model", "ngram"] | None = Field(None, description="where drafts come from: model or ngram")
+    drafter: str | None = Field(None, description=f"where drafts come from: {', '.join(DRAFTERS)}")
+    rule: Rule = Field(
+        "token", description="how drafts are verified: token, block, match (compared), or typical, which is lossy"
+    )
+    nodes: Annotated[int, RANGES["nodes"].field()] = Field(0, description=RANGES["nodes"].help)
     target_quantisation: str | None = Field(None, description="requantise the target once, e.g. Q4_0 or F32")
     draft_quantisation: str | None = Field(None, description="requantise the draft once, e.g. Q4_0")
     k: Annotated[int, RANGES["k"].field()] | None = Field(
@@ -170,6 +177,13 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_dir("speculatoviz"),
         description="where models and measurements are kept",
     )
+
+    @field_validator("drafter")
+    @classmethod
+    def _known_drafter(cls, name: str | None) -> str | None:
+        if name is not None and name not in DRAFTERS:
+            raise ValueError(f"known are {', '.join(DRAFTERS)}")
+        return name
 
     @model_validator(mode="after")
     def _ngram_sizes(self) -> Self:

@@ -10,21 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from speculatoviz.core.chance import ChanceSource
+from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
 from speculatoviz.core.text import TextStream
-from speculatoviz.core.types import (
-    Begun,
-    Changed,
-    Draft,
-    Drafted,
-    Ended,
-    FinishReason,
-    Plan,
-    Request,
-    Round,
-    Status,
-    Times,
-    Verdict,
-)
+from speculatoviz.core.types import Draft, FinishReason, Plan, Request, Round, Status, Times, Verdict
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.foresight import Foresight
@@ -41,6 +29,7 @@ class Change:
     depth: int | None = None
     temperature: float | None = None
     drafter: str | None = None
+    nodes: int | None = None
 
 
 def speculate(
@@ -113,10 +102,12 @@ class _Run:
             return None
         self.watch.resume()
         for change in changes:
-            self.policy.change(depth=change.depth, drafter=change.drafter)
+            self.policy.change(depth=change.depth, drafter=change.drafter, nodes=change.nodes)
             if change.temperature is not None:
                 sampling = replace(self.request.sampling, temperature=change.temperature)
                 self.request = replace(self.request, sampling=sampling)
+            if change.drafter is not None and change.drafter in self.drafters:
+                self.request = replace(self.request, needs=self.drafters[change.drafter].needs)
         self.request = replace(self.request, prompt=tuple(self.ids))
         exactness = self.target.begin(self.request)
         self._ready = None
@@ -170,7 +161,7 @@ class _Run:
         result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
         self.index, self._prefill_ms = self.index + 1, 0.0
         self.policy.observe(result)
-        if len(draft):
+        if drafted.plan.depth > 0:
             self.drafters[drafted.plan.drafter].observe(result)
         return result
 
@@ -210,8 +201,9 @@ class _Run:
             )
         done = committed - self._prompt_tokens
         remaining = min(self.request.limits.max_tokens - done, self.target.context_tokens - committed)
-        most = self.target.drafting.tokens
-        return replace(plan, depth=max(0, min(plan.depth, remaining - 1, plan.depth if most is None else most)))
+        most = self.target.drafting.tokens or plan.depth + plan.nodes
+        depth = max(0, min(plan.depth, remaining - 1, most))
+        return replace(plan, depth=depth, nodes=min(plan.nodes, most))
 
     def _ready_drafter(self, name: str) -> Drafter:
         """The named drafter, begun where it was not the one in use."""

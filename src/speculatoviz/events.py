@@ -14,6 +14,7 @@ from speculatoviz.config import RANGES
 
 Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
 ExactnessLabel = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
+RuleName = Literal["token", "block", "match", "typical"]
 FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
 
 
@@ -51,7 +52,11 @@ class Start(Strict):
     ignore_eos: bool = False
     drafter: str | None = None
     policy: Literal["fixed"] = "fixed"
-    rule: Literal["token"] = "token"
+    rule: RuleName | None = None
+    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
+    shadow: list[str] = Field(
+        default_factory=list, max_length=8, description="drafters that guess beside the one in use, unused and untimed"
+    )
     evidence: bool = Field(True, description="compute entropies and alternatives for display")
 
 
@@ -62,6 +67,7 @@ class Update(Strict):
     k: Annotated[int, RANGES["k"].field()] | None = None
     temperature: Annotated[float, RANGES["temperature"].field()] | None = None
     drafter: str | None = None
+    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
 
 
 class Cancel(Strict):
@@ -173,7 +179,8 @@ class Started(ServerEvent):
     drafter: str
     k: int
     policy: str
-    rule: str
+    rule: RuleName
+    nodes: int = Field(0, description="most tokens of a draft; up to k it is a chain")
     sampling: SamplingInfo
     max_tokens: int
     seed: int
@@ -191,6 +198,7 @@ class Updated(ServerEvent):
     type: Literal["updated"] = "updated"
     round: int
     k: int
+    nodes: int = 0
     drafter: str
     sampling: SamplingInfo
     exactness: ExactnessInfo
@@ -304,6 +312,35 @@ class Metrics(ServerEvent):
     metrics: MetricValues
 
 
+class ShadowGuess(Strict):
+    """What one drafter guessed behind a round's prefix. `matched`: of its longest path, how many tokens came true."""
+
+    drafter: str
+    tokens: list[str] = Field(description="the path of its tree that came closest")
+    drafted: int
+    matched: int
+
+
+class ShadowScore(Strict):
+    """A drafter over all rounds so far; `oracle` takes the best guess of every round."""
+
+    drafter: str
+    rounds: int
+    mean_drafted: float
+    mean_matched: float
+    best_share: float = Field(description="share of the rounds in which no other guess came further")
+    mean_draft_ms: float | None = Field(description="null for the oracle")
+
+
+class Shadow(ServerEvent):
+    """The guesses of one round, told once its following tokens are known; the drafter in use is the first."""
+
+    type: Literal["shadow"] = "shadow"
+    round: int
+    guesses: list[ShadowGuess]
+    scores: list[ShadowScore]
+
+
 class Done(ServerEvent):
     type: Literal["done"] = "done"
     total_tokens: int
@@ -326,7 +363,7 @@ class Failure(ServerEvent):
 
 
 Event = Annotated[
-    Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Done | Failure,
+    Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Shadow | Done | Failure,
     Field(discriminator="type"),
 ]
 

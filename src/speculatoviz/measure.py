@@ -17,7 +17,8 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Floats, Limits, Request, Round, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.machine import processor, usable_cores
-from speculatoviz.models.base import Description, Window
+from speculatoviz.models.base import Description
+from speculatoviz.models.window import Window
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.base import RemoteTarget, Target
 

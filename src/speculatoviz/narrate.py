@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
-from speculatoviz.core.types import (
-    ROOT,
-    Changed,
-    Check,
-    Draft,
-    Drafted,
-    Ended,
-    Exactness,
-    Extra,
-    Round,
-    Sampling,
-    Status,
-)
+from speculatoviz.core.types import ROOT, Check, Draft, Exactness, Extra, Round, Sampling, Status
 from speculatoviz.engine import Step
 from speculatoviz.events import (
     Done,
@@ -195,6 +184,7 @@ class Narrator:
             | {
                 "round": step.round,
                 "k": step.plan.depth,
+                "nodes": step.plan.nodes,
                 "drafter": step.plan.drafter,
                 "sampling": sampling_info(step.sampling),
                 "exactness": exactness_info(step.exactness),

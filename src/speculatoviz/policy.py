@@ -21,15 +21,15 @@ class Policy(Protocol):
         """What the next round is to be. Asking changes nothing: a round may be planned ahead and planned again."""
 
     def observe(self, round: Round) -> None: ...
-    def change(self, *, depth: int | None, drafter: str | None) -> None:
-        """Follow a user who changes the depth or the drafter during a run."""
+    def change(self, *, depth: int | None, drafter: str | None, nodes: int | None) -> None:
+        """Follow a user who changes depth, drafter or the size of the tree during a run."""
 
 
 class FixedPolicy:
-    """The same drafter and depth every round, until the user says otherwise."""
+    """The same drafter, depth and tree every round, until the user says otherwise."""
 
-    def __init__(self, drafter: str, depth: int) -> None:
-        self._plan = Plan(drafter, depth)
+    def __init__(self, drafter: str, depth: int, nodes: int = 0) -> None:
+        self._plan = Plan(drafter, depth, nodes)
 
     def plan(self, state: State) -> Plan:
         del state
@@ -38,6 +38,10 @@ class FixedPolicy:
     def observe(self, round: Round) -> None:
         pass
 
-    def change(self, *, depth: int | None, drafter: str | None) -> None:
+    def change(self, *, depth: int | None, drafter: str | None, nodes: int | None) -> None:
         plan = self._plan
-        self._plan = Plan(drafter or plan.drafter, plan.depth if depth is None else depth)
+        self._plan = Plan(
+            drafter or plan.drafter,
+            plan.depth if depth is None else depth,
+            plan.nodes if nodes is None else nodes,
+        )

@@ -20,8 +20,9 @@ from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
 from speculatoviz.measure import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
-from speculatoviz.models.base import LanguageModel, Message, Window
+from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.chat import encode_turn
+from speculatoviz.models.window import Window
 from speculatoviz.narrate import Narrator, exactness_info, sampling_info
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.base import RemoteTarget, Target
@@ -38,6 +39,7 @@ class Prepared:
     request: Request
     drafter: str
     k: int
+    nodes: int
 
 
 class Session:
@@ -125,12 +127,14 @@ class Session:
             sampling,
             limits,
             seed=_given(message.seed, settings.seed),
-            rule=message.rule,
+            rule=_given(message.rule, settings.rule),
             evidence=message.evidence and settings.evidence,
             overlap=settings.overlap,
+            needs=self.drafters[drafter].needs,
         )
         self.target.claim(request)
-        return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)))
+        nodes = _given(message.nodes, settings.nodes)
+        return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)), nodes)
 
     def run(
         self,
@@ -146,7 +150,7 @@ class Session:
         baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
         narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
         yield self._started(narrator, prepared)
-        policy = FixedPolicy(prepared.drafter, prepared.k)
+        policy = FixedPolicy(prepared.drafter, prepared.k, prepared.nodes)
         chance = seeded(request.seed)
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
         for event in narrator.tell(steps):
@@ -202,6 +206,7 @@ class Session:
                 "k": prepared.k,
                 "policy": "fixed",
                 "rule": request.rule,
+                "nodes": prepared.nodes,
                 "sampling": sampling_info(request.sampling),
                 "max_tokens": request.limits.max_tokens,
                 "seed": request.seed,
@@ -218,7 +223,8 @@ class Session:
     def usual(self) -> Request:
         """A request with the settings' own sampling."""
         s = self.settings
-        return Request((0,), Sampling(s.temperature, s.top_k, s.top_p, s.min_p), Limits(s.max_tokens))
+        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p)
+        return Request((0,), sampling, Limits(s.max_tokens), rule=s.rule)
 
     @property
     def exactness(self) -> Exactness:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Begun, Changed, Drafted, Ended, Limits, Request, Round, Sampling
+from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
+from speculatoviz.core.types import Limits, Request, Round, Sampling
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.engine import Change, Step, speculate
 from speculatoviz.errors import BadRequestError

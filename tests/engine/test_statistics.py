@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Sampling
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.toy import ToyModel
@@ -66,7 +67,7 @@ def test_many_ngram_runs_follow_the_target() -> None:
 
 @pytest.mark.parametrize("rule", [twins.accept_when_equal, twins.residual_without_q])
 def test_broken_rules_are_caught(rule: twins.Verify, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speculatoviz.targets.local.verify_tokens", rule)
+    monkeypatch.setattr("speculatoviz.targets.local.RULES", {"token": RULES["token"]._replace(verify=rule)})
     assert p_value(Sampling(1.0), model_drafter, 4_000) < SIGNIFICANCE
 
 

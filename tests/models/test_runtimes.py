@@ -13,9 +13,10 @@ import pytest
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.models import llamacpp, load
-from speculatoviz.models.base import Feed, LanguageModel, Rows, Window
+from speculatoviz.models.base import Feed, LanguageModel, Rows
 from speculatoviz.models.llamacpp import LlamaCppModel
 from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel
+from speculatoviz.models.window import Window
 from support import conformance
 from support.conformance import CHECKS, NEEDS_TREES, Check
 from support.runtimes import RUNTIMES, Runtime, Weights

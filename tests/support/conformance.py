@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
-from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel, Window
+from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
 from speculatoviz.models.tree import ancestors
+from speculatoviz.models.window import Window
 
 Check = Callable[[LanguageModel, float], None]
 

@@ -14,7 +14,7 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Limits, Request, Round, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
-from speculatoviz.models.base import Window
+from speculatoviz.models.window import Window
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 

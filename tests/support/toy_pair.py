@@ -10,7 +10,7 @@ import numpy as np
 
 from speculatoviz.core.chance import Chance, ChanceSource
 from speculatoviz.core.sampling import distribution
-from speculatoviz.core.types import Draft, Limits, Plan, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Limits, Need, Plan, Request, Round, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
@@ -55,6 +55,7 @@ class FixedDrafter:
     """Always proposes the same tokens, as a point mass or under given distributions."""
 
     name = "fixed"
+    needs: frozenset[Need] = frozenset()
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens = list(tokens)

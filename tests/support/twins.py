@@ -13,7 +13,7 @@ from speculatoviz.core.rejection import Decision
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.types import Check, Draft, Floats, Plan, Support
 from speculatoviz.drafters.model import ModelDrafter
-from speculatoviz.models.base import Window
+from speculatoviz.models.window import Window
 from speculatoviz.targets.local import LocalTarget
 
 Verify = Callable[[Draft, Callable[[int], Distribution], Chance], Decision]

@@ -16,8 +16,8 @@ from speculatoviz.config import Settings
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.machine import describe
 from speculatoviz.measure import noise_floor, pass_ms
-from speculatoviz.models.base import Window
 from speculatoviz.models.load import Loading, load_model
+from speculatoviz.models.window import Window
 
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
 CONTEXT_TOKENS = 200  # behind which passes are timed

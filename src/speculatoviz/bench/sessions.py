@@ -24,7 +24,8 @@ from speculatoviz.config import Settings
 from speculatoviz.connect import load
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.machine import describe, usable_cores
-from speculatoviz.models.base import LanguageModel, Window, feed_together
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.window import Window, Wish, feed_together
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.remote import VerifierTarget
 
@@ -142,7 +143,7 @@ def _text(model: LanguageModel) -> list[int]:
 
 def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
     begun = time.perf_counter()
-    feed_together([(window, ids, "all") for window in windows])
+    feed_together([Wish(window, ids) for window in windows])
     took_ms = (time.perf_counter() - begun) * 1000
     for window in windows:
         window.keep(_BEHIND)

@@ -30,14 +30,25 @@ class Distribution:
         places, known = self._places(np.array([token], np.int32))
         return float(self.weights[places[0]]) / self.total if known[0] else 0.0
 
-    def minus(self, q: Support) -> Distribution:
-        """norm(max(0, p - q)), the residual of Leviathan et al. 2023, section 2.3; p itself where that has no mass."""
+    def minus(self, q: Support, share: float = 1.0) -> Distribution:
+        """norm(max(0, share p - q)), the residual of Leviathan et al. 2023, section 2.3; p where that has no mass."""
         weights = self.weights.copy()
         places, known = self._places(q.ids)
-        left = weights[places[known]] - (q.probs[known] * self.total).astype(weights.dtype)
+        left = weights[places[known]] - (q.probs[known] * (self.total / share)).astype(weights.dtype)
         weights[places[known]] = np.maximum(left, 0)
         total = float(weights.sum())
         return Distribution(weights, total, self.ids) if total > 0.0 else self
+
+    def overlap(self, q: Support, share: float) -> float:
+        """Sum of min(share p, q), over q's support."""
+        places, known = self._places(q.ids)
+        probs = self.weights[places[known]].astype(np.float64) / self.total
+        return float(np.minimum(share * probs, q.probs[known]).sum())
+
+    def entropy(self) -> float:
+        """In nats."""
+        probs = self.weights[self.weights > 0].astype(np.float64) / self.total
+        return float(-(probs * np.log(probs)).sum())
 
     def draw(self, chance: Chance, node: int) -> int:
         index = chance.draw(self.weights, node)
@@ -99,6 +110,14 @@ def support(logits: Floats, sampling: Sampling, size: int) -> Support:
     kept = distribution(logits[ids], sampling)
     chosen = ids if kept.ids is None else ids[kept.ids]
     return Support(chosen, kept.weights / kept.weights.dtype.type(kept.total))
+
+
+def without(q: Support, token: int) -> Support | None:
+    """What a later sibling is drawn from: q without `token`, renormalised; None where nothing is left of it."""
+    kept = q.ids != token
+    left = q.probs[kept]
+    mass = left.sum()
+    return Support(q.ids[kept], left / mass) if mass > 0 else None
 
 
 def quantised(q: Support) -> Support:

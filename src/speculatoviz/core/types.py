@@ -6,9 +6,9 @@ Arrays keep the dtype they are given (runtimes give float32, the toy float64) an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ ROOT = -1  # the parent of a child of the last committed token
 
 Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
 FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
-Rule = Literal["token"]
+Rule = Literal["token", "block", "match", "typical"]
+Need = Literal["hidden", "probes"]  # what a drafter may want of a target beyond verdicts
 Label = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
 
 
@@ -65,13 +66,14 @@ class Drafting:
 
     sampled: False asks for the most probable tokens, chosen and not drawn: the target compares tokens and never sees
     q. support_size: the most ids a q may have. quantised: q in whole multiples of 2^-16, which travel without loss.
-    tokens: the most a draft may have.
+    tokens: the most a draft may have. trees: False asks for chains.
     """
 
     sampled: bool = True
     support_size: int | None = None
     quantised: bool = False
     tokens: int | None = None
+    trees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Request:
     """One decoding run, or the rest of one whose sampling has changed.
 
     prompt: token ids already fixed, at least one. cancelled: asked between forward passes. drafting: what the target
-    wants of a drafter. overlap: whether drafting goes on while a verification is under way elsewhere.
+    wants of a drafter. overlap: whether drafting goes on while a verification is under way elsewhere. needs: what the
+    drafters of the run want of the target beyond verdicts.
     """
 
     prompt: tuple[int, ...]
@@ -91,6 +94,7 @@ class Request:
     cancelled: Callable[[], bool] = lambda: False
     drafting: Drafting = Drafting()
     overlap: bool = True
+    needs: frozenset[Need] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,28 @@ class Scores:
     top: tuple[tuple[int, float], ...]  # (id, log-probability), most probable first
 
 
+class Node(NamedTuple):
+    """One token of a draft while it is being made; the fields are those of `Draft`."""
+
+    token: int
+    parent: int
+    q: Support | None = None
+    source: str = ""
+    scores: Scores | None = None
+    time_ms: float = 0.0
+    covered_mass: float | None = None
+
+
+class Probes(NamedTuple):
+    """Further rows for the target to compute, never tested and never emitted.
+
+    parents: ROOT, a node of the draft, or n + an earlier probe.
+    """
+
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
     """A tree of proposed tokens in topological order; a chain is the ordinary case.
@@ -152,6 +178,7 @@ class Draft:
     covered_mass: tuple[float | None, ...] = ()
     ahead: int = 0  # nodes that were drafted while the round before was verified elsewhere
     kept_mass: float | None = None  # share of the draft model's q that the target's vocabulary has, so far in the run
+    probes: Probes | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -160,16 +187,40 @@ class Draft:
     def is_chain(self) -> bool:
         return bool(np.array_equal(self.parents, np.arange(len(self.tokens)) - 1))
 
+    def path(self, node: int) -> list[int]:
+        """The nodes from a child of the last committed token down to `node`, both included; none for ROOT."""
+        path: list[int] = []
+        while node != ROOT:
+            path.append(node)
+            node = int(self.parents[node])
+        return path[::-1]
+
     def position(self, node: int) -> int:
         """Depth of a node below the last committed token, from 0."""
-        depth = 0
-        while (node := int(self.parents[node])) != ROOT:
-            depth += 1
-        return depth
+        return len(self.path(node)) - 1
+
+    def children(self, parent: int) -> list[int]:
+        """In the order in which they are tested."""
+        return [node for node, up in enumerate(self.parents.tolist()) if up == parent]
 
     @classmethod
     def empty(cls, round: int) -> Draft:
         return cls.chain(round, [], (), "none")
+
+    @classmethod
+    def tree(cls, round: int, nodes: Sequence[Node], evidence_ms: float = 0.0) -> Draft:
+        """nodes: in topological order, siblings in the order in which they were drawn."""
+        return cls(
+            round=round,
+            tokens=np.array([node.token for node in nodes], np.int32),
+            parents=np.array([node.parent for node in nodes], np.int32),
+            q=tuple(node.q for node in nodes),
+            source=tuple(node.source for node in nodes),
+            scores=tuple(node.scores for node in nodes),
+            times_ms=tuple(node.time_ms for node in nodes),
+            evidence_ms=evidence_ms,
+            covered_mass=tuple(node.covered_mass for node in nodes),
+        )
 
     @classmethod
     def chain(
@@ -259,7 +310,7 @@ class Verdict:
 
     total_variation_bound: at most so far is the distribution of what was emitted from the target's, summed over the
     tokens. flight_ms: from submission to answer where the work was done elsewhere; network_ms is the part of it that
-    was not the target's own.
+    was not the target's own. probed: the most probable token behind each of the draft's probes.
     """
 
     path: tuple[int, ...]
@@ -271,14 +322,24 @@ class Verdict:
     evidence_ms: float = 0.0
     flight_ms: float | None = None
     usage: Usage | None = None
+    probed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a policy wants of the next round."""
+    """What a policy wants of the next round.
+
+    nodes: the most tokens the draft may have; more than `depth` of them ask for a tree.
+    """
 
     drafter: str
     depth: int
+    nodes: int = 0
+
+    @property
+    def spare(self) -> int:
+        """Nodes beside a chain of full depth."""
+        return max(0, self.nodes - self.depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,37 +389,3 @@ class Round:
 
     def count(self, status: Status) -> int:
         return sum(s == status for s in self.statuses)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The prompt is in place and decoding starts."""
-
-    exactness: Exactness
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What the next round and those after it run under, after an update."""
-
-    round: int
-    plan: Plan
-    sampling: Sampling
-    exactness: Exactness
-
-
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """Yielded before a draft is verified."""
-
-    round: int
-    plan: Plan
-    draft: Draft = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The last word of a run; `tail` is text that was withheld until the end decided it."""
-
-    finish_reason: FinishReason
-    tail: str

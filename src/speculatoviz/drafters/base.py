@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Plan, Request, Round
+from speculatoviz.core.types import Draft, Need, Plan, Request, Round
 
 
 class Drafter(Protocol):
     @property
     def name(self) -> str: ...
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it wants of the target beyond verdicts; a target that cannot give it refuses in words."""
+
     def begin(self, request: Request) -> None:
         """Get ready to continue `request.prompt`. Raises CancelledError between chunks of its prefill."""
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.sampling import covered_mass, quantised, scores, support
-from speculatoviz.core.types import Draft, Floats, Limits, Plan, Request, Round, Sampling, Scores, Support
+from speculatoviz.core.types import Draft, Floats, Limits, Need, Plan, Request, Round, Sampling, Scores, Support
 from speculatoviz.errors import CancelledError, VocabularyMismatchError
-from speculatoviz.models.base import LanguageModel, Tokenizer, Window
+from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.window import Window
 
 
 class _Choice(NamedTuple):
@@ -44,6 +45,7 @@ class ModelDrafter:
     """
 
     name = "model"
+    needs: frozenset[Need] = frozenset()
 
     def __init__(
         self,

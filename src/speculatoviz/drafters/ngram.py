@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Ints, Limits, Plan, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Ints, Limits, Need, Plan, Request, Round, Sampling
 
 
 class NgramDrafter:
@@ -17,6 +17,7 @@ class NgramDrafter:
     """
 
     name = "ngram"
+    needs: frozenset[Need] = frozenset()
 
     def __init__(self, shortest: int = 2, longest: int = 4) -> None:
         if not 1 <= shortest <= longest:

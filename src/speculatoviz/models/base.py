@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
+from speculatoviz.errors import BadRequestError, ContextFullError
 
-PREFILL_TOKENS = 64  # tokens between two looks at whether the run was cancelled
+PREFILL_TOKENS = 64  # of one pass, and so between two looks at whether the run was cancelled
 
 Extra = Literal["trees", "hidden", "attention"]  # what a runtime can give beyond rows of logits
 Wanted = Literal["last", "all"]  # the rows of a feed
@@ -212,76 +212,3 @@ def _check(model: LanguageModel, feed: Feed) -> None:
         raise ValueError(f"expected {len(feed.tokens)} parents, got {len(parents)}")
     if any(not ROOT <= parent < node for node, parent in enumerate(parents)):
         raise ValueError("expected every parent before its children")
-
-
-class Window:
-    """A context together with the ids it holds: the prefix cache, across rounds, turns and runs."""
-
-    def __init__(self, model: LanguageModel, size: int) -> None:
-        self.model = model
-        self.context = model.open(size)
-        self.ids: list[int] = []
-
-    def missing(self, ids: Sequence[int]) -> list[int]:
-        """Rewind to the longest common prefix with `ids`, and return what is still to be fed of them.
-
-        Never empty: the last id is fed again where all are held, because its row is what the caller wants.
-        """
-        common = 0
-        limit = min(len(self.ids), len(ids) - 1)
-        while common < limit and self.ids[common] == ids[common]:
-            common += 1
-        self.keep(common)
-        return list(ids[common:])
-
-    def keep(self, length: int) -> None:
-        if length < len(self.ids):
-            self.context.keep(length)
-            del self.ids[length:]
-
-    def feed(self, tokens: Sequence[int], rows: Wanted = "all") -> Floats:
-        """Append tokens in one pass; logits float[rows, V], a view until the next pass."""
-        return feed_together([(self, tokens, rows)])[0]
-
-    def catch_up(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> Floats:
-        """Append any number of tokens in chunks; the last row, float[1, V].
-
-        Raises CancelledError between chunks once cancelled.
-        """
-        for start in range(0, len(tokens), PREFILL_TOKENS):
-            if cancelled():
-                raise CancelledError
-            rows = self.feed(tokens[start : start + PREFILL_TOKENS], "last")
-        return rows
-
-    def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> None:
-        """Hold exactly `ids`."""
-        if todo := self.align(ids):
-            self.catch_up(todo, cancelled)
-
-    def align(self, ids: Sequence[int]) -> list[int]:
-        """Rewind towards holding exactly `ids`, and return what is still to be fed; nothing where all are held."""
-        if self.ids[: len(ids)] == list(ids):
-            self.keep(len(ids))
-            return []
-        return self.missing(ids)
-
-    def close(self) -> None:
-        self.context.close()
-
-
-def feed_together(feeds: Sequence[tuple[Window, Sequence[int], Wanted]]) -> list[Floats]:
-    """Append tokens to several windows of one model in one pass; logits float[rows, V] of each, views until the next.
-
-    A pass that fails leaves every window as it was.
-    """
-    windows = [window for window, _, _ in feeds]
-    try:
-        results = windows[0].model.forward([Feed(window.context, tokens, rows) for window, tokens, rows in feeds])
-    except Exception:
-        for window in windows:
-            window.context.keep(min(window.context.length, len(window.ids)))  # a failed pass may have grown it
-        raise
-    for window, tokens, _ in feeds:
-        window.ids.extend(tokens)
-    return [result.logits for result in results]

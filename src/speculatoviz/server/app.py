@@ -14,8 +14,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speculatoviz.config import PROFILES, RANGES, Settings
+from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft
+from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.events import RuleName
 from speculatoviz.server.host import Host, Loader
 from speculatoviz.server.info import (
     DraftedToken,
@@ -24,6 +27,7 @@ from speculatoviz.server.info import (
     PassTime,
     ProfileInfo,
     RangeInfo,
+    RuleInfo,
     SettingsInfo,
     TestDraft,
 )
@@ -33,9 +37,11 @@ from speculatoviz.session import Session
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]
-_DRAFTERS = {
-    "model": ("Draft model", "A smaller model of the same family drafts."),
-    "ngram": ("Prompt lookup", "Repeats what followed the last tokens when they last occurred."),
+_RULES: dict[RuleName, tuple[str, str]] = {
+    "token": ("Token by token", "Keeps each token with probability min(1, p/q); draws from what p has left."),
+    "block": ("Block", "Tests whole prefixes of a chain: never keeps less, where tokens were drawn more."),
+    "match": ("Match", "Draws from p and keeps the draft while it says the same: what many programs do."),
+    "typical": ("Typical", "Keeps any token that is likely enough: faster, and no longer the target's distribution."),
 }
 
 
@@ -129,6 +135,8 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
             "max_tokens": settings.max_tokens,
             "seed": settings.seed,
             "drafter": drafter,
+            "rule": settings.rule,
+            "nodes": settings.nodes,
         },
         profiles=[
             ProfileInfo(name=p.name, title=p.title, target=p.target, draft=p.draft, drafter=p.drafter)
@@ -136,8 +144,19 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
         ],
         profile=settings.resolved().name,
         drafters=[
-            DrafterInfo(name=n, title=title, help=text, available=session is not None and n in session.drafters)
-            for n, (title, text) in _DRAFTERS.items()
+            DrafterInfo(
+                name=name,
+                title=about.title,
+                help=about.help,
+                paper=about.paper,
+                trees=about.trees,
+                available=session is not None and name in session.drafters,
+            )
+            for name, about in DRAFTERS.items()
+        ],
+        rules=[
+            RuleInfo(name=name, title=title, help=text, label=RULES[name].label, trees=RULES[name].trees)
+            for name, (title, text) in _RULES.items()
         ],
         pass_times=[PassTime(tokens=n, ms=ms) for n, ms in times.items()],
     )

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from speculatoviz.events import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, RemoteInfo, Strict
+from speculatoviz.events import (
+    Baseline,
+    ExactnessInfo,
+    ExactnessLabel,
+    ModelInfo,
+    NoiseFloor,
+    RemoteInfo,
+    RuleName,
+    Strict,
+)
 
 
 class Health(Strict):
@@ -40,7 +49,19 @@ class DrafterInfo(Strict):
     name: str
     title: str
     help: str
+    paper: str
+    trees: bool
     available: bool
+
+
+class RuleInfo(Strict):
+    """A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains."""
+
+    name: RuleName
+    title: str
+    help: str
+    label: ExactnessLabel
+    trees: bool
 
 
 class ProfileInfo(Strict):
@@ -66,6 +87,7 @@ class SettingsInfo(Strict):
     profiles: list[ProfileInfo]
     profile: str
     drafters: list[DrafterInfo]
+    rules: list[RuleInfo]
     pass_times: list[PassTime]
 
 

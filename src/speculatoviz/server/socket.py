@@ -95,7 +95,7 @@ class Run:
         """Takes effect between rounds. Raises BadRequestError for an unknown drafter."""
         if update.drafter is not None:
             self._host.ready().check_drafter(update.drafter)
-        self._changes.append(Change(update.k, update.temperature, update.drafter))
+        self._changes.append(Change(update.k, update.temperature, update.drafter, update.nodes))
 
     async def cancel(self) -> None:
         """Stop after the pass in progress; a run still in the line leaves it at once."""

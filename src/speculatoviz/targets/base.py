@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request, Verdict
+from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
 
 
@@ -48,6 +49,15 @@ class Target(Protocol):
         """Verify a draft behind the committed ids; an empty draft is one plain step."""
 
     def close(self) -> None: ...
+
+
+def refuse_needs(request: Request) -> None:
+    """Raises TargetError where a drafter wants what does not travel: hidden states and probes of the target."""
+    if request.needs:
+        raise TargetError(
+            "This drafter reads the target's own states, and a target elsewhere does not send them.",
+            "Choose another drafter, or load the target here.",
+        )
 
 
 @runtime_checkable

@@ -30,7 +30,8 @@ def unpack(raw: bytes) -> list[int]:
 
 def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[int]) -> Open:
     s = request.sampling
-    return Open(number, session, pack(prompt), s.temperature, s.top_k, s.top_p, s.min_p, request.seed, request.evidence)
+    filters = (s.temperature, s.top_k, s.top_p, s.min_p)
+    return Open(number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule)
 
 
 def request_of(frame: Open, n_vocab: int) -> Request:
@@ -47,7 +48,7 @@ def request_of(frame: Open, n_vocab: int) -> Request:
     ):
         raise WireError("The sampling is outside what is possible.", "Correct temperature, top-k, top-p and min-p.")
     sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p)
-    return Request(tuple(prompt), sampling, Limits(0), seed=frame.seed, evidence=frame.evidence)
+    return Request(tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence)
 
 
 # ---- a draft ----------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def verdict_of(frame: Judged, draft: Draft) -> Verdict:
 def _wire_check(check: Check) -> WireCheck:
     return WireCheck(
         check.node,
-        check.status == "accepted",
+        None if check.status == "discarded" else check.status == "accepted",
         check.target_prob,
         check.draft_prob,
         check.acceptance_prob,
@@ -156,7 +157,7 @@ def _check(check: WireCheck, draft: Draft) -> Check:
     return Check(
         check.node,
         int(draft.tokens[check.node]),
-        "accepted" if check.accepted else "rejected",
+        "discarded" if check.accepted is None else "accepted" if check.accepted else "rejected",
         check.target_prob,
         check.draft_prob,
         check.acceptance_prob,

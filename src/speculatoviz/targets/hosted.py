@@ -11,7 +11,7 @@ from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request,
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.targets import modes
-from speculatoviz.targets.base import Remote
+from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.choice import Abilities, Choice, Mode, choose
 from speculatoviz.targets.endpoint import Bill, Endpoint
 from speculatoviz.targets.local import committed
@@ -70,6 +70,12 @@ class HostedTarget:
         return Drafting(sampled=drawn)
 
     def claim(self, request: Request) -> Exactness:
+        refuse_needs(request)
+        if request.rule != "token":
+            raise TargetError(
+                f"The rule {request.rule!r} needs a target that is at hand: how an endpoint verifies is its mode.",
+                "Leave the rule at token, or choose a --target-mode.",
+            )
         return self._choose(request).exactness
 
     def strategy(self, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""A target in this process: one forward pass over the last committed token and the draft."""
+"""A target in this process: one forward pass over the last committed token and the draft, chain or tree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
-from speculatoviz.core.rejection import Decision, verify_tokens
+from speculatoviz.core.rejection import Decision
+from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import distribution, scores
 from speculatoviz.core.types import (
     ROOT,
@@ -17,32 +18,49 @@ from speculatoviz.core.types import (
     Extra,
     Floats,
     Limits,
+    Need,
     Request,
     Sampling,
     Verdict,
 )
-from speculatoviz.errors import CancelledError
-from speculatoviz.models.base import Description, LanguageModel, Tokenizer, Window
+from speculatoviz.errors import BadRequestError, CancelledError
+from speculatoviz.models.base import PREFILL_TOKENS, Description, LanguageModel, Tokenizer
+from speculatoviz.models.base import Extra as Runtime
+from speculatoviz.models.window import Window, Wish
+from speculatoviz.targets.layout import Layout, layout
 
-EXACT = Exactness(
-    "exact",
-    "The target scores every draft in this process, and modified rejection sampling keeps its distribution.",
-)
+MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: it has to fit into one pass behind the last committed token
+NEEDED_OF_A_RUNTIME: dict[Need, Runtime] = {"hidden": "hidden", "probes": "trees"}
+
+
+def claim(request: Request, where: str) -> Exactness:
+    """What a target can say of a rule when it scores every draft itself. where: the model runs, in words."""
+    rule = RULES[request.rule]
+    return Exactness(rule.label, f"The target scores every draft {where}, and {rule.reason}.")
 
 
 def decide(
-    draft: Draft, logits: Floats, request: Request, chance: Chance, clock: Callable[[], float], alternatives: int
+    draft: Draft,
+    logits: Floats,
+    rows: Layout,
+    request: Request,
+    chance: Chance,
+    clock: Callable[[], float],
+    alternatives: int,
 ) -> Verdict:
-    """Judge a chain by the target's rows behind the last committed token and behind each of its nodes.
+    """Judge a draft by the target's rows of one pass, float[rows, V], laid out as `rows` says.
 
-    logits: float[n + 1, V]. alternatives: how many to report per token, where the request wants evidence.
+    alternatives: how many to report per token, where the request wants evidence.
     """
-    decision = verify_tokens(draft, lambda node: distribution(logits[node + 1], request.sampling), chance)
+    rule = RULES[request.rule]
+    decision = rule.verify(draft, lambda node: distribution(logits[rows.row(node)], request.sampling), chance)
+    probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
     decided = clock()
     checks, extra = decision.checks, decision.extra
     if request.evidence:
-        checks, extra = _shown(decision, draft, logits, alternatives)
-    return Verdict(decision.path, extra, checks, evidence_ms=(clock() - decided) * 1000)
+        checks, extra = _shown(decision, draft, logits, rows, alternatives)
+    evidence_ms = (clock() - decided) * 1000
+    return Verdict(decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed)
 
 
 def committed(draft: Draft, verdict: Verdict) -> list[int]:
@@ -50,23 +68,25 @@ def committed(draft: Draft, verdict: Verdict) -> list[int]:
     return [*draft.tokens[list(verdict.path)].tolist(), verdict.extra.token]
 
 
-def _shown(decision: Decision, draft: Draft, logits: Floats, alternatives: int) -> tuple[tuple[Check, ...], Extra]:
+def _shown(
+    decision: Decision, draft: Draft, logits: Floats, rows: Layout, alternatives: int
+) -> tuple[tuple[Check, ...], Extra]:
     """Add the target's raw opinions, for display."""
-    parents = draft.parents
+    above = draft.parents.tolist()
     checks = tuple(
-        replace(c, target=scores(logits[parents[c.node] + 1], c.token, alternatives)) for c in decision.checks
+        replace(c, target=scores(logits[rows.row(above[c.node])], c.token, alternatives)) for c in decision.checks
     )
     last = decision.path[-1] if decision.path else ROOT
     extra = replace(
         decision.extra,
-        target=scores(logits[last + 1], decision.extra.token, alternatives),
+        target=scores(logits[rows.row(last)], decision.extra.token, alternatives),
         residual=decision.final.top(alternatives) if decision.extra.status == "resampled" else (),
     )
     return checks, extra
 
 
 class LocalTarget:
-    """Verifies chains with a language model of this process.
+    """Verifies drafts with a language model of this process.
 
     clock: seconds. chance: makes the random choices of a seed. alternatives: how many to report per token.
     """
@@ -104,20 +124,26 @@ class LocalTarget:
 
     @property
     def drafting(self) -> Drafting:
-        return Drafting()
+        return Drafting(trees="trees" in self.model.provides and RULES[self._request.rule].trees, tokens=MOST_TOKENS)
 
     def claim(self, request: Request) -> Exactness:
-        del request
-        return EXACT
+        lacking = {NEEDED_OF_A_RUNTIME[need] for need in request.needs} - self.model.provides
+        if lacking:
+            raise BadRequestError(
+                f"{self.description.runtime} gives no {' and no '.join(sorted(lacking))}, which this drafter needs.",
+                "Choose another drafter, or another runtime for the target.",
+            )
+        return claim(request, "in this process")
 
     def begin(self, request: Request) -> Exactness:
         if todo := self.take_up(request):
             self.window.catch_up(todo, request.cancelled)
-        return EXACT
+        return self.claim(request)
 
     def take_up(self, request: Request) -> list[int]:
         """Commit to the request's prompt; the ids that have to be fed before the first draft can be judged."""
         self._request, self._ids = request, list(request.prompt)
+        self.window.record("hidden" in request.needs)
         return self.window.align(self._ids[:-1])
 
     def submit(self, draft: Draft) -> LocalPending:
@@ -125,19 +151,20 @@ class LocalTarget:
 
     def verify(self, draft: Draft) -> Verdict:
         """One pass, one decision; afterwards the context holds the committed ids minus the last."""
-        return self.judge(draft, self.window.feed(self.rows_for(draft)))
+        wish = self.wish(draft)
+        return self.judge(draft, self.window.feed(wish.tokens, wish.rows, wish.parents))
 
-    def rows_for(self, draft: Draft) -> list[int]:
+    def wish(self, draft: Draft) -> Wish:
         """What a pass has to feed to judge a draft: the last committed token and the draft."""
-        if not draft.is_chain:
-            raise ValueError("expected a chain, got a tree")
-        return [self._ids[-1], *draft.tokens.tolist()]
+        rows = layout(self._ids[-1], draft)
+        return Wish(self.window, rows.tokens, "all", rows.parents)
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
-        """Decide by the rows of `rows_for`, float[n + 1, V], which the window has just been fed."""
+        """Decide by the rows of `wish`, float[rows, V], which the window has just been fed."""
+        rows = layout(self._ids[-1], draft)
         chance = self._chance_of(self._request.seed)("verify", draft.round)
-        verdict = decide(draft, logits, self._request, chance, self._clock, self._alternatives)
-        self.window.keep(len(self._ids) + len(verdict.path))
+        verdict = decide(draft, logits, rows, self._request, chance, self._clock, self._alternatives)
+        self.window.accept([0, *(rows.node_rows[node] for node in verdict.path)])
         self._ids += committed(draft, verdict)
         return verdict
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import (
     Draft,
     Drafting,
@@ -29,20 +30,15 @@ from speculatoviz.core.types import (
 from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.models.base import Description, Entry, Message, fingerprint
 from speculatoviz.targets import wire
-from speculatoviz.targets.base import Remote
+from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.framing import entries_of, open_frame, submit_frame, unpack, verdict_of
 from speculatoviz.targets.link import Link, LostError, Patience
-from speculatoviz.targets.local import committed
+from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 from speculatoviz.targets.table_tokenizer import TableTokenizer
 
 F = TypeVar("F", bound=wire.Frame)
 
-EXACT = Exactness(
-    "exact",
-    "The verifier applies modified rejection sampling itself, to the target's own scores and to exactly the q that was "
-    "drawn from.",
-)
 SUPPORT_SIZE = 64  # ids of a q: about 3 KiB a round of depth 8
 _GOODBYE_S = 1.0
 
@@ -77,11 +73,16 @@ class VerifierTarget:
             loop.call(self._link.close)
             raise
         self.description = _described(self._welcome)
-        self.drafting = Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=self._welcome.limit.draft_tokens)
 
     @property
     def context_tokens(self) -> int:
         return self._welcome.limit.context_tokens
+
+    @property
+    def drafting(self) -> Drafting:
+        trees = self._welcome.trees and RULES[self._request.rule].trees
+        most = self._welcome.limit.draft_tokens
+        return Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=most, trees=trees)
 
     @property
     def noise(self) -> tuple[float, float, float, int] | None:
@@ -94,14 +95,14 @@ class VerifierTarget:
         return self._link.connections
 
     def claim(self, request: Request) -> Exactness:
-        del request
-        return EXACT
+        refuse_needs(request)
+        return claim(request, "at the other end, with exactly the q it was drawn from")
 
     def begin(self, request: Request) -> Exactness:
         self._abandon()
         self._request, self._ids = request, list(request.prompt)
         self._loop.call(self._open, request.cancelled)
-        return EXACT
+        return self.claim(request)
 
     def submit(self, draft: Draft) -> RemotePending:
         frame = submit_frame(0, draft, len(self._ids))
@@ -166,6 +167,7 @@ class VerifierTarget:
             raise TargetError(f"The verifier answered round {judged.round} instead of {draft.round}.", "Try again.")
         verdict = replace(
             verdict_of(judged, draft),
+            exactness=RULES[self._request.rule].label,
             flight_ms=flight_ms,
             network_ms=max(0.0, flight_ms - judged.server_ms),
             usage=Usage(calls=1, sent_bytes=answer.sent_bytes, received_bytes=answer.received_bytes),

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import msgspec
 
-from speculatoviz.core.types import Status
+from speculatoviz.core.types import Rule, Status
 from speculatoviz.errors import SpeculatoVizError
 
-VERSION = 1
+VERSION = 2
 PATH = "/verify"
 
 
@@ -54,6 +54,7 @@ class Open(Frame, frozen=True):
     min_p: float
     seed: int
     evidence: bool
+    rule: Rule = "token"
 
 
 class Submit(Frame, frozen=True):
@@ -121,6 +122,7 @@ class Welcome(Frame, frozen=True):
     has_chat_template: bool
     limit: Limit
     noise: tuple[float, float, float, int] | None
+    trees: bool = False
 
 
 class Opened(Frame, frozen=True):
@@ -137,8 +139,10 @@ class WireScores(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WireCheck(msgspec.Struct, frozen=True, array_like=True):
+    """accepted: None for what was tested and then discarded."""
+
     node: int
-    accepted: bool
+    accepted: bool | None
     target_prob: float | None
     draft_prob: float | None
     acceptance_prob: float | None

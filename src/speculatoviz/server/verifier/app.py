@@ -110,4 +110,5 @@ def _welcome(number: int, model: LanguageModel, serving: Serving, noise: Noise |
         noise=None
         if noise is None
         else (noise.mean_total_variation, noise.max_total_variation, noise.argmax_agreement, noise.tokens),
+        trees="trees" in model.provides,
     )

@@ -173,8 +173,8 @@ class Connection:
             raise BadRequestError(
                 f"The draft has {len(draft)} tokens and {self._bounds.draft_tokens} are allowed.", "Draft less."
             )
-        if not draft.is_chain:
-            raise BadRequestError("The draft is a tree.", "Draft chains for this verifier.")
+        if not (draft.is_chain or self._opened().target.drafting.trees):
+            raise BadRequestError("The draft is a tree.", "Draft chains for this model and this rule.")
         # The same draft has another number when it is sent again.
         asked = blake2b(wire.encode(wire.numbered(frame, 0)), digest_size=16).digest()
         verdict = await self._seats.verify(self._opened(), draft, asked, frame.committed)

@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 import anyio
 
 from speculatoviz.core.types import Floats
-from speculatoviz.models.base import PREFILL_TOKENS, Wanted, Window, feed_together
+from speculatoviz.models.base import PREFILL_TOKENS
+from speculatoviz.models.window import Window, Wish, feed_together
 
 T = TypeVar("T")
 
@@ -21,12 +22,19 @@ _LINGER_SHARE = 0.05  # of a pass: how long it may be held up for sessions that 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job(Generic[T]):
-    """Tokens for a window, and what is made of their rows, in the computing thread."""
+    """What a window is to be fed, and what is made of the rows, in the computing thread."""
 
-    window: Window
-    tokens: Sequence[int]
-    rows: Wanted
+    wish: Wish
     finish: Callable[[Floats], T]
+
+    @property
+    def window(self) -> Window:
+        return self.wish.window
+
+    @property
+    def size(self) -> int:
+        """Tokens of the pass that it takes."""
+        return len(self.wish.tokens)
 
 
 class Passes:
@@ -96,7 +104,7 @@ class Passes:
             begun = self._clock()
             outcomes = await self.compute(lambda batch=batch: self._pass([job for job, _ in batch]))  # type: ignore[misc]
             self._linger_s = _LINGER_SHARE * (self._clock() - begun)
-            self._last = {id(job.window) for job, _ in batch if job.rows == "all"}
+            self._last = {id(job.window) for job, _ in batch if job.wish.rows == "all"}
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if future.cancelled():
                     continue
@@ -119,22 +127,22 @@ class Passes:
         self._waiting = [(job, future) for job, future in self._waiting if not future.cancelled()]
         batch, total, windows = list[tuple[Job[object], asyncio.Future[object]]](), 0, set[int]()
         for job, future in self._waiting:
-            if id(job.window) not in windows and (not batch or total + len(job.tokens) <= PREFILL_TOKENS):
+            if id(job.window) not in windows and (not batch or total + job.size <= PREFILL_TOKENS):
                 batch.append((job, future))
                 windows.add(id(job.window))
-                total += len(job.tokens)
+                total += job.size
         self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
         return batch
 
     def _pass(self, batch: Sequence[Job[object]]) -> list[object]:
         """One pass in the computing thread; each job's result, or what it raised."""
         try:
-            logits = feed_together([(job.window, job.tokens, job.rows) for job in batch])
+            logits = feed_together([job.wish for job in batch])
         except Exception as error:
             # One bad job must not take the others with it.
             return [error] if len(batch) == 1 else [self._pass([job])[0] for job in batch]
         self.passes, self.jobs = self.passes + 1, self.jobs + len(batch)
-        self.rows += sum(len(job.tokens) for job in batch)
+        self.rows += sum(job.size for job in batch)
         return [_finished(job, rows) for job, rows in zip(batch, logits, strict=True)]
 
 

@@ -12,6 +12,7 @@ import anyio
 from speculatoviz.core.types import Draft, Floats, Request, Verdict
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
+from speculatoviz.models.window import Wish
 from speculatoviz.server.verifier.passes import Job, Passes
 from speculatoviz.targets.local import LocalTarget
 
@@ -191,7 +192,7 @@ class Seats:
             while todo:
                 size = PREFILL_TOKENS if self.taken == 1 else _SHARED_CHUNK
                 chunk, todo = todo[:size], todo[size:]
-                await self._passes.run(Job(seat.target.window, chunk, "last", lambda _rows: None))
+                await self._passes.run(Job(Wish(seat.target.window, chunk, "last"), lambda _rows: None))
             seat.held = True
             return held
 
@@ -210,8 +211,7 @@ class Seats:
                     f"A session holds {self.context_tokens} tokens and the draft goes beyond.",
                     "Draft less, or end here.",
                 )
-            rows = seat.target.rows_for(draft)
-            job = Job(seat.target.window, rows, "all", lambda logits: seat.judge(draft, asked, logits))
+            job = Job(seat.target.wish(draft), lambda logits: seat.judge(draft, asked, logits))
             return await self._passes.run(job)
 
     @asynccontextmanager
@@ -236,4 +236,4 @@ class Seats:
 
 
 def _terms(request: Request) -> tuple[object, ...]:
-    return request.sampling, request.seed, request.evidence
+    return request.sampling, request.seed, request.evidence, request.rule
