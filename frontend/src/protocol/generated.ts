@@ -1,7 +1,7 @@
 // Generated from the server's messages by `npm run protocol`; do not edit.
 
 export type ClientMessage = Start | Update | Cancel;
-export type ServerMessage = Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Done | Failure;
+export type ServerMessage = Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Shadow | Done | Failure;
 
 export interface Protocol {
   ClientMessage: ClientMessage;
@@ -35,7 +35,14 @@ export interface Start {
   ignore_eos?: boolean;
   drafter?: string | null;
   policy?: "fixed";
-  rule?: "token";
+  rule?: ("token" | "block" | "match" | "typical") | null;
+  nodes?: number | null;
+  /**
+   * drafters that guess beside the one in use, unused and untimed
+   *
+   * @maxItems 8
+   */
+  shadow?: string[];
   /**
    * compute entropies and alternatives for display
    */
@@ -53,6 +60,7 @@ export interface Update {
   k?: number | null;
   temperature?: number | null;
   drafter?: string | null;
+  nodes?: number | null;
 }
 export interface Cancel {
   type: "cancel";
@@ -79,7 +87,11 @@ export interface Started {
   drafter: string;
   k: number;
   policy: string;
-  rule: string;
+  rule: "token" | "block" | "match" | "typical";
+  /**
+   * most tokens of a draft; up to k it is a chain
+   */
+  nodes: number;
   sampling: SamplingInfo;
   max_tokens: number;
   seed: number;
@@ -165,6 +177,7 @@ export interface Updated {
   type: "updated";
   round: number;
   k: number;
+  nodes: number;
   drafter: string;
   sampling: SamplingInfo;
   exactness: ExactnessInfo;
@@ -307,6 +320,47 @@ export interface MetricValues {
   total_variation_bound: number;
   usage: UsageInfo | null;
 }
+/**
+ * The guesses of one round, told once its following tokens are known; the drafter in use is the first.
+ */
+export interface Shadow {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "shadow";
+  round: number;
+  guesses: ShadowGuess[];
+  scores: ShadowScore[];
+}
+/**
+ * What one drafter guessed behind a round's prefix. `matched`: of its longest path, how many tokens came true.
+ */
+export interface ShadowGuess {
+  drafter: string;
+  /**
+   * the path of its tree that came closest
+   */
+  tokens: string[];
+  drafted: number;
+  matched: number;
+}
+/**
+ * A drafter over all rounds so far; `oracle` takes the best guess of every round.
+ */
+export interface ShadowScore {
+  drafter: string;
+  rounds: number;
+  mean_drafted: number;
+  mean_matched: number;
+  /**
+   * share of the rounds in which no other guess came further
+   */
+  best_share: number;
+  /**
+   * null for the oracle
+   */
+  mean_draft_ms: number | null;
+}
 export interface Done {
   run: string | null;
   seq: number;
@@ -367,6 +421,7 @@ export interface SettingsInfo {
   profiles: ProfileInfo[];
   profile: string;
   drafters: DrafterInfo[];
+  rules: RuleInfo[];
   pass_times: PassTime[];
 }
 export interface RangeInfo {
@@ -386,7 +441,19 @@ export interface DrafterInfo {
   name: string;
   title: string;
   help: string;
+  paper: string;
+  trees: boolean;
   available: boolean;
+}
+/**
+ * A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains.
+ */
+export interface RuleInfo {
+  name: "token" | "block" | "match" | "typical";
+  title: string;
+  help: string;
+  label: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  trees: boolean;
 }
 /**
  * Median time of one forward pass of the target over `tokens` tokens.

@@ -13,6 +13,7 @@ describe("parseMessage", () => {
       remote: null,
       per_call_baseline: null,
       translated: false,
+      nodes: 0,
     });
     const old = { ...envelope, type: "metrics", metrics: { rounds: 3 } };
     expect(parseMessage(JSON.stringify(old))).toMatchObject({

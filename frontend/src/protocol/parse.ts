@@ -1,5 +1,5 @@
 // JSON text to a server message. Unknown types are ignored, so that a newer server can say more than this page knows.
-import type { Metrics, MetricValues, ServerMessage, Started } from "./generated";
+import type { Metrics, MetricValues, ServerMessage, Started, Updated } from "./generated";
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "queued",
@@ -8,6 +8,7 @@ const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "draft_token",
   "verify_result",
   "metrics",
+  "shadow",
   "done",
   "error",
 ]);
@@ -30,7 +31,13 @@ export function parseMessage(text: string): ServerMessage | null {
 }
 
 // What came into the protocol after the first traces were written: in those it is unknown, or was never otherwise.
-const STARTED_SINCE = { remote: null, per_call_baseline: null, translated: false } satisfies Partial<Started>;
+const STARTED_SINCE = {
+  remote: null,
+  per_call_baseline: null,
+  translated: false,
+  nodes: 0,
+} satisfies Partial<Started>;
+const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
 const METRICS_SINCE = {
   exactness: "exact",
   total_variation_bound: 0,
@@ -49,6 +56,8 @@ function completed(message: ServerMessage): ServerMessage {
   switch (message.type) {
     case "started":
       return { ...STARTED_SINCE, ...message };
+    case "updated":
+      return { ...UPDATED_SINCE, ...message };
     case "metrics":
       return { ...METRICS_SINCE, ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
     case "done":

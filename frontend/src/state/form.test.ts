@@ -3,7 +3,14 @@ import type { SettingsInfo } from "../protocol/generated";
 import { choicesFrom, clamp, formFrom, noChoices, rangeOf, startMessage, updateMessage } from "./form";
 
 const range = (min: number, max: number, step: number) => ({ min, max, step, help: "" });
-const drafter = (name: string, available = true) => ({ name, title: name, help: "", available });
+const drafter = (name: string, available = true) => ({
+  name,
+  title: name,
+  help: "",
+  paper: "",
+  trees: name === "model",
+  available,
+});
 const settings: SettingsInfo = {
   ranges: {
     k: range(0, 16, 1),
@@ -15,6 +22,7 @@ const settings: SettingsInfo = {
   profiles: [],
   profile: "qwen",
   drafters: [drafter("model"), drafter("ngram"), drafter("eagle", false)],
+  rules: [],
   pass_times: [],
 };
 

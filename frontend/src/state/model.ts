@@ -6,6 +6,7 @@ import type {
   Failure,
   Metrics,
   Queued,
+  Shadow,
   Started,
   Updated,
   VerifyResult,
@@ -59,6 +60,8 @@ export interface Run {
   readonly latest: Metrics | null;
   /** The weakest exactness any round reported; null before the first. */
   readonly weakest: ExactnessLabel | null;
+  /** What further drafters guessed, up to the last round of which the following tokens are known. */
+  readonly shadow: Shadow | null;
   readonly done: Done | null;
   readonly failure: Failure | null;
 }

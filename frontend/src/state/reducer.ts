@@ -12,6 +12,7 @@ export const emptyRun: Run = {
   updates: [],
   latest: null,
   weakest: null,
+  shadow: null,
   done: null,
   failure: null,
 };
@@ -35,6 +36,8 @@ export function reduce(run: Run, event: ServerMessage): Run {
       };
     case "updated":
       return { ...run, updates: [...run.updates, event] };
+    case "shadow":
+      return { ...run, shadow: event };
     case "done":
       return { ...run, phase: event.finish_reason === "error" ? "failed" : "done", done: event };
     case "error":

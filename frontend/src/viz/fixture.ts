@@ -199,6 +199,7 @@ export const IDLE: Run = {
   updates: [],
   latest: null,
   weakest: null,
+  shadow: null,
   done: null,
   failure: null,
 };
@@ -224,6 +225,7 @@ export const STARTED: Started = {
   k: 4,
   policy: "fixed",
   rule: "token",
+  nodes: 0,
   sampling: { temperature: 0.7, top_k: 0, top_p: 1, min_p: 0 },
   max_tokens: 256,
   seed: 1,
