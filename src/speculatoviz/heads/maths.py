@@ -1,0 +1,35 @@
+"""The layers of heads, float32: what PyTorch computes while training, in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speculatoviz.core.types import Floats, Ints
+
+EPSILON = 1e-5
+
+
+def rms_norm(x: Floats, weight: Floats) -> Floats:
+    """x float[..., D] scaled to unit mean square, then by weight float[D] (Zhang and Sennrich 2019)."""
+    mean = np.square(x).mean(-1, keepdims=True)
+    return x * (1 / np.sqrt(mean + x.dtype.type(EPSILON))) * weight
+
+
+def silu(x: Floats) -> Floats:
+    return x / (1 + np.exp(-x))
+
+
+def softmax(x: Floats) -> Floats:
+    """Over the last axis."""
+    weights = np.exp(x - x.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def rotated(x: Floats, positions: Ints, theta: float) -> Floats:
+    """x float[n, H, W] with rotary embeddings (Su et al. 2021): the first half of W turns against the second."""
+    half = x.shape[-1] // 2
+    frequencies = theta ** (-np.arange(half, dtype=np.float64) / half)
+    angles = positions[:, None] * frequencies
+    cos, sin = (f(angles).astype(x.dtype)[:, None] for f in (np.cos, np.sin))
+    first, second = x[..., :half], x[..., half:]
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)

@@ -1,0 +1,43 @@
+"""Medusa's heads: each guesses one of the tokens ahead from the target's last hidden state (Cai et al. 2024, 2.1).
+
+Head k is a stack of residual blocks, x + SiLU(W x + b), in front of the target's own output rows of frequent tokens.
+The heads do not know of each other's tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speculatoviz.core.types import Floats
+from speculatoviz.heads.file import HeadFile, Shapes
+from speculatoviz.heads.maths import silu
+from speculatoviz.heads.rows import TargetRows
+
+
+def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
+    return {
+        "weight": (heads, blocks, hidden_size, hidden_size),
+        "bias": (heads, blocks, hidden_size),
+    }
+
+
+class MedusaHeads:
+    """Raises HeadError where the weights do not have their shapes."""
+
+    def __init__(self, file: HeadFile, rows: TargetRows) -> None:
+        self.count = int(file.number("heads", 1, 64))
+        self._blocks = int(file.number("blocks", 1, 16))
+        file.require(shapes(file.hidden_size, self.count, self._blocks))
+        self.vocabulary = file.vocabulary
+        self._weight, self._bias = file.tensors["weight"], file.tensors["bias"]
+        self._output = rows.output(file.vocabulary)
+
+    def logits(self, state: Floats, count: int) -> Floats:
+        """float32[count, K] of the first heads, from the state float32[D] that the last committed token came from.
+
+        Row k is about the token k + 1 places behind that one.
+        """
+        x = np.repeat(state[None, :, None], count, axis=0)  # [count, D, 1]
+        for block in range(self._blocks):
+            x = x + silu(self._weight[:count, block] @ x + self._bias[:count, block, :, None])
+        return x[:, :, 0] @ self._output.T
