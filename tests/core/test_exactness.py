@@ -13,7 +13,6 @@ from speculatoviz.core.sampling import Distribution, distribution, support
 from speculatoviz.core.types import Draft, Sampling, Support
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.models.toy import ToyModel
-from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.enumerate import Script
 from support.toy_pair import (
@@ -25,9 +24,9 @@ from support.toy_pair import (
     no_clock,
     pair,
     request,
-    run_tokens,
     sequence_probs,
 )
+from support.whole_runs import whole_runs
 
 EXACT = 1e-12
 BROKEN = 1e-3
@@ -171,29 +170,6 @@ def test_withdrawing_drawn_tokens_is_caught() -> None:
 
     found = output_distribution(pruned, Sampling(1.0), verify_tokens, 4)
     assert largest_difference(found, truth(Sampling(1.0), 4)) > BROKEN
-
-
-def whole_runs(
-    sampling: Sampling,
-    depth: int,
-    drafter: Callable[[ToyModel, ToyModel], Drafter],
-    forgetful: bool = False,
-) -> tuple[dict[tuple[int, ...], float], dict[tuple[int, ...], float]]:
-    """Every run of the real engine, drafter, cache and target of three tokens, and the truth."""
-    target_model, draft_model = pair(letters=2)
-    script = Script()
-    asked = request(sampling, 3, target_model)
-
-    def one_run() -> tuple[int, ...]:
-        target = LocalTarget(target_model, 16, no_clock, lambda seed: script.source())
-        if forgetful:
-            target = twins.ForgetfulTarget(target)
-        return run_tokens(asked, target, drafter(draft_model, target_model), depth, script.source())
-
-    found: dict[tuple[int, ...], float] = {}
-    for prob, output in script.outcomes(one_run):
-        found[output] = found.get(output, 0.0) + prob
-    return found, sequence_probs(target_model, asked)
 
 
 DRAFTERS: dict[str, Callable[[ToyModel, ToyModel], Drafter]] = {

@@ -84,9 +84,11 @@ def run_tokens(
     drafter: Drafter,
     depth: int,
     chance: ChanceSource,
+    nodes: int = 0,
 ) -> tuple[int, ...]:
     """The ids one run of the whole engine emits."""
-    steps = speculate(request, target, {drafter.name: drafter}, FixedPolicy(drafter.name, depth), chance, no_clock)
+    policy = FixedPolicy(drafter.name, depth, nodes)
+    steps = speculate(request, target, {drafter.name: drafter}, policy, chance, no_clock)
     return tuple(token for step in steps if isinstance(step, Round) for token in step.emitted)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.sampling import covered_mass, quantised, scores, support
-from speculatoviz.core.types import Draft, Floats, Limits, Need, Plan, Request, Round, Sampling, Scores, Support
+from speculatoviz.core.sampling import covered_mass, quantised, scores, support, without
+from speculatoviz.core.types import Draft, Floats, Limits, Need, Node, Plan, Request, Round, Sampling, Scores, Support
+from speculatoviz.drafters.siblings import Place, widen
 from speculatoviz.errors import CancelledError, VocabularyMismatchError
 from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.models.window import Window
@@ -24,6 +25,8 @@ class _Choice(NamedTuple):
     mass: float | None
     ms: float
     evidence_ms: float
+    others: Support | None = None  # what siblings would be taken from
+    prob: float = 1.0  # of the token in the distribution that `others` is left of
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class ModelDrafter:
         self._request = Request((0,), Sampling(), Limits(0))
         self._ahead: _Ahead | None = None
         self._pass_ms = 0.0
+        self._spare = 0
 
     def begin(self, request: Request) -> None:
         self._request, self._ahead = request, None
@@ -75,21 +79,27 @@ class ModelDrafter:
         held = ahead is not None and ahead.round == round and ahead.prefix == prefix
         choices = ahead.choices[: plan.depth] if ahead is not None and held else []
         begun = len(choices)
+        self._spare = plan.spare if self._request.drafting.trees else 0
         self._grow(prefix, choices, plan.depth, chance, lambda _pass_ms: True)
-        draft = Draft.chain(
-            round,
-            [c.token for c in choices],
-            tuple(c.q for c in choices),
-            self.name,
-            scores=tuple(c.scores for c in choices),
-            times_ms=tuple(c.ms for c in choices),
-            evidence_ms=sum(c.evidence_ms for c in choices),
-            covered_mass=tuple(c.mass for c in choices),
-        )
-        return replace(draft, ahead=begun)
+        nodes = [
+            Node(c.token, node - 1, c.q, self.name, c.scores, c.ms, c.mass)  # ROOT is -1
+            for node, c in enumerate(choices)
+        ]
+        drawn = None if self._deterministic else chance
+        widen(nodes, _places(choices), self._spare, self.name, drawn, self._request.drafting.quantised)
+        return replace(Draft.tree(round, nodes, sum(c.evidence_ms for c in choices)), ahead=begun)
+
+    def next(self, prefix: list[int]) -> Support | None:
+        """Its distribution of the one next token, for a mixture; at T=0 that at T=1. None where it cannot read on."""
+        ids = self._read(prefix)
+        if not ids or len(ids) > self.window.context.size:
+            return None
+        own = self._request.sampling
+        return self._said(self._logits(self.window.missing(ids)), Sampling(1.0) if own.greedy else own)
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         self._ahead = None
+        self._spare = plan.spare if self._request.drafting.trees else 0
         # One pass finds the guess, and saves nothing without a second one.
         ids = self._read(prefix) if pays(2 * self._pass_ms) else None
         if not ids or len(ids) > self.window.context.size:
@@ -143,7 +153,15 @@ class ModelDrafter:
         shown = self._scores(logits, token) if self._request.evidence else None
         mass = self._covered(logits, q) if self._request.evidence and q else None
         evidence_ms = (self._clock() - chosen) * 1000
-        return _Choice(token, fed, q, shown, mass, (chosen - begun) * 1000, evidence_ms)
+        made = _Choice(token, fed, q, shown, mass, (chosen - begun) * 1000, evidence_ms)
+        return self._beside(made, logits) if self._spare else made
+
+    def _beside(self, choice: _Choice, logits: Floats) -> _Choice:
+        """The choice with what its siblings would be taken from."""
+        own = choice.q or self._said(logits, Sampling(1.0))
+        if own is None:
+            return choice
+        return choice._replace(others=without(own, choice.token), prob=own.prob(choice.token))
 
     def _logits(self, todo: list[int]) -> Floats:
         return self.window.catch_up(todo, self._request.cancelled)[0, : self._rows]
@@ -152,10 +170,10 @@ class ModelDrafter:
     def _deterministic(self) -> bool:
         return self._request.sampling.greedy or not self._request.drafting.sampled
 
-    def _support(self, logits: Floats) -> Support:
+    def _support(self, logits: Floats, sampling: Sampling) -> Support:
         """The draft model's own q, over its own ids."""
         size = min(self._support_size, self._request.drafting.support_size or self._support_size)
-        return support(logits, self._request.sampling, size)
+        return support(logits, sampling, size)
 
     def _draw(self, q: Support, node: int, chance: Chance) -> tuple[int, Support]:
         if self._request.drafting.quantised:
@@ -178,7 +196,11 @@ class ModelDrafter:
         """A token and the q it was drawn from, None for one chosen; None alone where there is nothing to say."""
         if self._deterministic:
             return self._best(logits), None
-        return self._draw(self._support(logits), node, chance)
+        return self._draw(self._support(logits, self._request.sampling), node, chance)
+
+    def _said(self, logits: Floats, sampling: Sampling) -> Support | None:
+        """What it says at a place, in the target's ids."""
+        return self._support(logits, sampling)
 
     def _best(self, logits: Floats) -> int:
         return int(logits.argmax())
@@ -192,6 +214,15 @@ class ModelDrafter:
 
     def _covered(self, logits: Floats, q: Support) -> float:
         return covered_mass(logits, q, self._request.sampling)
+
+
+def _places(choices: Sequence[_Choice]) -> list[Place]:
+    """The places of a chain, each below the one before."""
+    places, reach = list[Place](), 1.0
+    for node, choice in enumerate(choices):
+        places.append(Place(node - 1, reach, choice.others, 1.0 - choice.prob, choice.scores))
+        reach *= choice.prob
+    return places
 
 
 def check_vocabulary(draft: Tokenizer, target: Tokenizer) -> None:

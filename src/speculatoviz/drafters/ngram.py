@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Ints, Limits, Need, Plan, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Ints, Limits, Need, Plan, Request, Round, Sampling, Support
 
 
 class NgramDrafter:
@@ -34,6 +34,15 @@ class NgramDrafter:
         ends = [i for i, token in enumerate(tokens) if token in self._request.limits.end_ids]
         return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
 
+    def next(self, prefix: list[int]) -> Support | None:
+        """The point mass on what came next the last time."""
+        tokens = self._continuation(np.array(prefix, np.int32), 1)
+        return Support.point(tokens[0]) if tokens else None
+
+    def confidence(self, prefix: list[int]) -> float:
+        """Taken from the length of its match: the longest it looks for counts as one token that will be right."""
+        return self._match(np.array(prefix, np.int32))[1] / self._longest
+
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         del prefix, round, plan, chance, pays  # looking up takes no time worth hiding
         return False
@@ -45,12 +54,16 @@ class NgramDrafter:
         pass
 
     def _continuation(self, ids: Ints, count: int) -> list[int]:
+        after, size = self._match(ids)
+        return [int(token) for token in ids[after : after + count]] if size else []
+
+    def _match(self, ids: Ints) -> tuple[int, int]:
+        """Where the text goes on behind the newest of the longest earlier matches, and its length; 0 without one."""
         for size in range(min(self._longest, len(ids) - 1), self._shortest - 1, -1):
             starts = _occurrences(ids, size)
             if len(starts):
-                after = int(starts[-1]) + size
-                return [int(token) for token in ids[after : after + count]]
-        return []
+                return int(starts[-1]) + size, size
+        return 0, 0
 
 
 def _occurrences(ids: Ints, size: int) -> Ints:

@@ -8,7 +8,7 @@ import numpy as np
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.sampling import covered_mass, scores
-from speculatoviz.core.types import Draft, Floats, Plan, Request, Scores, Support
+from speculatoviz.core.types import Draft, Floats, Plan, Request, Sampling, Scores, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.vocabulary import Intersection, Reencoder
@@ -56,9 +56,13 @@ class TranslatedDrafter(ModelDrafter):
         if self._deterministic:
             self._count(float(self.intersection.target_of(int(logits.argmax())) is not None))
             return self._best(logits), None
-        translation = self.intersection.translate(self._support(logits))
+        translation = self.intersection.translate(self._support(logits, self._request.sampling))
         self._count(0.0 if translation is None else translation.kept)
         return None if translation is None else self._draw(translation.q, node, chance)
+
+    def _said(self, logits: Floats, sampling: Sampling) -> Support | None:
+        translation = self.intersection.translate(self._support(logits, sampling))
+        return None if translation is None else translation.q
 
     def _count(self, kept: float) -> None:
         self._kept, self._places = self._kept + kept, self._places + 1

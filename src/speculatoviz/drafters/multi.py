@@ -1,0 +1,77 @@
+"""Several drafters propose a branch each, and the tree of them is verified at once (Miao et al. 2024, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from speculatoviz.core.chance import Chance, Toss
+from speculatoviz.core.types import Draft, Floats, Limits, Need, Plan, Request, Round, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.branches import merge
+
+_STRIDE = 1 << 10  # more nodes than any draft has
+
+
+class MultiDrafter:
+    """Its members draft independently of each other, the first one's branch being tested first.
+
+    plan.nodes are shared out; without them every member drafts a chain of the plan's depth. For a target that takes
+    chains only, the first member that has something to say drafts alone.
+    """
+
+    name = "multi"
+
+    def __init__(self, members: Sequence[Drafter]) -> None:
+        if not members:
+            raise ValueError("expected at least one member")
+        self._members = list(members)
+        self._request = Request((0,), Sampling(), Limits(0))
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset[Need]().union(*(member.needs for member in self._members))
+
+    def begin(self, request: Request) -> None:
+        self._request = request
+        for member in self._members:
+            member.begin(request)
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        drafts: list[Draft] = []
+        most = self._request.drafting.tokens or max(plan.nodes, plan.depth * len(self._members))
+        share = max(1, max(plan.nodes, plan.depth * len(self._members)) // len(self._members))
+        for place, member in enumerate(self._members):
+            room = min(share, most - sum(len(draft) for draft in drafts))
+            if room <= 0:
+                break
+            own = replace(plan, drafter=member.name, depth=min(plan.depth, room), nodes=room)
+            draft = member.draft(prefix, round, own, _Apart(chance, place * _STRIDE))
+            drafts.append(draft)
+            if len(draft) and not self._request.drafting.trees:
+                return draft
+        return merge(round, drafts)
+
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        del prefix, round, plan, chance, pays
+        return False
+
+    def observe(self, round: Round) -> None:
+        for member in self._members:
+            member.observe(round)
+
+    def close(self) -> None:
+        """The members belong to whoever made them."""
+
+
+class _Apart:
+    """A Chance whose nodes are numbered from elsewhere: two members that shared a choice would not be independent."""
+
+    def __init__(self, chance: Chance, first: int) -> None:
+        self._chance, self._first = chance, first
+
+    def accept(self, prob: float, node: int) -> Toss:
+        return self._chance.accept(prob, self._first + node)
+
+    def draw(self, weights: Floats, node: int) -> int:
+        return self._chance.draw(weights, self._first + node)

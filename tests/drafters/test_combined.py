@@ -1,0 +1,200 @@
+"""Trees of the draft model, and drafters made of drafters: all of them leave the target's distribution as it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.rules import RULES
+from speculatoviz.core.types import Draft, Drafting, Plan, Rule, Sampling, Support
+from speculatoviz.drafters import branches, multi
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.hybrid import HybridDrafter
+from speculatoviz.drafters.mixture import MixtureDrafter, blended
+from speculatoviz.drafters.multi import MultiDrafter
+from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.models.toy import ToyModel
+from speculatoviz.targets.local import LocalTarget
+from support.toy_pair import (
+    Factory,
+    impossible,
+    largest_difference,
+    model_drafter,
+    no_clock,
+    pair,
+    pool,
+    request,
+    run_tokens,
+    sequence_probs,
+)
+from support.whole_runs import whole_runs
+
+EXACT = 1e-12
+BROKEN = 1e-3
+SIGNIFICANCE = 1e-4
+OTHER = ToyModel(9, [b"a", b"b"])
+
+
+def two_models(draft: ToyModel, target: ToyModel) -> MultiDrafter:
+    return MultiDrafter([model_drafter(draft, target), model_drafter(OTHER, target)])
+
+
+def model_and_match(draft: ToyModel, target: ToyModel) -> MultiDrafter:
+    return MultiDrafter([model_drafter(draft, target), NgramDrafter(1, 2)])
+
+
+def mixture(draft: ToyModel, target: ToyModel) -> MixtureDrafter:
+    return MixtureDrafter([(0.6, model_drafter(draft, target)), (0.4, NgramDrafter(1, 2))], no_clock)
+
+
+def hybrid(draft: ToyModel, target: ToyModel) -> HybridDrafter:
+    return HybridDrafter([NgramDrafter(1, 2)], model_drafter(draft, target), enough=0.5)
+
+
+FACTORIES: dict[str, tuple[Factory, int]] = {
+    "model, a tree": (model_drafter, 4),
+    "two models": (two_models, 4),
+    "model and match": (model_and_match, 4),
+    "mixture": (mixture, 0),
+    "hybrid": (hybrid, 3),
+}
+SAMPLINGS = [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2), Sampling(1.0, top_p=0.8)]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize(("factory", "nodes"), FACTORIES.values(), ids=FACTORIES.keys())
+def test_whole_runs_keep_the_targets_distribution(factory: Factory, nodes: int, sampling: Sampling) -> None:
+    found, expected = whole_runs(sampling, 2, factory, nodes=nodes)
+    assert largest_difference(found, expected) < EXACT
+
+
+@pytest.mark.parametrize("rule", [rule for rule, info in RULES.items() if info.label == "exact"])
+def test_whole_runs_are_exact_under_every_rule_that_says_so(rule: Rule) -> None:
+    found, expected = whole_runs(Sampling(1.0), 2, model_drafter, nodes=4, rule=rule)
+    assert largest_difference(found, expected) < EXACT
+
+
+def test_whole_runs_under_typical_acceptance_are_not() -> None:
+    found, expected = whole_runs(Sampling(1.0), 2, model_drafter, nodes=4, rule="typical")
+    assert largest_difference(found, expected) > BROKEN
+
+
+# --- seeded runs: independence shows here, where a script would draw everything anew ------------------
+
+
+def p_value(factory: Factory, runs: int = 4_000, depth: int = 2) -> float:
+    """Chi-square of seeded outputs of one token more than `depth`, with two nodes a place."""
+    target_model, draft_model = pair(letters=2)
+    asked = request(Sampling(1.0), depth + 1, target_model)
+    target, drafter = LocalTarget(target_model, 16, no_clock), factory(draft_model, target_model)
+    counts: Counter[tuple[int, ...]] = Counter()
+    for seed in range(runs):
+        own = type(asked)(asked.prompt, asked.sampling, asked.limits, seed=seed, evidence=False)
+        counts[run_tokens(own, target, drafter, depth, seeded(seed), 2 * depth)] += 1
+    truth = sequence_probs(target_model, asked)
+    if impossible(counts, truth):
+        return 0.0
+    observed, expected = pool(counts, truth, runs)
+    return float(chisquare(observed, expected).pvalue)
+
+
+@pytest.mark.parametrize("factory", [model_drafter, two_models, mixture])
+def test_seeded_runs_follow_the_target(factory: Factory) -> None:
+    assert p_value(factory) > SIGNIFICANCE
+
+
+def test_branches_that_share_their_choices_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two drafters that are given the same uniforms are not independent of each other."""
+
+    def together(chance: Chance, first: int) -> Chance:
+        return chance
+
+    monkeypatch.setattr(multi, "_Apart", together)
+    assert p_value(two_models, 10_000, depth=1) < SIGNIFICANCE
+
+
+def test_a_blend_that_declares_one_members_q_is_caught() -> None:
+    class OneSided(MixtureDrafter):
+        def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+            draft = super().draft(prefix, round, plan, chance)
+            own = self._members[0][1].next(prefix)
+            return Draft.chain(round, draft.tokens[:1].tolist(), (own,), "mixture") if len(draft) else draft
+
+    def factory(draft: ToyModel, target: ToyModel) -> Drafter:
+        return OneSided([(0.3, model_drafter(draft, target)), (0.7, model_drafter(OTHER, target))], no_clock)
+
+    found, expected = whole_runs(Sampling(1.0), 1, factory)
+    assert largest_difference(found, expected) > BROKEN
+
+
+# --- how they draft ----------------------------------------------------------------------------------
+
+
+def drafted(drafter: Drafter, depth: int, nodes: int, sampling: Sampling, drafting: Drafting) -> Draft:
+    target, _ = pair(letters=2)
+    asked = request(sampling, 9, target, ignore_eos=True)
+    drafter.begin(type(asked)(asked.prompt, sampling, asked.limits, evidence=True, drafting=drafting))
+    return drafter.draft(list(asked.prompt), 0, Plan(drafter.name, depth, nodes), seeded(3)("draft", 0))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0)])
+def test_a_tree_of_the_model_is_its_chain_with_leaves(sampling: Sampling) -> None:
+    target, draft_model = pair(letters=2)
+    tree = drafted(model_drafter(draft_model, target), 3, 6, sampling, Drafting(trees=True))
+    chain = drafted(model_drafter(draft_model, target), 3, 6, sampling, Drafting())
+    assert chain.is_chain
+    assert tree.tokens[:3].tolist() == chain.tokens.tolist()
+    assert len(tree) == 6
+    assert not tree.is_chain
+    families = [tuple(tree.tokens[tree.children(parent)].tolist()) for parent in (-1, 0, 1)]
+    assert all(len(set(family)) == len(family) for family in families), "siblings differ"
+    assert all((q is None) == sampling.greedy for q in tree.q)
+
+
+def test_what_travels_is_quantised_before_it_is_drawn() -> None:
+    target, draft_model = pair(letters=2)
+    tree = drafted(model_drafter(draft_model, target), 2, 5, Sampling(1.0), Drafting(trees=True, quantised=True))
+    for q in tree.q:
+        assert q is not None
+        assert np.array_equal(q.probs * 65536, np.round(q.probs * 65536))
+
+
+def test_equal_branches_share_what_follows() -> None:
+    q = Support(np.array([0, 1], np.int32), np.array([0.5, 0.5]))
+    first = Draft.chain(0, [1, 0], (q, q), "a")
+    second = Draft.chain(0, [1, 1], (q, q), "b")
+    merged = branches.merge(0, [first, second])
+    assert merged.tokens.tolist() == [1, 0, 1, 1]
+    assert merged.parents.tolist() == [-1, 0, -1, 0]
+    assert merged.source == ("a", "a", "b", "b")
+    chosen = branches.merge(0, [Draft.chain(0, [1, 0], (), "a"), Draft.chain(0, [1, 1], (), "b")])
+    assert (chosen.tokens.tolist(), chosen.parents.tolist()) == ([1, 0, 1], [-1, 0, 0])
+
+
+def test_one_member_drafts_for_a_target_that_takes_chains() -> None:
+    target, draft_model = pair(letters=2)
+    draft = drafted(model_and_match(draft_model, target), 3, 6, Sampling(1.0), Drafting())
+    assert draft.is_chain
+    assert set(draft.source) == {"model"}
+
+
+def test_a_blend_is_the_weighted_sum() -> None:
+    first = Support(np.array([0, 2], np.int32), np.array([0.25, 0.75]))
+    second = Support(np.array([1, 2], np.int32), np.array([0.5, 0.5]))
+    q = blended([(1.0, first), (3.0, second)])
+    assert q.ids.tolist() == [0, 1, 2]
+    assert q.probs == pytest.approx([0.0625, 0.375, 0.5625])
+
+
+def test_a_match_goes_before_the_model() -> None:
+    target, draft_model = pair(letters=2)
+    asked = request(Sampling(0.0), 9, target, ignore_eos=True)
+    drafter = hybrid(draft_model, target)
+    drafter.begin(asked)
+    plan, chance = Plan("hybrid", 2), seeded(0)("draft", 0)
+    assert set(drafter.draft([0, 1, 0, 1, 0], 0, plan, chance).source) == {"ngram"}
+    assert set(drafter.draft([0, 1], 0, plan, chance).source) == {"model"}

@@ -1,0 +1,44 @@
+"""Every run of the real engine, drafter, cache and target over a toy vocabulary, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from speculatoviz.core.types import Rule, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.models.toy import ToyModel
+from speculatoviz.targets.local import LocalTarget
+from support import twins
+from support.enumerate import Script
+from support.toy_pair import no_clock, pair, request, run_tokens, sequence_probs
+
+Outcome = dict[tuple[int, ...], float]
+Factory = Callable[[ToyModel, ToyModel], Drafter]
+
+
+def whole_runs(
+    sampling: Sampling,
+    depth: int,
+    drafter: Factory,
+    *,
+    nodes: int = 0,
+    rule: Rule = "token",
+    tokens: int = 3,
+    forgetful: bool = False,
+) -> tuple[Outcome, Outcome]:
+    """P(output) of runs of up to `tokens` tokens, every choice listed; and the target's own."""
+    target_model, draft_model = pair(letters=2)
+    script = Script()
+    asked = replace(request(sampling, tokens, target_model), rule=rule)
+
+    def one_run() -> tuple[int, ...]:
+        target = LocalTarget(target_model, 16, no_clock, lambda seed: script.source())
+        if forgetful:
+            target = twins.ForgetfulTarget(target)
+        return run_tokens(asked, target, drafter(draft_model, target_model), depth, script.source(), nodes)
+
+    found: Outcome = {}
+    for prob, output in script.outcomes(one_run):
+        found[output] = found.get(output, 0.0) + prob
+    return found, sequence_probs(target_model, asked)
