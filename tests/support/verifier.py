@@ -12,7 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.core.types import Limits, Request, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
@@ -92,6 +92,8 @@ def rounds(
     overlap: bool = True,
     evidence: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
+    rule: Rule = "token",
+    nodes: int = 0,
 ) -> list[Round]:
     """A run of the whole engine, ends ignored."""
     request = Request(
@@ -102,12 +104,13 @@ def rounds(
         evidence=evidence,
         overlap=overlap,
         cancelled=cancelled,
+        rule=rule,
     )
     steps = speculate(
         request,
         target,
         {drafter.name: drafter},
-        FixedPolicy(drafter.name, depth),
+        FixedPolicy(drafter.name, depth, nodes),
         seeded(seed),
         time.perf_counter,
     )

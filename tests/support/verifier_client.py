@@ -39,7 +39,7 @@ class HereTarget(LocalTarget):
 
     @property
     def drafting(self) -> Drafting:
-        return Drafting(support_size=SUPPORT_SIZE, quantised=True)
+        return Drafting(support_size=SUPPORT_SIZE, quantised=True, trees=super().drafting.trees)
 
 
 def here(model: ToyModel, size: int = 512) -> HereTarget:

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from speculatoviz.core import sampling as sampling_module
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Sampling
+from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.toy import ALPHABET, ToyModel
@@ -59,6 +59,19 @@ def test_runs_equal_those_of_a_target_in_this_process(far: VerifierTarget, sampl
         expected = bits(rounds(near, drafter(), prompt, sampling, seed, 16))
         assert bits(rounds(far, keen, prompt, sampling, seed, 16, overlap=True)) == expected
         assert bits(rounds(far, keen, prompt, sampling, seed, 16, overlap=False)) == expected
+
+
+@pytest.mark.parametrize(("rule", "nodes"), [("token", 7), ("match", 7), ("typical", 7), ("block", 0)])
+def test_trees_and_rules_travel(far: VerifierTarget, rule: Rule, nodes: int) -> None:
+    near, branched = here(toys()[0]), False
+    for seed in range(4):
+        asked = {"seed": seed, "tokens": 16, "rule": rule, "nodes": nodes}
+        expected = rounds(near, drafter(), **asked)
+        assert bits(rounds(far, drafter(), **asked)) == bits(expected)
+        branched |= any(not round.draft.is_chain for round in expected)
+        labels = {round.verdict.exactness for round in expected}
+        assert labels == {"lossy" if rule == "typical" else "exact"}
+    assert branched == (rule != "block")
 
 
 def test_what_was_drafted_ahead_is_of_use(far: VerifierTarget) -> None:

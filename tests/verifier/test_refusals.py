@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_draft_that_is_too_large_or_a_tree_is_refused(server: VerifierServer) 
     tree = Draft.chain(0, [1, 2], (), "test")
     tree.parents[:] = -1
     with RawClient(server.url) as client:
-        client.open(request())
+        client.open(replace(request(), rule="block"))
         refused = refusal(client.submit(Draft.chain(0, [1] * 5, (), "test"), 2))
         assert (refused.code, refused.final) == ("bad_request", False)
         assert "5 tokens and 4 are allowed" in refused.message

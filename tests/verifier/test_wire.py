@@ -17,6 +17,7 @@ from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
 from speculatoviz.models.base import Entry
 from speculatoviz.models.toy import ToyModel
 from speculatoviz.targets import framing, wire
+from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import decide
 from support.toy_pair import no_clock
 from support.verifier import connected, drafter_for, ids, rounds
@@ -152,7 +153,7 @@ def largest_round() -> tuple[int, int]:
         tokens = [int(rng.choice(q.ids, p=q.probs)) for q in qs]
         draft = Draft.chain(1_000_000, tokens, tuple(qs), "t")
         ups.append(len(wire.encode(framing.submit_frame(1_000_000, draft, 100_000))))
-        verdict = decide(draft, logits, asked, seeded(seed)("verify", 1), no_clock, 8)
+        verdict = decide(draft, logits, layout(0, draft), asked, seeded(seed)("verify", 1), no_clock, 8)
         frame = framing.judged_frame(1_000_000, 1_000_000, verdict, 123.456)
         downs.append(len(wire.encode(frame)))
     return max(ups), max(downs)
@@ -193,7 +194,7 @@ def test_verdicts_come_back() -> None:
     for seed in range(30):
         qs = [quantised(support(row + rng.standard_normal(N_VOCAB), asked.sampling, 64)) for row in logits[:3]]
         draft = Draft.chain(seed, [int(rng.choice(q.ids, p=q.probs)) for q in qs], tuple(qs), "t")
-        verdict = decide(draft, logits, asked, seeded(seed)("verify", seed), no_clock, 8)
+        verdict = decide(draft, logits, layout(0, draft), asked, seeded(seed)("verify", seed), no_clock, 8)
         frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0)))
         assert verdict_bits(framing.verdict_of(judged(frame), draft)) == verdict_bits(verdict)
 
