@@ -12,17 +12,20 @@ EPSILON = 1e-5
 def rms_norm(x: Floats, weight: Floats) -> Floats:
     """x float[..., D] scaled to unit mean square, then by weight float[D] (Zhang and Sennrich 2019)."""
     mean = np.square(x).mean(-1, keepdims=True)
-    return x * (1 / np.sqrt(mean + x.dtype.type(EPSILON))) * weight
+    scaled: Floats = x / np.sqrt(mean + x.dtype.type(EPSILON)) * weight
+    return scaled
 
 
 def silu(x: Floats) -> Floats:
-    return x / (1 + np.exp(-x))
+    result: Floats = x / (1 + np.exp(-x))
+    return result
 
 
 def softmax(x: Floats) -> Floats:
     """Over the last axis."""
     weights = np.exp(x - x.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
+    result: Floats = weights / weights.sum(-1, keepdims=True)
+    return result
 
 
 def rotated(x: Floats, positions: Ints, theta: float) -> Floats:

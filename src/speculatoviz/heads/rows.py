@@ -36,15 +36,20 @@ class TargetRows(Protocol):
 class GgufRows:
     """The rows of a GGUF file, dequantised; embedding and output are one matrix where the file has but one.
 
-    Raises HeadError where it is no GGUF file, or its matrices are not of D columns and one row a token.
+    Raises HeadError where it is no GGUF file, or its matrices do not have one row a token, of equal length.
     """
 
-    def __init__(self, path: Path, hidden_size: int, n_vocab: int) -> None:
-        self.hidden_size = hidden_size
+    def __init__(self, path: Path, n_vocab: int) -> None:
         with _header(path) as find:
-            self._embedding = _Matrix.of(path, find, _EMBEDDING, (n_vocab, hidden_size))
-            tied = find(_OUTPUT) is None
-            self._output = self._embedding if tied else _Matrix.of(path, find, _OUTPUT, (n_vocab, hidden_size))
+            self._embedding = _Matrix(path, find, _EMBEDDING, n_vocab)
+            self._output = self._embedding if find(_OUTPUT) is None else _Matrix(path, find, _OUTPUT, n_vocab)
+        self.hidden_size = self._output.columns
+        if self._embedding.columns != self.hidden_size:
+            raise HeadError(
+                f"{path.name} has embeddings of {self._embedding.columns} numbers and hidden states of "
+                f"{self.hidden_size}.",
+                "Choose a target where they are of one size.",
+            )
 
     def embed(self, ids: Sequence[int] | Ints) -> Floats:
         return self._embedding.rows(ids)
@@ -56,28 +61,25 @@ class GgufRows:
 class _Matrix:
     """A quantised matrix on disk, uint8[rows, bytes of a row]."""
 
-    def __init__(self, data: npt.NDArray[np.uint8], kind: gguf.GGMLQuantizationType) -> None:
-        self._data, self._kind = data, kind
-
-    @classmethod
-    def of(cls, path: Path, find: _Find, name: str, shape: tuple[int, int]) -> _Matrix:
+    def __init__(self, path: Path, find: _Find, name: str, rows: int) -> None:
         place = find(name)
         if place is None:
             raise HeadError(f"{path.name} has no {name}.", "Choose a target in llama.cpp's GGUF format.")
         offset, size, code = place
-        kind = gguf.GGMLQuantizationType(code)
-        rows, columns = shape
-        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-        row_bytes = columns // block * block_bytes
-        if size != rows * row_bytes:
+        self._kind = gguf.GGMLQuantizationType(code)
+        block, block_bytes = gguf.GGML_QUANT_SIZES[self._kind]
+        row_bytes, rest = divmod(size, rows)
+        if rest or row_bytes % block_bytes:
             raise HeadError(
-                f"{name} of {path.name} is not of {rows} rows and {columns} columns.",
-                "Choose a target whose output matrix acts on its hidden states as they are.",
+                f"{name} of {path.name} does not have {rows} rows.",
+                "Choose a target with one row of it for every token.",
             )
-        return cls(np.memmap(path, np.uint8, "r", offset, (rows, row_bytes)), kind)
+        self.columns = row_bytes // block_bytes * block
+        self._data: npt.NDArray[np.uint8] = np.memmap(path, np.uint8, "r", offset, (rows, row_bytes))
 
     def rows(self, ids: Sequence[int] | Ints) -> Floats:
-        return gguf.dequantize(self._data[np.asarray(ids, np.intp)], self._kind).astype(np.float32, copy=False)
+        rows = gguf.dequantize(self._data[np.asarray(ids, np.intp)], self._kind)
+        return rows.astype(np.float32, copy=False)
 
 
 _Find = Callable[[str], tuple[int, int, int] | None]  # of a tensor: where it begins, its bytes, its type

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, 
 from speculatoviz.models.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
+_GROUP = 16  # contexts that attend in one product, as long as the longest of them
+_EXACT = 8  # logits that are computed in float32
 
 
 @dataclass(slots=True)
@@ -43,14 +45,35 @@ class _Context:
         self.model.free.append(self.slot)
 
 
+class _Group(NamedTuple):
+    """Tokens fed alone, of contexts about as long: their places in the pass, their slots, what they see.
+
+    bias float[n, 1, 1, length]: added to the scores, 0 where a token sees a place.
+    """
+
+    places: torch.Tensor
+    slots: list[int]
+    length: int
+    bias: torch.Tensor
+
+
+class _Stretch(NamedTuple):
+    """Tokens fed to one context together. sees bool[n, length]."""
+
+    places: slice
+    slot: int
+    length: int
+    sees: torch.Tensor
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
-    """Where the N tokens of a pass go: slots and positions int[N]; places of those fed alone, stretches of the rest."""
+    """Where the N tokens of a pass go: slots and positions int[N], in groups and stretches."""
 
     slots: torch.Tensor
     positions: torch.Tensor
-    single: torch.Tensor
-    stretches: tuple[slice, ...]
+    groups: tuple[_Group, ...]
+    stretches: tuple[_Stretch, ...]
 
 
 class BatchedModel:
@@ -72,7 +95,7 @@ class BatchedModel:
         kind = {"dtype": self._model.dtype, "device": self._model.device}
         self._keys = [torch.zeros(slots, heads, size, width, **kind) for _ in range(layers)]
         self._values = [torch.zeros(slots, heads, size, width, **kind) for _ in range(layers)]
-        self._output = self._model.get_output_embeddings().weight.detach().float()
+        self._output = self._model.get_output_embeddings().weight.detach()
         AttentionInterface.register(_ATTENTION, _attend)
         self._model.set_attn_implementation(_ATTENTION)
 
@@ -89,7 +112,7 @@ class BatchedModel:
         with torch.inference_mode():
             states = self._states(feeds)
             ends = np.cumsum([len(feed.tokens) for feed in feeds])
-            logits = (states[ends - 1] @ self._output.T).cpu().numpy()
+            logits = self._logits(states[ends - 1]).cpu().numpy()
         hidden = states.cpu().numpy()
         rows = []
         for place, (feed, end) in enumerate(zip(feeds, ends.tolist(), strict=True)):
@@ -103,28 +126,8 @@ class BatchedModel:
 
     def _states(self, feeds: Sequence[Feed]) -> torch.Tensor:
         """float32[N, D] behind every token fed."""
-        slots: list[int] = []
-        positions: list[int] = []
-        single: list[int] = []
-        stretches: list[slice] = []
-        start = 0
-        for feed in feeds:
-            context, count = feed.context, len(feed.tokens)
-            assert isinstance(context, _Context)
-            slots += [context.slot] * count
-            positions += range(context.length, context.length + count)
-            if count == 1:
-                single.append(start)
-            else:
-                stretches.append(slice(start, start + count))
-            start += count
+        layout = self._layout(feeds)
         device = self._model.device
-        layout = _Pass(
-            torch.tensor(slots, device=device),
-            torch.tensor(positions, device=device),
-            torch.tensor(single, dtype=torch.long, device=device),
-            tuple(stretches),
-        )
         out = self._model.base_model(
             input_ids=torch.tensor([[token for feed in feeds for token in feed.tokens]], device=device),
             position_ids=layout.positions[None],
@@ -136,6 +139,44 @@ class BatchedModel:
         states: torch.Tensor = out.last_hidden_state[0].float()
         return states
 
+    def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        """float32[n, V]; exact for the most probable, so that the greedy choice is."""
+        logits = (states.to(self._output.dtype) @ self._output.T).float()
+        best = logits.topk(_EXACT, dim=-1).indices
+        exact = torch.einsum("nd,nkd->nk", states, self._output[best].float())
+        return logits.scatter_(1, best, exact)
+
+    def _layout(self, feeds: Sequence[Feed]) -> _Pass:
+        device = self._model.device
+        slots: list[int] = []
+        positions: list[int] = []
+        single: list[int] = []
+        stretches: list[_Stretch] = []
+        for feed in feeds:
+            context, count, start = feed.context, len(feed.tokens), len(slots)
+            assert isinstance(context, _Context)
+            own = range(context.length, context.length + count)
+            slots += [context.slot] * count
+            positions += own
+            if count == 1:
+                single.append(start)
+            else:
+                sees = torch.arange(own[-1] + 1, device=device) <= torch.tensor(own, device=device)[:, None]
+                stretches.append(_Stretch(slice(start, start + count), context.slot, own[-1] + 1, sees))
+        at, slot = torch.tensor(positions, device=device), torch.tensor(slots, device=device)
+        single.sort(key=lambda place: positions[place])
+        groups = [
+            self._group(torch.tensor(single[first : first + _GROUP], device=device), slot, at)
+            for first in range(0, len(single), _GROUP)
+        ]
+        return _Pass(slot, at, tuple(groups), tuple(stretches))
+
+    def _group(self, places: torch.Tensor, slots: torch.Tensor, positions: torch.Tensor) -> _Group:
+        length = int(positions[places[-1]]) + 1
+        hidden = torch.arange(length, device=places.device) > positions[places][:, None]
+        bias = torch.zeros(hidden.shape, dtype=self._model.dtype, device=places.device)
+        return _Group(places, slots[places].tolist(), length, bias.masked_fill_(hidden, -torch.inf)[:, None, None])
+
 
 def _attend(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: Any, **kwargs: Any
@@ -146,41 +187,19 @@ def _attend(
     keys[layout.slots, :, layout.positions] = key[0].transpose(0, 1)
     values[layout.slots, :, layout.positions] = value[0].transpose(0, 1)
     _, heads, count, width = query.shape
-    groups = keys.shape[1]
+    groups, scale = keys.shape[1], kwargs["scaling"]
+    # The heads that share keys stand where a sequence usually does: no key is repeated.
     asked = query[0].transpose(0, 1).reshape(count, groups, heads // groups, width)
     result = torch.empty_like(asked)
-    if len(layout.single):
-        rows = layout.slots[layout.single]
-        length = int(layout.positions[layout.single].max()) + 1
-        sees = torch.arange(length, device=keys.device) <= layout.positions[layout.single][:, None]
-        # The heads that share keys stand where a sequence usually does: nothing is repeated.
-        result[layout.single] = scaled_dot_product_attention(
-            asked[layout.single],
-            _rows(keys, rows)[:, :, :length],
-            _rows(values, rows)[:, :, :length],
-            attn_mask=sees[:, None, None],
-            scale=kwargs["scaling"],
-        )
-    for stretch in layout.stretches:
-        positions = layout.positions[stretch]
-        slot, end = int(layout.slots[stretch.start]), int(positions[-1]) + 1
-        sees = torch.arange(end, device=keys.device) <= positions[:, None]
+    for places, slots, length, bias in layout.groups:
+        held, said = (torch.stack([cache[slot, :, :length] for slot in slots]) for cache in (keys, values))
+        result[places] = scaled_dot_product_attention(asked[places], held, said, attn_mask=bias, scale=scale)
+    for stretch, slot, length, sees in layout.stretches:
+        held, said = (cache[slot, :, None, :length].expand(-1, heads // groups, -1, -1) for cache in (keys, values))
         own = asked[stretch].permute(1, 2, 0, 3)  # [G, H/G, n, W]
-        result[stretch] = scaled_dot_product_attention(
-            own,
-            keys[slot, :, None, :end].expand(-1, heads // groups, -1, -1),
-            values[slot, :, None, :end].expand(-1, heads // groups, -1, -1),
-            attn_mask=sees,
-            scale=kwargs["scaling"],
-        ).permute(2, 0, 1, 3)
+        mixed = scaled_dot_product_attention(own, held, said, attn_mask=sees, scale=scale)
+        result[stretch] = mixed.permute(2, 0, 1, 3)
     return result.reshape(1, count, heads, width), None
-
-
-def _rows(cache: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """The slots named; a view where they are all of them, in order."""
-    if len(rows) == len(cache) and bool((rows == torch.arange(len(cache), device=rows.device)).all()):
-        return cache
-    return cache[rows]
 
 
 def states_of(model: BatchedModel, tokens: Sequence[int]) -> Floats:

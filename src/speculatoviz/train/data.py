@@ -1,0 +1,113 @@
+"""Dialogues as a head is trained on them: split, shuffled, padded."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from speculatoviz.core.types import Floats, Ints
+from speculatoviz.errors import TrainError
+from speculatoviz.train.store import AUTHORS, Corpus, Dialogue
+
+HELD_OUT_SHARE = 0.03
+_BUCKET = 64  # batches among which dialogues are sorted by length
+_QUESTION_WEIGHT = 0.5  # heads draft answers, but the target's questions are its own text too
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B dialogues padded to T tokens.
+
+    tokens long[B, T]; states float[B, T, D]; weight float[B, T]: how much the prediction behind a token counts, 0 for
+    padding and inside the template.
+    """
+
+    tokens: torch.Tensor
+    states: torch.Tensor
+    weight: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """All of a corpus in memory, two bytes a number of its states."""
+
+    train: Sequence[Dialogue]
+    held_out: Sequence[Dialogue]
+
+    @classmethod
+    def of(cls, corpus: Corpus, held_out_share: float = HELD_OUT_SHARE) -> Data:
+        """Which are held out depends on their tokens alone: it stays so when the corpus grows.
+
+        Raises TrainError where there are too few.
+        """
+        train: list[Dialogue] = []
+        held_out: list[Dialogue] = []
+        for dialogue in corpus.dialogues():
+            chosen = zlib.crc32(dialogue.tokens.tobytes()) / 2**32 < held_out_share
+            (held_out if chosen else train).append(dialogue)
+        if not train or not held_out:
+            raise TrainError(
+                f"There are too few dialogues: {len(train)} to train on and {len(held_out)} held out.",
+                "Have more tokens written with --tokens.",
+            )
+        return cls(train, held_out)
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.train))
+
+    def vocabulary(self, size: int, always: Iterator[int] | Sequence[int] = ()) -> Ints:
+        """int32[K], ascending: the most frequent ids that the target wrote, and those that are `always` in."""
+        written = np.concatenate([d.tokens[d.authors != AUTHORS.index("template")] for d in self.train])
+        ids, counts = np.unique(written, return_counts=True)
+        chosen = dict.fromkeys([*always, *ids[np.argsort(-counts, kind="stable")].tolist()])
+        return np.array(sorted(list(chosen)[:size]), np.int32)
+
+    def batches(self, seed: int, tokens: int) -> Iterator[Batch]:
+        """Without end: every dialogue once an epoch, in batches of about so many tokens, padding included."""
+        epoch = 0
+        while True:
+            for places in _arranged([len(d) for d in self.train], np.random.default_rng((seed, epoch)), tokens):
+                yield collate([self.train[place] for place in places])
+            epoch += 1
+
+
+def collate(dialogues: Sequence[Dialogue]) -> Batch:
+    longest, hidden = max(map(len, dialogues)), dialogues[0].states.shape[1]
+    tokens = np.zeros((len(dialogues), longest), np.int64)
+    states = np.zeros((len(dialogues), longest, hidden), np.float16)
+    weight = np.zeros((len(dialogues), longest), np.float32)
+    for row, dialogue in enumerate(dialogues):
+        tokens[row, : len(dialogue)] = dialogue.tokens
+        states[row, : len(dialogue)] = dialogue.states
+        weight[row, : len(dialogue)] = _weights(dialogue)
+    return Batch(*(torch.from_numpy(array) for array in (tokens, states.astype(np.float32), weight)))
+
+
+def _weights(dialogue: Dialogue) -> Floats:
+    """What stands behind a token is the text of whoever wrote the next one."""
+    of_author = np.array([{"template": 0.0, "question": _QUESTION_WEIGHT, "answer": 1.0}[a] for a in AUTHORS])
+    own = of_author[dialogue.authors]
+    # The last of a part is followed by its end, which the template says but the writer decided.
+    weights: Floats = np.maximum(own, np.append(own[1:], 0.0))
+    return weights
+
+
+def _arranged(lengths: Sequence[int], rng: np.random.Generator, tokens: int) -> Iterator[list[int]]:
+    """Places in batches of like lengths, in random order."""
+    order = rng.permutation(len(lengths)).tolist()
+    per_bucket = max(1, _BUCKET * tokens // max(1, sum(lengths) // len(lengths)))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), per_bucket):
+        batch: list[int] = []
+        for place in sorted(order[start : start + per_bucket], key=lambda place: lengths[place]):
+            if batch and (len(batch) + 1) * lengths[place] > tokens:
+                batches.append(batch)
+                batch = []
+            batch.append(place)
+        batches.append(batch)
+    yield from (batches[place] for place in rng.permutation(len(batches)).tolist())

@@ -1,0 +1,157 @@
+"""Training: AdamW, a cosine schedule, checkpoints, and the held-out score that chooses among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from speculatoviz.errors import TrainError
+from speculatoviz.train.data import Batch, Data
+from speculatoviz.train.score import Exam, Score
+
+
+class Trainee(Protocol):
+    """A module whose `weights` are the tensors of a head."""
+
+    weights: nn.ParameterDict
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]: ...
+    def guesses(self, batch: Batch, depth: int) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """batch_tokens: padding included. every: steps between two scores, each with a checkpoint."""
+
+    steps: int
+    batch_tokens: int = 4096
+    rate: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.01
+    clip: float = 1.0
+    every: int = 100
+    depth: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One step, for the one who watches; score and best where a score was taken."""
+
+    step: int
+    loss: float
+    parts: dict[str, float]
+    score: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The best weights by held-out score, the step they are of, and every score taken."""
+
+    weights: dict[str, torch.Tensor]
+    step: int
+    score: Score
+    history: tuple[tuple[int, float], ...]
+
+
+def fit(
+    trainee: Trainee, data: Data, exam: Exam, how: Schedule, checkpoint: Path, report: Callable[[Told], None]
+) -> Fitted:
+    """Train to the end of the schedule, from the checkpoint where there is one.
+
+    Raises TrainError where the checkpoint is of another training, or no answers are there to score.
+    """
+    if not exam.answers:
+        raise TrainError("No greedy answer was held out to score the head on.", "Have more tokens written.")
+    run = _Run(trainee, how, checkpoint)
+    run.resume()
+    if not run.history:
+        run.take(exam.score(trainee, how.depth), report)
+    for batch in islice(data.batches(how.seed, how.batch_tokens), run.step, how.steps):
+        run.learn(batch, report)
+        if run.step % how.every == 0 or run.step == how.steps:
+            run.take(exam.score(trainee, how.depth), report)
+            run.save()
+    return run.fitted()
+
+
+class _Run:
+    def __init__(self, trainee: Trainee, how: Schedule, checkpoint: Path) -> None:
+        self._trainee, self._how, self._checkpoint = trainee, how, checkpoint
+        self.step = 0
+        self.history: list[tuple[int, Score]] = []
+        self._best: dict[str, torch.Tensor] = {}
+        matrices = [w for w in trainee.weights.values() if w.ndim > 1]
+        vectors = [w for w in trainee.weights.values() if w.ndim == 1]
+        groups = [{"params": matrices, "weight_decay": how.decay}, {"params": vectors, "weight_decay": 0.0}]
+        self._optimiser = torch.optim.AdamW(groups, lr=how.rate, betas=(0.9, 0.95))
+        self._parts: dict[str, float] = {}
+        self._loss = math.nan
+
+    def learn(self, batch: Batch, report: Callable[[Told], None]) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate()
+        generator = torch.Generator().manual_seed(self._how.seed * 1_000_003 + self.step)
+        self._optimiser.zero_grad(set_to_none=True)
+        with _fast():
+            loss, self._parts = self._trainee.loss(batch, generator)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._trainee.weights.values(), self._how.clip)
+        self._optimiser.step()
+        self.step, self._loss = self.step + 1, float(loss)
+        report(Told(self.step, self._loss, self._parts))
+
+    def take(self, score: Score, report: Callable[[Told], None]) -> None:
+        better = all(score.mean_acceptance_length > old.mean_acceptance_length for _, old in self.history)
+        self.history.append((self.step, score))
+        if better:
+            self._best = {name: w.detach().clone() for name, w in self._trainee.weights.items()}
+        report(Told(self.step, self._loss, self._parts, score))
+
+    def fitted(self) -> Fitted:
+        step, score = max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
+        return Fitted(
+            self._best, step, score, tuple((step, score.mean_acceptance_length) for step, score in self.history)
+        )
+
+    def save(self) -> None:
+        partial = self._checkpoint.with_name(self._checkpoint.name + ".partial")
+        history = [
+            (s, score.mean_acceptance_length, list(score.conditional), score.answers) for s, score in self.history
+        ]
+        state = {"weights": dict(self._trainee.weights.items()), "best": self._best, "step": self.step}
+        torch.save({**state, "optimiser": self._optimiser.state_dict(), "history": history}, partial)
+        partial.replace(self._checkpoint)
+
+    def resume(self) -> None:
+        if not self._checkpoint.is_file():
+            return
+        try:
+            state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+            with torch.no_grad():
+                for name, weight in self._trainee.weights.items():
+                    weight.copy_(state["weights"][name])
+            self._optimiser.load_state_dict(state["optimiser"])
+        except Exception as error:  # PyTorch raises whatever its parts do
+            raise TrainError(
+                f"{self._checkpoint} is not a checkpoint of this training ({' '.join(str(error).split())[:200]}).",
+                "Remove it to begin anew, or write the head to another file.",
+            ) from error
+        self._best, self.step = state["best"], int(state["step"])
+        self.history = [(step, Score(mean, tuple(share), n)) for step, mean, share, n in state["history"]]
+
+    def _rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / max(1, self._how.warmup))
+        return self._how.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps)))
+
+
+def _fast() -> Any:
+    """Products in bfloat16 where the processor computes in it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())

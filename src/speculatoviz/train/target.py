@@ -1,0 +1,42 @@
+"""The target's own matrices, as training uses them: fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn.functional import embedding, linear
+
+from speculatoviz.core.types import Ints
+from speculatoviz.heads.rows import TargetRows
+from speculatoviz.train.store import Dialogue
+
+
+class TargetMatrices:
+    """Embeddings of the ids that occur, output rows of a head's vocabulary, and the scale of the states.
+
+    vocabulary int32[K], ascending. state_scale float[D]: root mean squares over the dialogues.
+    """
+
+    def __init__(self, rows: TargetRows, vocabulary: Ints, dialogues: Sequence[Dialogue]) -> None:
+        self.hidden_size, self.vocabulary = rows.hidden_size, vocabulary
+        occurring = np.unique(np.concatenate([d.tokens for d in dialogues]))
+        self._place = torch.zeros(int(occurring[-1]) + 1, dtype=torch.long)
+        self._place[torch.from_numpy(occurring.astype(np.int64))] = torch.arange(len(occurring))
+        self._embeddings = torch.from_numpy(rows.embed(occurring))
+        self._output = torch.from_numpy(rows.output(vocabulary))
+        self._ids = torch.from_numpy(vocabulary.astype(np.int64))
+        some = np.concatenate([d.states.astype(np.float32) for d in dialogues[:200]])
+        self.state_scale = torch.from_numpy(np.sqrt(np.square(some).mean(0)))
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        return embedding(self._place[tokens], self._embeddings)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """float[..., K]."""
+        return linear(states, self._output).float()
+
+    def best(self, states: torch.Tensor) -> torch.Tensor:
+        """long[...]: the most probable id of the vocabulary."""
+        return self._ids[self.logits(states).argmax(-1)]
