@@ -165,7 +165,7 @@ class HeadDrafter(ABC):
         """The most probable tokens at a place, most probable first."""
         shifted = logits - logits.max()
         logs = shifted - np.log(np.exp(shifted).sum())
-        best = top_ids(logits, count)
+        best = top_ids(logits, min(count, len(logits)))
         best = best[np.argsort(-logs[best], kind="stable")]
         return [
             _Candidate(int(self._vocabulary[place]), parent, value + float(logs[place]), self._seen(logits, int(place)))

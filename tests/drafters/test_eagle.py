@@ -1,0 +1,250 @@
+"""Drafting from hidden states: chains and trees by definition, and both laws of drafting, for `eagle`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.rules import RULES
+from speculatoviz.core.types import Draft, Drafting, Limits, Node, Plan, Request, Sampling, Support
+from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.errors import CancelledError
+from speculatoviz.heads.eagle import EagleHead
+from speculatoviz.models.toy import ToyModel
+from support.enumerate import Script
+from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, eagle_file, eagle_head
+from support.toy_pair import PROMPT, largest_difference, no_clock
+from support.tree_rounds import N_VOCAB, outcome, truth
+
+PREFIX = [0, 1, 4, 2, 3, 3, 1]
+END = 4
+SMALL = EagleHead(eagle_file(vocabulary=np.arange(N_VOCAB, dtype=np.int32)), TinyRows())
+SINGLE = 1e-6  # q is float32
+SIGNIFICANCE = 1e-4
+
+
+def drafter(prefix: list[int] = PREFIX, sampling: Sampling = Sampling(0.0), **options: object) -> EagleDrafter:  # noqa: B008
+    made = EagleDrafter(eagle_head(), HashedStates(prefix[:-1]), no_clock)
+    made.begin(request(sampling, **options))
+    return made
+
+
+def request(sampling: Sampling, **options: object) -> Request:
+    fields: dict[str, object] = {"evidence": False, "drafting": Drafting(trees=True)}
+    limits = Limits(64, stop_ids=frozenset({END}), ignore_eos=bool(options.pop("ignore_eos", True)))
+    return Request((0,), sampling, limits, **(fields | options))  # type: ignore[arg-type]
+
+
+def drafted(made: EagleDrafter, depth: int, nodes: int = 0, prefix: list[int] = PREFIX, seed: int = 0) -> Draft:
+    return made.draft(prefix, 0, Plan("eagle", depth, nodes), seeded(seed)("draft", 0))
+
+
+def paths(prefix: list[int], depth: int) -> dict[tuple[int, ...], float]:
+    """The log-probability of every path of the head up to a depth, one path at a time."""
+    head, held = eagle_head(), HashedStates(prefix[:-1])
+    found: dict[tuple[int, ...], float] = {(): 0.0}
+    for length in range(depth):
+        for path in [path for path in found if len(path) == length]:
+            cache = head.open()
+            cache.append(held.states, prefix[1:])
+            own = cache.state()
+            for node, token in enumerate(path):
+                own = cache.grow(own, [token], [node - 1])
+            logits = head.logits(own)[0].astype(np.float64)
+            logs = logits - np.log(np.exp(logits).sum())
+            for token, log in zip(VOCABULARY.tolist(), logs.tolist(), strict=True):
+                found[(*path, token)] = found[path] + log
+    del found[()]
+    return found
+
+
+def tree(draft: Draft) -> list[tuple[int, ...]]:
+    return [tuple(draft.tokens[draft.path(node)].tolist()) for node in range(len(draft))]
+
+
+def test_a_chain_follows_the_most_probable_tokens() -> None:
+    draft, values = drafted(drafter(), 3), paths(PREFIX, 3)
+    path: tuple[int, ...] = ()
+    for token in draft.tokens.tolist():
+        beside = {other: value for other, value in values.items() if other[:-1] == path}
+        path = (*path, token)
+        assert path == max(beside, key=lambda other: beside[other])
+    assert draft.is_chain
+    assert len(draft) == 3
+    assert draft.q == (None,) * 3
+    assert set(draft.source) == {"eagle"}
+
+
+@pytest.mark.parametrize("nodes", [5, 8, 14])
+def test_a_tree_holds_the_most_probable_paths(nodes: int) -> None:
+    made = EagleDrafter(eagle_head(), HashedStates(PREFIX[:-1]), no_clock, width=64)
+    made.begin(request(Sampling(0.0)))
+    values = paths(PREFIX, 3)
+    best = sorted(values, key=lambda path: -values[path])[:nodes]
+
+    assert set(tree(drafted(made, 3, nodes))) == set(best)
+
+
+def test_a_narrow_tree_is_a_tree_of_the_head_s_own_paths() -> None:
+    draft = drafted(drafter(), 3, 7)
+    assert len(draft) == 7
+    assert len(set(tree(draft))) == 7, "no node twice"
+    assert all(path in paths(PREFIX, 3) for path in tree(draft))
+    assert all(parent < node for node, parent in enumerate(draft.parents.tolist()))
+
+
+def test_a_target_without_trees_gets_a_chain() -> None:
+    assert drafted(drafter(drafting=Drafting(trees=False)), 3, 9).is_chain
+    assert drafted(drafter(sampling=Sampling(1.0), drafting=Drafting(trees=False)), 3, 9).is_chain
+
+
+def test_tokens_that_are_only_compared_are_chosen() -> None:
+    only = drafted(drafter(sampling=Sampling(1.0), drafting=Drafting(sampled=False)), 3)
+    assert only.q == (None,) * 3
+    assert only.tokens.tolist() == drafted(drafter(), 3).tokens.tolist()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0)])
+def test_nothing_grows_below_an_end(sampling: Sampling) -> None:
+    ended = 0
+    for seed in range(12):
+        draft = drafted(drafter(sampling=sampling, ignore_eos=False), 4, 12, seed=seed)
+        for node, token in enumerate(draft.tokens.tolist()):
+            ended += token == END
+            assert token != END or not draft.children(node)
+    assert ended, "an end was drafted at all"
+
+
+def test_rounds_of_one_drafter_are_those_of_fresh_ones() -> None:
+    """Its cache follows what is committed: grown, rewound, and begun anew."""
+    histories = [PREFIX, [*PREFIX, 3, 0], [*PREFIX, 3, 1, 1], PREFIX[:4], [2, 2], [2, 2, 1]]
+    held = HashedStates([])
+    made = EagleDrafter(eagle_head(), held, no_clock)
+    made.begin(request(Sampling(0.0)))
+    for prefix in histories:
+        held.ids = prefix[:-1]
+        assert tree(drafted(made, 3, 6, prefix)) == tree(drafted(drafter(prefix), 3, 6, prefix))
+
+
+def test_states_that_are_missing_leave_it_silent() -> None:
+    for held, prefix in (([], PREFIX), (PREFIX[:-2], PREFIX), ([9, *PREFIX[1:-1]], PREFIX), ([], [1])):
+        made = EagleDrafter(eagle_head(), HashedStates(held), no_clock)
+        made.begin(request(Sampling(0.0)))
+        assert len(drafted(made, 3, prefix=prefix)) == 0
+        assert made.next(prefix) is None
+
+
+def test_a_cancelled_run_stops_between_levels() -> None:
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    with pytest.raises(CancelledError):
+        drafted(drafter(cancelled=cancelled), 4)
+    assert len(asked) == 3
+
+
+def test_its_opinions_are_shown() -> None:
+    draft, values = drafted(drafter(evidence=True), 2), paths(PREFIX, 2)
+    first = draft.scores[0]
+    assert first is not None
+    assert first.logprob == pytest.approx(values[(int(draft.tokens[0]),)], abs=1e-5)
+    assert dict(first.top) == pytest.approx({p[0]: value for p, value in values.items() if len(p) == 1}, abs=1e-5)
+    sampled = drafted(drafter(sampling=Sampling(1.0), evidence=True), 2, 4)
+    assert sampled.covered_mass[0] == pytest.approx(1.0)
+    assert drafted(drafter(), 2).scores == (None, None)
+
+
+def test_a_mixture_may_ask_for_one_distribution() -> None:
+    values = paths(PREFIX, 1)
+    q = drafter().next(PREFIX)
+    assert q is not None
+    assert q.ids.tolist() == VOCABULARY.tolist()
+    np.testing.assert_allclose(q.probs, [np.exp(values[(int(token),)]) for token in q.ids], rtol=1e-4)
+
+
+# --- drawn tokens -------------------------------------------------------------------------------------
+
+
+def test_siblings_are_drawn_without_replacement() -> None:
+    draft = drafted(drafter(sampling=Sampling(1.0)), 2, 7)
+    for parent in (-1, *range(len(draft))):
+        seen: list[int] = []
+        for node in draft.children(parent):
+            q = draft.q[node]
+            assert q is not None
+            assert q.probs.sum() == pytest.approx(1.0, abs=1e-6)
+            assert not set(seen) & set(q.ids.tolist())
+            assert int(draft.tokens[node]) in q.ids
+            seen.append(int(draft.tokens[node]))
+
+
+def test_supports_are_as_the_target_wants_them() -> None:
+    wanted = Drafting(trees=True, support_size=2, quantised=True)
+    for q in drafted(drafter(sampling=Sampling(1.0), drafting=wanted), 2, 6).q:
+        assert q is not None
+        assert len(q.ids) <= 2
+        assert np.array_equal(q.probs * 2**16, np.round(q.probs * 2**16))
+        assert q.probs.sum() == 1.0
+
+
+def test_drawn_tokens_fit_the_declared_q() -> None:
+    made, runs = drafter(sampling=Sampling(0.8)), 3000
+    drawn: dict[bytes, Counter[int]] = {}
+    declared: dict[bytes, Support] = {}
+    for seed in range(runs):
+        draft = drafted(made, 2, 3, seed=seed)
+        for token, q in zip(draft.tokens.tolist(), draft.q, strict=True):
+            assert q is not None
+            key = q.ids.tobytes() + q.probs.tobytes()
+            declared[key] = q
+            drawn.setdefault(key, Counter())[token] += 1
+    tested = [
+        chisquare([drawn[key][int(i)] for i in q.ids], q.probs / q.probs.sum(dtype=np.float64) * drawn[key].total())
+        for key, q in declared.items()
+        if len(q.ids) > 1 and q.probs.min() * drawn[key].total() >= 8
+    ]
+    assert len(tested) >= 2
+    assert min(result.pvalue for result in tested) > SIGNIFICANCE
+
+
+class Pruning(EagleDrafter):
+    """Takes back drawn leaves that look unlikely."""
+
+    def _drawn(self, row: object, depth: int, count: int, chance: Chance) -> list[Node]:
+        nodes = super()._drawn(row, depth, count, chance)  # type: ignore[arg-type]
+        parents = {node.parent for node in nodes}
+        kept = [
+            number
+            for number, node in enumerate(nodes)
+            if number in parents or (node.q is not None and node.q.prob(node.token) >= 0.4)
+        ]
+        places = {-1: -1} | {number: place for place, number in enumerate(kept)}
+        return [nodes[number]._replace(parent=places[nodes[number].parent]) for number in kept]
+
+
+def difference(kind: type[EagleDrafter], sampling: Sampling, depth: int, nodes: int) -> float:
+    def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
+        del model
+        made = kind(SMALL, HashedStates(PROMPT[:-1]), no_clock)
+        made.begin(request(asked))
+        return made.draft(list(PROMPT), 0, Plan("eagle", depth, nodes), script)
+
+    found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
+    return largest_difference(found, truth(sampling, 2))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2), Sampling(1.0, top_p=0.8)])
+@pytest.mark.parametrize(("depth", "nodes"), [(1, 1), (2, 2), (2, 4)])
+def test_a_round_keeps_the_target_s_distribution(sampling: Sampling, depth: int, nodes: int) -> None:
+    assert difference(EagleDrafter, sampling, depth, nodes) < SINGLE
+
+
+def test_pruning_what_was_drawn_is_caught() -> None:
+    assert difference(Pruning, Sampling(1.0), 2, 4) > 1e-3
