@@ -73,7 +73,8 @@ class Recipe:
 class Writing:
     """A dialogue under way: `todo` is to be fed next, and what comes back of it is taken up by `fed`.
 
-    begun: tokens that the context holds already, of the opening, with their states. Seeded by (seed, number).
+    Once it is `done` it is a dialogue, unless it is to be `dropped`: a part is empty, or a question loops or is too
+    long. Seeded by (seed, number).
     """
 
     def __init__(self, script: Script, recipe: Recipe, seed: int, number: int) -> None:
@@ -111,7 +112,8 @@ class Writing:
 
     def _go_on(self, token: int) -> None:
         self._part += 1
-        full = len(self._tokens) + 1 + len(self._script.to_answer) >= self._recipe.dialogue_tokens
+        bridge = max(len(self._script.to_answer), len(self._script.to_question))
+        full = len(self._tokens) + 1 + bridge >= self._recipe.dialogue_tokens
         ended = token in self._script.ends
         if ended or self._part > self._most or full or self._loops(token):
             self._end_of_part(cut=not ended, full=full)
@@ -120,14 +122,15 @@ class Writing:
 
     def _end_of_part(self, *, cut: bool, full: bool) -> None:
         looped = cut and not full and self._part <= self._most
+        empty = self._part == 1
         if self._author == "question":
-            self.done = self.dropped = looped or full or self._part < 2
+            self.done = self.dropped = looped or full or empty
             self._begin("answer")
             self._say(self._script.to_answer)
             return
         self._turns -= 1
-        room = len(self._tokens) + len(self._script.to_question) + 64 < self._recipe.dialogue_tokens
-        self.done = cut or self._turns == 0 or not room
+        self.dropped = empty
+        self.done = empty or cut or self._turns == 0
         self._begin("question")
         self._say(self._script.to_question)
 

@@ -1,0 +1,44 @@
+"""A toy target with a chat template and hidden states: what writes dialogues in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from speculatoviz.models.base import Extra, Feed, Message, Rows
+from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel, ToyTokenizer
+from support.tiny_heads import state
+
+
+class TemplatedTokenizer(ToyTokenizer):
+    """Every turn is a letter for who speaks, a space, the text and a line feed."""
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        turns = [f"{message['role'][0]} {message['content']}\n" for message in messages]
+        return "".join(turns) + "a "
+
+
+class StatedToy(ToyModel):
+    """Its states are those of `tiny_heads.state`; `passes` notes how many tokens each pass fed to each context."""
+
+    provides: frozenset[Extra] = frozenset({"hidden"})
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed, ALPHABET)
+        self.tokenizer = TemplatedTokenizer(ALPHABET)
+        self.passes: list[list[int]] = []
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        before = [feed.context.length for feed in feeds]
+        rows = super().forward(feeds)
+        self.passes.append([len(feed.tokens) for feed in feeds])
+        return [
+            Rows(row.logits, np.array([state(held(feed)[: start + n + 1]) for n in range(len(feed.tokens))]))
+            for feed, row, start in zip(feeds, rows, before, strict=True)
+        ]
+
+
+def held(feed: Feed) -> list[int]:
+    assert isinstance(feed.context, ToyContext)
+    return feed.context.tokens

@@ -1,0 +1,89 @@
+"""Dialogues on disk: whole or not there, resumed, and of one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speculatoviz.errors import TrainError
+from speculatoviz.train.store import Corpus, Counts, Dialogue, Origin
+
+ORIGIN = Origin("toy", "f" * 16, 3)
+
+
+def dialogue(seed: int, length: int = 5) -> Dialogue:
+    rng = np.random.default_rng(seed)
+    return Dialogue(
+        rng.integers(0, 9, length).astype(np.int32),
+        np.array([0, 1, *[2] * (length - 2)], np.uint8),
+        rng.standard_normal((length, 3)).astype(np.float16),
+    )
+
+
+def same(a: Dialogue, b: Dialogue) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("tokens", "authors", "states"))
+
+
+def test_what_was_written_is_read_again_in_order(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    writer = corpus.writer()
+    writer.write([dialogue(0), dialogue(1, 7)], 2)
+    writer.write([dialogue(2)], 5)
+
+    assert corpus.counts() == Counts(tokens=17, answer_tokens=11, dialogues=3)
+    for found, seed, length in zip(corpus.dialogues(), (0, 1, 2), (5, 7, 5), strict=True):
+        assert same(found, dialogue(seed, length))
+
+
+def test_a_writer_goes_on_behind_its_last_shard(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    first = corpus.writer()
+    assert first.next_dialogue == 0
+    first.write([dialogue(0)], 7)
+    first.close()
+    again = corpus.writer()
+    assert (again.number, again.next_dialogue) == (first.number, 7)
+    again.write([dialogue(1)], 9)
+    assert corpus.counts().dialogues == 2, "the first shard is still there"
+
+
+def test_writers_at_once_have_shards_of_their_own(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    writers = [corpus.writer() for _ in range(3)]
+    for seed, writer in enumerate(writers):
+        writer.write([dialogue(seed)], 1)
+
+    assert len({writer.number for writer in writers}) == 3
+    assert corpus.counts().dialogues == 3
+
+
+def test_half_a_shard_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    writer = corpus.writer()
+    writer.write([dialogue(0)], 1)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        writer.write([dialogue(1)], 2)
+    monkeypatch.undo()
+    writer.close()
+
+    assert corpus.counts().dialogues == 1
+    assert corpus.writer().next_dialogue == 1
+
+
+def test_a_folder_is_of_one_model(tmp_path: Path) -> None:
+    Corpus(tmp_path, ORIGIN)
+    Corpus(tmp_path, ORIGIN)
+    with pytest.raises(TrainError, match="dialogues of toy, not of other"):
+        Corpus(tmp_path, Origin("other", "f" * 16, 3))
+
+
+def test_a_broken_shard_is_named(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    (tmp_path / "00-00000.safetensors").write_bytes(b"nothing")
+    with pytest.raises(TrainError, match=r"00-00000\.safetensors"):
+        corpus.counts()
+    with pytest.raises(TrainError, match=r"00-00000\.safetensors"):
+        list(corpus.dialogues())
