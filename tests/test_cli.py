@@ -225,7 +225,7 @@ def test_flags_win_over_the_environment_and_that_over_dotenv(monkeypatch: pytest
         (("--target", "missing.gguf"), "missing.gguf"),
         (("--target", "toy:zero"), "toy:0"),
         (("--profile", "huge"), "'qwen' or 'smol'"),
-        (("--drafter", "oracle"), "'model' or 'ngram'"),
+        (("--drafter", "oracle"), "'multi' or 'hybrid'"),
         (("--target", "toy:0", "--drafter", "model"), "--draft"),
     ],
     ids=lambda a: " ".join(a) if isinstance(a, tuple) else None,

@@ -72,7 +72,14 @@ def test_names_that_belong_to_others_are_left_alone(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - {"cache_dir"}))
 def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     given = {"profile": "smol", "drafter": "ngram", "evidence": "false", "context_tokens": "200", "top_p": "0.5"}
-    given |= {"ngram_min": "3", "ngram_max": "9", "dtype": "float32", "target_mode": "match", "overlap": "false"}
+    given |= {
+        "ngram_min": "3",
+        "ngram_max": "9",
+        "dtype": "float32",
+        "target_mode": "match",
+        "overlap": "false",
+        "rule": "block",
+    }
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))
 
     assert getattr(Settings(), field) != Settings.model_fields[field].default
@@ -109,7 +116,11 @@ def test_a_setting_out_of_range_is_refused_with_the_range(monkeypatch: pytest.Mo
     ("settings", "message"),
     [
         ({"profile": "huge"}, "profile is 'huge': Input should be 'qwen' or 'smol'."),
-        ({"drafter": "oracle"}, "drafter is 'oracle': Input should be 'model' or 'ngram'."),
+        (
+            {"drafter": "oracle"},
+            "drafter is 'oracle': Input should be 'model', 'ngram', 'suffix', 'lookahead', 'medusa', "
+            "'eagle', 'selfspec', 'mixture', 'multi' or 'hybrid'.",
+        ),
         ({"port": 70000}, "port is 70000: Input should be less than or equal to 65535."),
         ({"threads": 0}, "threads is 0: Input should be greater than or equal to 1."),
         ({"ngram_min": 5, "ngram_max": 3}, "ngram_min is 5 and ngram_max only 3."),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speculatoviz.core.theory import best_depth
 from speculatoviz.core.types import Limits, Request, Sampling
+from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.events import Baseline, NoiseFloor
 from speculatoviz.machine import usable_cores
 from speculatoviz.measure import Noise, PassTimes, PlainRun, noise_floor, pass_ms, plain_run, round_ms, streaming_run
@@ -17,9 +18,18 @@ from speculatoviz.targets.local import LocalTarget
 
 # Chance that a drafted token is accepted, before anything of the run is known: code and summaries of the Qwen
 # pair at T=0 reach .9; a prompt-lookup match is less sure.
-TYPICAL_ACCEPTANCE = {"model": 0.9, "ngram": 0.7}
+TYPICAL_ACCEPTANCE = {"model": 0.9, "selfspec": 0.9, "mixture": 0.9, "multi": 0.9, "hybrid": 0.9}
+_OTHERS_ACCEPTANCE = 0.7
 _UNMEASURED_DEPTH = 4
 _FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is known
+
+
+def _best(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -> int | None:
+    """The depth that pays best for a drafter; None where nothing is measured."""
+    if not measured:
+        return None
+    own_ms = draft_ms or 0.0 if drafter in WITH_MODEL else 0.0
+    return best_depth(TYPICAL_ACCEPTANCE.get(drafter, _OTHERS_ACCEPTANCE), own_ms, measured)
 
 
 def _sentence(draft: Window) -> list[int]:
@@ -126,8 +136,7 @@ class Calibration(Measured):
     def best_depth(self, drafter: str) -> int:
         """The depth that pays best on this machine at a typical acceptance, from measured pass times."""
         measured = {rows: ms for rows, ms in self.target_times.ms.items() if rows > 1}
-        draft_ms = self.draft_ms or 0.0 if drafter == "model" else 0.0
-        return best_depth(TYPICAL_ACCEPTANCE[drafter], draft_ms, measured) if measured else 1
+        return _best(drafter, self.draft_ms, measured) or 1
 
     def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
         """A full plain run replaces the one made at the start."""
@@ -182,8 +191,7 @@ class RemoteCalibration(Measured):
     def best_depth(self, drafter: str) -> int:
         """The depth that pays best at a typical acceptance, from measured round trips."""
         measured = {rows: ms for rows, ms in self._round_ms.items() if rows > 1}
-        draft_ms = self.draft_ms or 0.0 if drafter == "model" else 0.0
-        return best_depth(TYPICAL_ACCEPTANCE[drafter], draft_ms, measured) if measured else _UNMEASURED_DEPTH
+        return _best(drafter, self.draft_ms, measured) or _UNMEASURED_DEPTH
 
     def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
         """A full plain run is one call per token."""

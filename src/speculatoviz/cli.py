@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +18,9 @@ from rich.table import Table
 from speculatoviz import trace
 from speculatoviz.config import PROFILES, Settings
 from speculatoviz.connect import Report
+from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.errors import BadRequestError, TraceError
-from speculatoviz.events import Done, Event, Metrics, Start, Started
+from speculatoviz.events import Done, Event, Metrics, Shadow, Start, Started
 from speculatoviz.flags import (
     ContextFlag,
     DeviceFlag,
@@ -29,8 +31,10 @@ from speculatoviz.flags import (
     KFlag,
     MaxTokensFlag,
     MinPFlag,
+    NodesFlag,
     OverlapFlag,
     ProfileFlag,
+    RuleFlag,
     SeedFlag,
     StopTokensFlag,
     TargetFlag,
@@ -72,6 +76,8 @@ def serve(
     stop_tokens: StopTokensFlag = None,
     overlap: OverlapFlag = None,
     k: KFlag = None,
+    nodes: NodesFlag = None,
+    rule: RuleFlag = None,
     temperature: TemperatureFlag = None,
     max_tokens: MaxTokensFlag = None,
     context_tokens: ContextFlag = None,
@@ -109,6 +115,8 @@ def serve(
 def generate(
     prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
     k: KFlag = None,
+    nodes: NodesFlag = None,
+    rule: RuleFlag = None,
     temperature: TemperatureFlag = None,
     top_p: TopPFlag = None,
     top_k: TopKFlag = None,
@@ -137,6 +145,10 @@ def generate(
         bool | None,
         typer.Option("--evidence/--no-evidence", help=Settings.model_fields["evidence"].description),
     ] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option("--shadow", help="let a further drafter guess, unused and untimed; may be given again"),
+    ] = None,
     trace_file: Annotated[
         Path | None, typer.Option("--trace", help="write every event to this file", show_default=False)
     ] = None,
@@ -148,13 +160,14 @@ def generate(
     run need not equal a seeded plain run: only their distributions agree.
     """
     flags = dict(locals())
-    own = {name: flags.pop(name) for name in ("prompt", "plain", "raw", "trace_file", "as_json")}
+    own = {name: flags.pop(name) for name in ("prompt", "plain", "raw", "shadow", "trace_file", "as_json")}
     settings = settings_of(flags)
     with errors(), ExitStack() as stack:
         writer = _trace_writer(stack, trace_file)
-        session = _load(settings)
+        shadows = own["shadow"] or []
+        session = _load(settings, shadows)
         stack.callback(session.close)
-        start = Start(prompt=own["prompt"], raw=own["raw"], k=0 if own["plain"] else None)
+        start = Start(prompt=own["prompt"], raw=own["raw"], k=0 if own["plain"] else None, shadow=shadows)
         events = session.run("cli", session.prepare(start), lambda: False)
         shown = _Collector() if as_json else Transcript(Console(highlight=False))
         for event in events:
@@ -226,6 +239,7 @@ class _Collector:
         self._started: Started | None = None
         self._done: Done | None = None
         self._rounds: list[dict[str, Any]] = []
+        self._shadow: Shadow | None = None
 
     def show(self, event: Event) -> None:
         match event:
@@ -233,6 +247,8 @@ class _Collector:
                 self._started = event
             case Metrics():
                 self._rounds.append(event.model_dump(exclude={"metrics", "run", "seq", "type"}))
+            case Shadow():
+                self._shadow = event
             case Done():
                 self._done = event
 
@@ -258,18 +274,21 @@ class _Collector:
             "exactness": started.exactness.label,
             "drafter": started.drafter,
             "k": started.k,
+            "nodes": started.nodes,
+            "rule": started.rule,
             "seed": started.seed,
             "draft_model": started.draft_model.name if started.draft_model else None,
             "target_model": started.target_model.name,
             "models": started.model_dump(include={"draft_model", "target_model"}),
             "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
+            "shadow": [score.model_dump() for score in self._shadow.scores] if self._shadow else [],
             "rounds": self._rounds,
         }
 
 
-def _load(settings: Settings) -> Session:
-    """Load with a progress bar on stderr; a draft model that the chosen drafter does not use stays on disk."""
-    if settings.resolved().drafter != "model":
+def _load(settings: Settings, shadows: Sequence[str]) -> Session:
+    """Load with a progress bar on stderr; a draft model that no drafter of the run uses stays on disk."""
+    if not WITH_MODEL & {settings.resolved().drafter, *shadows}:
         settings = settings.model_copy(update={"draft": "none"})
     with progress() as report:
         return Session.load(settings, time.perf_counter, report)

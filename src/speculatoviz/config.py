@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_dir
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from speculatoviz.core.types import Rule
-from speculatoviz.drafters.about import DRAFTERS
+from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.errors import BadRequestError
 
 
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         validation_alias=_env("draft", "DRAFT_MODEL"),
         description="draft model, named like the target; none goes without one",
     )
-    drafter: str | None = Field(None, description=f"where drafts come from: {', '.join(DRAFTERS)}")
+    drafter: DrafterName | None = Field(None, description=f"where drafts come from: {', '.join(DRAFTERS)}")
     rule: Rule = Field(
         "token", description="how drafts are verified: token, block, match (compared), or typical, which is lossy"
     )
@@ -177,13 +177,6 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_dir("speculatoviz"),
         description="where models and measurements are kept",
     )
-
-    @field_validator("drafter")
-    @classmethod
-    def _known_drafter(cls, name: str | None) -> str | None:
-        if name is not None and name not in DRAFTERS:
-            raise ValueError(f"known are {', '.join(DRAFTERS)}")
-        return name
 
     @model_validator(mode="after")
     def _ngram_sizes(self) -> Self:

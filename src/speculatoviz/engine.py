@@ -107,7 +107,8 @@ class _Run:
                 sampling = replace(self.request.sampling, temperature=change.temperature)
                 self.request = replace(self.request, sampling=sampling)
             if change.drafter is not None and change.drafter in self.drafters:
-                self.request = replace(self.request, needs=self.drafters[change.drafter].needs)
+                needs = self.request.needs | self.drafters[change.drafter].needs
+                self.request = replace(self.request, needs=needs)
         self.request = replace(self.request, prompt=tuple(self.ids))
         exactness = self.target.begin(self.request)
         self._ready = None

@@ -42,6 +42,8 @@ OverlapFlag = Annotated[
     bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
 ]
 TemplateFlag = Annotated[str | None, option("chat_template")]
+RuleFlag = Annotated[str | None, option("rule")]
+NodesFlag = Annotated[int | None, option("nodes")]
 KFlag = Annotated[int | None, option("k", "-k")]
 TemperatureFlag = Annotated[float | None, option("temperature")]
 TopPFlag = Annotated[float | None, option("top_p")]

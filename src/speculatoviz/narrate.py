@@ -15,12 +15,14 @@ from speculatoviz.events import (
     ExactnessInfo,
     Metrics,
     SamplingInfo,
+    Shadow,
     TopToken,
     Updated,
     VerifyResult,
 )
 from speculatoviz.metrics import MetricsFold, usage_info
 from speculatoviz.models.base import Tokenizer
+from speculatoviz.shadow import Shadowed, ShadowFold, closest
 
 
 class Narrator:
@@ -40,6 +42,7 @@ class Narrator:
         self.metrics = MetricsFold(baseline_tps, per_call_tps=per_call_tps)
         self.token_ids: list[int] = []
         self._texts: list[str] = []
+        self._shadows = ShadowFold()
 
     def stamp(self) -> dict[str, object]:
         """run, seq and t_ms of the next event."""
@@ -49,7 +52,7 @@ class Narrator:
     def elapsed_ms(self) -> float:
         return (self._clock() - self._begun) * 1000
 
-    def tell(self, steps: Iterable[Step]) -> Iterator[Event]:
+    def tell(self, steps: Iterable[Step | Shadowed]) -> Iterator[Event]:
         for step in steps:
             match step:
                 case Drafted():
@@ -58,6 +61,8 @@ class Narrator:
                     yield from self._round(step)
                 case Changed():
                     yield self._changed(step)
+                case Shadowed():
+                    yield self._shadowed(step)
                 case Ended():
                     yield self._ended(step)
 
@@ -190,6 +195,20 @@ class Narrator:
                 "exactness": exactness_info(step.exactness),
             }
         )
+
+    def _shadowed(self, step: Shadowed) -> Shadow:
+        self._shadows.add(step)
+        guesses = [
+            {
+                "drafter": guess.drafter,
+                "tokens": [self._name(int(guess.draft.tokens[node])) for node in closest(guess)],
+                "drafted": len(guess.draft),
+                "matched": len(guess.path),
+            }
+            for guess in step.guesses
+        ]
+        scores = self._shadows.scores()
+        return Shadow.model_validate(self.stamp() | {"round": step.round, "guesses": guesses, "scores": scores})
 
     def _ended(self, step: Ended) -> Done:
         values = self.metrics.values(whole=True)

@@ -12,19 +12,19 @@ from speculatoviz.config import Settings
 from speculatoviz.connect import Connected, Report, connect, load
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
-from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
-from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
+from speculatoviz.lineup import lineup
 from speculatoviz.measure import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.chat import encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.narrate import Narrator, exactness_info, sampling_info
 from speculatoviz.policy import FixedPolicy
+from speculatoviz.shadow import Shadows
 from speculatoviz.targets.base import RemoteTarget, Target
 from speculatoviz.targets.local import LocalTarget
 
@@ -40,6 +40,7 @@ class Prepared:
     drafter: str
     k: int
     nodes: int
+    shadow: tuple[str, ...] = ()
 
 
 class Session:
@@ -59,14 +60,12 @@ class Session:
         self.connected, self.target, self.draft_model = connected, connected.target, draft_model
         self.size = self.target.context_tokens
         self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
-        self.drafters: dict[str, Drafter] = {"ngram": NgramDrafter(settings.ngram_min, settings.ngram_max)}
-        model_drafter = self._model_drafter(draft_model)
-        if model_drafter is not None:
-            self.drafters["model"] = model_drafter
+        self.drafters = lineup(settings, self.target, draft_model, clock)
+        model_drafter = self.drafters.get("model")
         self.translated = isinstance(model_drafter, TranslatedDrafter)
         self.drafter = settings.resolved().drafter
         self.check_drafter(self.drafter)
-        self.calibration = self._calibration(model_drafter.window if model_drafter else None)
+        self.calibration = self._calibration(model_drafter.window if isinstance(model_drafter, ModelDrafter) else None)
 
     @classmethod
     def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
@@ -129,12 +128,18 @@ class Session:
             seed=_given(message.seed, settings.seed),
             rule=_given(message.rule, settings.rule),
             evidence=message.evidence and settings.evidence,
-            overlap=settings.overlap,
+            overlap=settings.overlap and not message.shadow,  # a shadow may be the drafter that would draft ahead
             needs=self.drafters[drafter].needs,
         )
-        self.target.claim(request)
+        for name in message.shadow:
+            self.check_drafter(name)
+        shadows = tuple(name for name in dict.fromkeys(message.shadow))
+        needs = request.needs.union(*(self.drafters[name].needs for name in shadows))
         nodes = _given(message.nodes, settings.nodes)
-        return Prepared(prompt, request, drafter, _given(message.k, self.default_k(drafter)), nodes)
+        k = _given(message.k, self.default_k(drafter))
+        request = replace(request, needs=needs)
+        self.target.claim(request)
+        return Prepared(prompt, request, drafter, k, nodes, shadows)
 
     def run(
         self,
@@ -153,7 +158,9 @@ class Session:
         policy = FixedPolicy(prepared.drafter, prepared.k, prepared.nodes)
         chance = seeded(request.seed)
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
-        for event in narrator.tell(steps):
+        beside = {name: self.drafters[name] for name in prepared.shadow}
+        shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
+        for event in narrator.tell(shadows.follow(steps) if beside else steps):
             if isinstance(event, Done) and verified:
                 self._learn_baseline(event, len(request.prompt))
             elif isinstance(event, Updated):
@@ -238,15 +245,6 @@ class Session:
         about = asdict(replace(self.target.about(), mode=self.target.strategy(request)))
         findings = [{"question": question, "answer": answer} for question, answer in about.pop("findings")]
         return RemoteInfo.model_validate(about | {"findings": findings})
-
-    def _model_drafter(self, model: LanguageModel | None) -> ModelDrafter | None:
-        """A draft model of the target's own vocabulary, or of another."""
-        if model is None:
-            return None
-        tokenizer = self.target.tokenizer
-        kind = ModelDrafter if model.tokenizer.fingerprint == tokenizer.fingerprint else TranslatedDrafter
-        size = min(self.size, model.description.context_tokens)
-        return kind(model, tokenizer, size, self.clock, self.settings.support_size)
 
     def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
         if not isinstance(self.target, LocalTarget):

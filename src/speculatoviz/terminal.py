@@ -11,7 +11,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from speculatoviz.events import Done, MetricValues, Queued, Started, UsageInfo, VerifyResult
+from speculatoviz.events import Done, MetricValues, Queued, Shadow, Started, UsageInfo, VerifyResult
 
 STYLES = {
     "accepted": "green",
@@ -31,6 +31,7 @@ class Transcript:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._shadow: Shadow | None = None
 
     def show(self, event: object) -> None:
         match event:
@@ -42,11 +43,15 @@ class Transcript:
                 self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
                 self._console.print(f"waiting, place {event.place}")
+            case Shadow():
+                self._shadow = event
             case Done():
                 self._print(event.text_tail, "")
                 self._console.print("\n")
                 self._console.print(legend(), highlight=False)
                 self._console.print(summary(event))
+                if self._shadow is not None:
+                    self._console.print(side_by_side(self._shadow))
 
     def _print(self, text: str, style: str) -> None:
         """As it is: rich's own Text would expand tabs and wrap long lines."""
@@ -87,6 +92,16 @@ def summary(done: Done) -> Table:
         rows["distance from the target"] = f"at most {_percent(m.total_variation_bound)} (total variation)"
     for name, value in rows.items():
         table.add_row(Text(name, style="dim"), value)
+    return table
+
+
+def side_by_side(shadow: Shadow) -> Table:
+    """How far the guesses of every drafter came behind the same prefixes."""
+    table = Table("drafter", "drafted", "came true", "went furthest", "ms a draft", box=None, pad_edge=False)
+    for score in shadow.scores:
+        took = _number(score.mean_draft_ms, "{:.1f}")
+        drafted, matched = f"{score.mean_drafted:.2f}", f"{score.mean_matched:.2f}"
+        table.add_row(score.drafter, drafted, matched, _percent(score.best_share), took)
     return table
 
 

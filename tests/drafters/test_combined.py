@@ -44,7 +44,7 @@ def two_models(draft: ToyModel, target: ToyModel) -> MultiDrafter:
 
 
 def model_and_match(draft: ToyModel, target: ToyModel) -> MultiDrafter:
-    return MultiDrafter([model_drafter(draft, target), NgramDrafter(1, 2)])
+    return MultiDrafter([NgramDrafter(1, 2), model_drafter(draft, target)])
 
 
 def mixture(draft: ToyModel, target: ToyModel) -> MixtureDrafter:
@@ -115,6 +115,26 @@ def test_branches_that_share_their_choices_are_caught(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(multi, "_Apart", together)
     assert p_value(two_models, 10_000, depth=1) < SIGNIFICANCE
+
+
+def test_room_that_depends_on_what_is_tested_later_is_caught() -> None:
+    """What the second member drew would show in whether the first has a further branch, which is tested before."""
+
+    class Backwards(MultiDrafter):
+        def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+            last, first = (
+                self._members[place].draft(prefix, round, own, multi._Apart(chance, place << 10))
+                for place, own in [(1, Plan("", 2)), (0, Plan("", 1, 1))]
+            )
+            if len(last) == 1:
+                first = self._members[0].draft(prefix, round, Plan("", 1, 2), chance)
+            return branches.merge(round, [first, last])
+
+    def factory(draft: ToyModel, target: ToyModel) -> Drafter:
+        return Backwards([model_drafter(draft, target), model_drafter(OTHER, target)])
+
+    found, expected = whole_runs(Sampling(1.0), 2, factory, nodes=4)
+    assert largest_difference(found, expected) > BROKEN
 
 
 def test_a_blend_that_declares_one_members_q_is_caught() -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from speculatoviz.core.types import Rule
 from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.hybrid import HybridDrafter
+from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.llamacpp import LlamaCppModel
@@ -44,9 +48,14 @@ class Pair:
 
     def __init__(self, model: LanguageModel, draft: LanguageModel | None) -> None:
         self.target = LocalTarget(model, CONTEXT, lambda: 0.0)
-        self.drafters: list[Drafter] = [NgramDrafter(2, 4)]
+        ngram = NgramDrafter(2, 4)
+        self.drafters: list[Drafter] = [ngram]
         if draft is not None:
-            self.drafters.append(ModelDrafter(draft, model.tokenizer, CONTEXT, lambda: 0.0))
+            own = ModelDrafter(draft, model.tokenizer, CONTEXT, lambda: 0.0)
+            self.drafters.append(own)
+            self.branching: list[Drafter] = [own, MultiDrafter([ngram, own])]
+            self.combined: list[Drafter] = [MixtureDrafter([(0.8, own), (0.2, ngram)], lambda: 0.0)]
+            self.combined += [HybridDrafter([ngram], own)]
 
     def ids(self, prompt: str) -> list[int]:
         tokenizer = self.target.tokenizer
@@ -54,11 +63,17 @@ class Pair:
 
 
 def compare(
-    pair: Pair, questions: list[str], depth_sets: list[list[int]], tokens: int, most_margin: float = float("inf")
+    pair: Pair,
+    questions: list[str],
+    depth_sets: list[list[int]],
+    tokens: int,
+    most_margin: float = float("inf"),
+    nodes: int = 0,
+    rule: Rule = "token",
 ) -> tuple[int, list[str]]:
     """Every question at the depths whose turn it is.
 
-    Returns how many texts were compared and a line for every excused departure.
+    nodes: of a tree, 0 for chains. Returns how many texts were compared and a line for every excused departure.
     """
     compared, departures = 0, list[str]()
     for question, depths in zip(questions, itertools.cycle(depth_sets), strict=False):
@@ -66,7 +81,7 @@ def compare(
         plain = emitted(greedy_rounds(pair.target, None, ids, 0, tokens))
         for drafter in pair.drafters:
             for depth in depths:
-                rounds = greedy_rounds(pair.target, drafter, ids, depth, tokens)
+                rounds = greedy_rounds(pair.target, drafter, ids, depth, tokens, nodes, rule)
                 found = departure(pair.target.window, ids, plain, rounds)
                 compared += 1
                 if found is None:
@@ -122,6 +137,28 @@ def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
     report("qwen", *compare(qwen, prompts(4), [[3]], 40))
+
+
+@pytest.mark.smol
+def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smol_f32, "drafters", smol_f32.branching)
+    report("smol F32, trees", *compare(smol_f32, prompts(2), [[3]], 32, F32_MARGIN, nodes=8))
+
+
+@pytest.mark.qwen
+def test_qwen_text_of_trees_is_the_plain_text(qwen: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qwen, "drafters", qwen.branching[-1:])
+    report("qwen, trees", *compare(qwen, prompts(2), [[3]], 32, nodes=7))
+
+
+@pytest.mark.full
+@pytest.mark.qwen
+@pytest.mark.parametrize("rule", ["token", "block", "match", "typical"])
+def test_qwen_text_of_every_drafter_and_rule_is_the_plain_text(
+    qwen: Pair, monkeypatch: pytest.MonkeyPatch, rule: Rule
+) -> None:
+    monkeypatch.setattr(qwen, "drafters", [*qwen.branching, *qwen.combined])
+    report(f"qwen, {rule}", *compare(qwen, prompts(8), [[3], [5]], 64, nodes=9, rule=rule))
 
 
 @pytest.mark.full

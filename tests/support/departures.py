@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.core.types import ROOT, Limits, Request, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.window import Window
 from speculatoviz.policy import FixedPolicy
+from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
 
 
@@ -30,11 +31,19 @@ class Departure:
     reproduced: bool
 
 
-def greedy_rounds(target: LocalTarget, drafter: Drafter | None, ids: list[int], depth: int, tokens: int) -> list[Round]:
+def greedy_rounds(
+    target: LocalTarget,
+    drafter: Drafter | None,
+    ids: list[int],
+    depth: int,
+    tokens: int,
+    nodes: int = 0,
+    rule: Rule = "token",
+) -> list[Round]:
     limits = Limits(tokens, stop_ids=target.tokenizer.eos_ids)
-    request = Request(tuple(ids), Sampling(), limits, evidence=False)
+    request = Request(tuple(ids), Sampling(), limits, rule=rule, evidence=False)
     drafters = {drafter.name: drafter} if drafter else {}
-    policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0)
+    policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0, nodes)
     target.window.keep(0)
     return [
         step for step in speculate(request, target, drafters, policy, seeded(0), lambda: 0.0) if isinstance(step, Round)
@@ -67,15 +76,16 @@ def _row_one_by_one(window: Window, ids: list[int], output: list[int]) -> np.nda
 
 
 def _row_in_shapes(window: Window, ids: list[int], rounds: list[Round], at: int) -> np.ndarray:
-    """The logits behind output[:at], fed in the very passes of the run and rewound as it was."""
+    """The logits behind output[:at], fed in the very passes of the run and rewound as it was, cell layout included."""
     window.keep(0)
     window.prefill(ids[:-1], lambda: False)
     committed = list(ids)
     for round in rounds:
-        rows = window.feed([committed[-1], *round.draft.tokens.tolist()])
+        rows, path = layout(committed[-1], round.draft), [ROOT, *round.verdict.path]
+        logits = window.feed(rows.tokens, "all", rows.parents)
         before = len(committed) - len(ids)
         if before <= at < before + len(round.emitted):
-            return rows[at - before].copy()
-        window.keep(len(committed) + len(round.verdict.path))
+            return logits[rows.row(path[at - before])].copy()
+        window.accept([rows.row(node) for node in path])
         committed += round.emitted
     raise AssertionError("the position lies behind the run")

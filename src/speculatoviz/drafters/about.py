@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+DrafterName = Literal[
+    "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "selfspec", "mixture", "multi", "hybrid"
+]
+WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those for which a draft model computes
 
 
 class About(NamedTuple):
@@ -15,7 +20,7 @@ class About(NamedTuple):
     trees: bool
 
 
-DRAFTERS: Mapping[str, About] = {
+DRAFTERS: Mapping[DrafterName, About] = {
     "model": About(
         "Draft model",
         "A second, cheaper language model writes ahead.",

@@ -14,10 +14,12 @@ _STRIDE = 1 << 10  # more nodes than any draft has
 
 
 class MultiDrafter:
-    """Its members draft independently of each other, the first one's branch being tested first.
+    """Its members draft independently of each other, in the order in which their branches are tested.
 
-    plan.nodes are shared out; without them every member drafts a chain of the plan's depth. For a target that takes
-    chains only, the first member that has something to say drafts alone.
+    Every member drafts a chain of the plan's depth, and the last one fills what is left of plan.nodes with branches
+    of its own. How much room there is may depend on the members before, never on those behind: what is tested first
+    must not know what was drawn for later. For a target that takes chains only, the last member that has something to
+    say drafts alone.
     """
 
     name = "multi"
@@ -38,19 +40,25 @@ class MultiDrafter:
             member.begin(request)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        if not self._request.drafting.trees:
+            return self._one_with_words(prefix, round, plan, chance)
+        most = max(plan.nodes, plan.depth * len(self._members))
+        room = min(most, self._request.drafting.tokens or most)
         drafts: list[Draft] = []
-        most = self._request.drafting.tokens or max(plan.nodes, plan.depth * len(self._members))
-        share = max(1, max(plan.nodes, plan.depth * len(self._members)) // len(self._members))
         for place, member in enumerate(self._members):
-            room = min(share, most - sum(len(draft) for draft in drafts))
-            if room <= 0:
-                break
-            own = replace(plan, drafter=member.name, depth=min(plan.depth, room), nodes=room)
-            draft = member.draft(prefix, round, own, _Apart(chance, place * _STRIDE))
-            drafts.append(draft)
-            if len(draft) and not self._request.drafting.trees:
-                return draft
+            own = room if member is self._members[-1] else min(plan.depth, room)
+            if own > 0:
+                share = replace(plan, drafter=member.name, depth=min(plan.depth, own), nodes=own)
+                drafts.append(member.draft(prefix, round, share, _Apart(chance, place * _STRIDE)))
+                room -= len(drafts[-1])
         return merge(round, drafts)
+
+    def _one_with_words(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        for member in reversed(self._members):
+            draft = member.draft(prefix, round, replace(plan, drafter=member.name), chance)
+            if len(draft):
+                break
+        return draft
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         del prefix, round, plan, chance, pays
