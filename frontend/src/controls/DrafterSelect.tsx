@@ -1,6 +1,8 @@
 import { type ReactNode, useId } from "react";
+import type { DrafterInfo } from "../protocol/generated";
 import { formOf } from "../state/store";
 import { useApp, useStore } from "../state/useStore";
+import { Folded } from "./Folded";
 
 export function DrafterSelect({ note }: { note: ReactNode }) {
   const store = useStore();
@@ -22,6 +24,7 @@ export function DrafterSelect({ note }: { note: ReactNode }) {
           className="select-box"
           disabled={!loaded}
           value={chosen ?? ""}
+          aria-describedby={entry ? `${id}-help` : undefined}
           onChange={(event) => store.choose({ drafter: event.target.value })}
         >
           {drafters.map((drafter) => (
@@ -31,13 +34,31 @@ export function DrafterSelect({ note }: { note: ReactNode }) {
           ))}
         </select>
       </div>
-      {entry && <p className="mt-1 text-[12px] text-faint">{entry.help}</p>}
-      {missing.map((drafter) => (
-        <p key={drafter.name} className="mt-1 text-[12px] text-faint">
-          {drafter.title} is not available with the loaded models.
+      {entry && (
+        <p id={`${id}-help`} className="mt-1 text-[12px] text-faint">
+          {entry.help} <cite className="not-italic">{entry.paper}.</cite>
         </p>
-      ))}
+      )}
       {note}
+      {missing.length > 0 && <Missing drafters={missing} />}
     </div>
+  );
+}
+
+/** What a server with other models or files would offer. */
+function Missing({ drafters }: { drafters: readonly DrafterInfo[] }) {
+  return (
+    <Folded title={`${drafters.length} not available with the loaded models`} quiet>
+      <dl className="flex flex-col gap-1.5 text-[12px] text-faint">
+        {drafters.map(({ name, title, help, paper }) => (
+          <div key={name}>
+            <dt className="font-medium text-soft">{title}</dt>
+            <dd>
+              {help} <cite className="not-italic">{paper}.</cite>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </Folded>
   );
 }

@@ -1,11 +1,14 @@
-import { ChevronRight, Dices } from "lucide-react";
+import { Dices } from "lucide-react";
 import { useId } from "react";
 import { fixed } from "../state/format";
 import { formOf, isRunning } from "../state/store";
 import { useApp, useStore } from "../state/useStore";
 import { DrafterSelect } from "./DrafterSelect";
+import { Folded } from "./Folded";
 import { NumberSlider } from "./NumberSlider";
 import { PassTimes } from "./PassTimes";
+import { RuleSelect } from "./RuleSelect";
+import { ShadowChoice } from "./ShadowChoice";
 import { Since } from "./Since";
 
 export function Fields() {
@@ -13,6 +16,7 @@ export function Fields() {
     <div className="flex flex-col gap-3.5">
       <NumberSlider field="k" name="Depth K" show={String} note={<Since field="k" />} />
       <PassTimes />
+      <TreeSize />
       <NumberSlider
         field="temperature"
         name="Temperature"
@@ -22,19 +26,26 @@ export function Fields() {
       <NumberSlider field="max_tokens" name="Max tokens" show={String} />
       <NumberSlider field="top_p" name="Top-p" show={(value) => (value === 1 ? "1 (off)" : fixed(value))} />
       <DrafterSelect note={<Since field="drafter" />} />
-      <details className="group">
-        <summary className="flex list-none items-center gap-1 text-[13px] text-soft hover:text-text">
-          <ChevronRight size={14} aria-hidden className="transition-transform group-open:rotate-90" />
-          More sampling settings
-        </summary>
-        <div className="mt-3 flex flex-col gap-3.5">
+      <RuleSelect />
+      <ShadowChoice />
+      <Folded title="More sampling settings">
+        <div className="flex flex-col gap-3.5">
           <NumberSlider field="top_k" name="Top-k" show={(value) => (value === 0 ? "off" : String(value))} />
           <NumberSlider field="min_p" name="Min-p" show={(value) => (value === 0 ? "off" : fixed(value))} />
           <Seed />
         </div>
-      </details>
+      </Folded>
     </div>
   );
+}
+
+/** Where drafter and rule take trees. As many tokens as the depth are a chain. */
+function TreeSize() {
+  const trees = useApp((state) => formOf(state).trees);
+  const depth = useApp((state) => formOf(state).numbers.k);
+  if (!trees) return null;
+  const show = (nodes: number) => (nodes <= depth ? `${nodes} (chain)` : `${nodes} tokens`);
+  return <NumberSlider field="nodes" name="Tree size" show={show} note={<Since field="nodes" />} />;
 }
 
 function Seed() {

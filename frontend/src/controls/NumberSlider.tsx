@@ -5,7 +5,7 @@ import { formOf, isRunning } from "../state/store";
 import { useApp, useStore } from "../state/useStore";
 
 /** These change while a run goes on; the others wait for the next one. */
-const LIVE: ReadonlySet<NumberField> = new Set(["k", "temperature"]);
+const LIVE: ReadonlySet<NumberField> = new Set(["k", "nodes", "temperature"]);
 
 interface Props {
   field: NumberField;

@@ -3,7 +3,7 @@ import { changedAtRound, inForce } from "../state/selectors";
 import { type AppState, formOf, isRunning } from "../state/store";
 import { useApp } from "../state/useStore";
 
-type Field = "k" | "temperature" | "drafter";
+type Field = "k" | "nodes" | "temperature" | "drafter";
 
 function words(state: AppState, field: Field): string | null {
   if (state.play?.source !== "live") return null;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { tokenFacts, verdictSentence } from "./facts";
+import { tokenFacts } from "./facts";
 import type { Token } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
 import { draft, started, verdict } from "./sample";
 import { tokenByKey } from "./selectors";
+import { verdictSentence } from "./verdicts";
 
 function tokenOf(events: Parameters<typeof reduceAll>[1], key: string): Token {
   const token = tokenByKey(reduceAll(emptyRun, events), key);

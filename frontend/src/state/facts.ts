@@ -1,57 +1,15 @@
 // The numbers of one token, in words and in the order of the decision they explain.
-import { DASH, fixed, milliseconds, percent, probability } from "./format";
-import type { Status, Token } from "./model";
+import type { Kin } from "./branches";
+import { DASH, fixed, milliseconds, percent, probability, shown } from "./format";
+import type { Token } from "./model";
 
 export interface Fact {
   readonly term: string;
   readonly value: string;
   readonly help: string;
+  /** The drafter it names, which has a sign of its own. */
+  readonly source?: string;
 }
-
-export interface StatusWord {
-  readonly name: string;
-  readonly glyph: string;
-  readonly help: string;
-}
-
-/** What each status means; the glyph doubles its colour. */
-export const STATUS: Readonly<Record<Status, StatusWord>> = {
-  accepted: {
-    name: "accepted",
-    glyph: "○",
-    help: "Drafted, tested and kept: the uniform drawn was within min(1, p/q).",
-  },
-  rejected: {
-    name: "rejected",
-    glyph: "✕",
-    help: "Drafted and tested, but the uniform drawn was above min(1, p/q). The draft ends here.",
-  },
-  resampled: {
-    name: "resampled",
-    glyph: "◆",
-    help: "Stands in for a rejected token: drawn from what the target has left over the draft, norm(max(0, p − q)).",
-  },
-  bonus: {
-    name: "bonus",
-    glyph: "★",
-    help: "Everything drafted was accepted, so the same pass of the target gives one more token for free.",
-  },
-  pending: { name: "pending", glyph: "◌", help: "Drafted, and waiting for the target's verdict." },
-  discarded: {
-    name: "discarded",
-    glyph: "·",
-    help: "Drafted behind a rejected token, so it was never tested.",
-  },
-  plain: { name: "plain", glyph: "□", help: "Decoded by the target alone, without speculation." },
-};
-
-/** The same statuses where the target draws tokens itself and tells no probabilities. */
-const COMPARED: Readonly<Partial<Record<Status, string>>> = {
-  accepted: "Accepted: the target drew this very token too.",
-  rejected: "Rejected: the target drew another token, which stands here instead. The draft ends here.",
-  resampled: "The target’s own draw, standing in for a drafted token that differed from it.",
-  bonus: "The target drew everything that was drafted too, so its next draw stands as well.",
-};
 
 const LOGPROB_HELP = "Natural logarithm of the model's own probability, before temperature and filters.";
 
@@ -72,85 +30,129 @@ function sideFacts(token: Token): Fact[] {
   ].map((fact) => (fact.value.startsWith(DASH) ? { ...fact, value: DASH } : fact));
 }
 
-/** One sentence: why this token is what it is. */
-export function verdictSentence(token: Token): string {
-  const { verdict } = token;
-  if (!verdict) return STATUS.pending.help;
-  const comparison = token.compared ? COMPARED[token.status] : undefined;
-  if (comparison !== undefined) return comparison;
-  const { acceptance_prob: accept, uniform, target_prob: p, draft_prob: q, status } = verdict;
-  if ((status !== "accepted" && status !== "rejected") || accept === null) return STATUS[status].help;
-  const ratio = p !== null && q !== null ? ` = min(1, ${percent(p)} / ${percent(q)})` : "";
-  const chance = `kept with probability ${percent(accept)}${ratio}`;
-  if (uniform === null)
-    return `${status === "accepted" ? "Accepted" : "Rejected"}: ${chance}; no draw was needed.`;
-  const relation = status === "accepted" ? "within" : "above";
-  return `${status === "accepted" ? "Accepted" : "Rejected"}: ${chance}, and the uniform drawn, ${fixed(uniform, 3)}, is ${relation} it.`;
-}
-
 /** A certain decision needs no draw, which is not the same as an unknown one. */
 function drawn({ verdict }: Token): string {
   const certain = verdict?.acceptance_prob === 0 || verdict?.acceptance_prob === 1;
   return certain && verdict.uniform === null ? "none needed" : fixed(verdict?.uniform, 3);
 }
 
-/** Where tokens are compared there is neither a probability of keeping this one nor a number held against it. */
+const COMPARISON: Fact = {
+  term: "decided by",
+  value: "comparison",
+  help: "The target draws tokens itself and tells no probabilities: the draft is kept while it equals those draws.",
+};
+
+/** Where tokens are compared no number is held against a probability. */
 function decisionFacts(token: Token): Fact[] {
-  if (token.compared) {
-    return [
-      {
-        term: "decided by",
-        value: "comparison",
-        help: "The target draws tokens itself and tells no probabilities: the draft is kept while it equals those draws.",
-      },
-    ];
+  if (token.compared) return [COMPARISON];
+  const chance = percent(token.verdict?.acceptance_prob);
+  switch (token.rule) {
+    case "token":
+      return [
+        {
+          term: "acceptance prob.",
+          value: chance,
+          help: "min(1, p/q): the share of draws in which this token would be kept.",
+        },
+        {
+          term: "uniform drawn",
+          value: drawn(token),
+          help: "The random number the acceptance probability was held against.",
+        },
+      ];
+    case "block":
+      return [
+        {
+          term: "prefix kept with",
+          value: chance,
+          help: "How likely the whole prefix that ends here is kept, once no longer one was.",
+        },
+        {
+          term: "uniform drawn",
+          value: drawn(token),
+          help: "The random number that probability was held against; none where a longer prefix was kept.",
+        },
+      ];
+    case "match":
+      return [
+        {
+          term: "chance of a match",
+          value: chance,
+          help: "The target's probability of saying the same. It draws a token of its own, and keeps the draft where they are equal.",
+        },
+      ];
+    case "typical":
+      return [
+        {
+          term: "target p",
+          value: percent(token.verdict?.target_prob),
+          help: "Kept where p ≥ min(ε, δ·exp(−H)): a threshold instead of a chance, which is why the rule is lossy.",
+        },
+      ];
   }
+}
+
+/** Which of the alternatives for its place it is. */
+function branchFacts(kin: Kin | null): Fact[] {
+  if (!kin || kin.place === 0) return [];
+  const behind = kin.parent ? `behind “${shown(kin.parent.label)}”` : "behind the text";
+  const facts = [
+    {
+      term: "sibling",
+      value: kin.siblings === 1 ? `the only one, ${behind}` : `${kin.place} of ${kin.siblings}, ${behind}`,
+      help: "Drafted alternatives for the same place; they are tested in this order.",
+    },
+  ];
+  if (kin.twin === 0) return facts;
+  const twin = {
+    term: "same token as",
+    value: `sibling ${kin.twin}`,
+    help: "Two drafts said the same. A drawn token is never withdrawn: both are tested, in turn.",
+  };
+  return [...facts, twin];
+}
+
+function entropyFact({ verdict, draft }: Token): Fact {
+  const ofTarget = verdict?.entropy != null;
+  const entropy = verdict?.entropy ?? draft?.entropy ?? null;
+  return {
+    term: "entropy",
+    value: entropy === null ? DASH : `${fixed(entropy)} nats`,
+    help: ofTarget ? "Of the target's distribution here." : "Of the draft's distribution here.",
+  };
+}
+
+function draftFacts({ draft }: Token): Fact[] {
+  if (!draft) return [{ term: "drafted by", value: "target", help: "Emitted by the target, not drafted." }];
+  const covered: Fact[] =
+    draft.covered_mass === null
+      ? []
+      : [{ term: "q covers", value: `${percent(draft.covered_mass)} of the draft`, help: COVERED_HELP }];
   return [
+    ...covered,
     {
-      term: "acceptance prob.",
-      value: percent(token.verdict?.acceptance_prob),
-      help: "min(1, p/q): the share of draws in which this token would be kept.",
+      term: "drafted by",
+      value: draft.source,
+      help: "Where this token of the draft came from.",
+      source: draft.source,
     },
-    {
-      term: "uniform drawn",
-      value: drawn(token),
-      help: "The random number the acceptance probability was held against.",
-    },
+    { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "Time to draft this token." },
   ];
 }
 
-export function tokenFacts(token: Token): Fact[] {
-  const { draft, verdict } = token;
+export function tokenFacts(token: Token, kin: Kin | null = null): Fact[] {
   const facts: Fact[] = [
     {
       term: "round, position",
       value: `${token.round + 1}, ${token.position + 1}`,
       help: "Which draft-and-verify step, and how far behind the committed text.",
     },
+    ...branchFacts(kin),
     ...sideFacts(token),
     ...decisionFacts(token),
-    {
-      term: "entropy",
-      value: `${fixed(verdict?.entropy ?? draft?.entropy)}${verdict?.entropy == null && draft?.entropy == null ? "" : " nats"}`,
-      help:
-        verdict?.entropy == null ? "Of the draft's distribution here." : "Of the target's distribution here.",
-    },
+    entropyFact(token),
+    ...draftFacts(token),
   ];
-  if (draft) {
-    if (draft.covered_mass !== null) {
-      facts.push({
-        term: "q covers",
-        value: `${percent(draft.covered_mass)} of the draft`,
-        help: COVERED_HELP,
-      });
-    }
-    facts.push(
-      { term: "drafted by", value: draft.source, help: "Where this token of the draft came from." },
-      { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "Time to draft this token." },
-    );
-    return facts;
-  }
-  facts.push({ term: "drafted by", value: "target", help: "Emitted by the target, not drafted." });
-  // Nothing was drafted or tested here: those rows do not apply, which is not the same as unknown.
-  return facts.filter((fact) => fact.value !== DASH);
+  // Nothing was drafted or tested there: those rows do not apply, which is not the same as unknown.
+  return token.draft ? facts : facts.filter((fact) => fact.value !== DASH);
 }

@@ -61,8 +61,8 @@ describe("form", () => {
 
   it("updates only what differs from what is in force", () => {
     const form = formFrom(settings, noChoices);
-    expect(updateMessage(form, { k: 3, temperature: 0.7, drafter: "model" })).toBeNull();
-    expect(updateMessage(form, { k: 5, temperature: 0.7, drafter: "ngram" })).toEqual({
+    expect(updateMessage(form, { k: 3, nodes: 0, temperature: 0.7, drafter: "model" })).toBeNull();
+    expect(updateMessage(form, { k: 5, nodes: 0, temperature: 0.7, drafter: "ngram" })).toEqual({
       type: "update",
       k: 3,
       drafter: "model",
@@ -73,6 +73,8 @@ describe("form", () => {
     expect(choicesFrom({ prompt: "a", drafter: 3, numbers: { k: 2, seed: "x", other: 1 } })).toEqual({
       prompt: "a",
       drafter: null,
+      rule: null,
+      shadow: [],
       numbers: { k: 2 },
     });
     expect(choicesFrom("junk", "first")).toEqual({ ...noChoices, prompt: "first" });

@@ -13,6 +13,7 @@ import type {
 } from "../protocol/generated";
 
 export type Status = VerifyResult["status"];
+export type RuleName = Started["rule"];
 export type ExactnessLabel = ExactnessInfo["label"];
 
 /** A token as drawn in the tree and the text; the same object wherever it appears. */
@@ -32,6 +33,8 @@ export interface Token {
   readonly status: Status;
   /** What it adds to the visible text; empty unless emitted. */
   readonly text: string;
+  /** How the run decides about drafted tokens. */
+  readonly rule: RuleName;
   /** Decided by comparing the draft with the target's own draw, of which no probability is known. */
   readonly compared: boolean;
   readonly draft: DraftToken | null;
@@ -57,6 +60,8 @@ export interface Run {
   readonly started: Started | null;
   readonly rounds: readonly Round[];
   readonly updates: readonly Updated[];
+  /** Who drafted, in the order in which they first did. */
+  readonly sources: readonly string[];
   readonly latest: Metrics | null;
   /** The weakest exactness any round reported; null before the first. */
   readonly weakest: ExactnessLabel | null;

@@ -1,7 +1,7 @@
 // Events in, a run out. Pure; what an event does not touch keeps its identity, so that views can memoise by reference.
 import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
 import { weaker } from "./exactness";
-import type { Round, Run, Token } from "./model";
+import type { Round, RuleName, Run, Token } from "./model";
 
 export const emptyRun: Run = {
   id: null,
@@ -10,6 +10,7 @@ export const emptyRun: Run = {
   started: null,
   rounds: [],
   updates: [],
+  sources: [],
   latest: null,
   weakest: null,
   shadow: null,
@@ -25,9 +26,12 @@ export function reduce(run: Run, event: ServerMessage): Run {
   if (run.id !== null && event.run !== null && event.run !== run.id) return run;
   switch (event.type) {
     case "draft_token":
-      return withRound(run, event.round, (round) => addDraft(round, event));
+      return {
+        ...withRound(run, event.round, (round) => addDraft(round, event, ruleOf(run))),
+        sources: run.sources.includes(event.source) ? run.sources : [...run.sources, event.source],
+      };
     case "verify_result":
-      return withRound(run, event.round, (round) => addVerdict(round, event));
+      return withRound(run, event.round, (round) => addVerdict(round, event, ruleOf(run)));
     case "metrics":
       return {
         ...withRound(run, event.round, (round) => closeRound(round, event)),
@@ -68,7 +72,9 @@ function withRound(run: Run, index: number, change: (round: Round) => Round): Ru
   return { ...run, phase: alive, rounds };
 }
 
-function addDraft(round: Round, event: DraftToken): Round {
+const ruleOf = (run: Run): RuleName => run.started?.rule ?? "token";
+
+function addDraft(round: Round, event: DraftToken, rule: RuleName): Round {
   const token: Token = {
     key: `${event.round}:${event.node}`,
     round: event.round,
@@ -79,6 +85,7 @@ function addDraft(round: Round, event: DraftToken): Round {
     label: event.token,
     status: "pending",
     text: "",
+    rule,
     compared: false,
     draft: event,
     verdict: null,
@@ -89,7 +96,7 @@ function addDraft(round: Round, event: DraftToken): Round {
 
 const EMITTED: ReadonlySet<VerifyResult["status"]> = new Set(["accepted", "resampled", "bonus", "plain"]);
 
-function addVerdict(round: Round, event: VerifyResult): Round {
+function addVerdict(round: Round, event: VerifyResult, rule: RuleName): Round {
   const before = event.node === null ? undefined : round.drafted.find((token) => token.node === event.node);
   const emitted = EMITTED.has(event.status);
   const token: Token = {
@@ -102,6 +109,7 @@ function addVerdict(round: Round, event: VerifyResult): Round {
     label: before?.label ?? event.final_token ?? event.draft_token ?? "",
     status: event.status,
     text: emitted ? event.text : "",
+    rule,
     compared: isCompared(round, event),
     draft: before?.draft ?? null,
     verdict: event,

@@ -60,9 +60,9 @@ describe("selectors", () => {
     const rejected = select.tokenByKey(run, "0:1");
     const resampled = select.tokenByKey(run, "0:+");
     if (!rejected || !resampled) throw new Error("missing");
-    expect(select.replacedBy(run, resampled)).toBe(rejected);
+    expect(select.replacedBy(run, resampled)).toEqual([rejected]);
     expect(select.replacementOf(run, rejected)).toBe(resampled);
-    expect(select.replacedBy(run, rejected)).toBeNull();
+    expect(select.replacedBy(run, rejected)).toEqual([]);
   });
 
   it("joins the text with what only the end decided", () => {

@@ -1,6 +1,8 @@
 // What views ask of a run. Pure; nothing is kept between calls.
 import type { ModelInfo, RemoteInfo, Updated } from "../protocol/generated";
+import { childrenOf } from "./branches";
 import type { Round, Run, Token } from "./model";
+import { turnedDown } from "./verdicts";
 
 /** The committed text as tokens, in order. */
 export const spine = (run: Run): Token[] => run.rounds.flatMap((round) => round.emitted);
@@ -26,38 +28,47 @@ export function tokenByKey(run: Run, key: string | null): Token | null {
   return round.drafted.find(same) ?? round.emitted.find(same) ?? null;
 }
 
-/** The rejected draft token that this resampled token stands in for. */
-export function replacedBy(run: Run, token: Token): Token | null {
-  if (token.status !== "resampled") return null;
-  const rejected = roundAt(run, token.round)?.drafted.filter((other) => other.status === "rejected") ?? [];
-  return rejected.find((other) => other.parent === token.parent) ?? rejected.at(-1) ?? null;
+/** The drafted tokens that were turned down where this one was emitted, in the order of their tests. */
+export function turnedDownAt(round: Round, emitted: Token): Token[] {
+  return round.drafted.filter((other) => other.parent === emitted.parent && turnedDown(other));
 }
 
-/** The token that took the place of this rejected one. */
+/** The drafted tokens that this resampled token stands in for. */
+export function replacedBy(run: Run, token: Token): Token[] {
+  const round = token.status === "resampled" ? roundAt(run, token.round) : null;
+  return round ? turnedDownAt(round, token) : [];
+}
+
+/** The token that was emitted in the place of this one, which was turned down. */
 export function replacementOf(run: Run, token: Token): Token | null {
-  if (token.status !== "rejected") return null;
-  const last = roundAt(run, token.round)?.emitted.at(-1);
-  return last?.status === "resampled" ? last : null;
+  if (!turnedDown(token)) return null;
+  return roundAt(run, token.round)?.emitted.find((other) => other.parent === token.parent) ?? null;
 }
 
-/** Drafted tokens of the open round that nothing has decided in favour of yet, along its first path. */
+/** Of siblings that are not decided for: the one whose turn it is, else what was tested last. */
+const ghostOf = (siblings: readonly Token[]): Token | undefined =>
+  siblings.find(({ status }) => status === "pending") ??
+  siblings.findLast(turnedDown) ??
+  siblings.find(({ status }) => status === "discarded");
+
+/** Drafted tokens of the open round that nothing has decided in favour of yet, along one path. */
 export function ghosts(run: Run): readonly Token[] {
   const round = run.rounds.at(-1);
   if (!round || round.metrics || run.done) return [];
   const path: Token[] = [];
-  let parent: number | null = round.emitted.at(-1)?.node ?? null;
-  if (round.emitted.some((token) => token.node === null)) return [];
-  for (const token of round.drafted) {
-    if (token.parent !== parent || token.status === "accepted") continue;
-    path.push(token);
-    parent = token.node;
+  const children = childrenOf(round);
+  const last = round.emitted.at(-1);
+  if (last?.node === null) return [];
+  for (let next = ghostOf(children.get(last?.node ?? null) ?? []); next; ) {
+    path.push(next);
+    next = ghostOf(children.get(next.node) ?? []);
   }
   return path;
 }
 
 /**
  * The running text, cut behind each token that ends a line: what a growing text has to lay out anew is its last line.
- * Behind the committed tokens come the drafted ones; rejected ones stand before their replacement if asked for.
+ * Behind the committed tokens come the drafted ones; what was turned down stands before its replacement if asked for.
  */
 export function textLines(run: Run, showRejected: boolean): Token[][] {
   const lines: Token[][] = [];
@@ -69,9 +80,7 @@ export function textLines(run: Run, showRejected: boolean): Token[][] {
   };
   for (const round of run.rounds) {
     for (const token of round.emitted) {
-      if (showRejected && token.node === null) {
-        for (const gone of round.drafted) if (gone.status === "rejected") add(gone);
-      }
+      if (showRejected) turnedDownAt(round, token).forEach(add);
       add(token);
     }
   }
@@ -102,10 +111,11 @@ export interface Cell {
 
 function roundEnd(round: Round): RoundEnd {
   const last = round.emitted.at(-1);
-  if (round.drafted.some((token) => token.status === "rejected")) return "rejection";
   if (last?.status === "bonus") return "bonus";
   if (last?.status === "plain") return "plain";
-  return "open";
+  // A sibling may be rejected beside a path that is kept to its end: what counts is how the path ended.
+  const stopped = round.drafted.some((token) => turnedDown(token) && token.parent === (last?.node ?? null));
+  return last?.status === "resampled" || stopped ? "rejection" : "open";
 }
 
 export function cellOf(round: Round): Cell {
@@ -126,17 +136,26 @@ export const scrubberCells = (run: Run): Cell[] => run.rounds.map(cellOf);
 export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | null =>
   run.updates.at(-1)?.remote ?? run.started?.remote ?? null;
 
+/** What may change while a run goes on. */
+type Changing = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
+
+export interface InForce {
+  readonly k: number;
+  readonly nodes: number;
+  readonly drafter: string;
+  readonly temperature: number;
+}
+
 /** What is in force now: what the run started with, overlaid by its updates. */
-export function inForce(run: Run): { k: number; drafter: string; temperature: number } | null {
-  const source: Pick<Updated, "k" | "drafter" | "sampling"> | null = run.updates.at(-1) ?? run.started;
-  return source && { k: source.k, drafter: source.drafter, temperature: source.sampling.temperature };
+export function inForce(run: Run): InForce | null {
+  const source: Changing | null = run.updates.at(-1) ?? run.started;
+  if (!source) return null;
+  const { k, nodes, drafter, sampling } = source;
+  return { k, nodes, drafter, temperature: sampling.temperature };
 }
 
 /** The first round in which the value now in force was in force; null if the run began with it. */
-export function changedAtRound(
-  run: Run,
-  value: (at: Pick<Updated, "k" | "drafter" | "sampling">) => unknown,
-): number | null {
+export function changedAtRound(run: Run, value: (at: Changing) => unknown): number | null {
   if (!run.started) return null;
   let before = value(run.started);
   let changed: number | null = null;

@@ -74,7 +74,8 @@ export const isRunning = (state: AppState): boolean =>
 export const isReady = (state: AppState): boolean => state.health?.status === "ready";
 export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);
 
-type UpdateField = "k" | "temperature" | "drafter";
+const UPDATABLE = ["k", "nodes", "temperature", "drafter"] as const;
+type UpdateField = (typeof UPDATABLE)[number];
 
 export class Store {
   private state: AppState;
@@ -240,7 +241,7 @@ export class Store {
     const last = this.state.play?.full.started;
     if (!last) return;
     const { sampling, max_tokens, seed, prompt } = last;
-    this.start({ ...sampling, prompt, max_tokens, seed, k: 0 });
+    this.start({ ...sampling, prompt, max_tokens, seed, k: 0, nodes: 0, shadow: [] });
   }
 
   stop(): void {
@@ -259,9 +260,11 @@ export class Store {
     const next = { ...choices, ...changes, numbers: { ...choices.numbers, ...changes.numbers } };
     remember("choices", next);
     this.set({ choices: next });
-    if (changes.numbers?.k !== undefined) this.touched.add("k");
-    if (changes.numbers?.temperature !== undefined) this.touched.add("temperature");
-    if (changes.drafter !== undefined) this.touched.add("drafter");
+    for (const field of UPDATABLE) {
+      // Not every drafter takes trees.
+      const follows = (field === "drafter" || field === "nodes") && changes.drafter !== undefined;
+      if (follows || (field !== "drafter" && changes.numbers?.[field] !== undefined)) this.touched.add(field);
+    }
     this.updateTicket += 1;
     const ticket = this.updateTicket;
     this.world.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);
@@ -271,7 +274,7 @@ export class Store {
     const current = this.state.play && isRunning(this.state) ? inForce(this.state.play.full) : null;
     const message = current && updateMessage(formOf(this.state), current);
     if (message) {
-      for (const field of ["k", "temperature", "drafter"] as const) {
+      for (const field of UPDATABLE) {
         if (!this.touched.has(field)) delete message[field];
       }
       if (Object.keys(message).length > 1) this.socket?.send(message);

@@ -8,6 +8,7 @@ import {
   useRef,
   useState,
 } from "react";
+import { kinIn } from "../state/branches";
 import type { Run, Token } from "../state/model";
 import { textLines, tokenByKey } from "../state/selectors";
 import { useApp, useStore } from "../state/useStore";
@@ -94,7 +95,9 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
         ))}
         {run.done?.text_tail}
       </div>
-      {pointed && anchor && hovered !== selected && <TokenCard token={pointed} anchor={anchor.box} />}
+      {pointed && anchor && hovered !== selected && (
+        <TokenCard token={pointed} kin={kinIn(run, pointed)} anchor={anchor.box} />
+      )}
     </div>
   );
 }

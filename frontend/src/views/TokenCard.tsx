@@ -1,8 +1,11 @@
 // The numbers of the token under the pointer or the focus.
 import { createPortal } from "react-dom";
-import { STATUS, tokenFacts, verdictSentence } from "../state/facts";
+import type { Kin } from "../state/branches";
+import { tokenFacts } from "../state/facts";
 import { shown } from "../state/format";
 import type { Token } from "../state/model";
+import { STATUS, verdictSentence } from "../state/verdicts";
+import { OriginBadge } from "../viz/Origin";
 
 const WIDTH_PX = 292;
 /** With the playback bar below it. */
@@ -29,26 +32,35 @@ export function TokenHead({ token }: { token: Token }) {
   );
 }
 
-export function Facts({ token }: { token: Token }) {
+export function Facts({ token, kin }: { token: Token; kin: Kin | null }) {
   return (
     <dl className="facts">
-      {tokenFacts(token).map(({ term, value, help }) => (
+      {tokenFacts(token, kin).map(({ term, value, help, source }) => (
         <div key={term} className="contents" title={help}>
           <dt>{term}</dt>
-          <dd>{value}</dd>
+          <dd>
+            {source !== undefined && <OriginBadge source={source} />} {value}
+          </dd>
         </div>
       ))}
     </dl>
   );
 }
 
-export function TokenCard({ token, anchor }: { token: Token; anchor: DOMRect }) {
+interface Props {
+  readonly token: Token;
+  /** Null in a chain. */
+  readonly kin: Kin | null;
+  readonly anchor: DOMRect;
+}
+
+export function TokenCard({ token, kin, anchor }: Props) {
   const position = place(anchor, { width: window.innerWidth, height: window.innerHeight });
   return createPortal(
     <div aria-hidden className="popover token-card space-y-2" style={position}>
       <TokenHead token={token} />
       <p className="text-[12px]">{verdictSentence(token)}</p>
-      <Facts token={token} />
+      <Facts token={token} kin={kin} />
     </div>,
     document.body,
   );

@@ -2,11 +2,14 @@
 import { X } from "lucide-react";
 import type { ReactNode } from "react";
 import type { TopToken } from "../protocol/generated";
-import { verdictSentence } from "../state/facts";
+import { attentionOf, kinIn } from "../state/branches";
 import { percent, probability, shown } from "../state/format";
 import type { Run, Token } from "../state/model";
-import { replacedBy, replacementOf } from "../state/selectors";
+import { replacedBy, replacementOf, roundAt } from "../state/selectors";
 import { useStore } from "../state/useStore";
+import { verdictSentence } from "../state/verdicts";
+import { attentionWords } from "../viz/caption";
+import { AttentionMatrix } from "./AttentionMatrix";
 import { Facts, TokenHead } from "./TokenCard";
 
 export function TokenDetail({ run, token }: { run: Run; token: Token }) {
@@ -15,7 +18,9 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
   const replacement = replacementOf(run, token);
   const close = () => store.select(null);
   // A resampled token has no draft of its own: what the draft offered here is told by the one it replaced.
-  const draft = token.draft ?? replaced?.draft;
+  const draft = token.draft ?? replaced[0]?.draft;
+  const round = roundAt(run, token.round);
+  const attention = attentionOf(run, token.key);
   return (
     <aside
       aria-label="Token details"
@@ -36,9 +41,9 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
         </button>
       </div>
       <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
-      {replaced && <Other word="It replaced" token={replaced} />}
-      {replacement && <Other word="It was replaced by" token={replacement} />}
-      <Facts token={token} />
+      <Others word="It replaced" tokens={replaced} />
+      {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
+      <Facts token={token} kin={kinIn(run, token)} />
       <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
       <Alternatives title="Draft q" tokens={draft?.top_tokens} token={token} />
       <Alternatives
@@ -46,23 +51,32 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
         tokens={token.verdict?.residual_top_tokens}
         token={token}
       />
+      {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}
+      {round && token.node !== null && <AttentionMatrix round={round} token={token} />}
     </aside>
   );
 }
 
-function Other({ word, token }: { word: string; token: Token }): ReactNode {
+const wordOf = ({ status }: Token): string =>
+  status === "accepted" ? "Its place was taken by" : "It was replaced by";
+
+function Others({ word, tokens }: { word: string; tokens: readonly Token[] }): ReactNode {
   const store = useStore();
+  if (tokens.length === 0) return null;
   return (
-    <p className="text-[13px] text-soft">
-      {word}{" "}
-      <button
-        type="button"
-        data-status={token.status}
-        className="token-name align-bottom hover:bg-bg"
-        onClick={() => store.select(token.key)}
-      >
-        {shown(token.label)}
-      </button>
+    <p className="flex flex-wrap items-baseline gap-1.5 text-[13px] text-soft">
+      {word}
+      {tokens.map((token) => (
+        <button
+          key={token.key}
+          type="button"
+          data-status={token.status}
+          className="token-name hover:bg-bg"
+          onClick={() => store.select(token.key)}
+        >
+          {shown(token.label)}
+        </button>
+      ))}
     </p>
   );
 }

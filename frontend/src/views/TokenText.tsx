@@ -1,8 +1,8 @@
 // One token in the running text. Its status is told by colour and by the line under it.
 import { memo, type ReactNode } from "react";
-import { STATUS } from "../state/facts";
 import { shown, spoken } from "../state/format";
 import type { Status, Token } from "../state/model";
+import { STATUS } from "../state/verdicts";
 
 const PIECES = /(\n|\t| {2,}|^ +$)/;
 

@@ -1,28 +1,39 @@
 // The key numbers of the token under the pointer.
 import { Tooltip } from "radix-ui";
-import { STATUS, tokenFacts, verdictSentence } from "../state/facts";
+import type { Kin } from "../state/branches";
+import { tokenFacts } from "../state/facts";
 import type { Token } from "../state/model";
+import { STATUS, verdictSentence } from "../state/verdicts";
 import { visible } from "./label";
+import { OriginBadge } from "./Origin";
 
 interface Props {
   readonly token: Token;
+  /** Null in a chain. */
+  readonly kin: Kin | null;
   readonly x: number;
   readonly y: number;
   readonly room: number;
+  /** Where its label ends. */
+  readonly end: number;
+  readonly wide: boolean;
 }
 
-export function NodeTip({ token, x, y, room }: Props) {
+export function NodeTip({ token, kin, x, y, room, end, wide }: Props) {
+  // What a token of a tree attends to stands above it and to its left, and is to be seen.
+  const side = !kin ? "top" : wide ? "right" : "bottom";
+  const place = side === "right" ? { left: x - room, width: end - x + room } : { left: x };
   return (
     <Tooltip.Provider>
       <Tooltip.Root open>
         <Tooltip.Trigger asChild>
-          <span className="tt-anchor" style={{ left: x, top: y - room, height: 2 * room }} />
+          <span className="tt-anchor" style={{ ...place, top: y - room, height: 2 * room }} />
         </Tooltip.Trigger>
         <Tooltip.Portal>
           <Tooltip.Content
             className="explain-body tt-tip"
-            side="top"
-            sideOffset={4}
+            side={side}
+            sideOffset={side === "right" ? 10 : 4}
             collisionPadding={8}
             aria-label=" "
           >
@@ -33,10 +44,12 @@ export function NodeTip({ token, x, y, room }: Props) {
               </span>
             </p>
             <dl>
-              {tokenFacts(token).map(({ term, value }) => (
+              {tokenFacts(token, kin).map(({ term, value, source }) => (
                 <div key={term}>
                   <dt>{term}</dt>
-                  <dd>{value}</dd>
+                  <dd>
+                    {source !== undefined && <OriginBadge source={source} />} {value}
+                  </dd>
                 </div>
               ))}
             </dl>

@@ -1,4 +1,5 @@
 // The rows in view.
+import type { Attention } from "../state/branches";
 import type { Run } from "../state/model";
 import type { Marks } from "./marks";
 import type { Row } from "./placed";
@@ -9,9 +10,11 @@ interface Props extends Marks {
   readonly run: Run;
   readonly view: View;
   readonly id: string;
+  /** What the token pointed at attends to; null where none is, or in a chain. */
+  readonly attention: Attention | null;
 }
 
-export function Rows({ run, view, id, hovered, selected, active }: Props) {
+export function Rows({ run, view, id, attention, hovered, selected, active }: Props) {
   const { layout, from, to } = view;
   const newest = run.phase === "running" ? (run.rounds.at(-1)?.index ?? 0) : Number.POSITIVE_INFINITY;
   return (
@@ -19,7 +22,7 @@ export function Rows({ run, view, id, hovered, selected, active }: Props) {
       role="none"
       width={layout.width}
       height={layout.height}
-      className={`tt-svg is-${layout.scale.detail}`}
+      className={`tt-svg is-${layout.scale.detail}${attention ? " is-attending" : ""}`}
     >
       {layout.rows.map((row, index) => {
         const top = layout.tops[index] ?? 0;
@@ -33,6 +36,9 @@ export function Rows({ run, view, id, hovered, selected, active }: Props) {
             top={top}
             scale={layout.scale}
             id={id}
+            origins={run.sources.length > 1}
+            attention={attention && holds(row, attention.round) ? attention : null}
+            later={attention !== null && !row.nodes.some((node) => node.token.round <= attention.round)}
             newFrom={holds(row, newest) ? newest : Number.POSITIVE_INFINITY}
             hovered={mine(hovered)}
             selected={mine(selected)}

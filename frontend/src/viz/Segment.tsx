@@ -10,10 +10,17 @@ import type { Scale } from "./scale";
 /** The nodes carry what a screen reader needs. */
 const DRAWN = { "aria-hidden": true } as const;
 
-export const Segment = memo(function Segment({ segment, scale }: { segment: PlacedSegment; scale: Scale }) {
+interface Props {
+  readonly segment: PlacedSegment;
+  readonly scale: Scale;
+  /** Whether the round came after what is attended to. */
+  readonly later: boolean;
+}
+
+export const Segment = memo(function Segment({ segment, scale, later }: Props) {
   const { x, width, title, time } = segment;
   return (
-    <g {...DRAWN} className="tt-segment" transform={`translate(${x}, 0)`}>
+    <g {...DRAWN} className={later ? "tt-segment is-later" : "tt-segment"} transform={`translate(${x}, 0)`}>
       <title>{summary(segment.round)}</title>
       <rect className="tt-hit" width={width} height={scale.barY + scale.barHeight} />
       {title !== null && (

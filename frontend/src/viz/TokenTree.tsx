@@ -1,8 +1,11 @@
 // The token tree: the committed text as a river, what speculation cost hanging below it.
-import { type KeyboardEvent, type MouseEvent, useEffect, useId, useRef, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { attentionOf } from "../state/branches";
 import type { Run } from "../state/model";
 import { emittedCount, waitingFor } from "../state/selectors";
+import { attentionWords } from "./caption";
 import { fitZoom } from "./fit";
+import type { Signs } from "./Legend";
 import { NodeTip } from "./NodeTip";
 import { nodeAt, type Step, step } from "./navigate";
 import type { Layout } from "./placed";
@@ -11,6 +14,7 @@ import { TreeHeader } from "./TreeHeader";
 import { useSize } from "./useSize";
 import { useView, type View } from "./useView";
 import "./tree.css";
+import "./branches.css";
 
 interface Props {
   readonly run: Run;
@@ -30,6 +34,8 @@ const STEPS: Record<string, Step> = {
 };
 const START_ZOOM = 1;
 const ZOOM_STEP = 1.25;
+/** A tip beside a token needs this much. */
+const ROOM_FOR_TIPS = 640;
 const UNMEASURED = { width: 780, height: 520 };
 
 export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
@@ -72,13 +78,14 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
   };
 
   const tip = tipOf(layout, pointed ?? active);
+  const attention = useMemo(() => attentionOf(run, active ?? hovered), [run, active, hovered]);
+  const shownAttention = layout.scale.detail === "bars" ? null : attention;
   return (
     <section className="tt" aria-label="Token tree">
       <TreeHeader
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
-        remote={run.started?.remote != null}
-        compared={run.rounds[0]?.drafted[0]?.compared === true}
+        signs={useSigns(run)}
         follow={view.follow}
         onFollow={view.setFollow}
         onZoom={view.zoomBy}
@@ -90,7 +97,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
         className="tt-view"
         role={run.rounds.length > 0 ? "tree" : "group"}
         tabIndex={0}
-        aria-label="Tokens: arrow keys move along the text and down into rejected branches, Enter selects"
+        aria-label="Tokens: left and right move along a path, up and down between siblings, Enter selects"
         aria-activedescendant={elementId(layout, id, active)}
         onKeyDown={onKeyDown}
         onBlur={() => activate(null)}
@@ -98,12 +105,28 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
         onPointerLeave={() => point(null)}
         onClick={onClick}
       >
-        <Rows run={run} view={view} id={id} hovered={hovered} selected={selected} active={active} />
-        {tip && <NodeTip key={tip.token.key} {...tip} />}
+        <Rows
+          run={run}
+          view={view}
+          id={id}
+          attention={shownAttention}
+          hovered={hovered}
+          selected={selected}
+          active={active}
+        />
+        {tip && <NodeTip key={tip.token.key} {...tip} wide={size.width >= ROOM_FOR_TIPS} />}
         {run.rounds.length === 0 && <Empty run={run} />}
       </div>
+      {shownAttention && <p className="tt-caption">{attentionWords(shownAttention)}</p>}
     </section>
   );
+}
+
+function useSigns({ started, rounds, sources }: Run): Signs {
+  const remote = started?.remote != null;
+  const compared = rounds[0]?.drafted[0]?.compared === true;
+  const rule = started?.rule ?? "token";
+  return useMemo(() => ({ remote, compared, rule, sources }), [remote, compared, rule, sources]);
 }
 
 function Empty({ run }: { run: Run }) {
@@ -138,5 +161,6 @@ function tipOf(layout: Layout, key: string | null) {
   const found = key === null ? null : nodeAt(layout, key);
   if (!found) return null;
   const { node, row } = found;
-  return { token: node.token, x: node.x, y: (layout.tops[row] ?? 0) + node.y, room: node.r + 2 };
+  const y = (layout.tops[row] ?? 0) + node.y;
+  return { token: node.token, kin: node.kin, x: node.x, y, room: node.r + 2, end: node.right };
 }

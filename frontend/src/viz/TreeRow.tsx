@@ -1,16 +1,13 @@
 // One line of the river. Drawn again only when something in it changed.
 import { memo } from "react";
-import type { Token } from "../state/model";
-import { describeToken } from "./describe";
-import { fillOpacity, glyph } from "./glyph";
+import type { Attention } from "../state/branches";
+import { originOf } from "../state/origins";
 import type { Marks } from "./marks";
-import type { PlacedEdge, PlacedNode, Row } from "./placed";
+import type { PlacedEdge, Row } from "./placed";
 import { RoundBar } from "./RoundBar";
 import { Segment } from "./Segment";
 import type { Scale } from "./scale";
-
-/** Said by the label of the node around it. */
-const DRAWN = { "aria-hidden": true } as const;
+import { TreeNode } from "./TreeNode";
 
 interface Props extends Marks {
   readonly row: Row;
@@ -20,24 +17,44 @@ interface Props extends Marks {
   readonly id: string;
   /** Rounds from this one on are new: they grow in. */
   readonly newFrom: number;
+  /** Whether several sources draft in this run, so that each is told. */
+  readonly origins: boolean;
+  /** What a token of this line attends to. */
+  readonly attention: Attention | null;
+  /** Whether the line came after what is attended to. */
+  readonly later: boolean;
 }
 
-export const TreeRow = memo(function TreeRow({ row, top, scale, id, newFrom, ...marks }: Props) {
+export const TreeRow = memo(function TreeRow(props: Props) {
+  const { row, top, scale, id, newFrom, origins, attention, later, ...marks } = props;
   return (
-    <g className="tt-row" style={{ transform: `translate(0px, ${top}px)` }}>
+    <g className={later ? "tt-row is-later" : "tt-row"} style={{ transform: `translate(0px, ${top}px)` }}>
       {row.segments.map((segment) => (
-        <Segment key={segment.key} segment={segment} scale={scale} />
+        <Segment
+          key={segment.key}
+          segment={segment}
+          scale={scale}
+          later={attention !== null && segment.round.index > attention.round}
+        />
       ))}
       {row.edges.map((edge) => (
-        <Edge key={edge.key} edge={edge} isNew={Number.parseInt(edge.to, 10) >= newFrom} />
+        <Edge
+          key={edge.key}
+          edge={edge}
+          isNew={Number.parseInt(edge.to, 10) >= newFrom}
+          origins={origins}
+          attended={attended(attention, edge.to)}
+        />
       ))}
       {row.nodes.map((node) => (
-        <Node
+        <TreeNode
           key={node.token.key}
           node={node}
           scale={scale}
           id={id}
           isNew={node.token.round >= newFrom}
+          origins={origins}
+          attended={attended(attention, node.token.key)}
           {...marks}
         />
       ))}
@@ -48,81 +65,34 @@ export const TreeRow = memo(function TreeRow({ row, top, scale, id, newFrom, ...
   );
 });
 
+/** The committed text before the round is attended to as a whole: true of what was drafted, null of that text. */
+function attended(attention: Attention | null, key: string): boolean | null {
+  if (!attention) return null;
+  if (attention.keys.has(key)) return true;
+  return Number.parseInt(key, 10) < attention.round ? null : false;
+}
+
 interface EdgeProps {
   readonly edge: PlacedEdge;
   readonly isNew: boolean;
+  readonly origins: boolean;
+  readonly attended: boolean | null;
 }
 
-const Edge = memo(function Edge({ edge, isNew }: EdgeProps) {
-  return <path className={`tt-edge is-${edge.kind}${isNew ? " is-new" : ""}`} d={edge.path} />;
-});
-
-interface NodeProps extends Marks {
-  readonly node: PlacedNode;
-  readonly scale: Scale;
-  readonly id: string;
-  readonly isNew: boolean;
-}
-
-function Node({ node, scale, id, isNew, hovered, selected, active }: NodeProps) {
-  const { token, r } = node;
-  const lit = hovered === token.key || active === token.key;
+const Edge = memo(function Edge({ edge, isNew, origins, attended: seen }: EdgeProps) {
   const names = [
-    "tt-node",
-    `is-${token.status}`,
+    "tt-edge",
+    `is-${edge.kind}`,
     isNew && "is-new",
-    lit && "is-lit",
-    selected === token.key && "is-selected",
+    seen === true && "is-attended",
+    seen === false && "is-unseen",
   ];
-  const below = scale.detail === "full" ? scale.labelDrop + 4 : r + 3;
+  const colour = origins && edge.source !== null ? originOf(edge.source).colour : undefined;
   return (
-    <g
+    <path
       className={names.filter(Boolean).join(" ")}
-      style={{ transform: `translate(${node.x}px, ${node.y}px)` }}
-    >
-      <g
-        role="treeitem"
-        id={`${id}${token.key}`}
-        aria-level={node.lane + 1}
-        aria-selected={selected === token.key}
-        aria-label={describeToken(token)}
-        data-key={token.key}
-        data-status={token.status}
-      >
-        <rect
-          className="tt-hit"
-          x={node.left - node.x}
-          y={-scale.radiusMax}
-          width={node.right - node.left}
-          height={scale.radiusMax + below}
-        />
-        <circle className="tt-halo" r={r + 3.5} />
-        <Shape token={token} r={r} />
-      </g>
-      {node.label !== null && (
-        <text
-          {...DRAWN}
-          className="tt-label"
-          y={scale.labelDrop}
-          fontSize={scale.labelFont}
-          xmlSpace="preserve"
-        >
-          {node.label}
-        </text>
-      )}
-    </g>
+      style={colour === undefined ? undefined : { stroke: colour }}
+      d={edge.path}
+    />
   );
-}
-
-function Shape({ token, r }: { token: Token; r: number }) {
-  const chance = token.verdict?.acceptance_prob ?? null;
-  const opacity = fillOpacity(token.status, chance);
-  return (
-    <g className="tt-shape">
-      {token.status === "rejected" && chance !== null && (
-        <circle className="tt-disc" r={r} fillOpacity={opacity} />
-      )}
-      <path d={glyph(token.status, r)} fillOpacity={opacity} />
-    </g>
-  );
-}
+});

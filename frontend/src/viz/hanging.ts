@@ -1,25 +1,41 @@
-// Branches below the spine: each chain takes the first lane where it has room, folds back at the margin, and its
-// siblings start again below it. Branches are hung from right to left, so that no line comes down through another.
+// Branches below the spine: each chain takes the first lane where it has room, wraps at the margin as text does, and
+// its siblings start again below it. Branches are hung from right to left, so that no line comes down through another.
+import { type Children, childrenOf, isTree } from "../state/branches";
 import type { Round, Token } from "../state/model";
-import { type EdgeKind, type OpenRow, type Place, type PlacedNode, place, widthOf } from "./placed";
+import { elbow, type Point } from "./elbow";
+import {
+  besideWidth,
+  type EdgeKind,
+  type OpenRow,
+  type Place,
+  type PlacedNode,
+  place,
+  type Spot,
+} from "./placed";
 import type { Scale } from "./scale";
-import { type Children, shapeOf } from "./spine";
 
 interface Space {
   readonly row: OpenRow;
+  readonly round: Round;
   readonly children: Children;
   readonly width: number;
   readonly scale: Scale;
 }
 
 interface Start {
-  /** Left edge of the first node's room; the branch comes down along it. */
-  readonly left: number;
-  readonly x: number;
+  /** Where the line to the first node comes down. */
+  readonly trunk: number;
   /** The chain lies below this lane. */
   readonly above: number;
   readonly parent: PlacedNode | null;
+  /** The line's way to the trunk. */
+  readonly from: readonly Point[];
 }
+
+/** Between the room of a node and the line to what follows it. */
+const CLEAR = 2;
+/** Less than this is not worth an indent. */
+const LEAST_LINE = 110;
 
 export function hangAll(
   round: Round,
@@ -28,12 +44,16 @@ export function hangAll(
   width: number,
   scale: Scale,
 ): void {
-  const { children } = shapeOf(round);
-  for (const { row, column, x, left } of places.toReversed()) {
+  const children = childrenOf(round);
+  const bend = Math.min(8, scale.roundGap + 2);
+  for (const { row, column, left } of places.toReversed()) {
     for (const root of column.roots) {
-      const parent = parents.get(root.parent);
-      const start = { left, x, above: 0, parent: parent ?? null };
-      hangChain(root, start, { row, children, width, scale });
+      const from: Point[] = [
+        [left - bend, scale.spineY],
+        [left, scale.spineY],
+      ];
+      const start = { trunk: left, above: 0, parent: parents.get(root.parent) ?? null, from };
+      hangChain(root, start, { row, round, children, width, scale });
     }
   }
 }
@@ -44,128 +64,175 @@ function chainFrom(root: Token, children: Children): Token[] {
   return chain;
 }
 
-/** What was never tested is dots; its words show from a large zoom on. */
-function tailWidth(token: Token, scale: Scale): { width: number; labelled: boolean } {
-  const labelled = token.status !== "discarded" || scale.labelledTails;
-  return { width: labelled ? widthOf(token, scale) : scale.tailStep, labelled };
+/** What was never tested is dots, in a chain: its words show from a large zoom on. In a tree they tell branches apart. */
+const isLabelled = ({ status }: Token, round: Round, scale: Scale): boolean =>
+  status !== "discarded" || scale.labelledTails || isTree(round);
+
+const roomOf = (token: Token, round: Round, scale: Scale): number =>
+  isLabelled(token, round, scale) ? besideWidth(token, scale) : scale.tailStep;
+
+/** From a node's room to the room of what follows it: dots stand close. */
+function linkTo(token: Token, round: Round, scale: Scale): number {
+  return isLabelled(token, round, scale) ? CLEAR + scale.indent : 0;
 }
 
-/** How far right of its column's left edge a branch reaches when nothing folds it. */
-export function reachOf(root: Token, children: Children, scale: Scale): number {
-  const below = (children.get(root.node) ?? []).map((child) => reachOf(child, children, scale));
-  return tailWidth(root, scale).width + Math.max(0, ...below);
+/** How far right of its column's left edge a branch reaches when nothing wraps it. */
+export function reachOf(root: Token, round: Round, scale: Scale): number {
+  const children = childrenOf(round);
+  const beyond = (token: Token): number => {
+    const below = (children.get(token.node) ?? []).map(
+      (child) => linkTo(child, round, scale) + beyond(child),
+    );
+    return roomOf(token, round, scale) + Math.max(0, ...below);
+  };
+  return scale.indent + beyond(root);
 }
 
 interface Chunk {
-  readonly nodes: { token: Token; x: number; width: number; labelled: boolean }[];
-  readonly forward: boolean;
+  readonly nodes: { token: Token; left: number; right: number }[];
+  /** Where its line comes down, or comes back to. */
+  readonly trunk: number;
 }
 
-/** A tail draws closer together rather than fold for a little too much length. */
-function tailStep(chain: readonly Token[], start: Start, right: number, scale: Scale): number {
-  const rooms = chain.map((token) => tailWidth(token, scale));
-  const firm = rooms.reduce((sum, { width, labelled }) => sum + (labelled ? width : 0), 0);
-  const step = (right - start.left - firm) / rooms.filter(({ labelled }) => !labelled).length;
+/** A tail draws closer together rather than wrap for a little too much length. */
+function tailStep(chain: readonly Token[], trunk: number, { round, width, scale }: Space): number {
+  const tail = chain.filter((token) => !isLabelled(token, round, scale));
+  const firm = chain.reduce((sum, token) => {
+    return tail.includes(token) ? sum : sum + roomOf(token, round, scale) + linkTo(token, round, scale);
+  }, 0);
+  const step = (width - scale.margin - trunk - firm) / tail.length;
   return step >= scale.tailStep / 2 ? Math.min(scale.tailStep, step) : scale.tailStep;
 }
 
-/** Cuts a chain where it meets a margin; every other piece runs backwards. */
-function fold(chain: readonly Token[], start: Start, { width, scale }: Space): Chunk[] {
-  const right = width - scale.margin;
-  const step = tailStep(chain, start, right, scale);
-  let chunk: Chunk = { nodes: [], forward: true };
+/** A line further in than the first, where there is room: at its trunk it would look like a sibling. */
+function wrapTo(chain: readonly Token[], trunk: number, end: number, { round, scale }: Space): number {
+  const inner = trunk + scale.indent;
+  const widest = Math.max(...chain.map((token) => roomOf(token, round, scale)));
+  return end - inner >= Math.max(LEAST_LINE, scale.indent + widest) ? inner : scale.margin;
+}
+
+/** Cuts a chain where it meets the margin. */
+function wrap(chain: readonly Token[], start: Start, space: Space): Chunk[] {
+  const { round, width, scale } = space;
+  const end = width - scale.margin;
+  const step = tailStep(chain, start.trunk, space);
+  const again = wrapTo(chain, start.trunk, end, space);
+  let chunk: Chunk = { nodes: [], trunk: start.trunk };
   const chunks = [chunk];
-  let edge = start.left;
-  chain.forEach((token, index) => {
-    const { width: wish, labelled } = tailWidth(token, scale);
-    const room = labelled ? wish : step;
-    const leaves = chunk.forward ? edge + room > right + 1e-6 : edge - room < scale.margin;
-    if (leaves && chunk.nodes.length > 0) {
-      edge = chunk.forward ? right : scale.margin;
-      chunk = { nodes: [], forward: !chunk.forward };
+  let edge = start.trunk;
+  for (const token of chain) {
+    const labelled = isLabelled(token, round, scale);
+    const room = labelled ? besideWidth(token, scale) : step;
+    const link = chunk.nodes.length === 0 ? scale.indent : linkTo(token, round, scale);
+    let left = edge + link;
+    if (left + room > end + 1e-6 && chunk.nodes.length > 0) {
+      chunk = { nodes: [], trunk: again };
       chunks.push(chunk);
+      left = again + scale.indent;
     }
-    const x = index === 0 ? start.x : chunk.forward ? edge + room / 2 : edge - room / 2;
-    chunk.nodes.push({ token, x, width: room, labelled });
-    edge = chunk.forward ? x + room / 2 : x - room / 2;
-  });
+    chunk.nodes.push({ token, left, right: left + room });
+    edge = left + room;
+  }
   return chunks;
 }
 
+/** Takes the first lane below `above` where there is room, and room for the line that comes down to it. */
 function freeLane(taken: [number, number][][], from: number, to: number, above: number): number {
   let lane = above + 1;
   while ((taken[lane - 1] ?? []).some(([a, b]) => a < to && from < b)) lane += 1;
   while (taken.length < lane) taken.push([]);
+  for (let passed = above; passed < lane - 1; passed += 1) taken[passed]?.push([from - CLEAR, from + CLEAR]);
   taken[lane - 1]?.push([from, to]);
   return lane;
 }
 
 function hangChain(root: Token, start: Start, space: Space): void {
   const { row, scale } = space;
-  let above = start.above;
-  let previous = start.parent;
+  let { above, parent: previous, from } = start;
   const placed: PlacedNode[] = [];
-  for (const [index, chunk] of fold(chainFrom(root, space.children), start, space).entries()) {
-    const lefts = chunk.nodes.map((node) => node.x - node.width / 2);
-    const rights = chunk.nodes.map((node) => node.x + node.width / 2);
-    const from = index === 0 ? Math.min(start.left, ...lefts) : Math.min(...lefts);
-    const lane = freeLane(row.taken, from, Math.max(...rights), above);
-    const y = scale.spineY + scale.spineBelow + (lane - 1) * scale.laneHeight + scale.radiusMax;
-    for (const { token, x, width, labelled } of chunk.nodes) {
-      const full = place(token, x, y, lane, width, scale);
-      const node = labelled ? full : { ...full, label: null, r: Math.min(full.r, width / 3.2) };
-      const path = placed.length === 0 ? descent(start, node, scale) : link(previous, node, chunk.forward);
+  for (const { nodes, trunk } of wrap(chainFrom(root, space.children), start, space)) {
+    const lane = freeLane(row.taken, trunk, nodes.at(-1)?.right ?? trunk, above);
+    const y = scale.spineY + scale.spineBelow + (lane - 0.5) * scale.laneHeight;
+    nodes.forEach(({ token, left, right }, index) => {
+      const level = (previous?.level ?? 1) + 1;
+      const node = placeBeside(token, { left, right, y, lane, level }, space);
+      if (index === 0 && placed.length > 0 && previous) from = around(previous, trunk, y, scale);
+      const way: readonly Point[] =
+        index === 0 ? [...from, [trunk, y], [node.x - node.r - 1, y]] : between(previous, node);
       row.edges.push({
         key: `${token.key}<`,
         from: previous?.token.key ?? null,
         to: token.key,
         kind: kindOf(token),
-        path,
+        source: token.draft?.source ?? null,
+        path: elbow(way, Math.min(7, scale.laneHeight / 3)),
       });
       row.nodes.push(node);
       placed.push(node);
       previous = node;
-    }
+    });
     above = lane;
   }
   for (const node of placed.toReversed()) hangSiblings(node, space);
 }
 
+function placeBeside(token: Token, room: Omit<Spot, "x">, { round, scale }: Space): PlacedNode {
+  const { left, right } = room;
+  const labelled = isLabelled(token, round, scale);
+  const full = scale.detail === "full" && labelled;
+  const x = full ? left + scale.radiusMax : (left + right) / 2;
+  const node = place(round, token, { ...room, x }, scale);
+  return labelled ? node : { ...node, label: null, r: Math.min(node.r, (right - left) / 3.2) };
+}
+
 function hangSiblings(parent: PlacedNode, space: Space): void {
+  const { round, scale, width } = space;
   for (const sibling of (space.children.get(parent.token.node) ?? []).slice(1)) {
-    const room = widthOf(sibling, space.scale);
-    const left = Math.min(parent.right, space.width - space.scale.margin - room);
-    const start = { left, x: left + room / 2, above: parent.lane, parent };
-    hangChain(sibling, start, space);
+    const furthest = width - scale.margin - roomOf(sibling, round, scale) - scale.indent;
+    const beside = parent.right + CLEAR <= furthest;
+    const trunk = beside ? parent.right + CLEAR : Math.min(parent.x, furthest);
+    const from: Point[] = beside
+      ? [
+          [trunk - 1, parent.y],
+          [trunk, parent.y],
+        ]
+      : under(parent, trunk, scale);
+    hangChain(sibling, { trunk, above: parent.lane, parent, from }, space);
   }
+}
+
+/** Where there is no room to the right of a node, what hangs on it comes down from under it. */
+function under(parent: PlacedNode, trunk: number, scale: Scale): Point[] {
+  const gap = parent.y + scale.laneHeight / 2;
+  return [
+    [parent.x, parent.y + parent.r + 1],
+    [parent.x, gap],
+    [trunk, gap],
+  ];
+}
+
+/** From the end of a lane back to where the next one begins. */
+function around(last: PlacedNode, trunk: number, y: number, scale: Scale): Point[] {
+  const end = last.right + 6;
+  const gap = y - scale.laneHeight / 2;
+  return [
+    [last.right + CLEAR, last.y],
+    [end, last.y],
+    [end, gap],
+    [trunk, gap],
+  ];
+}
+
+/** Along a lane: from behind a label, or from a dot. */
+function between(previous: PlacedNode | null, node: PlacedNode): Point[] {
+  if (!previous) return [];
+  const begin = previous.label === null ? previous.x + previous.r : previous.right + CLEAR;
+  return [
+    [begin, node.y],
+    [node.x - node.r - 1, node.y],
+  ];
 }
 
 function kindOf(token: Token): EdgeKind {
   return token.status === "rejected" ? "rejected" : token.status === "pending" ? "waiting" : "tail";
-}
-
-/** Off the parent's line in the gap before the column, and down between the labels. */
-function descent({ left, parent, above }: Start, node: PlacedNode, scale: Scale): string {
-  const top = above === 0 ? scale.spineY : (parent?.y ?? scale.spineY);
-  const bend = Math.min(8, scale.roundGap + 2, node.y - top);
-  const begin = above === 0 ? left - bend : Math.min(left - bend, (parent?.x ?? 0) + (parent?.r ?? 0));
-  const end = Math.max(left, node.x - node.r - 1);
-  return [
-    `M${begin},${top}H${left - bend}Q${left},${top} ${left},${top + bend}`,
-    `V${node.y - bend}Q${left},${node.y} ${Math.min(left + bend, end)},${node.y}H${end}`,
-  ].join("");
-}
-
-function link(previous: PlacedNode | null, node: PlacedNode, ahead: boolean): string {
-  if (!previous) return "";
-  const forward = node.x >= previous.x;
-  if (previous.lane === node.lane) {
-    return forward
-      ? `M${previous.x + previous.r},${node.y}H${node.x - node.r}`
-      : `M${previous.x - previous.r},${node.y}H${node.x + node.r}`;
-  }
-  const out = ahead ? Math.min(previous.left, node.left) - 10 : Math.max(previous.right, node.right) + 10;
-  const side = ahead ? -1 : 1;
-  const [from, to] = [previous.x + side * previous.r, node.x + side * node.r];
-  return `M${from},${previous.y}C${out},${previous.y} ${out},${node.y} ${to},${node.y}`;
 }

@@ -1,8 +1,10 @@
 // The river: rounds flow along a spine and wrap like text; what was not accepted hangs below. Pure geometry.
+import { isTree } from "../state/branches";
 import type { Round } from "../state/model";
 import { layBars } from "./bars";
 import { hangAll, reachOf } from "./hanging";
 import {
+  besideWidth,
   type Layout,
   type OpenRow,
   type Place,
@@ -14,7 +16,7 @@ import {
 } from "./placed";
 import { finish } from "./rows";
 import type { Scale } from "./scale";
-import { shapeOf } from "./spine";
+import { columnsOf } from "./spine";
 
 /** Where the next column goes. */
 interface Cursor {
@@ -56,20 +58,37 @@ export function layout(rounds: readonly Round[], width: number, scale: Scale, be
   return finish(rows, width, scale, before);
 }
 
+function breakRow(cursor: Cursor, scale: Scale): void {
+  cursor.row = openRow();
+  cursor.rows.push(cursor.row);
+  cursor.x = scale.margin;
+}
+
+/** How far right of its beginning a round reaches when nothing wraps it. */
+function spanOf(round: Round, scale: Scale): number {
+  let x = 0;
+  let end = 0;
+  for (const { token, roots } of columnsOf(round)) {
+    for (const root of roots) end = Math.max(end, x + reachOf(root, round, scale));
+    x += token ? widthOf(token, scale) : scale.columnMin;
+  }
+  return Math.max(x, end);
+}
+
 function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): void {
   const header = headerOf(round, scale);
+  // A chain wraps as text does; a tree is read as a whole.
+  const begun = cursor.row.segments.length > 0;
+  if (begun && isTree(round) && cursor.x + spanOf(round, scale) > width - scale.margin)
+    breakRow(cursor, scale);
   const places: Place[] = [];
   const pieces: { row: OpenRow; x: number; end: number }[] = [];
-  const { children, columns } = shapeOf(round);
-  for (const column of columns) {
-    const members = column.token ? [column.token, ...column.roots] : column.roots;
-    const need = Math.max(...members.map((token) => widthOf(token, scale)));
-    const room = pieces.length === 0 ? Math.max(need, header.width) : need;
-    if (cursor.x + room > width - scale.margin && cursor.row.segments.length + pieces.length > 0) {
-      cursor.row = openRow();
-      cursor.rows.push(cursor.row);
-      cursor.x = scale.margin;
-    }
+  for (const column of columnsOf(round)) {
+    const need = column.token ? widthOf(column.token, scale) : scale.columnMin;
+    const below = column.roots.map((root) => scale.indent + besideWidth(root, scale));
+    const room = Math.max(need, ...below, pieces.length === 0 ? header.width : 0);
+    const first = cursor.row.segments.length + pieces.length === 0;
+    if (cursor.x + room > width - scale.margin && !first) breakRow(cursor, scale);
     let piece = pieces.at(-1);
     if (piece?.row !== cursor.row) {
       piece = { row: cursor.row, x: cursor.x, end: cursor.x };
@@ -77,7 +96,7 @@ function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): vo
     }
     const x = cursor.x + need / 2;
     places.push({ row: cursor.row, column, x, left: cursor.x });
-    const reach = Math.max(0, ...column.roots.map((root) => reachOf(root, children, scale)));
+    const reach = Math.max(0, ...column.roots.map((root) => reachOf(root, round, scale)));
     const right = Math.min(width - scale.margin, cursor.x + reach);
     cursor.x += need;
     piece.end = Math.max(cursor.x, right, piece.end, pieces.length === 1 ? piece.x + header.width : 0);
@@ -122,9 +141,10 @@ function layColumns(
 ): void {
   const parents = new Map<number | null, PlacedNode>();
   if (cursor.previous) parents.set(null, cursor.previous);
-  for (const { row, column, x } of places) {
+  for (const { row, column, x, left } of places) {
     if (!column.token) continue;
-    const node = place(column.token, x, scale.spineY, 0, widthOf(column.token, scale), scale);
+    const right = left + widthOf(column.token, scale);
+    const node = place(round, column.token, { x, y: scale.spineY, left, right, lane: 0, level: 1 }, scale);
     row.edges.push(spineEdge(cursor.previous, cursor.previousRow === row, node, scale));
     if (cursor.previous && cursor.previousRow !== row) {
       cursor.previousRow?.edges.push(leavingEdge(cursor.previous, node, width));
@@ -145,6 +165,7 @@ function spineEdge(from: PlacedNode | null, sameRow: boolean, to: PlacedNode, sc
     from: from?.token.key ?? null,
     to: to.token.key,
     kind: to.token.status === "pending" ? "waiting" : "spine",
+    source: to.token.draft?.source ?? null,
     path: `M${start},${scale.spineY}H${to.x - to.r}`,
   };
 }
@@ -156,6 +177,7 @@ function leavingEdge(from: PlacedNode, to: PlacedNode, width: number): PlacedEdg
     from: from.token.key,
     to: to.token.key,
     kind: to.token.status === "pending" ? "waiting" : "spine",
+    source: to.token.draft?.source ?? null,
     path: `M${from.x + from.r},${from.y}H${width}`,
   };
 }

@@ -1,5 +1,8 @@
-// Moving through the tree with the arrow keys.
+// Moving through the tree with the arrow keys: left and right along a path, up and down between siblings.
+import { childrenOf } from "../state/branches";
+import type { Round, Token } from "../state/model";
 import type { Layout, PlacedNode } from "./placed";
+import { columnsOf } from "./spine";
 
 export type Step = "left" | "right" | "up" | "down" | "first" | "last";
 
@@ -24,18 +27,43 @@ export function step(layout: Layout, from: string | null, direction: Step): stri
   const found = nodeAt(layout, from);
   if (!found) return spine.at(-1) ?? null;
   if (direction === "left" || direction === "right") return sideways(layout, found, direction);
-  return upOrDown(layout, found, direction) ?? from;
+  return toSibling(layout, found, direction) ?? upOrDown(layout, found, direction) ?? from;
 }
 
-function sideways(layout: Layout, { node, row }: Found, direction: "left" | "right"): string {
-  const key = node.token.key;
-  if (node.lane === 0) {
-    const index = layout.spine.indexOf(key) + (direction === "right" ? 1 : -1);
-    return layout.spine[index] ?? key;
+function roundOf(layout: Layout, { node, row }: Found): Round | undefined {
+  const segments = layout.rows[row]?.segments ?? [];
+  return segments.find(({ round }) => round.index === node.token.round)?.round;
+}
+
+function sideways(layout: Layout, found: Found, direction: "left" | "right"): string {
+  const { token, lane } = found.node;
+  if (lane === 0) {
+    const index = layout.spine.indexOf(token.key) + (direction === "right" ? 1 : -1);
+    return layout.spine[index] ?? token.key;
   }
-  const edges = layout.rows[row]?.edges ?? [];
-  if (direction === "left") return edges.find((edge) => edge.to === key)?.from ?? key;
-  return edges.find((edge) => edge.from === key)?.to ?? key;
+  if (direction === "right") {
+    const round = roundOf(layout, found);
+    return (round && childrenOf(round).get(token.node)?.[0]?.key) ?? token.key;
+  }
+  const edges = layout.rows[found.row]?.edges ?? [];
+  return edges.find((edge) => edge.to === token.key)?.from ?? token.key;
+}
+
+/** The alternatives for one place from top to bottom: what stands on the path, if anything does, then what hangs. */
+function siblingsOf(round: Round, node: PlacedNode): readonly Token[] {
+  for (const { token, roots } of columnsOf(round)) {
+    const column = token ? [token, ...roots] : roots;
+    if (column.some(({ key }) => key === node.token.key)) return column;
+  }
+  return childrenOf(round).get(node.token.parent) ?? [];
+}
+
+function toSibling(layout: Layout, found: Found, direction: "up" | "down"): string | null {
+  const round = roundOf(layout, found);
+  if (!round) return null;
+  const siblings = siblingsOf(round, found.node);
+  const at = siblings.findIndex(({ key }) => key === found.node.token.key);
+  return siblings[at + (direction === "down" ? 1 : -1)]?.key ?? null;
 }
 
 /** The nearest lane below (or above) with a node about here; past the last one, the spine of the next row. */

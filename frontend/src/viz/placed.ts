@@ -1,4 +1,5 @@
 // What the layout places, and how much room a token takes.
+import { changesSource, type Kin, kinOf } from "../state/branches";
 import type { Round, Token } from "../state/model";
 import { cells, elide, visible } from "./label";
 import { radiusOf, type Scale } from "./scale";
@@ -15,8 +16,14 @@ export interface PlacedNode {
   readonly right: number;
   /** 0 is the spine. */
   readonly lane: number;
+  /** Depth below the committed text, which is level 1. */
+  readonly level: number;
   /** Null where the scale leaves no room for one. */
   readonly label: string | null;
+  /** Null in a chain. */
+  readonly kin: Kin | null;
+  /** Whether its source is another than that of the token it hangs on. */
+  readonly head: boolean;
 }
 
 export type EdgeKind = "spine" | "waiting" | "rejected" | "tail";
@@ -26,6 +33,8 @@ export interface PlacedEdge {
   readonly from: string | null;
   readonly to: string;
   readonly kind: EdgeKind;
+  /** Who drafted the token it leads to. */
+  readonly source: string | null;
   readonly path: string;
 }
 
@@ -107,19 +116,30 @@ function drawnLabel(label: string): Drawn {
   return known;
 }
 
+/** On the spine, where the label stands under its node. */
 export function widthOf(token: Token, scale: Scale): number {
   const label = scale.detail === "full" ? drawnLabel(token.label).cells * scale.cell : 0;
   return Math.max(scale.columnMin, label + 2 * scale.labelPad, 2 * radiusOf(token, scale) + 4);
 }
 
-export function place(
-  token: Token,
-  x: number,
-  y: number,
-  lane: number,
-  width: number,
-  scale: Scale,
-): PlacedNode {
+/** Below the spine, where the label stands beside its node. */
+export function besideWidth(token: Token, scale: Scale): number {
+  if (scale.detail !== "full") return Math.max(scale.tailStep, 2 * radiusOf(token, scale) + 3);
+  const label = drawnLabel(token.label).cells * scale.cell;
+  return scale.radiusMax + radiusOf(token, scale) + scale.besideGap + label;
+}
+
+export interface Spot {
+  readonly x: number;
+  readonly y: number;
+  readonly left: number;
+  readonly right: number;
+  readonly lane: number;
+  readonly level: number;
+}
+
+export function place(round: Round, token: Token, spot: Spot, scale: Scale): PlacedNode {
   const label = scale.detail === "full" ? drawnLabel(token.label).text : null;
-  return { token, x, y, r: radiusOf(token, scale), left: x - width / 2, right: x + width / 2, lane, label };
+  const r = radiusOf(token, scale);
+  return { token, r, label, kin: kinOf(round, token), head: changesSource(round, token), ...spot };
 }

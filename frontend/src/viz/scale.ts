@@ -40,7 +40,12 @@ export interface Scale {
   /** Node centre to the label's baseline. */
   readonly labelDrop: number;
   readonly spineBelow: number;
+  /** Below the spine, where labels stand beside their nodes. */
   readonly laneHeight: number;
+  /** From the line that a branch comes down along to its first node's room. */
+  readonly indent: number;
+  /** Between a node and its label beside it. */
+  readonly besideGap: number;
   readonly rowGap: number;
   readonly roundGap: number;
   readonly cellWidth: number;
@@ -81,7 +86,9 @@ function fullScale(zoom: number): Scale {
     spineY,
     labelDrop,
     spineBelow: labelDrop + 5,
-    laneHeight: 2 * radiusMax + labelFont + 8,
+    laneHeight: 2 * radiusMax + 4,
+    indent: 15 * zoom,
+    besideGap: 4 * zoom,
     rowGap: 14 * zoom,
     roundGap: 9 * zoom,
     cellWidth: 0,
@@ -108,6 +115,8 @@ function dotsScale(zoom: number): Scale {
     labelDrop: 0,
     spineBelow: 8 * size,
     laneHeight: 14 * size,
+    indent: 6 * size,
+    besideGap: 0,
     rowGap: 9 * size,
     roundGap: 5 * size,
   };

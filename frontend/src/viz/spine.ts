@@ -1,4 +1,5 @@
 // A round seen as columns: what stands on the committed path, and what hangs below each place of it.
+import { type Children, childrenOf } from "../state/branches";
 import type { Round, Token } from "../state/model";
 
 export interface Column {
@@ -6,24 +7,6 @@ export interface Column {
   readonly token: Token | null;
   /** Drafted siblings that did not (or not yet) make it onto the path. */
   readonly roots: readonly Token[];
-}
-
-/** Drafted nodes by parent, in node order; null is the last committed token. */
-export type Children = ReadonlyMap<number | null, readonly Token[]>;
-
-export interface Shape {
-  readonly children: Children;
-  readonly columns: readonly Column[];
-}
-
-function childrenOf(round: Round): Children {
-  const children = new Map<number | null, Token[]>();
-  for (const token of round.drafted) {
-    const siblings = children.get(token.parent);
-    if (siblings) siblings.push(token);
-    else children.set(token.parent, [token]);
-  }
-  return children;
 }
 
 /** What was emitted, continued through pending nodes as long as the round is open. */
@@ -42,16 +25,15 @@ function spineOf(round: Round, children: Children): Token[] {
 }
 
 /** Rounds never change in place, so each is read once. */
-const read = new WeakMap<Round, Shape>();
+const read = new WeakMap<Round, readonly Column[]>();
 
-export function shapeOf(round: Round): Shape {
-  let shape = read.get(round);
-  if (!shape) {
-    const children = childrenOf(round);
-    shape = { children, columns: buildColumns(round, children) };
-    read.set(round, shape);
+export function columnsOf(round: Round): readonly Column[] {
+  let columns = read.get(round);
+  if (!columns) {
+    columns = buildColumns(round, childrenOf(round));
+    read.set(round, columns);
   }
-  return shape;
+  return columns;
 }
 
 function buildColumns(round: Round, children: Children): Column[] {

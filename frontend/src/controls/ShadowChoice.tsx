@@ -1,0 +1,43 @@
+// Further drafters that guess from the same prefix, to be compared with the one in use.
+
+import { shadowable } from "../state/form";
+import { formOf, isRunning } from "../state/store";
+import { useApp, useStore } from "../state/useStore";
+import { OriginBadge } from "../viz/Origin";
+import { Folded } from "./Folded";
+
+export function ShadowChoice() {
+  const store = useStore();
+  const settings = useApp((state) => state.settings);
+  const drafter = useApp((state) => formOf(state).drafter);
+  const chosen = useApp((state) => state.choices.shadow);
+  const running = useApp(isRunning);
+  const offered = shadowable(settings, drafter);
+  if (offered.length === 0) return null;
+  const inUse = offered.filter(({ name }) => chosen.includes(name)).length;
+  const toggle = (name: string, on: boolean) => {
+    const others = chosen.filter((other) => other !== name);
+    store.choose({ shadow: on ? [...others, name] : others });
+  };
+  return (
+    <Folded title={`Shadow drafters${inUse > 0 ? ` (${inUse})` : ""}`}>
+      <fieldset disabled={running} className="flex flex-col gap-1.5 text-[13px]">
+        <legend className="mb-1.5 text-[12px] text-faint">
+          They guess beside the one in use: unused, and not timed in the run.
+        </legend>
+        {offered.map(({ name, title, help }) => (
+          <label key={name} className="flex cursor-pointer items-center gap-2" title={help}>
+            <input
+              type="checkbox"
+              className="accent-(--accent)"
+              checked={chosen.includes(name)}
+              onChange={(event) => toggle(name, event.target.checked)}
+            />
+            <OriginBadge source={name} />
+            {title}
+          </label>
+        ))}
+      </fieldset>
+    </Folded>
+  );
+}

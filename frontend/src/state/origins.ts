@@ -1,0 +1,31 @@
+// Who drafted a token: a letter and a colour for each source. The letter says it without the colour.
+
+export interface Origin {
+  readonly source: string;
+  readonly letter: string;
+  readonly title: string;
+  /** A CSS colour. */
+  readonly colour: string;
+}
+
+const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> = {
+  model: ["M", "draft model"],
+  ngram: ["N", "prompt lookup"],
+  suffix: ["S", "suffix automaton"],
+  lookahead: ["L", "lookahead"],
+  medusa: ["H", "Medusa heads"],
+  eagle: ["E", "EAGLE head"],
+  selfspec: ["T", "the target itself"],
+  mixture: ["B", "blend of drafters"],
+};
+
+export function originOf(source: string): Origin {
+  const known = KNOWN[source];
+  if (known) return { source, letter: known[0], title: known[1], colour: `var(--origin-${source})` };
+  return {
+    source,
+    letter: source.charAt(0).toUpperCase() || "?",
+    title: source,
+    colour: "var(--origin-other)",
+  };
+}

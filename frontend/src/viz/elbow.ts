@@ -1,0 +1,34 @@
+// A line along right angles, with its corners rounded.
+
+export type Point = readonly [x: number, y: number];
+
+/** An SVG path through the points; each corner takes at most half of its shorter side. */
+export function elbow(points: readonly Point[], radius: number): string {
+  const way = points.filter((point, at) => at === 0 || !same(point, points[at - 1]));
+  const [first, ...rest] = way;
+  if (!first) return "";
+  const parts = [`M${spot(first)}`];
+  rest.forEach((corner, at) => {
+    const before = way[at] ?? corner;
+    const after = rest[at + 1];
+    if (!after) {
+      parts.push(`L${spot(corner)}`);
+      return;
+    }
+    const turn = Math.min(radius, distance(before, corner) / 2, distance(corner, after) / 2);
+    parts.push(`L${spot(toward(corner, before, turn))}Q${spot(corner)} ${spot(toward(corner, after, turn))}`);
+  });
+  return parts.join("");
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100;
+const spot = ([x, y]: Point): string => `${round(x)},${round(y)}`;
+const distance = (a: Point, b: Point): number => Math.abs(a[0] - b[0]) + Math.abs(a[1] - b[1]);
+const same = (a: Point, b: Point | undefined): boolean => b !== undefined && distance(a, b) < 0.01;
+
+function toward(from: Point, to: Point, length: number): Point {
+  const whole = distance(from, to);
+  if (whole === 0) return from;
+  const share = length / whole;
+  return [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
+}
