@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from speculatoviz import trace
+from speculatoviz import trace, train_commands
 from speculatoviz.config import PROFILES, Settings
 from speculatoviz.connect import Report
 from speculatoviz.drafters.about import WITH_MODEL
@@ -59,6 +59,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
 app.add_typer(models_app, name="models")
 register(app)
+train_commands.register(app)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -60,6 +60,10 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
             d = target.hidden_size
             self.weights["fc"][:, :d] += torch.eye(d)
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        return asdict(self.shape)
+
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence from the target's own distributions over the head's vocabulary, and regression on its states."""
         noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
@@ -80,7 +84,7 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
             regression = smooth_l1_loss(own, truth, reduction="none").mean(-1)
             each = cross + self.how.state * regression
             total = total + self.how.decay**step * (each * share).sum() / share.sum()
-            told[f"kl_{step + 1}"] = float((cross * share).sum() / share.sum())
+            told[f"kl_{step + 1}"] = float((cross.detach() * share).sum() / share.sum())
         return total, told
 
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:

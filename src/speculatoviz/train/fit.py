@@ -18,9 +18,12 @@ from speculatoviz.train.score import Exam, Score
 
 
 class Trainee(Protocol):
-    """A module whose `weights` are the tensors of a head."""
+    """A module whose `weights` are the tensors of a head, and `numbers` what describes it beside their shapes."""
 
     weights: nn.ParameterDict
+
+    @property
+    def numbers(self) -> dict[str, float]: ...
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]: ...
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor: ...
@@ -105,7 +108,7 @@ class _Run:
         loss.backward()
         nn.utils.clip_grad_norm_(self._trainee.weights.values(), self._how.clip)
         self._optimiser.step()
-        self.step, self._loss = self.step + 1, float(loss)
+        self.step, self._loss = self.step + 1, float(loss.detach())
         report(Told(self.step, self._loss, self._parts))
 
     def take(self, score: Score, report: Callable[[Told], None]) -> None:

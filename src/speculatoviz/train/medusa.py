@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -37,6 +37,10 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         wanted = shapes(target.hidden_size, shape.heads, shape.blocks)
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in wanted.items()})
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        return asdict(self.shape)
+
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence of head k from the target's own distribution k tokens on."""
         noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
@@ -58,7 +62,7 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
             cross = -(probs[truth] * own).sum(-1) - entropy[truth]
             mean = (cross * share).sum() / share.sum()
             total = total + self.how.decay ** (head - 1) * mean
-            told[f"kl_{head}"] = float(mean)
+            told[f"kl_{head}"] = float(mean.detach())
         return total, told
 
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:

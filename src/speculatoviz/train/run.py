@@ -1,0 +1,145 @@
+"""From a target's name to a file of heads: dialogues, training, the file and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from speculatoviz.errors import TrainError
+from speculatoviz.heads.file import HeadFile, HeadKind, save
+from speculatoviz.heads.rows import GgufRows
+from speculatoviz.machine import usable_cores
+from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.train.card import markdown
+from speculatoviz.train.data import Data
+from speculatoviz.train.dialogue import Recipe
+from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
+from speculatoviz.train.fit import Fitted, Schedule, Told, Trainee, fit
+from speculatoviz.train.generate import RECIPE, write
+from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
+from speculatoviz.train.order import Order, Report
+from speculatoviz.train.score import Exam
+from speculatoviz.train.store import Corpus, Origin
+from speculatoviz.train.target import TargetMatrices
+
+_SAID_EVERY = 20  # steps between two lines of where the training is
+
+
+def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
+    """Write what dialogues are missing, train, and leave the best head at order.out with a card beside it.
+
+    Interrupted, it goes on where it was when it is called again. Raises TrainError.
+    """
+    rows = GgufRows(order.source, tokenizer.n_vocab)
+    corpus = Corpus(order.data, Origin(order.target, tokenizer.fingerprint, rows.hidden_size))
+    _write(order, corpus, report)
+    torch.set_num_threads(order.threads or usable_cores())
+    report("reading the dialogues", None)
+    data = Data.of(corpus)
+    vocabulary = data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
+    target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out])
+    trainee = module(order.kind, target, order.seed)
+    exam = Exam.of(data.held_out, target)
+    schedule = Schedule(order.steps, seed=order.seed)
+    checkpoint = order.out.with_name(order.out.name + ".checkpoint")
+    fitted = fit(trainee, data, exam, schedule, checkpoint, _told(order.steps, report))
+    _finish(order, corpus, trainee, target, fitted, schedule, tokenizer.fingerprint)
+    checkpoint.unlink(missing_ok=True)
+    return fitted
+
+
+def module(kind: HeadKind, target: TargetMatrices, seed: int) -> Trainee:
+    """A head to be trained, as large as its target's layers are wide."""
+    if kind == "medusa":
+        return MedusaModule(target, MedusaShape(), MedusaLoss(), seed)
+    width = 64
+    heads = max(1, target.hidden_size // width)
+    return EagleModule(target, EagleShape(heads, width, inner=8 * target.hidden_size // 3), EagleLoss(), seed)
+
+
+def head_file(
+    kind: HeadKind, name: str, fingerprint: str, trainee: Trainee, target: TargetMatrices, fitted: Fitted
+) -> HeadFile:
+    """The best weights, with an empty card."""
+    tensors = {name: weight.float().numpy() for name, weight in fitted.weights.items()}
+    return HeadFile(kind, name, fingerprint, target.hidden_size, target.vocabulary, tensors, trainee.numbers)
+
+
+def _write(order: Order, corpus: Corpus, report: Report) -> None:
+    if corpus.counts().tokens >= order.tokens:
+        return
+    report("loading the target", None)
+    model = _writing_model(order, RECIPE)
+    pass_tokens = order.slots + 64 if order.write_with == "pytorch" else 64
+    slots = order.slots if order.write_with == "pytorch" else min(order.slots, 16)
+
+    def told(tokens: int) -> None:
+        report("writing dialogues", min(1.0, tokens / order.tokens))
+
+    try:
+        write(model, corpus, order.tokens, seed=order.seed, slots=slots, pass_tokens=pass_tokens, report=told)
+    finally:
+        model.close()
+
+
+def _writing_model(order: Order, recipe: Recipe) -> LanguageModel:
+    if order.write_with == "llamacpp":
+        from speculatoviz.models.llamacpp import LlamaCppModel
+
+        return LlamaCppModel(order.source, min(order.slots, 16) * recipe.dialogue_tokens, order.threads, order.target)
+    from speculatoviz.train.batched import BatchedModel
+
+    return BatchedModel(order.source, order.slots, recipe.dialogue_tokens, order.threads)
+
+
+def _told(steps: int, report: Report) -> Callable[[Told], None]:
+    best = 0.0
+
+    def told(step: Told) -> None:
+        nonlocal best
+        if step.score is not None:
+            best = max(best, step.score.mean_acceptance_length)
+        if step.score is not None or step.step % _SAID_EVERY == 0:
+            held_out = f"held-out acceptance length {best:.2f}"
+            report(f"step {step.step} of {steps}: loss {step.loss:.3f}, best {held_out}", step.step / steps)
+
+    return told
+
+
+def _finish(
+    order: Order,
+    corpus: Corpus,
+    trainee: Trainee,
+    target: TargetMatrices,
+    fitted: Fitted,
+    schedule: Schedule,
+    fingerprint: str,
+) -> None:
+    counts = corpus.counts()
+    card = {
+        "tokens": counts.tokens,
+        "answer_tokens": counts.answer_tokens,
+        "dialogues": counts.dialogues,
+        "steps": fitted.step,
+        "of_steps": schedule.steps,
+        "batch_tokens": schedule.batch_tokens,
+        "rate": schedule.rate,
+        "seed": order.seed,
+        "parameters": int(sum(np.prod(weight.shape) for weight in fitted.weights.values())),
+        "held_out_answers": fitted.score.answers,
+        "held_out_acceptance_length": round(fitted.score.mean_acceptance_length, 3),
+        "held_out_conditional": [round(share, 3) for share in fitted.score.conditional],
+        "depth": schedule.depth,
+        "torch": torch.__version__,
+    }
+    head = replace(head_file(order.kind, order.target, fingerprint, trainee, target, fitted), card=card)
+    try:
+        save(head, order.out)
+        order.out.with_suffix(".md").write_text(markdown(head, order.tokens), encoding="utf-8")
+    except OSError as error:
+        raise TrainError(
+            f"{order.out} cannot be written ({error.strerror}).", "Name another file with --out."
+        ) from error
