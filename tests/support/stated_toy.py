@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from speculatoviz.core.types import Floats
 from speculatoviz.models.base import Extra, Feed, Message, Rows
 from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel, ToyTokenizer
-from support.tiny_heads import state
+from support.tiny_heads import TinyRows, state
 
 
 class TemplatedTokenizer(ToyTokenizer):
@@ -20,14 +21,22 @@ class TemplatedTokenizer(ToyTokenizer):
 
 
 class StatedToy(ToyModel):
-    """Its states are those of `tiny_heads.state`; `passes` notes how many tokens each pass fed to each context."""
+    """Its states are those of `tiny_heads.state`, and its logits their products with the output rows of `rows`.
+
+    passes: how many tokens each pass fed to each context.
+    """
 
     provides: frozenset[Extra] = frozenset({"hidden"})
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed, ALPHABET)
         self.tokenizer = TemplatedTokenizer(ALPHABET)
+        self.rows = TinyRows(self.tokenizer.n_vocab)
         self.passes: list[list[int]] = []
+
+    def logits(self, prefix: Sequence[int]) -> Floats:
+        every = np.arange(self.tokenizer.n_vocab, dtype=np.int32)
+        return self.rows.output(every) @ state(prefix)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         before = [feed.context.length for feed in feeds]

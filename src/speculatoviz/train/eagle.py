@@ -151,7 +151,8 @@ def _attend(query: torch.Tensor, keys: list[torch.Tensor], values: list[torch.Te
     behind = [step - m for m in range(1, step + 1)]
     for m, back in enumerate(behind, 1):
         one = (query * _shifted(keys[m], back)).sum(-1, keepdim=True)
-        parts.append(one.masked_fill((torch.arange(length) < back)[:, None], -1e30))
+        unseen = (torch.arange(length) < back) | (back >= window)
+        parts.append(one.masked_fill(unseen[:, None], -1e30))
     weights = softmax(torch.cat(parts, -1).float() * query.shape[-1] ** -0.5, dim=-1).to(query.dtype)
     mixed = weights[..., :length] @ values[0]
     for m, back in enumerate(behind, 1):

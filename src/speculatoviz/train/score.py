@@ -82,8 +82,9 @@ def _greedy(dialogue: Dialogue, text: _Places, target: TargetMatrices) -> Iterat
     edges = np.flatnonzero(np.diff(own.astype(np.int8), prepend=0, append=0))
     for first, end in edges.reshape(-1, 2).tolist():
         states = torch.from_numpy(dialogue.states[first - 1 : end - 1].astype(np.float32))
-        best = target.best(states).numpy()
-        if end - first >= _SHORTEST and (best == text[first:end]).mean() >= _GREEDY:
+        said = text[first:end]
+        known = np.isin(said, target.vocabulary)  # the rest could not be the best of what the head can say
+        if known.sum() >= _SHORTEST and (target.best(states).numpy() == said)[known].mean() >= _GREEDY:
             yield first, end
 
 

@@ -1,0 +1,106 @@
+"""Training learns, resumes and keeps the best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from speculatoviz.errors import TrainError  # noqa: E402
+from speculatoviz.train.data import Data  # noqa: E402
+from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
+from speculatoviz.train.fit import Fitted, Schedule, Told, fit  # noqa: E402
+from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape  # noqa: E402
+from speculatoviz.train.score import Exam  # noqa: E402
+from speculatoviz.train.target import TargetMatrices  # noqa: E402
+from support.tiny_heads import TinyRows  # noqa: E402
+from support.tiny_training import dialogue  # noqa: E402
+
+DATA = Data([dialogue(seed, 30) for seed in range(40)], [dialogue(seed, 30) for seed in range(40, 46)])
+TARGET = TargetMatrices(TinyRows(), np.arange(5, dtype=np.int32), [*DATA.train, *DATA.held_out])
+EXAM = Exam.of(DATA.held_out, TARGET)
+HOW = Schedule(steps=60, batch_tokens=240, rate=0.02, warmup=5, every=20, depth=3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def eagle() -> EagleModule:
+    return EagleModule(TARGET, EagleShape(2, 4, 16), EagleLoss(steps=3), 0)
+
+
+def medusa() -> MedusaModule:
+    return MedusaModule(TARGET, MedusaShape(3, 1), MedusaLoss(), 0)
+
+
+def trained(module, path: Path, how: Schedule = HOW, stop: int = 10**9) -> tuple[Fitted | None, list[Told]]:  # type: ignore[no-untyped-def]
+    told: list[Told] = []
+
+    def report(step: Told) -> None:
+        told.append(step)
+        if step.step >= stop and step.score is None:
+            raise KeyboardInterrupt
+
+    try:
+        return fit(module, DATA, EXAM, how, path, report), told
+    except KeyboardInterrupt:
+        return None, told
+
+
+@pytest.mark.parametrize("module", [eagle, medusa])
+def test_a_head_learns(module, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    fitted, told = trained(module(), tmp_path / "c")
+    scores = [step.score.mean_acceptance_length for step in told if step.score]
+
+    assert fitted is not None
+    assert fitted.score.mean_acceptance_length == max(scores) > scores[0] + 0.3
+    assert len(scores) == 4, "before the first step, and every twenty"
+    assert told[-1].loss < 0.8 * next(step.loss for step in told if step.step == 1)
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole, told = trained(eagle(), tmp_path / "a")
+    broken, _ = trained(eagle(), tmp_path / "b", stop=33)
+    resumed, rest = trained(eagle(), tmp_path / "b")
+
+    assert broken is None
+    assert whole is not None
+    assert resumed is not None
+    assert rest[0].step == 21, "from the checkpoint on"
+    assert rest[-1].loss == pytest.approx(told[-1].loss, rel=1e-4)
+    assert dict(resumed.history) == pytest.approx(dict(whole.history))
+    for name, weight in whole.weights.items():
+        torch.testing.assert_close(resumed.weights[name], weight)
+
+
+def test_the_best_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
+    """A rate that ruins what was learned once the first checkpoint is there."""
+    fitted, told = trained(eagle(), tmp_path / "c", Schedule(20, 240, 0.02, 5, every=20, depth=3))
+    module = eagle()
+    again, _ = trained(module, tmp_path / "c", Schedule(40, 240, 5.0, 5, every=20, depth=3))
+
+    assert fitted is not None
+    assert again is not None
+    assert again.step == fitted.step == 20
+    for name, weight in fitted.weights.items():
+        torch.testing.assert_close(again.weights[name], weight)
+    assert told[-1].score == again.score
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    trained(medusa(), tmp_path / "c", Schedule(5, 240, every=5))
+    with pytest.raises(TrainError, match="not a checkpoint of this training"):
+        trained(eagle(), tmp_path / "c")
+    (tmp_path / "d").write_bytes(b"no checkpoint")
+    with pytest.raises(TrainError, match="not a checkpoint of this training"):
+        trained(eagle(), tmp_path / "d")
+
+
+def test_without_greedy_answers_there_is_nothing_to_choose_by(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="No greedy answer"):
+        fit(eagle(), DATA, Exam([], [], []), HOW, tmp_path / "c", lambda _: None)

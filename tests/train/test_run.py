@@ -1,0 +1,109 @@
+"""From a target to a file of heads, its card, and a drafter that reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from speculatoviz.cli import app  # noqa: E402
+from speculatoviz.heads.eagle import EagleHead  # noqa: E402
+from speculatoviz.heads.file import HeadFile, HeadKind, load, read  # noqa: E402
+from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
+from speculatoviz.heads.rows import GgufRows  # noqa: E402
+from speculatoviz.train import run  # noqa: E402
+from speculatoviz.train.dialogue import Recipe  # noqa: E402
+from speculatoviz.train.fit import Schedule  # noqa: E402
+from speculatoviz.train.order import Order  # noqa: E402
+from support.stated_toy import StatedToy  # noqa: E402
+from support.tiny_heads import HIDDEN  # noqa: E402
+
+RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=30, dialogue_tokens=100)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatedToy:
+    """A target whose rows lie in a GGUF file, and a schedule of a few small steps."""
+    model = StatedToy()
+    every = np.arange(model.tokenizer.n_vocab, dtype=np.int32)
+    writer = gguf.GGUFWriter(tmp_path / "toy.gguf", "llama")
+    writer.add_tensor("token_embd.weight", model.rows.embed(every))
+    writer.add_tensor("output.weight", model.rows.output(every))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    monkeypatch.setattr(run, "_writing_model", lambda *_: model)
+    monkeypatch.setattr(run, "RECIPE", RECIPE)
+    monkeypatch.setattr(run, "Schedule", lambda steps, seed: Schedule(steps, 300, seed=seed, every=2, depth=3))
+    return model
+
+
+def order(folder: Path, kind: HeadKind = "eagle", tokens: int = 6000) -> Order:
+    return Order(
+        kind, "toy", folder / "toy.gguf", tokens, folder / "head.safetensors", folder / "data", 4, 12, threads=1
+    )
+
+
+@pytest.mark.parametrize("kind", ["eagle", "medusa"])
+def test_a_head_comes_of_nothing_but_its_target(kind: HeadKind, toy: StatedToy, tmp_path: Path) -> None:
+    stages: list[str] = []
+    fitted = run.train(order(tmp_path, kind), toy.tokenizer, lambda stage, _share: stages.append(stage))
+
+    head = load(tmp_path / "head.safetensors", kind, toy.tokenizer.fingerprint, HIDDEN, toy.tokenizer.n_vocab)
+    rows = GgufRows(tmp_path / "toy.gguf", toy.tokenizer.n_vocab)
+    assert EagleHead(head, rows) if kind == "eagle" else MedusaHeads(head, rows)
+    assert (head.target, len(head.vocabulary)) == ("toy", 12)
+    assert toy.tokenizer.eos_ids <= set(head.vocabulary.tolist())
+    assert head.card["tokens"] >= 6000
+    assert head.card["held_out_acceptance_length"] == pytest.approx(fitted.score.mean_acceptance_length, abs=1e-3)
+    for name, weight in fitted.weights.items():
+        np.testing.assert_array_equal(head.tensors[name], weight.half().float().numpy())
+    assert "writing dialogues" in stages
+    assert any(stage.startswith("step 4 of 4: loss ") for stage in stages)
+    assert not list(tmp_path.glob("*.checkpoint")), "a finished training needs none"
+
+
+def test_its_card_says_how_it_was_made(toy: StatedToy, tmp_path: Path) -> None:
+    run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
+    head: HeadFile = read(tmp_path / "head.safetensors")
+    card = (tmp_path / "head.md").read_text()
+
+    assert card.startswith("# eagle for toy\n")
+    for value in (head.card["dialogues"], head.card["tokens"], f"{head.card['held_out_acceptance_length']:.2f}"):
+        assert str(value) in card
+    assert "speculatoviz train eagle --target toy --tokens 6000 --steps 4 --seed 0" in card
+    assert json.dumps(dict(head.card))
+
+
+def test_an_interrupted_training_goes_on(toy: StatedToy, tmp_path: Path) -> None:
+    def stop(stage: str, _share: float | None) -> None:
+        if stage.startswith("step 2 "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.train(order(tmp_path), toy.tokenizer, stop)
+    run.train(order(tmp_path), toy.tokenizer, stop_saying := lambda *_: None)
+    passes = len(toy.passes)
+    run.train(order(tmp_path, tokens=100), toy.tokenizer, stop_saying)
+
+    assert len(toy.passes) == passes, "what is there is not written again"
+
+
+def test_commands_refuse_what_cannot_work(tmp_path: Path) -> None:
+    refused = {
+        "does not end in .safetensors": ["--out", "head.bin"],
+        "There is no folder": ["--out", str(tmp_path / "no" / "head.safetensors")],
+        "is not known": ["--out", str(tmp_path / "h.safetensors"), "--write-with", "pen"],
+        "is not a GGUF file": ["--out", str(tmp_path / "h.safetensors"), "--target", "hf:some/model"],
+    }
+    for words, arguments in refused.items():
+        result = CliRunner().invoke(app, ["train", "medusa", *arguments])
+        assert result.exit_code == 1
+        assert words in " ".join(result.output.split())
