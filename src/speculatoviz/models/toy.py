@@ -79,7 +79,7 @@ class ToyContext:
 class ToyModel:
     """V logits behind every prefix, float64, from (seed, prefix); `spread` scales them."""
 
-    provides: frozenset[Extra] = frozenset({"trees"})
+    provides: frozenset[Extra] = frozenset({"trees", "hidden"})
 
     def __init__(
         self,
@@ -105,7 +105,9 @@ class ToyModel:
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         check(self, feeds)
-        return [Rows(self._extend(feed)) for feed in feeds]
+        results = [self._extend(feed) for feed in feeds]
+        # Its output matrix is the identity: the hidden states are the logits.
+        return [Rows(rows, rows if feed.hidden else None) for feed, rows in zip(feeds, results, strict=True)]
 
     def logits(self, prefix: Sequence[int]) -> Floats:
         """float64[V] behind a prefix, by definition rather than by cache."""
