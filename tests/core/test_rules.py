@@ -98,7 +98,7 @@ def without_weights(draft: Draft, target: Callable[[int], Distribution], chance:
 def shortest_first(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
     """Block verification that stops at the first prefix that fails, not at the longest that passes."""
     p = [target(node) for node in range(-1, len(draft))]
-    weights, kept_probs = rejection._prefixes(draft, p)
+    weights, kept_probs = rejection.prefixes(draft, p)
     kept = 0
     while kept < len(draft) and chance.accept(kept_probs[kept], kept).accepted:
         kept += 1

@@ -53,7 +53,7 @@ def verify_block(draft: Draft, target: Callable[[int], Distribution], chance: Ch
     if not draft.is_chain:
         raise ValueError("expected a chain: block verification is not defined on a tree")
     p = [target(node) for node in range(-1, len(draft))]
-    weights, kept_probs = _prefixes(draft, p)
+    weights, kept_probs = prefixes(draft, p)
     tosses: dict[int, Toss] = {}
     kept = len(draft)
     while kept > 0:
@@ -73,8 +73,11 @@ def verify_block(draft: Draft, target: Callable[[int], Distribution], chance: Ch
     return Decision(tuple(range(kept)), extra, tuple(checks), left)
 
 
-def _prefixes(draft: Draft, p: Sequence[Distribution]) -> tuple[list[float], list[float]]:
-    """Weights of the prefixes of 0 to n tokens, and the probability with which each but the empty one is kept."""
+def prefixes(draft: Draft, p: Sequence[Distribution]) -> tuple[list[float], list[float]]:
+    """Weights of a chain's prefixes of 0 to n tokens, and the chance that each but the empty one passes its test.
+
+    p: behind the last committed token and behind each node. A prefix is kept if it passes and no longer one does.
+    """
     weights, kept_probs = [1.0], list[float]()
     for node, token in enumerate(draft.tokens.tolist()):
         draft_prob = _q(draft, node).prob(token)

@@ -69,6 +69,7 @@ class LlamaCppModel:
     provides: frozenset[Extra] = frozenset({"trees", "hidden"})
 
     def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:
+        self.path = path
         self.threads = threads or usable_cores()
         self._log = capture_log()
         self._model = lib.llama_model_load_from_file(str(path).encode(), _model_params())
