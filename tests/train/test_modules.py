@@ -106,7 +106,7 @@ def divergence(states: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_eagle_s_loss_is_the_divergence_from_the_target_behind_what_it_wrote() -> None:
-    module, batch = eagle(noise=0.0, state=0.0, steps=2, decay=0.5), collate(DIALOGUES[:2])
+    module, batch = eagle(noise=0.0, state=0.0, steps=2, decay=0.5, share=1.0), collate(DIALOGUES[:2])
     loss, parts = module.loss(batch, torch.Generator())
     with torch.no_grad():
         steps = [states.numpy() for states in module.unrolled(batch.tokens, batch.states, 2)]
@@ -123,7 +123,7 @@ def test_eagle_s_loss_is_the_divergence_from_the_target_behind_what_it_wrote() -
 
 
 def test_medusa_s_loss_is_the_divergence_from_the_target_so_many_tokens_on() -> None:
-    module, batch = medusa(noise=0.0, decay=0.5), collate(DIALOGUES[:2])
+    module, batch = medusa(noise=0.0, decay=0.5, share=1.0), collate(DIALOGUES[:2])
     loss, parts = module.loss(batch, torch.Generator())
     with torch.no_grad():
         heads = [states.numpy() for states in module.heads(batch.states)]
@@ -140,7 +140,7 @@ def test_medusa_s_loss_is_the_divergence_from_the_target_so_many_tokens_on() -> 
 
 @pytest.mark.parametrize("module", [eagle, medusa])
 def test_padding_changes_nothing(module) -> None:  # type: ignore[no-untyped-def]
-    made = module(noise=0.0)
+    made = module(noise=0.0, share=1.0)
     alone = collate(DIALOGUES[1:2])
     padded = collate(DIALOGUES[:2])
     padded = Batch(padded.tokens[1:], padded.states[1:], padded.weight[1:])

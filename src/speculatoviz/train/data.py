@@ -12,6 +12,7 @@ import torch
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import TrainError
 from speculatoviz.train.store import AUTHORS, Corpus, Dialogue
+from speculatoviz.train.target import TargetMatrices
 
 HELD_OUT_SHARE = 0.03
 _BUCKET = 64  # batches among which dialogues are sorted by length
@@ -86,6 +87,19 @@ def collate(dialogues: Sequence[Dialogue]) -> Batch:
         states[row, : len(dialogue)] = dialogue.states
         weight[row, : len(dialogue)] = _weights(dialogue)
     return Batch(*(torch.from_numpy(array) for array in (tokens, states.astype(np.float32), weight)))
+
+
+def chosen(weight: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """bool[B, T]: of the places that count, each with probability `share`; all where that would leave none."""
+    counted = weight > 0
+    some = counted & (torch.rand(weight.shape, generator=generator) < share)
+    return some if bool(some.any()) else counted
+
+
+def noisy(batch: Batch, target: TargetMatrices, share: float, generator: torch.Generator) -> torch.Tensor:
+    """The states with uniform noise of that share of their root mean square (Li et al. 2024, section 4.1)."""
+    noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
+    return batch.states + noise * target.state_scale * share
 
 
 def _weights(dialogue: Dialogue) -> Floats:

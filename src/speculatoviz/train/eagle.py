@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, log_softmax, pad, silu, smooth_l1_loss, softmax
+from torch.nn.functional import linear, pad, silu, smooth_l1_loss, softmax
 
 from speculatoviz.heads.eagle import shapes
 from speculatoviz.heads.maths import EPSILON
-from speculatoviz.train.data import Batch
+from speculatoviz.train.data import Batch, chosen, noisy
+from speculatoviz.train.divergence import divergences
 from speculatoviz.train.target import TargetMatrices
 
 
@@ -30,13 +31,14 @@ class EagleLoss:
     """steps: how often the head goes on from its own states while it is trained; a further step counts `decay` less.
 
     state: weight of the regression on the target's states. noise: added to those it starts from, as a share of their
-    root mean square.
+    root mean square. share: of the places of a batch, those at which it is compared with the target.
     """
 
     steps: int = 4
     decay: float = 0.8
     state: float = 0.1
     noise: float = 0.05
+    share: float = 0.5
 
 
 class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
@@ -66,26 +68,20 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence from the target's own distributions over the head's vocabulary, and regression on its states."""
-        noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
-        noisy = batch.states + noise * self.target.state_scale * self.how.noise
         weight = batch.weight[:, 1:]
-        counted = weight > 0
+        counted = chosen(weight, self.how.share, generator)
         truth = batch.states[:, 1:][counted]
-        with torch.no_grad():
-            probs = softmax(self.target.logits(truth), dim=-1)
-            entropy = -(probs * probs.clamp_min(1e-9).log()).sum(-1)
-        total = torch.zeros(())
-        told: dict[str, float] = {}
-        for step, states in enumerate(self.unrolled(batch.tokens, noisy, self.how.steps)):
-            reached = torch.arange(weight.shape[1]) >= step
-            share = (weight * reached)[counted]
-            own = states[counted]
-            cross = -(probs * log_softmax(self.target.logits(own), dim=-1)).sum(-1) - entropy
-            regression = smooth_l1_loss(own, truth, reduction="none").mean(-1)
-            each = cross + self.how.state * regression
-            total = total + self.how.decay**step * (each * share).sum() / share.sum()
-            told[f"kl_{step + 1}"] = float((cross.detach() * share).sum() / share.sum())
-        return total, told
+        steps = self.unrolled(batch.tokens, noisy(batch, self.target, self.how.noise, generator), self.how.steps)
+        reached = torch.arange(weight.shape[1]) >= torch.arange(len(steps))[:, None, None]
+        shares = torch.stack([(weight * there)[counted] for there in reached])
+        own = [states[counted] for states in steps]
+        apart = divergences(truth, shares, self.target.output, own)
+        decay = self.how.decay ** torch.arange(len(steps))
+        total = (decay * apart).sum()
+        if self.how.state:
+            errors = torch.stack([smooth_l1_loss(states, truth, reduction="none").mean(-1) for states in own])
+            total = total + self.how.state * (decay * (errors * shares).sum(1) / shares.sum(1)).sum()
+        return total, {f"kl_{step}": value for step, value in enumerate(apart.tolist(), 1)}
 
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:
         """The head's states behind tokens 1 to T - 1, float[B, T - 1, D] each: from the target's states in the first

@@ -155,6 +155,10 @@ class _Run:
         return self._how.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps)))
 
 
+def fast_dtype() -> torch.dtype:
+    """bfloat16 where the processor computes in it."""
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
 def _fast() -> Any:
-    """Products in bfloat16 where the processor computes in it."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() == torch.bfloat16)

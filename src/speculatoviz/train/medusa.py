@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, log_softmax, silu, softmax
+from torch.nn.functional import linear, silu
 
 from speculatoviz.heads.medusa import shapes
-from speculatoviz.train.data import Batch
+from speculatoviz.train.data import Batch, chosen, noisy
+from speculatoviz.train.divergence import divergences
 from speculatoviz.train.target import TargetMatrices
 
 
@@ -21,10 +22,11 @@ class MedusaShape:
 
 @dataclass(frozen=True, slots=True)
 class MedusaLoss:
-    """A further head counts `decay` less (Cai et al. 2024, equation 1). noise: as a share of the states' scale."""
+    """A further head counts `decay` less (Cai et al. 2024, equation 1). noise, share: as with `EagleLoss`."""
 
     decay: float = 0.8
     noise: float = 0.05
+    share: float = 0.5
 
 
 class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
@@ -43,27 +45,15 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence of head k from the target's own distribution k tokens on."""
-        noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
-        noisy = batch.states + noise * self.target.state_scale * self.how.noise
-        counted = batch.weight > 0
-        with torch.no_grad():
-            logits = self.target.logits(batch.states[counted])
-            probs = softmax(logits, dim=-1)
-            entropy = -(probs * probs.clamp_min(1e-9).log()).sum(-1)
-        total = torch.zeros(())
-        told: dict[str, float] = {}
-        for head, states in enumerate(self.heads(noisy), 1):
-            there = counted[:, head:]  # of what head k says behind token i, the truth stands behind token i + k
-            kept = torch.zeros_like(counted)
-            kept[:, head:] = there
-            truth = kept[counted]
-            share = batch.weight[:, head:][there]
-            own = log_softmax(self.target.logits(states[:, :-head][there]), dim=-1)
-            cross = -(probs[truth] * own).sum(-1) - entropy[truth]
-            mean = (cross * share).sum() / share.sum()
-            total = total + self.how.decay ** (head - 1) * mean
-            told[f"kl_{head}"] = float(mean.detach())
-        return total, told
+        counted = chosen(batch.weight, self.how.share, generator)
+        heads = self.heads(noisy(batch, self.target, self.how.noise, generator))
+        # What stands behind token i is head k's guess behind token i - k.
+        own = [states.roll(k, 1)[counted] for k, states in enumerate(heads, 1)]
+        there = torch.arange(counted.shape[1]) >= torch.arange(1, len(heads) + 1)[:, None, None]
+        shares = torch.stack([(batch.weight * reached)[counted] for reached in there])
+        apart = divergences(batch.states[counted], shares, self.target.output, own)
+        total = (self.how.decay ** torch.arange(len(heads)) * apart).sum()
+        return total, {f"kl_{head}": value for head, value in enumerate(apart.tolist(), 1)}
 
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:
         """What each head gives to the output matrix, float[B, T, D]."""

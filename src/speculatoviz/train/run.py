@@ -17,7 +17,7 @@ from speculatoviz.train.card import markdown
 from speculatoviz.train.data import Data
 from speculatoviz.train.dialogue import Recipe
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
-from speculatoviz.train.fit import Fitted, Schedule, Told, Trainee, fit
+from speculatoviz.train.fit import Fitted, Schedule, Told, Trainee, fast_dtype, fit
 from speculatoviz.train.generate import RECIPE, write
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
 from speculatoviz.train.order import Order, Report
@@ -40,7 +40,7 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     report("reading the dialogues", None)
     data = Data.of(corpus)
     vocabulary = data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
-    target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out])
+    target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype())
     trainee = module(order.kind, target, order.seed)
     exam = Exam.of(data.held_out, target)
     schedule = Schedule(order.steps, seed=order.seed)

@@ -16,16 +16,19 @@ from speculatoviz.train.store import Dialogue
 class TargetMatrices:
     """Embeddings of the ids that occur, output rows of a head's vocabulary, and the scale of the states.
 
-    vocabulary int32[K], ascending. state_scale float[D]: root mean squares over the dialogues.
+    vocabulary int32[K], ascending. state_scale float[D]: root mean squares over the dialogues. output [K, D] of
+    dtype: what logits are computed in.
     """
 
-    def __init__(self, rows: TargetRows, vocabulary: Ints, dialogues: Sequence[Dialogue]) -> None:
+    def __init__(
+        self, rows: TargetRows, vocabulary: Ints, dialogues: Sequence[Dialogue], dtype: torch.dtype = torch.float32
+    ) -> None:
         self.hidden_size, self.vocabulary = rows.hidden_size, vocabulary
         occurring = np.unique(np.concatenate([d.tokens for d in dialogues]))
         self._place = torch.zeros(int(occurring[-1]) + 1, dtype=torch.long)
         self._place[torch.from_numpy(occurring.astype(np.int64))] = torch.arange(len(occurring))
         self._embeddings = torch.from_numpy(rows.embed(occurring))
-        self._output = torch.from_numpy(rows.output(vocabulary))
+        self.output = torch.from_numpy(rows.output(vocabulary)).to(dtype)
         self._ids = torch.from_numpy(vocabulary.astype(np.int64))
         some = np.concatenate([d.states.astype(np.float32) for d in dialogues[:200]])
         self.state_scale = torch.from_numpy(np.sqrt(np.square(some).mean(0)))
@@ -35,7 +38,7 @@ class TargetMatrices:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """float[..., K]."""
-        return linear(states, self._output).float()
+        return linear(states.to(self.output.dtype), self.output).float()
 
     def best(self, states: torch.Tensor) -> torch.Tensor:
         """long[...]: the most probable id of the vocabulary."""
