@@ -1,5 +1,6 @@
 import { memo, useCallback, useDeferredValue, useMemo } from "react";
 import { Dashboard } from "./charts/Dashboard";
+import { ShadowPanel } from "./charts/ShadowPanel";
 import { ControlPanel } from "./controls/ControlPanel";
 import type { Run } from "./state/model";
 import { emptyRun } from "./state/reducer";
@@ -16,6 +17,8 @@ import { Transport } from "./views/Transport";
 import { TreePanel } from "./views/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
+/** By itself: it follows the run without drawing the charts again. */
+const SHADOWS = <ShadowPanel />;
 
 /** Figures change once a round: the dashboard does not follow every token, and drawing it never holds up the text. */
 function useRunByRound(): Run {
@@ -34,7 +37,7 @@ function DashboardPanel() {
   const prompt = run.started?.prompt;
   const measure = useCallback(() => store.startPlain(), [store]);
   const canMeasure = idle && source === "live" && run.done !== null && prompt !== undefined;
-  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} />;
+  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} beside={SHADOWS} />;
 }
 
 export function App() {

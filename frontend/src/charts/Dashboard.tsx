@@ -1,5 +1,5 @@
 // The figures of a run. Drawn again once a round, when its metrics come; not with every token.
-import { memo, useState } from "react";
+import { memo, type ReactNode, useState } from "react";
 import type { Run } from "../state/model";
 import { Cost } from "./Cost";
 import { EfficiencyBars } from "./EfficiencyBars";
@@ -24,6 +24,8 @@ import "./charts.css";
 interface Props {
   readonly run: Run;
   readonly onMeasurePlain: (() => void) | null;
+  /** What stands between figures and charts, and follows the run by itself. */
+  readonly beside?: ReactNode;
 }
 
 export const Dashboard = memo(Figures, (a, b) => {
@@ -31,7 +33,7 @@ export const Dashboard = memo(Figures, (a, b) => {
   return a.onMeasurePlain === b.onMeasurePlain && kept.every((part) => a.run[part] === b.run[part]);
 });
 
-function Figures({ run, onMeasurePlain }: Props) {
+function Figures({ run, onMeasurePlain, beside }: Props) {
   const [against, setAgainst] = useState<Against>("streaming");
   const values = valuesOf(run);
   const plain = isVerified(run) ? plainOf(run, against) : null;
@@ -45,6 +47,7 @@ function Figures({ run, onMeasurePlain }: Props) {
       {values?.usage && (
         <Cost usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
       )}
+      {beside}
       {values ? (
         <div className="db-charts">
           <SpeedChart series={speedSeries(run)} plain={plain} />

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { SettingsInfo } from "../protocol/generated";
-import { choicesFrom, clamp, formFrom, noChoices, rangeOf, startMessage, updateMessage } from "./form";
+import {
+  choicesFrom,
+  clamp,
+  formFrom,
+  noChoices,
+  rangeOf,
+  shadowable,
+  startMessage,
+  updateMessage,
+} from "./form";
 
 const range = (min: number, max: number, step: number) => ({ min, max, step, help: "" });
 const drafter = (name: string, available = true) => ({
@@ -22,7 +31,10 @@ const settings: SettingsInfo = {
   profiles: [],
   profile: "qwen",
   drafters: [drafter("model"), drafter("ngram"), drafter("eagle", false)],
-  rules: [],
+  rules: [
+    { name: "token", title: "Token", help: "", label: "exact", trees: true },
+    { name: "block", title: "Block", help: "", label: "exact", trees: false },
+  ],
   pass_times: [],
 };
 
@@ -57,6 +69,41 @@ describe("form", () => {
     const form = formFrom(settings, { ...noChoices, prompt: "hi" });
     expect(startMessage(form)).toMatchObject({ type: "start", prompt: "hi", k: 3, drafter: "model" });
     expect(startMessage(form, { k: 0 }).k).toBe(0);
+  });
+
+  it("drafts trees where drafter and rule take them, and remembers the size meanwhile", () => {
+    const chosen = { ...noChoices, numbers: { nodes: 12 } };
+    const form = formFrom(settings, chosen);
+    expect(form).toMatchObject({ trees: true, rule: "token", numbers: { nodes: 12 } });
+    expect(startMessage(form)).toMatchObject({ nodes: 12, rule: "token" });
+    expect(formFrom(settings, { ...chosen, rule: "block" })).toMatchObject({
+      trees: false,
+      numbers: { nodes: 0 },
+    });
+    expect(formFrom(settings, { ...chosen, drafter: "ngram" })).toMatchObject({
+      trees: false,
+      numbers: { nodes: 0 },
+    });
+    expect(updateMessage(form, { k: 3, nodes: 0, temperature: 0.7, drafter: "model" })).toEqual({
+      type: "update",
+      nodes: 12,
+    });
+  });
+
+  it("lets those guess beside that are there and not in use", () => {
+    const shadow = ["ngram", "model", "eagle"];
+    expect(formFrom(settings, { ...noChoices, shadow }).shadow).toEqual(["ngram"]);
+    expect(formFrom(settings, { ...noChoices, shadow, drafter: "ngram" }).shadow).toEqual(["model"]);
+    expect(shadowable(settings, "model").map(({ name }) => name)).toEqual(["ngram"]);
+  });
+
+  it("falls back to the server's rule", () => {
+    expect(formFrom({ ...settings, defaults: { rule: "block" } }, noChoices).rule).toBe("block");
+    expect(formFrom(settings, { ...noChoices, rule: "typical" }).rule).toBe("token");
+    expect(choicesFrom({ rule: "block", shadow: ["ngram", 3] })).toMatchObject({
+      rule: "block",
+      shadow: ["ngram"],
+    });
   });
 
   it("updates only what differs from what is in force", () => {

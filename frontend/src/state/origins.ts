@@ -19,13 +19,15 @@ const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> 
   mixture: ["B", "blend of drafters"],
 };
 
+/** Drafters that let others draft: no token is from them, but they are compared. */
+const COMPOSED: Readonly<Record<string, readonly [letter: string, title: string]>> = {
+  multi: ["&", "several branches"],
+  hybrid: ["/", "match, else model"],
+};
+
 export function originOf(source: string): Origin {
   const known = KNOWN[source];
   if (known) return { source, letter: known[0], title: known[1], colour: `var(--origin-${source})` };
-  return {
-    source,
-    letter: source.charAt(0).toUpperCase() || "?",
-    title: source,
-    colour: "var(--origin-other)",
-  };
+  const [letter, title] = COMPOSED[source] ?? [source.charAt(0).toUpperCase() || "?", source];
+  return { source, letter, title, colour: "var(--origin-other)" };
 }

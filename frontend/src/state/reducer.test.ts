@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { Shadow } from "../protocol/generated";
 import { emptyRun, reduce, reduceAll } from "./reducer";
-import { done, draft, failure, roundOf, started } from "./sample";
+import { done, draft, failure, roundOf, started, treeOf } from "./sample";
 import { spine, visibleText } from "./selectors";
 
 const begun = reduce(emptyRun, started());
@@ -51,6 +52,25 @@ describe("reduce", () => {
     expect(failed).toMatchObject({ phase: "failed", failure: { hint: "Mend it." } });
     expect(reduce(failed, draft(0, 0, "a")).phase).toBe("running");
     expect(reduce(reduce(begun, done()), failure()).phase).toBe("done");
+  });
+
+  it("knows who drafted, by which rule, and what shadows guessed last", () => {
+    const tree = [
+      { word: "a", parent: null, status: "accepted", source: "ngram" },
+      { word: "b", parent: null, status: "discarded" },
+    ] as const;
+    const run = reduceAll(emptyRun, [
+      started({ rule: "match" }),
+      ...treeOf(0, tree, "c"),
+      ...treeOf(1, tree, "d"),
+    ]);
+    expect(run.sources).toEqual(["ngram", "model"]);
+    expect(run.rounds[0]?.emitted.map(({ rule }) => rule)).toEqual(["match", "match"]);
+    expect(run.shadow).toBeNull();
+    const frame = { type: "shadow", run: "r", seq: 0, t_ms: 0 } as const;
+    const shadow = (round: number): Shadow => ({ ...frame, round, guesses: [], scores: [] });
+    expect(reduceAll(run, [shadow(0), shadow(1)]).shadow?.round).toBe(1);
+    expect(reduce(run, started()).sources).toEqual([]);
   });
 
   it("remembers the place in the queue", () => {

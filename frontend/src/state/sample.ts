@@ -172,6 +172,54 @@ export function roundOf(
   ];
 }
 
+export interface Branch {
+  readonly word: string;
+  readonly parent: number | null;
+  readonly status: "accepted" | "rejected" | "discarded";
+  readonly source?: string;
+}
+
+/** A round whose draft is a tree, its verdicts in the server's order; then one more token. */
+export function treeOf(
+  round: number,
+  branches: readonly Branch[],
+  extra: string,
+  changes: Partial<VerifyResult> = {},
+): ServerMessage[] {
+  const depths: number[] = [];
+  for (const { parent } of branches) depths.push(parent === null ? 0 : (depths[parent] ?? 0) + 1);
+  const position = (node: number) => depths[node] ?? 0;
+  const ids = new Map(branches.map(({ word }) => [word, branches.findIndex((other) => other.word === word)]));
+  const order = ["accepted", "rejected", "discarded"].flatMap((status) =>
+    branches.map((branch, node) => ({ ...branch, node })).filter((branch) => branch.status === status),
+  );
+  const kept = branches.findLastIndex(({ status }) => status === "accepted");
+  const ends = !branches.some(({ parent }) => parent === (kept < 0 ? null : kept));
+  return [
+    ...branches.map(({ word, parent, source = "model" }, node) => ({
+      ...draft(round, node, word),
+      parent,
+      position: position(node),
+      token_id: ids.get(word) ?? node,
+      source,
+    })),
+    ...order.map(({ word, status, node }) =>
+      verdict(
+        { round, node, position: position(node), status, text: status === "accepted" ? word : "" },
+        { token_id: ids.get(word) ?? node, ...(status === "discarded" ? {} : changes) },
+      ),
+    ),
+    verdict({
+      round,
+      node: null,
+      position: kept < 0 ? 0 : position(kept) + 1,
+      status: ends ? "bonus" : "resampled",
+      text: extra,
+    }),
+    metrics(round, branches.length),
+  ];
+}
+
 /** The same messages, numbered and `stepMs` apart. */
 export const timed = (events: readonly ServerMessage[], stepMs = 10): ServerMessage[] =>
   events.map((event, seq) => ({ ...event, seq, t_ms: seq * stepMs }));

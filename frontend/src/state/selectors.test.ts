@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { RemoteInfo, ServerMessage } from "../protocol/generated";
+import type { Token } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
-import { done, draft, roundOf, started, updated, verdict } from "./sample";
+import { type Branch, done, draft, roundOf, started, treeOf, updated, verdict } from "./sample";
 import * as select from "./selectors";
 
 const run = reduceAll(emptyRun, [
@@ -100,4 +101,62 @@ describe("selectors", () => {
     expect(select.changedAtRound(changed, (at) => at.drafter)).toBeNull();
     expect(select.inForce(changed)?.k).toBe(5);
   });
+});
+
+describe("a round whose draft is a tree", () => {
+  const TREE: readonly Branch[] = [
+    { word: "a", parent: null, status: "rejected" },
+    { word: "b", parent: null, status: "accepted" },
+    { word: "c", parent: 0, status: "discarded" },
+    { word: "d", parent: 1, status: "rejected" },
+    { word: "e", parent: 1, status: "rejected" },
+    { word: "f", parent: 3, status: "discarded" },
+  ];
+  const events = treeOf(0, TREE, "x");
+  const grown = reduceAll(emptyRun, [started(), ...events]);
+  const labels = (line: readonly { label: string }[] | undefined) => line?.map(({ label }) => label);
+
+  it("replaces all siblings of a place, and no others", () => {
+    const token = (key: string) => select.tokenByKey(grown, key) as Token;
+    expect(labels(select.replacedBy(grown, token("0:+")))).toEqual(["d", "e"]);
+    expect(select.replacementOf(grown, token("0:3"))?.label).toBe("x");
+    expect(select.replacementOf(grown, token("0:0"))?.label).toBe("b");
+    expect(select.replacementOf(grown, token("0:2"))).toBeNull();
+  });
+
+  it("shows what was rejected where it would have stood", () => {
+    expect(labels(select.textLines(grown, true)[0])).toEqual(["a", "b", "d", "e", "x"]);
+    expect(labels(select.textLines(grown, false)[0])).toEqual(["b", "x"]);
+  });
+
+  it("shows one path of what is undecided: the sibling whose turn it is", () => {
+    const upTo = (count: number) => reduceAll(emptyRun, [started(), ...events.slice(0, count)]);
+    expect(labels(select.ghosts(upTo(6)))).toEqual(["a", "c"]);
+    const accepted = upTo(7);
+    expect(labels(accepted.rounds[0]?.emitted)).toEqual(["b"]);
+    expect(labels(select.ghosts(accepted))).toEqual(["d", "f"]);
+    const rejected = upTo(9);
+    expect(select.tokenByKey(rejected, "0:3")?.status).toBe("rejected");
+    expect(labels(select.ghosts(rejected))).toEqual(["e"]);
+  });
+
+  it("ends as its path ended, whatever was rejected beside it", () => {
+    expect(select.scrubberCells(grown)).toMatchObject([{ accepted: 1, drafted: 6, end: "rejection" }]);
+    const kept = TREE.slice(0, 3);
+    expect(select.scrubberCells(reduceAll(emptyRun, treeOf(0, kept, "x")))).toMatchObject([{ end: "bonus" }]);
+  });
+});
+
+it("ends a round in a rejection where block verification cut the draft short", () => {
+  const cut = reduceAll(emptyRun, [
+    started({ rule: "block" }),
+    draft(0, 0, "a"),
+    verdict(
+      { round: 0, node: 0, position: 0, status: "discarded", text: "" },
+      { acceptance_prob: 0.2, uniform: 0.9 },
+    ),
+    verdict({ round: 0, node: null, position: 0, status: "resampled", text: "b" }),
+  ]);
+  expect(select.scrubberCells(cut)).toMatchObject([{ end: "rejection" }]);
+  expect(select.textLines(cut, true)[0]?.map(({ label }) => label)).toEqual(["a", "b"]);
 });

@@ -1,7 +1,8 @@
 import { fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Run } from "../state/model";
+import type { Round, Run } from "../state/model";
 import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "./fixture";
+import { bushy } from "./forest";
 import { TokenTree } from "./TokenTree";
 
 const rounds = ["aard+", "aaaa*"].map((spec, i) => roundOf(i, chain(spec)));
@@ -142,6 +143,61 @@ describe("the token tree", () => {
     expect(header.queryByRole("button", { name: /acceptance probability/ })).toBeNull();
     expect(header.getByRole("button", { name: "network" })).toBeTruthy();
     expect(item(/rejected, the target drew another token$/).querySelector(".tt-disc")).toBeNull();
+  });
+
+  describe("of branches", () => {
+    const sources = ["model", "ngram"];
+    const drafted = (round: Round): Round => ({
+      ...round,
+      drafted: round.drafted.map((token, node) => ({
+        ...token,
+        draft: token.draft && { ...token.draft, source: sources[node % 2] ?? "" },
+      })),
+    });
+    const tree: Run = {
+      ...run,
+      rounds: [rounds[0] as Round, drafted(roundOf(1, bushy(14, 2, 2))), roundOf(2, chain("aaaa*"))],
+      sources,
+    };
+    const branch = (name: RegExp) => item(name).parentElement?.classList;
+
+    it("shows what the node pointed at attends to, in the drawing and in a line", () => {
+      show(tree, { hovered: "1:3" });
+      expect(branch(/^round 2, position 1, .*sibling 1 of 2/)).toContain("is-attended");
+      expect(branch(/^round 2, position 1, .*sibling 2 of 2/)).toContain("is-unseen");
+      expect(document.querySelectorAll(".tt-node.is-attended")).toHaveLength(2);
+      expect(
+        screen.getByText(/attends to the whole text, 1 drafted token before it, and itself/),
+      ).toBeTruthy();
+      expect(screen.getByText(/12 other nodes are hidden from it\.$/)).toBeTruthy();
+      expect(branch(/^round 1, position 1,/)).not.toContain("is-unseen");
+    });
+
+    it("dims nothing while nothing is pointed at, nor in a chain", () => {
+      show(tree, { hovered: "0:0" });
+      expect(document.querySelector(".is-attending, .tt-caption")).toBeNull();
+    });
+
+    it("tells who drafted, where there is more than one", () => {
+      show(tree);
+      const header = screen.getByRole("region", { name: "Token tree" });
+      for (const name of ["draft model", "prompt lookup"]) {
+        expect(within(header).getByRole("button", { name })).toBeTruthy();
+      }
+      expect(document.querySelectorAll(".tt-origin").length).toBeGreaterThan(2);
+      expect(item(/^round 2, position 1, .*sibling 2 of 2.* from prompt lookup$/)).toBeTruthy();
+    });
+
+    it("does not where there is one", () => {
+      show({ ...tree, sources: ["model"] });
+      expect(screen.queryByRole("button", { name: "draft model" })).toBeNull();
+      expect(document.querySelector(".tt-origin")).toBeNull();
+    });
+
+    it("explains the rule that decided", () => {
+      show({ ...tree, started: { ...STARTED, rule: "typical" } });
+      expect(screen.getByRole("button", { name: "full = likely enough" })).toBeTruthy();
+    });
   });
 
   it("says what will stand here before a run", () => {

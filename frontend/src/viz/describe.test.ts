@@ -1,4 +1,6 @@
 import { expect, it } from "vitest";
+import { kinOf } from "../state/branches";
+import type { Token } from "../state/model";
 import { describeRound, describeToken } from "./describe";
 import { chain, roundOf } from "./fixture";
 
@@ -29,4 +31,25 @@ it("sums up a condensed round", () => {
   expect(describeRound(round)).toMatch(
     /^round 12, 3 drafted, 1 accepted, 1 rejected, 1 discarded, then one resampled, \d+ ms$/,
   );
+});
+
+it("names what a token of a tree hangs on, and which of its siblings it is", () => {
+  const tree = roundOf(0, {
+    extra: "bonus",
+    nodes: [
+      { parent: null, status: "accepted" },
+      { parent: null, status: "discarded" },
+      { parent: 0, status: "accepted" },
+    ],
+  });
+  const said = (node: number, named = false) => {
+    const token = tree.drafted[node] as Token;
+    return describeToken(token, kinOf(tree, token), named);
+  };
+  expect(said(1)).toMatch(/, sibling 2 of 2 behind the text, the same as sibling 1, discarded$/);
+  expect(said(2)).toMatch(/, the only one behind ' token', accepted, /);
+  expect(said(1, true)).toMatch(/, from draft model$/);
+  const extra = tree.emitted.at(-1) as Token;
+  expect(describeToken(extra, kinOf(tree, extra), true)).toMatch(/, behind ' token', bonus$/);
+  expect(describeRound(tree)).toMatch(/^round 1, 3 drafted as a tree, 2 accepted, /);
 });

@@ -1,17 +1,10 @@
 // Branches below the spine: each chain takes the first lane where it has room, wraps at the margin as text does, and
 // its siblings start again below it. Branches are hung from right to left, so that no line comes down through another.
-import { type Children, childrenOf, isTree } from "../state/branches";
+import { type Children, childrenOf } from "../state/branches";
 import type { Round, Token } from "../state/model";
 import { elbow, type Point } from "./elbow";
-import {
-  besideWidth,
-  type EdgeKind,
-  type OpenRow,
-  type Place,
-  type PlacedNode,
-  place,
-  type Spot,
-} from "./placed";
+import { CLEAR, groupsOf, isLabelled, linkTo, railLines, roomOf } from "./measure";
+import { type EdgeKind, type OpenRow, type Place, type PlacedNode, place, type Spot } from "./placed";
 import type { Scale } from "./scale";
 
 interface Space {
@@ -32,8 +25,6 @@ interface Start {
   readonly from: readonly Point[];
 }
 
-/** Between the room of a node and the line to what follows it. */
-const CLEAR = 2;
 /** Less than this is not worth an indent. */
 const LEAST_LINE = 110;
 
@@ -47,13 +38,56 @@ export function hangAll(
   const children = childrenOf(round);
   const bend = Math.min(8, scale.roundGap + 2);
   for (const { row, column, left } of places.toReversed()) {
-    for (const root of column.roots) {
-      const from: Point[] = [
-        [left - bend, scale.spineY],
-        [left, scale.spineY],
+    const from: Point[] = [
+      [left - bend, scale.spineY],
+      [left, scale.spineY],
+    ];
+    const parent = parents.get(column.roots[0]?.parent ?? null) ?? null;
+    hang(column.roots, () => ({ trunk: left, above: 0, parent, from }), {
+      row,
+      round,
+      children,
+      width,
+      scale,
+    });
+  }
+}
+
+/** Siblings one below the other; leaves among them side by side. `startFor`: where a node of that width begins. */
+function hang(siblings: readonly Token[], startFor: (room: number) => Start, space: Space): void {
+  const { round, scale } = space;
+  for (const { tokens, rail } of groupsOf(siblings, space.children)) {
+    const start = startFor(Math.max(...tokens.map((token) => roomOf(token, round, scale))));
+    if (rail) hangLeaves(tokens, start, space);
+    else for (const token of tokens) hangChain(token, start, space);
+  }
+}
+
+function hangLeaves(tokens: readonly Token[], { trunk, above, parent, from }: Start, space: Space): void {
+  const { row, round, width, scale } = space;
+  const begin = trunk + scale.indent;
+  const most = Math.min(scale.railWidth, width - scale.margin - begin + scale.leafGap);
+  const level = (parent?.level ?? 1) + 1;
+  for (const line of railLines(tokens, most, round, scale)) {
+    const total = line.reduce((sum, token) => sum + roomOf(token, round, scale) + scale.leafGap, 0);
+    const lane = freeLane(row.taken, trunk, begin + total - scale.leafGap, above);
+    const y = yOf(lane, scale);
+    const rail = y - scale.laneHeight / 2;
+    let left = begin;
+    for (const token of line) {
+      const right = left + roomOf(token, round, scale);
+      const node = placeBeside(token, { left, right, y, lane, level }, space);
+      const alone: Point[] = [
+        [trunk, y],
+        [node.x - node.r - 1, y],
       ];
-      const start = { trunk: left, above: 0, parent: parents.get(root.parent) ?? null, from };
-      hangChain(root, start, { row, round, children, width, scale });
+      const hung: Point[] = [
+        [trunk, rail],
+        [node.x, rail],
+        [node.x, y - node.r],
+      ];
+      draw(node, parent, [...from, ...(line.length === 1 ? alone : hung)], space);
+      left = right + scale.leafGap;
     }
   }
 }
@@ -62,30 +96,6 @@ function chainFrom(root: Token, children: Children): Token[] {
   const chain = [root];
   for (let next = children.get(root.node)?.[0]; next; next = children.get(next.node)?.[0]) chain.push(next);
   return chain;
-}
-
-/** What was never tested is dots, in a chain: its words show from a large zoom on. In a tree they tell branches apart. */
-const isLabelled = ({ status }: Token, round: Round, scale: Scale): boolean =>
-  status !== "discarded" || scale.labelledTails || isTree(round);
-
-const roomOf = (token: Token, round: Round, scale: Scale): number =>
-  isLabelled(token, round, scale) ? besideWidth(token, scale) : scale.tailStep;
-
-/** From a node's room to the room of what follows it: dots stand close. */
-function linkTo(token: Token, round: Round, scale: Scale): number {
-  return isLabelled(token, round, scale) ? CLEAR + scale.indent : 0;
-}
-
-/** How far right of its column's left edge a branch reaches when nothing wraps it. */
-export function reachOf(root: Token, round: Round, scale: Scale): number {
-  const children = childrenOf(round);
-  const beyond = (token: Token): number => {
-    const below = (children.get(token.node) ?? []).map(
-      (child) => linkTo(child, round, scale) + beyond(child),
-    );
-    return roomOf(token, round, scale) + Math.max(0, ...below);
-  };
-  return scale.indent + beyond(root);
 }
 
 interface Chunk {
@@ -121,8 +131,7 @@ function wrap(chain: readonly Token[], start: Start, space: Space): Chunk[] {
   const chunks = [chunk];
   let edge = start.trunk;
   for (const token of chain) {
-    const labelled = isLabelled(token, round, scale);
-    const room = labelled ? besideWidth(token, scale) : step;
+    const room = isLabelled(token, round, scale) ? roomOf(token, round, scale) : step;
     const link = chunk.nodes.length === 0 ? scale.indent : linkTo(token, round, scale);
     let left = edge + link;
     if (left + room > end + 1e-6 && chunk.nodes.length > 0) {
@@ -146,34 +155,46 @@ function freeLane(taken: [number, number][][], from: number, to: number, above: 
   return lane;
 }
 
+const yOf = (lane: number, scale: Scale): number =>
+  scale.spineY + scale.spineBelow + (lane - 0.5) * scale.laneHeight;
+
 function hangChain(root: Token, start: Start, space: Space): void {
   const { row, scale } = space;
   let { above, parent: previous, from } = start;
   const placed: PlacedNode[] = [];
   for (const { nodes, trunk } of wrap(chainFrom(root, space.children), start, space)) {
     const lane = freeLane(row.taken, trunk, nodes.at(-1)?.right ?? trunk, above);
-    const y = scale.spineY + scale.spineBelow + (lane - 0.5) * scale.laneHeight;
+    const y = yOf(lane, scale);
     nodes.forEach(({ token, left, right }, index) => {
       const level = (previous?.level ?? 1) + 1;
       const node = placeBeside(token, { left, right, y, lane, level }, space);
-      if (index === 0 && placed.length > 0 && previous) from = around(previous, trunk, y, scale);
-      const way: readonly Point[] =
-        index === 0 ? [...from, [trunk, y], [node.x - node.r - 1, y]] : between(previous, node);
-      row.edges.push({
-        key: `${token.key}<`,
-        from: previous?.token.key ?? null,
-        to: token.key,
-        kind: kindOf(token),
-        source: token.draft?.source ?? null,
-        path: elbow(way, Math.min(7, scale.laneHeight / 3)),
-      });
-      row.nodes.push(node);
+      if (index === 0 && placed.length > 0 && previous) from = around(previous, trunk, y, space);
+      const down: Point[] = [...from, [trunk, y], [node.x - node.r - 1, y]];
+      draw(node, previous, index === 0 ? down : between(previous, node), space);
       placed.push(node);
       previous = node;
     });
     above = lane;
   }
   for (const node of placed.toReversed()) hangSiblings(node, space);
+}
+
+function draw(
+  node: PlacedNode,
+  parent: PlacedNode | null,
+  way: readonly Point[],
+  { row, scale }: Space,
+): void {
+  const { token } = node;
+  row.nodes.push(node);
+  row.edges.push({
+    key: `${token.key}<`,
+    from: parent?.token.key ?? null,
+    to: token.key,
+    kind: kindOf(token),
+    source: token.draft?.source ?? null,
+    path: elbow(way, Math.min(7, scale.laneHeight / 3)),
+  });
 }
 
 function placeBeside(token: Token, room: Omit<Spot, "x">, { round, scale }: Space): PlacedNode {
@@ -185,20 +206,24 @@ function placeBeside(token: Token, room: Omit<Spot, "x">, { round, scale }: Spac
   return labelled ? node : { ...node, label: null, r: Math.min(node.r, (right - left) / 3.2) };
 }
 
+/** All children but the first, which goes on in the parent's lane. */
 function hangSiblings(parent: PlacedNode, space: Space): void {
-  const { round, scale, width } = space;
-  for (const sibling of (space.children.get(parent.token.node) ?? []).slice(1)) {
-    const furthest = width - scale.margin - roomOf(sibling, round, scale) - scale.indent;
-    const beside = parent.right + CLEAR <= furthest;
-    const trunk = beside ? parent.right + CLEAR : Math.min(parent.x, furthest);
-    const from: Point[] = beside
-      ? [
-          [trunk - 1, parent.y],
-          [trunk, parent.y],
-        ]
-      : under(parent, trunk, scale);
-    hangChain(sibling, { trunk, above: parent.lane, parent, from }, space);
-  }
+  const { scale, width } = space;
+  const others = (space.children.get(parent.token.node) ?? []).slice(1);
+  const startFor = (room: number): Start => {
+    const furthest = width - scale.margin - room - scale.indent;
+    const beside = parent.right + CLEAR;
+    if (beside > furthest) {
+      const trunk = Math.min(parent.x, furthest);
+      return { trunk, above: parent.lane, parent, from: under(parent, trunk, scale) };
+    }
+    const from: Point[] = [
+      [beside - 1, parent.y],
+      [beside, parent.y],
+    ];
+    return { trunk: beside, above: parent.lane, parent, from };
+  };
+  hang(others, startFor, space);
 }
 
 /** Where there is no room to the right of a node, what hangs on it comes down from under it. */
@@ -211,9 +236,9 @@ function under(parent: PlacedNode, trunk: number, scale: Scale): Point[] {
   ];
 }
 
-/** From the end of a lane back to where the next one begins. */
-function around(last: PlacedNode, trunk: number, y: number, scale: Scale): Point[] {
-  const end = last.right + 6;
+/** From the end of a lane through the margin back to where the next one begins. */
+function around(last: PlacedNode, trunk: number, y: number, { width, scale }: Space): Point[] {
+  const end = width - scale.margin / 2;
   const gap = y - scale.laneHeight / 2;
   return [
     [last.right + CLEAR, last.y],

@@ -2,7 +2,8 @@
 import { isTree } from "../state/branches";
 import type { Round } from "../state/model";
 import { layBars } from "./bars";
-import { hangAll, reachOf } from "./hanging";
+import { hangAll } from "./hanging";
+import { reachOf } from "./measure";
 import {
   besideWidth,
   type Layout,
@@ -69,7 +70,7 @@ function spanOf(round: Round, scale: Scale): number {
   let x = 0;
   let end = 0;
   for (const { token, roots } of columnsOf(round)) {
-    for (const root of roots) end = Math.max(end, x + reachOf(root, round, scale));
+    if (roots.length > 0) end = Math.max(end, x + reachOf(roots, round, scale));
     x += token ? widthOf(token, scale) : scale.columnMin;
   }
   return Math.max(x, end);
@@ -96,7 +97,7 @@ function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): vo
     }
     const x = cursor.x + need / 2;
     places.push({ row: cursor.row, column, x, left: cursor.x });
-    const reach = Math.max(0, ...column.roots.map((root) => reachOf(root, round, scale)));
+    const reach = column.roots.length > 0 ? reachOf(column.roots, round, scale) : 0;
     const right = Math.min(width - scale.margin, cursor.x + reach);
     cursor.x += need;
     piece.end = Math.max(cursor.x, right, piece.end, pieces.length === 1 ? piece.x + header.width : 0);

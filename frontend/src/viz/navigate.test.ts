@@ -1,7 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { chain, roundOf } from "./fixture";
 import { layout } from "./layout";
-import { step } from "./navigate";
+import { type Step, step } from "./navigate";
 import { scaleAt } from "./scale";
 
 const rounds = ["aard+", "aaaa*", "rddd+"].map((spec, i) => roundOf(i, chain(spec)));
@@ -37,4 +37,37 @@ it("moves by rounds once they are condensed", () => {
   const far = layout(rounds, 2000, scaleAt(0.3));
   expect(step(far, "0:1", "right")).toBe("1:0");
   expect(step(far, "1:0", "left")).toBe("0:0");
+});
+
+describe("in a tree", () => {
+  /** Kept: 0 and 3. Siblings of 0: 1 and 2; of 3: 4, on which 5 hangs with a sibling 6. */
+  const tree = roundOf(0, {
+    extra: "bonus",
+    nodes: [
+      { parent: null, status: "accepted" },
+      { parent: null, status: "discarded" },
+      { parent: null, status: "discarded" },
+      { parent: 0, status: "accepted" },
+      { parent: 0, status: "discarded" },
+      { parent: 4, status: "discarded" },
+      { parent: 4, status: "discarded" },
+    ],
+  });
+  const grown = layout([tree], 2000, scaleAt(1));
+  const walk = (from: string, ...steps: Step[]) =>
+    steps.reduce<string | null>((key, direction) => step(grown, key, direction), from);
+
+  it("goes up and down between siblings, from the one that was kept", () => {
+    expect(walk("0:0", "down")).toBe("0:1");
+    expect(walk("0:0", "down", "down")).toBe("0:2");
+    expect(walk("0:2", "up", "up")).toBe("0:0");
+    expect(walk("0:5", "down")).toBe("0:6");
+  });
+  it("goes right along a path and left back to where it hangs", () => {
+    expect(walk("0:3", "down")).toBe("0:4");
+    expect(walk("0:4", "right")).toBe("0:5");
+    expect(walk("0:6", "left")).toBe("0:4");
+    expect(walk("0:4", "left")).toBe("0:0");
+    expect(walk("0:5", "right")).toBe("0:5");
+  });
 });

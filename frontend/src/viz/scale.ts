@@ -44,6 +44,9 @@ export interface Scale {
   readonly laneHeight: number;
   /** From the line that a branch comes down along to its first node's room. */
   readonly indent: number;
+  /** How wide alternatives stand side by side before they take another line, and the gap between them. */
+  readonly railWidth: number;
+  readonly leafGap: number;
   /** Between a node and its label beside it. */
   readonly besideGap: number;
   readonly rowGap: number;
@@ -88,6 +91,8 @@ function fullScale(zoom: number): Scale {
     spineBelow: labelDrop + 5,
     laneHeight: 2 * radiusMax + 4,
     indent: 15 * zoom,
+    railWidth: 230 * zoom,
+    leafGap: 9 * zoom,
     besideGap: 4 * zoom,
     rowGap: 14 * zoom,
     roundGap: 9 * zoom,
@@ -116,6 +121,8 @@ function dotsScale(zoom: number): Scale {
     spineBelow: 8 * size,
     laneHeight: 14 * size,
     indent: 6 * size,
+    railWidth: 110 * size,
+    leafGap: 2 * size,
     besideGap: 0,
     rowGap: 9 * size,
     roundGap: 5 * size,

@@ -1,0 +1,72 @@
+import { render, screen, within } from "@testing-library/react";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Shadow } from "../protocol/generated";
+import { Shadows } from "./ShadowPanel";
+import { shadowNote, shadowRows } from "./shadow";
+
+const score = (drafter: string, mean_matched: number, best_share: number, mean_draft_ms: number | null) => ({
+  drafter,
+  rounds: 4,
+  mean_drafted: 4,
+  mean_matched,
+  best_share,
+  mean_draft_ms,
+});
+const SHADOW: Shadow = {
+  run: "r",
+  seq: 9,
+  t_ms: 1,
+  type: "shadow",
+  round: 3,
+  guesses: [
+    { drafter: "model", tokens: [" the", " cat", " sat"], drafted: 9, matched: 2 },
+    { drafter: "ngram", tokens: [], drafted: 0, matched: 0 },
+  ],
+  scores: [score("oracle", 2.5, 1, null), score("model", 2, 0.75, null), score("ngram", 0.5, 0.25, 0.2)],
+};
+
+afterEach(() => document.body.replaceChildren());
+
+describe("the scores of shadows", () => {
+  it("end with the oracle, and take the time of the drafter in use from the run", () => {
+    const rows = shadowRows(SHADOW, "model", 31);
+    expect(rows.map(({ drafter, kind, draftMs }) => [drafter, kind, draftMs])).toEqual([
+      ["model", "used", 31],
+      ["ngram", "shadow", 0.2],
+      ["oracle", "oracle", null],
+    ]);
+    expect(rows.map(({ share }) => share)).toEqual([0.8, 0.2, 1]);
+  });
+
+  it("call none the one in use, where the target decodes alone", () => {
+    expect(shadowRows(SHADOW, null, 31).map(({ kind }) => kind)).toEqual(["shadow", "shadow", "oracle"]);
+  });
+
+  it("say what a guess is held against where tokens are drawn", () => {
+    expect(shadowNote(0)).toMatch(/not used, and not timed in the run\.$/);
+    expect(shadowNote(0.7)).toMatch(/At temperature 0\.7 a guess is scored against the tokens that this run/);
+  });
+});
+
+describe("the panel of shadows", () => {
+  const show = () => render(<Shadows shadow={SHADOW} temperature={0} used="model" ownMs={31} />);
+
+  it("is a table with a row for each drafter", () => {
+    show();
+    const table = within(screen.getByRole("table", { name: "Scores of the drafters" }));
+    const rows = table.getAllByRole("row").map((row) => row.textContent);
+    expect(rows[1]).toMatch(/draft model in use2\.00.*75 %31 ms$/);
+    expect(rows[2]).toMatch(/prompt lookup 0\.50.*25 %0\.2 ms$/);
+    expect(rows[3]).toMatch(/oracle of the union2\.50$/);
+  });
+
+  it("marks how much of a guess came true, in words too", () => {
+    show();
+    const [guess, none] = screen.getAllByRole("listitem");
+    expect(guess?.textContent).toMatch(/draft model: matched 2 of 3\./);
+    const marked = [...(guess?.querySelectorAll("code") ?? [])].map((token) => token.className);
+    expect(marked).toEqual(["is-matched", "is-matched", "is-missed"]);
+    expect(guess?.textContent).toMatch(/\+ 6 in branches$/);
+    expect(none?.textContent).toMatch(/no guess/);
+  });
+});

@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import { attentionOf, changesSource, isTree, kinIn, pathTo } from "./branches";
+import { emptyRun, reduceAll } from "./reducer";
+import { type Branch, roundOf, started, treeOf } from "./sample";
+import { tokenByKey } from "./selectors";
+
+/** the ─ cat ─ sat, a second "the" from elsewhere, a ─ dog; cat has a sibling. */
+const TREE: readonly Branch[] = [
+  { word: "the", parent: null, status: "accepted", source: "ngram" },
+  { word: "cat", parent: 0, status: "accepted", source: "ngram" },
+  { word: "sat", parent: 1, status: "rejected", source: "model" },
+  { word: "a", parent: null, status: "rejected" },
+  { word: "dog", parent: 3, status: "discarded" },
+  { word: "the", parent: null, status: "discarded" },
+  { word: "hat", parent: 0, status: "discarded" },
+];
+const run = reduceAll(emptyRun, [started(), ...treeOf(0, TREE, "ran"), ...roundOf(1, ["x", "y"], 1, "z")]);
+
+function at(key: string) {
+  const token = tokenByKey(run, key);
+  const round = run.rounds[Number.parseInt(key, 10)];
+  if (!token || !round) throw new Error("missing");
+  return { token, round };
+}
+const kin = (key: string) => kinIn(run, at(key).token);
+
+describe("the branches of a draft", () => {
+  it("tell a tree from a chain", () => {
+    expect(run.rounds.map(isTree)).toEqual([true, false]);
+    expect(kin("1:0")).toBeNull();
+  });
+
+  it("give each token its place among the alternatives", () => {
+    expect(kin("0:0")).toMatchObject({ parent: null, place: 1, siblings: 3, twin: 0 });
+    expect(kin("0:3")).toMatchObject({ place: 2, siblings: 3 });
+    expect(kin("0:6")).toMatchObject({ parent: { label: "the" }, place: 2, siblings: 2 });
+    expect(kin("0:2")).toMatchObject({ place: 1, siblings: 1 });
+    expect(kin("0:+")).toMatchObject({ parent: { label: "cat" }, place: 0 });
+  });
+
+  it("name an earlier sibling that says the same", () => {
+    expect(kin("0:5")).toMatchObject({ place: 3, twin: 1 });
+  });
+
+  it("are the same objects each time they are asked for", () => {
+    expect(kin("0:0")).toBe(kin("0:0"));
+  });
+
+  it("lead from the committed text to a token", () => {
+    const labels = (key: string) => pathTo(at(key).round, at(key).token).map(({ label }) => label);
+    expect(labels("0:2")).toEqual(["the", "cat", "sat"]);
+    expect(labels("0:4")).toEqual(["a", "dog"]);
+    expect(labels("0:+")).toEqual(["the", "cat"]);
+  });
+
+  it("tell where the source changes: from the sibling before, or from the token they hang on", () => {
+    const changes = ["0:0", "0:1", "0:2", "0:3", "0:4", "0:5", "0:6", "0:+"].filter((key) => {
+      return changesSource(at(key).round, at(key).token);
+    });
+    expect(changes).toEqual(["0:0", "0:2", "0:3", "0:6"]);
+  });
+});
+
+describe("tree attention", () => {
+  it("is a token's own path, and none of its siblings", () => {
+    expect(attentionOf(run, "0:2")).toMatchObject({
+      round: 0,
+      hidden: 4,
+      keys: new Set(["0:0", "0:1", "0:2"]),
+    });
+    expect(attentionOf(run, "0:5")).toMatchObject({ hidden: 6, keys: new Set(["0:5"]) });
+  });
+
+  it("is that of the row it comes from, for a token that was not in the pass", () => {
+    const attention = attentionOf(run, "0:+");
+    expect(attention?.path.map(({ key }) => key)).toEqual(["0:0", "0:1"]);
+    expect(attention?.keys.has("0:+")).toBe(true);
+  });
+
+  it("is nothing to speak of in a chain", () => {
+    expect(attentionOf(run, "1:0")).toBeNull();
+    expect(attentionOf(run, null)).toBeNull();
+    expect(attentionOf(run, "9:0")).toBeNull();
+  });
+});
