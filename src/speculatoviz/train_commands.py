@@ -24,7 +24,7 @@ TokensFlag = Annotated[
     int, typer.Option("--tokens", min=1000, help="tokens of dialogues to have; what is missing is written")
 ]
 OutFlag = Annotated[Path, typer.Option("--out", help="the head's file, .safetensors", show_default=False)]
-StepsFlag = Annotated[int, typer.Option("--steps", min=1, help="steps of training, of 4096 tokens each")]
+StepsFlag = Annotated[int, typer.Option("--steps", min=1, help="steps of training, of 2048 tokens each")]
 DataFlag = Annotated[
     Path | None,
     typer.Option("--data", help="folder of the dialogues; default: in the cache, by target", show_default=False),

@@ -107,7 +107,7 @@ def divergence(states: np.ndarray, truth: np.ndarray) -> float:
 
 def test_eagle_s_loss_is_the_divergence_from_the_target_behind_what_it_wrote() -> None:
     module, batch = eagle(noise=0.0, state=0.0, steps=2, decay=0.5, share=1.0), collate(DIALOGUES[:2])
-    loss, parts = module.loss(batch, torch.Generator())
+    loss, parts = module.loss(batch, torch.Generator(), 0.99)
     with torch.no_grad():
         steps = [states.numpy() for states in module.unrolled(batch.tokens, batch.states, 2)]
     for step in range(2):
@@ -124,7 +124,7 @@ def test_eagle_s_loss_is_the_divergence_from_the_target_behind_what_it_wrote() -
 
 def test_medusa_s_loss_is_the_divergence_from_the_target_so_many_tokens_on() -> None:
     module, batch = medusa(noise=0.0, decay=0.5, share=1.0), collate(DIALOGUES[:2])
-    loss, parts = module.loss(batch, torch.Generator())
+    loss, parts = module.loss(batch, torch.Generator(), 0.99)
     with torch.no_grad():
         heads = [states.numpy() for states in module.heads(batch.states)]
     for head in (1, 2, 3):
@@ -145,10 +145,16 @@ def test_padding_changes_nothing(module) -> None:  # type: ignore[no-untyped-def
     padded = collate(DIALOGUES[:2])
     padded = Batch(padded.tokens[1:], padded.states[1:], padded.weight[1:])
     assert padded.tokens.shape != alone.tokens.shape
-    first, second = (made.loss(batch, torch.Generator())[0].detach() for batch in (alone, padded))
+    first, second = (made.loss(batch, torch.Generator(), 0.99)[0].detach() for batch in (alone, padded))
     assert float(first) == pytest.approx(float(second), rel=1e-5)
 
 
 def test_the_template_is_not_learned() -> None:
     weight = collate([dialogue(0, template=4)]).weight[0].tolist()
     assert weight == [0.0] * 3 + [1.0] * 9, "the last token of the template is followed by an answer"
+
+
+def test_eagle_takes_its_further_steps_later() -> None:
+    module, batch = eagle(steps=4), collate(DIALOGUES)
+    taken = [len(module.loss(batch, torch.Generator(), done)[1]) for done in (0.0, 0.3, 0.5, 0.8, 1.0)]
+    assert taken == [1, 2, 3, 4, 4]

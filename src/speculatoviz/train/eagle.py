@@ -55,7 +55,7 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
                 start = torch.ones(size)
             else:
                 start = torch.randn(size, generator=generator) * size[1] ** -0.5
-                start *= 0.1 if name in {"o", "down"} else 1.0
+                start *= 0.1 if name in {"fc", "o", "down"} else 1.0
             self.weights[name] = nn.Parameter(start)
         self.weights["output_norm"] = nn.Parameter(target.state_scale.clone())
         with torch.no_grad():  # begins as if the next state were the last one
@@ -66,12 +66,16 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
     def numbers(self) -> dict[str, float]:
         return asdict(self.shape)
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        """Divergence from the target's own distributions over the head's vocabulary, and regression on its states."""
+    def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
+        """Divergence from the target's own distributions over the head's vocabulary, and regression on its states.
+
+        The first quarter of a training with four steps takes only the first of them, the second quarter two: what
+        the later ones build on comes first, and a step costs as much as the whole head.
+        """
         weight = batch.weight[:, 1:]
         counted = chosen(weight, self.how.share, generator)
         truth = batch.states[:, 1:][counted]
-        steps = self.unrolled(batch.tokens, noisy(batch, self.target, self.how.noise, generator), self.how.steps)
+        steps = self.unrolled(batch.tokens, noisy(batch, self.target, self.how.noise, generator), self._depth(done))
         reached = torch.arange(weight.shape[1]) >= torch.arange(len(steps))[:, None, None]
         shares = torch.stack([(weight * there)[counted] for there in reached])
         own = [states[counted] for states in steps]
@@ -82,6 +86,9 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
             errors = torch.stack([smooth_l1_loss(states, truth, reduction="none").mean(-1) for states in own])
             total = total + self.how.state * (decay * (errors * shares).sum(1) / shares.sum(1)).sum()
         return total, {f"kl_{step}": value for step, value in enumerate(apart.tolist(), 1)}
+
+    def _depth(self, done: float) -> int:
+        return min(self.how.steps, 1 + int(done * self.how.steps))
 
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:
         """The head's states behind tokens 1 to T - 1, float[B, T - 1, D] each: from the target's states in the first

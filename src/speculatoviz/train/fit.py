@@ -25,7 +25,9 @@ class Trainee(Protocol):
     @property
     def numbers(self) -> dict[str, float]: ...
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]: ...
+    def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
+        """What to lower, and its parts for display; done: the share of the training that lies behind."""
+
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor: ...
 
 
@@ -34,7 +36,7 @@ class Schedule:
     """batch_tokens: padding included. every: steps between two scores, each with a checkpoint."""
 
     steps: int
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
     rate: float = 1e-3
     warmup: int = 100
     decay: float = 0.01
@@ -104,7 +106,7 @@ class _Run:
         generator = torch.Generator().manual_seed(self._how.seed * 1_000_003 + self.step)
         self._optimiser.zero_grad(set_to_none=True)
         with _fast():
-            loss, self._parts = self._trainee.loss(batch, generator)
+            loss, self._parts = self._trainee.loss(batch, generator, self.step / self._how.steps)
         loss.backward()
         nn.utils.clip_grad_norm_(self._trainee.weights.values(), self._how.clip)
         self._optimiser.step()

@@ -43,8 +43,9 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
     def numbers(self) -> dict[str, float]:
         return asdict(self.shape)
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence of head k from the target's own distribution k tokens on."""
+        del done  # all heads learn all the time
         counted = chosen(batch.weight, self.how.share, generator)
         heads = self.heads(noisy(batch, self.target, self.how.noise, generator))
         # What stands behind token i is head k's guess behind token i - k.
