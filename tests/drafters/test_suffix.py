@@ -1,0 +1,294 @@
+"""The suffix drafter: exact whatever it counts, its tokens drawn from what it declares, and its best guesses first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drafters import test_audit
+from drafters.test_audit import SIGNIFICANCE, audit
+from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.sampling import QUANTA
+from speculatoviz.core.types import (
+    ROOT,
+    Draft,
+    Drafting,
+    Limits,
+    Plan,
+    Request,
+    Rule,
+    Sampling,
+    Support,
+)
+from speculatoviz.drafters.suffix import SuffixDrafter
+from speculatoviz.models.toy import ToyModel
+from support.toy_pair import SAMPLINGS, largest_difference, no_clock
+from support.tree_runs import whole_tree_runs
+
+EXACT = 1e-12
+BROKEN = 1e-3
+TREES = Drafting(trees=True)
+EARLIER = [[0, 1, 0, 1, 1, 0, 0, 1, 2], [1, 0, 1, 0, 0, 2]]  # of the toy's letters 0 and 1, and its end 2
+LETTERS = np.random.default_rng(3).integers(0, 4, (20, 12)).tolist()  # for the audit: four letters, no end
+
+Make = Callable[..., SuffixDrafter]
+
+
+def suffix(kind: Make = SuffixDrafter, **settings: object) -> SuffixDrafter:
+    return kind(no_clock, **{"longest": 3, "least": 0.0, "corpus": EARLIER, **settings})
+
+
+def asked(sampling: Sampling, drafting: Drafting = TREES, ends: frozenset[int] = frozenset()) -> Request:
+    return Request((7,), sampling, Limits(32, ends), evidence=False, drafting=drafting)
+
+
+def drafted(drafter: SuffixDrafter, prefix: list[int], depth: int, nodes: int = 0) -> Draft:
+    """Greedily."""
+    drafter.begin(asked(Sampling(0.0)))
+    return drafter.draft(prefix, 0, Plan("suffix", depth, nodes), seeded(0)("draft", 0))
+
+
+def shape(draft: Draft) -> list[tuple[int, int]]:
+    return list(zip(draft.tokens.tolist(), draft.parents.tolist(), strict=True))
+
+
+# --- exactness ---------------------------------------------------------------------------------------
+
+
+class ScoredBeforeRemoval(SuffixDrafter):
+    """Declares for every sibling the q that its first one was drawn from."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        firsts = [draft.q[draft.children(int(parent))[0]] for parent in draft.parents]
+        return replace(draft, q=tuple(firsts))
+
+
+class Pruning(SuffixDrafter):
+    """Withdraws drawn tokens, from the first one that its counts think little of."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        unlikely = [node for node, q in enumerate(draft.q) if q and q.prob(int(draft.tokens[node])) < 0.5]
+        kept = unlikely[0] if unlikely else len(draft)
+        return replace(draft, tokens=draft.tokens[:kept], parents=draft.parents[:kept], q=draft.q[:kept])
+
+
+class Quantising(SuffixDrafter):
+    """Quantises what it declares after it has drawn; coarsely, so that few cases tell."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        rough = [Support(q.ids, np.round(q.probs * 8 + 0.5) / np.round(q.probs * 8 + 0.5).sum()) for q in draft.q if q]
+        return replace(draft, q=tuple(rough))
+
+
+SETTINGS: dict[str, tuple[int, int, Drafting, Rule]] = {
+    "tree of 4": (2, 4, TREES, "token"),
+    "tree of 3": (2, 3, TREES, "token"),
+    "tree of 3 under match": (2, 3, TREES, "match"),
+    "wide": (1, 3, TREES, "token"),
+    "chain": (2, 0, TREES, "token"),
+    "chain under block": (2, 4, Drafting(), "block"),
+    "quantised": (2, 4, Drafting(trees=True, quantised=True), "token"),
+    "support of 2": (2, 4, Drafting(trees=True, support_size=2), "token"),
+    "chosen": (2, 4, Drafting(trees=True, sampled=False), "token"),
+    "three tokens": (2, 4, Drafting(trees=True, tokens=3), "token"),
+}
+
+
+def whole_runs(
+    sampling: Sampling, setting: tuple[int, int, Drafting, Rule], kind: Make = SuffixDrafter
+) -> tuple[float, float]:
+    """How far off the outcome is, and the tokens accepted."""
+    depth, nodes, drafting, rule = setting
+
+    def make(_: ToyModel) -> SuffixDrafter:
+        return suffix(kind)
+
+    found, truth, accepted = whole_tree_runs(
+        sampling, make, depth, nodes, drafting, rule, tokens=6 if sampling.greedy else 3
+    )
+    assert sum(found.values()) == pytest.approx(1.0, abs=EXACT)
+    return largest_difference(found, truth), accepted
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)], ids=str)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_whole_runs_keep_the_targets_distribution(name: str, sampling: Sampling) -> None:
+    wrong, accepted = whole_runs(sampling, SETTINGS[name])
+    assert wrong < EXACT
+    assert accepted > 0
+
+
+@pytest.mark.parametrize(("kind", "name"), [(ScoredBeforeRemoval, "wide"), (Pruning, "chain"), (Quantising, "chain")])
+def test_broken_drafters_are_caught(kind: Make, name: str) -> None:
+    wrong, _ = whole_runs(Sampling(1.0), SETTINGS[name], kind)
+    assert wrong > BROKEN
+
+
+# --- the audit ---------------------------------------------------------------------------------------
+
+
+class AsTree(SuffixDrafter):
+    """Drafts a tree where the audit asks for a chain."""
+
+    def begin(self, request: Request) -> None:
+        super().begin(replace(request, drafting=TREES))
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        return super().draft(prefix, round, replace(plan, nodes=7), chance)
+
+
+class Squared(AsTree):
+    """Draws from a sharper distribution than the one it declares."""
+
+    def _take(self, q: Support, node: int, chance: Chance) -> tuple[int, Support | None]:
+        return int(q.ids[chance.draw(np.square(q.probs), node)]), q
+
+
+@pytest.fixture(autouse=True)
+def fewer_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_audit, "RUNS", 700)
+
+
+@pytest.mark.parametrize("kind", [SuffixDrafter, AsTree])
+def test_drawn_tokens_fit_the_declared_q(kind: Make) -> None:
+    assert audit(suffix(kind, corpus=LETTERS), SAMPLINGS["T=1"]) > SIGNIFICANCE
+
+
+def test_the_audit_catches_another_q() -> None:
+    assert audit(suffix(Squared, corpus=LETTERS), SAMPLINGS["T=1"]) < SIGNIFICANCE
+
+
+# --- what it drafts ----------------------------------------------------------------------------------
+
+
+def test_without_a_match_nothing_is_drafted() -> None:
+    assert len(drafted(SuffixDrafter(no_clock), [1, 2, 3, 4], 4, 8)) == 0
+    assert SuffixDrafter(no_clock).next([1, 2, 3]) is None
+    assert SuffixDrafter(no_clock).confidence([1, 2, 3]) == 0.0
+
+
+def test_a_chain_continues_the_match_and_a_period_beyond_the_text() -> None:
+    assert drafted(SuffixDrafter(no_clock), [5, 6, 8, 9, 5, 6], 2).tokens.tolist() == [8, 9]
+    period = drafted(SuffixDrafter(no_clock), [1, 2, 3] * 3, 8)
+    assert period.tokens.tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert period.q == (None,) * 8
+    assert set(period.source) == {"suffix"}
+
+
+def test_the_longest_match_decides() -> None:
+    text = [1, 2, 3, 9, 2, 4, 9, 2, 4, 1, 2]  # 2 came before 4 twice, but 1 2 before 3
+    assert drafted(SuffixDrafter(no_clock), text, 1).tokens.tolist() == [3]
+
+
+def test_a_tree_grows_where_it_is_most_likely_right() -> None:
+    earlier = [[1, 5, 6, 7]] * 5 + [[1, 8, 9]] * 3 + [[1, 2]]
+    draft = drafted(suffix(corpus=earlier, longest=1), [3, 1], 3, 5)
+    # 5 (5/9), then its sure continuations, and 8 (3/9) before what follows it
+    assert shape(draft) == [(5, ROOT), (6, 0), (7, 1), (8, ROOT), (9, 3)]
+    assert shape(drafted(suffix(corpus=earlier, longest=1), [3, 1], 3, 3)) == [(5, ROOT), (6, 0), (7, 1)]
+    assert shape(drafted(suffix(corpus=earlier, longest=1), [3, 1], 1, 5)) == [(5, ROOT), (8, ROOT), (2, ROOT)]
+
+
+def test_what_is_too_unlikely_is_not_drafted() -> None:
+    earlier = [[1, 5, 6, 7]] * 5 + [[1, 8, 9]] * 3 + [[1, 2]]
+    draft = drafted(suffix(corpus=earlier, longest=1, least=0.25), [3, 1], 3, 5)
+    assert shape(draft) == [(5, ROOT), (6, 0), (7, 1), (8, ROOT), (9, 3)][: len(draft)]
+    assert 0 < len(draft) < 5
+
+
+def test_nothing_is_drafted_behind_an_end() -> None:
+    drafter = suffix(corpus=[[1, 2, 3, 4]], longest=1)
+    drafter.begin(asked(Sampling(0.0), ends=frozenset({3})))
+    assert drafter.draft([1], 0, Plan("suffix", 5), seeded(0)("draft", 0)).tokens.tolist() == [2, 3]
+    assert drafter.draft([1], 0, Plan("suffix", 5, 9), seeded(0)("draft", 0)).tokens.tolist() == [2, 3]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=24), st.integers(0, 99), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_drawn_trees_obey_the_plan_and_declare_what_is_left(text: list[int], seed: int, quantise: bool) -> None:
+    drafter = suffix(corpus=[text, *EARLIER])
+    wanted = Drafting(trees=True, support_size=3, quantised=quantise)
+    drafter.begin(asked(Sampling(1.0), wanted, frozenset({2})))
+    draft = drafter.draft([*text, 0], 0, Plan("suffix", 3, 7), seeded(seed)("draft", 0))
+    assert 0 < len(draft) <= 7
+    for node, q in enumerate(draft.q):
+        token, parent = int(draft.tokens[node]), int(draft.parents[node])
+        assert parent < node
+        assert draft.position(node) < 3
+        assert parent == ROOT or draft.tokens[parent] != 2
+        assert q is not None
+        assert q.prob(token) > 0
+        assert len(q.ids) <= 3
+        assert not {int(draft.tokens[n]) for n in draft.children(parent) if n < node} & set(q.ids.tolist())
+        if quantise:
+            assert np.array_equal(q.probs * QUANTA, np.round(q.probs * QUANTA))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=20), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=40)
+def test_a_draft_depends_on_the_prefix_alone(prefixes: list[list[int]]) -> None:
+    kept = suffix()
+    for prefix in prefixes:
+        assert shape(drafted(kept, prefix, 3, 6)) == shape(drafted(suffix(), prefix, 3, 6))
+        assert kept.confidence(prefix) == suffix().confidence(prefix)
+
+
+def test_it_learns_from_finished_runs_within_bounds() -> None:
+    drafter = SuffixDrafter(no_clock, corpus_tokens=12, least=0.0)
+    drafter.remember([1, 2, 3, 4])
+    assert drafted(drafter, [9, 1, 2], 4).tokens.tolist() == [3, 4]
+    for start in range(10, 40, 5):
+        drafter.remember(list(range(start, start + 5)))
+    assert len(drafted(drafter, [9, 1, 2], 4)) == 0
+    assert drafted(drafter, [9, 35, 36], 4).tokens.tolist() == [37, 38, 39]
+
+
+def test_a_long_match_is_trusted_more_than_a_short_or_an_ambiguous_one() -> None:
+    drafter = SuffixDrafter(no_clock)
+    text = list(range(20))
+    long = drafter.confidence([*text, 99, *text[:10]])
+    short = drafter.confidence([*text, 99, 0])
+    ambiguous = drafter.confidence([*text, 0, 50, 0, 51, 99, 0])
+    assert 8 > long > 2 * short > 4 * ambiguous > 0
+    assert short < 1.0
+
+
+def test_its_distribution_is_that_of_the_counts() -> None:
+    drafter = suffix(corpus=[[1, 5]] * 3 + [[1, 6]], longest=1)
+    drafter.begin(asked(Sampling(1.0)))
+    q = drafter.next([9, 1])
+    assert q is not None
+    assert (q.ids.tolist(), q.probs.tolist()) == ([5, 6], pytest.approx([0.75, 0.25]))
+    draft = drafter.draft([9, 1], 0, Plan("suffix", 1), seeded(0)("draft", 0))
+    declared = draft.q[0]
+    assert declared is not None
+    assert np.array_equal(declared.probs, q.probs)
+
+
+def test_what_is_shown_is_timed_apart() -> None:
+    ticks = itertools.count()
+    drafter = SuffixDrafter(lambda: float(next(ticks)), corpus=[[1, 5]] * 3 + [[1, 6]], least=0.0)
+    drafter.begin(replace(asked(Sampling(0.0)), evidence=True))
+    draft = drafter.draft([9, 1], 0, Plan("suffix", 1, 2), seeded(0)("draft", 0))
+    assert draft.times_ms == (1000.0, 1000.0)
+    assert draft.evidence_ms == 2000.0
+    shown = draft.scores[1]
+    assert shown is not None
+    assert shown.logprob == pytest.approx(np.log(0.25))
+    assert [token for token, _ in shown.top] == [5, 6]
+    assert shown.entropy == pytest.approx(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(0, 3), (4, 3)])
+def test_lengths_that_make_no_sense_are_refused(shortest: int, longest: int) -> None:
+    with pytest.raises(ValueError, match="shortest <= longest"):
+        SuffixDrafter(no_clock, longest, shortest)
