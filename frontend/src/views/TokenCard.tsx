@@ -39,7 +39,8 @@ export function Facts({ token, kin }: { token: Token; kin: Kin | null }) {
         <div key={term} className="contents" title={help}>
           <dt>{term}</dt>
           <dd>
-            {source !== undefined && <OriginBadge source={source} />} {value}
+            {source !== undefined && <OriginBadge source={source} />}
+            {value}
           </dd>
         </div>
       ))}

@@ -7,6 +7,9 @@ import { STATUS, verdictSentence } from "../state/verdicts";
 import { visible } from "./label";
 import { OriginBadge } from "./Origin";
 
+/** The tree has items alone, and the item says of itself what stands here. */
+const UNSAID = { "aria-hidden": true, "aria-describedby": undefined } as const;
+
 interface Props {
   readonly token: Token;
   /** Null in a chain. */
@@ -27,7 +30,7 @@ export function NodeTip({ token, kin, x, y, room, end, wide }: Props) {
     <Tooltip.Provider>
       <Tooltip.Root open>
         <Tooltip.Trigger asChild>
-          <span className="tt-anchor" style={{ ...place, top: y - room, height: 2 * room }} />
+          <span {...UNSAID} className="tt-anchor" style={{ ...place, top: y - room, height: 2 * room }} />
         </Tooltip.Trigger>
         <Tooltip.Portal>
           <Tooltip.Content
@@ -35,7 +38,7 @@ export function NodeTip({ token, kin, x, y, room, end, wide }: Props) {
             side={side}
             sideOffset={side === "right" ? 10 : 4}
             collisionPadding={8}
-            aria-label=" "
+            aria-label="The token pointed at"
           >
             <p className="tt-tip-head">
               <code>{visible(token.label)}</code>
@@ -48,7 +51,8 @@ export function NodeTip({ token, kin, x, y, room, end, wide }: Props) {
                 <div key={term}>
                   <dt>{term}</dt>
                   <dd>
-                    {source !== undefined && <OriginBadge source={source} />} {value}
+                    {source !== undefined && <OriginBadge source={source} />}
+                    {value}
                   </dd>
                 </div>
               ))}
