@@ -16,8 +16,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from speculatoviz.core.types import Floats
-from speculatoviz.errors import ContextFullError
+from speculatoviz.errors import ContextFullError, TrainError
 from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
 from speculatoviz.models.transformers import TransformersModel
 
@@ -77,12 +76,20 @@ class _Pass:
 
 
 class BatchedModel:
-    """The transformers runtime's model with `slots` contexts of `size` tokens; a LanguageModel without trees."""
+    """The transformers runtime's model with `slots` contexts of `size` tokens; a LanguageModel without trees.
+
+    Raises ModelError as that does, TrainError for a model that attends otherwise than to everything before.
+    """
 
     provides: frozenset[Extra] = frozenset({"hidden"})
 
     def __init__(self, source: Path, slots: int, size: int, threads: int | None = None, dtype: str = "auto") -> None:
         inner = TransformersModel(source, size, threads, dtype=dtype)
+        if "trees" not in inner.provides:
+            raise TrainError(
+                f"{source.name} has layers that see only a window, which PyTorch cannot write with here.",
+                "Write with --write-with llamacpp.",
+            )
         self._inner = inner
         self._model: Any = inner._model
         self.tokenizer: Tokenizer = inner.tokenizer
@@ -200,14 +207,3 @@ def _attend(
         mixed = scaled_dot_product_attention(own, held, said, attn_mask=sees, scale=scale)
         result[stretch] = mixed.permute(2, 0, 1, 3)
     return result.reshape(1, count, heads, width), None
-
-
-def states_of(model: BatchedModel, tokens: Sequence[int]) -> Floats:
-    """float32[n, D] behind tokens alone."""
-    context = model.open(len(tokens))
-    try:
-        hidden = model.forward([Feed(context, list(tokens), hidden=True)])[0].hidden
-        assert hidden is not None
-        return hidden
-    finally:
-        context.close()
