@@ -161,6 +161,16 @@ class Settings(BaseSettings):
     )
     ngram_min: int = Field(2, ge=1, le=16, description="shortest suffix the ngram drafter looks up")
     ngram_max: int = Field(4, ge=1, le=16, description="longest suffix the ngram drafter looks up")
+    suffix_longest: int = Field(16, ge=1, le=64, description="longest context that the suffix drafter counts")
+    corpus_tokens: int = Field(
+        0, ge=0, le=1 << 20, description="tokens of earlier outputs that the suffix drafter remembers; 0 for none"
+    )
+    lookahead_window: int = Field(5, ge=1, le=20, description="columns of the lookahead drafter's window")
+    lookahead_ngram: int = Field(4, ge=3, le=8, description="tokens of an n-gram of the lookahead drafter")
+    lookahead_guesses: int = Field(4, ge=1, le=16, description="n-grams that the lookahead drafter proposes at most")
+    head: str | None = Field(
+        None, description="file of draft heads for medusa or eagle; default: those that ship for the target, if any"
+    )
     context_tokens: int = Field(4096, ge=128, le=131072, description="tokens a context holds, prompt included")
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="where transformers computes: auto, cpu, cuda, cuda:1")

@@ -42,6 +42,7 @@ OverlapFlag = Annotated[
     bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
 ]
 TemplateFlag = Annotated[str | None, option("chat_template")]
+HeadFlag = Annotated[str | None, option("head")]
 RuleFlag = Annotated[str | None, option("rule")]
 NodesFlag = Annotated[int | None, option("nodes")]
 KFlag = Annotated[int | None, option("k", "-k")]

@@ -13,6 +13,7 @@ from speculatoviz.connect import Connected, Report, connect, load
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
@@ -161,8 +162,8 @@ class Session:
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         for event in narrator.tell(shadows.follow(steps) if beside else steps):
-            if isinstance(event, Done) and verified:
-                self._learn_baseline(event, len(request.prompt))
+            if isinstance(event, Done):
+                self._learn(event, request, verified)
             elif isinstance(event, Updated):
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
                 event = event.model_copy(update={"remote": self.remote_info(now)})  # noqa: PLW2901
@@ -254,6 +255,14 @@ class Session:
             return remote
         folder = Path(self.settings.cache_dir) / "pass_times"
         return Calibration(self.target, draft, folder, self.settings.threads, self.clock)
+
+    def _learn(self, done: Done, request: Request, verified: bool) -> None:
+        """What a finished run is good for: text to match in later ones, and a baseline."""
+        suffix = self.drafters["suffix"]
+        if isinstance(suffix, SuffixDrafter) and self.settings.corpus_tokens:
+            suffix.remember(done.token_ids)
+        if verified:
+            self._learn_baseline(done, len(request.prompt))
 
     def _learn_baseline(self, done: Done, context_tokens: int) -> None:
         values = done.metrics
