@@ -7,17 +7,18 @@ import numpy as np
 from support.tiny_heads import MEDUSA_NUMBERS, TinyRows, medusa_file, medusa_heads, state
 
 
-def test_a_head_is_its_blocks_and_the_target_s_own_rows() -> None:
+def test_a_head_is_its_blocks_its_map_and_the_target_s_own_rows() -> None:
     file, heads, x = medusa_file(), medusa_heads(), state([1, 2])
     logits = heads.logits(x, 3)
 
     assert logits.shape == (3, len(file.vocabulary))
     for head in range(MEDUSA_NUMBERS["heads"]):
-        own = x.astype(np.float64)
+        own = x.astype(np.float64) / np.sqrt(np.square(x.astype(np.float64)).mean() + 1e-5)
         for weight, bias in zip(file.tensors["weight"][head], file.tensors["bias"][head], strict=True):
             inner = weight @ own + bias
             own = own + inner / (1 + np.exp(-inner))
-        np.testing.assert_allclose(logits[head], TinyRows().output(file.vocabulary) @ own, rtol=1e-4)
+        wanted = TinyRows().output(file.vocabulary) @ (file.tensors["map"][head] @ own)
+        np.testing.assert_allclose(logits[head], wanted, rtol=1e-4)
 
 
 def test_fewer_heads_may_be_asked() -> None:

@@ -11,6 +11,7 @@ from torch.nn.functional import linear, silu
 from speculatoviz.heads.medusa import shapes
 from speculatoviz.train.data import Batch, chosen, noisy
 from speculatoviz.train.divergence import divergences
+from speculatoviz.train.eagle import rms_norm
 from speculatoviz.train.target import TargetMatrices
 
 
@@ -38,6 +39,8 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         self.target, self.shape, self.how = target, shape, loss
         wanted = shapes(target.hidden_size, shape.heads, shape.blocks)
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in wanted.items()})
+        with torch.no_grad():
+            self.weights["map"] += torch.eye(target.hidden_size) * target.state_scale.square().mean().sqrt()
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -59,11 +62,12 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:
         """What each head gives to the output matrix, float[B, T, D]."""
         results = []
-        for weight, bias in zip(self.weights["weight"], self.weights["bias"], strict=True):
-            x = states
+        even = rms_norm(states, torch.ones(states.shape[-1]))
+        for weight, bias, own in zip(*(self.weights[name] for name in ("weight", "bias", "map")), strict=True):
+            x = even
             for block in range(self.shape.blocks):
                 x = x + silu(linear(x, weight[block], bias[block]))
-            results.append(x)
+            results.append(linear(x, own).float())
         return results
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
