@@ -137,6 +137,7 @@ def test_the_pool_learns_what_the_target_writes() -> None:
     assert emitted(run) == [(5 + i) % PERIOD for i in range(64)]
     assert [step.accepted for step in run[:4]] == [0] * 4
     assert all(step.accepted >= 2 for step in run[4:-1])
+    assert all(step.accepted == 3 for step in run[8:-1])
 
 
 def test_probes_are_never_emitted() -> None:

@@ -77,7 +77,6 @@ class LookaheadDrafter:
         del chance
         trees, tokens = self._request.drafting.trees, self._request.drafting.tokens
         self._learn(prefix)
-        self._columns[0][0] = prefix[-1]
         room = PREFILL_TOKENS - 1 if tokens is None else tokens
         probes = self._probes() if trees and self._probe_count < room else ()
         branching = trees and plan.spare > 0
@@ -97,7 +96,11 @@ class LookaheadDrafter:
         return False
 
     def observe(self, round: Round) -> None:
-        """Move the window on by what the target said behind it (algorithm 2), and keep its n-grams."""
+        """Move the window on by what the target said behind it (algorithm 2), and keep its n-grams.
+
+        The first column's keeps its own first token, which the others were guessed behind: with the committed one it
+        would be an n-gram that nobody wrote (1.31 tokens a round instead of 1.30 with a tenth fewer drafted, SmolLM2).
+        """
         probes, found = round.draft.probes, round.verdict.probed
         if probes is None or not found or probes.tokens != tuple(token for token, _ in self._sent):
             return
@@ -140,8 +143,8 @@ class LookaheadDrafter:
     def _probes(self) -> tuple[tuple[int, int], ...]:
         """(token, parent) of the window, column by column; parents among the probes.
 
-        The first tokens of the columns are a chain that begins with the last committed token, ROOT; what follows in a
-        column hangs below its first token (figure 2 of the paper).
+        The first tokens of the columns are a chain, and what follows in a column hangs below its first token (figure 2
+        of the paper). That of the first column is not sent: the last committed token, ROOT, stands in its place.
         """
         probes: list[tuple[int, int]] = []
         above = ROOT
