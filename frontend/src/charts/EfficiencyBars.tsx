@@ -29,7 +29,7 @@ export function EfficiencyBars({ values }: { values: MetricValues }) {
       name: "not kept",
       count: notKept,
       colour: "var(--status-rejected)",
-      help: "Drafted, then rejected, or discarded untested behind a rejection.",
+      help: "Drafted, then rejected, or discarded untested: behind a rejection, or beside what was accepted.",
     },
   ];
   const emittedParts: Part[] = [

@@ -6,7 +6,7 @@ import { Explain } from "../viz/Explain";
 import { type AcceptancePoint, bandOf } from "./select";
 
 const HELP =
-  "Accepted over drafted tokens in the last 50 rounds (of the whole run once it is done). Red under 50 %, yellow to 75 %, green above. The line is the same rate after each round.";
+  "Accepted over drafted tokens in the last 50 rounds (of the whole run once it is done). Of a draft tree only one path can be kept, so there it is low by nature; compare the acceptance length. Red under 50 %, yellow to 75 %, green above. The line is the same rate after each round.";
 const START = -0.72 * Math.PI;
 const END = 0.72 * Math.PI;
 const OUTER = 40;

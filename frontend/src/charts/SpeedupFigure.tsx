@@ -1,5 +1,6 @@
 // What speculation gained, and against what.
 import { RadioGroup } from "radix-ui";
+import { exactnessOf } from "../state/exactness";
 import { fixed } from "../state/format";
 import type { Run } from "../state/model";
 import { Explain } from "../viz/Explain";
@@ -35,6 +36,9 @@ export function SpeedupFigure({ run, against, onAgainst, onMeasurePlain }: Props
       </h3>
       <p className="db-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
       <Sentence speedup={speedup} />
+      {exactnessOf(run)?.label === "lossy" && (
+        <p className="db-against">Lossy: this text is not distributed as the target’s.</p>
+      )}
       {remote && verified && <Switch against={against} onAgainst={onAgainst} />}
       {verified && onMeasurePlain && (
         <button type="button" className="db-button" onClick={onMeasurePlain} title={plainWay}>

@@ -129,7 +129,9 @@ function sumCostMs(events: readonly ServerMessage[], from: number, to: number): 
 
 function costMs(event: ServerMessage | undefined): number {
   if (event?.type === "draft_token") return DRAFT_MS;
-  return event?.type === "verify_result" ? VERDICT_MS : 0;
+  if (event?.type !== "verify_result") return 0;
+  // What was never tested falls with what was: of a tree that is most of it, at once.
+  return event.status === "discarded" && event.acceptance_prob === null ? 0 : VERDICT_MS;
 }
 
 export function play(state: Playback): Playback {

@@ -179,6 +179,15 @@ describe("a run", () => {
     expect(world.sent).toHaveLength(2);
   });
 
+  it("changes the size of the tree with the drafter, as not every one takes trees", async () => {
+    await connected();
+    store.start();
+    world.receive([started({ k: 4, nodes: 12 })]);
+    store.choose({ drafter: "ngram" });
+    world.debounce();
+    expect(world.sent.slice(1)).toEqual([{ type: "update", drafter: "ngram", nodes: 0 }]);
+  });
+
   it("measures the plain baseline with the same prompt and settings", async () => {
     await connected();
     store.start();

@@ -72,6 +72,9 @@ describe("typical acceptance", () => {
     const token = judged("typical", "discarded", { acceptance_prob: 1, target_prob: 0.12 });
     expect(verdictSentence(token)).toMatch(/but another path is longer/);
     expect(turnedDown(token)).toBe(false);
+    expect(verdictSentence(judged("typical", "discarded", {}))).toMatch(
+      /^Never tested: drafted behind a token/,
+    );
   });
 });
 

@@ -72,6 +72,8 @@ const COMPARED: Readonly<Partial<Record<Status, string>>> = {
   bonus: "The target drew everything that was drafted too, so its next draw stands as well.",
 };
 
+const TOO_DEEP = "Never tested: drafted behind a token that was too unlikely.";
+
 type Sentence = (token: Token, chance: number) => string | null;
 
 const SENTENCES: Readonly<Record<RuleName, Sentence>> = {
@@ -88,6 +90,7 @@ export function verdictSentence(token: Token): string {
   const comparison = token.compared ? COMPARED[status] : undefined;
   if (comparison !== undefined) return comparison;
   const chance = verdict.acceptance_prob;
+  if (rule === "typical" && status === "discarded" && chance === null) return TOO_DEEP;
   return (chance === null ? null : SENTENCES[rule](token, chance)) ?? statusHelp(status, rule);
 }
 

@@ -2,7 +2,7 @@
 import { memo, type ReactNode } from "react";
 import { shown, spoken } from "../state/format";
 import type { Status, Token } from "../state/model";
-import { STATUS } from "../state/verdicts";
+import { STATUS, turnedDown } from "../state/verdicts";
 
 const PIECES = /(\n|\t| {2,}|^ +$)/;
 
@@ -62,6 +62,7 @@ export const GhostText = memo(function GhostText({ token, hovered }: { token: To
       className="token token-ghost"
       data-key={token.key}
       data-status={token.status}
+      data-struck={turnedDown(token) || undefined}
       data-hovered={hovered || undefined}
     >
       {shown(token.label).replace(/^·/, " ")}

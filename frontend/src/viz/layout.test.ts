@@ -267,3 +267,13 @@ describe("far out", () => {
     expect(layout(rounds, size.width, scaleAt(zoom)).height).toBeLessThanOrEqual(size.height);
   });
 });
+
+it("names the token at which block verification cut a draft, and no other behind it", () => {
+  const round = roundOf(0, chain("addd+"));
+  const tested = round.drafted.map((token) => ({
+    ...token,
+    verdict: token.verdict && { ...token.verdict, acceptance_prob: 0.3 },
+  }));
+  const placed = layout([{ ...round, drafted: tested }], WIDTH, FULL);
+  expect(["0:1", "0:2", "0:3"].map((key) => find(placed, key)?.label === null)).toEqual([false, true, true]);
+});

@@ -1,6 +1,7 @@
 // How much room branches take below the spine, and which of them share lines.
-import { type Children, childrenOf, isTree } from "../state/branches";
+import { type Children, childrenOf, isTree, pathTo } from "../state/branches";
 import type { Round, Token } from "../state/model";
+import { turnedDown } from "../state/verdicts";
 import { besideWidth } from "./placed";
 import type { Scale } from "./scale";
 
@@ -9,9 +10,12 @@ export const CLEAR = 2;
 /** Fewer alternatives than this, on which nothing hangs, are a list. */
 const LEAST_RAIL = 4;
 
-/** What was never tested is dots, in a chain: its words show from a large zoom on. In a tree they tell branches apart. */
-export const isLabelled = ({ status }: Token, round: Round, scale: Scale): boolean =>
-  status !== "discarded" || scale.labelledTails || isTree(round);
+/** A discarded tail is dots, in a chain: its words show from a large zoom on. In a tree they tell branches apart. */
+export function isLabelled(token: Token, round: Round, scale: Scale): boolean {
+  if (token.status !== "discarded" || scale.labelledTails || isTree(round)) return true;
+  // Where block verification cut the draft, this is what the next token stands in for.
+  return turnedDown(token) && pathTo(round, token).at(-2)?.status !== "discarded";
+}
 
 export const roomOf = (token: Token, round: Round, scale: Scale): number =>
   isLabelled(token, round, scale) ? besideWidth(token, scale) : scale.tailStep;
