@@ -28,7 +28,7 @@ def _best(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -
     """The depth that pays best for a drafter; None where nothing is measured."""
     if not measured:
         return None
-    own_ms = draft_ms or 0.0 if drafter in WITH_MODEL else 0.0
+    own_ms = draft_ms or 0.0 if drafter in WITH_MODEL | {"selfspec"} else 0.0
     return best_depth(TYPICAL_ACCEPTANCE.get(drafter, _OTHERS_ACCEPTANCE), own_ms, measured)
 
 

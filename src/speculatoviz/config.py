@@ -171,6 +171,11 @@ class Settings(BaseSettings):
     head: str | None = Field(
         None, description="file of draft heads for medusa or eagle; default: those that ship for the target, if any"
     )
+    selfspec: str | None = Field(
+        None,
+        description="cheaper version of itself that the target drafts with: a quantisation, or the share of its layers "
+        "to keep, e.g. Q2_K or 0.8",
+    )
     context_tokens: int = Field(4096, ge=128, le=131072, description="tokens a context holds, prompt included")
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="where transformers computes: auto, cpu, cuda, cuda:1")

@@ -12,12 +12,13 @@ from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.errors import ModelError
 from speculatoviz.measure import Noise
 from speculatoviz.models.base import LanguageModel, Tokenizer
-from speculatoviz.models.load import Loading, load_model, load_tokenizer
+from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.remote import VerifierTarget
 
+SELF_BY_DEFAULT = "Q2_K"
 Report = Callable[[str, float | None], None]
 
 
@@ -53,6 +54,22 @@ def load(settings: Settings, name: str, quantisation: str | None, report: Report
         loading(settings),
         quantisation,
         lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
+    )
+
+
+def load_cheaper_self(settings: Settings, report: Report) -> LanguageModel | None:
+    """The cheaper version of the target that `selfspec` drafts with; None where nobody asked for it."""
+    pair = settings.resolved()
+    by = settings.selfspec or (SELF_BY_DEFAULT if pair.drafter == "selfspec" else None)
+    if by is None:
+        return None
+    if is_remote(pair.target):
+        raise ModelError("The target is elsewhere: it cannot draft for itself here.", "Choose another drafter.")
+    return load_cheaper(
+        pair.target,
+        loading(settings),
+        by,
+        lambda stage, done, total: report(f"{stage} {pair.target}", done / total if total else None),
     )
 
 

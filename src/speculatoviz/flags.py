@@ -43,6 +43,7 @@ OverlapFlag = Annotated[
 ]
 TemplateFlag = Annotated[str | None, option("chat_template")]
 HeadFlag = Annotated[str | None, option("head")]
+SelfFlag = Annotated[str | None, option("selfspec")]
 RuleFlag = Annotated[str | None, option("rule")]
 NodesFlag = Annotated[int | None, option("nodes")]
 KFlag = Annotated[int | None, option("k", "-k")]

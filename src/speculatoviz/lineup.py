@@ -14,6 +14,7 @@ from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError
@@ -26,17 +27,24 @@ SHIPPED = Path(__file__).parent / "heads" / "shipped"
 
 
 def lineup(
-    settings: Settings, target: Target, draft: LanguageModel | None, clock: Callable[[], float]
+    settings: Settings,
+    target: Target,
+    draft: LanguageModel | None,
+    cheaper: LanguageModel | None,
+    clock: Callable[[], float],
 ) -> dict[str, Drafter]:
-    """Every drafter that these settings and models allow. clock: seconds.
+    """Every drafter that these settings and models allow. cheaper: a version of the target. clock: seconds.
 
     Raises VocabularyMismatchError, and HeadError for a file of heads that does not fit the target.
     """
     ngram = NgramDrafter(settings.ngram_min, settings.ngram_max)
     suffix = SuffixDrafter(clock, settings.suffix_longest, corpus_tokens=settings.corpus_tokens)
     drafters: list[Drafter] = [ngram, suffix, *_of_the_target(settings, target, clock)]
+    if cheaper is not None:
+        size = min(target.context_tokens, cheaper.description.context_tokens)
+        drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size))
     if draft is not None:
-        model = model_drafter(settings, target, draft, clock)
+        model = _model_drafter(settings, target, draft, clock)
         drafters += [
             model,
             MixtureDrafter([(MODEL_SHARE, model), (1.0 - MODEL_SHARE, suffix)], clock),
@@ -46,7 +54,9 @@ def lineup(
     return {drafter.name: drafter for drafter in drafters}
 
 
-def model_drafter(settings: Settings, target: Target, model: LanguageModel, clock: Callable[[], float]) -> ModelDrafter:
+def _model_drafter(
+    settings: Settings, target: Target, model: LanguageModel, clock: Callable[[], float]
+) -> ModelDrafter:
     """A draft model of the target's own vocabulary, or of another."""
     kind = ModelDrafter if model.tokenizer.fingerprint == target.tokenizer.fingerprint else TranslatedDrafter
     size = min(target.context_tokens, model.description.context_tokens)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from speculatoviz.calibration import Calibration, RemoteCalibration
 from speculatoviz.config import Settings
-from speculatoviz.connect import Connected, Report, connect, load
+from speculatoviz.connect import Connected, Report, connect, load, load_cheaper_self
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
@@ -56,17 +56,18 @@ class Session:
         connected: Connected,
         draft_model: LanguageModel | None,
         clock: Callable[[], float],
+        cheaper: LanguageModel | None = None,
     ) -> None:
-        self.settings, self.clock = settings, clock
+        self.settings, self.clock, self._cheaper = settings, clock, cheaper
         self.connected, self.target, self.draft_model = connected, connected.target, draft_model
         self.size = self.target.context_tokens
         self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
-        self.drafters = lineup(settings, self.target, draft_model, clock)
-        model_drafter = self.drafters.get("model")
-        self.translated = isinstance(model_drafter, TranslatedDrafter)
+        self.drafters = lineup(settings, self.target, draft_model, cheaper, clock)
+        self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
         self.drafter = settings.resolved().drafter
         self.check_drafter(self.drafter)
-        self.calibration = self._calibration(model_drafter.window if isinstance(model_drafter, ModelDrafter) else None)
+        computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
+        self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
 
     @classmethod
     def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
@@ -76,7 +77,8 @@ class Session:
         """
         pair = settings.resolved()
         draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
-        session = cls(settings, connect(settings, draft, clock, report), draft, clock)
+        cheaper = load_cheaper_self(settings, report)
+        session = cls(settings, connect(settings, draft, clock, report), draft, clock, cheaper)
         try:
             session.calibration.measure(session.encode_turn(CALIBRATION_PROMPT), session.drafter, report)
         except BaseException:
@@ -184,8 +186,9 @@ class Session:
         for drafter in self.drafters.values():
             drafter.close()
         self.connected.close()
-        if self.draft_model is not None:
-            self.draft_model.close()
+        for model in (self.draft_model, self._cheaper):
+            if model is not None:
+                model.close()
 
     def _prompt(self, message: Start) -> tuple[list[int], str]:
         """Token ids of the prompt, and the text a user would recognise it by."""

@@ -60,6 +60,33 @@ def load_model(
         raise _not_installed(parsed.runtime, error) from error
 
 
+def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int, int], None]) -> LanguageModel:
+    """A cheaper version of a GGUF model, to draft for it. by: a quantisation, or the share of its layers to keep.
+
+    Raises ModelError.
+    """
+    parsed = parse(name)
+    if parsed.runtime != "llamacpp":
+        raise ModelError(f"{name} has no cheaper version here: only GGUF files do.", "Choose another drafter.")
+    if not _is_share(by):
+        return load_model(name, how, by, progress)
+    from speculatoviz.models.llamacpp import LlamaCppModel
+    from speculatoviz.models.skip import skip_layers
+
+    path = locate(parsed, how.cache_dir, progress)
+    progress("skipping layers", 0, 1)
+    shorter = skip_layers(path, float(by), how.cache_dir)
+    progress("loading", 0, 1)
+    return LlamaCppModel(shorter, how.context_tokens, how.threads, f"{name}, {float(by):.0%} of its layers")
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < 1.0
+    except ValueError:
+        return False
+
+
 def _load(
     name: str, parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> LanguageModel:
