@@ -1,0 +1,171 @@
+"""A GGUF file without some of its layers, made once and kept: a cheaper version of a model, to draft for it.
+
+Self-speculation by skipped layers (Zhang et al. 2024, "Draft & Verify", section 3.1). The residual stream passes from
+the layer before a gap to the one behind it as if nothing were missing; embeddings, output and tokenizer stay. Contract
+as of `requantise`: the source is never touched; a result is seen under its name only when it is whole, and is made
+again when the source has changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from filelock import FileLock
+
+from speculatoviz.errors import ModelError
+from speculatoviz.models.download import ELSEWHERE, models_folder
+from speculatoviz.models.requantise import read_header
+
+_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+Origin = dict[str, Any]
+
+
+def skip_layers(source: Path, keep: float | Sequence[int], cache_dir: Path | str) -> Path:
+    """The path of `source` with only some of its layers, made on first use.
+
+    keep: the share of layers to keep, of (0, 1], chosen by `evenly`; or their numbers from 0, ascending. A source that
+    keeps all its layers is returned as it is. Raises ModelError for a choice that is none, for a file that is not GGUF
+    or not whole, and for one without numbered layers.
+    """
+    total = count_layers(source)
+    layers = _chosen(keep, total, source)
+    if len(layers) == total:
+        return source
+    path = models_folder(cache_dir) / f"{source.stem}.{_label(layers, total)}.gguf"
+    try:
+        stat = source.stat()
+        origin: Origin = {
+            "name": source.name,
+            "size_bytes": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "layers": list(layers),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not _made_from(origin, path):
+                _make(source, path, layers, origin)
+    except OSError as error:
+        raise ModelError(f"{path} could not be written: {error}.", ELSEWHERE) from error
+    return path
+
+
+def count_layers(source: Path) -> int:
+    """How many layers a GGUF file has. Raises ModelError where it has none, or is no GGUF file."""
+    numbers = {int(found[1]) for name in read_header(source).tensor_types if (found := _BLOCK.fullmatch(name))}
+    if not numbers:
+        raise ModelError(f"{source.name} has no numbered layers.", "Choose another model, or skip none of its layers.")
+    return max(numbers) + 1
+
+
+def evenly(total: int, kept: int) -> tuple[int, ...]:
+    """Which `kept` of `total` layers stay: first and last in any case, and those between at even distances.
+
+    Layers far from both ends change the stream least, and neighbours stand in for each other.
+    """
+    return tuple(int(layer) for layer in np.linspace(0, total - 1, kept).round())
+
+
+def _chosen(keep: float | Sequence[int], total: int, source: Path) -> tuple[int, ...]:
+    if isinstance(keep, int | float):
+        if not 0 < keep <= 1:
+            raise ModelError(f"{keep} is no share of layers to keep.", "Choose one above 0, and at most 1.")
+        return evenly(total, max(1, round(keep * total)))
+    layers = tuple(keep)
+    if not layers or list(layers) != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < total:
+        raise ModelError(
+            f"{list(layers)} are no layers to keep of {source.name}.",
+            f"Name some of its layers 0 to {total - 1}, in ascending order.",
+        )
+    return layers
+
+
+def _label(layers: tuple[int, ...], total: int) -> str:
+    """The choice as a part of a file name."""
+    label = f"layers{len(layers)}of{total}"
+    if layers == evenly(total, len(layers)):
+        return label
+    return f"{label}-{hashlib.sha256(repr(layers).encode()).hexdigest()[:8]}"
+
+
+def _made_from(origin: Origin, path: Path) -> bool:
+    try:
+        record = json.loads(_record(path).read_text())
+        return bool(record == {**origin, "result_bytes": path.stat().st_size})
+    except (OSError, ValueError):
+        return False
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _make(source: Path, path: Path, layers: tuple[int, ...], origin: Origin) -> None:
+    for stale in path.parent.glob(f"{path.name}.*.part"):
+        stale.unlink(missing_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        _write(_open(source), part, layers)
+        _record(path).unlink(missing_ok=True)  # a record never describes another file than the one beside it
+        part.replace(path)
+        _record(path).write_text(json.dumps({**origin, "result_bytes": path.stat().st_size}))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _open(source: Path) -> gguf.GGUFReader:
+    try:
+        return gguf.GGUFReader(source)
+    except (ValueError, IndexError, KeyError) as error:
+        raise ModelError(f"{source} cannot be read as a GGUF file: {error}.", "Fetch the file again.") from error
+
+
+def _write(reader: gguf.GGUFReader, part: Path, layers: tuple[int, ...]) -> None:
+    """All tensors but the skipped layers', their data as they are, and all metadata."""
+    architecture = reader.fields["general.architecture"].contents()
+    kept = [(name, tensor) for tensor in reader.tensors if (name := _renamed(tensor.name, layers)) is not None]
+    writer = gguf.GGUFWriter(part, architecture, endianess=reader.endianess)
+    with contextlib.closing(writer):
+        _copy_metadata(reader, writer, layers)
+        for name, tensor in kept:
+            data = tensor.data
+            writer.add_tensor_info(name, data.shape, data.dtype, data.nbytes, tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for _, tensor in kept:
+            writer.write_tensor_data(tensor.data, tensor_endianess=reader.endianess)
+
+
+def _renamed(name: str, layers: tuple[int, ...]) -> str | None:
+    """A tensor's name where the kept layers are numbered anew; None in a skipped one."""
+    found = _BLOCK.fullmatch(name)
+    if found is None:
+        return name
+    number = int(found[1])
+    return f"blk.{layers.index(number)}.{found[2]}" if number in layers else None
+
+
+def _copy_metadata(reader: gguf.GGUFReader, writer: gguf.GGUFWriter, layers: tuple[int, ...]) -> None:
+    """Every field as it is, but the number of layers and what is listed layer by layer."""
+    architecture = writer.arch
+    total = reader.fields[f"{architecture}.block_count"].contents()
+    writer.data_alignment = reader.alignment
+    for key, field in reader.fields.items():
+        if key.startswith("GGUF.") or key == "general.architecture":  # the writer's own
+            continue
+        value = field.contents()
+        listed = field.types[0] == gguf.GGUFValueType.ARRAY
+        if key == f"{architecture}.block_count":
+            value = len(layers)
+        elif listed and key.startswith(f"{architecture}.") and len(value) == total:
+            value = [value[layer] for layer in layers]
+        writer.add_key_value(key, value, field.types[0], sub_type=field.types[-1] if listed else None)
