@@ -61,6 +61,24 @@ describe("the branches of a draft", () => {
   });
 });
 
+it("tells the source anew where the one on the path stood between two that hang", () => {
+  const grown = reduceAll(emptyRun, [
+    started(),
+    ...treeOf(
+      0,
+      [
+        { word: "a", parent: null, status: "rejected", source: "suffix" },
+        { word: "b", parent: null, status: "accepted" },
+        { word: "c", parent: null, status: "discarded" },
+        { word: "d", parent: null, status: "discarded" },
+      ],
+      "e",
+    ),
+  ]);
+  const round = grown.rounds[0];
+  expect(round?.drafted.map((token) => changesSource(round, token))).toEqual([true, true, true, false]);
+});
+
 describe("tree attention", () => {
   it("is a token's own path, and none of its siblings", () => {
     expect(attentionOf(run, "0:2")).toMatchObject({

@@ -79,13 +79,21 @@ export function kinIn(run: Run, token: Token): Kin | null {
   return round ? kinOf(round, token) : null;
 }
 
-/** Whether another source drafted it than the sibling before it or, where it is the first, the token it hangs on. */
+/**
+ * Whether another source drafted it than the token it is drawn next to: the alternative above it, which is the one on
+ * the path for the first that hangs, or the token it follows.
+ */
 export function changesSource(round: Round, token: Token): boolean {
   if (!token.draft) return false;
   const { children, byNode } = familyOf(round);
   const siblings = children.get(token.parent) ?? [];
-  const before = siblings[siblings.findIndex(({ key }) => key === token.key) - 1];
-  const beside = before ?? (token.parent === null ? undefined : byNode.get(token.parent));
+  const standing =
+    siblings.find(({ status }) => status === "accepted") ??
+    siblings.find(({ status }) => status === "pending");
+  const hanging = siblings.filter((other) => other !== standing);
+  const at = hanging.findIndex(({ key }) => key === token.key);
+  const above = at < 0 ? undefined : (hanging[at - 1] ?? standing);
+  const beside = above ?? (token.parent === null ? undefined : byNode.get(token.parent));
   return beside?.draft?.source !== token.draft.source;
 }
 
