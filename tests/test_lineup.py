@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from speculatoviz.config import Settings
 from speculatoviz.core.types import Floats
 from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.errors import BadRequestError, HeadError
-from speculatoviz.events import Done, DraftToken, Start
+from speculatoviz.events import Done, DraftToken, Start, Started, VerifyResult
 from speculatoviz.heads import eagle, medusa
 from speculatoviz.heads.file import HeadFile, HeadKind, save
 from speculatoviz.models.llamacpp import LlamaCppModel
@@ -61,6 +62,20 @@ def test_every_drafter_by_name_leaves_greedy_text_as_it_is(tmp_path: Path, draft
     assert drafted[-1].token_ids == plain[-1].token_ids
     sources = {event.source for event in drafted if isinstance(event, DraftToken)}
     assert sources or drafter == "lookahead", "nothing was drafted"  # no n-gram of a toy comes twice
+    session.close()
+
+
+@pytest.mark.parametrize("rule", ["token", "block", "match", "typical"])
+@pytest.mark.parametrize("nodes", [0, 7])
+def test_every_drafted_token_gets_one_verdict(tmp_path: Path, rule: str, nodes: int) -> None:
+    session = toy_session.load(tmp_path)
+    events = toy_session.run(session, drafter="multi", rule=rule, nodes=nodes, temperature=1.0, max_tokens=60)
+    drafted = Counter((e.round, e.node) for e in events if isinstance(e, DraftToken))
+    judged = Counter((e.round, e.node) for e in events if isinstance(e, VerifyResult) and e.node is not None)
+    assert len(drafted) > 20
+    assert drafted == judged
+    label = events[0].exactness.label if isinstance(events[0], Started) else None
+    assert label == ("lossy" if rule == "typical" else "exact")
     session.close()
 
 

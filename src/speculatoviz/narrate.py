@@ -125,7 +125,7 @@ class Narrator:
         )
 
     def _verdicts(self, round: Round) -> Iterator[dict[str, object]]:
-        """Accepted path, what was rejected, what was never tested, then the token behind the path."""
+        """Accepted path, what was rejected, what was discarded, then the token behind the path: each node once."""
         draft, verdict = round.draft, round.verdict
         texts = list(round.texts)
         emitted_nodes = verdict.path[: round.accepted]
@@ -136,8 +136,10 @@ class Narrator:
             if check.status == "rejected":
                 yield self._node(draft, check.node, check, "rejected", "")
         for node in range(len(draft)):
-            if node not in checks or (node in verdict.path and node not in emitted_nodes):
-                yield self._node(draft, node, checks.get(node), "discarded", "")
+            check = checks.get(node)
+            beside = check is None or check.status == "discarded"
+            if beside or (node in verdict.path and node not in emitted_nodes):
+                yield self._node(draft, node, check, "discarded", "")
         if texts:
             position = len(verdict.path)
             yield self._extra(verdict.extra, position, texts.pop(0))

@@ -60,7 +60,7 @@ class EqualBytesLost(TranslatedDrafter):
         choice = super()._choose(logits, node, chance)
         if choice is None or choice[1] is None:
             return choice
-        own, ids = self._support(logits), choice[1].ids
+        own, ids = self._support(logits, self._request.sampling), choice[1].ids
         alone = np.array([own.prob(self._fed(int(token), logits)) for token in ids])
         return choice[0], Support(ids, alone / alone.sum())
 
@@ -69,7 +69,7 @@ class DrawnFromItsOwn(TranslatedDrafter):
     """Draws from the draft's own q, takes its best where that cannot be said, and declares the translated one."""
 
     def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
-        own = self._support(logits)
+        own = self._support(logits, self._request.sampling)
         found = self.intersection.translate(own)
         if found is None or self._deterministic:
             return super()._choose(logits, node, chance)

@@ -35,15 +35,19 @@ def draw_tree(
     own = sampling if not sampling.greedy else Sampling(1.0)
     nodes: list[Node] = []
     left: dict[int, Support | None] = {}
-    for parent in parents:
+    places = {ROOT: ROOT}  # of the shape's nodes in the draft: where a support is used up there is none
+    for wanted, above in enumerate(parents):
+        if above not in places:
+            continue
+        parent = places[above]
         if parent not in left:
             behind = [nodes[node].token for node in _path(nodes, parent)]
             left[parent] = support(model.logits([*PROMPT, *behind]), own, size)
         q = left[parent]
-        if q is None:  # the support is used up
-            left[len(nodes)] = None
+        if q is None:
             continue
-        chosen = len(nodes) in deterministic
+        places[wanted] = len(nodes)
+        chosen = wanted in deterministic
         token = int(q.ids[q.probs.argmax()]) if chosen else int(q.ids[script.draw(q.probs, len(nodes))])
         nodes.append(Node(token, parent, None if chosen else q))
         left[parent] = without(q, token)
