@@ -69,7 +69,7 @@ def test_every_drafter_by_name_leaves_greedy_text_as_it_is(tmp_path: Path, draft
 @pytest.mark.parametrize("nodes", [0, 7])
 def test_every_drafted_token_gets_one_verdict(tmp_path: Path, rule: str, nodes: int) -> None:
     session = toy_session.load(tmp_path)
-    events = toy_session.run(session, drafter="multi", rule=rule, nodes=nodes, temperature=1.0, max_tokens=60)
+    events = toy_session.run(session, drafter="multi", rule=rule, nodes=nodes, temperature=1.0, ignore_eos=True)
     drafted = Counter((e.round, e.node) for e in events if isinstance(e, DraftToken))
     judged = Counter((e.round, e.node) for e in events if isinstance(e, VerifyResult) and e.node is not None)
     assert len(drafted) > 20
