@@ -136,10 +136,10 @@ class Narrator:
             if check.status == "rejected":
                 yield self._node(draft, check.node, check, "rejected", "")
         for node in range(len(draft)):
-            check = checks.get(node)
-            beside = check is None or check.status == "discarded"
+            tested = checks.get(node)
+            beside = tested is None or tested.status == "discarded"
             if beside or (node in verdict.path and node not in emitted_nodes):
-                yield self._node(draft, node, check, "discarded", "")
+                yield self._node(draft, node, tested, "discarded", "")
         if texts:
             position = len(verdict.path)
             yield self._extra(verdict.extra, position, texts.pop(0))
