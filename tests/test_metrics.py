@@ -53,6 +53,19 @@ def test_a_position_that_was_drafted_and_never_tested_has_no_conditional_rate() 
     assert values.conditional_acceptance_rate == [0.5, 0.0, None, None]
 
 
+def test_what_a_whole_prefix_was_tested_with_and_lost_counts_as_tested() -> None:
+    """Block verification rejects no single token: those beyond the chosen length are discarded, with their tests."""
+    round = make_round(3, 1)
+    checks = [
+        *round.verdict.checks[:1],
+        *(replace(round.verdict.checks[1], node=n, status="discarded") for n in (1, 2)),
+    ]
+    values = fold([replace(round, verdict=replace(round.verdict, checks=tuple(checks))), make_round(3, 3)]).values()
+
+    assert values.per_position_acceptance_rate == [1.0, 0.5, 0.5]
+    assert values.conditional_acceptance_rate == [1.0, 0.5, 0.5]
+
+
 def test_plain_rounds_have_no_acceptance() -> None:
     values = fold([make_round(0, 0)] * 3, baseline_tps=200.0).values()
 

@@ -123,7 +123,7 @@ def _tally(round: Round) -> _Tally:
     for position in range(round.accepted):
         accepted_at[position] = tested_at[position] = 1
     for check in round.verdict.checks:
-        if check.status == "rejected":
+        if check.status in {"rejected", "discarded"}:  # tested as part of a prefix, or beside a longer path
             tested_at[round.draft.position(check.node)] = 1
     times = round.times
     return _Tally(
