@@ -14,10 +14,10 @@ def test_a_head_is_its_blocks_its_map_and_the_target_s_own_rows() -> None:
     assert logits.shape == (3, len(file.vocabulary))
     for head in range(MEDUSA_NUMBERS["heads"]):
         own = x.astype(np.float64) / np.sqrt(np.square(x.astype(np.float64)).mean() + 1e-5)
-        for weight, bias in zip(file.tensors["weight"][head], file.tensors["bias"][head], strict=True):
-            inner = weight @ own + bias
+        for block in range(MEDUSA_NUMBERS["blocks"]):
+            inner = file.tensors[f"weight_{head}_{block}"] @ own + file.tensors[f"bias_{head}_{block}"]
             own = own + inner / (1 + np.exp(-inner))
-        wanted = TinyRows().output(file.vocabulary) @ (file.tensors["map"][head] @ own)
+        wanted = TinyRows().output(file.vocabulary) @ (file.tensors[f"map_{head}"] @ own)
         np.testing.assert_allclose(logits[head], wanted, rtol=1e-4)
 
 

@@ -22,7 +22,7 @@ from support.tiny_training import dialogue  # noqa: E402
 DATA = Data([dialogue(seed, 30) for seed in range(40)], [dialogue(seed, 30) for seed in range(40, 46)])
 TARGET = TargetMatrices(TinyRows(), np.arange(5, dtype=np.int32), [*DATA.train, *DATA.held_out])
 EXAM = Exam.of(DATA.held_out, TARGET)
-HOW = Schedule(steps=60, batch_tokens=240, rate=0.02, warmup=5, every=20, depth=3)
+HOW = Schedule(steps=60, batch_tokens=240, rate=0.1, warmup=5, every=20, depth=3)
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +80,9 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> Non
 
 def test_the_best_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
     """A rate that ruins what was learned once the first checkpoint is there."""
-    fitted, told = trained(eagle(), tmp_path / "c", Schedule(20, 240, 0.02, 5, every=20, depth=3))
+    fitted, told = trained(eagle(), tmp_path / "c", Schedule(20, 240, 0.1, 5, every=20, depth=3))
     module = eagle()
-    again, _ = trained(module, tmp_path / "c", Schedule(40, 240, 5.0, 5, every=20, depth=3))
+    again, _ = trained(module, tmp_path / "c", Schedule(40, 240, 1e4, 5, every=20, depth=3))
 
     assert fitted is not None
     assert again is not None

@@ -16,11 +16,13 @@ from speculatoviz.heads.rows import TargetRows
 
 
 def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
-    return {
-        "weight": (heads, blocks, hidden_size, hidden_size),
-        "bias": (heads, blocks, hidden_size),
-        "map": (heads, hidden_size, hidden_size),
-    }
+    d = hidden_size
+    result: dict[str, tuple[int, ...]] = {}
+    for head in range(heads):
+        for block in range(blocks):
+            result |= {f"weight_{head}_{block}": (d, d), f"bias_{head}_{block}": (d,)}
+        result[f"map_{head}"] = (d, d)
+    return result
 
 
 class MedusaHeads:
@@ -31,7 +33,10 @@ class MedusaHeads:
         self._blocks = int(file.number("blocks", 1, 16))
         file.require(shapes(file.hidden_size, self.count, self._blocks))
         self.vocabulary = file.vocabulary
-        self._weight, self._bias, self._map = (file.tensors[name] for name in ("weight", "bias", "map"))
+        heads, blocks, w = range(self.count), range(self._blocks), file.tensors
+        self._weight = np.stack([[w[f"weight_{head}_{block}"] for block in blocks] for head in heads])
+        self._bias = np.stack([[w[f"bias_{head}_{block}"] for block in blocks] for head in heads])
+        self._map = np.stack([w[f"map_{head}"] for head in heads])
         self._even = np.ones(file.hidden_size, np.float32)
         self._output = rows.output(file.vocabulary)
 

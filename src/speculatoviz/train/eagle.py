@@ -57,10 +57,9 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
                 start = torch.randn(size, generator=generator) * size[1] ** -0.5
                 start *= 0.1 if name in {"fc", "o", "down"} else 1.0
             self.weights[name] = nn.Parameter(start)
-        self.weights["output_norm"] = nn.Parameter(target.state_scale.clone())
         with torch.no_grad():  # begins as if the next state were the last one
-            d = target.hidden_size
-            self.weights["fc"][:, :d] += torch.eye(d)
+            self.weights["fc"][:, : target.hidden_size] += torch.eye(target.hidden_size)
+            self.weights["output_norm"] *= target.state_scale.square().mean().sqrt()
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -93,23 +93,22 @@ class _Run:
         self.step = 0
         self.history: list[tuple[int, Score]] = []
         self._best: dict[str, torch.Tensor] = {}
-        matrices = [w for w in trainee.weights.values() if w.ndim > 1]
-        vectors = [w for w in trainee.weights.values() if w.ndim == 1]
-        groups = [{"params": matrices, "weight_decay": how.decay}, {"params": vectors, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW(groups, lr=how.rate, betas=(0.9, 0.95))
+        self._optimisers = _optimisers(list(trainee.weights.values()), how)
         self._parts: dict[str, float] = {}
         self._loss = math.nan
 
     def learn(self, batch: Batch, report: Callable[[Told], None]) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._rate()
         generator = torch.Generator().manual_seed(self._how.seed * 1_000_003 + self.step)
-        self._optimiser.zero_grad(set_to_none=True)
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = self._rate()
         with _fast():
             loss, self._parts = self._trainee.loss(batch, generator, self.step / self._how.steps)
         loss.backward()
         nn.utils.clip_grad_norm_(self._trainee.weights.values(), self._how.clip)
-        self._optimiser.step()
+        for optimiser in self._optimisers:
+            optimiser.step()
         self.step, self._loss = self.step + 1, float(loss.detach())
         report(Told(self.step, self._loss, self._parts))
 
@@ -132,7 +131,8 @@ class _Run:
             (s, score.mean_acceptance_length, list(score.conditional), score.answers) for s, score in self.history
         ]
         state = {"weights": dict(self._trainee.weights.items()), "best": self._best, "step": self.step}
-        torch.save({**state, "optimiser": self._optimiser.state_dict(), "history": history}, partial)
+        optimisers = [optimiser.state_dict() for optimiser in self._optimisers]
+        torch.save({**state, "optimisers": optimisers, "history": history}, partial)
         partial.replace(self._checkpoint)
 
     def resume(self) -> None:
@@ -143,7 +143,8 @@ class _Run:
             with torch.no_grad():
                 for name, weight in self._trainee.weights.items():
                     weight.copy_(state["weights"][name])
-            self._optimiser.load_state_dict(state["optimiser"])
+            for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
         except Exception as error:  # PyTorch raises whatever its parts do
             raise TrainError(
                 f"{self._checkpoint} is not a checkpoint of this training ({' '.join(str(error).split())[:200]}).",
@@ -155,6 +156,17 @@ class _Run:
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self._how.warmup))
         return self._how.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps)))
+
+
+def _optimisers(weights: Sequence[torch.Tensor], how: Schedule) -> list[torch.optim.Optimizer]:
+    """Muon for matrices (Jordan et al. 2024, with the scale of AdamW's steps), AdamW for what is none."""
+    matrices = [weight for weight in weights if weight.ndim == 2]
+    others = [weight for weight in weights if weight.ndim != 2]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=how.rate, betas=(0.9, 0.95), weight_decay=0.0)]
+    if matrices:
+        muon = torch.optim.Muon(matrices, lr=how.rate, weight_decay=how.decay, adjust_lr_fn="match_rms_adamw")
+        made.append(muon)
+    return made
 
 
 def fast_dtype() -> torch.dtype:

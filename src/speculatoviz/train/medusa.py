@@ -40,7 +40,9 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         wanted = shapes(target.hidden_size, shape.heads, shape.blocks)
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in wanted.items()})
         with torch.no_grad():
-            self.weights["map"] += torch.eye(target.hidden_size) * target.state_scale.square().mean().sqrt()
+            for head in range(shape.heads):
+                scale = target.state_scale.square().mean().sqrt()
+                self.weights[f"map_{head}"] += torch.eye(target.hidden_size) * scale
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -61,13 +63,12 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:
         """What each head gives to the output matrix, float[B, T, D]."""
-        results = []
-        even = rms_norm(states, torch.ones(states.shape[-1]))
-        for weight, bias, own in zip(*(self.weights[name] for name in ("weight", "bias", "map")), strict=True):
+        w, even, results = self.weights, rms_norm(states, torch.ones(states.shape[-1])), []
+        for head in range(self.shape.heads):
             x = even
             for block in range(self.shape.blocks):
-                x = x + silu(linear(x, weight[block], bias[block]))
-            results.append(linear(x, own).float())
+                x = x + silu(linear(x, w[f"weight_{head}_{block}"], w[f"bias_{head}_{block}"]))
+            results.append(linear(x, w[f"map_{head}"]).float())
         return results
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
