@@ -2,12 +2,19 @@
 import { scaleLinear } from "d3-scale";
 
 const TICKS = 3;
+const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
 
-/** An axis from zero to a round figure not below any value. */
-export function axisFromZero(values: readonly number[]): { domain: [number, number]; ticks: number[] } {
+interface Axis {
+  domain: [number, number];
+  ticks: number[];
+  tickFormatter: (value: number) => string;
+}
+
+/** An axis from zero to a round figure not below any value; thousands are written so that they fit. */
+export function axisFromZero(values: readonly number[]): Axis {
   const scale = scaleLinear([0, Math.max(1e-6, ...values)], [0, 1]).nice(TICKS);
   const ticks = scale.ticks(TICKS);
-  return { domain: [0, ticks.at(-1) ?? 1], ticks };
+  return { domain: [0, ticks.at(-1) ?? 1], ticks, tickFormatter: (value) => COMPACT.format(value) };
 }
 
 export const MARGIN = { top: 6, right: 4, bottom: 0, left: 0 };
