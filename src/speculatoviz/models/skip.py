@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
 from filelock import FileLock
 
 from speculatoviz.errors import ModelError
@@ -32,9 +31,9 @@ Origin = dict[str, Any]
 def skip_layers(source: Path, keep: float | Sequence[int], cache_dir: Path | str) -> Path:
     """The path of `source` with only some of its layers, made on first use.
 
-    keep: the share of layers to keep, of (0, 1], chosen by `evenly`; or their numbers from 0, ascending. A source that
-    keeps all its layers is returned as it is. Raises ModelError for a choice that is none, for a file that is not GGUF
-    or not whole, and for one without numbered layers.
+    keep: the share of layers to keep, of (0, 1], chosen by `around_middle`; or their numbers from 0, ascending. A
+    source that keeps all its layers is returned as it is. Raises ModelError for a choice that is none, for a file that
+    is not GGUF or not whole, and for one without numbered layers.
     """
     total = count_layers(source)
     layers = _chosen(keep, total, source)
@@ -66,19 +65,21 @@ def count_layers(source: Path) -> int:
     return max(numbers) + 1
 
 
-def evenly(total: int, kept: int) -> tuple[int, ...]:
-    """Which `kept` of `total` layers stay: first and last in any case, and those between at even distances.
+def around_middle(total: int, kept: int) -> tuple[int, ...]:
+    """Which `kept` of `total` layers stay: the first and the last ones; what is skipped is one run in the middle.
 
-    Layers far from both ends change the stream least, and neighbours stand in for each other.
+    Skipped one here and one there, as many layers cost more of the agreement with the whole model (docs/drafters.md),
+    and the first and last few cost most of all.
     """
-    return tuple(int(layer) for layer in np.linspace(0, total - 1, kept).round())
+    first = (kept + 1) // 2
+    return (*range(first), *range(total - kept + first, total))
 
 
 def _chosen(keep: float | Sequence[int], total: int, source: Path) -> tuple[int, ...]:
     if isinstance(keep, int | float):
         if not 0 < keep <= 1:
             raise ModelError(f"{keep} is no share of layers to keep.", "Choose one above 0, and at most 1.")
-        return evenly(total, max(1, round(keep * total)))
+        return around_middle(total, max(1, round(keep * total)))
     layers = tuple(keep)
     if not layers or list(layers) != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < total:
         raise ModelError(
@@ -91,7 +92,7 @@ def _chosen(keep: float | Sequence[int], total: int, source: Path) -> tuple[int,
 def _label(layers: tuple[int, ...], total: int) -> str:
     """The choice as a part of a file name."""
     label = f"layers{len(layers)}of{total}"
-    if layers == evenly(total, len(layers)):
+    if layers == around_middle(total, len(layers)):
         return label
     return f"{label}-{hashlib.sha256(repr(layers).encode()).hexdigest()[:8]}"
 
