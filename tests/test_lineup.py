@@ -108,7 +108,7 @@ def load(head: Path, cache_dir: Path) -> Session:
 
 
 @pytest.mark.smol
-@pytest.mark.parametrize("kind", ["eagle", "medusa"])
+@pytest.mark.parametrize("kind", ["eagle", pytest.param("medusa", marks=pytest.mark.full)])
 def test_heads_from_a_file_draft_for_a_real_target(
     kind: HeadKind, fingerprint: str, tmp_path: Path, cache_dir: Path
 ) -> None:

@@ -197,6 +197,7 @@ def test_vocabularies_without_a_common_token_are_refused() -> None:
         translated(speaking([b"a"], 1), speaking([b"b"], 2))
 
 
+@pytest.mark.full
 @pytest.mark.smol
 @pytest.mark.qwen
 def test_smol_drafts_for_qwen(smol_path: Path, qwen_paths: tuple[Path, Path]) -> None:

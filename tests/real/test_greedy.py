@@ -145,6 +145,7 @@ def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair, monkeypatch: 
     report("smol F32, trees", *compare(smol_f32, prompts(2), [[3]], 32, F32_MARGIN, nodes=8))
 
 
+@pytest.mark.full
 @pytest.mark.qwen
 def test_qwen_text_of_trees_is_the_plain_text(qwen: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qwen, "drafters", qwen.branching[-1:])
