@@ -192,6 +192,7 @@ def test_its_guesses_are_one_tree_newest_first_and_chosen() -> None:
 def test_it_keeps_to_the_plan_and_the_targets_limits() -> None:
     assert drafts(LookaheadDrafter(), Plan("lookahead", 2, 3), NGRAMS).tokens.tolist() == [8, 9, 2]
     assert drafts(LookaheadDrafter(), Plan("lookahead", 2), NGRAMS).tokens.tolist() == [8, 9]
+    assert drafts(LookaheadDrafter(), Plan("lookahead", 5), NGRAMS).tokens.tolist() == [8, 9, 9]
     ended = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20), NGRAMS, ends=frozenset({8, 5}))
     assert ended.tokens.tolist() == [8, 2, 5, 3, 4]
     few = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20), NGRAMS, Drafting(trees=True, tokens=18))
