@@ -41,7 +41,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatedToy:
     writer.close()
     monkeypatch.setattr(run, "_writing_model", lambda *_: model)
     monkeypatch.setattr(run, "RECIPE", RECIPE)
-    monkeypatch.setattr(run, "Schedule", lambda steps, seed: Schedule(steps, 300, seed=seed, every=2, depth=3))
+    monkeypatch.setattr(
+        run, "Schedule", lambda steps, rate, seed: Schedule(steps, 300, rate, seed=seed, every=2, depth=3)
+    )
     return model
 
 

@@ -25,6 +25,7 @@ from speculatoviz.train.score import Exam
 from speculatoviz.train.store import Corpus, Origin
 from speculatoviz.train.target import TargetMatrices
 
+_RATES: dict[HeadKind, float] = {"eagle": 3e-3, "medusa": 6e-3}
 _SAID_EVERY = 20  # steps between two lines of where the training is
 
 
@@ -43,7 +44,7 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype())
     trainee = module(order.kind, target, order.seed)
     exam = Exam.of(data.held_out, target)
-    schedule = Schedule(order.steps, seed=order.seed)
+    schedule = Schedule(order.steps, rate=_RATES[order.kind], seed=order.seed)
     checkpoint = order.out.with_name(order.out.name + ".checkpoint")
     fitted = fit(trainee, data, exam, schedule, checkpoint, _told(order.steps, report))
     _finish(order, corpus, trainee, target, fitted, schedule, tokenizer.fingerprint)
