@@ -35,8 +35,8 @@ any benchmark. Questions are sampled at temperatures from 0.7 to 1; half of the 
 ## Training
 
 Step {card["steps"]} of {card["of_steps"]}, {card["batch_tokens"]} tokens a step, Muon (AdamW for vectors) with a cosine
-schedule from {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. The loss is the divergence from the target's own
-distributions over the head's vocabulary.
+schedule from {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. The loss is the divergence from
+the target's own distributions over the head's vocabulary.
 
 ## Measured
 
