@@ -189,7 +189,7 @@ class _Run:
         )
 
     def _plan(self, ahead: int = 0, committed: int | None = None) -> Plan:
-        """The policy's plan, capped by the tokens and the context that remain.
+        """The policy's plan, capped by the tokens, the context and the target's pass.
 
         ahead: how many rounds from now. committed: the ids there will be then.
         """
@@ -201,10 +201,10 @@ class _Run:
                 f"Choose one of: {', '.join(self.drafters)}.",
             )
         done = committed - self._prompt_tokens
-        remaining = min(self.request.limits.max_tokens - done, self.target.context_tokens - committed)
-        most = self.target.drafting.tokens or plan.depth + plan.nodes
-        depth = max(0, min(plan.depth, remaining - 1, most))
-        return replace(plan, depth=depth, nodes=min(plan.nodes, most))
+        left = self.target.context_tokens - committed  # the last committed token is not fed yet
+        room = min(left, self.target.drafting.tokens or left)
+        depth = max(0, min(plan.depth, self.request.limits.max_tokens - done - 1, left - 1, room))
+        return replace(plan, depth=depth, nodes=min(plan.nodes, room), room=room)
 
     def _ready_drafter(self, name: str) -> Drafter:
         """The named drafter, begun where it was not the one in use."""

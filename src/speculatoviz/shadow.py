@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from speculatoviz.core.chance import ChanceSource
 from speculatoviz.core.steps import Begun, Changed
-from speculatoviz.core.types import ROOT, Draft, Drafting, Plan, Request, Round
+from speculatoviz.core.types import ROOT, Draft, Drafting, Request, Round
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import Step
 from speculatoviz.events import ShadowScore
@@ -91,7 +91,7 @@ class Shadows:
             if name == round.plan.drafter and round.plan.depth:
                 continue
             begun = self._clock()
-            own = Plan(name, plan.depth, plan.nodes)
+            own = replace(plan, drafter=name)
             draft = drafter.draft(self._ids, round.index, own, self._chance("draft", round.index))
             guesses.append(Guess(name, draft, (), (self._clock() - begun) * 1000))
         self._waiting.append(_Waiting(round.index, len(self._ids), plan.depth, guesses))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Plan, Rule, Sampling, Support
+from speculatoviz.core.types import ROOT, Draft, Drafting, Plan, Probes, Rule, Sampling, Support
 from speculatoviz.drafters import branches, multi
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
+from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter, blended
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
@@ -193,6 +195,21 @@ def test_equal_branches_share_what_follows() -> None:
     assert merged.source == ("a", "a", "b", "b")
     chosen = branches.merge(0, [Draft.chain(0, [1, 0], (), "a"), Draft.chain(0, [1, 1], (), "b")])
     assert (chosen.tokens.tolist(), chosen.parents.tolist()) == ([1, 0, 1], [-1, 0, 0])
+
+
+def test_a_members_probes_go_along_and_teach_it() -> None:
+    probing = replace(Draft.chain(0, [1, 0], (), "a"), probes=Probes((5, 6, 7), (ROOT, 1, 3)))
+    merged = branches.merge(0, [Draft.chain(0, [2, 1], (), "b"), probing, replace(probing, probes=Probes((9,), (0,)))])
+    assert merged.tokens.tolist() == [2, 1, 1, 0]
+    assert merged.probes == Probes((5, 6, 7), (ROOT, 3, 5))
+
+    _, draft_model = pair()
+    model = ToyModel(1)
+    lookahead = LookaheadDrafter()
+    both = MultiDrafter([lookahead, model_drafter(draft_model, model)])
+    asked = replace(request(Sampling(0.0), 30, model, ignore_eos=True), needs=both.needs)
+    run_tokens(asked, LocalTarget(model, 64, no_clock), both, 3, seeded(0), 6)
+    assert len(lookahead.pool) > 0
 
 
 def test_one_member_drafts_for_a_target_that_takes_chains() -> None:

@@ -195,10 +195,10 @@ def test_it_keeps_to_the_plan_and_the_targets_limits() -> None:
     assert drafts(LookaheadDrafter(), Plan("lookahead", 5), NGRAMS).tokens.tolist() == [8, 9, 9]
     ended = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20), NGRAMS, ends=frozenset({8, 5}))
     assert ended.tokens.tolist() == [8, 2, 5, 3, 4]
-    few = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20), NGRAMS, Drafting(trees=True, tokens=18))
+    few = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20, 18), NGRAMS)
     assert few.probes is not None
     assert len(few.tokens) + len(few.probes.tokens) == 18
-    fewer = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20), NGRAMS, Drafting(trees=True, tokens=4))
+    fewer = drafts(LookaheadDrafter(), Plan("lookahead", 3, 20, 4), NGRAMS)
     assert (fewer.probes, len(fewer)) == (None, 4)
 
 

@@ -80,8 +80,8 @@ def test_a_plan_without_spare_nodes_is_a_chain() -> None:
 
 def test_it_drafts_no_more_than_the_target_takes_and_draws_only_where_that_is_wanted() -> None:
     drafter = suffix(corpus=LETTERS)
-    drafter.begin(asked(Sampling(1.0), Drafting(trees=True, tokens=3, sampled=False)))
-    draft = drafter.draft([0, 1], 0, Plan("suffix", 3, 7), seeded(0)("draft", 0))
+    drafter.begin(asked(Sampling(1.0), Drafting(trees=True, sampled=False)))
+    draft = drafter.draft([0, 1], 0, Plan("suffix", 3, 7, 3), seeded(0)("draft", 0))
     assert draft.q == (None,) * 3
 
 

@@ -329,12 +329,14 @@ class Verdict:
 class Plan:
     """What a policy wants of the next round.
 
-    nodes: the most tokens the draft may have; more than `depth` of them ask for a tree.
+    nodes: the most tokens the draft may have; more than `depth` of them ask for a tree. room: how many tokens, probes
+    among them, the target has place for; None for any number.
     """
 
     drafter: str
     depth: int
     nodes: int = 0
+    room: int | None = None
 
     @property
     def spare(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from speculatoviz.core.types import ROOT, Draft, Node
+from speculatoviz.core.types import ROOT, Draft, Node, Probes
 
 
 def merge(round: int, drafts: Sequence[Draft]) -> Draft:
@@ -12,9 +13,10 @@ def merge(round: int, drafts: Sequence[Draft]) -> Draft:
 
     A later sibling that was chosen is then left out. One that was drawn stays as a leaf, tested in its turn: a drawn
     token is never withdrawn, and only the row behind it is shared. Its children were drawn behind the same tokens, so
-    their q holds below the earlier one too.
+    their q holds below the earlier one too. Of probes the first that come are kept: one window looks ahead.
     """
     nodes: list[Node] = []
+    probing: tuple[Draft, dict[int, int]] | None = None
     place_of: dict[tuple[int, int], int] = {}  # (parent, token) -> the first node that says so
     for draft in drafts:
         moved = {ROOT: ROOT}
@@ -24,7 +26,19 @@ def merge(round: int, drafts: Sequence[Draft]) -> Draft:
             if first is None or own.q is not None:
                 nodes.append(own._replace(parent=parent))
             moved[node] = place_of.setdefault((parent, own.token), len(nodes) - 1)
-    return Draft.tree(round, nodes, sum(draft.evidence_ms for draft in drafts))
+        if draft.probes is not None and probing is None:
+            probing = draft, moved
+    tree = Draft.tree(round, nodes, sum(draft.evidence_ms for draft in drafts))
+    return replace(tree, probes=_moved(*probing, len(nodes))) if probing else tree
+
+
+def _moved(draft: Draft, places: dict[int, int], nodes: int) -> Probes | None:
+    """A draft's probes where its nodes stand at other places among so many `nodes`."""
+    if draft.probes is None:
+        return None
+    first = len(draft)
+    parents = (places[above] if above < first else nodes + above - first for above in draft.probes.parents)
+    return Probes(draft.probes.tokens, tuple(parents))
 
 
 def _nodes(draft: Draft) -> list[Node]:

@@ -75,9 +75,9 @@ class LookaheadDrafter:
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         del chance
-        trees, tokens = self._request.drafting.trees, self._request.drafting.tokens
+        trees = self._request.drafting.trees
         self._learn(prefix)
-        room = PREFILL_TOKENS - 1 if tokens is None else tokens
+        room = PREFILL_TOKENS - 1 if plan.room is None else plan.room
         probes = self._probes() if trees and self._probe_count < room else ()
         branching = trees and plan.spare > 0
         nodes = self._nodes(

@@ -42,15 +42,18 @@ class MultiDrafter:
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         if not self._request.drafting.trees:
             return self._one_with_words(prefix, round, plan, chance)
-        most = max(plan.nodes, plan.depth * len(self._members))
-        room = min(most, self._request.drafting.tokens or most)
+        left = max(plan.nodes, plan.depth * len(self._members))
+        room = plan.room
         drafts: list[Draft] = []
         for place, member in enumerate(self._members):
-            own = room if member is self._members[-1] else min(plan.depth, room)
+            left = left if room is None else min(left, room)
+            own = left if member is self._members[-1] else min(plan.depth, left)
             if own > 0:
-                share = replace(plan, drafter=member.name, depth=min(plan.depth, own), nodes=own)
-                drafts.append(member.draft(prefix, round, share, _Apart(chance, place * _STRIDE)))
-                room -= len(drafts[-1])
+                share = replace(plan, drafter=member.name, depth=min(plan.depth, own), nodes=own, room=room)
+                draft = member.draft(prefix, round, share, _Apart(chance, place * _STRIDE))
+                left -= len(draft)
+                room = None if room is None else room - len(draft) - len(draft.probes.tokens if draft.probes else ())
+                drafts.append(draft)
         return merge(round, drafts)
 
     def _one_with_words(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:

@@ -175,7 +175,7 @@ class SuffixDrafter:
         drafting, ends = self._request.drafting, self._request.limits.end_ids
         branching = drafting.trees and plan.spare > 0
         most = plan.nodes if branching else plan.depth
-        most = most if drafting.tokens is None else min(most, drafting.tokens)
+        most = most if plan.room is None else min(most, plan.room)
         nodes: list[Node] = []
         heap: list[tuple[float, int, _Slot]] = []
         order = itertools.count()  # of equals the one offered first
