@@ -1,15 +1,12 @@
 """A GGUF file in another quantisation, made once by llama.cpp and kept.
 
-Contract: the source is never touched; a result is seen under its name only when it is whole, and is made
-again when the source has changed. llama.cpp runs in a process of its own: it ends the process where it cannot
-go on, and to silence its messages here would take a callback that the whole process shares.
+llama.cpp runs in a process of its own: it ends the process where it cannot go on, and to silence its messages here
+would take a callback that the whole process shares.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import struct
 import subprocess
 import sys
@@ -17,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock
-
 from speculatoviz.errors import ModelError
-from speculatoviz.models.download import ELSEWHERE, models_folder
+from speculatoviz.models.derived import derive
 
 FILE_TYPES = {  # llama.h, enum llama_ftype: those that need no importance matrix
     "F32": 0,
@@ -47,7 +42,6 @@ FILE_TYPES = {  # llama.h, enum llama_ftype: those that need no importance matri
 # model with a large vocabulary that matrix is most of a pass.
 UNIFORM = frozenset({"F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL"})
 F32_TENSOR = 0  # ggml.h, enum ggml_type
-Origin = dict[str, str | int]
 
 
 def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: int) -> Path:
@@ -61,54 +55,19 @@ def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: 
         raise ModelError(f"There is no quantisation named {quantisation!r}.", f"Known: {', '.join(FILE_TYPES)}.")
     if read_header(source).file_type == FILE_TYPES[name]:
         return source
-    path = models_folder(cache_dir) / f"{source.stem}.{name}.gguf"
-    try:
-        stat = source.stat()
-        origin: Origin = {
-            "name": source.name,
-            "size_bytes": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
-            "type": name,
-            "uniform": name in UNIFORM,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if not _made_from(origin, path):
-                _make(source, path, name, threads, origin)
-    except OSError as error:
-        raise ModelError(f"{path} could not be written: {error}.", ELSEWHERE) from error
-    return path
+    choices = {"type": name, "uniform": name in UNIFORM}
+    return derive(
+        source, f"{source.stem}.{name}.gguf", cache_dir, choices, lambda part: _make(source, part, name, threads)
+    )
 
 
-def _made_from(origin: Origin, path: Path) -> bool:
-    try:
-        record = json.loads(_record(path).read_text())
-        return bool(record == {**origin, "result_bytes": path.stat().st_size})
-    except (OSError, ValueError):
-        return False
-
-
-def _make(source: Path, path: Path, name: str, threads: int, origin: Origin) -> None:
-    for stale in path.parent.glob(f"{path.name}.*.part"):
-        stale.unlink(missing_ok=True)
-    # a name of our own: a child process that outlived a killed run may still be writing
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        _run_llama(source, part, name, threads)
-        if name == "F32" and (others := not_f32(part)):
-            raise ModelError(
-                f"{source.name} could not be turned into F32: {', '.join(others[:3])} stayed quantised.",
-                "Choose another file of this model as the source.",
-            )
-        _record(path).unlink(missing_ok=True)  # a record never describes another file than the one beside it
-        part.replace(path)
-        _record(path).write_text(json.dumps({**origin, "result_bytes": path.stat().st_size}))
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+def _make(source: Path, part: Path, name: str, threads: int) -> None:
+    _run_llama(source, part, name, threads)
+    if name == "F32" and (others := not_f32(part)):
+        raise ModelError(
+            f"{source.name} could not be turned into F32: {', '.join(others[:3])} stayed quantised.",
+            "Choose another file of this model as the source.",
+        )
 
 
 def _run_llama(source: Path, part: Path, name: str, threads: int) -> None:

@@ -1,31 +1,24 @@
 """A GGUF file without some of its layers, made once and kept: a cheaper version of a model, to draft for it.
 
 Self-speculation by skipped layers (Zhang et al. 2024, "Draft & Verify", section 3.1). The residual stream passes from
-the layer before a gap to the one behind it as if nothing were missing; embeddings, output and tokenizer stay. Contract
-as of `requantise`: the source is never touched; a result is seen under its name only when it is whole, and is made
-again when the source has changed.
+the layer before a gap to the one behind it as if nothing were missing; embeddings, output and tokenizer stay.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gguf
-from filelock import FileLock
 
 from speculatoviz.errors import ModelError
-from speculatoviz.models.download import ELSEWHERE, models_folder
+from speculatoviz.models.derived import derive
 from speculatoviz.models.requantise import read_header
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
-Origin = dict[str, Any]
 
 
 def skip_layers(source: Path, keep: float | Sequence[int], cache_dir: Path | str) -> Path:
@@ -39,22 +32,9 @@ def skip_layers(source: Path, keep: float | Sequence[int], cache_dir: Path | str
     layers = _chosen(keep, total, source)
     if len(layers) == total:
         return source
-    path = models_folder(cache_dir) / f"{source.stem}.{_label(layers, total)}.gguf"
-    try:
-        stat = source.stat()
-        origin: Origin = {
-            "name": source.name,
-            "size_bytes": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
-            "layers": list(layers),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if not _made_from(origin, path):
-                _make(source, path, layers, origin)
-    except OSError as error:
-        raise ModelError(f"{path} could not be written: {error}.", ELSEWHERE) from error
-    return path
+    name = f"{source.stem}.{_label(layers, total)}.gguf"
+    choices = {"layers": list(layers)}
+    return derive(source, name, cache_dir, choices, lambda part: _write(_open(source), part, layers))
 
 
 def count_layers(source: Path) -> int:
@@ -95,31 +75,6 @@ def _label(layers: tuple[int, ...], total: int) -> str:
     if layers == around_middle(total, len(layers)):
         return label
     return f"{label}-{hashlib.sha256(repr(layers).encode()).hexdigest()[:8]}"
-
-
-def _made_from(origin: Origin, path: Path) -> bool:
-    try:
-        record = json.loads(_record(path).read_text())
-        return bool(record == {**origin, "result_bytes": path.stat().st_size})
-    except (OSError, ValueError):
-        return False
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
-
-
-def _make(source: Path, path: Path, layers: tuple[int, ...], origin: Origin) -> None:
-    for stale in path.parent.glob(f"{path.name}.*.part"):
-        stale.unlink(missing_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        _write(_open(source), part, layers)
-        _record(path).unlink(missing_ok=True)  # a record never describes another file than the one beside it
-        part.replace(path)
-        _record(path).write_text(json.dumps({**origin, "result_bytes": path.stat().st_size}))
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _open(source: Path) -> gguf.GGUFReader:
