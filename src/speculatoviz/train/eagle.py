@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -34,7 +35,7 @@ class EagleLoss:
     root mean square. share: of the places of a batch, those at which it is compared with the target.
     """
 
-    steps: int = 4
+    steps: int = 3
     decay: float = 0.8
     state: float = 0.1
     noise: float = 0.05
@@ -68,8 +69,8 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
     def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Divergence from the target's own distributions over the head's vocabulary, and regression on its states.
 
-        The first quarter of a training with four steps takes only the first of them, the second quarter two: what
-        the later ones build on comes first, and a step costs as much as the whole head.
+        The first half of a training takes only the first of its steps, and the others join one by one: what they build
+        on comes first, and a step costs as much as the whole head.
         """
         weight = batch.weight[:, 1:]
         counted = chosen(weight, self.how.share, generator)
@@ -87,7 +88,7 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
         return total, {f"kl_{step}": value for step, value in enumerate(apart.tolist(), 1)}
 
     def _depth(self, done: float) -> int:
-        return min(self.how.steps, 1 + int(done * self.how.steps))
+        return 1 + math.ceil((self.how.steps - 1) * max(0.0, 2 * done - 1))
 
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:
         """The head's states behind tokens 1 to T - 1, float[B, T - 1, D] each: from the target's states in the first
