@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.events import Done, DraftToken, Start, Started, VerifyResult
 from speculatoviz.heads import eagle, medusa
 from speculatoviz.heads.file import HeadFile, HeadKind, save
+from speculatoviz.lineup import missing
 from speculatoviz.models.llamacpp import LlamaCppModel
 from speculatoviz.session import Session
+from speculatoviz.targets.local import LocalTarget
 from support import toy_session
 
 ALONE = {"ngram", "suffix", "lookahead"}
@@ -34,8 +37,56 @@ def test_every_drafter_has_words() -> None:
 def test_without_a_draft_model_there_are_those_that_need_none(tmp_path: Path) -> None:
     session = toy_session.load(tmp_path, draft="none")
     assert set(session.drafters) == ALONE
-    with pytest.raises(BadRequestError, match="no drafter named 'hybrid'"):
+    with pytest.raises(BadRequestError, match="no drafter named 'hybrid' here: no draft model is loaded") as raised:
         session.prepare(Start(prompt="a", drafter="hybrid"))
+    assert raised.value.hint == "Start with `--draft NAME`. Or choose one of: ngram, suffix, lookahead."
+    with pytest.raises(BadRequestError, match=r"no drafter named 'oracle'\. Choose"):
+        session.check_drafter("oracle")
+    session.close()
+
+
+@pytest.mark.parametrize("draft", ["none", "toy:0~7"])
+def test_every_drafter_is_there_or_it_is_said_why_not(tmp_path: Path, draft: str) -> None:
+    session = toy_session.load(tmp_path, draft=draft)
+    assert sorted([*session.drafters, *session.missing]) == sorted(DRAFTERS)
+    assert {name for name in session.missing if "draft model" in session.missing[name].why} == (
+        COMBINED if draft == "none" else set()
+    )
+    assert all("GGUF" in str(session.missing[name]) for name in ("medusa", "eagle", "selfspec"))
+    for reason in session.missing.values():
+        assert re.fullmatch(r"[A-Z].+[^.]\. [A-Z].+\.", str(reason))
+    session.close()
+
+
+def of_a_file(session: Session, tmp_path: Path) -> LocalTarget:
+    """The session's target, as if it were a model of the catalogue, loaded from its file."""
+    assert isinstance(session.target, LocalTarget)
+    session.target.model.path = tmp_path / "model.gguf"  # type: ignore[attr-defined]
+    return session.target
+
+
+def test_a_target_without_heads_is_told_how_to_train_them(tmp_path: Path) -> None:
+    session = toy_session.load(tmp_path)
+    target = of_a_file(session, tmp_path)
+    reasons = missing(Settings(_env_file=None, profile="smol"), target, session.drafters)
+    assert str(reasons["eagle"]) == (
+        "There is no trained head for this target. Train one with `speculatoviz train eagle --target "
+        "smollm2-135m-instruct --out eagle.safetensors`, and start with `--head eagle.safetensors`."
+    )
+    other = Settings(_env_file=None, target="/my models/a.gguf", head="medusa.safetensors")
+    assert "holds no eagle head" in str(missing(other, target, {"medusa"})["eagle"])
+    assert "--target '/my models/a.gguf' --out eagle.safetensors" in str(missing(other, target, {"medusa"})["eagle"])
+    assert str(reasons["selfspec"]).endswith("Start with `--selfspec Q2_K`.")
+    session.close()
+
+
+def test_a_runtime_that_gives_too_little_is_named(tmp_path: Path) -> None:
+    session = toy_session.load(tmp_path)
+    target = of_a_file(session, tmp_path)
+    target.model.provides = frozenset()  # type: ignore[misc]
+    reasons = missing(session.settings, target, {"ngram", "suffix"})
+    assert "runs on toy, which takes no trees" in str(reasons["lookahead"])
+    assert "runs on toy, which gives no hidden states" in str(reasons["medusa"])
     session.close()
 
 

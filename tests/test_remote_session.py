@@ -60,6 +60,15 @@ def test_a_run_tells_where_its_target_is_and_what_it_has_to_beat(load: Any, veri
     assert started.target_model.context_tokens == 256
 
 
+def test_drafters_that_need_the_target_itself_say_so(load: Any) -> None:
+    session = load()
+
+    assert set(session.missing) == {"lookahead", "medusa", "eagle", "selfspec"}
+    for reason in session.missing.values():
+        assert "target elsewhere" in reason.why
+        assert reason.remedy == "Load the target here, with `--target NAME`."
+
+
 def test_every_round_tells_what_it_took(load: Any) -> None:
     events = toy_session.run(load())
     rounds = [event for event in events if isinstance(event, Metrics)]

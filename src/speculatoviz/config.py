@@ -79,6 +79,7 @@ PROFILES: dict[str, Profile] = {
 
 
 REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
+SELF_BY_DEFAULT = "Q2_K"  # the cheaper version of a target that is to draft for itself
 _PREFIX = "SPECULATOVIZ_"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from speculatoviz.config import REMOTE_SCHEMES, Settings
+from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
 from speculatoviz.errors import ModelError
 from speculatoviz.measure import Noise
 from speculatoviz.models.base import LanguageModel, Tokenizer
@@ -18,7 +18,6 @@ from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.remote import VerifierTarget
 
-SELF_BY_DEFAULT = "Q2_K"
 Report = Callable[[str, float | None], None]
 
 

@@ -1,12 +1,15 @@
-"""The drafters that there are for a target, by name: those that stand alone, then those made of others."""
+"""The drafters that there are for a target, by name, and why there are no others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import NamedTuple
 
-from speculatoviz.config import Settings
+from speculatoviz.config import SELF_BY_DEFAULT, Settings
 from speculatoviz.core.types import Need
+from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL, DrafterName
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
@@ -33,9 +36,10 @@ def lineup(
     cheaper: LanguageModel | None,
     clock: Callable[[], float],
 ) -> dict[str, Drafter]:
-    """Every drafter that these settings and models allow. cheaper: a version of the target. clock: seconds.
+    """Every drafter that these settings and models allow, those that stand alone before those made of others.
 
-    Raises VocabularyMismatchError, and HeadError for a file of heads that does not fit the target.
+    cheaper: a version of the target. clock: seconds. Raises VocabularyMismatchError, and HeadError for a file of
+    heads that does not fit the target.
     """
     ngram = NgramDrafter(settings.ngram_min, settings.ngram_max)
     suffix = SuffixDrafter(clock, settings.suffix_longest, corpus_tokens=settings.corpus_tokens)
@@ -98,7 +102,7 @@ def _headed(file: Path, target: LocalTarget, support_size: int, clock: Callable[
     from speculatoviz.heads.medusa import MedusaHeads
     from speculatoviz.heads.rows import GgufRows
 
-    weights = getattr(target.model, "path", None)
+    weights = _gguf(target)
     if weights is None:
         raise HeadError("Heads share the matrices of a GGUF file, and the target has none.", "Choose a GGUF target.")
     kind, tokenizer = read(file).kind, target.tokenizer
@@ -107,3 +111,64 @@ def _headed(file: Path, target: LocalTarget, support_size: int, clock: Callable[
     if kind == "eagle":
         return EagleDrafter(EagleHead(head, rows), target.window, clock, support_size=support_size)
     return MedusaDrafter(MedusaHeads(head, rows), target.window, clock, support_size=support_size)
+
+
+def _gguf(target: LocalTarget) -> Path | None:
+    """The file of a target that was loaded from one."""
+    path: Path | None = getattr(target.model, "path", None)
+    return path
+
+
+# --- why there are no others ---------------------------------------------------------------------------
+
+
+class Missing(NamedTuple):
+    """Why there is no drafter of a name, as a clause, and what to do about it, as a sentence."""
+
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.why[:1].upper()}{self.why[1:]}. {self.remedy}"
+
+
+_ELSEWHERE = {
+    "lookahead": "its guesses ride along in the target's passes, and those of a target elsewhere are not shared",
+    "medusa": "its heads read the target's hidden states, and those of a target elsewhere do not travel",
+    "eagle": "its head reads the target's hidden states, and those of a target elsewhere do not travel",
+    "selfspec": "the weights of a target elsewhere are not here to make a cheaper version of",
+}
+
+
+def missing(settings: Settings, target: Target, present: Container[str]) -> dict[str, Missing]:
+    """Why each other drafter is not among those that `lineup` gave for these settings and this target."""
+    return {name: _why_missing(name, settings, target) for name in DRAFTERS if name not in present}
+
+
+def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missing:
+    """Of those that may be missing: matches in the text are always looked for."""
+    if name in WITH_MODEL:
+        return Missing("no draft model is loaded", "Start with `--draft NAME`.")
+    if not isinstance(target, LocalTarget):
+        return Missing(_ELSEWHERE[name], "Load the target here, with `--target NAME`.")
+    runtime = target.description.runtime
+    if name == "lookahead":
+        return Missing(f"the target runs on {runtime}, which takes no trees of it", "Load it with llama.cpp.")
+    if name == "selfspec":
+        if _gguf(target) is None:
+            return Missing("only a GGUF file has a cheaper version to be made of it", "Choose a GGUF target.")
+        return Missing("no cheaper version of the target is loaded", f"Start with `--selfspec {SELF_BY_DEFAULT}`.")
+    return _why_no_head(name, settings, target)
+
+
+def _why_no_head(name: str, settings: Settings, target: LocalTarget) -> Missing:
+    if not _gives(target, "hidden"):
+        runtime = target.description.runtime
+        return Missing(f"the target runs on {runtime}, which gives no hidden states", "Load it with llama.cpp.")
+    if _gguf(target) is None:
+        return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")
+    given = settings.head is not None
+    why = f"the file of --head holds no {name} head" if given else "there is no trained head for this target"
+    file, of = f"{name}.safetensors", shlex.quote(settings.resolved().target)
+    order = f"speculatoviz train {name} --target {of} --out {file}"
+    return Missing(why, f"Train one with `{order}`, and start with `--head {file}`.")

@@ -18,7 +18,7 @@ from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
-from speculatoviz.lineup import lineup
+from speculatoviz.lineup import lineup, missing
 from speculatoviz.measure import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.chat import encode_turn
@@ -63,6 +63,7 @@ class Session:
         self.size = self.target.context_tokens
         self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
         self.drafters = lineup(settings, self.target, draft_model, cheaper, clock)
+        self.missing = missing(settings, self.target, self.drafters)
         self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
         self.drafter = settings.resolved().drafter
         self.check_drafter(self.drafter)
@@ -91,12 +92,16 @@ class Session:
         return self.calibration.best_depth(drafter) if self.settings.k is None else self.settings.k
 
     def check_drafter(self, name: str) -> None:
-        """Raises BadRequestError where there is no drafter of that name."""
-        if name not in self.drafters:
-            raise BadRequestError(
-                f"There is no drafter named {name!r} here.",
-                f"Choose one of: {', '.join(self.drafters)}. The model drafter needs a draft model (--draft).",
-            )
+        """Raises BadRequestError where there is no drafter of that name, saying why."""
+        if name in self.drafters:
+            return
+        reason, others = self.missing.get(name), ", ".join(self.drafters)
+        if reason is None:
+            raise BadRequestError(f"There is no drafter named {name!r}.", f"Choose one of: {others}.")
+        raise BadRequestError(
+            f"There is no drafter named {name!r} here: {reason.why}.",
+            f"{reason.remedy} Or choose one of: {others}.",
+        )
 
     def prepare(self, message: Start) -> Prepared:
         """Check a start message against models and limits. Raises BadRequestError, naming what is allowed.

@@ -57,6 +57,7 @@ def test_while_models_load_health_says_how_far_and_a_start_is_told_to_wait(
         assert server.get("/api/test-draft").status_code == 503
         settings = server.get("/api/settings").json()
         assert (settings["defaults"]["k"], settings["pass_times"]) == (None, [])
+        assert {(d["available"], d["reason"]) for d in settings["drafters"]} == {(False, "The models are not loaded.")}
         with server.client() as client:
             client.send(prompt="once upon a time")
             error = client.refused()
@@ -146,14 +147,20 @@ def test_without_a_draft_model_the_model_drafter_is_not_on_offer(serve: Callable
     settings = Settings(_env_file=None, target="toy:0", draft="none", cache_dir=str(tmp_path))
     server = serve(settings=settings, load=lambda report: Session.load(settings, time.perf_counter, report))
     health = server.wait_until("ready")
-    offered = {d["name"] for d in server.get("/api/settings").json()["drafters"] if d["available"]}
+    drafters = server.get("/api/settings").json()["drafters"]
+    offered = {d["name"] for d in drafters if d["available"]}
 
     assert (health["draft_model"], health["draft_loaded"], health["drafter"]) == (None, False, "ngram")
     assert "ngram" in offered
     assert not offered & WITH_MODEL
     with server.client() as client:
         client.send(prompt="once upon a time", drafter="model")
-        assert "ngram" in client.refused()["hint"]
+        refused = client.refused()
+    assert "no draft model is loaded" in refused["message"]
+    assert "ngram" in refused["hint"]
+    reasons = {d["name"]: d["reason"] for d in drafters}
+    assert {name for name, reason in reasons.items() if reason is None} == offered
+    assert reasons["model"] == "No draft model is loaded. Start with `--draft NAME`."
 
 
 def test_test_draft_reports_tokens_with_their_times(server: Server) -> None:

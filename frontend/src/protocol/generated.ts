@@ -437,6 +437,9 @@ export interface ProfileInfo {
   draft: string | null;
   drafter: string;
 }
+/**
+ * A drafter. `reason`: why it cannot be used, and what to do about it; null where it is available.
+ */
 export interface DrafterInfo {
   name: string;
   title: string;
@@ -444,6 +447,7 @@ export interface DrafterInfo {
   paper: string;
   trees: boolean;
   available: boolean;
+  reason: string | null;
 }
 /**
  * A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains.

@@ -19,6 +19,7 @@ const drafter = (name: string, available = true) => ({
   paper: "",
   trees: name === "model",
   available,
+  reason: available ? null : "It is not there. Fetch it.",
 });
 const settings: SettingsInfo = {
   ranges: {

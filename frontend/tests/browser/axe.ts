@@ -6,14 +6,14 @@ import { soon, type Tab } from "./tab";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-/** What axe finds serious or critical in the page as it stands. */
-export async function violations(tab: Tab): Promise<string[]> {
+/** What axe finds serious or critical in the page as it stands, or in a part: an open list keeps the focus to itself. */
+export async function violations(tab: Tab, part = ":root"): Promise<string[]> {
   await settled(tab);
   await tab.page.addScriptTag({ path: AXE });
-  const results = await tab.page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<AxeResults> } };
-    return await axe.run();
-  });
+  const results = await tab.page.evaluate(async (selector) => {
+    const { axe } = window as unknown as { axe: { run(part: string): Promise<AxeResults> } };
+    return await axe.run(selector);
+  }, part);
   return results.violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`);

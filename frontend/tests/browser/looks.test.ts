@@ -51,6 +51,26 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
   });
 });
 
+describe("the choice of a drafter", () => {
+  it("lets the keyboard read why one cannot be used, and leave it there", async () => {
+    const tab = await site.open();
+    await atRest(tab);
+    const control = tab.page.getByRole("combobox", { name: "Drafter", exact: true });
+    const before = await control.textContent();
+    await control.press("Enter");
+    await tab.page.keyboard.press("End");
+    const missing = tab.drafters.getByRole("option", { name: /^Self-speculation .*Choose a GGUF target\.$/ });
+    await expect.poll(() => missing.evaluate((option) => option === document.activeElement), soon).toBe(true);
+    expect(await missing.getAttribute("aria-disabled")).toBe("true");
+    await tab.page.keyboard.press("Enter");
+    expect(await violations(tab, "[role=listbox][aria-label=Drafters]")).toEqual([]);
+    await tab.page.keyboard.press("Escape");
+    await tab.drafters.waitFor({ state: "detached" });
+    expect(await control.textContent()).toBe(before);
+    expect(await control.evaluate((element) => element === document.activeElement)).toBe(true);
+  });
+});
+
 describe("the layout", () => {
   it("is never wider than the window, and cuts nothing off", async () => {
     const tab = await site.open();

@@ -19,8 +19,6 @@ async function openWith(changes: { k?: number; temperature?: number; maxTokens?:
   return tab;
 }
 
-const chooseDrafter = (tab: Tab, name: string) => tab.page.getByLabel("Drafter").selectOption(name);
-
 /** Both models' facts, by keyboard: where each computes among them. */
 async function seesModels(tab: Tab): Promise<void> {
   await tab.page.getByRole("button", { name: /drafts for/ }).press("Enter");
@@ -54,7 +52,7 @@ describe("the first visit", () => {
 describe("a run", () => {
   it("shows tokens, text and figures as they were sent, and says how it ended", async () => {
     const tab = await openWith({ k: 4, temperature: 1 });
-    await chooseDrafter(tab, "model");
+    await tab.drafter("Draft model");
     const done = await tab.run(CODE);
 
     expect(tab.sent).toHaveLength(1);
@@ -74,7 +72,7 @@ describe("a run", () => {
 
   it("claims nothing of a plain run", async () => {
     const tab = await openWith({ temperature: 0 });
-    await chooseDrafter(tab, "model");
+    await tab.drafter("Draft model");
     await tab.run(SHORT);
     const before = tab.ofType("done").length;
     await tab.button("Measure plain now").click();
@@ -222,7 +220,7 @@ describe("a run that goes on", () => {
     await tab.until("updated", 1);
     await tab.temperature(0.5);
     await expect.poll(() => tab.ofType("updated").at(-1)?.sampling.temperature, soon).toBe(0.5);
-    await chooseDrafter(tab, "model");
+    await tab.drafter("Draft model");
     await expect.poll(() => tab.ofType("updated").at(-1)?.drafter, soon).toBe("model");
     const updates = tab.ofType("updated");
     const since = (changed: (at: number) => boolean) =>

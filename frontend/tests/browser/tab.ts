@@ -53,6 +53,11 @@ export class Tab {
     return this.page.getByRole("button", { name });
   }
 
+  /** The open list of them. */
+  get drafters(): Locator {
+    return this.page.getByRole("listbox", { name: "Drafters" });
+  }
+
   region(name: string): Locator {
     return this.page.getByRole("region", { name, exact: true });
   }
@@ -66,6 +71,12 @@ export class Tab {
     await thumb.press("Home");
     for (let ten = 0; ten < Math.floor(steps / 10); ten += 1) await thumb.press("PageUp");
     for (let one = 0; one < steps % 10; one += 1) await thumb.press("ArrowRight");
+  }
+
+  /** By its title. */
+  async drafter(title: string): Promise<void> {
+    await this.page.getByRole("combobox", { name: "Drafter", exact: true }).click();
+    await this.drafters.getByRole("option", { name: new RegExp(`^${title} `) }).click();
   }
 
   async depth(k: number): Promise<void> {

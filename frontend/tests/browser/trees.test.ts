@@ -28,7 +28,7 @@ async function grown(options: Parameters<typeof site.open>[0] = {}): Promise<Tab
   const tab = await site.open(options);
   const settings = tab.page.getByText("Settings", { exact: true });
   if (await settings.isVisible()) await settings.click();
-  await tab.page.getByLabel("Drafter", { exact: true }).selectOption("model");
+  await tab.drafter("Draft model");
   await tab.slide("Tree size", NODES);
   await tab.run(PROMPT);
   return tab;
@@ -121,7 +121,7 @@ describe("a lossy rule", () => {
 describe("shadow drafters", () => {
   it("guess beside the one in use, and are scored side by side", async () => {
     const tab = await site.open();
-    await tab.page.getByLabel("Drafter", { exact: true }).selectOption("model");
+    await tab.drafter("Draft model");
     expect(await tab.region("Shadow drafters").count()).toBe(0);
     await tab.page.getByText("Shadow drafters").click();
     await tab.page.getByRole("checkbox", { name: "Prompt lookup" }).check();

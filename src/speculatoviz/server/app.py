@@ -16,7 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from speculatoviz.config import PROFILES, RANGES, Settings
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft
-from speculatoviz.drafters.about import DRAFTERS
+from speculatoviz.drafters.about import DRAFTERS, About
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.events import RuleName
 from speculatoviz.server.host import Host, Loader
@@ -143,22 +143,25 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
             for p in PROFILES.values()
         ],
         profile=settings.resolved().name,
-        drafters=[
-            DrafterInfo(
-                name=name,
-                title=about.title,
-                help=about.help,
-                paper=about.paper,
-                trees=about.trees,
-                available=session is not None and name in session.drafters,
-            )
-            for name, about in DRAFTERS.items()
-        ],
+        drafters=[_drafter_info(name, about, session) for name, about in DRAFTERS.items()],
         rules=[
             RuleInfo(name=name, title=title, help=text, label=RULES[name].label, trees=RULES[name].trees)
             for name, (title, text) in _RULES.items()
         ],
         pass_times=[PassTime(tokens=n, ms=ms) for n, ms in times.items()],
+    )
+
+
+def _drafter_info(name: str, about: About, session: Session | None) -> DrafterInfo:
+    reason = "The models are not loaded." if session is None else session.missing.get(name)
+    return DrafterInfo(
+        name=name,
+        title=about.title,
+        help=about.help,
+        paper=about.paper,
+        trees=about.trees,
+        available=reason is None,
+        reason=None if reason is None else str(reason),
     )
 
 

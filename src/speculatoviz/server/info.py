@@ -46,12 +46,15 @@ class RangeInfo(Strict):
 
 
 class DrafterInfo(Strict):
+    """A drafter. `reason`: why it cannot be used, and what to do about it; null where it is available."""
+
     name: str
     title: str
     help: str
     paper: str
     trees: bool
     available: bool
+    reason: str | None
 
 
 class RuleInfo(Strict):
