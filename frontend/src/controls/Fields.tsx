@@ -6,7 +6,7 @@ import { useApp, useStore } from "../state/useStore";
 import { DrafterSelect } from "./DrafterSelect";
 import { Folded } from "./Folded";
 import { NumberSlider } from "./NumberSlider";
-import { PassTimes } from "./PassTimes";
+import { AcceptanceNote, PassTimes } from "./PassTimes";
 import { RuleSelect } from "./RuleSelect";
 import { ShadowChoice } from "./ShadowChoice";
 import { Since } from "./Since";
@@ -25,7 +25,14 @@ export function Fields() {
       />
       <NumberSlider field="max_tokens" name="Max tokens" show={String} />
       <NumberSlider field="top_p" name="Top-p" show={(value) => (value === 1 ? "1 (off)" : fixed(value))} />
-      <DrafterSelect note={<Since field="drafter" />} />
+      <DrafterSelect
+        note={
+          <>
+            <Since field="drafter" />
+            <AcceptanceNote />
+          </>
+        }
+      />
       <RuleSelect />
       <ShadowChoice />
       <Folded title="More sampling settings">

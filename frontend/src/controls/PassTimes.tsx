@@ -1,21 +1,16 @@
 // What a deeper draft costs on this machine: measured times of one pass of the target over 1, 2, 3 … tokens.
 import type { PassTime } from "../protocol/generated";
 import { fixed, milliseconds } from "../state/format";
-import { formOf } from "../state/store";
+import { acceptanceNote, draftedBy, passRatio } from "../state/passes";
+import { type AppState, formOf } from "../state/store";
 import { useApp } from "../state/useStore";
 
-/** How many single passes a pass over a draft and the token before it costs; null unless both were measured. */
-export function passRatio(times: readonly PassTime[], drafted: number): number | null {
-  const single = times.find((time) => time.tokens === 1);
-  const batch = times.find((time) => time.tokens === drafted + 1);
-  return single && batch && single.ms > 0 ? batch.ms / single.ms : null;
-}
-
 const NONE: readonly PassTime[] = [];
+const timesOf = (state: AppState) => state.settings?.pass_times ?? NONE;
 
 export function PassTimes() {
-  const measured = useApp((state) => state.settings?.pass_times ?? NONE);
-  const drafted = useApp((state) => Math.max(formOf(state).numbers.k, formOf(state).numbers.nodes));
+  const measured = useApp(timesOf);
+  const drafted = useApp((state) => draftedBy(formOf(state)));
   const ratio = passRatio(measured, drafted);
   if (measured.length === 0) return null;
   const times = measured.toSorted((a, b) => a.tokens - b.tokens);
@@ -42,4 +37,13 @@ export function PassTimes() {
       </div>
     </div>
   );
+}
+
+/** Where such a pass costs more than a trained drafter wins: what it can still be judged by. */
+export function AcceptanceNote() {
+  const text = useApp((state) => {
+    const { play } = state;
+    return acceptanceNote(timesOf(state), formOf(state), play?.source === "live" ? play.full : null);
+  });
+  return text && <p className="mt-1 text-[12px] text-soft">{text}</p>;
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { passRatio } from "../controls/PassTimes";
 import type { Health } from "../protocol/generated";
 import { emptyRun, reduceAll } from "../state/reducer";
 import { done, failure, metrics, started } from "../state/sample";
@@ -53,17 +52,6 @@ describe("the end of a run elsewhere, for who listens", () => {
   });
   it("claims no speedup of what is unverified", () => {
     expect(end("unverified")).toMatch(/accepted\. Unverified: no speedup is claimed\.$/);
-  });
-});
-
-describe("passRatio", () => {
-  const times = [
-    { tokens: 1, ms: 50 },
-    { tokens: 4, ms: 90 },
-  ];
-  it("compares the pass of a round with a single one, if both were measured", () => {
-    expect(passRatio(times, 3)).toBe(1.8);
-    expect(passRatio(times, 4)).toBeNull();
   });
 });
 
