@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from speculatoviz.config import Settings
 from speculatoviz.core.types import Rule
+from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.drafters.hybrid import HybridDrafter
-from speculatoviz.drafters.mixture import MixtureDrafter
-from speculatoviz.drafters.model import ModelDrafter
-from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.lineup import lineup
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.llamacpp import LlamaCppModel
+from speculatoviz.models.requantise import requantise
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 
@@ -44,18 +44,15 @@ def prompts(count: int) -> list[str]:
 
 
 class Pair:
-    """A target with its drafters, ready to compare texts."""
+    """A target with every drafter that it has, ready to compare texts."""
 
-    def __init__(self, model: LanguageModel, draft: LanguageModel | None) -> None:
+    def __init__(self, model: LanguageModel, draft: LanguageModel | None, cheaper: LanguageModel | None = None) -> None:
         self.target = LocalTarget(model, CONTEXT, lambda: 0.0)
-        ngram = NgramDrafter(2, 4)
-        self.drafters: list[Drafter] = [ngram]
-        if draft is not None:
-            own = ModelDrafter(draft, model.tokenizer, CONTEXT, lambda: 0.0)
-            self.drafters.append(own)
-            self.branching: list[Drafter] = [own, MultiDrafter([ngram, own])]
-            self.combined: list[Drafter] = [MixtureDrafter([(0.8, own), (0.2, ngram)], lambda: 0.0)]
-            self.combined += [HybridDrafter([ngram], own)]
+        self.drafters = lineup(Settings(_env_file=None), self.target, draft, cheaper, lambda: 0.0)
+
+    @property
+    def branching(self) -> list[Drafter]:
+        return [drafter for name, drafter in self.drafters.items() if DRAFTERS[name].trees]  # type: ignore[index]
 
     def ids(self, prompt: str) -> list[int]:
         tokenizer = self.target.tokenizer
@@ -70,16 +67,18 @@ def compare(
     most_margin: float = float("inf"),
     nodes: int = 0,
     rule: Rule = "token",
+    drafters: Sequence[Drafter] = (),
 ) -> tuple[int, list[str]]:
     """Every question at the depths whose turn it is.
 
-    nodes: of a tree, 0 for chains. Returns how many texts were compared and a line for every excused departure.
+    nodes: of a tree, 0 for chains. drafters: all where none is given. Returns how many texts were compared and a line
+    for every excused departure.
     """
     compared, departures = 0, list[str]()
     for question, depths in zip(questions, itertools.cycle(depth_sets), strict=False):
         ids = pair.ids(question)
         plain = emitted(greedy_rounds(pair.target, None, ids, 0, tokens))
-        for drafter in pair.drafters:
+        for drafter in drafters or pair.drafters.values():
             for depth in depths:
                 rounds = greedy_rounds(pair.target, drafter, ids, depth, tokens, nodes, rule)
                 found = departure(pair.target.window, ids, plain, rounds)
@@ -100,16 +99,19 @@ def report(name: str, compared: int, departures: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def smol(smol_path: Path) -> Iterator[Pair]:
-    model = LlamaCppModel(smol_path, cells=CONTEXT)
-    yield Pair(model, None)
+def smol(smol_path: Path, cache_dir: Path) -> Iterator[Pair]:
+    """With the heads that ship for it, and a cheaper version of itself."""
+    model = LlamaCppModel(smol_path, cells=CONTEXT, name="smollm2-135m-instruct")
+    cheaper = LlamaCppModel(requantise(smol_path, "Q4_0", cache_dir, 2), cells=CONTEXT)
+    yield Pair(model, None, cheaper)
     model.close()
+    cheaper.close()
 
 
 @pytest.fixture(scope="module")
 def smol_f32(smol_path: Path, smol_f32_path: Path) -> Iterator[Pair]:
     """The F32 file as target, the quantised one as its draft."""
-    model = LlamaCppModel(smol_f32_path, cells=CONTEXT)
+    model = LlamaCppModel(smol_f32_path, cells=CONTEXT, name="smollm2-135m-instruct")
     draft = LlamaCppModel(smol_path, cells=CONTEXT)
     yield Pair(model, draft)
     model.close()
@@ -125,47 +127,56 @@ def qwen(qwen_paths: tuple[Path, Path]) -> Iterator[Pair]:
 
 
 @pytest.mark.smol
+def test_every_drafter_there_is_takes_part(smol: Pair, smol_f32: Pair) -> None:
+    assert smol.drafters.keys() | smol_f32.drafters.keys() == DRAFTERS.keys()
+
+
+@pytest.mark.smol
 def test_smol_text_is_the_plain_text(smol: Pair) -> None:
-    report("smol", *compare(smol, prompts(6), [[1, 3, 7]], 64))
+    report("smol", *compare(smol, prompts(3), [[1], [3], [7]], 48))
+
+
+@pytest.mark.smol
+def test_smol_text_of_trees_is_the_plain_text(smol: Pair) -> None:
+    report("smol, trees", *compare(smol, prompts(1), [[4]], 48, nodes=10, drafters=smol.branching))
 
 
 @pytest.mark.smol
 def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
-    report("smol F32", *compare(smol_f32, prompts(2), [[3, 7]], 32, F32_MARGIN))
+    report("smol F32", *compare(smol_f32, prompts(2), [[3], [7]], 32, F32_MARGIN))
+
+
+@pytest.mark.smol
+def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair) -> None:
+    report("smol F32, trees", *compare(smol_f32, prompts(1), [[3]], 32, F32_MARGIN, 8, drafters=smol_f32.branching))
 
 
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
-    report("qwen", *compare(qwen, prompts(4), [[3]], 40))
-
-
-@pytest.mark.smol
-def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smol_f32, "drafters", smol_f32.branching)
-    report("smol F32, trees", *compare(smol_f32, prompts(2), [[3]], 32, F32_MARGIN, nodes=8))
+    chosen = [qwen.drafters[name] for name in ("suffix", "model")]
+    report("qwen", *compare(qwen, prompts(4), [[3]], 40, drafters=chosen))
 
 
 @pytest.mark.full
 @pytest.mark.qwen
-def test_qwen_text_of_trees_is_the_plain_text(qwen: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen, "drafters", qwen.branching[-1:])
-    report("qwen, trees", *compare(qwen, prompts(2), [[3]], 32, nodes=7))
-
-
-@pytest.mark.full
-@pytest.mark.qwen
+@pytest.mark.parametrize("nodes", [0, 9])
 @pytest.mark.parametrize("rule", ["token", "block", "match", "typical"])
-def test_qwen_text_of_every_drafter_and_rule_is_the_plain_text(
-    qwen: Pair, monkeypatch: pytest.MonkeyPatch, rule: Rule
-) -> None:
-    monkeypatch.setattr(qwen, "drafters", [*qwen.branching, *qwen.combined])
-    report(f"qwen, {rule}", *compare(qwen, prompts(8), [[3], [5]], 64, nodes=9, rule=rule))
+def test_qwen_text_of_every_drafter_and_rule_is_the_plain_text(qwen: Pair, rule: Rule, nodes: int) -> None:
+    report(f"qwen, {rule}, {nodes} nodes", *compare(qwen, prompts(4), [[3], [5]], 48, nodes=nodes, rule=rule))
+
+
+@pytest.mark.full
+@pytest.mark.smol
+@pytest.mark.parametrize("nodes", [0, 12])
+@pytest.mark.parametrize("rule", ["token", "block", "match", "typical"])
+def test_smol_text_of_every_drafter_and_rule_is_the_plain_text(smol: Pair, rule: Rule, nodes: int) -> None:
+    report(f"smol, {rule}, {nodes} nodes", *compare(smol, prompts(6), [[2], [4], [7]], 96, nodes=nodes, rule=rule))
 
 
 @pytest.mark.full
 @pytest.mark.smol
 def test_smol_text_is_the_plain_text_at_length(smol: Pair) -> None:
-    report("smol, long", *compare(smol, prompts(20), [[1, 3, 15], [2, 4, 7]], 160))
+    report("smol, long", *compare(smol, prompts(20), [[1, 15], [2, 4, 7]], 160))
 
 
 @pytest.mark.full
@@ -177,7 +188,7 @@ def test_f32_departs_only_in_the_nearest_ties_at_length(smol_f32: Pair) -> None:
 @pytest.mark.full
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text_at_length(qwen: Pair) -> None:
-    report("qwen, long", *compare(qwen, prompts(20), [[3], [1], [7]], 64))
+    report("qwen, long", *compare(qwen, prompts(20), [[3], [1], [7]], 64, drafters=[qwen.drafters["model"]]))
 
 
 @pytest.mark.smol

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import ROOT, Limits, Request, Round, Rule, Sampling
+from speculatoviz.core.types import ROOT, Limits, Need, Request, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.window import Window
@@ -41,7 +41,8 @@ def greedy_rounds(
     rule: Rule = "token",
 ) -> list[Round]:
     limits = Limits(tokens, stop_ids=target.tokenizer.eos_ids)
-    request = Request(tuple(ids), Sampling(), limits, rule=rule, evidence=False)
+    needs = drafter.needs if drafter else frozenset[Need]()
+    request = Request(tuple(ids), Sampling(), limits, rule=rule, evidence=False, needs=needs)
     drafters = {drafter.name: drafter} if drafter else {}
     policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0, nodes)
     target.window.keep(0)
