@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speculatoviz.core import rejection
-from speculatoviz.core.chance import EXTRA, Chance, seeded
+from speculatoviz.core.chance import seeded
 from speculatoviz.core.comparison import verify_match, verify_typical
-from speculatoviz.core.rejection import Decision, verify_block, verify_tokens
+from speculatoviz.core.rejection import verify_block, verify_tokens
 from speculatoviz.core.rules import RULES, Verify
 from speculatoviz.core.sampling import Distribution, distribution
-from speculatoviz.core.types import Draft, Extra, Node, Sampling
+from speculatoviz.core.types import Draft, Node, Sampling
+from support import twins
 from support.enumerate import Script
 from support.toy_pair import SAMPLINGS, largest_difference, total_variation
 from support.tree_rounds import TREES, WRONG, Propose, chosen, drawn, outcome, truth, two_drafters
@@ -81,40 +79,7 @@ def test_wrong_drafts_are_caught(propose: Propose) -> None:
     assert largest_difference(found, truth(Sampling(1.0), 2)) > BROKEN
 
 
-def without_weights(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Block verification that resamples as token verification does."""
-
-    class Unweighted(Distribution):
-        def minus(self, q: object, share: float = 1.0) -> Distribution:
-            return super().minus(q)  # type: ignore[arg-type]
-
-    def rows(node: int) -> Distribution:
-        p = target(node)
-        return Unweighted(p.weights, p.total, p.ids)
-
-    return verify_block(draft, rows, chance)
-
-
-def shortest_first(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Block verification that stops at the first prefix that fails, not at the longest that passes."""
-    p = [target(node) for node in range(-1, len(draft))]
-    weights, kept_probs = rejection.prefixes(draft, p)
-    kept = 0
-    while kept < len(draft) and chance.accept(kept_probs[kept], kept).accepted:
-        kept += 1
-    left = p[kept] if kept == len(draft) else p[kept].minus(rejection._q(draft, kept), weights[kept])
-    extra = Extra(left.draw(chance, EXTRA), "resampled", None)
-    return Decision(tuple(range(kept)), extra, (), left)
-
-
-def drawn_again(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Sample-and-match that draws once more where its own token was not among the drafted."""
-    honest = verify_match(draft, target, chance)
-    extra = Extra(honest.final.draw(chance, EXTRA), honest.extra.status, None)
-    return honest._replace(extra=extra)
-
-
-@pytest.mark.parametrize("twin", [without_weights, shortest_first, drawn_again])
+@pytest.mark.parametrize("twin", [twins.without_weights, twins.shortest_first, twins.kept_by_weight, twins.drawn_again])
 def test_broken_rules_are_caught(twin: Verify) -> None:
     found, _ = outcome(CHAINS["a drawn chain"], Sampling(1.0), twin, 3, letters=4)
     assert largest_difference(found, truth(Sampling(1.0), 3, letters=4)) > BROKEN

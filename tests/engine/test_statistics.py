@@ -1,81 +1,153 @@
-"""Seeded runs of the whole engine against the target's own distribution."""
+"""Seeded runs of the whole engine against the target's own distribution, for every rule and shape of draft."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Sampling
+from speculatoviz.core.types import ROOT, Drafting, Plan, Rule, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.toy import ALPHABET, ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.toy_pair import SAMPLINGS, Factory, impossible, model_drafter, no_clock, pair, pool, request, run_tokens
 from support.toy_pair import sequence_probs as truth_of
 
 SIGNIFICANCE = 1e-4  # seeds are fixed: a run that passes once passes always
+FEW, MANY = 2_000, 200_000
+LETTERS, TOKENS, DEPTH = 3, 3, 2
+TARGET, RELATED = pair(LETTERS)
+DRAFT = ToyModel(12, ALPHABET[:LETTERS])  # unrelated, and of the seeds one under which broken rules show well
 Wrap = Callable[[LocalTarget], LocalTarget]
 
 
-def p_value(sampling: Sampling, factory: Factory, runs: int, wrap: Wrap = lambda target: target) -> float:
-    """Chi-square of outputs of up to three tokens at depth 2; 0 where the target cannot say what came out."""
-    target_model, draft_model = pair(letters=3)
-    asked = request(sampling, 3, target_model)
-    target, drafter = wrap(LocalTarget(target_model, 16, no_clock)), factory(draft_model, target_model)
+class Shape(NamedTuple):
+    """Who drafts, and how many nodes; 0 for a chain."""
+
+    factory: Factory
+    nodes: int = 0
+
+
+def two_models(draft: ToyModel, target: ToyModel) -> Drafter:
+    return MultiDrafter([model_drafter(draft, target), model_drafter(RELATED, target)])
+
+
+def ngram_drafter(draft: ToyModel, target: ToyModel) -> Drafter:
+    return NgramDrafter(1, 3)
+
+
+SHAPES = {"chain": Shape(model_drafter), "tree": Shape(model_drafter, 5), "two models": Shape(two_models, 6)}
+SAMPLED = {name: sampling for name, sampling in SAMPLINGS.items() if not sampling.greedy}
+
+
+def p_value(rule: Rule, shape: Shape, sampling: Sampling, runs: int, wrap: Wrap = lambda target: target) -> float:
+    """Chi-square of outputs of up to three tokens; 0 where the target cannot say what came out."""
+    asked = replace(request(sampling, TOKENS, TARGET), rule=rule)
+    target, drafter = wrap(LocalTarget(TARGET, 16, no_clock)), shape.factory(DRAFT, TARGET)
     counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(runs):
-        own = type(asked)(asked.prompt, sampling, asked.limits, seed=seed, evidence=False)
-        counts[run_tokens(own, target, drafter, 2, seeded(seed))] += 1
-    truth = truth_of(target_model, asked)
+        counts[run_tokens(replace(asked, seed=seed), target, drafter, DEPTH, seeded(seed), shape.nodes)] += 1
+    truth = truth_of(TARGET, asked)
     if impossible(counts, truth):
         return 0.0
     observed, expected = pool(counts, truth, runs)
     return float(chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
 
 
-def ngram_drafter(draft: ToyModel, target: ToyModel) -> NgramDrafter:
-    return NgramDrafter(1, 3)
+# --- what is exact ------------------------------------------------------------------------------------
+
+EXACT = [rule for rule, info in RULES.items() if info.label == "exact"]
+TAKEN = [(rule, shape) for rule in EXACT for shape in SHAPES if shape == "chain" or RULES[rule].trees]
+CASES: list[tuple[Rule, str, str]] = [
+    *[("token", "chain", sampling) for sampling in SAMPLED],
+    *[(*taken, sampling) for taken in TAKEN if taken != ("token", "chain") for sampling in ("T=1", "all filters")],
+]
 
 
-SAMPLED = {name: sampling for name, sampling in SAMPLINGS.items() if not sampling.greedy}
+@pytest.mark.parametrize("runs", [FEW, pytest.param(MANY, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("rule", "shape", "sampling"), CASES)
+def test_runs_follow_the_target(rule: Rule, shape: str, sampling: str, runs: int) -> None:
+    assert p_value(rule, SHAPES[shape], SAMPLED[sampling], runs) > SIGNIFICANCE
 
 
-@pytest.mark.parametrize("sampling", SAMPLED.values(), ids=SAMPLED.keys())
-def test_model_runs_follow_the_target(sampling: Sampling) -> None:
-    assert p_value(sampling, model_drafter, 20_000) > SIGNIFICANCE
+@pytest.mark.parametrize("runs", [FEW, pytest.param(MANY, marks=pytest.mark.full)])
+def test_ngram_runs_follow_the_target(runs: int) -> None:
+    assert p_value("token", Shape(ngram_drafter), Sampling(1.0), runs) > SIGNIFICANCE
 
 
-def test_ngram_runs_follow_the_target() -> None:
-    assert p_value(Sampling(1.0), ngram_drafter, 20_000) > SIGNIFICANCE
+def test_trees_have_siblings_and_two_models_say_the_same_token() -> None:
+    asked = replace(request(Sampling(1.0), TOKENS, TARGET, ignore_eos=True), drafting=Drafting(trees=True))
+    for name, repeats in [("tree", False), ("two models", True)]:
+        factory, nodes = SHAPES[name]
+        drafter = factory(DRAFT, TARGET)
+        drafter.begin(asked)
+        drafts = [
+            drafter.draft(list(asked.prompt), 0, Plan(name, DEPTH, nodes), seeded(seed)("draft", 0))
+            for seed in range(20)
+        ]
+        families = [draft.tokens[draft.children(ROOT)].tolist() for draft in drafts]
+        assert all(len(draft) == nodes for draft in drafts)
+        assert max(map(len, families)) > 1
+        assert any(len(set(family)) < len(family) for family in families) == repeats
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("sampling", SAMPLED.values(), ids=SAMPLED.keys())
-def test_many_model_runs_follow_the_target(sampling: Sampling) -> None:
-    assert p_value(sampling, model_drafter, 200_000) > SIGNIFICANCE
+# --- what has to be caught ----------------------------------------------------------------------------
 
 
-@pytest.mark.full
-def test_many_ngram_runs_follow_the_target() -> None:
-    assert p_value(Sampling(1.0), ngram_drafter, 200_000) > SIGNIFICANCE
+@pytest.mark.parametrize("shape", ["chain", "tree"])
+def test_typical_acceptance_is_caught(shape: str) -> None:
+    assert RULES["typical"].label == "lossy"
+    assert p_value("typical", SHAPES[shape], Sampling(1.0), 500) < SIGNIFICANCE
 
 
-@pytest.mark.parametrize("rule", [twins.accept_when_equal, twins.residual_without_q])
-def test_broken_rules_are_caught(rule: twins.Verify, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speculatoviz.targets.local.RULES", {"token": RULES["token"]._replace(verify=rule)})
-    assert p_value(Sampling(1.0), model_drafter, 4_000) < SIGNIFICANCE
+@pytest.mark.parametrize(
+    ("rule", "twin", "shape", "runs"),
+    [
+        ("token", twins.accept_when_equal, "chain", 1_000),
+        ("token", twins.accept_when_equal, "tree", 500),
+        ("token", twins.residual_without_q, "chain", 500),
+        ("token", twins.residual_without_q, "two models", 500),
+        ("block", twins.without_weights, "chain", 5_000),
+        ("block", twins.shortest_first, "chain", 500),
+        ("block", twins.kept_by_weight, "chain", 1_000),
+        ("match", twins.drawn_again, "chain", 500),
+        ("match", twins.drawn_again, "tree", 500),
+    ],
+)
+def test_broken_rules_are_caught(
+    rule: Rule, twin: twins.Verify, shape: str, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speculatoviz.targets.local.RULES", {rule: RULES[rule]._replace(verify=twin)})
+    assert p_value(rule, SHAPES[shape], Sampling(1.0), runs) < SIGNIFICANCE
 
 
-@pytest.mark.parametrize("broken", [twins.PruningDrafter, twins.SharpenedDrafter])
-def test_broken_drafters_are_caught(broken: type[twins.PruningDrafter]) -> None:
-    factory: Factory = lambda draft, target: broken(draft, target.tokenizer, 64, no_clock)  # noqa: E731
-    assert p_value(Sampling(1.0), factory, 4_000) < SIGNIFICANCE
+@pytest.mark.parametrize(
+    ("rule", "twin", "shape", "runs"),
+    [
+        ("token", twins.Sharpening, "chain", 1_500),
+        ("token", twins.Redrawing, "tree", 1_500),
+        ("token", twins.Pruning, "chain", 1_500),
+        ("token", twins.Pruning, "tree", 1_500),
+        ("token", twins.ScoredBeforeRemoval, "tree", 500),
+        ("token", twins.DroppingDuplicates, "two models", 3_000),
+        ("block", twins.Sharpening, "chain", 1_000),
+        ("block", twins.Pruning, "chain", 1_000),
+    ],
+)
+def test_broken_drafters_are_caught(rule: Rule, twin: type[twins.Breaking], shape: str, runs: int) -> None:
+    honest = SHAPES[shape]
+    broken = honest._replace(factory=lambda draft, target: twin(honest.factory(draft, target)))
+    assert p_value(rule, broken, Sampling(1.0), runs) < SIGNIFICANCE
 
 
 def test_a_cache_rewound_one_token_short_is_caught() -> None:
-    assert p_value(Sampling(1.0), model_drafter, 4_000, twins.ForgetfulTarget) < SIGNIFICANCE
+    assert p_value("token", SHAPES["chain"], Sampling(1.0), 500, twins.ForgetfulTarget) < SIGNIFICANCE

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from speculatoviz.core import rejection
-from speculatoviz.core.chance import Chance
-from speculatoviz.core.rejection import Decision
+from speculatoviz.core.chance import EXTRA, Chance, Toss
+from speculatoviz.core.comparison import verify_match
+from speculatoviz.core.rejection import Decision, verify_block
 from speculatoviz.core.sampling import Distribution
-from speculatoviz.core.types import Check, Draft, Floats, Plan, Support
+from speculatoviz.core.types import ROOT, Check, Draft, Extra, Floats, Need, Plan, Request, Round, Support
+from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.window import Window
 from speculatoviz.targets.local import LocalTarget
 
 Verify = Callable[[Draft, Callable[[int], Distribution], Chance], Decision]
+UNLIKELY = 0.3
+
+# --- rules -------------------------------------------------------------------------------------------
 
 
 def accept_when_equal(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
@@ -56,6 +62,55 @@ def _with_test(test: Callable[[Draft, int, Distribution, Chance], tuple[Check, D
     return verify
 
 
+def without_weights(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
+    """Block verification that resamples as token verification does."""
+
+    class Unweighted(Distribution):
+        def minus(self, q: Support, share: float = 1.0) -> Distribution:
+            return super().minus(q)
+
+    def rows(node: int) -> Distribution:
+        p = target(node)
+        return Unweighted(p.weights, p.total, p.ids)
+
+    return verify_block(draft, rows, chance)
+
+
+def shortest_first(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
+    """Block verification that stops at the first prefix that fails, not at the longest that passes."""
+    weights, kept_probs = rejection.prefixes(draft, [target(node) for node in range(ROOT, len(draft))])
+    kept = 0
+    while kept < len(draft) and chance.accept(kept_probs[kept], kept).accepted:
+        kept += 1
+    return _ended(draft, target(kept - 1), kept, weights[kept], chance)
+
+
+def kept_by_weight(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
+    """Block verification that keeps a prefix with its weight, whatever the longer ones would have kept."""
+    weights, _ = rejection.prefixes(draft, [target(node) for node in range(ROOT, len(draft))])
+    kept = len(draft)
+    while kept and not chance.accept(weights[kept], kept - 1).accepted:
+        kept -= 1
+    return _ended(draft, target(kept - 1), kept, weights[kept], chance)
+
+
+def _ended(draft: Draft, p: Distribution, kept: int, weight: float, chance: Chance) -> Decision:
+    """So many tokens of a chain, and the one behind them, drawn as block verification draws it."""
+    left = p if kept == len(draft) else p.minus(rejection._q(draft, kept), weight)
+    extra = Extra(left.draw(chance, EXTRA), "resampled", None)
+    return Decision(tuple(range(kept)), extra, (), left)
+
+
+def drawn_again(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
+    """Sample-and-match that draws once more where its own token was not among the drafted."""
+    honest = verify_match(draft, target, chance)
+    extra = Extra(honest.final.draw(chance, EXTRA), honest.extra.status, None)
+    return honest._replace(extra=extra)
+
+
+# --- drafters ----------------------------------------------------------------------------------------
+
+
 class PruningDrafter(ModelDrafter):
     """Withdraws drawn tokens that look unlikely to it."""
 
@@ -74,6 +129,115 @@ class SharpenedDrafter(ModelDrafter):
         if q is None:
             return token, q
         return int(q.ids[chance.draw(np.square(q.probs), node)]), q
+
+
+class Breaking:
+    """Drafts what another drafter does, and breaks it on the way."""
+
+    def __init__(self, drafter: Drafter) -> None:
+        self._drafter = drafter
+
+    @property
+    def name(self) -> str:
+        return self._drafter.name
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return self._drafter.needs
+
+    def begin(self, request: Request) -> None:
+        self._drafter.begin(request)
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        return self._drafter.draft(prefix, round, plan, chance)
+
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return False
+
+    def observe(self, round: Round) -> None:
+        self._drafter.observe(round)
+
+    def close(self) -> None:
+        self._drafter.close()
+
+
+class Sharpening(Breaking):
+    """Draws from the squares of what it declares."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        return super().draft(prefix, round, plan, _Squaring(chance))
+
+
+class _Squaring:
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+
+    def accept(self, prob: float, node: int) -> Toss:
+        return self._chance.accept(prob, node)
+
+    def draw(self, weights: Floats, node: int) -> int:
+        return self._chance.draw(np.square(weights), node)
+
+
+class Redrawing(Breaking):
+    """Gives leaves that look unlikely to it a second chance."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        tokens = draft.tokens.copy()
+        for node, q in enumerate(draft.q):
+            if q is not None and q.prob(int(tokens[node])) < UNLIKELY and not draft.children(node):
+                tokens[node] = q.ids[chance.draw(q.probs, len(draft) + node)]
+        return replace(draft, tokens=tokens)
+
+
+class Pruning(Breaking):
+    """Withdraws drawn tokens that look unlikely to it, and with which nothing else would be lost."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        kept: set[int] = set()
+        for node, q in reversed(list(enumerate(draft.q))):
+            likely = q is None or q.prob(int(draft.tokens[node])) >= UNLIKELY
+            if likely or kept & set(draft.children(node)):
+                kept.add(node)
+        return only(draft, kept)
+
+
+class ScoredBeforeRemoval(Breaking):
+    """Declares for every sibling the q of the first one."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        return replace(draft, q=tuple(draft.q[draft.children(parent)[0]] for parent in draft.parents.tolist()))
+
+
+class DroppingDuplicates(Breaking):
+    """Leaves out a drawn token that an earlier sibling has said."""
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        draft = super().draft(prefix, round, plan, chance)
+        places = list(zip(draft.parents.tolist(), draft.tokens.tolist(), strict=True))
+        return only(draft, {node for node, place in enumerate(places) if place not in places[:node]})
+
+
+def only(draft: Draft, kept: Collection[int]) -> Draft:
+    """A draft without its other nodes; of what is kept the parents are too."""
+    order = sorted(kept)
+    places = {ROOT: ROOT} | {node: place for place, node in enumerate(order)}
+    return replace(
+        draft,
+        tokens=draft.tokens[order],
+        parents=np.array([places[int(draft.parents[node])] for node in order], np.int32),
+        q=tuple(draft.q[node] for node in order),
+        source=tuple(draft.source[node] for node in order),
+        scores=tuple(draft.scores[node] for node in order),
+        times_ms=tuple(draft.times_ms[node] for node in order),
+        covered_mass=tuple(draft.covered_mass[node] for node in order),
+    )
+
+
+# --- caches ------------------------------------------------------------------------------------------
 
 
 class ForgetfulWindow(Window):
