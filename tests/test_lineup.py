@@ -37,7 +37,9 @@ def test_every_drafter_has_words() -> None:
 def test_without_a_draft_model_there_are_those_that_need_none(tmp_path: Path) -> None:
     session = toy_session.load(tmp_path, draft="none")
     assert set(session.drafters) == ALONE
-    with pytest.raises(BadRequestError, match="no drafter named 'hybrid' here: no draft model is loaded") as raised:
+    with pytest.raises(
+        BadRequestError, match="no drafter named 'hybrid' here: no draft model is loaded and there is no EAGLE head"
+    ) as raised:
         session.prepare(Start(prompt="a", drafter="hybrid"))
     assert raised.value.hint == "Start with `--draft NAME`. Or choose one of: ngram, suffix, lookahead."
     with pytest.raises(BadRequestError, match=r"no drafter named 'oracle'\. Choose"):
@@ -165,6 +167,7 @@ def test_heads_from_a_file_draft_for_a_real_target(
 ) -> None:
     save(random_head(kind, fingerprint), tmp_path / "head.safetensors")
     session = load(tmp_path / "head.safetensors", cache_dir)
+    assert ("hybrid" in session.drafters) == (kind == "eagle"), "matches beside a head that writes"
     texts = []
     for k in (0, 3):
         prepared = session.prepare(Start(prompt=PROMPT, drafter=kind, k=k))

@@ -11,8 +11,10 @@ from speculatoviz.config import SELF_BY_DEFAULT, Settings
 from speculatoviz.core.types import Need
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL, DrafterName
 from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
+from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter
@@ -21,6 +23,8 @@ from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError
+from speculatoviz.heads.eagle import EagleHead
+from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME, LocalTarget
@@ -48,14 +52,21 @@ def lineup(
         size = min(target.context_tokens, cheaper.description.context_tokens)
         drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size))
     if draft is not None:
-        model = _model_drafter(settings, target, draft, clock)
-        drafters += [
-            model,
-            MixtureDrafter([(MODEL_SHARE, model), (1.0 - MODEL_SHARE, suffix)], clock),
-            MultiDrafter([suffix, model]),
-            HybridDrafter([suffix], model),
-        ]
-    return {drafter.name: drafter for drafter in drafters}
+        drafters.append(_model_drafter(settings, target, draft, clock))
+    alone = {drafter.name: drafter for drafter in drafters}
+    together = _with_matches(suffix, alone.get("model") or alone.get("eagle"), clock)
+    return alone | {drafter.name: drafter for drafter in together}
+
+
+def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable[[], float]) -> list[Drafter]:
+    """Matches in the text beside one that writes: the draft model, or a head where there is none."""
+    if not isinstance(writer, ModelDrafter | EagleDrafter):
+        return []
+    return [
+        MixtureDrafter([(MODEL_SHARE, writer), (1.0 - MODEL_SHARE, suffix)], clock),
+        MultiDrafter([suffix, writer]),
+        HybridDrafter([suffix], writer),
+    ]
 
 
 def _model_drafter(
@@ -95,11 +106,7 @@ def _with_heads(settings: Settings, target: LocalTarget, clock: Callable[[], flo
 
 
 def _headed(file: Path, target: LocalTarget, support_size: int, clock: Callable[[], float]) -> Drafter:
-    from speculatoviz.drafters.eagle import EagleDrafter
-    from speculatoviz.drafters.medusa import MedusaDrafter
-    from speculatoviz.heads.eagle import EagleHead
     from speculatoviz.heads.file import load, read
-    from speculatoviz.heads.medusa import MedusaHeads
     from speculatoviz.heads.rows import GgufRows
 
     weights = _gguf(target)
@@ -148,7 +155,8 @@ def missing(settings: Settings, target: Target, present: Container[str]) -> dict
 def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missing:
     """Of those that may be missing: matches in the text are always looked for."""
     if name in WITH_MODEL:
-        return Missing("no draft model is loaded", "Start with `--draft NAME`.")
+        other = " and there is no EAGLE head" if name != "model" else ""
+        return Missing(f"no draft model is loaded{other}", "Start with `--draft NAME`.")
     if not isinstance(target, LocalTarget):
         return Missing(_ELSEWHERE[name], "Load the target here, with `--target NAME`.")
     runtime = target.description.runtime

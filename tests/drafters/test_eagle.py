@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from scipy.stats import chisquare
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Limits, Node, Plan, Request, Sampling, Support
+from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.drafters.hybrid import HybridDrafter
+from speculatoviz.drafters.mixture import MixtureDrafter
+from speculatoviz.drafters.multi import MultiDrafter
+from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
 from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.models.toy import ToyModel
@@ -229,22 +235,43 @@ class Pruning(EagleDrafter):
         return [nodes[number]._replace(parent=places[nodes[number].parent]) for number in kept]
 
 
-def difference(kind: type[EagleDrafter], sampling: Sampling, depth: int, nodes: int) -> float:
+def difference(make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int) -> float:
+    """How far a verified round is off whose draft comes from what is made of the head's drafter."""
+
     def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
         del model
-        made = kind(SMALL, HashedStates(PROMPT[:-1]), no_clock)
+        made = make(EagleDrafter(SMALL, HashedStates(PROMPT[:-1]), no_clock))
         made.begin(request(asked))
-        return made.draft(list(PROMPT), 0, Plan("eagle", depth, nodes), script)
+        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes), script)
 
     found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
     return largest_difference(found, truth(sampling, 2))
 
 
+def matches() -> SuffixDrafter:
+    return SuffixDrafter(no_clock, corpus=[[0, 1, 2], [0, 1, 1, 0], [1, 0]])
+
+
+TOGETHER: dict[str, Callable[[EagleDrafter], Drafter]] = {
+    "alone": lambda own: own,
+    "multi": lambda own: MultiDrafter([matches(), own]),
+    "mixture": lambda own: MixtureDrafter([(0.7, own), (0.3, matches())], no_clock),
+    "hybrid, the head": lambda own: HybridDrafter([matches()], own, enough=99.0),
+    "hybrid, the match": lambda own: HybridDrafter([matches()], own, enough=0.1),
+}
+
+
+@pytest.mark.parametrize("make", TOGETHER.values(), ids=TOGETHER.keys())
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2), Sampling(1.0, top_p=0.8)])
 @pytest.mark.parametrize(("depth", "nodes"), [(1, 1), (2, 2), (2, 4)])
-def test_a_round_keeps_the_target_s_distribution(sampling: Sampling, depth: int, nodes: int) -> None:
-    assert difference(EagleDrafter, sampling, depth, nodes) < SINGLE
+def test_a_round_keeps_the_target_s_distribution(
+    make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int
+) -> None:
+    assert difference(make, sampling, depth, nodes) < SINGLE
 
 
 def test_pruning_what_was_drawn_is_caught() -> None:
-    assert difference(Pruning, Sampling(1.0), 2, 4) > 1e-3
+    def pruning(_: EagleDrafter) -> Drafter:
+        return Pruning(SMALL, HashedStates(PROMPT[:-1]), no_clock)
+
+    assert difference(pruning, Sampling(1.0), 2, 4) > 1e-3

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 DrafterName = Literal[
     "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "selfspec", "mixture", "multi", "hybrid"
 ]
-WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those for which a draft model computes
+WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # for which a draft model computes where there is one
 
 
 class About(NamedTuple):
