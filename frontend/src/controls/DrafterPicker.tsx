@@ -1,6 +1,6 @@
 // A choice among drafters in which those that cannot be used stand too: what a native list disables cannot be reached
 // with the keyboard, so nobody would read there why.
-import { Check, ChevronDown } from "lucide-react";
+import { Check, ChevronDown, ChevronUp } from "lucide-react";
 import { Select } from "radix-ui";
 import type { KeyboardEvent, SyntheticEvent } from "react";
 import type { DrafterInfo } from "../protocol/generated";
@@ -34,6 +34,9 @@ export function DrafterPicker({ id, drafters, chosen, describedBy, onChoose }: P
           sideOffset={6}
           collisionPadding={12}
         >
+          <Select.ScrollUpButton className="drafter-more">
+            <ChevronUp size={14} />
+          </Select.ScrollUpButton>
           <Select.Viewport>
             {usable.map((drafter) => (
               <Entry key={drafter.name} drafter={drafter} />
@@ -47,6 +50,9 @@ export function DrafterPicker({ id, drafters, chosen, describedBy, onChoose }: P
               </Select.Group>
             )}
           </Select.Viewport>
+          <Select.ScrollDownButton className="drafter-more">
+            <ChevronDown size={14} />
+          </Select.ScrollDownButton>
         </Select.Content>
       </Select.Portal>
     </Select.Root>

@@ -40,7 +40,7 @@ describe("the note that acceptance is the measure", () => {
 
   it("stands where a pass over the draft costs more than a run won by it, in measured figures", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4), runOf(2.1))).toBe(
-      "A pass over 5 tokens costs 3.02 single passes here: a round has to give more than 3.02 tokens to gain, " +
+      "A pass over 5 tokens costs 3.02 single passes here: a round has to give more tokens than that to gain, " +
         "and gave 2.10. Acceptance is the measure of this drafter on this machine, not speed.",
     );
   });
@@ -52,7 +52,7 @@ describe("the note that acceptance is the measure", () => {
 
   it("needs no run where no acceptance could win, as with a large tree", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4, 6), null)).toMatch(
-      /^A pass over 7 tokens costs 8\.00 .* more than 8\.00 tokens to gain, and can give 5\. Acceptance/,
+      /^A pass over 7 tokens costs 8\.00 .* more tokens than that to gain, and can give 5\. Acceptance/,
     );
     expect(acceptanceNote(TIMES, formOf("eagle", 4), null)).toBeNull();
   });

@@ -43,7 +43,7 @@ export function acceptanceNote(times: readonly PassTime[], form: Form, run: Run 
   const gained = tokens !== null && (values?.speedup ?? 0) > 1;
   const reached = tokens ?? most;
   if (gained || ratio <= reached) return null;
-  const cost = `A pass over ${drafted + 1} tokens costs ${fixed(ratio)} single passes here: a round has to give more than ${fixed(ratio)} tokens to gain`;
+  const cost = `A pass over ${drafted + 1} tokens costs ${fixed(ratio)} single passes here: a round has to give more tokens than that to gain`;
   const found = tokens === null ? `and can give ${most}` : `and gave ${fixed(tokens)}`;
   return `${cost}, ${found}. Acceptance is the measure of this drafter on this machine, not speed.`;
 }
