@@ -1,0 +1,85 @@
+"""Whether the tokens that a drafter draws fit the distributions that it declares for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Draft, Floats, Plan, Request, Support
+from speculatoviz.drafters.base import Drafter
+
+LEAST = 5.0  # draws expected of a token that is counted by itself
+
+Place = tuple[tuple[int, ...], tuple[int, ...], bytes]
+
+
+class Finding(NamedTuple):
+    """p_value: of the worst place, times the number of places tested. later: those that have an earlier sibling."""
+
+    p_value: float
+    tested: int
+    later: int
+
+
+@dataclass(slots=True)
+class _Drawn:
+    q: Support | None
+    tokens: Counter[int] = field(default_factory=Counter)
+
+
+def audit(drafter: Drafter, request: Request, plan: Plan, runs: int) -> Finding:
+    """Draft behind the prompt of a request, and hold every token against its q.
+
+    A place is what was settled before a token was drawn: its ancestors, its earlier siblings, and q. Of all drafts
+    that come to one place the tokens must be distributed as q; a token without q must always be the same.
+    """
+    drafter.begin(request)
+    drawn: dict[Place, _Drawn] = {}
+    for seed in range(runs):
+        draft = drafter.draft(list(request.prompt), 0, plan, seeded(seed)("draft", 0))
+        for node, place in enumerate(_places(draft)):
+            drawn.setdefault(place, _Drawn(draft.q[node])).tokens[int(draft.tokens[node])] += 1
+    found = {place: _fit(own.q, own.tokens) for place, own in drawn.items()}
+    tested = {place: p_value for place, p_value in found.items() if p_value is not None}
+    assert tested or all(own.q is None or len(own.q.ids) == 1 for own in drawn.values()), "nothing was tested"
+    worst = min(tested.values(), default=1.0) * max(1, len(tested))
+    return Finding(min(1.0, worst), len(tested), sum(bool(siblings) for _, siblings, _ in tested))
+
+
+def _places(draft: Draft) -> list[Place]:
+    said = draft.tokens.tolist()
+    places: list[Place] = []
+    for node, (parent, q) in enumerate(zip(draft.parents.tolist(), draft.q, strict=True)):
+        above = tuple(said[other] for other in draft.path(parent))
+        siblings = tuple(said[other] for other in draft.children(parent) if other < node)
+        places.append((above, siblings, b"" if q is None else q.ids.tobytes() + q.probs.tobytes()))
+    return places
+
+
+def _fit(q: Support | None, tokens: Counter[int]) -> float | None:
+    """Chi-square of the tokens drawn at one place, rare ones pooled; None where too few were drawn to tell."""
+    if q is None:
+        return None if len(tokens) == 1 else 0.0
+    assert float(q.probs.sum(dtype=np.float64)) == pytest.approx(1.0, abs=1e-9 if q.probs.dtype == np.float64 else 1e-6)
+    assert np.all(np.diff(q.ids) > 0), "ids are ascending and unique"
+    if any(q.prob(token) <= 0.0 for token in tokens):
+        return 0.0
+    expected = q.probs / q.probs.sum(dtype=np.float64) * tokens.total()
+    observed = np.array([tokens[token] for token in q.ids.tolist()], np.float64)
+    expected, observed = _pooled(expected, observed)
+    return float(chisquare(observed, expected).pvalue) if len(expected) > 1 else None
+
+
+def _pooled(expected: Floats, observed: Floats) -> tuple[Floats, Floats]:
+    """The same counts, the smallest of them in one that is at least LEAST."""
+    order = np.argsort(expected)
+    enough = int(np.searchsorted(np.cumsum(expected[order]), LEAST))
+    last = min(max(enough, int((expected < LEAST).sum()) - 1), len(order) - 1)
+    starts = [0, *range(last + 1, len(order))]
+    return np.add.reduceat(expected[order], starts), np.add.reduceat(observed[order], starts)
