@@ -40,14 +40,17 @@ dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite
 extras: $(DONE)/extras ## the runtimes MLX-LM and transformers; the tests then run them too
 
 test: chromium check $(PAGE) ## every check and test but the long ones
-	$(PY) -m pytest -m 'not full' $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not full' $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
 test-full: chromium check $(PAGE) ## every check and test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
-# llama.cpp's threads wait by spinning, which starves them where a browser wants the same cores.
+# Two files at a time: most tests use one core. ARGS="-n 0" runs them one by one, as a debugger wants it.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
+# llama.cpp's threads wait by spinning, which starves them where a browser or another test wants the same cores.
 test test-full: export OMP_WAIT_POLICY = passive
 
 chromium:

@@ -1,10 +1,11 @@
-"""Fail unless a wheel holds the built page: its index.html and every file that one names."""
+"""Fail unless a wheel holds the built page, every file that its index.html names, and the trained heads."""
 
 import re
 import sys
 import zipfile
 
 PAGE = "speculatoviz/server/page/"
+HEADS = re.compile(r"speculatoviz/heads/shipped/.+\.(eagle|medusa)\.safetensors")
 
 
 def main(path: str) -> None:
@@ -14,11 +15,13 @@ def main(path: str) -> None:
         if f"{PAGE}index.html" not in names:
             sys.exit(f"{path} does not contain the page.\nRun `make page` and build it again.")
         html = wheel.read(f"{PAGE}index.html").decode()
+    if {found[1] for name in names if (found := HEADS.fullmatch(name))} != {"eagle", "medusa"}:
+        sys.exit(f"{path} lacks trained heads.\nLook for them in src/speculatoviz/heads/shipped and build it again.")
     wanted = re.findall(r'(?:src|href)="\.?/([^"#?]+)"', html)
     missing = [name for name in wanted if PAGE + name not in names]
     if missing or not wanted:
         sys.exit(f"{path} lacks {missing or 'any script'} of the page.\nRun `make clean page` and build it again.")
-    print(f"{path}: the page and its {len(wanted)} files are in it")
+    print(f"{path}: the page with its {len(wanted)} files and the trained heads are in it")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ def test_settings_cannot_change_under_a_run() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"profile": "smol"}, ("smol", "smollm2-135m-instruct", None, "ngram")),
+        ({"profile": "smol"}, ("smol", "smollm2-135m-instruct", None, "eagle")),
+        ({"profile": "smol", "target": "toy:0"}, ("custom", "toy:0", None, "ngram")),
         ({"drafter": "ngram"}, ("qwen", PROFILES["qwen"].target, PROFILES["qwen"].draft, "ngram")),
         ({"draft": "none"}, ("qwen", PROFILES["qwen"].target, None, "ngram")),
         ({"draft": "toy:1"}, ("qwen", PROFILES["qwen"].target, "toy:1", "model")),
@@ -205,3 +206,12 @@ def test_the_example_says_of_each_setting_what_its_flag_says() -> None:
         [at] = [i for i, line in enumerate(lines) if line[2:].split("=")[0] in environment.names_of(field)]
         assert info.description is not None
         assert lines[at - 1].startswith(f"# {info.description}")
+
+
+def test_a_profile_may_name_the_depth_of_its_own_drafter() -> None:
+    def depth(**chosen: Any) -> int | None:
+        return Settings(_env_file=None, profile="smol", **chosen).resolved().k
+
+    assert depth() == PROFILES["smol"].k == 4
+    assert depth(drafter="ngram") is None
+    assert depth(target="toy:0") is None

@@ -175,20 +175,26 @@ def test_node_versions(version: str, enough: bool, tmp_path: Path) -> None:
     assert enough or f"this one is v{version}" in ended.stderr
 
 
+HEADS = {f"heads/shipped/some.{kind}.safetensors": "" for kind in ("eagle", "medusa")}
+INDEX = {"server/page/index.html": '<script src="/assets/a.js">'}
+PAGE = INDEX | {"server/page/assets/a.js": ""}
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"index.html": '<script src="/assets/a.js">', "assets/a.js": ""}, ""),
-        ({"index.html": '<script src="/assets/a.js">'}, "lacks ['assets/a.js']"),
-        ({"index.html": ""}, "lacks any script"),
-        ({}, "does not contain the page"),
+        (PAGE | HEADS, ""),
+        (INDEX | HEADS, "lacks ['assets/a.js']"),
+        ({"server/page/index.html": ""} | HEADS, "lacks any script"),
+        (HEADS, "does not contain the page"),
+        (PAGE, "lacks trained heads"),
     ],
 )
-def test_wheel_without_page_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_wheel_without_page_or_heads_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
     wheel = tmp_path / "some.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in files.items():
-            archive.writestr(f"speculatoviz/server/page/{name}", text)
+            archive.writestr(f"speculatoviz/{name}", text)
     script = [sys.executable, os.fspath(ROOT / "scripts/check_wheel.py"), os.fspath(wheel)]
     ended = subprocess.run(script, capture_output=True, text=True, check=False)
     assert ended.returncode == (1 if said else 0)

@@ -48,13 +48,14 @@ RANGES: dict[str, Range] = {
 
 
 class Profile(BaseModel):
-    """A target with the draft that suits it."""
+    """A target with the draft that suits it. k: its drafter's depth; None for what pays best where it runs."""
 
     name: str
     title: str
     target: str
     draft: str | None
     drafter: str
+    k: int | None = None
     target_quantisation: str | None = None
     draft_quantisation: str | None = None
 
@@ -70,10 +71,11 @@ PROFILES: dict[str, Profile] = {
     ),
     "smol": Profile(
         name="smol",
-        title="SmolLM2 135M with prompt lookup",
+        title="SmolLM2 135M with a trained EAGLE head",
         target="smollm2-135m-instruct",
         draft=None,
-        drafter="ngram",
+        drafter="eagle",
+        k=4,  # on few cores no depth makes so small a target faster: it shows what a head gets accepted
     ),
 }
 
@@ -209,13 +211,15 @@ class Settings(BaseSettings):
         draft = self.draft or (None if own_target and not remote else base.draft)
         if draft == "none":
             draft = None
-        default_drafter = base.drafter if draft == base.draft else "model" if draft else "ngram"
+        suited = draft == base.draft and not own_target
+        drafter = self.drafter or (base.drafter if suited else "model" if draft else "ngram")
         return Profile(
             name=base.name if not own_target else "custom",
             title=base.title,
             target=self.target or base.target,
             draft=draft,
-            drafter=self.drafter or default_drafter,
+            drafter=drafter,
+            k=base.k if drafter == base.drafter and not own_target else None,
             target_quantisation=self.target_quantisation or (None if own_target else base.target_quantisation),
             draft_quantisation=self.draft_quantisation or (base.draft_quantisation if draft == base.draft else None),
         )

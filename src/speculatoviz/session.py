@@ -88,8 +88,12 @@ class Session:
         return session
 
     def default_k(self, drafter: str) -> int:
-        """The depth of the settings, or the one that pays best on this machine."""
-        return self.calibration.best_depth(drafter) if self.settings.k is None else self.settings.k
+        """The depth of the settings or of their profile, or the one that pays best on this machine."""
+        if self.settings.k is not None:
+            return self.settings.k
+        pair = self.settings.resolved()
+        suited = pair.k if drafter == pair.drafter else None
+        return self.calibration.best_depth(drafter) if suited is None else suited
 
     def check_drafter(self, name: str) -> None:
         """Raises BadRequestError where there is no drafter of that name, saying why."""
