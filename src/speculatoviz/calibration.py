@@ -10,7 +10,17 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.events import Baseline, NoiseFloor
 from speculatoviz.machine import usable_cores
-from speculatoviz.measure import Noise, PassTimes, PlainRun, noise_floor, pass_ms, plain_run, round_ms, streaming_run
+from speculatoviz.measure import (
+    LARGEST_PASS,
+    Noise,
+    PassTimes,
+    PlainRun,
+    noise_floor,
+    pass_ms,
+    plain_run,
+    round_ms,
+    streaming_run,
+)
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget
@@ -93,17 +103,25 @@ class Calibration(Measured):
         self.target_times = self._times(target.model)
         self.draft_times = self._times(draft.model) if draft else None
         self._ids: list[int] = []
+        self._renewed: set[int] = set()  # batch sizes measured by this process
 
     @property
     def pass_ms(self) -> Mapping[int, float]:
         """Milliseconds of one verification by tokens in its pass."""
         return self.target_times.ms
 
-    def measure(self, prompt: Sequence[int], drafter: str, report: Callable[[str, float | None], None]) -> None:
+    def measure(
+        self,
+        prompt: Sequence[int],
+        drafter: str,
+        report: Callable[[str, float | None], None],
+        depth: int | None = None,
+    ) -> None:
         """Take the first pass times, the noise floor and the baseline: 16 tokens decoded plainly.
 
         The baseline comes last and once more: right after loading a model is slower, which would flatter speculation.
-        report: told the stage before each measurement; what it raises stops them.
+        report: told the stage before each measurement; what it raises stops them. depth: of the runs to come, for the
+        noise floor; None for the one that pays best.
         """
         report("warming up", None)
         _, ids = plain_run(self._target, prompt, self._clock)
@@ -114,7 +132,7 @@ class Calibration(Measured):
         if self._draft is not None and self.draft_times is not None:
             self.draft_times.record(1, pass_ms(self._draft, _sentence(self._draft), 1, self._clock))
         report("measuring the noise floor", 0.8)
-        batch = self.best_depth(drafter) + 1
+        batch = (self.best_depth(drafter) if depth is None else depth) + 1
         if batch not in _FIRST_ROWS:
             self._pass(self._target.window, self.target_times, batch)
         self.noise = noise_floor(self._target.window, prompt, ids, batch)
@@ -127,11 +145,15 @@ class Calibration(Measured):
         return self.draft_times.ms.get(1) if self.draft_times else None
 
     def fill_one(self) -> bool:
-        """Measure one batch size that is not known yet; False where all are."""
-        missing = self.target_times.missing()
-        if missing:
-            self._pass(self._target.window, self.target_times, missing[0])
-        return bool(missing)
+        """Measure one batch size: unknown ones, then those this process did not measure. False where none is left.
+
+        A size measured while the machine was busy would otherwise stay wrong: the next start finds its true time.
+        """
+        rows = range(1, LARGEST_PASS + 1)
+        wanted = self.target_times.missing() or [n for n in rows if n not in self._renewed]
+        if wanted:
+            self._pass(self._target.window, self.target_times, wanted[0])
+        return bool(wanted)
 
     def best_depth(self, drafter: str) -> int:
         """The depth that pays best on this machine at a typical acceptance, from measured pass times."""
@@ -147,6 +169,7 @@ class Calibration(Measured):
 
     def _pass(self, window: Window, times: PassTimes, rows: int) -> None:
         times.record(rows, pass_ms(window, self._ids, rows, self._clock))
+        self._renewed.add(rows)
 
 
 class RemoteCalibration(Measured):
@@ -163,12 +186,18 @@ class RemoteCalibration(Measured):
         """Milliseconds of one verification, network included, by tokens in its pass."""
         return dict(sorted(self._round_ms.items()))
 
-    def measure(self, prompt: Sequence[int], drafter: str, report: Callable[[str, float | None], None]) -> None:
+    def measure(
+        self,
+        prompt: Sequence[int],
+        drafter: str,
+        report: Callable[[str, float | None], None],
+        depth: int | None = None,
+    ) -> None:
         """Both baselines, 16 tokens each, and one round of every depth up to 4.
 
         Nothing is measured of an endpoint that declares too little headroom for it, or generates by itself.
         """
-        del drafter
+        del drafter, depth
         claim = self._target.claim(Request(tuple(prompt), Sampling(), Limits(0)))
         if self._target.about().warning is not None or claim.label == "unverified":
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TrainError
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.train.dialogue import Recipe, Script, Writing
+from speculatoviz.models.toy import ToyModel, ToyTokenizer
+from speculatoviz.train.dialogue import Recipe, Script, Writing, _words
 from speculatoviz.train.generate import write
 from speculatoviz.train.store import AUTHORS, Corpus, Dialogue, Origin
 from support.stated_toy import StatedToy
@@ -172,3 +173,26 @@ def test_sampling_is_drawn_from_the_recipe() -> None:
     questions = {Writing(script, RECIPE, 0, number)._sampling for number in range(20)}
     assert len(questions) == 20
     assert all(isinstance(sampling, Sampling) and 0.7 <= sampling.temperature <= 1.0 for sampling in questions)
+
+
+def test_words_are_those_of_the_vocabulary_as_they_stand_at_the_beginning_of_a_text() -> None:
+    tokenizer = ToyTokenizer([piece.encode() for piece in ("a", "b", "C", "d", "Cd", " Ab", "A", "x y", "DEF")])
+    assert _words(tokenizer) == ((6, 1), (2, 3))
+
+
+def test_a_share_of_the_questions_begins_with_a_word() -> None:
+    """As part of the question, on its own place behind the template, in later turns too."""
+    model = StatedToy()
+    script = replace(Script.of(model.tokenizer), words=((2, 3), (4, 5)))
+    some = [Writing(script, replace(RECIPE, opening_word=0.5), 0, number) for number in range(200)]
+    opened = [tuple(writing.todo[len(script.opening) :]) for writing in some]
+    assert set(opened) == {(), (2, 3), (4, 5)}
+    assert 70 < opened.count(()) < 130
+    recipe = replace(RECIPE, opening_word=1.0, second_turn=1.0)
+    writing = Writing(script, recipe, 0, 1)
+    letters = np.random.default_rng(1)
+    while not writing.done:
+        writing.fed(len(writing.todo), np.zeros((len(writing.todo), HIDDEN)), letters.standard_normal(29))
+    questions = [piece for author, piece in parts(writing.dialogue()) if author == "question"]
+    assert len(questions) == 2
+    assert all(tuple(piece[:2]) in script.words for piece in questions)

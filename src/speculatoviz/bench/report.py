@@ -85,7 +85,7 @@ def figure(runs: Sequence[Run], title: str, out: Path) -> None:
         ]
         for variant in rows
     ]
-    with mpl.rc_context({"svg.hashsalt": "speculatoviz", "font.size": 9}):
+    with mpl.rc_context({"svg.hashsalt": "speculatoviz", "svg.fonttype": "none", "font.size": 9}):
         drawn = Figure(figsize=(1.6 + 0.72 * (len(categories) + 1), 1.5 + 0.34 * len(rows)), layout="constrained")
         axes = drawn.add_subplot(title=title)
         axes.imshow(cells, cmap="viridis", vmin=1.0, vmax=_MOST, aspect="auto")

@@ -16,7 +16,7 @@ def merge(round: int, drafts: Sequence[Draft]) -> Draft:
     their q holds below the earlier one too. Of probes the first that come are kept: one window looks ahead.
     """
     nodes: list[Node] = []
-    probing: tuple[Draft, dict[int, int]] | None = None
+    probing: tuple[Probes, dict[int, int], int] | None = None
     place_of: dict[tuple[int, int], int] = {}  # (parent, token) -> the first node that says so
     for draft in drafts:
         moved = {ROOT: ROOT}
@@ -27,18 +27,15 @@ def merge(round: int, drafts: Sequence[Draft]) -> Draft:
                 nodes.append(own._replace(parent=parent))
             moved[node] = place_of.setdefault((parent, own.token), len(nodes) - 1)
         if draft.probes is not None and probing is None:
-            probing = draft, moved
+            probing = draft.probes, moved, len(draft)
     tree = Draft.tree(round, nodes, sum(draft.evidence_ms for draft in drafts))
     return replace(tree, probes=_moved(*probing, len(nodes))) if probing else tree
 
 
-def _moved(draft: Draft, places: dict[int, int], nodes: int) -> Probes | None:
-    """A draft's probes where its nodes stand at other places among so many `nodes`."""
-    if draft.probes is None:
-        return None
-    first = len(draft)
-    parents = (places[above] if above < first else nodes + above - first for above in draft.probes.parents)
-    return Probes(draft.probes.tokens, tuple(parents))
+def _moved(probes: Probes, places: dict[int, int], first: int, nodes: int) -> Probes:
+    """Probes behind a draft of `first` nodes, where these stand at other places among so many `nodes`."""
+    parents = (places[above] if above < first else nodes + above - first for above in probes.parents)
+    return Probes(probes.tokens, tuple(parents))
 
 
 def _nodes(draft: Draft) -> list[Node]:

@@ -115,7 +115,8 @@ def read(path: Path) -> HeadFile:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise HeadError(
-            f"{path} is not a file of draft heads ({reason}).", "Heads are safetensors files only."
+            f"{path} is not a file of draft heads ({reason}).",
+            "Name a safetensors file that `speculatoviz train` wrote.",
         ) from error
     _check(path, head)
     return head

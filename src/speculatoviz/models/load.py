@@ -54,6 +54,8 @@ def load_model(
             "Leave the quantisation out, or choose a model that comes quantised.",
         )
     _share_cores()
+    if parsed.runtime == "llamacpp":
+        _quiet_numpy()
     try:
         return _load(name, parsed, how, quantisation, progress)
     except ImportError as error:
@@ -177,6 +179,16 @@ def _share_cores() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
+def _quiet_numpy() -> None:
+    """Let NumPy compute on one thread: its others spin behind every product, on the cores the next pass needs.
+
+    The products of a head are small enough not to miss them.
+    """
+    from threadpoolctl import ThreadpoolController  # sets a variable of the environment when it is imported
+
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def _toy(name: str) -> LanguageModel:

@@ -29,8 +29,8 @@ draft is only ever proposed.
 
 {card["dialogues"]} dialogues, {card["tokens"]} tokens, {card["answer_tokens"]} of them answers. The target wrote both
 sides of all of them, from its own chat template's empty user turn: no text of anyone else was used, and no prompt of
-any benchmark. Questions are sampled at temperatures from 0.7 to 1; half of the answers are greedy, the rest sampled at
-0.7 to 1. States are the target's own.
+any benchmark. Questions are sampled at temperatures from 0.7 to 1, and six of ten begin with a word drawn from the
+whole vocabulary; half of the answers are greedy, the rest sampled at 0.7 to 1. States are the target's own.
 
 ## Training
 

@@ -22,13 +22,14 @@ _QUESTION, _ANSWER, _AGAIN = "QUESTION", "ANSWER", "AGAIN"
 class Script:
     """The template around what is written, as ids: before a question, from there to its answer, to the next question.
 
-    Raises TrainError for a model without a chat template.
+    words: what a question can be made to begin with. Raises TrainError for a model without a chat template.
     """
 
     opening: tuple[int, ...]
     to_answer: tuple[int, ...]
     to_question: tuple[int, ...]
     ends: frozenset[int]
+    words: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> Script:
@@ -43,7 +44,7 @@ class Script:
         first, second, third = (
             tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
         )
-        script = cls(first, second, third, tokenizer.eos_ids)
+        script = cls(first, second, third, tokenizer.eos_ids, _words(tokenizer))
         if not (script.opening and script.to_answer and script.to_question and script.ends):
             raise TrainError(
                 "The target has no chat template with turns, so it cannot write questions and answers.",
@@ -56,13 +57,15 @@ class Script:
 class Recipe:
     """What dialogues are like: bounds of their parts in tokens, and how they are sampled.
 
-    A question is sampled at T from question_temperature, so that no two are alike. An answer is greedy with
-    probability greedy_share, as models are often used, else sampled at T from answer_temperature. second_turn: the
-    share of dialogues with two. A part that reaches its bound ends there: an answer ends its dialogue.
+    A question is sampled at T from question_temperature, so that no two are alike; the share opening_word of them
+    begins with a word drawn from the whole vocabulary, since left alone a model asks much the same. An answer is
+    greedy with probability greedy_share, as models are often used, else sampled at T from answer_temperature.
+    second_turn: the share of dialogues with two. A part that reaches its bound ends there: an answer ends its dialogue.
     """
 
     question_tokens: tuple[int, int] = (32, 256)
-    answer_tokens: int = 320
+    opening_word: float = 0.6
+    answer_tokens: int = 256
     question_temperature: tuple[float, float] = (0.7, 1.0)
     answer_temperature: tuple[float, float] = (0.7, 1.0)
     greedy_share: float = 0.5
@@ -95,6 +98,7 @@ class Writing:
         self.done = False
         self.dropped = False
         self._begin("question")
+        self._open()
 
     def fed(self, count: int, states: Floats, logits: Floats) -> None:
         """The first `count` of `todo` were fed: states float[count, D] behind them, logits float[V] behind the last."""
@@ -133,6 +137,7 @@ class Writing:
         self.done = empty or cut or self._turns == 0
         self._begin("question")
         self._say(self._script.to_question)
+        self._open()
 
     def _begin(self, author: Author) -> None:
         recipe, plan = self._recipe, self._plan
@@ -148,6 +153,14 @@ class Writing:
     def _say(self, piece: tuple[int, ...]) -> None:
         self.todo, self._from = list(piece), ["template"] * len(piece)
 
+    def _open(self) -> None:
+        words = self._script.words
+        if words and self._plan.random() < self._recipe.opening_word:
+            word = words[self._plan.integers(len(words))]
+            self._part = len(word)
+            self.todo += word
+            self._from += ["question"] * len(word)
+
     def _draw(self, logits: Floats) -> int:
         return distribution(logits, self._sampling).draw(self._chance, len(self._tokens))
 
@@ -155,3 +168,10 @@ class Writing:
         last = (*self._tokens[1 - _LOOP_TOKENS :], token)
         self._seen[last] += 1
         return self._seen[last] >= _LOOP_TIMES
+
+
+def _words(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    """The capitalised words that a token is, or begins; each as it stands at the beginning of a text."""
+    texts = {tokenizer.token_bytes(token).decode(errors="replace").strip() for token in range(tokenizer.n_vocab)}
+    words = sorted(text for text in texts if len(text) > 1 and text.isalpha() and text.istitle())
+    return tuple(tuple(tokenizer.encode(word, special=False)) for word in words)
