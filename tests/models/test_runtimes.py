@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
@@ -272,3 +273,17 @@ def test_threads_spin_briefly_unless_the_user_says_how(
     monkeypatch.setattr(load.os, "environ", {"OMP_WAIT_POLICY": policy} if policy else {})
     load._share_cores()
     assert load.os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_numpy_keeps_to_one_thread_beside_llamacpp() -> None:
+    """Only NumPy's own library: what PyTorch computes with is left alone."""
+    controller = ThreadpoolController().select(internal_api="openblas")
+    before = {pool.filepath: pool.num_threads for pool in controller.lib_controllers}
+    if not before:
+        pytest.skip("NumPy computes with another library")
+    try:
+        load._quiet_numpy()
+        assert {pool.num_threads for pool in controller.lib_controllers} == {1}
+    finally:
+        for pool in controller.lib_controllers:
+            pool.set_num_threads(before[pool.filepath])
