@@ -26,6 +26,7 @@ from speculatoviz.train.store import Corpus, Origin
 from speculatoviz.train.target import TargetMatrices
 
 _RATES: dict[HeadKind, float] = {"eagle": 3e-3, "medusa": 6e-3}
+_EXAMINED = 100  # dialogues that a score is taken on: enough to choose among steps by
 _SAID_EVERY = 20  # steps between two lines of where the training is
 
 
@@ -43,7 +44,7 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     vocabulary = data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
     target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype())
     trainee = module(order.kind, target, order.seed)
-    exam = Exam.of(data.held_out, target)
+    exam = Exam.of(data.held_out[:_EXAMINED], target)
     schedule = Schedule(order.steps, rate=_RATES[order.kind], seed=order.seed)
     checkpoint = order.out.with_name(order.out.name + ".checkpoint")
     fitted = fit(trainee, data, exam, schedule, checkpoint, _told(order.steps, report))
