@@ -49,10 +49,11 @@ def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
     session.close()
 
 
-@pytest.mark.parametrize(("settings", "depth"), [({"k": 7}, 7), ({}, None)])
+@pytest.mark.parametrize(("settings", "rows"), [({"k": 7}, 8), ({"k": 0}, 2), ({"k": 16}, LARGEST_PASS), ({}, None)])
 def test_the_noise_floor_is_that_of_the_depth_runs_will_have(
-    settings: dict[str, int], depth: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, int], rows: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But never of depth 0: one pass has no noise against itself."""
     batches: list[int] = []
 
     def noise_floor(window: Window, prompt: Sequence[int], ids: Sequence[int], rows: int) -> Noise:
@@ -61,6 +62,5 @@ def test_the_noise_floor_is_that_of_the_depth_runs_will_have(
 
     monkeypatch.setattr(module, "noise_floor", noise_floor)
     session = toy_session.load(tmp_path, **settings)
-    expected = session.default_k(session.drafter) if depth is None else depth
-    assert batches == [expected + 1]
+    assert batches == [rows or session.default_k(session.drafter) + 1]
     session.close()

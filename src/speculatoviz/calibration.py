@@ -111,30 +111,26 @@ class Calibration(Measured):
         return self.target_times.ms
 
     def measure(
-        self,
-        prompt: Sequence[int],
-        drafter: str,
-        report: Callable[[str, float | None], None],
-        depth: int | None = None,
+        self, prompt: Sequence[int], depth: Callable[[], int], report: Callable[[str, float | None], None]
     ) -> None:
         """Take the first pass times, the noise floor and the baseline: 16 tokens decoded plainly.
 
         The baseline comes last and once more: right after loading a model is slower, which would flatter speculation.
-        report: told the stage before each measurement; what it raises stops them. depth: of the runs to come, for the
-        noise floor; None for the one that pays best.
+        depth: of the runs to come, which may follow from the first pass times; the noise floor is taken at it. report:
+        told the stage before each measurement; what it raises stops them.
         """
         report("warming up", None)
         _, ids = plain_run(self._target, prompt, self._clock)
         self._ids = [*prompt, *ids]
         for rows in _FIRST_ROWS:
             report("measuring pass times", rows / (len(_FIRST_ROWS) + 2))
-            self._pass(self._target.window, self.target_times, rows)
+            self._pass(rows)
         if self._draft is not None and self.draft_times is not None:
             self.draft_times.record(1, pass_ms(self._draft, _sentence(self._draft), 1, self._clock))
         report("measuring the noise floor", 0.8)
-        batch = (self.best_depth(drafter) if depth is None else depth) + 1
+        batch = max(depth(), 1) + 1  # a batch of one would be compared with itself
         if batch not in _FIRST_ROWS:
-            self._pass(self._target.window, self.target_times, batch)
+            self._pass(batch)
         self.noise = noise_floor(self._target.window, prompt, ids, batch)
         report("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
@@ -149,11 +145,10 @@ class Calibration(Measured):
 
         A size measured while the machine was busy would otherwise stay wrong: the next start finds its true time.
         """
-        rows = range(1, LARGEST_PASS + 1)
-        wanted = self.target_times.missing() or [n for n in rows if n not in self._renewed]
-        if wanted:
-            self._pass(self._target.window, self.target_times, wanted[0])
-        return bool(wanted)
+        left = [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._renewed]
+        if left:
+            self._pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
+        return bool(left)
 
     def best_depth(self, drafter: str) -> int:
         """The depth that pays best on this machine at a typical acceptance, from measured pass times."""
@@ -167,8 +162,8 @@ class Calibration(Measured):
     def _times(self, model: LanguageModel) -> PassTimes:
         return PassTimes(self._folder, model.description, self._threads)
 
-    def _pass(self, window: Window, times: PassTimes, rows: int) -> None:
-        times.record(rows, pass_ms(window, self._ids, rows, self._clock))
+    def _pass(self, rows: int) -> None:
+        self.target_times.record(rows, pass_ms(self._target.window, self._ids, rows, self._clock))
         self._renewed.add(rows)
 
 
@@ -187,17 +182,13 @@ class RemoteCalibration(Measured):
         return dict(sorted(self._round_ms.items()))
 
     def measure(
-        self,
-        prompt: Sequence[int],
-        drafter: str,
-        report: Callable[[str, float | None], None],
-        depth: int | None = None,
+        self, prompt: Sequence[int], depth: Callable[[], int], report: Callable[[str, float | None], None]
     ) -> None:
         """Both baselines, 16 tokens each, and one round of every depth up to 4.
 
         Nothing is measured of an endpoint that declares too little headroom for it, or generates by itself.
         """
-        del drafter, depth
+        del depth
         claim = self._target.claim(Request(tuple(prompt), Sampling(), Limits(0)))
         if self._target.about().warning is not None or claim.label == "unverified":
             return

@@ -147,9 +147,6 @@ class PassTimes:
         """Milliseconds by tokens in the pass, ascending."""
         return dict(sorted(self._ms.items()))
 
-    def missing(self) -> list[int]:
-        return [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._ms]
-
     def record(self, rows: int, ms: float) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._path}.lock"):

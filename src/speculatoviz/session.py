@@ -82,23 +82,19 @@ class Session:
         session = cls(settings, connect(settings, draft, clock, report), draft, clock, cheaper)
         try:
             prompt = session.encode_turn(CALIBRATION_PROMPT)
-            session.calibration.measure(prompt, session.drafter, report, session.set_k(session.drafter))
+            session.calibration.measure(prompt, lambda: session.default_k(session.drafter), report)
         except BaseException:
             session.close()
             raise
         return session
 
-    def set_k(self, drafter: str) -> int | None:
-        """The depth of the settings or of their profile; None where neither names one."""
+    def default_k(self, drafter: str) -> int:
+        """The depth of the settings or of their profile, or the one that pays best on this machine."""
         if self.settings.k is not None:
             return self.settings.k
         pair = self.settings.resolved()
-        return pair.k if drafter == pair.drafter else None
-
-    def default_k(self, drafter: str) -> int:
-        """The depth that is set, or the one that pays best on this machine."""
-        depth = self.set_k(drafter)
-        return self.calibration.best_depth(drafter) if depth is None else depth
+        suited = pair.k if drafter == pair.drafter else None
+        return self.calibration.best_depth(drafter) if suited is None else suited
 
     def check_drafter(self, name: str) -> None:
         """Raises BadRequestError where there is no drafter of that name, saying why."""

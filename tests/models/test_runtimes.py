@@ -275,15 +275,18 @@ def test_threads_spin_briefly_unless_the_user_says_how(
     assert load.os.environ.get("GOMP_SPINCOUNT") == spins
 
 
-def test_numpy_keeps_to_one_thread_beside_llamacpp() -> None:
-    """Only NumPy's own library: what PyTorch computes with is left alone."""
-    controller = ThreadpoolController().select(internal_api="openblas")
-    before = {pool.filepath: pool.num_threads for pool in controller.lib_controllers}
-    if not before:
+def test_numpy_keeps_to_one_thread_beside_llamacpp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pools = ThreadpoolController().select(internal_api="openblas").lib_controllers
+    before = [pool.num_threads for pool in pools]
+    if not pools:
         pytest.skip("NumPy computes with another library")
+    monkeypatch.setattr(load, "_load", lambda *_: None)
     try:
-        load._quiet_numpy()
-        assert {pool.num_threads for pool in controller.lib_controllers} == {1}
+        for name, threads in (("hf:folder", 2), ("llamacpp:model.gguf", 1)):
+            for pool in pools:
+                pool.set_num_threads(2)
+            load.load_model(name, load.Loading(64, tmp_path), None, lambda *_: None)
+            assert {pool.num_threads for pool in pools} == {threads}
     finally:
-        for pool in controller.lib_controllers:
-            pool.set_num_threads(before[pool.filepath])
+        for pool, threads in zip(pools, before, strict=True):
+            pool.set_num_threads(threads)

@@ -111,7 +111,9 @@ class Toys:
         session = Session(
             self.settings, local(self.target, self.draft, time.perf_counter), self.draft, time.perf_counter
         )
-        session.calibration.measure(session.encode_turn("write a test"), session.drafter, report)
+        session.calibration.measure(
+            session.encode_turn("write a test"), lambda: session.default_k(session.drafter), report
+        )
         return session
 
 

@@ -32,7 +32,7 @@ def test_only_what_verifies_has_baselines(mode: str, measured: bool) -> None:
     with looped() as loop:
         target = hosted(stand_in(), api, loop, mode)
         calibration = RemoteCalibration(target, None, time.perf_counter)
-        calibration.measure(PROMPT, "ngram", lambda _stage, _share: None)
+        calibration.measure(PROMPT, lambda: 4, lambda _stage, _share: None)
 
     assert (calibration.baseline is not None, calibration.per_call is not None) == (measured, measured)
     assert bool(calibration.pass_ms) == measured
@@ -43,7 +43,7 @@ def test_no_speedup_is_claimed_of_what_was_not_verified(mode: str, claimed: bool
     with looped() as loop:
         target = hosted(stand_in(), api, loop, "match")
         session = Session(Settings(_env_file=None, target="toy:0"), Connected(target), None, time.perf_counter)
-        session.calibration.measure(PROMPT, "ngram", lambda _stage, _share: None)
+        session.calibration.measure(PROMPT, lambda: 4, lambda _stage, _share: None)
         target._mode = mode
         before = session.calibration.per_call
         events = toy_session.run(session, prompt="ab", raw=True, k=0, max_tokens=16, ignore_eos=True)

@@ -120,7 +120,7 @@ class Host:
             await self._measure_while_idle(self.session)
 
     async def _measure_while_idle(self, session: Session) -> None:
-        """Fill in the pass times that are not known, one batch size at a time, whenever nobody runs anything."""
+        """Measure pass times, one batch size at a time, whenever nobody runs anything."""
         while True:
             try:
                 async with asyncio.timeout(_IDLE_S):
@@ -135,7 +135,7 @@ class Host:
         try:
             return await self._compute(session.calibration.fill_one)
         except Exception:
-            log.exception("measuring pass times failed; they stay unknown")
+            log.exception("measuring pass times failed; they stay as they are")
             return False
         finally:
             self.line.leave()
