@@ -72,6 +72,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> Non
     assert whole is not None
     assert resumed is not None
     assert rest[0].step == 21, "from the checkpoint on"
+    assert rest[0].best == next(step.best for step in told if step.step == 21) > 1
     assert rest[-1].loss == pytest.approx(told[-1].loss, rel=1e-4)
     assert dict(resumed.history) == pytest.approx(dict(whole.history))
     for name, weight in whole.weights.items():

@@ -107,14 +107,16 @@ def main(
     k: Annotated[int, typer.Option("-k", help="draft depth")] = 5,
     max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 96,
     seeds: Annotated[int, typer.Option(help="runs per prompt")] = 2,
+    drafter: Annotated[str, typer.Option(help="who drafts")] = "model",
 ) -> None:
     """Measure at T=0.7 and 1, print one JSON line. Nothing here depends on how fast the machine is."""
     console = Console(stderr=True)
-    settings = Settings.model_validate({"profile": profile, "drafter": "model"})
+    settings = Settings.model_validate({"profile": profile, "drafter": drafter})
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
     result = {
         "machine": describe(),
         "target": session.target.description.name,
+        "drafter": drafter,
         "k": k,
         "mean_acceptance_length": {
             str(temperature): compare(session, temperature, k, max_tokens, seeds) for temperature in (0.7, 1.0)

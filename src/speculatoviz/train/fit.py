@@ -48,11 +48,12 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One step, for the one who watches; score and best where a score was taken."""
+    """One step, for the one who watches; score: where one was taken; best: the longest acceptance so far."""
 
     step: int
     loss: float
     parts: dict[str, float]
+    best: float
     score: Score | None = None
 
 
@@ -110,20 +111,23 @@ class _Run:
         for optimiser in self._optimisers:
             optimiser.step()
         self.step, self._loss = self.step + 1, float(loss.detach())
-        report(Told(self.step, self._loss, self._parts))
+        report(Told(self.step, self._loss, self._parts, self._fittest()[1].mean_acceptance_length))
 
     def take(self, score: Score, report: Callable[[Told], None]) -> None:
         better = all(score.mean_acceptance_length > old.mean_acceptance_length for _, old in self.history)
         self.history.append((self.step, score))
         if better:
             self._best = {name: w.detach().clone() for name, w in self._trainee.weights.items()}
-        report(Told(self.step, self._loss, self._parts, score))
+        report(Told(self.step, self._loss, self._parts, self._fittest()[1].mean_acceptance_length, score))
 
     def fitted(self) -> Fitted:
-        step, score = max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
+        step, score = self._fittest()
         return Fitted(
             self._best, step, score, tuple((step, score.mean_acceptance_length) for step, score in self.history)
         )
+
+    def _fittest(self) -> tuple[int, Score]:
+        return max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
 
     def save(self) -> None:
         partial = self._checkpoint.with_name(self._checkpoint.name + ".partial")

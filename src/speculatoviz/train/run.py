@@ -98,14 +98,9 @@ def _writing_model(order: Order, recipe: Recipe) -> LanguageModel:
 
 
 def _told(steps: int, report: Report) -> Callable[[Told], None]:
-    best = 0.0
-
     def told(step: Told) -> None:
-        nonlocal best
-        if step.score is not None:
-            best = max(best, step.score.mean_acceptance_length)
         if step.score is not None or step.step % _SAID_EVERY == 0:
-            held_out = f"held-out acceptance length {best:.2f}"
+            held_out = f"held-out acceptance length {step.best:.2f}"
             report(f"step {step.step} of {steps}: loss {step.loss:.3f}, best {held_out}", step.step / steps)
 
     return told
