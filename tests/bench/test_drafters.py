@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,8 @@ def test_every_drafter_runs_on_every_prompt_and_what_is_done_is_left_out(tmp_pat
     assert tree.drafted / tree.rounds > chain.drafted / chain.rounds
     done = {(r.drafter, r.nodes) for r in runs[1:]}
     assert [r.drafter for r in measure(session, setting, prompt, done)] == [runs[0].drafter]
+    chosen = replace(setting, drafters=["ngram", "model"])
+    assert list(chosen.variants(session)) == [("ngram", 0), ("model", 0), ("model", 6)]
     session.close()
 
 

@@ -79,17 +79,18 @@ def read_prompts(file: Path, per_category: int) -> list[Prompt]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How all runs decode."""
+    """How all runs decode. drafters: none for all that the pair has."""
 
     profile: str
     k: int
     nodes: int
     temperature: float
     max_tokens: int
+    drafters: Sequence[str] = ()
 
     def variants(self, session: Session) -> Iterator[tuple[str, int]]:
         """(drafter, nodes): chains first, nodes 0."""
-        for name in session.drafters:
+        for name in self.drafters or session.drafters:
             yield name, 0
             if self.nodes > self.k and DRAFTERS[cast(DrafterName, name)].trees:
                 yield name, self.nodes
@@ -155,6 +156,7 @@ def main(
     per_category: Annotated[int, typer.Option(help="prompts of each category")] = 1,
     max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 64,
     temperature: Annotated[float, typer.Option(help="sampling temperature")] = 0.0,
+    drafter: Annotated[list[str] | None, typer.Option(help="measure this one, and others named so; else all")] = None,
 ) -> None:
     """Measure, one JSON line a run. Interrupted, it goes on where it was."""
     console = Console(stderr=True)
@@ -162,7 +164,9 @@ def main(
     wanted: dict[str, Any] = {"profile": profile, "selfspec": selfspec, "evidence": False}
     settings = Settings.model_validate(wanted)
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
-    setting = Setting(profile, k, nodes, temperature, max_tokens)
+    for name in drafter or ():
+        session.check_drafter(name)
+    setting = Setting(profile, k, nodes, temperature, max_tokens, drafter or ())
     known = read_runs(out)
     with out.open("a", encoding="utf-8") as file:
         if not known:

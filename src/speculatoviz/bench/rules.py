@@ -72,10 +72,11 @@ class WatchedTarget(LocalTarget):
 
 
 def compare(session: Session, temperature: float, k: int, max_tokens: int, seeds: int) -> dict[str, dict[str, float]]:
-    """Mean acceptance length per rule, and block's gain over token with its 95 % interval (bootstrap over rounds)."""
+    """Per prompt and of all: mean acceptance length of each rule, and block's gain over token with its 95 % interval
+    (bootstrap over rounds)."""
     if not isinstance(session.target, LocalTarget):
         raise ModelError("The rules are compared on a target of this process.", "Name a local --target.")
-    results = {}
+    results, everything = {}, list[dict[str, float]]()
     for name, prompt in PROMPTS.items():
         target = WatchedTarget.over(session.target)
         for seed in range(seeds):
@@ -86,7 +87,8 @@ def compare(session: Session, temperature: float, k: int, max_tokens: int, seeds
             for _ in speculate(request, target, session.drafters, policy, seeded(seed), session.clock):
                 pass
         results[name] = _summary(target.seen)
-    return results
+        everything += target.seen
+    return results | {"all": _summary(everything)}
 
 
 def _summary(seen: Sequence[Mapping[str, float]]) -> dict[str, float]:
