@@ -175,6 +175,28 @@ def test_a_mixture_may_ask_for_one_distribution() -> None:
     np.testing.assert_allclose(q.probs, [np.exp(values[(int(token),)]) for token in q.ids], rtol=1e-4)
 
 
+def test_asked_on_it_goes_on_from_its_own_states() -> None:
+    values, made = {(): 0.0} | paths(PREFIX, 3), drafter()
+    path: tuple[int, ...] = ()
+    for token in (int(VOCABULARY[1]), int(VOCABULARY[0]), 0):
+        q = made.next([*PREFIX, *path])
+        assert q is not None
+        further = [np.exp(values[(*path, int(last))] - values[path]) for last in q.ids]
+        np.testing.assert_allclose(q.probs, further, rtol=1e-4)
+        path = (*path, token)
+
+
+def test_asked_for_another_path_or_behind_a_draft_it_is_silent() -> None:
+    made = drafter()
+    assert made.next(PREFIX) is not None
+    assert made.next([*PREFIX, 1, 1]) is None
+    drafted(made, 2)
+    assert made.next([*PREFIX, 1]) is None
+    assert made.next(PREFIX) is not None
+    made.begin(request(Sampling(1.0)))
+    assert made.next([*PREFIX, 1]) is None
+
+
 # --- drawn tokens -------------------------------------------------------------------------------------
 
 

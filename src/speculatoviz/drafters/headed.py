@@ -72,13 +72,15 @@ class HeadDrafter(ABC):
         self._width, self._support_size, self._alternatives = width, support_size, alternatives
         self._request = Request((0,), Sampling(), Limits(0))
         self._evidence_ms = 0.0
+        self._path: list[int] = []  # what `next` spoke behind last
+        self._grown = 0  # of it, the tokens behind the target's states
 
     def begin(self, request: Request) -> None:
-        self._request = request
+        self._request, self._path = request, []
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         """Nothing where the target's states do not reach up to the last token of `prefix`."""
-        begun, self._evidence_ms = self._clock(), 0.0
+        begun, self._evidence_ms, self._path = self._clock(), 0.0, []
         row = self._first(prefix) if plan.depth and self._known(prefix) else None
         if row is None:
             return Draft.empty(round)
@@ -90,10 +92,23 @@ class HeadDrafter(ABC):
         return Draft.tree(round, [node._replace(time_ms=each_ms) for node in nodes], self._evidence_ms)
 
     def next(self, prefix: list[int]) -> Support | None:
-        """Its distribution of the one next token, for a mixture; at T=0 that at T=1. None where it cannot say."""
-        row = self._first(prefix) if self._known(prefix) else None
+        """Its distribution of the one next token, for a mixture; at T=0 that at T=1. None where it cannot say.
+
+        Where the target's states end it goes on from its own, a token at a time behind what it was asked last.
+        """
+        row = self._row(prefix)
         own = self._request.sampling
         return None if row is None else self._support(row, Sampling(1.0) if own.greedy else own)
+
+    def _row(self, prefix: list[int]) -> Floats | None:
+        if self._known(prefix):
+            self._path, self._grown = list(prefix), 0
+            return self._first(prefix)
+        if not self._path or prefix[:-1] != self._path:
+            return None
+        rows = self._below(prefix[-1:], [self._grown + ROOT])
+        self._path, self._grown = list(prefix) if rows is not None else [], self._grown + 1
+        return None if rows is None else rows[0]
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         """What follows a verification depends on the states that come of it."""
