@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"engine"},
     {"config"},
     {"events"},
-    {"metrics", "trace", "terminal"},
+    {"metrics", "trace", "terminal", "flags"},
     {"shadow"},
     {"narrate"},
     {"measure"},
@@ -37,7 +37,6 @@ LAYERS: list[set[str]] = [
     {"session"},
     {"bench", "train"},
     {"server"},
-    {"flags"},
     {"remote_commands", "train_commands"},
     {"cli"},
 ]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from speculatoviz.bench.decision import decision_ms
 from speculatoviz.bench.pair import overhead_share, speedups
-from speculatoviz.config import Settings
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
 from speculatoviz.session import Session
 
@@ -27,7 +27,7 @@ def main(
 ) -> None:
     """Measure, print one JSON line. Runs alternate, so that a drifting machine drifts for both."""
     console = Console(stderr=True)
-    settings = Settings.model_validate({"profile": profile, "target": target, "draft": draft})
+    settings = settings_of({"profile": profile, "target": target, "draft": draft})
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
     depth = session.default_k(session.drafter) if k is None else k
     result = {
@@ -47,4 +47,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

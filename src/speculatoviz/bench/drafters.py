@@ -11,19 +11,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 
 from speculatoviz.bench.pair import tps
-from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.engine import speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.events import Start
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.session import Session
@@ -156,13 +156,14 @@ def main(
     per_category: Annotated[int, typer.Option(help="prompts of each category")] = 1,
     max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 64,
     temperature: Annotated[float, typer.Option(help="sampling temperature")] = 0.0,
-    drafter: Annotated[list[str] | None, typer.Option(help="measure this one, and others named so; else all")] = None,
+    drafter: Annotated[
+        list[str] | None, typer.Option(help="one to measure, may be repeated; default: all of the profile")
+    ] = None,
 ) -> None:
     """Measure, one JSON line a run. Interrupted, it goes on where it was."""
     console = Console(stderr=True)
     asked = read_prompts(prompts, per_category)
-    wanted: dict[str, Any] = {"profile": profile, "selfspec": selfspec, "evidence": False}
-    settings = Settings.model_validate(wanted)
+    settings = settings_of({"profile": profile, "selfspec": selfspec, "evidence": False})
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
     for name in drafter or ():
         session.check_drafter(name)
@@ -193,4 +194,4 @@ def _done(known: Sequence[Run], setting: Setting, prompt: Prompt) -> set[tuple[s
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

@@ -12,8 +12,7 @@ from typing import Annotated
 
 import typer
 
-from speculatoviz.config import Settings
-from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
 from speculatoviz.measure import noise_floor, pass_ms
 from speculatoviz.models.load import Loading, load_model
@@ -32,10 +31,7 @@ def main(
 ) -> None:
     """Load each model in a process of its own; print its pass times, peak memory and noise floor."""
     if one:
-        try:
-            print(json.dumps(measure(names[0])), flush=True)
-        except SpeculatoVizError as error:
-            sys.exit(f"{error.message}\n{error.hint}")
+        print(json.dumps(measure(names[0])), flush=True)
         return
     command = [sys.executable, "-m", "speculatoviz.bench.models", "--one"]
     codes = [subprocess.run([*command, name], check=False).returncode for name in names]
@@ -44,7 +40,7 @@ def main(
 
 def measure(name: str) -> dict[str, object]:
     """Milliseconds are the fastest of five: what else the machine does can only slow a pass down."""
-    settings = Settings()
+    settings = settings_of({})
     name, _, quantisation = name.partition("=")
     how = Loading(1024, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
     begun = time.perf_counter()
@@ -73,4 +69,4 @@ def measure(name: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

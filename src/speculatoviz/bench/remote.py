@@ -22,12 +22,12 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.relay import Relay
-from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Request, Round
 from speculatoviz.engine import speculate
 from speculatoviz.errors import TargetError
 from speculatoviz.events import Start
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.session import Session
@@ -76,7 +76,7 @@ def _at(
     where = urlsplit(url)
     with Relay(where.hostname or "127.0.0.1", where.port or 0, rtt_ms / 2000) as relay:
         target = f"verifier:ws://127.0.0.1:{relay.port}"
-        settings = Settings.model_validate({"profile": profile, "target": target, "threads": threads, "k": k})
+        settings = settings_of({"profile": profile, "target": target, "threads": threads, "k": k})
         session = Session.load(settings, time.perf_counter, lambda _stage, _share: None)
         try:
             return {name: _prompt(session, text, k, repeats, max_tokens) for name, text in PROMPTS.items()}
@@ -180,4 +180,4 @@ def verifier(profile: str, cores: set[int], sessions: int = 2) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

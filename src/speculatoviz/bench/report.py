@@ -12,6 +12,8 @@ import typer
 
 from speculatoviz.bench.drafters import Run, read_runs
 from speculatoviz.drafters.about import DRAFTERS
+from speculatoviz.errors import BadRequestError
+from speculatoviz.flags import errors
 
 Variant = tuple[str, int]
 _MOST = 3.0  # tokens a round at which the figure's colour is full
@@ -110,6 +112,10 @@ def main(
 ) -> None:
     """Print the table; draw the runs at the lowest temperature."""
     runs = read_runs(file)
+    if not runs:
+        raise BadRequestError(
+            f"{file} holds no runs.", f"Measure some: python -m speculatoviz.bench.drafters PROMPTS --out {file}"
+        )
     if svg is not None:
         coldest = min(run.temperature for run in runs)
         figure([run for run in runs if run.temperature == coldest], title, svg)
@@ -117,4 +123,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.pair import PROMPTS
-from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rejection import prefixes
 from speculatoviz.core.sampling import Distribution, distribution
@@ -22,6 +21,7 @@ from speculatoviz.core.types import Draft, Floats, Verdict
 from speculatoviz.engine import speculate
 from speculatoviz.errors import ModelError
 from speculatoviz.events import Start
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
 from speculatoviz.policy import FixedPolicy
 from speculatoviz.session import Session
@@ -113,7 +113,7 @@ def main(
 ) -> None:
     """Measure at T=0.7 and 1, print one JSON line. Nothing here depends on how fast the machine is."""
     console = Console(stderr=True)
-    settings = Settings.model_validate({"profile": profile, "drafter": drafter})
+    settings = settings_of({"profile": profile, "drafter": drafter})
     session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
     result = {
         "machine": describe(),
@@ -129,4 +129,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))

@@ -23,6 +23,7 @@ from speculatoviz.bench.remote import PROMPTS, verifier
 from speculatoviz.config import Settings
 from speculatoviz.connect import load
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
+from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe, usable_cores
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window, Wish, feed_together
@@ -41,7 +42,7 @@ def main(
 ) -> None:
     """Measure, print one JSON line. One session and all of them alternate."""
     console = Console(stderr=True)
-    settings = Settings.model_validate({"profile": profile})
+    settings = settings_of({"profile": profile})
     with verifier(profile, set(range(usable_cores())), SESSIONS) as url:
         console.print("sessions of a verifier", style="dim")
         one, all_of_them = _sessions(url, Path(settings.cache_dir), k, rounds, repeats)
@@ -151,4 +152,4 @@ def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(errors()(main))
