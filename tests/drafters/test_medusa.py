@@ -79,6 +79,18 @@ def test_every_level_is_drawn_from_its_own_head() -> None:
         np.testing.assert_allclose(q.probs, own[draft.position(node)], rtol=1e-4, atol=1e-6)
 
 
+def test_in_a_mixture_every_place_is_asked_of_its_own_head() -> None:
+    own, made = probs(), drafter(Sampling(1.0))
+    for level in range(HEADS):
+        q = made.next([*PREFIX, *([1] * level)])
+        assert q is not None
+        assert q.ids.tolist() == VOCABULARY.tolist()
+        np.testing.assert_allclose(q.probs, own[level], rtol=1e-4, atol=1e-6)
+    assert made.next([*PREFIX, *([1] * HEADS)]) is None
+    assert made.next([*PREFIX, *([1] * (HEADS + 1))]) is None
+    assert made.next(PREFIX) is not None
+
+
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)])
 @pytest.mark.parametrize(("depth", "nodes"), [(2, 2), (2, 4)])
 def test_a_round_keeps_the_target_s_distribution(sampling: Sampling, depth: int, nodes: int) -> None:
