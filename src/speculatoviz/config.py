@@ -172,7 +172,8 @@ class Settings(BaseSettings):
     lookahead_ngram: int = Field(4, ge=3, le=8, description="tokens of an n-gram of the lookahead drafter")
     lookahead_guesses: int = Field(4, ge=1, le=16, description="n-grams that the lookahead drafter proposes at most")
     head: str | None = Field(
-        None, description="file of draft heads for medusa or eagle; default: those that ship for the target, if any"
+        None,
+        description="file of medusa or eagle heads, which then draft by default; else those shipped for the target",
     )
     selfspec: str | None = Field(
         None,

@@ -65,7 +65,7 @@ class Session:
         self.drafters = lineup(settings, self.target, draft_model, cheaper, clock)
         self.missing = missing(settings, self.target, self.drafters)
         self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
-        self.drafter = settings.resolved().drafter
+        self.drafter = self._usual_drafter()
         self.check_drafter(self.drafter)
         computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
@@ -87,6 +87,11 @@ class Session:
             session.close()
             raise
         return session
+
+    def _usual_drafter(self) -> str:
+        """The one that was chosen, else the head that was given, else what suits the pair."""
+        given = [name for name in ("eagle", "medusa") if self.settings.head and name in self.drafters]
+        return self.settings.drafter or next(iter(given), self.settings.resolved().drafter)
 
     def default_k(self, drafter: str) -> int:
         """The depth of the settings or of their profile, or the one that pays best on this machine."""
