@@ -16,7 +16,6 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.flags import errors
 
 Variant = tuple[str, int]
-_MOST = 3.0  # tokens a round at which the figure's colour is full
 
 
 def tokens_per_round(runs: Sequence[Run]) -> float:
@@ -87,10 +86,11 @@ def figure(runs: Sequence[Run], title: str, out: Path) -> None:
         ]
         for variant in rows
     ]
+    most = max(value for values in cells for value in values if not math.isnan(value))
     with mpl.rc_context({"svg.hashsalt": "speculatoviz", "svg.fonttype": "none", "font.size": 9}):
         drawn = Figure(figsize=(1.6 + 0.72 * (len(categories) + 1), 1.5 + 0.34 * len(rows)), layout="constrained")
         axes = drawn.add_subplot(title=title)
-        axes.imshow(cells, cmap="viridis", vmin=1.0, vmax=_MOST, aspect="auto")
+        axes.imshow(cells, cmap="viridis", vmin=1.0, vmax=most, aspect="auto")
         axes.set_xticks(range(len(categories) + 1), [*categories, "all"], rotation=35, ha="right")
         axes.set_yticks(range(len(rows)), [label(variant) for variant in rows])
         axes.axvline(len(categories) - 0.5, color="white", linewidth=3)
@@ -100,7 +100,7 @@ def figure(runs: Sequence[Run], title: str, out: Path) -> None:
             for column, value in enumerate(values):
                 if math.isnan(value):
                     continue
-                bright = value > 1 + 0.6 * (_MOST - 1)
+                bright = value > 1 + 0.6 * (most - 1)
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if bright else "white")
         drawn.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")
 
