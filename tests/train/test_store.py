@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -35,6 +37,20 @@ def test_what_was_written_is_read_again_in_order(tmp_path: Path) -> None:
     assert corpus.counts() == Counts(tokens=17, answer_tokens=11, dialogues=3)
     for found, seed, length in zip(corpus.dialogues(), (0, 1, 2), (5, 7, 5), strict=True):
         assert same(found, dialogue(seed, length))
+
+
+def test_many_may_open_a_new_folder_at_once(tmp_path: Path) -> None:
+    """Each finds it described, whoever comes first."""
+    with ThreadPoolExecutor(16) as pool:
+        for number in range(20):
+            together = Barrier(16)
+
+            def opened(folder: Path = tmp_path / str(number), together: Barrier = together) -> Corpus:
+                together.wait()
+                return Corpus(folder, ORIGIN)
+
+            for corpus in [pool.submit(opened) for _ in range(16)]:
+                assert corpus.result().counts().dialogues == 0
 
 
 def test_a_writer_goes_on_behind_its_last_shard(tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ class Corpus:
         self.folder, self.origin = folder, origin
         folder.mkdir(parents=True, exist_ok=True)
         description = folder / _DESCRIPTION
-        if not description.is_file():
-            _replace(description, json.dumps(asdict(origin), indent=1).encode())
+        with FileLock(folder / ".corpus.lock"):
+            if not description.is_file():
+                _replace(description, json.dumps(asdict(origin), indent=1).encode())
         found = json.loads(description.read_text(encoding="utf-8"))
         if found != asdict(origin):
             raise TrainError(
