@@ -35,6 +35,12 @@ WriteWithFlag = Annotated[
     str,
     typer.Option("--write-with", help="what writes the dialogues: pytorch, or llamacpp (slower, the target itself)"),
 ]
+BeginWithFlag = Annotated[
+    Path | None, typer.Option("--begin-with", help="a trained head to go on from", show_default=False)
+]
+
+
+_OWN = ("out", "tokens", "steps", "data", "vocabulary", "slots", "write_with", "begin_with")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +65,7 @@ def eagle(
     vocabulary: VocabularyFlag = 8192,
     slots: SlotsFlag = 96,
     write_with: WriteWithFlag = "pytorch",
+    begin_with: BeginWithFlag = None,
 ) -> None:
     """Train an EAGLE head: it goes on where the target's hidden states end. Interrupted, it resumes."""
     _train("eagle", dict(locals()))
@@ -76,13 +83,14 @@ def medusa(
     vocabulary: VocabularyFlag = 8192,
     slots: SlotsFlag = 96,
     write_with: WriteWithFlag = "pytorch",
+    begin_with: BeginWithFlag = None,
 ) -> None:
     """Train Medusa heads: each guesses one of the tokens ahead. Interrupted, it resumes."""
     _train("medusa", dict(locals()))
 
 
 def _train(kind: HeadKind, flags: dict[str, Any]) -> None:
-    own = {name: flags.pop(name) for name in ("out", "tokens", "steps", "data", "vocabulary", "slots", "write_with")}
+    own = {name: flags.pop(name) for name in _OWN}
     settings = settings_of(flags)
     with errors(), progress() as report:
         _check(own["out"], own["write_with"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.types import Sampling
-from speculatoviz.errors import TrainError
-from speculatoviz.models.toy import ToyModel, ToyTokenizer
+from speculatoviz.errors import BadRequestError, TrainError
+from speculatoviz.models.toy import ALPHABET, ToyModel, ToyTokenizer
 from speculatoviz.train.dialogue import Recipe, Script, Writing, _words
 from speculatoviz.train.generate import write
 from speculatoviz.train.store import AUTHORS, Corpus, Dialogue, Origin
-from support.stated_toy import StatedToy
+from support.stated_toy import StatedToy, TemplatedTokenizer
 from support.tiny_heads import HIDDEN, state
 
 RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=20, dialogue_tokens=100, second_turn=0.5)
@@ -184,7 +184,8 @@ def test_a_share_of_the_questions_begins_with_a_word() -> None:
     """As part of the question, on its own place behind the template, in later turns too."""
     model = StatedToy()
     script = replace(Script.of(model.tokenizer), words=((2, 3), (4, 5)))
-    some = [Writing(script, replace(RECIPE, opening_word=0.5), 0, number) for number in range(200)]
+    recipe = replace(RECIPE, opening_word=0.5, unguided=0.0)
+    some = [Writing(script, recipe, 0, number) for number in range(200)]
     opened = [tuple(writing.todo[len(script.opening) :]) for writing in some]
     assert set(opened) == {(), (2, 3), (4, 5)}
     assert 70 < opened.count(()) < 130
@@ -196,3 +197,43 @@ def test_a_share_of_the_questions_begins_with_a_word() -> None:
     questions = [piece for author, piece in parts(writing.dialogue()) if author == "question"]
     assert len(questions) == 2
     assert all(tuple(piece[:2]) in script.words for piece in questions)
+
+
+def test_a_share_of_the_questions_is_asked_behind_no_system_message() -> None:
+    """And answered behind the template's own opening, as if it had been asked there."""
+    model = StatedToy()
+    script = replace(Script.of(model.tokenizer), words=((2, 3), (4, 5)))
+    assert script.unguided == tuple(model.tokenizer.encode("s \nu ", special=True))
+    recipe = replace(RECIPE, opening_word=1.0, unguided=0.5)
+    some = [Writing(script, recipe, 0, number) for number in range(200)]
+    asked = [w for w in some if tuple(w.todo[: len(script.unguided)]) == script.unguided]
+    assert 70 < len(asked) < 130
+
+    writing, letters, said = asked[0], np.random.default_rng(1), list[int]()
+    said += writing.todo[len(script.unguided) :]
+    while writing.length or not said[2:]:
+        writing.fed(len(writing.todo), np.zeros((len(writing.todo), HIDDEN)), letters.standard_normal(29))
+        said += writing.todo if writing.length else []
+    assert tuple(writing.todo) == (*script.opening, *said, *script.to_answer)
+    assert tuple(said[:2]) in script.words
+    while not writing.done:
+        writing.fed(len(writing.todo), np.ones((len(writing.todo), HIDDEN)), letters.standard_normal(29))
+    made = writing.dialogue()
+    assert (made.states == 1).all(), "what was computed behind no system message is forgotten"
+    assert next(piece for author, piece in parts(made) if author == "question") == said
+
+
+class Strict(TemplatedTokenizer):
+    """Takes no system message."""
+
+    def render_chat(self, messages):  # type: ignore[no-untyped-def]
+        if messages[0]["role"] == "system":
+            raise BadRequestError("No system message.", "Leave it out.")
+        return super().render_chat(messages)
+
+
+def test_where_the_template_takes_no_system_message_all_is_asked_behind_its_opening() -> None:
+    tokenizer = Strict(ALPHABET)
+    script = Script.of(tokenizer)
+    assert script.unguided == ()
+    assert {tuple(Writing(script, RECIPE, 0, number).todo) for number in range(20)} == {script.opening}

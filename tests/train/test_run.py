@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -13,18 +14,19 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 
 from speculatoviz.cli import app  # noqa: E402
+from speculatoviz.errors import HeadError  # noqa: E402
 from speculatoviz.heads.eagle import EagleHead  # noqa: E402
-from speculatoviz.heads.file import HeadFile, HeadKind, load, read  # noqa: E402
+from speculatoviz.heads.file import HeadFile, HeadKind, load, read, save  # noqa: E402
 from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
 from speculatoviz.heads.rows import GgufRows  # noqa: E402
 from speculatoviz.train import run  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
-from speculatoviz.train.fit import Schedule  # noqa: E402
+from speculatoviz.train.fit import Schedule, fit  # noqa: E402
 from speculatoviz.train.order import Order  # noqa: E402
 from support.stated_toy import StatedToy  # noqa: E402
 from support.tiny_heads import HIDDEN  # noqa: E402
 
-RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=30, dialogue_tokens=100)
+RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=30, greedy_share=0.9, dialogue_tokens=100)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatedToy:
     return model
 
 
-def order(folder: Path, kind: HeadKind = "eagle", tokens: int = 6000) -> Order:
+def order(folder: Path, kind: HeadKind = "eagle", tokens: int = 9000) -> Order:
     return Order(
         kind, "toy", folder / "toy.gguf", tokens, folder / "head.safetensors", folder / "data", 4, 12, threads=1
     )
@@ -63,7 +65,7 @@ def test_a_head_comes_of_nothing_but_its_target(kind: HeadKind, toy: StatedToy, 
     assert EagleHead(head, rows) if kind == "eagle" else MedusaHeads(head, rows)
     assert (head.target, len(head.vocabulary)) == ("toy", 12)
     assert toy.tokenizer.eos_ids <= set(head.vocabulary.tolist())
-    assert head.card["tokens"] >= 6000
+    assert head.card["tokens"] >= 9000
     assert head.card["held_out_acceptance_length"] == pytest.approx(fitted.score.mean_acceptance_length, abs=1e-3)
     for name, weight in fitted.weights.items():
         np.testing.assert_array_equal(head.tensors[name], weight.half().float().numpy())
@@ -80,7 +82,7 @@ def test_its_card_says_how_it_was_made(toy: StatedToy, tmp_path: Path) -> None:
     assert card.startswith("# eagle for toy\n")
     for value in (head.card["dialogues"], head.card["tokens"], f"{head.card['held_out_acceptance_length']:.2f}"):
         assert str(value) in card
-    assert "speculatoviz train eagle --target toy --tokens 6000 --steps 4 --seed 0" in card
+    assert "speculatoviz train eagle --target toy --tokens 9000 --steps 4 --seed 0" in card
     assert json.dumps(dict(head.card))
 
 
@@ -96,6 +98,41 @@ def test_an_interrupted_training_goes_on(toy: StatedToy, tmp_path: Path) -> None
     run.train(order(tmp_path, tokens=100), toy.tokenizer, stop_saying)
 
     assert len(toy.passes) == passes, "what is there is not written again"
+
+
+@pytest.mark.parametrize("kind", ["eagle", "medusa"])
+def test_a_training_can_begin_with_a_trained_head(
+    kind: HeadKind, toy: StatedToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.train(order(tmp_path, kind), toy.tokenizer, lambda *_: None)
+    begin = (tmp_path / "head.safetensors").rename(tmp_path / "first.safetensors")
+    taken = {}
+
+    def watched(trainee, *arguments):  # type: ignore[no-untyped-def]
+        taken.update({name: weight.detach().numpy().copy() for name, weight in trainee.weights.items()})
+        return fit(trainee, *arguments)
+
+    monkeypatch.setattr(run, "fit", watched)
+    run.train(replace(order(tmp_path, kind), vocabulary=5, begin_with=begin), toy.tokenizer, lambda *_: None)
+
+    np.testing.assert_equal(taken, dict(read(begin).tensors))
+    np.testing.assert_array_equal(read(tmp_path / "head.safetensors").vocabulary, read(begin).vocabulary)
+    card = (tmp_path / "head.md").read_text()
+    assert "It began with the weights of first.safetensors." in card
+    assert "--begin-with first.safetensors" in card
+
+
+def test_a_head_that_does_not_fit_is_not_begun_with(toy: StatedToy, tmp_path: Path) -> None:
+    run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
+    begin = (tmp_path / "head.safetensors").rename(tmp_path / "first.safetensors")
+    with pytest.raises(HeadError, match="of kind eagle, not medusa"):
+        run.train(replace(order(tmp_path, "medusa"), begin_with=begin), toy.tokenizer, lambda *_: None)
+    head = read(begin)
+    save(replace(head, tensors={**head.tensors, "fc": head.tensors["fc"][:, :-1]}), begin)
+    with pytest.raises(HeadError, match="fc is of shape"):
+        run.train(replace(order(tmp_path), begin_with=begin), toy.tokenizer, lambda *_: None)
+    with pytest.raises(HeadError, match="is not a file of draft heads"):
+        run.train(replace(order(tmp_path), begin_with=tmp_path / "no.safetensors"), toy.tokenizer, lambda *_: None)
 
 
 def test_commands_refuse_what_cannot_work(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ def markdown(head: HeadFile, tokens: int) -> str:
     card = head.card
     shares = ", ".join(f"{100 * share:.0f} %" for share in card["held_out_conditional"])
     command = f"speculatoviz train {head.kind} --target {head.target} --tokens {tokens} --steps {card['of_steps']}"
+    begun = card.get("begun_with")
+    if begun:
+        command += f" --begin-with {begun}"
     return f"""# {head.kind} for {head.target}
 
 {_WHAT[head.kind]}
@@ -29,14 +32,15 @@ draft is only ever proposed.
 
 {card["dialogues"]} dialogues, {card["tokens"]} tokens, {card["answer_tokens"]} of them answers. The target wrote both
 sides of all of them, from its own chat template's empty user turn: no text of anyone else was used, and no prompt of
-any benchmark. Questions are sampled at temperatures from 0.7 to 1, and six of ten begin with a word drawn from the
-whole vocabulary; half of the answers are greedy, the rest sampled at 0.7 to 1. States are the target's own.
+any benchmark. Questions are sampled at temperatures from 0.7 to 1; of the first ones of a dialogue eight of ten are
+asked behind an empty system message where the template takes one, and a quarter of all begins with a word drawn from
+the whole vocabulary. Half of the answers are greedy, the rest sampled at 0.7 to 1. States are the target's own.
 
 ## Training
 
 Step {card["steps"]} of {card["of_steps"]}, {card["batch_tokens"]} tokens a step, Muon (AdamW for vectors) with a cosine
 schedule from {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. The loss is the divergence from
-the target's own distributions over the head's vocabulary.
+the target's own distributions over the head's vocabulary.{f" It began with the weights of {begun}." if begun else ""}
 
 ## Measured
 

@@ -10,7 +10,7 @@ import numpy as np
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Floats, Sampling
-from speculatoviz.errors import TrainError
+from speculatoviz.errors import BadRequestError, TrainError
 from speculatoviz.models.base import Message, Tokenizer
 from speculatoviz.train.store import AUTHORS, Author, Dialogue
 
@@ -22,13 +22,15 @@ _QUESTION, _ANSWER, _AGAIN = "QUESTION", "ANSWER", "AGAIN"
 class Script:
     """The template around what is written, as ids: before a question, from there to its answer, to the next question.
 
-    words: what a question can be made to begin with. Raises TrainError for a model without a chat template.
+    unguided: before a question too, with an empty system message where the template puts a text of its own. words:
+    what a question can be made to begin with. Raises TrainError for a model without a chat template.
     """
 
     opening: tuple[int, ...]
     to_answer: tuple[int, ...]
     to_question: tuple[int, ...]
     ends: frozenset[int]
+    unguided: tuple[int, ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
@@ -44,7 +46,7 @@ class Script:
         first, second, third = (
             tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
         )
-        script = cls(first, second, third, tokenizer.eos_ids, _words(tokenizer))
+        script = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer), _words(tokenizer))
         if not (script.opening and script.to_answer and script.to_question and script.ends):
             raise TrainError(
                 "The target has no chat template with turns, so it cannot write questions and answers.",
@@ -57,14 +59,17 @@ class Script:
 class Recipe:
     """What dialogues are like: bounds of their parts in tokens, and how they are sampled.
 
-    A question is sampled at T from question_temperature, so that no two are alike; the share opening_word of them
-    begins with a word drawn from the whole vocabulary, since left alone a model asks much the same. An answer is
-    greedy with probability greedy_share, as models are often used, else sampled at T from answer_temperature.
-    second_turn: the share of dialogues with two. A part that reaches its bound ends there: an answer ends its dialogue.
+    A question is sampled at T from question_temperature, so that no two are alike. The share unguided of the first ones
+    is asked behind an empty system message, and then answered behind the template's own: a model that was taught with
+    system messages asks much the same behind its usual one. The share opening_word of all questions begins with a word
+    drawn from the whole vocabulary. An answer is greedy with probability greedy_share, as models are often used, else
+    sampled at T from answer_temperature. second_turn: the share of dialogues with two. A part that reaches its bound
+    ends there: an answer ends its dialogue.
     """
 
     question_tokens: tuple[int, int] = (32, 256)
-    opening_word: float = 0.6
+    unguided: float = 0.8
+    opening_word: float = 0.25
     answer_tokens: int = 256
     question_temperature: tuple[float, float] = (0.7, 1.0)
     answer_temperature: tuple[float, float] = (0.7, 1.0)
@@ -74,7 +79,8 @@ class Recipe:
 
 
 class Writing:
-    """A dialogue under way: `todo` is to be fed next, and what comes back of it is taken up by `fed`.
+    """A dialogue under way: `todo` is to be fed next behind its first `length` tokens, and what comes back of it is
+    taken up by `fed`.
 
     Once it is `done` it is a dialogue, unless it is to be `dropped`: a part is empty, or a question loops or is too
     long. Seeded by (seed, number).
@@ -91,14 +97,19 @@ class Writing:
         self._turns = 1 + int(self._plan.random() < recipe.second_turn)
         self._author: Author = "question"
         self._most = 0
-        self._part = 0
+        self._part = self._drawn = 0
         self._sampling = Sampling()
-        self.todo = list(script.opening)
+        self._unguided = bool(script.unguided) and self._plan.random() < recipe.unguided
+        self.todo = list(script.unguided if self._unguided else script.opening)
         self._from: list[Author] = ["template"] * len(self.todo)
         self.done = False
         self.dropped = False
         self._begin("question")
         self._open()
+
+    @property
+    def length(self) -> int:
+        return len(self._tokens)
 
     def fed(self, count: int, states: Floats, logits: Floats) -> None:
         """The first `count` of `todo` were fed: states float[count, D] behind them, logits float[V] behind the last."""
@@ -131,6 +142,8 @@ class Writing:
             self.done = self.dropped = looped or full or empty
             self._begin("answer")
             self._say(self._script.to_answer)
+            if self._unguided:
+                self._ask_again()
             return
         self._turns -= 1
         self.dropped = empty
@@ -153,6 +166,16 @@ class Writing:
     def _say(self, piece: tuple[int, ...]) -> None:
         self.todo, self._from = list(piece), ["template"] * len(piece)
 
+    def _ask_again(self) -> None:
+        """The question as it stands, behind the template's own opening: the dialogue begins anew with it."""
+        self._unguided = False
+        asked = self._tokens[len(self._script.unguided) :]
+        self.todo = [*self._script.opening, *asked, *self.todo]
+        opening: list[Author] = ["template"] * len(self._script.opening)
+        question: list[Author] = ["question"] * len(asked)
+        self._from = [*opening, *question, *self._from]
+        self._tokens, self._authors, self._states = [], [], []
+
     def _open(self) -> None:
         words = self._script.words
         if words and self._plan.random() < self._recipe.opening_word:
@@ -162,12 +185,22 @@ class Writing:
             self._from += ["question"] * len(word)
 
     def _draw(self, logits: Floats) -> int:
-        return distribution(logits, self._sampling).draw(self._chance, len(self._tokens))
+        self._drawn += 1
+        return distribution(logits, self._sampling).draw(self._chance, self._drawn)
 
     def _loops(self, token: int) -> bool:
         last = (*self._tokens[1 - _LOOP_TOKENS :], token)
         self._seen[last] += 1
         return self._seen[last] >= _LOOP_TIMES
+
+
+def _unguided(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The template up to a question behind an empty system message; empty where it takes none."""
+    messages: list[Message] = [{"role": "system", "content": ""}, {"role": "user", "content": _QUESTION}]
+    try:
+        return tuple(tokenizer.encode(tokenizer.render_chat(messages).partition(_QUESTION)[0], special=True))
+    except BadRequestError:
+        return ()
 
 
 def _words(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:

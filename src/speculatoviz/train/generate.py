@@ -90,6 +90,8 @@ class _Pen:
         for (slot, count), row in zip(fed, rows, strict=True):
             assert row.hidden is not None
             slot.writing.fed(count, row.hidden, row.logits[-1])
+            if slot.writing.length < slot.context.length:
+                slot.context.keep(slot.writing.length)
             if slot.writing.done:
                 ended += [] if slot.writing.dropped else [slot.writing.dialogue()]
                 slot.context.keep(0)

@@ -19,6 +19,7 @@ class Order:
 
     source: the target's GGUF file. tokens: dialogues to have, of which what is missing is written. data: their
     folder. vocabulary: the most ids that the head can say. write_with: PyTorch is faster, llama.cpp the target itself.
+    begin_with: a head of that kind to go on from, whose vocabulary it keeps.
     """
 
     kind: HeadKind
@@ -33,3 +34,4 @@ class Order:
     threads: int | None = None
     slots: int = 96
     write_with: Writers = "pytorch"
+    begin_with: Path | None = None

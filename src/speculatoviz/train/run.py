@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from speculatoviz.errors import TrainError
-from speculatoviz.heads.file import HeadFile, HeadKind, save
+from speculatoviz.heads.file import HeadFile, HeadKind, load, save
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, Tokenizer
@@ -41,9 +41,12 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     torch.set_num_threads(order.threads or usable_cores())
     report("reading the dialogues", None)
     data = Data.of(corpus)
-    vocabulary = data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
+    begun = _begun(order, tokenizer, rows)
+    vocabulary = begun.vocabulary if begun else data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
     target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype())
     trainee = module(order.kind, target, order.seed)
+    if begun:
+        _take(trainee, begun)
     exam = Exam.of(data.held_out[:_EXAMINED], target)
     schedule = Schedule(order.steps, rate=_RATES[order.kind], seed=order.seed)
     checkpoint = order.out.with_name(order.out.name + ".checkpoint")
@@ -51,6 +54,21 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     _finish(order, corpus, trainee, target, fitted, schedule, tokenizer.fingerprint)
     checkpoint.unlink(missing_ok=True)
     return fitted
+
+
+def _begun(order: Order, tokenizer: Tokenizer, rows: GgufRows) -> HeadFile | None:
+    """The head to go on from. Raises HeadError where it is none for this target."""
+    if order.begin_with is None:
+        return None
+    return load(order.begin_with, order.kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
+
+
+def _take(trainee: Trainee, head: HeadFile) -> None:
+    """Its weights as those to begin with. Raises HeadError where they are of another shape."""
+    head.require({name: tuple(weight.shape) for name, weight in trainee.weights.items()})
+    with torch.no_grad():
+        for name, weight in trainee.weights.items():
+            weight.copy_(torch.from_numpy(head.tensors[name]))
 
 
 def module(kind: HeadKind, target: TargetMatrices, seed: int) -> Trainee:
@@ -75,7 +93,7 @@ def _write(order: Order, corpus: Corpus, report: Report) -> None:
         return
     report("loading the target", None)
     model = _writing_model(order, RECIPE)
-    pass_tokens = order.slots + 64 if order.write_with == "pytorch" else 64
+    pass_tokens = 2 * order.slots + 64 if order.write_with == "pytorch" else 64
     slots = order.slots if order.write_with == "pytorch" else min(order.slots, 16)
 
     def told(tokens: int) -> None:
@@ -130,6 +148,7 @@ def _finish(
         "held_out_acceptance_length": round(fitted.score.mean_acceptance_length, 3),
         "held_out_conditional": [round(share, 3) for share in fitted.score.conditional],
         "depth": schedule.depth,
+        "begun_with": order.begin_with.name if order.begin_with else None,
         "torch": torch.__version__,
     }
     head = replace(head_file(order.kind, order.target, fingerprint, trainee, target, fitted), card=card)
