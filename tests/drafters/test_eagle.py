@@ -56,7 +56,7 @@ def paths(prefix: list[int], depth: int) -> dict[tuple[int, ...], float]:
     for length in range(depth):
         for path in [path for path in found if len(path) == length]:
             cache = head.open()
-            cache.append(held.states, prefix[1:])
+            cache.append(held.states, prefix)
             own = cache.state()
             for node, token in enumerate(path):
                 own = cache.grow(own, [token], [node - 1])

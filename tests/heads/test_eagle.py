@@ -20,7 +20,7 @@ def filled(head: EagleHead, ids: list[int], *ends: int) -> EagleCache:
     """The pairs of `ids`, added in pieces."""
     cache, start = head.open(), 0
     for end in (*ends, len(ids) - 1):
-        cache.append(states(ids)[start:end], ids[start + 1 : end + 1])
+        cache.append(states(ids)[start:end], ids[start : end + 1])
         start = end
     return cache
 
@@ -39,7 +39,7 @@ def test_a_rewound_cache_is_one_that_never_went_on() -> None:
     with pytest.raises(ValueError, match="appended"):
         cache.state()
     other = [*IDS[:4], 1, 1]
-    cache.append(states(other)[3:5], other[4:6])
+    cache.append(states(other)[3:5], other[3:6])
 
     assert cache.length == 5
     np.testing.assert_allclose(cache.state(), filled(head, other).state(), rtol=1e-5, atol=1e-6)
@@ -65,6 +65,18 @@ def test_a_branch_of_a_tree_is_the_chain_of_its_path() -> None:
         np.testing.assert_allclose(found, own[0], rtol=1e-5, atol=1e-6)
 
 
+def test_a_place_knows_which_token_it_follows() -> None:
+    """Which a pair's own token and state alone do not say: so one layer can look up what came behind it before."""
+    head = eagle_head()
+    one, other = filled(head, IDS[:2]), head.open()
+    other.append(states(IDS[:2])[:1], [4, IDS[1]])
+    assert np.abs(one.state() - other.state()).max() > 1e-4
+
+    level = one.grow(np.repeat(one.state(), 2, 0), [1, 3], [-1, -1])
+    below = one.grow(np.repeat(level[:1], 2, 0), [0, 0], [0, 1])
+    assert np.abs(below[0] - below[1]).max() > 1e-4
+
+
 def test_the_nodes_of_a_draft_leave_nothing_behind() -> None:
     head = eagle_head()
     cache = filled(head, IDS)
@@ -80,14 +92,14 @@ def test_it_sees_no_further_back_than_its_window() -> None:
     changed = states(IDS)
     changed[0] += 1.0
     other = head.open()
-    other.append(changed[:-1], IDS[1:])
+    other.append(changed[:-1], IDS)
     assert len(IDS) - 1 > window
     np.testing.assert_array_equal(filled(head, IDS).state(), other.state())
 
     wide = EagleHead(eagle_file(numbers={**EAGLE_NUMBERS, "window": 64}), TinyRows())
     near, moved = wide.open(), wide.open()
-    near.append(states(IDS)[:-1], IDS[1:])
-    moved.append(changed[:-1], IDS[1:])
+    near.append(states(IDS)[:-1], IDS)
+    moved.append(changed[:-1], IDS)
     assert np.abs(near.state() - moved.state()).max() > 1e-4, "with a wide window the first pair matters"
 
 
@@ -97,7 +109,7 @@ def test_the_window_moves_with_the_nodes() -> None:
     changed = states(ids)
     changed[0] += 1.0
     cache, other = filled(head, ids), head.open()
-    other.append(changed[:-1], ids[1:])
+    other.append(changed[:-1], ids)
     own = cache.state()
 
     assert np.abs(own - other.state()).max() > 1e-4

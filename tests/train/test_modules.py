@@ -55,7 +55,7 @@ def test_eagle_drafts_with_the_numbers_it_was_trained_with(window: int, begin: i
     head = EagleHead(file_of("eagle", module.numbers, weights(module)), TinyRows())
     tokens, states = DIALOGUES[0].tokens, DIALOGUES[0].states.astype(np.float32)
     cache = head.open()
-    cache.append(states[:begin], tokens[1 : begin + 1].tolist())
+    cache.append(states[:begin], tokens[: begin + 1].tolist())
     own = cache.state()
     for step in range(DEPTH):
         if step:
@@ -72,7 +72,7 @@ def test_eagle_guesses_what_its_head_drafts() -> None:
     assert (guesses[0, 0] == -1).all(), "behind the first token there is no state"
     for last in range(1, LENGTH - DEPTH):
         cache = head.open()
-        cache.append(states[:last], tokens[1 : last + 1].tolist())
+        cache.append(states[:last], tokens[: last + 1].tolist())
         own = cache.state()
         for step in range(DEPTH):
             assert guesses[0, last, step] == VOCABULARY[head.logits(own)[0].argmax()]

@@ -49,7 +49,7 @@ class EagleDrafter(HeadDrafter):
             if self._request.cancelled():
                 raise CancelledError
             end = min(begin + _CHUNK, len(prefix) - 1)
-            self._cache.append(self._states.states[begin:end], prefix[begin + 1 : end + 1])
+            self._cache.append(self._states.states[begin:end], prefix[begin : end + 1])
             self._held = prefix[: end + 1]
         self._behind = self._cache.state()
         row: Floats = self._head.logits(self._behind)[0]

@@ -1,9 +1,10 @@
 """EAGLE's head: one decoder layer that goes on where the target's hidden states end (Li et al. 2024, section 3.1).
 
-From the target's state behind token i and the embedding of token i + 1 it predicts the state behind token i + 1, and
-from there on it goes on with states of its own. Inputs are normalised and the head's own steps were trained as they
-are used (training-time test, Li et al. 2025, section 3.1). Its logits are the target's own output rows of frequent
-tokens.
+From the target's state behind token i and the embeddings of the tokens i and i + 1 it predicts the state behind token
+i + 1, and from there on it goes on with states of its own. Token i is there so that a place knows what it follows: a
+layer alone can then look up what came behind an earlier occurrence of the last token (the induction of two layers,
+Olsson et al. 2022, in one). Inputs are normalised and the head's own steps were trained as they are used
+(training-time test, Li et al. 2025, section 3.1). Its logits are the target's own output rows of frequent tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def shapes(hidden_size: int, heads: int, width: int, inner: int) -> Shapes:
     return {
         "state_norm": (d,),
         "embedding_norm": (d,),
-        "fc": (d, 2 * d),
+        "fc": (d, 3 * d),
         "attention_norm": (d,),
         "q": (attention, d),
         "k": (attention, d),
@@ -61,11 +62,11 @@ class EagleHead:
         """float32[n, K] over `vocabulary`, of states float32[n, D]."""
         return states @ self._output.T
 
-    def joined(self, states: Floats, tokens: Sequence[int]) -> Floats:
-        """float32[n, D]: the layer's input for states float32[n, D] and the tokens behind them."""
+    def joined(self, states: Floats, own: Sequence[int], following: Sequence[int]) -> Floats:
+        """float32[n, D]: the layer's input for states float32[n, D], the tokens they stand behind and the next ones."""
         w = self.weights
-        embeddings = rms_norm(self._rows.embed(tokens), w["embedding_norm"])
-        return np.concatenate([rms_norm(states, w["state_norm"]), embeddings], axis=1) @ w["fc"].T
+        parts = [rms_norm(self._rows.embed(tokens), w["embedding_norm"]) for tokens in (following, own)]
+        return np.concatenate([rms_norm(states, w["state_norm"]), *parts], axis=1) @ w["fc"].T
 
     def keys_values(self, x: Floats, positions: Ints) -> tuple[Floats, Floats]:
         """Of inputs x float32[n, D]: float32[n, H, W] each."""
@@ -100,6 +101,7 @@ class EagleCache:
         shape = (0, head.heads, head.width)
         self._keys, self._values = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self._last = np.empty((0, head.hidden_size), np.float32)
+        self._token = 0  # the last pair's, from which a draft goes on
         self.length = 0
         self.clear()
 
@@ -113,14 +115,14 @@ class EagleCache:
         self.clear()
 
     def append(self, states: Floats, tokens: Sequence[int]) -> None:
-        """Add committed pairs: the target's states float32[n, D], and the token behind each."""
+        """Add committed pairs: the target's states float32[n, D] behind the first n of n + 1 tokens."""
         self.clear()
-        x = self._head.joined(states, tokens)
+        x = self._head.joined(states, tokens[:-1], tokens[1:])
         end = self.length + len(x)
         self._reserve(end)
         positions = np.arange(self.length, end, dtype=np.int32)
         self._keys[self.length : end], self._values[self.length : end] = self._head.keys_values(x, positions)
-        self.length, self._last = end, x[-1:]
+        self.length, self._last, self._token = end, x[-1:], tokens[-1]
 
     def state(self) -> Floats:
         """float32[1, D]: the head's state behind the last committed pair. Append one after a rewind first."""
@@ -134,6 +136,7 @@ class EagleCache:
     def clear(self) -> None:
         """Forget the nodes of a draft."""
         self._parents: list[int] = []
+        self._tokens: list[int] = []
         self._node_keys, self._node_values = self._keys[:0], self._values[:0]
 
     def grow(self, states: Floats, tokens: Sequence[int], parents: Sequence[int]) -> Floats:
@@ -145,7 +148,9 @@ class EagleCache:
         self._parents += parents
         lines = [self._line(node) for node in range(first, len(self._parents))]
         positions = np.array([self.length + len(line) - 1 for line in lines], np.int32)
-        x = self._head.joined(states, tokens)
+        before = [self._token if parent == ROOT else self._tokens[parent] for parent in parents]
+        x = self._head.joined(states, before, tokens)
+        self._tokens += tokens
         keys, values = self._head.keys_values(x, positions)
         self._node_keys = np.concatenate([self._node_keys, keys])
         self._node_values = np.concatenate([self._node_values, values])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from speculatoviz.heads.file import HeadFile
 
 _WHAT = {
-    "eagle": "An EAGLE head: one decoder layer that goes on from the target's last hidden state and the embedding of "
-    "the next token (Li et al. 2024), trained on its own steps (Li et al. 2025), with normalised inputs.",
+    "eagle": "An EAGLE head: one decoder layer that goes on from the target's last hidden state and the embeddings of "
+    "its token and the next one (Li et al. 2024), trained on its own steps (Li et al. 2025), with normalised inputs.",
     "medusa": "Medusa heads: residual blocks on the target's last hidden state, one head for each place ahead "
     "(Cai et al. 2024, Medusa-1).",
 }

@@ -93,11 +93,12 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:
         """The head's states behind tokens 1 to T - 1, float[B, T - 1, D] each: from the target's states in the first
         step, and in every further one from its own of the step before (training-time test)."""
-        embeddings = rms_norm(self.target.embed(tokens[:, 1:]), self.weights["embedding_norm"])
-        rotation = _rotation(embeddings.shape[1], self.shape)
+        embeddings = rms_norm(self.target.embed(tokens), self.weights["embedding_norm"])
+        tokens_there = torch.cat([embeddings[:, 1:], embeddings[:, :-1]], -1)
+        rotation = _rotation(tokens_there.shape[1], self.shape)
         given, keys, values, results = states[:, :-1], [], [], []
         for _ in range(steps):
-            x = linear(torch.cat([rms_norm(given, self.weights["state_norm"]), embeddings], -1), self.weights["fc"])
+            x = linear(torch.cat([rms_norm(given, self.weights["state_norm"]), tokens_there], -1), self.weights["fc"])
             normal = rms_norm(x, self.weights["attention_norm"])
             keys.append(_turned(self._heads(normal, "k"), rotation))
             values.append(self._heads(normal, "v"))

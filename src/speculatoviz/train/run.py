@@ -26,6 +26,7 @@ from speculatoviz.train.store import Corpus, Origin
 from speculatoviz.train.target import TargetMatrices
 
 _RATES: dict[HeadKind, float] = {"eagle": 3e-3, "medusa": 6e-3}
+_RATE_WHERE_TRAINED = 0.5  # of it, for a head that is trained already
 _EXAMINED = 100  # dialogues that a score is taken on: enough to choose among steps by
 _SAID_EVERY = 20  # steps between two lines of where the training is
 
@@ -48,7 +49,8 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     if begun:
         _take(trainee, begun)
     exam = Exam.of(data.held_out[:_EXAMINED], target)
-    schedule = Schedule(order.steps, rate=_RATES[order.kind], seed=order.seed)
+    rate = _RATES[order.kind] * (_RATE_WHERE_TRAINED if begun else 1.0)
+    schedule = Schedule(order.steps, rate=rate, seed=order.seed)
     checkpoint = order.out.with_name(order.out.name + ".checkpoint")
     fitted = fit(trainee, data, exam, schedule, checkpoint, _told(order.steps, report))
     _finish(order, corpus, trainee, target, fitted, schedule, tokenizer.fingerprint)
