@@ -232,8 +232,15 @@ class Strict(TemplatedTokenizer):
         return super().render_chat(messages)
 
 
-def test_where_the_template_takes_no_system_message_all_is_asked_behind_its_opening() -> None:
-    tokenizer = Strict(ALPHABET)
+class Deaf(TemplatedTokenizer):
+    """Leaves the system message out."""
+
+    def render_chat(self, messages):  # type: ignore[no-untyped-def]
+        return super().render_chat([message for message in messages if message["role"] != "system"])
+
+
+@pytest.mark.parametrize("tokenizer", [Strict(ALPHABET), Deaf(ALPHABET)])
+def test_where_a_template_has_no_system_message_all_is_asked_behind_its_opening(tokenizer: TemplatedTokenizer) -> None:
     script = Script.of(tokenizer)
     assert script.unguided == ()
     assert {tuple(Writing(script, RECIPE, 0, number).todo) for number in range(20)} == {script.opening}

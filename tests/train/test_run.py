@@ -131,8 +131,11 @@ def test_a_head_that_does_not_fit_is_not_begun_with(toy: StatedToy, tmp_path: Pa
     save(replace(head, tensors={**head.tensors, "fc": head.tensors["fc"][:, :-1]}), begin)
     with pytest.raises(HeadError, match="fc is of shape"):
         run.train(replace(order(tmp_path), begin_with=begin), toy.tokenizer, lambda *_: None)
+    passes = len(toy.passes)
+    missing = replace(order(tmp_path, tokens=90_000), begin_with=tmp_path / "no.safetensors")
     with pytest.raises(HeadError, match="is not a file of draft heads"):
-        run.train(replace(order(tmp_path), begin_with=tmp_path / "no.safetensors"), toy.tokenizer, lambda *_: None)
+        run.train(missing, toy.tokenizer, lambda *_: None)
+    assert len(toy.passes) == passes, "said before anything is written"
 
 
 def test_commands_refuse_what_cannot_work(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Script:
         first, second, third = (
             tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
         )
-        script = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer), _words(tokenizer))
+        script = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer, first), _words(tokenizer))
         if not (script.opening and script.to_answer and script.to_question and script.ends):
             raise TrainError(
                 "The target has no chat template with turns, so it cannot write questions and answers.",
@@ -194,13 +194,14 @@ class Writing:
         return self._seen[last] >= _LOOP_TIMES
 
 
-def _unguided(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The template up to a question behind an empty system message; empty where it takes none."""
+def _unguided(tokenizer: Tokenizer, opening: tuple[int, ...]) -> tuple[int, ...]:
+    """The template up to a question behind an empty system message; empty where that is nothing else, or refused."""
     messages: list[Message] = [{"role": "system", "content": ""}, {"role": "user", "content": _QUESTION}]
     try:
-        return tuple(tokenizer.encode(tokenizer.render_chat(messages).partition(_QUESTION)[0], special=True))
+        before = tuple(tokenizer.encode(tokenizer.render_chat(messages).partition(_QUESTION)[0], special=True))
     except BadRequestError:
         return ()
+    return () if before == opening else before
 
 
 def _words(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:

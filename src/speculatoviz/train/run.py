@@ -38,11 +38,11 @@ def train(order: Order, tokenizer: Tokenizer, report: Report) -> Fitted:
     """
     rows = GgufRows(order.source, tokenizer.n_vocab)
     corpus = Corpus(order.data, Origin(order.target, tokenizer.fingerprint, rows.hidden_size))
+    begun = _begun(order, tokenizer, rows)
     _write(order, corpus, report)
     torch.set_num_threads(order.threads or usable_cores())
     report("reading the dialogues", None)
     data = Data.of(corpus)
-    begun = _begun(order, tokenizer, rows)
     vocabulary = begun.vocabulary if begun else data.vocabulary(order.vocabulary, sorted(tokenizer.eos_ids))
     target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype())
     trainee = module(order.kind, target, order.seed)
