@@ -25,7 +25,12 @@ const COMPOSED: Readonly<Record<string, readonly [letter: string, title: string]
   hybrid: ["/", "match, else model"],
 };
 
+/** Sources joined by + blended their distributions into one, from which the token was drawn. */
 export function originOf(source: string): Origin {
+  const blended = source.split("+");
+  if (blended.length > 1) {
+    return { ...originOf("mixture"), source, title: blended.map((one) => originOf(one).title).join(" and ") };
+  }
   const known = KNOWN[source];
   if (known) return { source, letter: known[0], title: known[1], colour: `var(--origin-${source})` };
   const [letter, title] = COMPOSED[source] ?? [source.charAt(0).toUpperCase() || "?", source];
