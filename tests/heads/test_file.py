@@ -53,7 +53,7 @@ def test_weights_are_stored_in_two_bytes_a_number(path: Path) -> None:
 def test_heads_of_another_kind_are_refused(path: Path) -> None:
     error = refused(path, kind="medusa")
     assert "eagle, not medusa" in error.message
-    assert "--drafter eagle" in error.hint
+    assert error.hint == "Name a file of medusa heads, or train eagle."
 
 
 def test_heads_of_another_target_are_refused(path: Path) -> None:

@@ -76,7 +76,10 @@ def load(path: Path, kind: HeadKind, fingerprint: str, hidden_size: int, n_vocab
     """
     head = read(path)
     if head.kind != kind:
-        raise HeadError(f"{path.name} holds heads of kind {head.kind}, not {kind}.", f"Choose --drafter {head.kind}.")
+        raise HeadError(
+            f"{path.name} holds heads of kind {head.kind}, not {kind}.",
+            f"Name a file of {kind} heads, or train {head.kind}.",
+        )
     if head.fingerprint != fingerprint:
         raise HeadError(
             f"{path.name} was trained for {head.target}, whose vocabulary ({head.fingerprint}) is not the target's "
