@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.config import Settings
-from speculatoviz.models import catalogue
-from speculatoviz.models.requantise import requantise
+from speculatoviz.models.files import catalogue
+from speculatoviz.models.files.requantise import requantise
 from support.runtimes import CAN_CONVERT, Weights, converted
 
 

@@ -1,20 +1,20 @@
 import { memo, useCallback, useDeferredValue, useMemo } from "react";
+import { isReady, isRunning } from "./app/store";
+import { useSpaced } from "./app/useSpaced";
+import { useApp, useStore } from "./app/useStore";
 import { Dashboard } from "./charts/Dashboard";
 import { ShadowPanel } from "./charts/ShadowPanel";
 import { ControlPanel } from "./controls/ControlPanel";
-import type { Run } from "./state/model";
-import { emptyRun } from "./state/reducer";
-import { isReady, isRunning } from "./state/store";
-import { useSpaced } from "./state/useSpaced";
-import { useApp, useStore } from "./state/useStore";
-import "./views/shell.css";
-import { Announcer } from "./views/Announcer";
-import { Header } from "./views/Header";
-import { Notices } from "./views/Notices";
-import { Source } from "./views/Source";
-import { TextPanel } from "./views/TextPanel";
-import { Transport } from "./views/Transport";
-import { TreePanel } from "./views/TreePanel";
+import type { Run } from "./run/model";
+import { emptyRun } from "./run/reducer";
+import "./views/live/shell.css";
+import { Announcer } from "./views/live/Announcer";
+import { Header } from "./views/live/Header";
+import { Notices } from "./views/live/Notices";
+import { Source } from "./views/live/Source";
+import { TextPanel } from "./views/live/TextPanel";
+import { Transport } from "./views/live/Transport";
+import { TreePanel } from "./views/live/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
 /** By itself: it follows the run without drawing the charts again. */

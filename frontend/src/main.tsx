@@ -4,9 +4,9 @@ import "./theme.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { browserWorld, Store } from "./state/store";
-import { applyTheme, savedTheme, watchSystemTheme } from "./state/theme";
-import { StoreContext } from "./state/useStore";
+import { browserWorld, Store } from "./app/store";
+import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
+import { StoreContext } from "./app/useStore";
 
 applyTheme(savedTheme());
 watchSystemTheme();

@@ -15,8 +15,8 @@ from speculatoviz.core.text import TextStream
 from speculatoviz.core.types import Draft, FinishReason, Plan, Request, Round, Status, Times, Verdict
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError, CancelledError
-from speculatoviz.foresight import Foresight
-from speculatoviz.policy import Policy, State
+from speculatoviz.policies.base import Policy, State
+from speculatoviz.policies.draft_ahead import Foresight
 from speculatoviz.targets.base import Pending, Target
 
 Step = Begun | Changed | Drafted | Round | Ended

@@ -12,7 +12,7 @@ from speculatoviz.core.rejection import verify_tokens
 from speculatoviz.core.sampling import Distribution, distribution, support
 from speculatoviz.core.types import Draft, Sampling, Support
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support import twins
 from support.enumerate import Script
 from support.toy_pair import (

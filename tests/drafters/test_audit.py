@@ -23,7 +23,7 @@ from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support import twins
 from support.audit import Finding
 from support.audit import audit as audited

@@ -19,7 +19,7 @@ from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter, blended
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support.toy_pair import (
     Factory,

@@ -20,7 +20,7 @@ from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
 from speculatoviz.heads.eagle import EagleHead
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support.enumerate import Script
 from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, eagle_file, eagle_head
 from support.toy_pair import PROMPT, largest_difference, no_clock

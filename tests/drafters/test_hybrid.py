@@ -10,7 +10,7 @@ from speculatoviz.core.chance import Chance
 from speculatoviz.core.types import Draft, Plan, Sampling
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support.toy_pair import Factory, largest_difference, model_drafter, no_clock
 from support.whole_runs import whole_runs
 

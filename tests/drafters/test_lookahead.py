@@ -13,8 +13,8 @@ from speculatoviz.core.types import ROOT, Draft, Drafting, Floats, Limits, Plan,
 from speculatoviz.drafters.lookahead import LookaheadDrafter, Pool
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import PREFILL_TOKENS
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.toy_pair import largest_difference, no_clock
 from support.tree_runs import whole_tree_runs

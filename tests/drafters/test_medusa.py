@@ -12,7 +12,7 @@ from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.heads.medusa import MedusaHeads
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support.enumerate import Script
 from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, medusa_file, medusa_heads, state
 from support.toy_pair import PROMPT, largest_difference, no_clock

@@ -14,8 +14,8 @@ from speculatoviz.drafters.model import ModelDrafter, check_vocabulary
 from speculatoviz.engine import speculate
 from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import Feed, Rows
-from speculatoviz.models.toy import ALPHABET, ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 PADDING = 3

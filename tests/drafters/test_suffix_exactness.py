@@ -13,7 +13,7 @@ from drafters.test_audit import SIGNIFICANCE, audit
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.types import Draft, Drafting, Plan, Request, Rule, Sampling, Support
 from speculatoviz.drafters.suffix import SuffixDrafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support.toy_pair import SAMPLINGS, largest_difference, no_clock
 from support.tree_runs import whole_tree_runs
 

@@ -14,7 +14,7 @@ from speculatoviz.core.sampling import support
 from speculatoviz.core.types import Draft, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import CancelledError, VocabularyMismatchError
-from speculatoviz.models.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 from support.toy_pair import no_clock

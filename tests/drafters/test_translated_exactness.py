@@ -14,8 +14,8 @@ from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.types import Drafting, Floats, Plan, Sampling, Support
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.models.base import Tokenizer
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.models.vocabulary import Intersection, Translation
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.models.tokenizers.vocabularies import Intersection, Translation
 from speculatoviz.targets.local import LocalTarget
 from support.enumerate import Script
 from support.toy_pair import (

@@ -16,7 +16,7 @@ from speculatoviz.core.types import ROOT, Drafting, Plan, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.toy_pair import SAMPLINGS, Factory, impossible, model_drafter, no_clock, pair, pool, request, run_tokens

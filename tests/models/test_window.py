@@ -21,13 +21,13 @@ from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.engine import speculate
-from speculatoviz.models import toy
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.llamacpp import LlamaCppModel
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes import toy
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.models.tree import ancestors
 from speculatoviz.models.window import Window
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 SIZE = 256

@@ -15,10 +15,10 @@ from speculatoviz.core.types import Rule
 from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.lineup import lineup
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.llamacpp import LlamaCppModel
-from speculatoviz.models.requantise import requantise
+from speculatoviz.models.files.requantise import requantise
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.session.drafters import lineup
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from speculatoviz.calibration import Calibration
 from speculatoviz.config import PROFILES, RANGES, Settings
-from speculatoviz.connect import Report
 from speculatoviz.core.rules import RULES
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL
 from speculatoviz.errors import CancelledError, ModelError
+from speculatoviz.measure.calibration import Calibration
 from speculatoviz.server import app, host
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
+from speculatoviz.session.targets import Report
 from support.live_server import PATIENCE_S, Server, Toys, poll
 
 

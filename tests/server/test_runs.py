@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from speculatoviz.connect import Report
 from speculatoviz.errors import ModelError
-from speculatoviz.events import Event as SentEvent
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
+from speculatoviz.session.targets import Report
+from speculatoviz.telemetry.events import Event as SentEvent
 from support.live_server import PATIENCE_S, Client, Event, Server, Toys
 
 LONG = {"ignore_eos": True, "max_tokens": 4096}

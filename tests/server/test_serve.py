@@ -24,7 +24,7 @@ from support.live_server import PATIENCE_S, poll
 def serving(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPECULATOVIZ_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "speculatoviz.cli", "serve", "--target", "toy:0", "--draft", "toy:0~7", *arguments],
+        [sys.executable, "-m", "speculatoviz.cli.app", "serve", "--target", "toy:0", "--draft", "toy:0~7", *arguments],
         cwd=folder,
         env=inherited | {"SPECULATOVIZ_CACHE_DIR": str(folder)},
         stderr=subprocess.PIPE,

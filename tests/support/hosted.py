@@ -14,14 +14,14 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.base import Remote
-from speculatoviz.targets.choice import Abilities as Can
-from speculatoviz.targets.endpoint import Endpoint, Patience
-from speculatoviz.targets.hosted import HostedTarget
+from speculatoviz.targets.hosted.choice import Abilities as Can
+from speculatoviz.targets.hosted.endpoint import Endpoint, Patience
+from speculatoviz.targets.hosted.modes import Api
+from speculatoviz.targets.hosted.target import HostedTarget
 from speculatoviz.targets.loop import LoopThread
-from speculatoviz.targets.modes import Api
 from support.stand_in import StandIn
 from support.toy_pair import impossible, model_drafter, no_clock, pair, pool, request, sequence_probs
 

@@ -19,13 +19,13 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from speculatoviz.config import Settings
-from speculatoviz.connect import Report, local
 from speculatoviz.models.base import Feed, Rows
-from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.server import address
 from speculatoviz.server.app import create_app
 from speculatoviz.server.host import Loader
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
+from speculatoviz.session.targets import Report, local
 
 CONTEXT_TOKENS = 512
 PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.toy import ALPHABET, ToyModel
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 
 CONTEXT = 512
 
@@ -45,25 +45,25 @@ class Runtime:
 
 
 def _llamacpp(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.llamacpp import LlamaCppModel
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     return LlamaCppModel(weights.gguf_f32, CONTEXT)
 
 
 def _llamacpp_quantised(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.llamacpp import LlamaCppModel
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     return LlamaCppModel(weights.gguf, CONTEXT)
 
 
 def _transformers(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.transformers import TransformersModel
+    from speculatoviz.models.runtimes.transformers import TransformersModel
 
     return TransformersModel(weights.folder, CONTEXT, device="cpu", dtype="float32")
 
 
 def _mlx(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.mlx import MlxModel
+    from speculatoviz.models.runtimes.mlx import MlxModel
 
     return MlxModel(weights.folder, CONTEXT)
 

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from support.stand_in_abilities import STANDARD, Abilities
 
 Json = dict[str, Any]

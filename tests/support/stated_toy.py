@@ -8,7 +8,7 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.models.base import Extra, Feed, Message, Rows
-from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel, ToyTokenizer
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyContext, ToyModel, ToyTokenizer
 from support.tiny_heads import TinyRows, state
 
 

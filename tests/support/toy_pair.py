@@ -14,8 +14,8 @@ from speculatoviz.core.types import Draft, Limits, Need, Plan, Request, Round, S
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
-from speculatoviz.models.toy import ALPHABET, ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 PROMPT = (0, 1)

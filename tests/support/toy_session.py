@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from speculatoviz.config import Settings
-from speculatoviz.events import Event, Start
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import Event, Start
 
 
 def load(folder: Path, **settings: Any) -> Session:

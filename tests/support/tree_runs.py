@@ -8,8 +8,8 @@ from dataclasses import replace
 from speculatoviz.core.types import Drafting, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.enumerate import Script
 from support.toy_pair import no_clock, pair, request, sequence_probs

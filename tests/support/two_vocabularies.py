@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Entry
-from speculatoviz.models.toy import ToyModel, ToyTokenizer
+from speculatoviz.models.runtimes.toy import ToyModel, ToyTokenizer
 from support.toy_pair import no_clock
 
 Pieces = tuple[Sequence[bytes], Sequence[bytes]]  # of the target, and of the draft

@@ -17,14 +17,14 @@ from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.policy import FixedPolicy
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.server import address
 from speculatoviz.server.verifier.app import Serving, create_verifier
 from speculatoviz.targets.base import Target
-from speculatoviz.targets.link import Patience
 from speculatoviz.targets.loop import LoopThread
-from speculatoviz.targets.remote import VerifierTarget
+from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.target import VerifierTarget
 
 PATIENCE_S = 60.0
 QUICK = Patience(total_s=PATIENCE_S, open_s=5.0, ping_s=0.2, pong_s=1.0, wait_s=0.005, longest_wait_s=0.1)

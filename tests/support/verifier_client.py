@@ -17,13 +17,13 @@ from speculatoviz.core.steps import Drafted
 from speculatoviz.core.types import Draft, Drafting, Limits, Request, Round, Sampling, Scores, Verdict
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
-from speculatoviz.models.toy import ALPHABET, ToyModel
-from speculatoviz.policy import FixedPolicy
-from speculatoviz.targets import wire
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.targets.base import Target
-from speculatoviz.targets.framing import open_frame, submit_frame
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.targets.remote import SUPPORT_SIZE
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import open_frame, submit_frame
+from speculatoviz.targets.verifier.target import SUPPORT_SIZE
 
 PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long
 SESSION = bytes(range(16))

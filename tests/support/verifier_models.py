@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speculatoviz.models.base import Feed, Rows
-from speculatoviz.models.toy import ALPHABET, ToyContext, ToyModel
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyContext, ToyModel
 from support.live_server import Gate
 
 

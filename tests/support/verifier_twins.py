@@ -11,10 +11,10 @@ from speculatoviz.core.sampling import quantised
 from speculatoviz.core.types import Draft, Floats, Plan, Request, Support, Verdict
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.targets.base import Pending
-from speculatoviz.targets.framing import draft_of
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.targets.remote import VerifierTarget
-from speculatoviz.targets.wire import Submit
+from speculatoviz.targets.verifier.frames import draft_of
+from speculatoviz.targets.verifier.target import VerifierTarget
+from speculatoviz.targets.verifier.wire import Submit
 
 
 class KeenDrafter(ModelDrafter):

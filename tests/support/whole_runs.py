@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.models.toy import ToyModel
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.enumerate import Script

@@ -54,7 +54,7 @@ def batched(folder: Path, slots: int = 5) -> Any:
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> list[tuple[Floats, Floats]]:
     """States and logits of every text by itself."""
-    from speculatoviz.models.transformers import TransformersModel
+    from speculatoviz.models.runtimes.transformers import TransformersModel
 
     model = TransformersModel(folder, 512, 1, device="cpu", dtype="float32")
     found = []

@@ -10,7 +10,7 @@ import pytest
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError, TrainError
-from speculatoviz.models.toy import ALPHABET, ToyModel, ToyTokenizer
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel, ToyTokenizer
 from speculatoviz.train.dialogue import Recipe, Script, Writing, _words
 from speculatoviz.train.generate import write
 from speculatoviz.train.store import AUTHORS, Corpus, Dialogue, Origin

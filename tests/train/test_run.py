@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from speculatoviz.cli import app  # noqa: E402
+from speculatoviz.cli.app import app  # noqa: E402
 from speculatoviz.errors import HeadError  # noqa: E402
 from speculatoviz.heads.eagle import EagleHead  # noqa: E402
 from speculatoviz.heads.file import HeadFile, HeadKind, load, read, save  # noqa: E402

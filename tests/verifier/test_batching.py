@@ -14,9 +14,9 @@ from speculatoviz.models.base import PREFILL_TOKENS
 from speculatoviz.server.verifier.app import Serving
 from speculatoviz.server.verifier.connection import Bounds
 from speculatoviz.server.verifier.passes import Passes
-from speculatoviz.server.verifier.seats import Seats
-from speculatoviz.targets import wire
-from speculatoviz.targets.framing import open_frame, submit_frame
+from speculatoviz.server.verifier.sessions import Seats
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import open_frame, submit_frame
 from support.live_server import poll
 from support.verifier import VerifierServer, connected, drafter_for, rounds
 from support.verifier_client import RawClient, bits, here, judged, refusal, request, said, toys

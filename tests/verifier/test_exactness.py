@@ -15,12 +15,13 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.models.toy import ALPHABET, ToyModel
-from speculatoviz.server.verifier import connection, seats
+from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.server.verifier import connection
+from speculatoviz.server.verifier import sessions as seats
 from speculatoviz.server.verifier.app import Serving
 from speculatoviz.server.verifier.connection import Bounds
-from speculatoviz.targets import framing
-from speculatoviz.targets.remote import VerifierTarget
+from speculatoviz.targets.verifier import frames as framing
+from speculatoviz.targets.verifier.target import VerifierTarget
 from support.toy_pair import SAMPLINGS, impossible, no_clock, pool, request, run_tokens
 from support.toy_pair import sequence_probs as truth_of
 from support.verifier import connected, rounds, serving

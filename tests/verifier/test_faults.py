@@ -15,11 +15,11 @@ import pytest
 from speculatoviz.core.types import Draft, Request
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.errors import TargetError
-from speculatoviz.server.verifier import seats
+from speculatoviz.server.verifier import sessions as seats
 from speculatoviz.server.verifier.app import Serving
-from speculatoviz.targets import wire
-from speculatoviz.targets.link import Patience
-from speculatoviz.targets.remote import VerifierTarget
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.target import VerifierTarget
 from support import verifier_process
 from support.faults import Faults
 from support.proxy import Proxy

@@ -13,8 +13,8 @@ from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Entry
 from speculatoviz.server.verifier import connection
 from speculatoviz.server.verifier.app import Serving, _welcome
-from speculatoviz.targets import wire
-from speculatoviz.targets.framing import pack, vocabulary_frame
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import pack, vocabulary_frame
 from support.verifier import VerifierServer, connected, drafter_for, rounds
 from support.verifier_client import RawClient, answering, refusal, toys
 from support.verifier_servers import Servers

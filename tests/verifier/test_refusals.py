@@ -15,8 +15,8 @@ from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.server.verifier import connection
 from speculatoviz.server.verifier.app import Serving
 from speculatoviz.server.verifier.connection import Bounds
-from speculatoviz.targets import wire
-from speculatoviz.targets.framing import open_frame, submit_frame
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import open_frame, submit_frame
 from support.proxy import Proxy
 from support.verifier import VerifierServer, connected, drafter_for, rounds
 from support.verifier_client import RawClient, bits, here, judged, refusal, request, toys

@@ -15,10 +15,11 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.sampling import QUANTA, quantised, support
 from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
 from speculatoviz.models.base import Entry
-from speculatoviz.models.toy import ToyModel
-from speculatoviz.targets import framing, wire
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import decide
+from speculatoviz.targets.verifier import frames as framing
+from speculatoviz.targets.verifier import wire
 from support.toy_pair import no_clock
 from support.verifier import connected, drafter_for, ids, rounds
 from support.verifier_client import RawClient, here, judged, request, toys, verdict_bits

@@ -1,7 +1,7 @@
 // What verification took of a target elsewhere: calls, billed tokens, bytes.
 import type { RemoteInfo, UsageInfo } from "../protocol/generated";
-import { costFacts } from "../state/remote";
-import { Explain } from "../viz/Explain";
+import { Explain } from "../ui/Explain";
+import { costFacts } from "../words/remote";
 import { FactList } from "./FactList";
 
 const HELP =

@@ -1,6 +1,6 @@
 // The figures of a run. Drawn again once a round, when its metrics come; not with every token.
 import { memo, type ReactNode, useState } from "react";
-import type { Run } from "../state/model";
+import type { Run } from "../run/model";
 import { Cost } from "./Cost";
 import { EfficiencyBars } from "./EfficiencyBars";
 import { Gauge } from "./Gauge";

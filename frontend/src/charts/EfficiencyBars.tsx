@@ -1,7 +1,7 @@
 // What became of the drafted tokens, and where the emitted ones came from.
 import type { MetricValues } from "../protocol/generated";
-import { percent } from "../state/format";
-import { Explain } from "../viz/Explain";
+import { Explain } from "../ui/Explain";
+import { percent } from "../words/format";
 import { Figure } from "./Figure";
 import { efficiencyOf } from "./select";
 

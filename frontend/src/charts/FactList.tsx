@@ -1,6 +1,7 @@
 // Terms with their values; every term explains itself.
-import type { Fact } from "../state/facts";
-import { Explain } from "../viz/Explain";
+
+import { Explain } from "../ui/Explain";
+import type { Fact } from "../words/facts";
 
 export function FactList({ facts, className }: { facts: readonly Fact[]; className?: string }) {
   return (

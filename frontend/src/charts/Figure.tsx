@@ -1,7 +1,7 @@
 // A chart with its heading and its text alternative.
 import { VisuallyHidden } from "radix-ui";
 import { type ReactNode, useId } from "react";
-import { Explain } from "../viz/Explain";
+import { Explain } from "../ui/Explain";
 
 interface Props {
   readonly title: string;

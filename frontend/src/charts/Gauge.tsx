@@ -1,8 +1,8 @@
 // Acceptance as a gauge, with how it went so far.
 import { scaleLinear } from "d3-scale";
 import { arc, line } from "d3-shape";
-import { DASH } from "../state/format";
-import { Explain } from "../viz/Explain";
+import { Explain } from "../ui/Explain";
+import { DASH } from "../words/format";
 import { type AcceptancePoint, bandOf } from "./select";
 
 const HELP =

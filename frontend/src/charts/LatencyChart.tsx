@@ -1,6 +1,6 @@
 // Where the time of the last rounds went.
 import { Bar, BarChart, type BarShapeProps, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
-import { milliseconds } from "../state/format";
+import { milliseconds } from "../words/format";
 import { ChartTip } from "./ChartTip";
 import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
 import { Figure, Key, type KeyItem } from "./Figure";

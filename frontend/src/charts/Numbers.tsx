@@ -1,7 +1,7 @@
 // Figures that need no chart.
 import type { MetricValues } from "../protocol/generated";
-import type { Fact } from "../state/facts";
-import { fixed, milliseconds, percent } from "../state/format";
+import type { Fact } from "../words/facts";
+import { fixed, milliseconds, percent } from "../words/format";
 import { FactList } from "./FactList";
 
 function entries(values: MetricValues | null, done: boolean): Fact[] {

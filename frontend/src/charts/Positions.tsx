@@ -1,5 +1,5 @@
 // Acceptance by place in the draft.
-import { percent } from "../state/format";
+import { percent } from "../words/format";
 import { Figure, Key } from "./Figure";
 import { bandOf, type PositionRate } from "./select";
 

@@ -1,14 +1,14 @@
 // What further drafters would have guessed, beside the one in use. Hidden where none does.
 import { memo } from "react";
+import type { AppState } from "../app/store";
+import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
-import { fixed, milliseconds, percent } from "../state/format";
-import { originOf } from "../state/origins";
-import { inForce } from "../state/selectors";
-import type { AppState } from "../state/store";
-import { useApp } from "../state/useStore";
-import { Explain } from "../viz/Explain";
-import { elide, visible } from "../viz/label";
-import { OriginBadge } from "../viz/Origin";
+import { inForce } from "../run/selectors";
+import { Explain } from "../ui/Explain";
+import { elide, visible } from "../ui/label";
+import { OriginBadge } from "../ui/Origin";
+import { fixed, milliseconds, percent } from "../words/format";
+import { originOf } from "../words/origins";
 import { type ShadowRow, shadowNote, shadowRows } from "./shadow";
 import "./shadow.css";
 

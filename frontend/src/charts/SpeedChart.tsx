@@ -9,7 +9,7 @@ import {
   XAxis,
   YAxis,
 } from "recharts";
-import { fixed } from "../state/format";
+import { fixed } from "../words/format";
 import { ChartTip } from "./ChartTip";
 import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
 import { Figure, Key, type KeyItem } from "./Figure";

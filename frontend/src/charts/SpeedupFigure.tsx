@@ -1,9 +1,9 @@
 // What speculation gained, and against what.
 import { RadioGroup } from "radix-ui";
-import { exactnessOf } from "../state/exactness";
-import { fixed } from "../state/format";
-import type { Run } from "../state/model";
-import { Explain } from "../viz/Explain";
+import { exactnessOf } from "../run/exactness";
+import type { Run } from "../run/model";
+import { Explain } from "../ui/Explain";
+import { fixed } from "../words/format";
 import { type Against, isVerified, type Speedup, speedupOf } from "./select";
 
 const MEASURED =

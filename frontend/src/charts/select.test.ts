@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Metrics, MetricValues } from "../protocol/generated";
-import type { Round, Run } from "../state/model";
+import type { Round, Run } from "../run/model";
 import {
   chain,
   IDLE,
@@ -11,7 +11,7 @@ import {
   STARTED_REMOTE,
   USAGE,
   VALUES,
-} from "../viz/fixture";
+} from "../tree/fixture";
 import {
   acceptanceHistory,
   ageText,

@@ -1,7 +1,7 @@
 // What the charts show, as pure functions of a run. Unknown stays null.
 import type { Baseline, Metrics, MetricValues } from "../protocol/generated";
-import { exactnessOf } from "../state/exactness";
-import type { Run } from "../state/model";
+import { exactnessOf } from "../run/exactness";
+import type { Run } from "../run/model";
 
 export type TimePart = "draft" | "verify" | "network" | "evidence" | "other";
 

@@ -1,7 +1,7 @@
 // What the table of shadows shows, as pure functions of the last scores.
 import type { Shadow } from "../protocol/generated";
-import { fixed } from "../state/format";
-import { originOf } from "../state/origins";
+import { fixed } from "../words/format";
+import { originOf } from "../words/origins";
 
 const ORACLE = "oracle";
 

@@ -1,7 +1,7 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { waitingFor } from "../state/selectors";
-import { isReady, isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
+import { isReady, isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
+import { waitingFor } from "../run/selectors";
 import "./controls.css";
 import { Fields } from "./Fields";
 import { PromptBox } from "./PromptBox";

@@ -1,6 +1,6 @@
 import { type ReactNode, useId } from "react";
-import { formOf } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
+import { formOf } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
 import { DrafterPicker } from "./DrafterPicker";
 
 export function DrafterSelect({ note }: { note: ReactNode }) {

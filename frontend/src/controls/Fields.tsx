@@ -1,8 +1,8 @@
 import { Dices } from "lucide-react";
 import { useId } from "react";
-import { fixed } from "../state/format";
-import { formOf, isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
+import { formOf, isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
+import { fixed } from "../words/format";
 import { DrafterSelect } from "./DrafterSelect";
 import { Folded } from "./Folded";
 import { NumberSlider } from "./NumberSlider";

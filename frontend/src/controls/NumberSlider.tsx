@@ -1,8 +1,8 @@
 import { Slider } from "radix-ui";
 import type { ReactNode } from "react";
-import { type NumberField, rangeOf } from "../state/form";
-import { formOf, isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
+import { type NumberField, rangeOf } from "../app/form";
+import { formOf, isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
 
 /** These change while a run goes on; the others wait for the next one. */
 const LIVE: ReadonlySet<NumberField> = new Set(["k", "nodes", "temperature"]);

@@ -1,9 +1,10 @@
 // What a deeper draft costs on this machine: measured times of one pass of the target over 1, 2, 3 … tokens.
+
+import { type AppState, formOf } from "../app/store";
+import { useApp } from "../app/useStore";
 import type { PassTime } from "../protocol/generated";
-import { fixed, milliseconds } from "../state/format";
-import { acceptanceNote, draftedBy, passRatio } from "../state/passes";
-import { type AppState, formOf } from "../state/store";
-import { useApp } from "../state/useStore";
+import { fixed, milliseconds } from "../words/format";
+import { acceptanceNote, draftedBy, passRatio } from "./passes";
 
 const NONE: readonly PassTime[] = [];
 const timesOf = (state: AppState) => state.settings?.pass_times ?? NONE;

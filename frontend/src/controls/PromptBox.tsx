@@ -1,7 +1,7 @@
 import { useId } from "react";
-import { isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
-import { EXAMPLES } from "./examples";
+import { EXAMPLES } from "../app/examples";
+import { isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
 
 export function PromptBox() {
   const store = useStore();

@@ -1,10 +1,10 @@
 // How the target decides about drafted tokens. Set before a run; a lossy rule is marked wherever it appears.
 import { TriangleAlert } from "lucide-react";
 import { useId } from "react";
+import { formOf, isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
 import type { RuleInfo } from "../protocol/generated";
-import type { RuleName } from "../state/model";
-import { formOf, isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
+import type { RuleName } from "../run/model";
 
 export function RuleSelect() {
   const store = useStore();

@@ -1,9 +1,9 @@
 // Further drafters that guess from the same prefix, to be compared with the one in use.
 
-import { shadowable } from "../state/form";
-import { formOf, isRunning } from "../state/store";
-import { useApp, useStore } from "../state/useStore";
-import { OriginBadge } from "../viz/Origin";
+import { shadowable } from "../app/form";
+import { formOf, isRunning } from "../app/store";
+import { useApp, useStore } from "../app/useStore";
+import { OriginBadge } from "../ui/Origin";
 import { Folded } from "./Folded";
 
 export function ShadowChoice() {

@@ -1,7 +1,8 @@
 // From which round a change made while running took effect.
-import { changedAtRound, inForce } from "../state/selectors";
-import { type AppState, formOf, isRunning } from "../state/store";
-import { useApp } from "../state/useStore";
+
+import { type AppState, formOf, isRunning } from "../app/store";
+import { useApp } from "../app/useStore";
+import { changedAtRound, inForce } from "../run/selectors";
 
 type Field = "k" | "nodes" | "temperature" | "drafter";
 

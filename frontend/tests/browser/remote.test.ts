@@ -1,6 +1,6 @@
 // A target in another process, behind a socket: what the page says of it, of the way to it and of what it cost.
 import { afterAll, describe, expect, it } from "vitest";
-import { fixed, kibibytes, milliseconds } from "../../src/state/format";
+import { fixed, kibibytes, milliseconds } from "../../src/words/format";
 import { violations } from "./axe";
 import { distance } from "./distance";
 import { verifier } from "./server";

@@ -1,6 +1,6 @@
 // A real model: type, generate, and see what came over the wire, exactly.
 import { describe, expect, it } from "vitest";
-import { fixed, milliseconds, percent } from "../../src/state/format";
+import { fixed, milliseconds, percent } from "../../src/words/format";
 import { SMOL } from "./server";
 import { siteWith } from "./site";
 import { soon, type Tab } from "./tab";

@@ -1,7 +1,7 @@
 // Pointing at tokens, walking among them, and playing a run back. On the toy model, whose runs are always the same.
 import { describe, expect, it } from "vitest";
 import type { VerifyResult } from "../../src/protocol/generated";
-import { fixed, percent, probability, shown } from "../../src/state/format";
+import { fixed, percent, probability, shown } from "../../src/words/format";
 import { TOY } from "./server";
 import { siteWith } from "./site";
 import { soon, type Tab } from "./tab";

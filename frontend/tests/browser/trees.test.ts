@@ -1,7 +1,7 @@
 // Drafts that branch: drawn as a tree, walked, explained, and compared with what other drafters would have guessed.
 import { describe, expect, it } from "vitest";
 import type { DraftToken } from "../../src/protocol/generated";
-import { fixed, percent } from "../../src/state/format";
+import { fixed, percent } from "../../src/words/format";
 import { violations } from "./axe";
 import { TOY } from "./server";
 import { PHONE, siteWith } from "./site";

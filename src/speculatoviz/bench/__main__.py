@@ -11,9 +11,9 @@ from rich.console import Console
 
 from speculatoviz.bench.decision import decision_ms
 from speculatoviz.bench.pair import overhead_share, speedups
-from speculatoviz.flags import errors, settings_of
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
 
 
 def main(

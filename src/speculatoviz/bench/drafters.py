@@ -17,16 +17,16 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.pair import tps
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.engine import speculate
 from speculatoviz.errors import BadRequestError
-from speculatoviz.events import Start
-from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.policy import FixedPolicy
-from speculatoviz.session import Session
+from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import Start
 
 PLAIN = "plain"
 

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from speculatoviz.flags import errors, settings_of
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.measure import noise_floor, pass_ms
+from speculatoviz.measure.runs import noise_floor, pass_ms
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.window import Window
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round
 from speculatoviz.engine import speculate
-from speculatoviz.events import Start
 from speculatoviz.models.base import Feed, LanguageModel, Rows
-from speculatoviz.policy import FixedPolicy
-from speculatoviz.session import Session
+from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import Start
 
 PROMPTS = {
     "code": "Write a Python function that merges two sorted lists",

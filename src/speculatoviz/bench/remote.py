@@ -22,16 +22,16 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.relay import Relay
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Request, Round
 from speculatoviz.engine import speculate
 from speculatoviz.errors import TargetError
-from speculatoviz.events import Start
-from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.policy import FixedPolicy
-from speculatoviz.session import Session
+from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.session.session import Session
 from speculatoviz.targets.base import RemoteTarget
+from speculatoviz.telemetry.events import Start
 
 PROMPTS = {
     "coding": "Write a Python function that merges two sorted lists, with a docstring and three tests.",
@@ -162,7 +162,7 @@ def _halves() -> tuple[set[int], set[int]]:
 @contextmanager
 def verifier(profile: str, cores: set[int], sessions: int = 2) -> Iterator[str]:
     """A verifier on its own cores; its address."""
-    command = [sys.executable, "-m", "speculatoviz.cli", "verifier", "--profile", profile, "--port", "0"]
+    command = [sys.executable, "-m", "speculatoviz.cli.app", "verifier", "--profile", profile, "--port", "0"]
     command += ["--context-tokens", "2048", "--sessions", str(sessions), "--threads", str(len(cores))]
     taken = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited: OpenMP reads it when the library is loaded

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from speculatoviz.bench.drafters import Run, read_runs
+from speculatoviz.cli.flags import errors
 from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.errors import BadRequestError
-from speculatoviz.flags import errors
 
 Variant = tuple[str, int]
 

@@ -14,19 +14,19 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.pair import PROMPTS
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rejection import prefixes
 from speculatoviz.core.sampling import Distribution, distribution
 from speculatoviz.core.types import Draft, Floats, Verdict
 from speculatoviz.engine import speculate
 from speculatoviz.errors import ModelError
-from speculatoviz.events import Start
-from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.policy import FixedPolicy
-from speculatoviz.session import Session
+from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.session.session import Session
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
+from speculatoviz.telemetry.events import Start
 
 _RESAMPLES = 2_000
 

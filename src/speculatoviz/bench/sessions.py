@@ -20,15 +20,15 @@ import typer
 from rich.console import Console
 
 from speculatoviz.bench.remote import PROMPTS, verifier
+from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.config import Settings
-from speculatoviz.connect import load
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
-from speculatoviz.flags import errors, settings_of
 from speculatoviz.machine import describe, usable_cores
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window, Wish, feed_together
+from speculatoviz.session.targets import load
 from speculatoviz.targets.loop import LoopThread
-from speculatoviz.targets.remote import VerifierTarget
+from speculatoviz.targets.verifier.target import VerifierTarget
 
 SESSIONS = 4
 _BEHIND = 96  # tokens of context that passes are timed behind

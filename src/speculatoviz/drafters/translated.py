@@ -11,7 +11,7 @@ from speculatoviz.core.sampling import covered_mass, scores
 from speculatoviz.core.types import Draft, Floats, Plan, Request, Sampling, Scores, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import Tokenizer
-from speculatoviz.models.vocabulary import Intersection, Reencoder
+from speculatoviz.models.tokenizers.vocabularies import Intersection, Reencoder
 
 
 class TranslatedDrafter(ModelDrafter):

@@ -12,8 +12,8 @@ from pathlib import Path
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, Tokenizer
-from speculatoviz.models.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
-from speculatoviz.models.sources import local_path
+from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
+from speculatoviz.models.files.sources import local_path
 
 # What each runtime needs: a library, and what pip installs for it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
@@ -72,8 +72,8 @@ def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int,
         raise ModelError(f"{name} has no cheaper version here: only GGUF files do.", "Choose another drafter.")
     if not _is_share(by):
         return load_model(name, how, by, progress)
-    from speculatoviz.models.llamacpp import LlamaCppModel
-    from speculatoviz.models.skip import skip_layers
+    from speculatoviz.models.files.skip import skip_layers
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
@@ -95,13 +95,13 @@ def _load(
     shown = None if parsed.place.startswith(("/", ".", "~")) else parsed.place
     match parsed.runtime:
         case "mlx":
-            from speculatoviz.models.mlx import MlxModel
+            from speculatoviz.models.runtimes.mlx import MlxModel
 
             folder = locate(parsed, how.cache_dir, progress)
             progress("loading", 0, 1)
             return MlxModel(folder, how.context_tokens, name=shown)
         case "hf":
-            from speculatoviz.models.transformers import TransformersModel
+            from speculatoviz.models.runtimes.transformers import TransformersModel
 
             source = locate(parsed, how.cache_dir, progress)
             progress("loading", 0, 1)
@@ -109,12 +109,12 @@ def _load(
                 source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
             )
         case "llamacpp":
-            from speculatoviz.models import catalogue
-            from speculatoviz.models.llamacpp import LlamaCppModel
+            from speculatoviz.models.files import catalogue
+            from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
             path = locate(parsed, how.cache_dir, progress)
             if quantisation is not None:
-                from speculatoviz.models.requantise import requantise
+                from speculatoviz.models.files.requantise import requantise
 
                 progress("requantising", 0, 1)
                 path = requantise(path, quantisation, how.cache_dir, how.threads or usable_cores())
@@ -137,7 +137,7 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
     if not parsed.is_gguf:
         return _folder_tokenizer(tokenizer_folder(parsed, progress))
     source = locate(parsed, how.cache_dir, progress)
-    from speculatoviz.models.llamacpp_tokenizer import VocabularyFile
+    from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
     return VocabularyFile(source)
 
@@ -145,7 +145,7 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
 def _folder_tokenizer(folder: Path) -> Tokenizer:
     """n_vocab: the rows of the model's output where the folder tells, else the ids there are."""
     try:
-        from speculatoviz.models.hub_tokenizer import HubTokenizer
+        from speculatoviz.models.tokenizers.hub import HubTokenizer
     except ImportError as error:
         raise _not_installed("hf", error) from error
     config = folder / "config.json"
@@ -192,7 +192,7 @@ def _quiet_numpy() -> None:
 
 
 def _toy(name: str) -> LanguageModel:
-    from speculatoviz.models.toy import ALPHABET, ToyModel
+    from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 
     seed, _, mix = name.removeprefix("toy:").partition("~")
     if not seed.isdigit() or (mix and not mix.isdigit()):

@@ -18,7 +18,6 @@ from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft
 from speculatoviz.drafters.about import DRAFTERS, About
 from speculatoviz.errors import SpeculatoVizError
-from speculatoviz.events import RuleName
 from speculatoviz.server.host import Host, Loader
 from speculatoviz.server.info import (
     DraftedToken,
@@ -32,7 +31,8 @@ from speculatoviz.server.info import (
     TestDraft,
 )
 from speculatoviz.server.socket import Connection
-from speculatoviz.session import Session
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import RuleName
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

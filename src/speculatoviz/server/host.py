@@ -12,13 +12,13 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from speculatoviz.config import Settings
-from speculatoviz.connect import Report
 from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
-from speculatoviz.narrate import exactness_info
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.info import Health
-from speculatoviz.server.line import Line, Tell
-from speculatoviz.session import Session, model_info
+from speculatoviz.server.run_queue import Line, Tell
+from speculatoviz.session.session import Session, model_info
+from speculatoviz.session.targets import Report
+from speculatoviz.telemetry.narrator import exactness_info
 
 T = TypeVar("T")
 Loader = Callable[[Report], Session]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from speculatoviz.events import (
+from speculatoviz.telemetry.events import (
     Baseline,
     ExactnessInfo,
     ExactnessLabel,

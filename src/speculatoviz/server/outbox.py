@@ -7,7 +7,7 @@ import logging
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from speculatoviz.events import Event
+from speculatoviz.telemetry.events import Event
 
 log = logging.getLogger(__name__)
 

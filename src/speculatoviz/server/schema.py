@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from speculatoviz.events import ClientMessage, Event
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+from speculatoviz.telemetry.events import ClientMessage, Event
 
 
 def main() -> None:

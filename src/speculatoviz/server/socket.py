@@ -13,10 +13,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from speculatoviz.engine import Change
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
-from speculatoviz.events import Cancel, Done, Event, Failure, Queued, Start, Update
 from speculatoviz.server.host import Host
 from speculatoviz.server.messages import parse
 from speculatoviz.server.outbox import Outbox
+from speculatoviz.telemetry.events import Cancel, Done, Event, Failure, Queued, Start, Update
 
 log = logging.getLogger(__name__)
 

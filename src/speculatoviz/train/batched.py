@@ -18,7 +18,7 @@ from transformers import AttentionInterface
 
 from speculatoviz.errors import ContextFullError, TrainError
 from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
-from speculatoviz.models.transformers import TransformersModel
+from speculatoviz.models.runtimes.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
 _GROUP = 16  # contexts that attend in one product, as long as the longest of them

@@ -109,7 +109,7 @@ def _write(order: Order, corpus: Corpus, report: Report) -> None:
 
 def _writing_model(order: Order, recipe: Recipe) -> LanguageModel:
     if order.write_with == "llamacpp":
-        from speculatoviz.models.llamacpp import LlamaCppModel
+        from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
         return LlamaCppModel(order.source, min(order.slots, 16) * recipe.dialogue_tokens, order.threads, order.target)
     from speculatoviz.train.batched import BatchedModel

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI, WebSocket
 
-from speculatoviz.measure import Noise
+from speculatoviz.measure.runs import Noise
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.server.verifier.connection import Bounds, Connection
 from speculatoviz.server.verifier.passes import Passes
-from speculatoviz.server.verifier.seats import Seats
-from speculatoviz.targets import wire
-from speculatoviz.targets.framing import pack
+from speculatoviz.server.verifier.sessions import Seats
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import pack
 
 
 @dataclass(frozen=True, slots=True)

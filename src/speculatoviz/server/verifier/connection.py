@@ -17,16 +17,16 @@ from fastapi import WebSocket, WebSocketDisconnect
 from speculatoviz.core.types import Draft
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.server.verifier.seats import BusyError, OutOfStepError, Seat, Seats
-from speculatoviz.targets import wire
-from speculatoviz.targets.framing import (
+from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Seat, Seats
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import (
     draft_of,
     judged_frame,
     pack,
     request_of,
     vocabulary_frame,
 )
-from speculatoviz.targets.wire import Frame, WireError
+from speculatoviz.targets.verifier.wire import Frame, WireError
 
 _HELLO_S = 10.0  # until a connection has to have said who it is
 _TAKE_S = 20.0  # until a client has to have taken an answer in

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from speculatoviz.config import Settings
-from speculatoviz.connect import Report, is_remote, load
 from speculatoviz.errors import BadRequestError
-from speculatoviz.measure import CALIBRATION_PROMPT, Noise, noise_floor, plain_run
+from speculatoviz.measure.runs import CALIBRATION_PROMPT, Noise, noise_floor, plain_run
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.chat import encode_turn
+from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.server import address
 from speculatoviz.server.app import LOOPBACK
 from speculatoviz.server.verifier.app import Serving, create_verifier
+from speculatoviz.session.targets import Report, is_remote, load
 from speculatoviz.targets.local import LocalTarget
 
 _NOISE_ROWS = 5

@@ -1,0 +1,155 @@
+// The form: what the user chose, laid over the server's defaults and kept within its ranges.
+import type { DrafterInfo, RangeInfo, RuleInfo, SettingsInfo, Start, Update } from "../protocol/generated";
+import type { RuleName } from "../run/model";
+import type { InForce } from "../run/selectors";
+
+export const NUMBERS = [
+  "k",
+  "nodes",
+  "temperature",
+  "max_tokens",
+  "top_p",
+  "top_k",
+  "min_p",
+  "seed",
+] as const;
+export type NumberField = (typeof NUMBERS)[number];
+
+/** Only what the user touched; the rest follows the server's defaults. */
+export interface Choices {
+  readonly prompt: string;
+  readonly drafter: string | null;
+  readonly rule: RuleName | null;
+  /** Drafters that guess beside the one in use. */
+  readonly shadow: readonly string[];
+  readonly numbers: Partial<Readonly<Record<NumberField, number>>>;
+}
+
+export interface Form {
+  readonly prompt: string;
+  readonly drafter: string | null;
+  readonly rule: RuleName | null;
+  readonly shadow: readonly string[];
+  /** Whether this drafter can draft branches, and this rule can verify them. */
+  readonly trees: boolean;
+  readonly numbers: Readonly<Record<NumberField, number>>;
+}
+
+export const noChoices: Choices = { prompt: "", drafter: null, rule: null, shadow: [], numbers: {} };
+
+/** What the page offers before the server has said what it allows. */
+const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
+  k: { min: 1, max: 16, step: 1, value: 4, help: "draft depth: tokens drafted per round" },
+  nodes: {
+    min: 0,
+    max: 63,
+    step: 1,
+    value: 0,
+    help: "most tokens of a draft tree; up to the depth it is a chain",
+  },
+  temperature: { min: 0, max: 2, step: 0.05, value: 0, help: "sampling temperature; 0 is greedy" },
+  max_tokens: { min: 64, max: 1024, step: 1, value: 256, help: "tokens to generate at most" },
+  top_p: { min: 0.05, max: 1, step: 0.05, value: 1, help: "nucleus sampling" },
+  top_k: { min: 0, max: 1000, step: 1, value: 0, help: "sample from the k most probable tokens; 0 is off" },
+  min_p: { min: 0, max: 1, step: 0.01, value: 0, help: "drop tokens below this share of the best one" },
+  seed: { min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, value: 0, help: "seed of every random choice" },
+};
+
+/** Sliders cover the useful part of what the server allows. */
+const OFFERED: Partial<Record<NumberField, { min: number; max: number; step?: number }>> = {
+  k: { min: 1, max: 16 },
+  max_tokens: { min: 64, max: 1024, step: 16 },
+};
+
+export function rangeOf(settings: SettingsInfo | null, field: NumberField): RangeInfo {
+  const allowed = settings?.ranges[field] ?? FALLBACK[field];
+  const offered = OFFERED[field];
+  if (!offered) return allowed;
+  return {
+    ...allowed,
+    min: Math.max(allowed.min, offered.min),
+    max: Math.min(allowed.max, offered.max),
+    step: offered.step ?? allowed.step,
+  };
+}
+
+export function clamp(value: number, range: RangeInfo): number {
+  const bounded = Math.min(range.max, Math.max(range.min, value));
+  // Steps of 0.05 add up to 0.15000000000000002.
+  return Number((Math.round(bounded / range.step) * range.step).toFixed(6));
+}
+
+function numberOf(settings: SettingsInfo | null, choices: Choices, field: NumberField): number {
+  const standard = settings?.defaults[field];
+  const value = choices.numbers[field] ?? (typeof standard === "number" ? standard : FALLBACK[field].value);
+  const range = rangeOf(settings, field);
+  return field === "seed" ? Math.round(Math.min(range.max, Math.max(range.min, value))) : clamp(value, range);
+}
+
+export function formFrom(settings: SettingsInfo | null, choices: Choices): Form {
+  const numbers = {} as Record<NumberField, number>;
+  for (const field of NUMBERS) numbers[field] = numberOf(settings, choices, field);
+  const drafter = drafterOf(settings, choices.drafter);
+  const rule = ruleOf(settings, choices.rule);
+  const trees = drafter?.trees === true && rule?.trees === true;
+  if (!trees) numbers.nodes = 0;
+  const shadow = shadowable(settings, drafter?.name ?? null).map(({ name }) => name);
+  return {
+    prompt: choices.prompt,
+    drafter: settings ? (drafter?.name ?? null) : choices.drafter,
+    rule: settings ? (rule?.name ?? null) : choices.rule,
+    shadow: choices.shadow.filter((name) => shadow.includes(name)),
+    trees,
+    numbers,
+  };
+}
+
+function drafterOf(settings: SettingsInfo | null, chosen: string | null): DrafterInfo | null {
+  const available = settings?.drafters.filter((drafter) => drafter.available) ?? [];
+  const named = (name: unknown) => available.find((drafter) => drafter.name === name);
+  return named(chosen) ?? named(settings?.defaults.drafter) ?? available[0] ?? null;
+}
+
+function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInfo | null {
+  const rules = settings?.rules ?? [];
+  const named = (name: unknown) => rules.find((rule) => rule.name === name);
+  return named(chosen) ?? named(settings?.defaults.rule) ?? rules[0] ?? null;
+}
+
+/** The drafters that could guess beside this one. */
+export const shadowable = (settings: SettingsInfo | null, drafter: string | null): DrafterInfo[] =>
+  settings?.drafters.filter(({ name, available }) => available && name !== drafter) ?? [];
+
+export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
+  const { prompt, drafter, rule, shadow, numbers } = form;
+  return { type: "start", prompt, drafter, rule, shadow: [...shadow], ...numbers, ...changes };
+}
+
+/** What differs from what is in force and may change while a run goes on; null if nothing does. */
+export function updateMessage(form: Form, inForce: InForce): Update | null {
+  const message: Update = { type: "update" };
+  if (form.numbers.k !== inForce.k) message.k = form.numbers.k;
+  if (form.numbers.nodes !== inForce.nodes) message.nodes = form.numbers.nodes;
+  if (form.numbers.temperature !== inForce.temperature) message.temperature = form.numbers.temperature;
+  if (form.drafter !== null && form.drafter !== inForce.drafter) message.drafter = form.drafter;
+  return Object.keys(message).length > 1 ? message : null;
+}
+
+/** Reads what was saved; anything unexpected is left out. */
+export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
+  if (typeof saved !== "object" || saved === null) return { ...noChoices, prompt: firstPrompt };
+  const { prompt, drafter, rule, shadow, numbers } = saved as Record<string, unknown>;
+  const kept: Partial<Record<NumberField, number>> = {};
+  for (const field of NUMBERS) {
+    const value = (numbers as Record<string, unknown> | null | undefined)?.[field];
+    if (typeof value === "number" && Number.isFinite(value)) kept[field] = value;
+  }
+  return {
+    prompt: typeof prompt === "string" ? prompt : "",
+    drafter: typeof drafter === "string" ? drafter : null,
+    // A rule that the server does not have is left aside with its settings.
+    rule: typeof rule === "string" ? (rule as RuleName) : null,
+    shadow: Array.isArray(shadow) ? shadow.filter((name) => typeof name === "string") : [],
+    numbers: kept,
+  };
+}

@@ -1,0 +1,350 @@
+// The page's one mutable thing: what the server said, what the user chose, and what is shown of it.
+
+import { fetchHealth, fetchSettings, fetchText } from "../protocol/api";
+import type { Failure, Health, ServerMessage, SettingsInfo, Start } from "../protocol/generated";
+import {
+  type ConnectionStatus,
+  openSocket,
+  type Socket,
+  type SocketEvents,
+  socketUrl,
+} from "../protocol/socket";
+import type { Mode, Playback } from "../run/playback";
+import * as playback from "../run/playback";
+import { parseRecording, type Recording } from "../run/recording";
+import { inForce } from "../run/selectors";
+import { EXAMPLES } from "./examples";
+import { type Choices, choicesFrom, type Form, formFrom, startMessage, updateMessage } from "./form";
+import { type Clockwork, setCalm, spareFrames } from "./frames";
+import { recall, remember } from "./storage";
+
+export interface Notice {
+  readonly id: number;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface AppState {
+  readonly connection: ConnectionStatus;
+  readonly health: Health | null;
+  readonly settings: SettingsInfo | null;
+  readonly recording: Recording | null;
+  readonly play: Playback | null;
+  readonly mode: Mode;
+  readonly choices: Choices;
+  readonly hovered: string | null;
+  readonly selected: string | null;
+  readonly notices: readonly Notice[];
+}
+
+/** The outside world; replaced in tests. */
+export interface World {
+  openSocket(events: SocketEvents): Socket;
+  health(): Promise<Health | null>;
+  settings(): Promise<SettingsInfo | null>;
+  recording(): Promise<string | null>;
+  nextFrame(callback: (nowMs: number) => void): void;
+  /** Frames for a live run, which leave the cores to the models. */
+  spareFrame(callback: (nowMs: number) => void): void;
+  later(callback: () => void, delayMs: number): void;
+}
+
+const clockwork: Clockwork = {
+  now: () => performance.now(),
+  nextFrame: (callback) => void requestAnimationFrame(callback),
+  later: (callback, delayMs) => void setTimeout(callback, delayMs),
+};
+
+export const browserWorld = (): World => ({
+  ...clockwork,
+  openSocket: (events) => openSocket(socketUrl(location), events),
+  health: fetchHealth,
+  settings: fetchSettings,
+  recording: () => fetchText("/recording.jsonl"),
+  spareFrame: spareFrames(clockwork, setCalm),
+});
+
+const LOADING_POLL_MS = 1000;
+const READY_POLL_MS = 20_000;
+const UPDATE_DEBOUNCE_MS = 150;
+/** No run of the server has this name: nothing that still comes of a run that was cut off is taken in. */
+const CUT_OFF = "";
+
+export const isRunning = (state: AppState): boolean =>
+  state.play?.source === "live" && !playback.isComplete(state.play);
+export const isReady = (state: AppState): boolean => state.health?.status === "ready";
+export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);
+
+const UPDATABLE = ["k", "nodes", "temperature", "drafter"] as const;
+type UpdateField = (typeof UPDATABLE)[number];
+
+export class Store {
+  private state: AppState;
+  private readonly listeners = new Set<() => void>();
+  private socket: Socket | null = null;
+  private inbox: ServerMessage[] = [];
+  private readonly pastRuns = new Set<string>();
+  private readonly touched = new Set<UpdateField>();
+  private runId: string | null = null;
+  private frameAt: number | null = null;
+  private frameAsked = false;
+  private updateTicket = 0;
+  private pollTicket = 0;
+  private noticeCount = 0;
+
+  constructor(private readonly world: World) {
+    const mode = recall("mode");
+    this.state = {
+      connection: "connecting",
+      health: null,
+      settings: null,
+      recording: null,
+      play: null,
+      mode: mode === "paced" || mode === "slow" ? mode : "real",
+      choices: choicesFrom(recall("choices"), EXAMPLES[0].prompt),
+      hovered: null,
+      selected: null,
+      notices: [],
+    };
+  }
+
+  readonly get = (): AppState => this.state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  private set(changes: Partial<AppState>): void {
+    this.state = { ...this.state, ...changes };
+    for (const listener of this.listeners) listener();
+  }
+
+  // --- server -----------------------------------------------------------------------------------
+
+  async connect(): Promise<void> {
+    this.socket = this.world.openSocket({
+      onStatus: (connection) => this.onConnection(connection),
+      onMessage: (message) => this.onMessage(message),
+    });
+    const [text, health] = await Promise.all([this.world.recording(), this.world.health(), this.poll()]);
+    const recording = text === null ? null : parseRecording(text);
+    this.set({ recording });
+    const firstVisit = recall("visited") === null;
+    remember("visited", true);
+    const canRun = health?.status === "ready";
+    if (recording && this.state.play === null && (firstVisit || !canRun)) this.watchRecording();
+  }
+
+  private onConnection(connection: ConnectionStatus): void {
+    const before = this.state.connection;
+    this.set({ connection });
+    if (connection === "connected") void this.poll();
+    else if (before === "connected") {
+      if (isRunning(this.state)) this.cutOff();
+      void this.poll();
+    }
+  }
+
+  /** Health until the models are ready and now and then after; settings whenever they may have changed. */
+  private async poll(): Promise<void> {
+    this.pollTicket += 1;
+    const ticket = this.pollTicket;
+    const before = this.state.health;
+    const health = await this.world.health();
+    if (ticket !== this.pollTicket) return;
+    this.set({ health });
+    if (health && (this.state.settings === null || health.status !== before?.status))
+      await this.loadSettings();
+    if (ticket !== this.pollTicket) return;
+    const delayMs = health?.status === "ready" ? READY_POLL_MS : LOADING_POLL_MS;
+    this.world.later(() => void (ticket === this.pollTicket && this.poll()), delayMs);
+  }
+
+  private async loadSettings(): Promise<void> {
+    const settings = await this.world.settings();
+    if (settings) this.set({ settings });
+  }
+
+  private onMessage(message: ServerMessage): void {
+    if (message.type === "error") {
+      // What comes behind the end answers a stop or a change that was already on its way.
+      if (!isRunning(this.state)) return;
+      this.notify(message.message, message.hint);
+      if (message.code === "bad_request" && this.hasStarted()) return;
+    }
+    if (!this.belongs(message)) return;
+    this.inbox.push(message);
+    this.wake();
+    if (message.type === "done") void this.poll();
+  }
+
+  /** From then on a bad request is a refused change, and the run goes on. */
+  private hasStarted(): boolean {
+    return this.state.play?.full.started != null || this.inbox.some((message) => message.type === "started");
+  }
+
+  /** Whether a message is about the run on the page; the first one of a run makes it so. */
+  private belongs(message: ServerMessage): boolean {
+    if (this.state.play?.source !== "live") return false;
+    if (this.runId !== null) return message.run === this.runId;
+    if (message.run !== null && this.pastRuns.has(message.run)) return false;
+    if (message.run === null) return message.type === "error" || message.type === "queued";
+    this.runId = message.run;
+    this.pastRuns.add(message.run);
+    return true;
+  }
+
+  private cutOff(): void {
+    this.takeIn();
+    const round = this.state.play?.full.rounds.at(-1)?.index ?? null;
+    const failure: Failure = {
+      type: "error",
+      run: this.runId,
+      seq: -1,
+      t_ms: this.state.play?.events.at(-1)?.t_ms ?? 0,
+      code: "connection_lost",
+      message:
+        round === null
+          ? "The connection was lost before the first round."
+          : `The connection was lost in round ${round + 1}; the run was cut off there.`,
+      hint: "The page reconnects by itself. Then generate again.",
+      round,
+    };
+    this.inbox.push(failure);
+    this.runId = CUT_OFF;
+    this.notify(failure.message, failure.hint);
+    this.wake();
+  }
+
+  // --- runs -------------------------------------------------------------------------------------
+
+  start(changes: Partial<Start> = {}): void {
+    if (isRunning(this.state)) return;
+    const form = formOf(this.state);
+    const message = startMessage(form, changes);
+    if (!message.prompt?.trim()) {
+      this.notify("There is no prompt.", "Write one, or pick an example.");
+      return;
+    }
+    if (!this.socket?.send(message)) {
+      this.notify("The server cannot be reached.", "Your prompt is kept; generate again once connected.");
+      return;
+    }
+    this.inbox = [];
+    this.runId = null;
+    this.touched.clear();
+    this.set({ play: playback.openLive(this.state.mode), selected: null, hovered: null, notices: [] });
+  }
+
+  /** The target alone over the prompt of the last run, which measures what it is compared with. */
+  startPlain(): void {
+    const last = this.state.play?.full.started;
+    if (!last) return;
+    const { sampling, max_tokens, seed, prompt } = last;
+    this.start({ ...sampling, prompt, max_tokens, seed, k: 0, nodes: 0, shadow: [] });
+  }
+
+  stop(): void {
+    this.socket?.send({ type: "cancel" });
+  }
+
+  watchRecording(): void {
+    const { recording, mode } = this.state;
+    if (!recording || isRunning(this.state)) return;
+    this.set({ play: playback.openRecording(recording.events, mode), selected: null, hovered: null });
+    this.wake();
+  }
+
+  choose(changes: Partial<Omit<Choices, "numbers">> & { numbers?: Choices["numbers"] }): void {
+    const { choices } = this.state;
+    const next = { ...choices, ...changes, numbers: { ...choices.numbers, ...changes.numbers } };
+    remember("choices", next);
+    this.set({ choices: next });
+    for (const field of UPDATABLE) {
+      // Not every drafter takes trees.
+      const follows = (field === "drafter" || field === "nodes") && changes.drafter !== undefined;
+      if (follows || (field !== "drafter" && changes.numbers?.[field] !== undefined)) this.touched.add(field);
+    }
+    this.updateTicket += 1;
+    const ticket = this.updateTicket;
+    this.world.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);
+  }
+
+  private sendUpdate(): void {
+    const current = this.state.play && isRunning(this.state) ? inForce(this.state.play.full) : null;
+    const message = current && updateMessage(formOf(this.state), current);
+    if (message) {
+      for (const field of UPDATABLE) {
+        if (!this.touched.has(field)) delete message[field];
+      }
+      if (Object.keys(message).length > 1) this.socket?.send(message);
+    }
+    this.touched.clear();
+  }
+
+  // --- what is shown ----------------------------------------------------------------------------
+
+  playback(change: (play: Playback) => Playback): void {
+    const { play } = this.state;
+    if (!play) return;
+    this.set({ play: change(play) });
+    this.wake();
+  }
+
+  setMode(mode: Mode): void {
+    remember("mode", mode);
+    this.set({ mode });
+    this.playback((play) => playback.setMode(play, mode));
+  }
+
+  hover(key: string | null): void {
+    if (key !== this.state.hovered) this.set({ hovered: key });
+  }
+
+  select(key: string | null): void {
+    if (key !== this.state.selected) this.set({ selected: key });
+  }
+
+  notify(message: string, hint: string): void {
+    this.noticeCount += 1;
+    const others = this.state.notices.filter((notice) => notice.message !== message).slice(-2);
+    this.set({ notices: [...others, { id: this.noticeCount, message, hint }] });
+  }
+
+  dismiss(id: number): void {
+    this.set({ notices: this.state.notices.filter((notice) => notice.id !== id) });
+  }
+
+  private wake(): void {
+    if (this.frameAsked) return;
+    this.frameAsked = true;
+    const { state, world } = this;
+    const beside = isRunning(state) && state.play?.mode === "real" && state.play.following;
+    const ask = beside ? world.spareFrame : world.nextFrame;
+    ask.call(world, (nowMs) => this.frame(nowMs));
+  }
+
+  /** With what has come since the last frame. */
+  private received(play: Playback): Playback {
+    const messages = this.inbox;
+    this.inbox = [];
+    return playback.receive(play, messages);
+  }
+
+  private takeIn(): void {
+    if (this.state.play) this.set({ play: this.received(this.state.play) });
+  }
+
+  /** Once per animation frame: take in what came, advance what is shown. */
+  private frame(nowMs: number): void {
+    this.frameAsked = false;
+    const before = this.state.play;
+    if (!before) return;
+    const play = playback.tick(this.received(before), this.frameAt === null ? 0 : nowMs - this.frameAt);
+    if (play !== before) this.set({ play });
+    const busy = play.playing && (!playback.atEdge(play) || playback.isComplete(play));
+    this.frameAt = busy ? nowMs : null;
+    if (busy) this.wake();
+  }
+}

@@ -1,0 +1,172 @@
+// What views ask of a run. Pure; nothing is kept between calls.
+import type { ModelInfo, RemoteInfo, Updated } from "../protocol/generated";
+import { turnedDown } from "../words/verdicts";
+import { childrenOf } from "./branches";
+import type { Round, Run, Token } from "./model";
+
+/** The committed text as tokens, in order. */
+export const spine = (run: Run): Token[] => run.rounds.flatMap((round) => round.emitted);
+
+export const emittedCount = (run: Run): number =>
+  run.rounds.reduce((sum, round) => sum + round.emitted.length, 0);
+
+export const visibleText = (run: Run): string =>
+  run.rounds.map((round) => round.emitted.map((token) => token.text).join("")).join("") +
+  (run.done?.text_tail ?? "");
+
+export function roundAt(run: Run, index: number): Round | null {
+  const direct = run.rounds[index];
+  if (direct?.index === index) return direct;
+  return run.rounds.find((round) => round.index === index) ?? null;
+}
+
+export function tokenByKey(run: Run, key: string | null): Token | null {
+  if (key === null) return null;
+  const round = roundAt(run, Number.parseInt(key, 10));
+  if (!round) return null;
+  const same = (token: Token) => token.key === key;
+  return round.drafted.find(same) ?? round.emitted.find(same) ?? null;
+}
+
+/** The drafted tokens that were turned down where this one was emitted, in the order of their tests. */
+export function turnedDownAt(round: Round, emitted: Token): Token[] {
+  return round.drafted.filter((other) => other.parent === emitted.parent && turnedDown(other));
+}
+
+/** The drafted tokens that this resampled token stands in for. */
+export function replacedBy(run: Run, token: Token): Token[] {
+  const round = token.status === "resampled" ? roundAt(run, token.round) : null;
+  return round ? turnedDownAt(round, token) : [];
+}
+
+/** The token that was emitted in the place of this one, which was turned down. */
+export function replacementOf(run: Run, token: Token): Token | null {
+  if (!turnedDown(token)) return null;
+  return roundAt(run, token.round)?.emitted.find((other) => other.parent === token.parent) ?? null;
+}
+
+/** Of siblings that are not decided for: the one whose turn it is, else what was tested last. */
+const ghostOf = (siblings: readonly Token[]): Token | undefined =>
+  siblings.find(({ status }) => status === "pending") ??
+  siblings.findLast(turnedDown) ??
+  siblings.find(({ status }) => status === "discarded");
+
+/** Drafted tokens of the open round that nothing has decided in favour of yet, along one path. */
+export function ghosts(run: Run): readonly Token[] {
+  const round = run.rounds.at(-1);
+  if (!round || round.metrics || run.done) return [];
+  const path: Token[] = [];
+  const children = childrenOf(round);
+  const last = round.emitted.at(-1);
+  if (last?.node === null) return [];
+  for (let next = ghostOf(children.get(last?.node ?? null) ?? []); next; ) {
+    path.push(next);
+    next = ghostOf(children.get(next.node) ?? []);
+  }
+  return path;
+}
+
+/**
+ * The running text, cut behind each token that ends a line: what a growing text has to lay out anew is its last line.
+ * Behind the committed tokens come the drafted ones; what was turned down stands before its replacement if asked for.
+ */
+export function textLines(run: Run, showRejected: boolean): Token[][] {
+  const lines: Token[][] = [];
+  let line: Token[] = [];
+  const add = (token: Token) => {
+    if (line.length === 0) lines.push(line);
+    line.push(token);
+    if (token.text.endsWith("\n")) line = [];
+  };
+  for (const round of run.rounds) {
+    for (const token of round.emitted) {
+      if (showRejected) turnedDownAt(round, token).forEach(add);
+      add(token);
+    }
+  }
+  ghosts(run).forEach(add);
+  return lines;
+}
+
+/** What a run that shows nothing yet waits for; null where it does not wait. */
+export function waitingFor(run: Run): string | null {
+  if (run.phase === "running") return run.rounds.length === 0 ? "Reading the prompt…" : null;
+  if (run.phase !== "queued" || !run.queued) return null;
+  const { place } = run.queued;
+  return place === 1
+    ? "The model is taken; this run is next."
+    : `The model is taken; this run is number ${place} in the queue.`;
+}
+
+export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
+
+/** One round in the scrubber. `share` is accepted over drafted; null where nothing was drafted. */
+export interface Cell {
+  readonly index: number;
+  readonly accepted: number;
+  readonly drafted: number;
+  readonly share: number | null;
+  readonly end: RoundEnd;
+}
+
+function roundEnd(round: Round): RoundEnd {
+  const last = round.emitted.at(-1);
+  if (last?.status === "bonus") return "bonus";
+  if (last?.status === "plain") return "plain";
+  // A sibling may be rejected beside a path that is kept to its end: what counts is how the path ended.
+  const stopped = round.drafted.some((token) => turnedDown(token) && token.parent === (last?.node ?? null));
+  return last?.status === "resampled" || stopped ? "rejection" : "open";
+}
+
+export function cellOf(round: Round): Cell {
+  const accepted = round.emitted.filter((token) => token.status === "accepted").length;
+  const drafted = round.metrics?.round_drafted ?? round.drafted.length;
+  return {
+    index: round.index,
+    accepted,
+    drafted,
+    share: drafted > 0 ? accepted / drafted : null,
+    end: roundEnd(round),
+  };
+}
+
+export const scrubberCells = (run: Run): Cell[] => run.rounds.map(cellOf);
+
+/** The target elsewhere as it verifies now: an update can change the mode. */
+export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | null =>
+  run.updates.at(-1)?.remote ?? run.started?.remote ?? null;
+
+/** What may change while a run goes on. */
+type Changing = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
+
+export interface InForce {
+  readonly k: number;
+  readonly nodes: number;
+  readonly drafter: string;
+  readonly temperature: number;
+}
+
+/** What is in force now: what the run started with, overlaid by its updates. */
+export function inForce(run: Run): InForce | null {
+  const source: Changing | null = run.updates.at(-1) ?? run.started;
+  if (!source) return null;
+  const { k, nodes, drafter, sampling } = source;
+  return { k, nodes, drafter, temperature: sampling.temperature };
+}
+
+/** The first round in which the value now in force was in force; null if the run began with it. */
+export function changedAtRound(run: Run, value: (at: Changing) => unknown): number | null {
+  if (!run.started) return null;
+  let before = value(run.started);
+  let changed: number | null = null;
+  for (const update of run.updates) {
+    if (value(update) !== before) changed = update.round;
+    before = value(update);
+  }
+  return changed;
+}
+
+/** "Qwen2.5-Coder 1.5B" and the like stay as they are; only a path or file ending is dropped. */
+export function modelTitle(model: ModelInfo): string {
+  return (model.name.split("/").at(-1) ?? model.name).replace(/\.gguf$/i, "").replace(/-instruct$/i, "");
+}

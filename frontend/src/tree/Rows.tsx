@@ -1,0 +1,55 @@
+// The rows in view.
+import type { Attention } from "../run/branches";
+import type { Run } from "../run/model";
+import type { Marks } from "./marks";
+import type { Row } from "./placed";
+import { TreeRow } from "./TreeRow";
+import type { View } from "./useView";
+
+interface Props extends Marks {
+  readonly run: Run;
+  readonly view: View;
+  readonly id: string;
+  /** What the token pointed at attends to; null where none is, or in a chain. */
+  readonly attention: Attention | null;
+}
+
+export function Rows({ run, view, id, attention, hovered, selected, active }: Props) {
+  const { layout, from, to } = view;
+  const newest = run.phase === "running" ? (run.rounds.at(-1)?.index ?? 0) : Number.POSITIVE_INFINITY;
+  return (
+    <svg
+      role="none"
+      width={layout.width}
+      height={layout.height}
+      className={`tt-svg is-${layout.scale.detail}${attention ? " is-attending" : ""}`}
+    >
+      {layout.rows.map((row, index) => {
+        const top = layout.tops[index] ?? 0;
+        if (top + row.height < from || top > to) return null;
+        const mine = (key: string | null) => (key !== null && layout.rowOf.get(key) === index ? key : null);
+        return (
+          <TreeRow
+            // biome-ignore lint/suspicious/noArrayIndexKey: a line is its place
+            key={index}
+            row={row}
+            top={top}
+            scale={layout.scale}
+            id={id}
+            origins={run.sources.length > 1}
+            attention={attention && holds(row, attention.round) ? attention : null}
+            later={attention !== null && !row.nodes.some((node) => node.token.round <= attention.round)}
+            newFrom={holds(row, newest) ? newest : Number.POSITIVE_INFINITY}
+            hovered={mine(hovered)}
+            selected={mine(selected)}
+            active={mine(active)}
+          />
+        );
+      })}
+    </svg>
+  );
+}
+
+function holds(row: Row, round: number): boolean {
+  return row.nodes.some((node) => node.token.round >= round);
+}

@@ -1,0 +1,207 @@
+import { fireEvent, render, screen, within } from "@testing-library/react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Round, Run } from "../run/model";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "./fixture";
+import { bushy } from "./forest";
+import { TokenTree } from "./TokenTree";
+
+const rounds = ["aard+", "aaaa*"].map((spec, i) => roundOf(i, chain(spec)));
+const run: Run = { ...IDLE, id: "r", phase: "done", started: STARTED, rounds };
+const onHover = vi.fn();
+const onSelect = vi.fn();
+
+function show(shown: Run = run, marks: { hovered?: string; selected?: string } = {}) {
+  const { hovered = null, selected = null } = marks;
+  return render(
+    <TokenTree run={shown} hovered={hovered} selected={selected} onHover={onHover} onSelect={onSelect} />,
+  );
+}
+
+const item = (name: RegExp) => screen.getByRole("treeitem", { name });
+
+beforeEach(() => {
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      observe() {}
+      disconnect() {}
+    },
+  );
+  vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(780);
+  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(500);
+});
+afterEach(() => {
+  document.body.replaceChildren();
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+  vi.clearAllMocks();
+});
+
+describe("the token tree", () => {
+  it("draws every token as a node that describes itself", () => {
+    show();
+    expect(screen.getAllByRole("treeitem")).toHaveLength(10);
+    expect(item(/^round 1, position 3, ' token'', rejected, acceptance probability 0\.\d\d$/)).toBeTruthy();
+    expect(item(/^round 1, position 3, ' token', resampled$/)).toBeTruthy();
+  });
+
+  it("tells which token the pointer is on, and which one was chosen", () => {
+    show();
+    const node = item(/resampled/);
+    fireEvent.pointerMove(node);
+    expect(onHover).toHaveBeenLastCalledWith("0:+");
+    fireEvent.click(node);
+    expect(onSelect).toHaveBeenLastCalledWith("0:+");
+    fireEvent.pointerLeave(screen.getByRole("tree"));
+    expect(onHover).toHaveBeenLastCalledWith(null);
+  });
+
+  it("shows a token's numbers while it is pointed at", () => {
+    show();
+    fireEvent.pointerMove(item(/round 1, position 1/));
+    expect(screen.getAllByText("acceptance prob.").length).toBeGreaterThan(0);
+  });
+
+  it("lights up a token that is hovered elsewhere", () => {
+    show(run, { hovered: "1:2" });
+    expect(item(/round 2, position 3/).parentElement?.classList).toContain("is-lit");
+  });
+
+  it("is walked with the arrow keys and chosen from with Enter", () => {
+    show();
+    const tree = screen.getByRole("tree");
+    fireEvent.keyDown(tree, { key: "ArrowLeft" });
+    expect(onHover).toHaveBeenLastCalledWith("1:+");
+    fireEvent.keyDown(tree, { key: "Home" });
+    fireEvent.keyDown(tree, { key: "ArrowRight" });
+    fireEvent.keyDown(tree, { key: "ArrowRight" });
+    fireEvent.keyDown(tree, { key: "ArrowDown" });
+    expect(onHover).toHaveBeenLastCalledWith("0:2");
+    expect(document.getElementById(tree.getAttribute("aria-activedescendant") ?? "")).toBe(item(/rejected/));
+    fireEvent.keyDown(tree, { key: "Enter" });
+    expect(onSelect).toHaveBeenLastCalledWith("0:2");
+  });
+
+  it("lets go of the choice with Escape", () => {
+    show(run, { selected: "0:2" });
+    expect(item(/rejected/).getAttribute("aria-selected")).toBe("true");
+    fireEvent.keyDown(screen.getByRole("tree"), { key: "Escape" });
+    expect(onSelect).toHaveBeenLastCalledWith(null);
+  });
+
+  it("stops following when the reader scrolls, and starts again with the button", () => {
+    show();
+    const tree = screen.getByRole("tree");
+    vi.spyOn(tree, "scrollHeight", "get").mockReturnValue(2000);
+    const button = screen.getByRole("button", { name: "Follow the newest round" });
+    expect(button.getAttribute("aria-pressed")).toBe("true");
+    fireEvent.wheel(tree, { deltaY: -50 });
+    expect(button.getAttribute("aria-pressed")).toBe("false");
+    fireEvent.click(button);
+    expect(button.getAttribute("aria-pressed")).toBe("true");
+  });
+
+  it("counts what was emitted, not what waits for a verdict", () => {
+    show({ ...run, phase: "running", rounds: [...rounds, roundOf(2, chain("??", false))] });
+    expect(screen.getByText("· 8 tokens")).toBeTruthy();
+  });
+
+  it("only draws the lines in view", () => {
+    const long = Array.from({ length: 400 }, (_, i) => roundOf(i, chain("aard+")));
+    show({ ...run, rounds: long });
+    expect(screen.getAllByRole("treeitem").length).toBeLessThan(500);
+  });
+
+  it("explains its signs", () => {
+    show();
+    const header = within(screen.getByRole("region", { name: "Token tree" }));
+    for (const sign of [
+      "accepted",
+      "rejected",
+      "resampled",
+      "bonus",
+      "pending",
+      "discarded",
+      "size = entropy",
+    ]) {
+      expect(header.getByRole("button", { name: sign })).toBeTruthy();
+    }
+  });
+
+  it("explains a target that tells no probabilities, and fills no rejection by one", () => {
+    const blind = rounds.map((round) => ({
+      ...round,
+      drafted: round.drafted.map((token) => ({
+        ...token,
+        compared: token.status !== "discarded",
+        verdict: token.verdict && { ...token.verdict, acceptance_prob: null },
+      })),
+    }));
+    show({ ...run, started: STARTED_REMOTE, rounds: blind });
+    const header = within(screen.getByRole("region", { name: "Token tree" }));
+    expect(header.getByRole("button", { name: "kept = the target drew it too" })).toBeTruthy();
+    expect(header.queryByRole("button", { name: /acceptance probability/ })).toBeNull();
+    expect(header.getByRole("button", { name: "network" })).toBeTruthy();
+    expect(item(/rejected, the target drew another token$/).querySelector(".tt-disc")).toBeNull();
+  });
+
+  describe("of branches", () => {
+    const sources = ["model", "ngram"];
+    const drafted = (round: Round): Round => ({
+      ...round,
+      drafted: round.drafted.map((token, node) => ({
+        ...token,
+        draft: token.draft && { ...token.draft, source: sources[node % 2] ?? "" },
+      })),
+    });
+    const tree: Run = {
+      ...run,
+      rounds: [rounds[0] as Round, drafted(roundOf(1, bushy(14, 2, 2))), roundOf(2, chain("aaaa*"))],
+      sources,
+    };
+    const branch = (name: RegExp) => item(name).parentElement?.classList;
+
+    it("shows what the node pointed at attends to, in the drawing and in a line", () => {
+      show(tree, { hovered: "1:3" });
+      expect(branch(/^round 2, position 1, .*sibling 1 of 2/)).toContain("is-attended");
+      expect(branch(/^round 2, position 1, .*sibling 2 of 2/)).toContain("is-unseen");
+      expect(document.querySelectorAll(".tt-node.is-attended")).toHaveLength(2);
+      expect(
+        screen.getByText(/attends to the whole text, 1 drafted token before it, and itself/),
+      ).toBeTruthy();
+      expect(screen.getByText(/12 other nodes are hidden from it\.$/)).toBeTruthy();
+      expect(branch(/^round 1, position 1,/)).not.toContain("is-unseen");
+    });
+
+    it("dims nothing while nothing is pointed at, nor in a chain", () => {
+      show(tree, { hovered: "0:0" });
+      expect(document.querySelector(".is-attending, .tt-caption")).toBeNull();
+    });
+
+    it("tells who drafted, where there is more than one", () => {
+      show(tree);
+      const header = screen.getByRole("region", { name: "Token tree" });
+      for (const name of ["draft model", "prompt lookup"]) {
+        expect(within(header).getByRole("button", { name })).toBeTruthy();
+      }
+      expect(document.querySelectorAll(".tt-origin").length).toBeGreaterThan(2);
+      expect(item(/^round 2, position 1, .*sibling 2 of 2.* from prompt lookup$/)).toBeTruthy();
+    });
+
+    it("does not where there is one", () => {
+      show({ ...tree, sources: ["model"] });
+      expect(screen.queryByRole("button", { name: "draft model" })).toBeNull();
+      expect(document.querySelector(".tt-origin")).toBeNull();
+    });
+
+    it("explains the rule that decided", () => {
+      show({ ...tree, started: { ...STARTED, rule: "typical" } });
+      expect(screen.getByRole("button", { name: "full = likely enough" })).toBeTruthy();
+    });
+  });
+
+  it("says what will stand here before a run", () => {
+    show(IDLE);
+    expect(screen.getByText(/Each round of speculation will stand here/)).toBeTruthy();
+  });
+});

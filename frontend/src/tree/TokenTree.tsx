@@ -1,0 +1,166 @@
+// The token tree: the committed text as a river, what speculation cost hanging below it.
+import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { attentionOf } from "../run/branches";
+import type { Run } from "../run/model";
+import { emittedCount, waitingFor } from "../run/selectors";
+import { useSize } from "../ui/useSize";
+import { attentionWords } from "./caption";
+import { fitZoom } from "./fit";
+import type { Signs } from "./Legend";
+import { NodeTip } from "./NodeTip";
+import { nodeAt, type Step, step } from "./navigate";
+import type { Layout } from "./placed";
+import { Rows } from "./Rows";
+import { TreeHeader } from "./TreeHeader";
+import { useView, type View } from "./useView";
+import "./tree.css";
+import "./branches.css";
+
+interface Props {
+  readonly run: Run;
+  readonly hovered: string | null;
+  readonly selected: string | null;
+  onHover(key: string | null): void;
+  onSelect(key: string | null): void;
+}
+
+const STEPS: Record<string, Step> = {
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  ArrowUp: "up",
+  ArrowDown: "down",
+  Home: "first",
+  End: "last",
+};
+const START_ZOOM = 1;
+const ZOOM_STEP = 1.25;
+/** A tip beside a token needs this much. */
+const ROOM_FOR_TIPS = 640;
+const UNMEASURED = { width: 780, height: 520 };
+
+export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
+  const ref = useRef<HTMLDivElement | null>(null);
+  const size = useSize(ref) ?? UNMEASURED;
+  const view = useView(ref, run, size, START_ZOOM);
+  const id = useId();
+  const [active, setActive] = useState<string | null>(null);
+  const [pointed, setPointed] = useState<string | null>(null);
+  const { layout, reveal } = view;
+
+  useEffect(() => {
+    if (selected) reveal(selected);
+  }, [selected, reveal]);
+
+  const point = (key: string | null) => {
+    if (key === pointed) return;
+    setPointed(key);
+    onHover(key);
+  };
+  const activate = (key: string | null) => {
+    setActive(key);
+    onHover(key);
+    if (key) reveal(key);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const direction = STEPS[event.key];
+    if (direction) activate(step(layout, active ?? selected, direction));
+    else if ((event.key === "Enter" || event.key === " ") && active) onSelect(active);
+    else if (event.key === "Escape" && selected) onSelect(null);
+    else if (!zoomKey(event.key, view)) return;
+    event.preventDefault();
+  };
+  const onClick = (event: MouseEvent) => {
+    const key = keyUnder(event);
+    setActive(null);
+    if (key && layout.scale.detail === "bars") view.zoomTo(START_ZOOM, key);
+    else onSelect(key === selected ? null : key);
+  };
+
+  const tip = tipOf(layout, pointed ?? active);
+  const attention = useMemo(() => attentionOf(run, active ?? hovered), [run, active, hovered]);
+  const shownAttention = layout.scale.detail === "bars" ? null : attention;
+  return (
+    <section className="tt" aria-label="Token tree">
+      <TreeHeader
+        rounds={run.rounds.length}
+        tokens={emittedCount(run)}
+        signs={useSigns(run)}
+        follow={view.follow}
+        onFollow={view.setFollow}
+        onZoom={view.zoomBy}
+        onFit={() => view.zoomTo(fitZoom(run.rounds, size))}
+      />
+      {/* biome-ignore lint/a11y: a tree must have items, so an empty one is a group */}
+      <div
+        ref={ref}
+        className="tt-view"
+        role={run.rounds.length > 0 ? "tree" : "group"}
+        tabIndex={0}
+        aria-label="Tokens: left and right move along a path, up and down between siblings, Enter selects"
+        aria-activedescendant={elementId(layout, id, active)}
+        onKeyDown={onKeyDown}
+        onBlur={() => activate(null)}
+        onPointerMove={(event) => point(keyUnder(event))}
+        onPointerLeave={() => point(null)}
+        onClick={onClick}
+      >
+        <Rows
+          run={run}
+          view={view}
+          id={id}
+          attention={shownAttention}
+          hovered={hovered}
+          selected={selected}
+          active={active}
+        />
+        {tip && <NodeTip key={tip.token.key} {...tip} wide={size.width >= ROOM_FOR_TIPS} />}
+        {run.rounds.length === 0 && <Empty run={run} />}
+      </div>
+      {shownAttention && <p className="tt-caption">{attentionWords(shownAttention)}</p>}
+    </section>
+  );
+}
+
+function useSigns({ started, rounds, sources }: Run): Signs {
+  const remote = started?.remote != null;
+  const compared = rounds[0]?.drafted[0]?.compared === true;
+  const rule = started?.rule ?? "token";
+  return useMemo(() => ({ remote, compared, rule, sources }), [remote, compared, rule, sources]);
+}
+
+function Empty({ run }: { run: Run }) {
+  return (
+    <p className="tt-empty">
+      {waitingFor(run) ??
+        "Each round of speculation will stand here: what was drafted, what was kept, and what hangs below."}
+    </p>
+  );
+}
+
+function zoomKey(key: string, view: View): boolean {
+  if (key === "+" || key === "=") view.zoomBy(ZOOM_STEP);
+  else if (key === "-") view.zoomBy(1 / ZOOM_STEP);
+  else if (key === "0") view.zoomTo(START_ZOOM);
+  else return false;
+  return true;
+}
+
+function keyUnder(event: { target: EventTarget }): string | null {
+  const element = event.target instanceof Element ? event.target.closest("[data-key]") : null;
+  return element?.getAttribute("data-key") ?? null;
+}
+
+/** Of the active token, or of the condensed round that holds it. */
+function elementId(layout: Layout, id: string, key: string | null): string | undefined {
+  if (key === null || !layout.rowOf.has(key)) return undefined;
+  return layout.scale.detail === "bars" ? `${id}round-${Number.parseInt(key, 10)}` : `${id}${key}`;
+}
+
+function tipOf(layout: Layout, key: string | null) {
+  const found = key === null ? null : nodeAt(layout, key);
+  if (!found) return null;
+  const { node, row } = found;
+  const y = (layout.tops[row] ?? 0) + node.y;
+  return { token: node.token, kin: node.kin, x: node.x, y, room: node.r + 2, end: node.right };
+}

@@ -1,0 +1,109 @@
+// One token of the river: a sign for its status, its label, and who drafted it.
+import type { Token } from "../run/model";
+import { OriginMark } from "../ui/Origin";
+import { describeToken } from "./describe";
+import { fillOpacity, glyph } from "./glyph";
+import type { Marks } from "./marks";
+import type { PlacedNode } from "./placed";
+import type { Scale } from "./scale";
+
+/** Said by the label of the node around it. */
+const DRAWN = { "aria-hidden": true } as const;
+/** Above a node of the spine, and left of one on a branch. */
+const MARK_ABOVE = 6;
+const MARK_BEFORE = 6;
+
+interface Props extends Marks {
+  readonly node: PlacedNode;
+  readonly scale: Scale;
+  readonly id: string;
+  readonly isNew: boolean;
+  readonly origins: boolean;
+  /** Null where nothing is asked. */
+  readonly attended: boolean | null;
+}
+
+export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, selected, active }: Props) {
+  const { token, kin, r } = node;
+  const names = [
+    "tt-node",
+    `is-${token.status}`,
+    node.lane > 0 && "is-hanging",
+    isNew && "is-new",
+    (hovered === token.key || active === token.key) && "is-lit",
+    selected === token.key && "is-selected",
+    attended === true && "is-attended",
+    attended === false && "is-unseen",
+  ];
+  const among = kin && kin.siblings > 1 && kin.place > 0;
+  return (
+    <g
+      className={names.filter(Boolean).join(" ")}
+      style={{ transform: `translate(${node.x}px, ${node.y}px)` }}
+    >
+      <g
+        role="treeitem"
+        id={`${id}${token.key}`}
+        aria-level={node.level}
+        aria-posinset={among ? kin.place : undefined}
+        aria-setsize={among ? kin.siblings : undefined}
+        aria-selected={selected === token.key}
+        aria-label={describeToken(token, kin, origins)}
+        data-key={token.key}
+        data-status={token.status}
+      >
+        <HitArea node={node} scale={scale} />
+        <circle className="tt-halo" r={r + 3.5} />
+        <Shape token={token} r={r} />
+      </g>
+      <Label node={node} scale={scale} />
+      {origins && node.head && scale.detail === "full" && token.draft && (
+        <OriginMark
+          source={token.draft.source}
+          x={node.lane === 0 ? 0 : node.left - node.x - MARK_BEFORE}
+          y={node.lane === 0 ? -r - MARK_ABOVE : 0}
+        />
+      )}
+    </g>
+  );
+}
+
+function HitArea({ node, scale }: { node: PlacedNode; scale: Scale }) {
+  const below = scale.detail === "full" ? scale.labelDrop + 4 : node.r + 3;
+  const half = scale.laneHeight / 2;
+  const [y, height] = node.lane === 0 ? [-scale.radiusMax, scale.radiusMax + below] : [-half, 2 * half];
+  return (
+    <rect className="tt-hit" x={node.left - node.x} y={y} width={node.right - node.left} height={height} />
+  );
+}
+
+/** Under a node of the spine, beside one on a branch. */
+function Label({ node, scale }: { node: PlacedNode; scale: Scale }) {
+  if (node.label === null) return null;
+  const beside = node.lane > 0;
+  return (
+    <text
+      {...DRAWN}
+      className={beside ? "tt-label is-beside" : "tt-label"}
+      x={beside ? node.r + scale.besideGap : undefined}
+      y={beside ? scale.labelFont * 0.36 : scale.labelDrop}
+      fontSize={scale.labelFont}
+      xmlSpace="preserve"
+    >
+      {node.label}
+    </text>
+  );
+}
+
+function Shape({ token, r }: { token: Token; r: number }) {
+  const chance = token.verdict?.acceptance_prob ?? null;
+  const opacity = fillOpacity(token.status, chance);
+  return (
+    <g className="tt-shape">
+      {token.status === "rejected" && chance !== null && (
+        <circle className="tt-disc" r={r} fillOpacity={opacity} />
+      )}
+      <path d={glyph(token.status, r)} fillOpacity={opacity} />
+    </g>
+  );
+}

@@ -1,0 +1,67 @@
+// What a screen reader is told of nodes and rounds.
+import { isTree, type Kin } from "../run/branches";
+import type { Round, Token } from "../run/model";
+import { originOf } from "../words/origins";
+import { STATUS } from "../words/verdicts";
+import { countsOf } from "./bars";
+import { timeLabel } from "./layout";
+
+const SPOKEN: Record<string, string> = { " ": "space", "\n": "line break", "\t": "tab", "\r": "return" };
+
+export function spokenLabel(label: string): string {
+  const sign = label[0] ?? "";
+  if (label === "") return "empty";
+  if (!(sign in SPOKEN) || label.trim() !== "") return `'${label}'`;
+  const same = [...label].every((character) => character === sign);
+  if (!same) return "white space";
+  return label.length === 1 ? `${SPOKEN[sign]}` : `${label.length} times ${SPOKEN[sign]}`;
+}
+
+/** "sibling 2 of 3 behind ' the'" */
+function place({ parent, place: at, siblings, twin }: Kin): string[] {
+  const behind = `behind ${parent ? spokenLabel(parent.label) : "the text"}`;
+  if (at === 0) return [behind];
+  const among = siblings === 1 ? `the only one ${behind}` : `sibling ${at} of ${siblings} ${behind}`;
+  return twin === 0 ? [among] : [among, `the same as sibling ${twin}`];
+}
+
+/** "round 12, position 2, ' the', sibling 2 of 3 behind ' in', rejected, acceptance probability 0.31" */
+export function describeToken(token: Token, kin: Kin | null = null, named = false): string {
+  const parts = [
+    `round ${token.round + 1}`,
+    `position ${token.position + 1}`,
+    spokenLabel(token.label),
+    ...(kin ? place(kin) : []),
+    STATUS[token.status].name,
+  ];
+  if (token.compared && token.status === "accepted") parts.push("the target drew it too");
+  if (token.compared && token.status === "rejected") parts.push("the target drew another token");
+  parts.push(...chance(token));
+  if (named && token.draft) parts.push(`from ${originOf(token.draft.source).title}`);
+  return parts.join(", ");
+}
+
+const CHANCE = {
+  token: "acceptance probability",
+  block: "prefix kept with probability",
+  match: "chance of a match",
+} as const;
+
+/** Typical acceptance is a threshold: no chance decides. */
+function chance({ verdict, rule }: Token): string[] {
+  const probability = verdict?.acceptance_prob ?? null;
+  return probability === null || rule === "typical" ? [] : [`${CHANCE[rule]} ${probability.toFixed(2)}`];
+}
+
+/** "round 12, 4 drafted, 2 accepted, 1 rejected, 1 discarded, then one resampled, 312 ms" */
+export function describeRound(round: Round): string {
+  const counts = countsOf(round);
+  const drafted = `${round.drafted.length} drafted${isTree(round) ? " as a tree" : ""}`;
+  const parts = [`round ${round.index + 1}`, drafted];
+  for (const status of ["accepted", "rejected", "discarded", "pending"] as const) {
+    if (counts[status] > 0) parts.push(`${counts[status]} ${status}`);
+  }
+  if (counts.extra) parts.push(`then one ${counts.extra}`);
+  if (round.metrics) parts.push(timeLabel(round.metrics.round_ms));
+  return parts.join(", ");
+}

@@ -1,0 +1,33 @@
+// Shape doubles colour: a ring, a cross, a diamond, a star, a square, a dot.
+import {
+  type SymbolType,
+  symbol,
+  symbolCircle,
+  symbolDiamond2,
+  symbolSquare2,
+  symbolStar,
+  symbolTimes,
+} from "d3-shape";
+import type { Status } from "../run/model";
+
+/** Area that makes each symbol look as large as a circle of radius 1. */
+const SHAPES: Record<Status, readonly [SymbolType, number]> = {
+  accepted: [symbolCircle, Math.PI],
+  pending: [symbolCircle, Math.PI],
+  discarded: [symbolCircle, Math.PI * 0.5],
+  rejected: [symbolTimes, 2.6],
+  resampled: [symbolDiamond2, 3.2],
+  bonus: [symbolStar, 1.9],
+  plain: [symbolSquare2, 3.4],
+};
+
+export function glyph(status: Status, radius: number): string {
+  const [type, area] = SHAPES[status];
+  return symbol(type, area * radius * radius)() ?? "";
+}
+
+/** How opaque a node is filled: its acceptance probability; full where none applies, faint where it is not known yet. */
+export function fillOpacity(status: Status, acceptanceProbability: number | null): number {
+  if (acceptanceProbability !== null) return 0.08 + 0.72 * acceptanceProbability;
+  return status === "pending" ? 0.12 : status === "discarded" ? 0.25 : 0.8;
+}

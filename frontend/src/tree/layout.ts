@@ -1,0 +1,189 @@
+// The river: rounds flow along a spine and wrap like text; what was not accepted hangs below. Pure geometry.
+import { isTree } from "../run/branches";
+import type { Round } from "../run/model";
+import { layBars } from "./bars";
+import { hangAll } from "./hanging";
+import { reachOf } from "./measure";
+import {
+  besideWidth,
+  type Layout,
+  type OpenRow,
+  type Place,
+  type PlacedEdge,
+  type PlacedNode,
+  place,
+  type Row,
+  widthOf,
+} from "./placed";
+import { finish } from "./rows";
+import type { Scale } from "./scale";
+import { columnsOf } from "./spine";
+
+/** Where the next column goes. */
+interface Cursor {
+  rows: OpenRow[];
+  row: OpenRow;
+  x: number;
+  previous: PlacedNode | null;
+  previousRow: OpenRow | null;
+}
+
+export function timeLabel(ms: number): string {
+  return ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** Mean advance of the header's digits, in ems of Inter. */
+const DIGIT_ADVANCE = 0.64;
+
+function headerOf(round: Round, scale: Scale) {
+  const title = String(round.index + 1);
+  const time = round.metrics ? timeLabel(round.metrics.round_ms) : null;
+  const digit = scale.headerFont * DIGIT_ADVANCE;
+  if (scale.detail !== "full") return { title, time: null, width: title.length * digit + 2 };
+  const characters = title.length + Math.max(time?.length ?? 0, "000 ms".length) + 1;
+  return { title, time, width: characters * digit };
+}
+
+function openRow(): OpenRow {
+  return { nodes: [], edges: [], segments: [], taken: [] };
+}
+
+export function layout(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
+  if (scale.detail === "bars") return layBars(rounds, width, scale, before);
+  const row = openRow();
+  const cursor: Cursor = { rows: [row], row, x: scale.margin, previous: null, previousRow: null };
+  for (const round of rounds) layRound(round, cursor, width, scale);
+  const rows = cursor.rows
+    .filter((open) => open.nodes.length > 0 || open.segments.length > 0)
+    .map((open) => closeRow(open, scale));
+  return finish(rows, width, scale, before);
+}
+
+function breakRow(cursor: Cursor, scale: Scale): void {
+  cursor.row = openRow();
+  cursor.rows.push(cursor.row);
+  cursor.x = scale.margin;
+}
+
+/** How far right of its beginning a round reaches when nothing wraps it. */
+function spanOf(round: Round, scale: Scale): number {
+  let x = 0;
+  let end = 0;
+  for (const { token, roots } of columnsOf(round)) {
+    if (roots.length > 0) end = Math.max(end, x + reachOf(roots, round, scale));
+    x += token ? widthOf(token, scale) : scale.columnMin;
+  }
+  return Math.max(x, end);
+}
+
+function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): void {
+  const header = headerOf(round, scale);
+  // A chain wraps as text does; a tree is read as a whole.
+  const begun = cursor.row.segments.length > 0;
+  if (begun && isTree(round) && cursor.x + spanOf(round, scale) > width - scale.margin)
+    breakRow(cursor, scale);
+  const places: Place[] = [];
+  const pieces: { row: OpenRow; x: number; end: number }[] = [];
+  for (const column of columnsOf(round)) {
+    const need = column.token ? widthOf(column.token, scale) : scale.columnMin;
+    const below = column.roots.map((root) => scale.indent + besideWidth(root, scale));
+    const room = Math.max(need, ...below, pieces.length === 0 ? header.width : 0);
+    const first = cursor.row.segments.length + pieces.length === 0;
+    if (cursor.x + room > width - scale.margin && !first) breakRow(cursor, scale);
+    let piece = pieces.at(-1);
+    if (piece?.row !== cursor.row) {
+      piece = { row: cursor.row, x: cursor.x, end: cursor.x };
+      pieces.push(piece);
+    }
+    const x = cursor.x + need / 2;
+    places.push({ row: cursor.row, column, x, left: cursor.x });
+    const reach = column.roots.length > 0 ? reachOf(column.roots, round, scale) : 0;
+    const right = Math.min(width - scale.margin, cursor.x + reach);
+    cursor.x += need;
+    piece.end = Math.max(cursor.x, right, piece.end, pieces.length === 1 ? piece.x + header.width : 0);
+  }
+  const lastPiece = pieces.at(-1);
+  if (!lastPiece) return;
+  cursor.x = lastPiece.end + scale.roundGap;
+  addSegments(round, pieces, header);
+  layColumns(round, places, cursor, width, scale);
+}
+
+function addSegments(
+  round: Round,
+  pieces: readonly { row: OpenRow; x: number; end: number }[],
+  header: { title: string; time: string | null },
+): void {
+  const total = pieces.reduce((sum, piece) => sum + piece.end - piece.x, 0);
+  let covered = 0;
+  pieces.forEach((piece, index) => {
+    const length = piece.end - piece.x;
+    piece.row.segments.push({
+      key: `${round.index}/${index}`,
+      round,
+      x: piece.x,
+      width: length,
+      first: index === 0,
+      from: covered / total,
+      to: (covered + length) / total,
+      title: index === 0 ? header.title : null,
+      time: index === 0 ? header.time : null,
+    });
+    covered += length;
+  });
+}
+
+function layColumns(
+  round: Round,
+  places: readonly Place[],
+  cursor: Cursor,
+  width: number,
+  scale: Scale,
+): void {
+  const parents = new Map<number | null, PlacedNode>();
+  if (cursor.previous) parents.set(null, cursor.previous);
+  for (const { row, column, x, left } of places) {
+    if (!column.token) continue;
+    const right = left + widthOf(column.token, scale);
+    const node = place(round, column.token, { x, y: scale.spineY, left, right, lane: 0, level: 1 }, scale);
+    row.edges.push(spineEdge(cursor.previous, cursor.previousRow === row, node, scale));
+    if (cursor.previous && cursor.previousRow !== row) {
+      cursor.previousRow?.edges.push(leavingEdge(cursor.previous, node, width));
+    }
+    row.nodes.push(node);
+    if (column.token.node !== null) parents.set(column.token.node, node);
+    cursor.previous = node;
+    cursor.previousRow = row;
+  }
+  hangAll(round, places, parents, width, scale);
+}
+
+/** From the token before; at the start of a line, from the edge of the page. */
+function spineEdge(from: PlacedNode | null, sameRow: boolean, to: PlacedNode, scale: Scale): PlacedEdge {
+  const start = from && sameRow ? from.x + from.r : 0;
+  return {
+    key: `${to.token.key}<`,
+    from: from?.token.key ?? null,
+    to: to.token.key,
+    kind: to.token.status === "pending" ? "waiting" : "spine",
+    source: to.token.draft?.source ?? null,
+    path: `M${start},${scale.spineY}H${to.x - to.r}`,
+  };
+}
+
+/** At a line's end the river runs on to the edge, where the next line takes it up. */
+function leavingEdge(from: PlacedNode, to: PlacedNode, width: number): PlacedEdge {
+  return {
+    key: `${from.token.key}>`,
+    from: from.token.key,
+    to: to.token.key,
+    kind: to.token.status === "pending" ? "waiting" : "spine",
+    source: to.token.draft?.source ?? null,
+    path: `M${from.x + from.r},${from.y}H${width}`,
+  };
+}
+
+function closeRow(open: OpenRow, scale: Scale): Row {
+  const height = scale.spineY + scale.spineBelow + open.taken.length * scale.laneHeight;
+  return { nodes: open.nodes, edges: open.edges, segments: open.segments, bars: [], height };
+}

@@ -1,0 +1,100 @@
+// Moving through the tree with the arrow keys: left and right along a path, up and down between siblings.
+import { childrenOf } from "../run/branches";
+import type { Round, Token } from "../run/model";
+import type { Layout, PlacedNode } from "./placed";
+import { columnsOf } from "./spine";
+
+export type Step = "left" | "right" | "up" | "down" | "first" | "last";
+
+interface Found {
+  readonly node: PlacedNode;
+  readonly row: number;
+}
+
+export function nodeAt(layout: Layout, key: string): Found | null {
+  const row = layout.rowOf.get(key);
+  if (row === undefined) return null;
+  const node = layout.rows[row]?.nodes.find((placed) => placed.token.key === key);
+  return node ? { node, row } : null;
+}
+
+/** The key to go to; the same key at an end. Starts at the newest token. */
+export function step(layout: Layout, from: string | null, direction: Step): string | null {
+  const { spine } = layout;
+  if (direction === "first") return spine[0] ?? null;
+  if (direction === "last" || from === null || !layout.rowOf.has(from)) return spine.at(-1) ?? null;
+  if (layout.scale.detail === "bars") return stepRounds(layout, from, direction);
+  const found = nodeAt(layout, from);
+  if (!found) return spine.at(-1) ?? null;
+  if (direction === "left" || direction === "right") return sideways(layout, found, direction);
+  return toSibling(layout, found, direction) ?? upOrDown(layout, found, direction) ?? from;
+}
+
+function roundOf(layout: Layout, { node, row }: Found): Round | undefined {
+  const segments = layout.rows[row]?.segments ?? [];
+  return segments.find(({ round }) => round.index === node.token.round)?.round;
+}
+
+function sideways(layout: Layout, found: Found, direction: "left" | "right"): string {
+  const { token, lane } = found.node;
+  if (lane === 0) {
+    const index = layout.spine.indexOf(token.key) + (direction === "right" ? 1 : -1);
+    return layout.spine[index] ?? token.key;
+  }
+  if (direction === "right") {
+    const round = roundOf(layout, found);
+    return (round && childrenOf(round).get(token.node)?.[0]?.key) ?? token.key;
+  }
+  const edges = layout.rows[found.row]?.edges ?? [];
+  return edges.find((edge) => edge.to === token.key)?.from ?? token.key;
+}
+
+/** The alternatives for one place from top to bottom: what stands on the path, if anything does, then what hangs. */
+function siblingsOf(round: Round, node: PlacedNode): readonly Token[] {
+  for (const { token, roots } of columnsOf(round)) {
+    const column = token ? [token, ...roots] : roots;
+    if (column.some(({ key }) => key === node.token.key)) return column;
+  }
+  return childrenOf(round).get(node.token.parent) ?? [];
+}
+
+function toSibling(layout: Layout, found: Found, direction: "up" | "down"): string | null {
+  const round = roundOf(layout, found);
+  if (!round) return null;
+  const siblings = siblingsOf(round, found.node);
+  const at = siblings.findIndex(({ key }) => key === found.node.token.key);
+  return siblings[at + (direction === "down" ? 1 : -1)]?.key ?? null;
+}
+
+/** The nearest lane below (or above) with a node about here; past the last one, the spine of the next row. */
+function upOrDown(layout: Layout, { node, row }: Found, direction: "up" | "down"): string | null {
+  const down = direction === "down";
+  const inRow = (layout.rows[row]?.nodes ?? []).filter((other) =>
+    down ? other.lane > node.lane : other.lane < node.lane,
+  );
+  const reach = Math.max(60, node.right - node.left);
+  const near = inRow.filter((other) => Math.abs(other.x - node.x) <= reach);
+  const here = nearest(near.length > 0 || down ? near : inRow, node, 3);
+  if (here) return here.token.key;
+  const spine = (layout.rows[row + (down ? 1 : -1)]?.nodes ?? []).filter((other) => other.lane === 0);
+  return nearest(spine, node, 0)?.token.key ?? null;
+}
+
+function nearest(nodes: readonly PlacedNode[], to: PlacedNode, laneWeight: number): PlacedNode | null {
+  const distance = (node: PlacedNode) =>
+    Math.abs(node.x - to.x) + laneWeight * 40 * Math.abs(node.lane - to.lane);
+  return nodes.reduce<PlacedNode | null>(
+    (best, node) => (best === null || distance(node) < distance(best) ? node : best),
+    null,
+  );
+}
+
+function stepRounds(layout: Layout, from: string, direction: Step): string {
+  const bars = layout.rows.flatMap((row) => row.bars);
+  const perRow = layout.rows[0]?.bars.length ?? 1;
+  const round = Number.parseInt(from, 10);
+  const at = bars.findIndex((bar) => bar.round.index === round);
+  const by = { left: -1, right: 1, up: -perRow, down: perRow, first: 0, last: 0 }[direction];
+  const target = bars[at + by]?.round;
+  return target ? (target.emitted[0]?.key ?? target.drafted[0]?.key ?? from) : from;
+}

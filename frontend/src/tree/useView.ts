@@ -1,0 +1,165 @@
+// The window onto the river: its layout at the current zoom, the rows in view, following and revealing.
+import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import type { Run } from "../run/model";
+import { prefersLessMotion } from "../ui/useSize";
+import { layout as lay } from "./layout";
+import type { Layout } from "./placed";
+import { scaleAt } from "./scale";
+import { useZoom } from "./useZoom";
+
+/** Rows this far outside the viewport are drawn too. */
+const OVERSCAN = 120;
+const WINDOW_STEP = 120;
+const GESTURE_PAUSE_MS = 500;
+const PAGE_KEYS = new Set(["PageUp", "PageDown"]);
+
+export interface View {
+  readonly layout: Layout;
+  readonly from: number;
+  readonly to: number;
+  readonly follow: boolean;
+  setFollow(follow: boolean): void;
+  zoomBy(factor: number): void;
+  /** Keeps the token in the middle, where one is given. */
+  zoomTo(zoom: number, key?: string): void;
+  reveal(key: string): void;
+}
+
+/** A token to hold at the same height while the river wraps anew. */
+interface Anchor {
+  readonly key: string;
+  readonly offset: number;
+}
+
+type ViewRef = RefObject<HTMLElement | null>;
+
+export function useView(
+  ref: ViewRef,
+  run: Run,
+  size: { width: number; height: number },
+  start: number,
+): View {
+  const [follow, setFollow] = useState(true);
+  const anchor = useRef<Anchor | null>(null);
+  const current = useRef<Layout | undefined>(undefined);
+  const scroll = useScroll(ref, () => setFollow(false));
+
+  const hold = () => {
+    anchor.current = middleOf(current.current, ref.current);
+  };
+  const lastGesture = useRef(0);
+  const onGesture = () => {
+    const now = performance.now();
+    if (now - lastGesture.current > GESTURE_PAUSE_MS) hold();
+    lastGesture.current = now;
+  };
+  const onDrag = (dy: number) => {
+    ref.current?.scrollBy({ top: -dy, behavior: "instant" });
+    setFollow(false);
+  };
+  const { zoom, to, by } = useZoom(ref, start, onDrag, onGesture);
+  const scale = useMemo(() => scaleAt(zoom), [zoom]);
+
+  const layout = useMemo(
+    () => lay(run.rounds, size.width, scale, current.current),
+    [run.rounds, size.width, scale],
+  );
+  const zoomChanged = current.current?.scale.zoom !== layout.scale.zoom;
+  useLayoutEffect(() => {
+    current.current = layout;
+  }, [layout]);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new run starts at its newest round
+  useEffect(() => setFollow(true), [run.id]);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    if (follow) scrollTo(element, layout.height - size.height, !zoomChanged);
+    else if (zoomChanged && anchor.current) {
+      const row = layout.rowOf.get(anchor.current.key);
+      if (row !== undefined) scrollTo(element, (layout.tops[row] ?? 0) - anchor.current.offset, false);
+    }
+  }, [ref, follow, layout, size.height, zoomChanged]);
+
+  const reveal = useCallback(
+    (key: string) => {
+      const span = spanOf(current.current, key);
+      const element = ref.current;
+      if (!span || !element) return;
+      const { scrollTop, clientHeight } = element;
+      if (span.top >= scrollTop && span.bottom <= scrollTop + clientHeight) return;
+      setFollow(false);
+      scrollTo(element, (span.top + span.bottom - clientHeight) / 2, true);
+    },
+    [ref],
+  );
+  const zoomTo = (target: number, key?: string) => {
+    if (key) {
+      anchor.current = { key, offset: size.height / 2 - 40 };
+      setFollow(false);
+    } else hold();
+    to(target);
+  };
+  return {
+    layout,
+    from: scroll - OVERSCAN,
+    to: scroll + size.height + WINDOW_STEP + OVERSCAN,
+    follow,
+    setFollow,
+    zoomBy: (factor) => {
+      hold();
+      by(factor);
+    },
+    zoomTo,
+    reveal,
+  };
+}
+
+function scrollTo(element: HTMLElement, top: number, smooth: boolean): void {
+  const target = Math.max(0, top);
+  if (Math.abs(element.scrollTop - target) < 1) return;
+  element.scrollTo?.({ top: target, behavior: smooth && !prefersLessMotion() ? "smooth" : "instant" });
+}
+
+function spanOf(layout: Layout | undefined, key: string): { top: number; bottom: number } | null {
+  const row = layout?.rowOf.get(key);
+  if (!layout || row === undefined) return null;
+  const top = layout.tops[row] ?? 0;
+  return { top, bottom: top + (layout.rows[row]?.height ?? 0) };
+}
+
+function middleOf(layout: Layout | undefined, element: HTMLElement | null): Anchor | null {
+  if (!layout || !element) return null;
+  const middle = element.scrollTop + element.clientHeight / 2;
+  const row = layout.tops.findLastIndex((top) => top <= middle);
+  const shown = layout.rows[row];
+  const round = shown?.bars[0]?.round;
+  const key = shown?.nodes[0]?.token.key ?? round?.emitted[0]?.key ?? round?.drafted[0]?.key;
+  return key === undefined ? null : { key, offset: (layout.tops[row] ?? 0) - element.scrollTop };
+}
+
+/** How far the viewport is scrolled, in steps; tells when it was the reader who moved it. */
+function useScroll(ref: ViewRef, onReader: () => void): number {
+  const [top, setTop] = useState(0);
+  const moved = useRef(onReader);
+  moved.current = onReader;
+  useEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const onScroll = () => setTop(Math.floor(element.scrollTop / WINDOW_STEP) * WINDOW_STEP);
+    const ifScrollable = () => element.scrollHeight > element.clientHeight + 1 && moved.current();
+    const onWheel = (event: WheelEvent) => !event.ctrlKey && !event.metaKey && ifScrollable();
+    const onPointerDown = (event: globalThis.PointerEvent) =>
+      event.target === element && event.offsetX >= element.clientWidth && ifScrollable();
+    const onKeyDown = (event: globalThis.KeyboardEvent) => PAGE_KEYS.has(event.key) && ifScrollable();
+    const stop = new AbortController();
+    const passive = { passive: true, signal: stop.signal };
+    element.addEventListener("scroll", onScroll, passive);
+    element.addEventListener("wheel", onWheel, passive);
+    element.addEventListener("touchmove", ifScrollable, passive);
+    element.addEventListener("pointerdown", onPointerDown, passive);
+    element.addEventListener("keydown", onKeyDown, passive);
+    return () => stop.abort();
+  }, [ref]);
+  return top;
+}

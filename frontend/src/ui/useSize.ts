@@ -1,0 +1,24 @@
+import { type RefObject, useLayoutEffect, useState } from "react";
+import { isCalm } from "../app/frames";
+
+/** An element's inner size, kept up to date; null until it was measured. */
+export function useSize(ref: RefObject<HTMLElement | null>): { width: number; height: number } | null {
+  const [size, setSize] = useState<{ width: number; height: number } | null>(null);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const measure = () => {
+      const { clientWidth: width, clientHeight: height } = element;
+      setSize((old) => (old?.width === width && old.height === height ? old : { width, height }));
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    measure();
+    return () => observer.disconnect();
+  }, [ref]);
+  return size;
+}
+
+export function prefersLessMotion(): boolean {
+  return isCalm() || (window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false);
+}

@@ -1,0 +1,47 @@
+// Says to a screen reader how a run ended; single tokens are not announced.
+
+import { useApp } from "../../app/useStore";
+import { exactnessOf } from "../../run/exactness";
+import type { Run } from "../../run/model";
+import { fixed, percent } from "../../words/format";
+
+const REASONS = {
+  stop: "finished",
+  length: "reached the token limit",
+  context: "filled the context",
+  cancelled: "stopped",
+  error: "failed",
+} as const;
+
+export function summary(run: Run): string {
+  const { done, failure } = run;
+  if (!done) return failure ? `Run failed: ${failure.message} ${failure.hint}` : "";
+  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedWords(run)}.${exactnessWords(run)}`;
+}
+
+function speedWords(run: Run): string {
+  const speedup = run.done?.metrics.overall_speedup ?? null;
+  if (speedup === null || exactnessOf(run)?.label === "unverified") return "";
+  const plain = run.started?.remote ? "one streaming call" : "plain decoding";
+  return `, ${fixed(speedup)} times the speed of ${plain}`;
+}
+
+/** What a listener must know of the text; nothing where it is exact. */
+function exactnessWords(run: Run): string {
+  const label = exactnessOf(run)?.label ?? "exact";
+  const bound = run.done?.metrics.total_variation_bound ?? null;
+  if (label === "unverified") return " Unverified: no speedup is claimed.";
+  if (label === "bounded" && bound !== null && bound < 1) {
+    return ` Bounded: at most ${percent(bound)} from the target's distribution.`;
+  }
+  return label === "exact" ? "" : ` Exactness: ${label}.`;
+}
+
+export function Announcer() {
+  const text = useApp((state) => (state.play ? summary(state.play.shown) : ""));
+  return (
+    <div aria-live="polite" role="status" className="sr-only">
+      {text}
+    </div>
+  );
+}

@@ -1,0 +1,63 @@
+// How the connection and the models stand, in a word; more on asking.
+import { Popover } from "radix-ui";
+import { useApp } from "../../app/useStore";
+import type { Health } from "../../protocol/generated";
+import type { ConnectionStatus } from "../../protocol/socket";
+import { percent } from "../../words/format";
+
+interface Standing {
+  readonly word: string;
+  readonly colour: string;
+  readonly detail: string;
+}
+
+export function standing(connection: ConnectionStatus, health: Health | null): Standing {
+  if (connection === "offline") {
+    const detail = "The server does not answer. The page keeps trying and recovers by itself.";
+    return { word: "offline", colour: "var(--status-rejected)", detail };
+  }
+  if (connection !== "connected") {
+    return {
+      word: connection,
+      colour: "var(--status-resampled)",
+      detail: "Making a connection to the server.",
+    };
+  }
+  if (health?.status === "failed") {
+    const detail = [health.message, health.hint].filter(Boolean).join(" ");
+    return { word: "models failed", colour: "var(--status-rejected)", detail };
+  }
+  if (health?.status !== "ready") {
+    const share = health?.progress == null ? "" : ` ${percent(health.progress)}`;
+    return {
+      word: `${health?.stage || "loading"}${share}`,
+      colour: "var(--status-resampled)",
+      detail: health?.message ?? "The models are being loaded.",
+    };
+  }
+  const detail = `Server ${health.version}; the models are loaded and ready.`;
+  return { word: "connected", colour: "var(--status-accepted)", detail };
+}
+
+export function ConnectionBadge() {
+  const connection = useApp((state) => state.connection);
+  const health = useApp((state) => state.health);
+  const { word, colour, detail } = standing(connection, health);
+  return (
+    <Popover.Root>
+      <Popover.Trigger className="flex items-center gap-1.5 text-[13px] whitespace-nowrap text-soft hover:text-text">
+        <span aria-hidden className="size-2 rounded-full" style={{ background: colour }} />
+        <span className="sr-only">Connection: </span>
+        {word}
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className="popover" align="end" sideOffset={8} aria-label="Connection">
+          <p>{detail}</p>
+          {health && health.runs_waiting > 0 && (
+            <p className="mt-2">{health.runs_waiting} runs are waiting.</p>
+          )}
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}

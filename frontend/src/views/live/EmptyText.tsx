@@ -1,0 +1,34 @@
+// What to do when there is nothing to see yet.
+
+import { isReady } from "../../app/store";
+import { useApp, useStore } from "../../app/useStore";
+import type { Run } from "../../run/model";
+
+export function EmptyText({ run }: { run: Run }) {
+  const store = useStore();
+  const ready = useApp(isReady);
+  const hasRun = useApp((state) => state.play !== null);
+  const hasRecording = useApp((state) => state.recording !== null);
+  if (run.failure) return <p className="p-4 text-soft">This run failed: {run.failure.message}</p>;
+  if (hasRun) return <p className="text-caret" aria-hidden />;
+  return (
+    <div className="max-w-[56ch] space-y-2 p-4 text-[13px] text-soft">
+      <p>
+        A cheap drafter proposes tokens; the target model checks them all in one pass and keeps what it would
+        have said itself.{" "}
+        {ready
+          ? "Pick an example or write a prompt, then generate."
+          : "You can write a prompt while the models load."}
+      </p>
+      {hasRecording && (
+        <button
+          type="button"
+          className="font-medium text-accent hover:underline"
+          onClick={() => store.watchRecording()}
+        >
+          Watch a recorded run
+        </button>
+      )}
+    </div>
+  );
+}

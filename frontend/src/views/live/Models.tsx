@@ -1,0 +1,132 @@
+// Which models speculate in what is shown, or else those that the server has loaded; and where each computes.
+import { Cloud } from "lucide-react";
+import { Popover } from "radix-ui";
+import { type AppState, formOf } from "../../app/store";
+import { useApp } from "../../app/useStore";
+import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
+import { inForce, modelTitle, remoteOf } from "../../run/selectors";
+import { bytes, counted, milliseconds, whole } from "../../words/format";
+import { addressOf, isElsewhere, runtimeOf, whereabouts } from "../../words/remote";
+
+/** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
+function drafterOf(state: AppState): string | null {
+  const run = state.play?.full;
+  const current = run && inForce(run);
+  if (!current) return formOf(state).drafter ?? state.health?.drafter ?? null;
+  return current.k === 0 ? null : current.drafter;
+}
+
+export function Models() {
+  const started = useApp((state) => state.play?.full.started ?? null);
+  const health = useApp((state) => state.health);
+  const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
+  const drafter = useApp(drafterOf);
+  const drafterTitle = useApp(
+    (state) => state.settings?.drafters.find(({ name }) => name === drafter)?.title.toLowerCase() ?? drafter,
+  );
+  const target = started?.target_model ?? health?.target_model;
+  const loadedDraft = (started ? started.draft_model : health?.draft_model) ?? null;
+  if (!target) return null;
+  const draft = drafter === "model" ? loadedDraft : null;
+  const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
+  return (
+    <Popover.Root>
+      <Popover.Trigger className="models">
+        {drafter !== null && (
+          <>
+            {draft ? <Model model={draft} mixed={mixed} /> : drafterTitle}{" "}
+            <span className="text-[12px] text-soft">drafts for</span>{" "}
+          </>
+        )}
+        <Model model={target} mixed={mixed} />
+        {(remote || isElsewhere(target)) && (
+          <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
+            <Cloud size={13} aria-hidden />
+            {remote ? whereabouts(remote) : "elsewhere"}
+          </span>
+        )}
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className="popover is-wide" align="end" sideOffset={8} aria-label="Models">
+          <Facts models={draft ? [draft, target] : [target]} remote={remote} />
+          {started?.translated && draft && (
+            <p className="mt-2">Different vocabulary: q is restricted to what both can say.</p>
+          )}
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}
+
+/** What endpoints of others say of their weights. */
+const NOT_TOLD = "not told";
+
+function Model({ model, mixed }: { model: ModelInfo; mixed: boolean }) {
+  const parts = [model.quantisation !== NOT_TOLD && model.quantisation, mixed && runtimeOf(model)];
+  return (
+    <span className="whitespace-nowrap">
+      {modelTitle(model)} <span className="text-[11px] text-faint">{parts.filter(Boolean).join(", ")}</span>
+    </span>
+  );
+}
+
+interface Row {
+  readonly name: string;
+  of(model: ModelInfo): string;
+}
+
+const FACTS: readonly Row[] = [
+  { name: "Name", of: (model) => model.name },
+  { name: "Runtime", of: runtimeOf },
+  { name: "Computes on", of: (model) => model.computes_on },
+  {
+    name: "Weights",
+    of: ({ quantisation, size_bytes }) =>
+      size_bytes === null ? quantisation : `${quantisation}, ${bytes(size_bytes)}`,
+  },
+  { name: "Parameters", of: (model) => counted(model.parameters) },
+  { name: "Context", of: (model) => `${whole(model.context_tokens)} tokens` },
+  { name: "Vocabulary", of: (model) => `${whole(model.vocabulary)} rows` },
+  { name: "Fingerprint", of: (model) => model.fingerprint },
+];
+
+/** Where each is: the target, which comes last, may be elsewhere. */
+function placesOf(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
+  if (!remote) return [];
+  const where = (model: ModelInfo) =>
+    model === target ? `elsewhere: ${addressOf(remote)}` : "in this server";
+  const far = (model: ModelInfo) => (model === target ? milliseconds(remote.rtt_ms) : "none");
+  return [
+    { name: "Where", of: where },
+    { name: "Round trip", of: far },
+  ];
+}
+
+function Facts({ models, remote }: { models: readonly ModelInfo[]; remote: RemoteInfo | null }) {
+  const roles = models.length === 2 ? ["Draft", "Target"] : ["Target"];
+  const rows = [...FACTS.slice(0, 1), ...placesOf(remote, models.at(-1)), ...FACTS.slice(1)];
+  return (
+    <table className="model-facts">
+      <thead>
+        <tr>
+          <td />
+          {roles.map((role) => (
+            <th key={role} scope="col">
+              {role}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(({ name, of }) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            {models.map((model, index) => (
+              <td key={roles[index]}>{of(model)}</td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,120 @@
+import {
+  type FocusEvent,
+  type KeyboardEvent,
+  type MouseEvent,
+  type PointerEvent,
+  type RefObject,
+  useEffect,
+  useRef,
+  useState,
+} from "react";
+import { useApp, useStore } from "../../app/useStore";
+import { kinIn } from "../../run/branches";
+import type { Run, Token } from "../../run/model";
+import { textLines, tokenByKey } from "../../run/selectors";
+import { nextTokenKey } from "./navigation";
+import { TokenCard } from "./TokenCard";
+import { LineText } from "./TokenText";
+import { useFollowEnd } from "./useFollowEnd";
+
+const elementOf = (target: EventTarget): HTMLElement | null =>
+  target instanceof Element ? target.closest<HTMLElement>("[data-key]") : null;
+
+/** The key if it is one of this line's, so that other lines do not render again. */
+const within = (tokens: readonly Token[], key: string | null): string | null =>
+  key !== null && tokens.some((token) => token.key === key) ? key : null;
+
+/** Where the card stands; it shows while its token is the one pointed at. */
+interface Anchor {
+  readonly key: string;
+  readonly box: DOMRect;
+}
+
+export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolean }) {
+  const store = useStore();
+  const hovered = useApp((state) => state.hovered);
+  const selected = useApp((state) => state.selected);
+  const [anchor, setAnchor] = useState<Anchor | null>(null);
+  const [focused, setFocused] = useState<string | null>(null);
+  const scroller = useRef<HTMLDivElement>(null);
+  const lines = textLines(run, showRejected);
+  useFollowEnd(scroller, run);
+  useRevealed(scroller, selected);
+
+  const point = (element: HTMLElement | null) => {
+    const key = element?.dataset.key ?? null;
+    const box = element?.getClientRects()[0];
+    store.hover(key);
+    setAnchor(key !== null && box ? { key, box } : null);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const key = elementOf(event.target)?.dataset.key;
+    if (!key) return;
+    if (event.key === "Enter" || event.key === " ") store.select(key);
+    else if (event.key === "Escape") store.select(null);
+    else {
+      const next = nextTokenKey(run, key, event.key);
+      if (next === null) return;
+      scroller.current?.querySelector<HTMLElement>(`[data-key="${next}"]`)?.focus();
+    }
+    event.preventDefault();
+  };
+  const tabStop = tokenByKey(run, focused ?? selected)?.key ?? firstKey(run);
+  const pointed = anchor?.key === hovered ? tokenByKey(run, hovered) : null;
+  return (
+    <div className="text-scroll" ref={scroller} onScroll={() => anchor && setAnchor(null)}>
+      <div
+        role="listbox"
+        aria-label="Generated tokens; arrow keys move between them"
+        tabIndex={-1}
+        className="text-flow"
+        onPointerOver={(event: PointerEvent) =>
+          event.pointerType !== "touch" && point(elementOf(event.target))
+        }
+        onPointerLeave={() => point(null)}
+        onClick={(event: MouseEvent) => {
+          const key = elementOf(event.target)?.dataset.key ?? null;
+          if (key !== null) store.select(key === selected ? null : key);
+        }}
+        onFocus={(event: FocusEvent) => {
+          const element = elementOf(event.target);
+          setFocused(element?.dataset.key ?? null);
+          if (element?.matches(":focus-visible")) point(element);
+        }}
+        onBlur={() => point(null)}
+        onKeyDown={onKeyDown}
+      >
+        {lines.map((tokens) => (
+          <LineText
+            key={tokens[0]?.key}
+            tokens={tokens}
+            hovered={within(tokens, hovered)}
+            selected={within(tokens, selected)}
+            tabStop={within(tokens, tabStop)}
+          />
+        ))}
+        {run.done?.text_tail}
+      </div>
+      {pointed && anchor && hovered !== selected && (
+        <TokenCard token={pointed} kin={kinIn(run, pointed)} anchor={anchor.box} />
+      )}
+    </div>
+  );
+}
+
+const firstKey = (run: Run): string | null =>
+  run.rounds.find((round) => round.emitted.length > 0)?.emitted[0]?.key ?? null;
+
+/** A token chosen elsewhere scrolls into view here, without moving the page. */
+function useRevealed(scroller: RefObject<HTMLDivElement | null>, key: string | null): void {
+  useEffect(() => {
+    const frame = scroller.current;
+    const token = key === null ? null : frame?.querySelector(`[data-key="${key}"]`);
+    if (!frame || !token) return;
+    const outer = frame.getBoundingClientRect();
+    const inner = token.getBoundingClientRect();
+    if (inner.top < outer.top || inner.bottom > outer.bottom) {
+      frame.scrollTop += inner.top - outer.top - frame.clientHeight / 2;
+    }
+  }, [scroller, key]);
+}

@@ -1,0 +1,68 @@
+// The numbers of the token under the pointer or the focus.
+import { createPortal } from "react-dom";
+import type { Kin } from "../../run/branches";
+import type { Token } from "../../run/model";
+import { OriginBadge } from "../../ui/Origin";
+import { tokenFacts } from "../../words/facts";
+import { shown } from "../../words/format";
+import { STATUS, verdictSentence } from "../../words/verdicts";
+
+const WIDTH_PX = 292;
+/** With the playback bar below it. */
+const HEIGHT_PX = 350;
+const GAP_PX = 6;
+
+/** Below the token, or above it where there is no room; never outside the window. */
+export function place(anchor: DOMRect, view: { width: number; height: number }) {
+  const left = Math.max(8, Math.min(anchor.left, view.width - WIDTH_PX - 8));
+  const below = anchor.bottom + GAP_PX;
+  if (below + HEIGHT_PX <= view.height || anchor.top < HEIGHT_PX) return { left, top: below };
+  return { left, bottom: view.height - anchor.top + GAP_PX };
+}
+
+export function TokenHead({ token }: { token: Token }) {
+  return (
+    <p data-status={token.status} className="flex items-center gap-2">
+      <span className="token-name">{shown(token.label)}</span>
+      <span className="text-[12px] font-medium whitespace-nowrap text-(--status)">
+        <span aria-hidden>{STATUS[token.status].glyph} </span>
+        {STATUS[token.status].name}
+      </span>
+    </p>
+  );
+}
+
+export function Facts({ token, kin }: { token: Token; kin: Kin | null }) {
+  return (
+    <dl className="facts">
+      {tokenFacts(token, kin).map(({ term, value, help, source }) => (
+        <div key={term} className="contents" title={help}>
+          <dt>{term}</dt>
+          <dd>
+            {source !== undefined && <OriginBadge source={source} />}
+            {value}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+interface Props {
+  readonly token: Token;
+  /** Null in a chain. */
+  readonly kin: Kin | null;
+  readonly anchor: DOMRect;
+}
+
+export function TokenCard({ token, kin, anchor }: Props) {
+  const position = place(anchor, { width: window.innerWidth, height: window.innerHeight });
+  return createPortal(
+    <div aria-hidden className="popover token-card space-y-2" style={position}>
+      <TokenHead token={token} />
+      <p className="text-[12px]">{verdictSentence(token)}</p>
+      <Facts token={token} kin={kin} />
+    </div>,
+    document.body,
+  );
+}

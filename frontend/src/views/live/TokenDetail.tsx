@@ -1,0 +1,115 @@
+// The chosen token: why it is what it is, and what else target, draft and residual had to offer.
+import { X } from "lucide-react";
+import type { ReactNode } from "react";
+import { useStore } from "../../app/useStore";
+import type { TopToken } from "../../protocol/generated";
+import { attentionOf, kinIn } from "../../run/branches";
+import type { Run, Token } from "../../run/model";
+import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
+import { attentionWords } from "../../tree/caption";
+import { percent, probability, shown } from "../../words/format";
+import { verdictSentence } from "../../words/verdicts";
+import { AttentionMatrix } from "./AttentionMatrix";
+import { Facts, TokenHead } from "./TokenCard";
+
+export function TokenDetail({ run, token }: { run: Run; token: Token }) {
+  const store = useStore();
+  const replaced = replacedBy(run, token);
+  const replacement = replacementOf(run, token);
+  const close = () => store.select(null);
+  // A resampled token has no draft of its own: what the draft offered here is told by the one it replaced.
+  const draft = token.draft ?? replaced[0]?.draft;
+  const round = roundAt(run, token.round);
+  const attention = attentionOf(run, token.key);
+  return (
+    <aside
+      aria-label="Token details"
+      className="detail space-y-3"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
+      tabIndex={0}
+      onKeyDown={(event) => event.key === "Escape" && close()}
+    >
+      <div className="flex items-start justify-between gap-2">
+        <TokenHead token={token} />
+        <button
+          type="button"
+          className="icon-button -mt-1 -mr-2"
+          onClick={close}
+          aria-label="Close token details"
+        >
+          <X size={15} aria-hidden />
+        </button>
+      </div>
+      <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
+      <Others word="It replaced" tokens={replaced} />
+      {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
+      <Facts token={token} kin={kinIn(run, token)} />
+      <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
+      <Alternatives title="Draft q" tokens={draft?.top_tokens} token={token} />
+      <Alternatives
+        title="Residual norm(max(0, p − q))"
+        tokens={token.verdict?.residual_top_tokens}
+        token={token}
+      />
+      {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}
+      {round && token.node !== null && <AttentionMatrix round={round} token={token} />}
+    </aside>
+  );
+}
+
+const wordOf = ({ status }: Token): string =>
+  status === "accepted" ? "Its place was taken by" : "It was replaced by";
+
+function Others({ word, tokens }: { word: string; tokens: readonly Token[] }): ReactNode {
+  const store = useStore();
+  if (tokens.length === 0) return null;
+  return (
+    <p className="flex flex-wrap items-baseline gap-1.5 text-[13px] text-soft">
+      {word}
+      {tokens.map((token) => (
+        <button
+          key={token.key}
+          type="button"
+          data-status={token.status}
+          className="token-name hover:bg-bg"
+          onClick={() => store.select(token.key)}
+        >
+          {shown(token.label)}
+        </button>
+      ))}
+    </p>
+  );
+}
+
+interface AlternativesProps {
+  title: string;
+  tokens: readonly TopToken[] | undefined;
+  token: Token;
+}
+
+function Alternatives({ title, tokens, token }: AlternativesProps) {
+  if (!tokens || tokens.length === 0) return null;
+  return (
+    <section aria-label={title} data-status={token.status}>
+      <h3 className="mb-1 text-[12px] font-medium text-soft">{title}</h3>
+      <div className="bars">
+        {tokens.map((top) => (
+          <Bar key={top.token_id} top={top} chosen={top.token_id === token.tokenId} />
+        ))}
+      </div>
+    </section>
+  );
+}
+
+function Bar({ top, chosen }: { top: TopToken; chosen: boolean }) {
+  const share = probability(top.logprob) ?? 0;
+  return (
+    <div className="contents" data-chosen={chosen || undefined}>
+      <span className="bar-label" title={shown(top.token)}>
+        {shown(top.token)}
+      </span>
+      <span className="bar" style={{ width: `${share * 100}%` }} />
+      <span className="bar-value">{percent(share)}</span>
+    </div>
+  );
+}

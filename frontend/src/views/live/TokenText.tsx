@@ -1,0 +1,111 @@
+// One token in the running text. Its status is told by colour and by the line under it.
+import { memo, type ReactNode } from "react";
+import type { Status, Token } from "../../run/model";
+import { shown, spoken } from "../../words/format";
+import { STATUS, turnedDown } from "../../words/verdicts";
+
+const PIECES = /(\n|\t| {2,}|^ +$)/;
+
+/** White space that can be seen: marks are drawn by the style sheet, so that copied text stays the text. */
+function pieces(text: string): ReactNode[] {
+  let at = 0;
+  return text.split(PIECES).map((piece) => {
+    const key = at;
+    at += piece.length;
+    if (piece === "\n") return [<span key={key} className="mark-newline" />, "\n"];
+    if (piece === "\t")
+      return (
+        <span key={key} className="mark-tab">
+          {"\t"}
+        </span>
+      );
+    if (/^ +$/.test(piece))
+      return (
+        <span key={key} className="mark-spaces">
+          {piece}
+        </span>
+      );
+    return piece;
+  });
+}
+
+interface Props {
+  token: Token;
+  hovered: boolean;
+  selected: boolean;
+  tabStop: boolean;
+}
+
+export const TokenText = memo(function TokenText({ token, hovered, selected, tabStop }: Props) {
+  const { status, label, text } = token;
+  return (
+    <span
+      role="option"
+      aria-selected={selected}
+      aria-label={`${spoken(text || label)}, ${STATUS[status].name}`}
+      tabIndex={tabStop ? 0 : -1}
+      className={text === "" ? "token token-unseen" : "token"}
+      data-key={token.key}
+      data-status={status}
+      data-hovered={hovered || undefined}
+    >
+      {text === "" ? shown(label) : pieces(text)}
+    </span>
+  );
+});
+
+/** A drafted token that is not decided yet, or was just turned down. */
+export const GhostText = memo(function GhostText({ token, hovered }: { token: Token; hovered: boolean }) {
+  return (
+    <span
+      aria-hidden
+      className="token token-ghost"
+      data-key={token.key}
+      data-status={token.status}
+      data-struck={turnedDown(token) || undefined}
+      data-hovered={hovered || undefined}
+    >
+      {shown(token.label).replace(/^·/, " ")}
+    </span>
+  );
+});
+
+interface LineProps {
+  tokens: readonly Token[];
+  /** Each null unless it is a token of this line. */
+  hovered: string | null;
+  selected: string | null;
+  tabStop: string | null;
+}
+
+const EMITTED: ReadonlySet<Status> = new Set<Status>(["accepted", "resampled", "bonus", "plain"]);
+
+function sameLine(a: LineProps, b: LineProps): boolean {
+  return (
+    a.hovered === b.hovered &&
+    a.selected === b.selected &&
+    a.tabStop === b.tabStop &&
+    a.tokens.length === b.tokens.length &&
+    a.tokens.every((token, at) => token === b.tokens[at])
+  );
+}
+
+export const LineText = memo(function LineText({ tokens, hovered, selected, tabStop }: LineProps) {
+  return (
+    <div role="presentation">
+      {tokens.map((token) =>
+        EMITTED.has(token.status) ? (
+          <TokenText
+            key={token.key}
+            token={token}
+            hovered={token.key === hovered}
+            selected={token.key === selected}
+            tabStop={token.key === tabStop}
+          />
+        ) : (
+          <GhostText key={token.key} token={token} hovered={token.key === hovered} />
+        ),
+      )}
+    </div>
+  );
+}, sameLine);

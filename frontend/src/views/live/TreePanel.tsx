@@ -1,0 +1,21 @@
+import { useApp, useStore } from "../../app/useStore";
+import { emptyRun } from "../../run/reducer";
+import { TokenTree } from "../../tree/TokenTree";
+
+export function TreePanel() {
+  const store = useStore();
+  const run = useApp((state) => state.play?.shown ?? emptyRun);
+  const hovered = useApp((state) => state.hovered);
+  const selected = useApp((state) => state.selected);
+  return (
+    <div className="tree-panel">
+      <TokenTree
+        run={run}
+        hovered={hovered}
+        selected={selected}
+        onHover={(key) => store.hover(key)}
+        onSelect={(key) => store.select(key)}
+      />
+    </div>
+  );
+}

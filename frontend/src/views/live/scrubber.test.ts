@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import type { Cell } from "../../run/selectors";
+import { cellPaths } from "./Scrubber";
+
+const cell = (share: number | null, end: Cell["end"]): Cell => ({
+  index: 0,
+  accepted: 0,
+  drafted: 0,
+  share,
+  end,
+});
+const boxes = (path: string) => path.split("M").length - 1;
+
+describe("cellPaths", () => {
+  it("draws a foot for each round, and a bar only where something was accepted", () => {
+    const paths = cellPaths([
+      cell(1, "bonus"),
+      cell(0, "rejection"),
+      cell(null, "plain"),
+      cell(0.5, "rejection"),
+    ]);
+    expect([paths.accepted, paths.bonus, paths.rejection, paths.plain].map(boxes)).toEqual([2, 1, 2, 1]);
+  });
+
+  it("makes the bar twice as high for twice the share", () => {
+    const height = (share: number) =>
+      Number(/v([\d.]+)/.exec(cellPaths([cell(share, "bonus")]).accepted)?.[1]);
+    expect(height(1)).toBeCloseTo(2 * height(0.5));
+  });
+});

@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { REMOTE } from "../tree/fixture";
+import {
+  addressOf,
+  boundWords,
+  isElsewhere,
+  modeOf,
+  placeOf,
+  remoteFacts,
+  runtimeOf,
+  whereabouts,
+} from "./remote";
+
+const byTerm = (facts: ReturnType<typeof remoteFacts>) =>
+  Object.fromEntries(facts.map(({ term, value }) => [term, value]));
+
+describe("a target elsewhere", () => {
+  it("is named by its host, without what else is in its address", () => {
+    expect(placeOf("wss://name:secret@verify.example.org:8443/rounds")).toBe("verify.example.org:8443");
+    expect(placeOf("https://api.example.org/v1")).toBe("api.example.org");
+    expect(placeOf("a socket")).toBe("a socket");
+    const secret = { ...REMOTE, url: "wss://name:secret@verify.example.org:8443/rounds" };
+    expect(addressOf(secret)).toBe(REMOTE.url);
+    expect(whereabouts(REMOTE)).toBe("at verify.example.org:8443, 42 ms away");
+    expect(whereabouts({ ...REMOTE, rtt_ms: null })).toBe("at verify.example.org:8443");
+  });
+
+  it("has its mode in words, under one name for what is one to a user", () => {
+    const mode = (name: string) => modeOf({ ...REMOTE, mode: name });
+    expect(mode("verifier").words).toBe("judged by our verifier, one round trip a round");
+    expect(mode("generate").name).toBe("watched only");
+    expect(mode("match").name).toBe("sample-and-match");
+    expect(["greedy", "rows", "scores"].map((name) => mode(name).name)).toEqual([
+      "scores",
+      "scores",
+      "scores",
+    ]);
+    expect(mode("thinned")).toBe(mode("thinning"));
+    expect(mode("telepathy")).toEqual({ name: "telepathy", words: "" });
+  });
+
+  it("leaves out what is not known of it", () => {
+    expect(byTerm(remoteFacts(REMOTE))).toEqual({
+      Address: REMOTE.url,
+      "Round trip": "42 ms, measured",
+      "Calls a round": "1",
+    });
+    const other = { ...REMOTE, rtt_ms: null, calls_per_round: 2.25, rate_limit: "30 requests (27 left)" };
+    expect(byTerm(remoteFacts(other))).toEqual({
+      Address: REMOTE.url,
+      "Calls a round": "2.3",
+      Headroom: "30 requests (27 left)",
+    });
+  });
+
+  it("is told from its runtime", () => {
+    const model = { runtime: "llama.cpp, remote" } as Parameters<typeof runtimeOf>[0];
+    expect([runtimeOf(model), isElsewhere(model)]).toEqual(["llama.cpp", true]);
+    expect(isElsewhere({ ...model, runtime: "llama.cpp" })).toBe(false);
+  });
+
+  it("says how far off the text can be, until that says nothing", () => {
+    expect(boundWords(0.034)).toMatch(/^Up to here at most 3\.4 % /);
+    expect(boundWords(1)).toMatch(/no longer says anything/);
+  });
+});

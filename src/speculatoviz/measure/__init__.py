@@ -1,0 +1,1 @@
+"""Measurements of models on this machine: plain runs, pass times, noise floor."""

@@ -1,0 +1,125 @@
+"""The grammar of model names: a catalogue name, or `llamacpp:`, `mlx:` or `hf:` before a local path or a hub name.
+
+Without a runtime, names of GGUF files belong to llama.cpp and those of `mlx-community` to MLX.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from speculatoviz.errors import ModelError
+from speculatoviz.models.files.catalogue import CATALOGUE, resolve
+from speculatoviz.models.files.download import Progress
+from speculatoviz.models.files.sources import SourceError, hub_folder, hub_tokenizer, local_path
+
+Runtime = Literal["llamacpp", "mlx", "hf"]
+RUNTIMES: dict[Runtime, str] = {"llamacpp": "llama.cpp", "mlx": "MLX-LM", "hf": "transformers"}
+
+_OF_FOLDERS = tuple(runtime for runtime in RUNTIMES if runtime != "llamacpp")
+_REPO = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
+_GGUF = re.compile(r".+\.gguf(@[\w./-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """runtime, and the place it finds the model at: a catalogue name, a path, or a hub name with its revision."""
+
+    runtime: Runtime
+    place: str
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the place is one file in llama.cpp's format rather than a folder."""
+        return self.runtime == "llamacpp" or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
+
+    def __str__(self) -> str:
+        return f"{self.runtime}:{self.place}"
+
+
+def parse(name: str) -> ModelName:
+    """Raises ModelError for a name without a runtime that does not say which one is meant."""
+    scheme, colon, place = name.partition(":")
+    if colon and scheme in RUNTIMES:
+        return ModelName(scheme, place)
+    if name in CATALOGUE or _GGUF.fullmatch(name):
+        return ModelName("llamacpp", name)
+    if name.startswith("mlx-community/"):
+        return ModelName("mlx", name)
+    if name and (local_path(name).is_dir() or _REPO.fullmatch(name)):
+        raise ModelError(
+            f"{name!r} does not say which runtime is to load it.",
+            f"Write {' or '.join(f'{runtime}:{name}' for runtime in _OF_FOLDERS)}.",
+        )
+    raise ModelError(f"There is no model {name!r} (tried: the catalogue).", known())
+
+
+def known() -> str:
+    """What names there are, for the hints of errors."""
+    schemes = _either(f"{runtime}:" for runtime in RUNTIMES)
+    return (
+        f"Known names: {', '.join(CATALOGUE)}. Or write {schemes} before a local file or folder or a hub name "
+        "(owner/repo, for llamacpp: owner/repo/file.gguf, each with @revision if need be)."
+    )
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
+def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
+    """The GGUF file or the folder that `name` stands for, downloaded first if need be.
+
+    Raises ModelError saying what was tried.
+    """
+    if name.is_gguf:
+        return resolve(f"llamacpp:{name.place}", cache_dir, progress)
+    if name.place and (folder := local_path(name.place)).exists():
+        return _checked(folder.absolute(), name)
+    tried = [f"no folder {local_path(name.place).absolute()}"] if name.place else []
+    if match := _REPO.fullmatch(name.place):
+        try:
+            found = hub_folder(match["repo"], match["revision"], lambda d, t: progress("downloading", d, t))
+            return _checked(found, name)
+        except SourceError as error:
+            tried.append(f"hub repository {match['repo']}@{match['revision'] or 'main'}: {error}")
+    because = f" (tried: {'; '.join(tried)})" if tried else ""
+    raise ModelError(f"There is no model {str(name)!r}{because}.", known())
+
+
+def tokenizer_folder(name: ModelName, progress: Progress) -> Path:
+    """The folder with the tokenizer of a model that is no GGUF file; of a hub's, the weights stay there.
+
+    Raises ModelError saying what was tried.
+    """
+    if name.place and (folder := local_path(name.place)).is_dir():
+        return folder.absolute()
+    if match := _REPO.fullmatch(name.place):
+        try:
+            return hub_tokenizer(match["repo"], match["revision"], lambda d, t: progress("downloading", d, t))
+        except SourceError as error:
+            because = f" (tried: hub repository {match['repo']}@{match['revision'] or 'main'}: {error})"
+            raise ModelError(f"There is no tokenizer {str(name)!r}{because}.", known()) from error
+    raise ModelError(f"There is no tokenizer {str(name)!r} (tried: no such folder).", known())
+
+
+def _checked(folder: Path, name: ModelName) -> Path:
+    """Raises ModelError where the folder is not a model with safetensors."""
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder} is a file, and {RUNTIMES[name.runtime]} loads a folder.",
+            "Name the folder that holds config.json and the weights"
+            + (", or a file that ends in .gguf." if name.runtime == "hf" else "."),
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no config.json.", "Name the folder of a model as published on the hub.")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{folder} holds no safetensors weights.",
+            "Choose a model that has them: other formats can run code when they are loaded.",
+        )
+    return folder

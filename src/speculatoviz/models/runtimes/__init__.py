@@ -1,0 +1,1 @@
+"""One file a runtime: each makes a library's models into `LanguageModel`."""

@@ -1,0 +1,288 @@
+"""Hugging Face transformers on PyTorch: one pass per context, over a cache that is allocated once.
+
+Weights are safetensors, or a GGUF file dequantised on loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import modeling_gguf_pytorch_utils
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+from speculatoviz.errors import ModelError
+from speculatoviz.machine import usable_cores
+from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, Tokenizer, check
+from speculatoviz.models.tokenizers.hub import HubTokenizer
+from speculatoviz.models.tree import check_keep, depths, visible
+
+_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+
+
+class _Layer(DynamicLayer):  # type: ignore[misc]  # the library is optional
+    """Keys and values of one layer in buffers of full length, float[1, H, size, D]: growing copies nothing."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.length = size, 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.keys = key_states.new_empty((*key_states.shape[:2], self.size, key_states.shape[3]))
+        self.values = value_states.new_empty((*value_states.shape[:2], self.size, value_states.shape[3]))
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[2]
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def move(self, start: int, sources: list[int]) -> None:
+        """Put the cells of `sources` one behind the other from `start` on."""
+        if self.is_initialized:
+            end = start + len(sources)
+            self.keys[:, :, start:end] = self.keys[:, :, sources].clone()
+            self.values[:, :, start:end] = self.values[:, :, sources].clone()
+
+
+class TransformersContext:
+    """A cache of one sequence; a tree lies behind the sequence until `keep` moves its path there."""
+
+    def __init__(self, model: TransformersModel, layers: int, size: int) -> None:
+        self.model, self.size = model, size
+        self.length = 0
+        self.tree: Sequence[int] | None = None
+        self.layers = [_Layer(size) for _ in range(layers)]
+        self.cache = Cache(layers=self.layers)
+
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        check_keep(self.length, length, self.tree, path)
+        if path:
+            with torch.inference_mode():
+                for layer in self.layers:
+                    layer.move(length, [length + node for node in path])
+        self.tree = None
+        self.settle(length + len(path))
+
+    def settle(self, length: int) -> None:
+        self.length = length
+        for layer in self.layers:
+            layer.length = length
+
+    def close(self) -> None:
+        if self.layers:
+            self.model.release(self)
+            self.layers, self.cache = [], Cache(layers=[])
+
+
+class TransformersModel:
+    """A causal language model of the transformers library.
+
+    source: a folder with safetensors, or a GGUF file. context_tokens: what all contexts hold together.
+    device: a name PyTorch knows, or auto. dtype: float32, bfloat16, float16, or auto.
+    Raises ModelError where it cannot be loaded, or cannot take tokens back.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        context_tokens: int = 4096,
+        threads: int | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        self._device = _device(device)
+        self._dtype = _dtype(dtype, self._device)
+        threads = threads or usable_cores()
+        torch.set_num_threads(threads)
+        self._model: Any = _load(source, self._device, self._dtype)
+        config = self._model.config.get_text_config(decoder=True)
+        sliding = _require_rewinding(self._model, source)
+        self.provides: frozenset[Extra] = frozenset(
+            {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
+        )
+        self._layers = int(config.num_hidden_layers)
+        self._room = Room(context_tokens)
+        self.tokenizer = _tokenizer(source, int(self._model.get_output_embeddings().weight.shape[0]))
+        self.description = Description(
+            name=name or (source.stem if source.is_file() else source.name),
+            runtime="transformers",
+            quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
+            parameters=sum(tensor.numel() for tensor in self._model.parameters()),
+            size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
+            context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
+            computes_on=_computes_on(self._device, threads),
+        )
+
+    def open(self, size: int) -> TransformersContext:
+        self._room.take(size)
+        return TransformersContext(self, self._layers, size)
+
+    def release(self, context: TransformersContext) -> None:
+        self._room.give_back(context.size)
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        check(self, feeds)
+        before = [feed.context.length for feed in feeds]
+        try:
+            with torch.inference_mode():
+                return [self._pass(feed) for feed in feeds]
+        except Exception as error:
+            for feed, length in zip(feeds, before, strict=True):
+                _own(feed).keep(length)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise ModelError("PyTorch ran out of memory in a pass.", "Lower the context size.") from error
+            raise
+
+    def close(self) -> None:
+        self._model = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _pass(self, feed: Feed) -> Rows:
+        context = _own(feed)
+        before, rows = context.length, len(feed.tokens) if feed.rows == "all" else 1
+        positions = list(range(len(feed.tokens))) if feed.parents is None else depths(feed.parents)
+        with self._attention_shown(feed.attention):
+            out = self._model(
+                input_ids=torch.tensor([list(feed.tokens)], device=self._device),
+                position_ids=torch.tensor([positions], device=self._device) + before,
+                attention_mask=self._tree_mask(feed, before),
+                past_key_values=context.cache,
+                use_cache=True,
+                logits_to_keep=rows,
+                output_hidden_states=feed.hidden,
+                output_attentions=feed.attention,
+            )
+        logits = _array(out.logits[0])
+        context.settle(before + (len(feed.tokens) if feed.parents is None else 0))
+        context.tree = feed.parents
+        return Rows(
+            logits[-rows:],
+            _array(out.hidden_states[-1][0, -rows:]) if feed.hidden else None,
+            np.stack([_array(layer[0, :, -rows:]) for layer in out.attentions]) if feed.attention else None,
+        )
+
+    def _tree_mask(self, feed: Feed, before: int) -> torch.Tensor | None:
+        """float[1, 1, n, before + n], added to the scores: 0 where a node sees a token."""
+        if feed.parents is None:
+            return None
+        tree = torch.from_numpy(visible(feed.parents))
+        sees = torch.cat([torch.ones(len(tree), before, dtype=torch.bool), tree], dim=1).to(self._device)
+        lowest = torch.finfo(self._dtype).min
+        return torch.zeros(sees.shape, dtype=self._dtype, device=self._device).masked_fill(~sees, lowest)[None, None]
+
+    @contextmanager
+    def _attention_shown(self, shown: bool) -> Iterator[None]:
+        """Only the plain implementation gives weights: it is used for the passes that ask for them."""
+        usual = self._model.config._attn_implementation
+        if shown:
+            self._model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            if shown:
+                self._model.set_attn_implementation(usual)
+
+
+def _own(feed: Feed) -> TransformersContext:
+    if not isinstance(feed.context, TransformersContext):
+        raise TypeError(f"expected a transformers context, got {type(feed.context).__name__}")
+    return feed.context
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    return tensor.float().cpu().numpy()
+
+
+def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    where: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
+    try:
+        with _no_bar():
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source.parent if source.is_file() else source, dtype=dtype, local_files_only=True, **where
+            )
+        return model.to(device).eval()
+    except Exception as error:  # the library raises whatever its parts do
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise ModelError(
+            f"transformers could not load {source} ({reason}).",
+            "Check that it is a complete causal language model with safetensors, and that it fits into memory.",
+        ) from error
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """The bar that transformers draws for GGUF files has no switch."""
+    bar, modeling_gguf_pytorch_utils.tqdm = modeling_gguf_pytorch_utils.tqdm, lambda tensors, **_: tensors
+    try:
+        yield
+    finally:
+        modeling_gguf_pytorch_utils.tqdm = bar
+
+
+def _require_rewinding(model: Any, source: Path) -> bool:
+    """Whether some layers see only a window; raises ModelError where a layer cannot take tokens back."""
+    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    if not kinds <= {DynamicLayer, DynamicSlidingWindowLayer}:
+        raise ModelError(
+            f"{source.name} cannot rewind its context.",
+            "Choose a model without recurrent layers: speculation takes tokens back.",
+        )
+    return DynamicSlidingWindowLayer in kinds
+
+
+def _tokenizer(source: Path, n_vocab: int) -> Tokenizer:
+    if source.is_file():
+        from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
+
+        return VocabularyFile(source)
+    return HubTokenizer(source, n_vocab)
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"PyTorch cannot compute on {wanted!r} ({reason}).", "Choose auto, cpu or cuda.") from error
+    return device
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware computes in it; otherwise float16 on a GPU and float32 on a CPU."""
+    if wanted != "auto":
+        named: torch.dtype = getattr(torch, wanted)
+        return named
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _computes_on(device: torch.device, threads: int) -> str:
+    if device.type == "cuda":
+        return f"GPU, {torch.cuda.get_device_name(device)}"
+    return f"CPU, {threads} threads" if device.type == "cpu" else device.type

@@ -1,0 +1,121 @@
+"""The tokenizer and chat template inside a GGUF file."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from speculatoviz.core.text import printable
+from speculatoviz.errors import BadRequestError, ModelError
+from speculatoviz.models.base import Entry, Message, fingerprint
+from speculatoviz.models.llamacpp_log import capture_log
+from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
+
+_PIECE_BYTES = 64
+_UNUSED = lib.LLAMA_TOKEN_ATTR_UNUSED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+class LlamaCppTokenizer:
+    """Reads vocabulary and metadata of a loaded llama.cpp model, which must outlive it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._vocab = lib.llama_model_get_vocab(model)
+        self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
+        declared = {lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab)}
+        self.eos_ids = frozenset(
+            t
+            for t in range(self.n_vocab)
+            if lib.llama_vocab_is_eog(self._vocab, t) and (t in declared or self._control(t))
+        )
+        self.token_bytes = lru_cache(maxsize=1 << 16)(self._token_bytes)
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """A rendered template (`special`) brings its own beginning; other text gets the model's, if it has one."""
+        raw = text.encode()
+        count = len(raw) + 8
+        buffer = (lib.llama_token * count)()
+        got = lib.llama_tokenize(self._vocab, raw, len(raw), buffer, count, not special, special)
+        if got < 0:
+            raise BadRequestError("The text could not be tokenised.", "Shorten it or remove unusual characters.")
+        return list(buffer[:got])
+
+    def token_name(self, token: int) -> str:
+        return printable(self._piece(token))
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        return self._template.render(messages)
+
+    @property
+    def has_chat_template(self) -> bool:
+        return bool(lib.llama_model_chat_template(self._model, None))
+
+    def metadata(self, key: str) -> str | None:
+        buffer = ctypes.create_string_buffer(1024)
+        length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode(errors="replace") if length >= 0 else None
+
+    def entries(self) -> Iterator[Entry]:
+        used = (t for t in range(self.n_vocab) if not lib.llama_vocab_get_attr(self._vocab, t) & _UNUSED)
+        return (Entry(t, self._piece(t), self._control(t)) for t in used)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.entries())
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        source = lib.llama_model_chat_template(self._model, None)
+        if not source:
+            raise BadRequestError(*NO_TEMPLATE)
+        return ChatTemplate(
+            source.decode(),
+            bos=self._name_of(lib.llama_vocab_bos(self._vocab)),
+            eos=self._name_of(lib.llama_vocab_eos(self._vocab)),
+        )
+
+    def _name_of(self, token: int) -> str:
+        return self.token_name(token) if token >= 0 else ""
+
+    def _control(self, token: int) -> bool:
+        """As the file says: llama.cpp adds the mark to ordinary tokens that look like it, "</s>" among Qwen's."""
+        attributes = lib.llama_vocab_get_attr(self._vocab, token)
+        return bool(attributes & lib.LLAMA_TOKEN_ATTR_CONTROL) and not attributes & lib.LLAMA_TOKEN_ATTR_NORMAL
+
+    def _token_bytes(self, token: int) -> bytes:
+        unused = lib.llama_vocab_get_attr(self._vocab, token) & _UNUSED
+        return b"" if unused or self._control(token) else self._piece(token)
+
+    def _piece(self, token: int) -> bytes:
+        """The bytes of a token, control tokens written out; none for an id outside the vocabulary."""
+        if not 0 <= token < self.n_vocab:  # llama.cpp would end the process
+            return b""
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        length = lib.llama_token_to_piece(self._vocab, token, buffer, _PIECE_BYTES, 0, True)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = lib.llama_token_to_piece(self._vocab, token, buffer, -length, 0, True)
+        return buffer.raw[:length]
+
+
+class VocabularyFile(LlamaCppTokenizer):
+    """The tokenizer of a GGUF file whose weights another runtime holds."""
+
+    def __init__(self, path: Path) -> None:
+        log = capture_log()
+        params = lib.llama_model_default_params()
+        params.vocab_only = True
+        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not model:
+            raise ModelError(
+                f"llama.cpp could not read the vocabulary of {path}{log.reason()}.",
+                "Check that it is a complete GGUF file.",
+            )
+        weakref.finalize(self, lib.llama_model_free, model)
+        super().__init__(model)

@@ -1,0 +1,1 @@
+"""How deep to draft, with which drafter, and whether to draft ahead."""

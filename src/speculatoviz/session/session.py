@@ -1,0 +1,311 @@
+"""A loaded target with its drafters, measured and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from speculatoviz.config import Settings
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.drafters.suffix import SuffixDrafter
+from speculatoviz.drafters.translated import TranslatedDrafter
+from speculatoviz.engine import Change, speculate
+from speculatoviz.errors import BadRequestError
+from speculatoviz.measure.calibration import Calibration, RemoteCalibration
+from speculatoviz.measure.runs import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
+from speculatoviz.models.base import LanguageModel, Message
+from speculatoviz.models.tokenizers.chat import encode_turn
+from speculatoviz.models.window import Window
+from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.session.drafters import lineup, missing
+from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
+from speculatoviz.targets.base import RemoteTarget, Target
+from speculatoviz.targets.local import LocalTarget
+from speculatoviz.telemetry.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
+from speculatoviz.telemetry.narrator import Narrator, exactness_info, sampling_info
+from speculatoviz.telemetry.shadow import Shadows
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked request, ready to wait its turn."""
+
+    prompt: str
+    request: Request
+    drafter: str
+    k: int
+    nodes: int
+    shadow: tuple[str, ...] = ()
+
+
+class Session:
+    """Holds the models of one process. Not thread-safe: one run at a time, in one thread.
+
+    clock: seconds. Raises VocabularyMismatchError where draft and target do not go together.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        connected: Connected,
+        draft_model: LanguageModel | None,
+        clock: Callable[[], float],
+        cheaper: LanguageModel | None = None,
+    ) -> None:
+        self.settings, self.clock, self._cheaper = settings, clock, cheaper
+        self.connected, self.target, self.draft_model = connected, connected.target, draft_model
+        self.size = self.target.context_tokens
+        self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
+        self.drafters = lineup(settings, self.target, draft_model, cheaper, clock)
+        self.missing = missing(settings, self.target, self.drafters)
+        self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
+        self.drafter = self._usual_drafter()
+        self.check_drafter(self.drafter)
+        computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
+        self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
+
+    @classmethod
+    def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
+        """Fetch and load the models of the settings, and measure them.
+
+        report: told the stage and the share of it that is done. Raises ModelError and its kin.
+        """
+        pair = settings.resolved()
+        draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
+        cheaper = load_cheaper_self(settings, report)
+        session = cls(settings, connect(settings, draft, clock, report), draft, clock, cheaper)
+        try:
+            prompt = session.encode_turn(CALIBRATION_PROMPT)
+            session.calibration.measure(prompt, lambda: session.default_k(session.drafter), report)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _usual_drafter(self) -> str:
+        """The one that was chosen, else the head that was given, else what suits the pair."""
+        given = [name for name in ("eagle", "medusa") if self.settings.head and name in self.drafters]
+        return self.settings.drafter or next(iter(given), self.settings.resolved().drafter)
+
+    def default_k(self, drafter: str) -> int:
+        """The depth of the settings or of their profile, or the one that pays best on this machine."""
+        if self.settings.k is not None:
+            return self.settings.k
+        pair = self.settings.resolved()
+        suited = pair.k if drafter == pair.drafter else None
+        return self.calibration.best_depth(drafter) if suited is None else suited
+
+    def check_drafter(self, name: str) -> None:
+        """Raises BadRequestError where there is no drafter of that name, saying why."""
+        if name in self.drafters:
+            return
+        reason, others = self.missing.get(name), ", ".join(self.drafters)
+        if reason is None:
+            raise BadRequestError(f"There is no drafter named {name!r}.", f"Choose one of: {others}.")
+        raise BadRequestError(
+            f"There is no drafter named {name!r} here: {reason.why}.",
+            f"{reason.remedy} Or choose one of: {others}.",
+        )
+
+    def prepare(self, message: Start) -> Prepared:
+        """Check a start message against models and limits. Raises BadRequestError, naming what is allowed.
+
+        Raises TargetError for a sampling that a remote target cannot verify.
+        """
+        settings = self.settings
+        drafter = message.drafter or self.drafter
+        self.check_drafter(drafter)
+        ids, prompt = self._prompt(message)
+        if not 0 < len(ids) < self.size:
+            raise BadRequestError(
+                f"The prompt has {len(ids)} tokens and the context holds {self.size}.",
+                "Shorten the prompt, or start with a larger --context-tokens." if ids else "Write a prompt.",
+            )
+        limits = Limits(
+            max_tokens=_given(message.max_tokens, settings.max_tokens),
+            stop_ids=self.target.tokenizer.eos_ids,
+            stop=tuple(message.stop),
+            ignore_eos=message.ignore_eos,
+        )
+        sampling = Sampling(
+            temperature=_given(message.temperature, settings.temperature),
+            top_k=_given(message.top_k, settings.top_k),
+            top_p=_given(message.top_p, settings.top_p),
+            min_p=_given(message.min_p, settings.min_p),
+        )
+        request = Request(
+            tuple(ids),
+            sampling,
+            limits,
+            seed=_given(message.seed, settings.seed),
+            rule=_given(message.rule, settings.rule),
+            evidence=message.evidence and settings.evidence,
+            overlap=settings.overlap and not message.shadow,  # a shadow may be the drafter that would draft ahead
+            needs=self.drafters[drafter].needs,
+        )
+        for name in message.shadow:
+            self.check_drafter(name)
+        shadows = tuple(name for name in dict.fromkeys(message.shadow))
+        needs = request.needs.union(*(self.drafters[name].needs for name in shadows))
+        nodes = _given(message.nodes, settings.nodes)
+        k = _given(message.k, self.default_k(drafter))
+        request = replace(request, needs=needs)
+        self.target.claim(request)
+        return Prepared(prompt, request, drafter, k, nodes, shadows)
+
+    def run(
+        self,
+        run: str,
+        prepared: Prepared,
+        cancelled: Callable[[], bool],
+        changes: Callable[[], Sequence[Change]] = tuple,
+    ) -> Iterator[Event]:
+        """Decode a prepared request; the events of the wire, `started` first and `done` last."""
+        request = replace(prepared.request, cancelled=cancelled)
+        verified = self.target.claim(request).label != "unverified"  # else there is no speedup to speak of
+        known = self.calibration
+        baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
+        narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
+        yield self._started(narrator, prepared)
+        policy = FixedPolicy(prepared.drafter, prepared.k, prepared.nodes)
+        chance = seeded(request.seed)
+        steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
+        beside = {name: self.drafters[name] for name in prepared.shadow}
+        shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
+        for event in narrator.tell(shadows.follow(steps) if beside else steps):
+            if isinstance(event, Done):
+                self._learn(event, request, verified)
+            elif isinstance(event, Updated):
+                now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
+                event = event.model_copy(update={"remote": self.remote_info(now)})  # noqa: PLW2901
+            yield event
+
+    def draft_only(self, prompt: str, depth: int) -> Draft:
+        """Draft a few tokens behind a prompt, greedily, without verifying them."""
+        ids = list(self.prepare(Start(prompt=prompt)).request.prompt)
+        drafter = self.drafters[self.drafter]
+        drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False))
+        return drafter.draft(ids, 0, Plan(self.drafter, depth), seeded(0)("draft", 0))
+
+    def encode_turn(self, prompt: str) -> list[int]:
+        """One user turn in the target's chat template; the bare text for a model without one."""
+        return encode_turn(self.target.tokenizer, prompt)
+
+    def close(self) -> None:
+        for drafter in self.drafters.values():
+            drafter.close()
+        self.connected.close()
+        for model in (self.draft_model, self._cheaper):
+            if model is not None:
+                model.close()
+
+    def _prompt(self, message: Start) -> tuple[list[int], str]:
+        """Token ids of the prompt, and the text a user would recognise it by."""
+        if (message.prompt is None) == (message.messages is None):
+            raise BadRequestError("A run needs either a prompt or messages.", "Send one of the two.")
+        tokenizer = self.target.tokenizer
+        if message.messages is not None:
+            turns: list[Message] = [{"role": m.role, "content": m.content} for m in message.messages]
+            shown = turns[-1]["content"] if turns else ""
+            return tokenizer.encode(tokenizer.render_chat(turns), special=True), shown
+        prompt = message.prompt or ""
+        if not prompt.strip():
+            raise BadRequestError("The prompt is empty.", "Write what the model should answer.")
+        return tokenizer.encode(prompt, special=False) if message.raw else self.encode_turn(prompt), prompt
+
+    def _started(self, narrator: Narrator, prepared: Prepared) -> Started:
+        request = prepared.request
+        return Started.model_validate(
+            narrator.stamp()
+            | {
+                "prompt": prepared.prompt,
+                "prompt_tokens": len(request.prompt),
+                "target_model": model_info(self.target),
+                "draft_model": model_info(self.draft_model) if self.draft_model else None,
+                "drafter": prepared.drafter,
+                "k": prepared.k,
+                "policy": "fixed",
+                "rule": request.rule,
+                "nodes": prepared.nodes,
+                "sampling": sampling_info(request.sampling),
+                "max_tokens": request.limits.max_tokens,
+                "seed": request.seed,
+                "exactness": exactness_info(self.target.claim(request)),
+                "noise_floor": self.calibration.noise_info(),
+                "baseline": self.calibration.baseline_info(),
+                "per_call_baseline": self.calibration.per_call_info(),
+                "remote": self.remote_info(request),
+                "translated": self.translated and prepared.drafter == "model",
+            }
+        )
+
+    @property
+    def usual(self) -> Request:
+        """A request with the settings' own sampling."""
+        s = self.settings
+        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p)
+        return Request((0,), sampling, Limits(s.max_tokens), rule=s.rule)
+
+    @property
+    def exactness(self) -> Exactness:
+        """What can be claimed of a run with the settings' own sampling."""
+        return self.target.claim(self.usual)
+
+    def remote_info(self, request: Request) -> RemoteInfo | None:
+        """What was found out about a remote target; None for one in this process."""
+        if not isinstance(self.target, RemoteTarget):
+            return None
+        about = asdict(replace(self.target.about(), mode=self.target.strategy(request)))
+        findings = [{"question": question, "answer": answer} for question, answer in about.pop("findings")]
+        return RemoteInfo.model_validate(about | {"findings": findings})
+
+    def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
+        if not isinstance(self.target, LocalTarget):
+            assert isinstance(self.target, RemoteTarget)
+            remote = RemoteCalibration(self.target, draft, self.clock)
+            remote.noise = self.connected.noise
+            return remote
+        folder = Path(self.settings.cache_dir) / "pass_times"
+        return Calibration(self.target, draft, folder, self.settings.threads, self.clock)
+
+    def _learn(self, done: Done, request: Request, verified: bool) -> None:
+        """What a finished run is good for: text to match in later ones, and a baseline."""
+        suffix = self.drafters["suffix"]
+        if isinstance(suffix, SuffixDrafter) and self.settings.corpus_tokens:
+            suffix.remember(done.token_ids)
+        if verified:
+            self._learn_baseline(done, len(request.prompt))
+
+    def _learn_baseline(self, done: Done, context_tokens: int) -> None:
+        values = done.metrics
+        if values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0 and values.overall_tps:
+            self.calibration.learn(values.overall_tps, values.tokens, context_tokens)
+
+
+def _tps(run: PlainRun | None) -> float | None:
+    return run.tps if run else None
+
+
+def model_info(model: LanguageModel | Target) -> ModelInfo:
+    about = model.description
+    return ModelInfo(
+        name=about.name,
+        runtime=about.runtime,
+        quantisation=about.quantisation,
+        parameters=about.parameters,
+        size_bytes=about.size_bytes,
+        context_tokens=about.context_tokens,
+        vocabulary=model.tokenizer.n_vocab,
+        fingerprint=model.tokenizer.fingerprint,
+        computes_on=about.computes_on,
+    )
+
+
+def _given(value: T | None, default: T) -> T:
+    return default if value is None else value

@@ -1,0 +1,1 @@
+"""Targets behind endpoints of others."""

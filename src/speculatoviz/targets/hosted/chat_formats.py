@@ -1,0 +1,164 @@
+"""Prompt formats and stop tokens per model family, for endpoints whose own chat template is out of reach.
+
+A local tokenizer with a template of its own needs none of this. The templates are the plain part of what the models
+were trained on: turns of system, user and assistant, without tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from speculatoviz.errors import BadRequestError
+from speculatoviz.models.base import Entry, Message, Tokenizer
+from speculatoviz.models.tokenizers.chat import ChatTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """template: Jinja, as `ChatTemplate` renders it. ends: tokens that end an answer. marks: tokens that betray it."""
+
+    name: str
+    template: str
+    bos: str
+    ends: tuple[str, ...]
+    marks: tuple[str, ...]
+
+
+CHATML = Family(
+    "chatml",
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{{ '<|im_start|>assistant\\n' }}",
+    bos="",
+    ends=("<|im_end|>", "<|endoftext|>"),
+    marks=("<|im_start|>", "<|im_end|>"),
+)
+LLAMA3 = Family(
+    "llama3",
+    "{{ bos_token }}{% for m in messages %}"
+    "{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + (m.content | trim) + '<|eot_id|>' }}"
+    "{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}",
+    bos="<|begin_of_text|>",
+    ends=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
+    marks=("<|start_header_id|>", "<|eot_id|>"),
+)
+# A message of the assistant may end with <|end|> and another follow: first what it thinks, then what it says.
+HARMONY = Family(
+    "harmony",
+    "{{ '<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\\n"
+    "Knowledge cutoff: 2024-06\\n\\nReasoning: medium\\n\\n"
+    "# Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>' }}"
+    "{% for m in messages %}{% if m.role in ['system', 'developer'] %}"
+    "{{ '<|start|>developer<|message|># Instructions\\n\\n' + m.content + '<|end|>' }}"
+    "{% elif m.role == 'assistant' %}"
+    "{{ '<|start|>assistant<|channel|>final<|message|>' + m.content + '<|end|>' }}"
+    "{% else %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endif %}{% endfor %}"
+    "{{ '<|start|>assistant' }}",
+    bos="",
+    ends=("<|return|>", "<|call|>", "<|endoftext|>"),
+    marks=("<|start|>", "<|channel|>", "<|message|>"),
+)
+GEMMA = Family(
+    "gemma",
+    "{{ bos_token }}{% set said = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
+    "{% set said.system = m.content + '\\n\\n' %}{% else %}"
+    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' + said.system + (m.content | trim)"
+    " + '<end_of_turn>\\n' }}{% set said.system = '' %}{% endif %}{% endfor %}{{ '<start_of_turn>model\\n' }}",
+    bos="<bos>",
+    ends=("<end_of_turn>", "<eos>"),
+    marks=("<start_of_turn>", "<end_of_turn>"),
+)
+MISTRAL = Family(
+    "mistral",
+    "{{ bos_token }}{% set said = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
+    "{% set said.system = m.content + '\\n\\n' %}{% elif m.role == 'user' %}"
+    "{{ '[INST]' + said.system + m.content + '[/INST]' }}{% set said.system = '' %}"
+    "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}",
+    bos="<s>",
+    ends=("</s>",),
+    marks=("[INST]", "[/INST]"),
+)
+PHI3 = Family(
+    "phi3",
+    "{% for m in messages %}{{ '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' }}{% endfor %}"
+    "{{ '<|assistant|>\\n' }}",
+    bos="",
+    ends=("<|end|>", "<|endoftext|>"),
+    marks=("<|assistant|>", "<|end|>"),
+)
+PHI4 = Family(
+    "phi4",
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '<|im_sep|>' + m.content + '<|im_end|>' }}{% endfor %}"
+    "{{ '<|im_start|>assistant<|im_sep|>' }}",
+    bos="",
+    ends=("<|im_end|>", "<|endoftext|>"),
+    marks=("<|im_start|>", "<|im_sep|>"),
+)
+# Those whose marks include another's come first.
+FAMILIES = {family.name: family for family in (HARMONY, LLAMA3, PHI4, CHATML, GEMMA, PHI3, MISTRAL)}
+
+
+def named(name: str) -> Family:
+    """Raises BadRequestError that lists the known families."""
+    if name not in FAMILIES:
+        raise BadRequestError(f"There is no prompt format {name!r}.", f"Choose one of: {', '.join(FAMILIES)}.")
+    return FAMILIES[name]
+
+
+def recognised(tokenizer: Tokenizer) -> Family | None:
+    """The family whose marks are all control tokens of the vocabulary."""
+    controls = {entry.piece.decode(errors="replace") for entry in tokenizer.entries() if entry.control}
+    return next((family for family in FAMILIES.values() if set(family.marks) <= controls), None)
+
+
+def fitted(tokenizer: Tokenizer, family: str | None = None, stops: Iterable[str] = ()) -> Tokenizer:
+    """A tokenizer that can render chats: as it is where it has a template, unless the user names a family.
+
+    stops: further end tokens by name. Raises BadRequestError for a family or a token that is not known.
+    """
+    wanted = tuple(stops)
+    if family is None and tokenizer.has_chat_template and not wanted:
+        return tokenizer
+    chosen = named(family) if family else None if tokenizer.has_chat_template else recognised(tokenizer)
+    return _Fitted(tokenizer, chosen, wanted)
+
+
+class _Fitted:
+    """A tokenizer with another's template and further ends."""
+
+    def __init__(self, inner: Tokenizer, family: Family | None, stops: Sequence[str]) -> None:
+        self._inner, self._family = inner, family
+        self.n_vocab, self.fingerprint = inner.n_vocab, inner.fingerprint
+        ids = {entry.piece.decode(errors="replace"): entry.id for entry in inner.entries() if entry.control}
+        if unknown := [stop for stop in stops if stop not in ids]:
+            raise BadRequestError(
+                f"There is no control token {unknown[0]!r} in this vocabulary.",
+                f"It has: {', '.join(sorted(ids)[:40])}.",
+            )
+        family_ends = family.ends if family else ()
+        self.eos_ids = inner.eos_ids | {ids[name] for name in (*family_ends, *stops) if name in ids}
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self._family is not None or self._inner.has_chat_template
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        return self._inner.encode(text, special=special)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._inner.token_bytes(token)
+
+    def token_name(self, token: int) -> str:
+        return self._inner.token_name(token)
+
+    def entries(self) -> Iterator[Entry]:
+        return self._inner.entries()
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        return self._template.render(messages) if self._family else self._inner.render_chat(messages)
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        assert self._family is not None
+        return ChatTemplate(self._family.template, bos=self._family.bos, eos=self._family.ends[0])

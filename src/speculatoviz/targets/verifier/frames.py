@@ -1,0 +1,222 @@
+"""Between the nouns of decoding and the frames of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speculatoviz.core.sampling import QUANTA
+from speculatoviz.core.types import ROOT, Check, Draft, Extra, Ints, Limits, Request, Sampling, Scores, Support, Verdict
+from speculatoviz.models.base import Entry
+from speculatoviz.targets.verifier.wire import Judged, Open, Submit, Vocabulary, WireCheck, WireError, WireScores
+
+_MISMATCH = "Use the same version of SpeculatoViz on both sides."
+
+
+def pack(ids: Sequence[int] | Ints) -> bytes:
+    return np.asarray(ids, "<i4").tobytes()
+
+
+def unpack(raw: bytes) -> list[int]:
+    """Raises WireError."""
+    return [int(token) for token in _array(raw, "<i4").tolist()]
+
+
+# ---- a request --------------------------------------------------------------------------------------
+
+
+def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[int]) -> Open:
+    s = request.sampling
+    filters = (s.temperature, s.top_k, s.top_p, s.min_p)
+    return Open(number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule)
+
+
+def request_of(frame: Open, n_vocab: int) -> Request:
+    """Raises WireError for ids, settings or a seed outside what there is."""
+    prompt = unpack(frame.prompt)
+    if not prompt or not all(0 <= token < n_vocab for token in prompt):
+        raise WireError("The prompt is empty or has ids outside the vocabulary.", _MISMATCH)
+    if not (
+        0 <= frame.temperature <= 100
+        and frame.top_k >= 0
+        and 0 < frame.top_p <= 1
+        and 0 <= frame.min_p <= 1
+        and 0 <= frame.seed < 1 << 63
+    ):
+        raise WireError("The sampling is outside what is possible.", "Correct temperature, top-k, top-p and min-p.")
+    sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p)
+    return Request(tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence)
+
+
+# ---- a draft ----------------------------------------------------------------------------------------
+
+
+def submit_frame(number: int, draft: Draft, committed: int) -> Submit:
+    """Raises ValueError where a q is not in whole multiples of 2^-16: the verifier would see another one."""
+    parents = None if draft.is_chain else pack(draft.parents)
+    return Submit(number, draft.round, committed, pack(draft.tokens), parents, [_wire_q(q) for q in draft.q])
+
+
+def draft_of(frame: Submit, n_vocab: int) -> Draft:
+    """Raises WireError where the frame is not a draft that could have been drawn."""
+    tokens = unpack(frame.tokens)
+    n = len(tokens)
+    if not 0 <= frame.round < 1 << 63:
+        raise WireError("The round's number is impossible.", _MISMATCH)
+    parents = list(range(-1, n - 1)) if frame.parents is None else unpack(frame.parents)
+    if len(frame.q) != n or len(parents) != n:
+        raise WireError("The draft's tokens, parents and distributions are not equally many.", _MISMATCH)
+    if not all(0 <= token < n_vocab for token in tokens):
+        raise WireError("A drafted id is outside the vocabulary.", _MISMATCH)
+    if not all(ROOT <= parent < node for node, parent in enumerate(parents)):
+        raise WireError("A drafted token stands before its parent.", _MISMATCH)
+    q = tuple(_support(pair, n_vocab) for pair in frame.q)
+    for token, declared in zip(tokens, q, strict=True):
+        if declared is not None and declared.prob(token) <= 0.0:
+            raise WireError("A drafted token has no probability under its own distribution.", _MISMATCH)
+    return Draft(
+        round=frame.round,
+        tokens=np.array(tokens, np.int32),
+        parents=np.array(parents, np.int32),
+        q=q,
+        source=("remote",) * n,
+        scores=(None,) * n,
+        times_ms=(0.0,) * n,
+    )
+
+
+def _wire_q(q: Support | None) -> tuple[bytes, bytes] | None:
+    if q is None:
+        return None
+    counts = q.probs * QUANTA
+    whole = counts.astype(np.int64)
+    if not np.array_equal(whole, counts) or whole.sum() != QUANTA or whole.min() < 1:
+        raise ValueError("expected a q in whole multiples of 2^-16")
+    return pack(q.ids), (whole - 1).astype("<u2").tobytes()
+
+
+def _support(pair: tuple[bytes, bytes] | None, n_vocab: int) -> Support | None:
+    if pair is None:
+        return None
+    ids, counts = _array(pair[0], "<i4").astype(np.int64), _array(pair[1], "<u2").astype(np.int64) + 1
+    ascending = len(ids) == len(counts) > 0 and bool((np.diff(ids) > 0).all())
+    if not ascending or ids[0] < 0 or ids[-1] >= n_vocab or int(counts.sum()) != QUANTA:
+        raise WireError("A draft's distribution is not one.", _MISMATCH)
+    return Support(ids.astype(np.int32), counts / QUANTA)
+
+
+# ---- a verdict --------------------------------------------------------------------------------------
+
+
+def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) -> Judged:
+    extra = verdict.extra
+    return Judged(
+        number=number,
+        round=round,
+        path=pack(verdict.path),
+        checks=[_wire_check(check) for check in verdict.checks],
+        token=extra.token,
+        status=extra.status,
+        target_prob=extra.target_prob,
+        scores=_wire_scores(extra.target),
+        residual=_wire_top(extra.residual),
+        evidence_ms=verdict.evidence_ms,
+        server_ms=server_ms,
+    )
+
+
+def verdict_of(frame: Judged, draft: Draft) -> Verdict:
+    """Raises WireError where the path is none of the draft's."""
+    path = unpack(frame.path)
+    nodes = [ROOT, *path]
+    checks = tuple(_check(check, draft) for check in frame.checks)
+    if any(not 0 <= n < len(draft) or int(draft.parents[n]) != up for up, n in zip(nodes, path, strict=False)):
+        raise WireError("The verifier accepted a path that was not drafted.", _MISMATCH)
+    extra = Extra(frame.token, frame.status, frame.target_prob, _scores(frame.scores), _top(*frame.residual))
+    return Verdict(tuple(path), extra, checks, evidence_ms=frame.evidence_ms)
+
+
+def _wire_check(check: Check) -> WireCheck:
+    return WireCheck(
+        check.node,
+        None if check.status == "discarded" else check.status == "accepted",
+        check.target_prob,
+        check.draft_prob,
+        check.acceptance_prob,
+        check.uniform,
+        _wire_scores(check.target),
+    )
+
+
+def _check(check: WireCheck, draft: Draft) -> Check:
+    if not 0 <= check.node < len(draft):
+        raise WireError("The verifier tested a token that was not drafted.", _MISMATCH)
+    return Check(
+        check.node,
+        int(draft.tokens[check.node]),
+        "discarded" if check.accepted is None else "accepted" if check.accepted else "rejected",
+        check.target_prob,
+        check.draft_prob,
+        check.acceptance_prob,
+        check.uniform,
+        _scores(check.scores),
+    )
+
+
+def _wire_scores(scores: Scores | None) -> WireScores | None:
+    return None if scores is None else WireScores(scores.logprob, scores.entropy, *_wire_top(scores.top))
+
+
+def _scores(scores: WireScores | None) -> Scores | None:
+    return None if scores is None else Scores(scores.logprob, scores.entropy, _top(scores.ids, scores.logprobs))
+
+
+def _wire_top(top: Iterable[tuple[int, float]]) -> tuple[bytes, bytes]:
+    pairs = list(top)
+    return pack([token for token, _ in pairs]), np.array([logprob for _, logprob in pairs], "<f4").tobytes()
+
+
+def _top(ids: bytes, logprobs: bytes) -> tuple[tuple[int, float], ...]:
+    tokens, logs = unpack(ids), _array(logprobs, "<f4").tolist()
+    if len(tokens) != len(logs):
+        raise WireError("The verifier's alternatives have no or too many scores.", _MISMATCH)
+    return tuple(zip(tokens, logs, strict=True))
+
+
+# ---- a vocabulary -----------------------------------------------------------------------------------
+
+
+def vocabulary_frame(number: int, entries: Iterable[Entry]) -> Vocabulary:
+    used = list(entries)
+    return Vocabulary(
+        number=number,
+        ids=pack([entry.id for entry in used]),
+        pieces=b"".join(entry.piece for entry in used),
+        lengths=pack([len(entry.piece) for entry in used]),
+        control=bytes(entry.control for entry in used),
+    )
+
+
+def entries_of(frame: Vocabulary) -> list[Entry]:
+    """Raises WireError."""
+    ids, lengths = unpack(frame.ids), unpack(frame.lengths)
+    if (
+        not len(ids) == len(lengths) == len(frame.control)
+        or sum(lengths) != len(frame.pieces)
+        or any(n < 0 for n in lengths)
+    ):
+        raise WireError("The verifier's vocabulary is not one.", _MISMATCH)
+    entries, at = list[Entry](), 0
+    for token, length, control in zip(ids, lengths, frame.control, strict=True):
+        entries.append(Entry(token, frame.pieces[at : at + length], bool(control)))
+        at += length
+    return entries
+
+
+def _array(raw: bytes, dtype: str) -> npt.NDArray[Any]:
+    if len(raw) % np.dtype(dtype).itemsize:
+        raise WireError("A field of numbers ends in the middle of one.", _MISMATCH)
+    return np.frombuffer(raw, dtype)

@@ -1,0 +1,263 @@
+"""A target behind our own verifier: one round trip a round, exact at any sampling.
+
+The verifier makes the same choices as a target in this process would, from the same seed; q is quantised before it is
+drawn from, so what the verifier sees is the q that was used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from speculatoviz.core.rules import RULES
+from speculatoviz.core.types import (
+    Draft,
+    Drafting,
+    Exactness,
+    Limits,
+    Request,
+    Sampling,
+    Usage,
+    Verdict,
+)
+from speculatoviz.errors import SpeculatoVizError, TargetError
+from speculatoviz.models.base import Description, Entry, Message, fingerprint
+from speculatoviz.targets.base import Remote, refuse_needs
+from speculatoviz.targets.local import claim, committed
+from speculatoviz.targets.loop import LoopThread, RemotePending
+from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, unpack, verdict_of
+from speculatoviz.targets.verifier.link import Link, LostError, Patience
+from speculatoviz.targets.verifier.table_tokenizer import TableTokenizer
+
+F = TypeVar("F", bound=wire.Frame)
+
+SUPPORT_SIZE = 64  # ids of a q: about 3 KiB a round of depth 8
+_GOODBYE_S = 1.0
+
+
+class VerifierTarget:
+    """Connects at once. clock: seconds. cache_dir: where vocabularies are kept, by fingerprint.
+
+    fingerprint: of the vocabulary the draft counts on, None for any. Raises TargetError where the verifier cannot be
+    reached or is another than was counted on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        loop: LoopThread,
+        clock: Callable[[], float],
+        cache_dir: Path,
+        api_key: str | None = None,
+        fingerprint: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._url, self._loop, self._clock = url, loop, clock
+        self._link = Link(url, api_key, fingerprint, patience or Patience())
+        self._session = secrets.token_bytes(16)
+        self._request = Request((0,), Sampling(), Limits(0))
+        self._ids: list[int] = []
+        self._pending: RemotePending | None = None
+        self._welcome = loop.call(self._link.connect)
+        try:
+            self.tokenizer = self._load_tokenizer(cache_dir)
+        except BaseException:
+            loop.call(self._link.close)
+            raise
+        self.description = _described(self._welcome)
+
+    @property
+    def context_tokens(self) -> int:
+        return self._welcome.limit.context_tokens
+
+    @property
+    def drafting(self) -> Drafting:
+        trees = self._welcome.trees and RULES[self._request.rule].trees
+        most = self._welcome.limit.draft_tokens
+        return Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=most, trees=trees)
+
+    @property
+    def noise(self) -> tuple[float, float, float, int] | None:
+        """The verifier's measured noise floor: mean and largest total variation, agreement of the argmax, tokens."""
+        return self._welcome.noise
+
+    @property
+    def connections(self) -> int:
+        """How often a connection was made."""
+        return self._link.connections
+
+    def claim(self, request: Request) -> Exactness:
+        refuse_needs(request)
+        return claim(request, "at the other end, with exactly the q it was drawn from")
+
+    def begin(self, request: Request) -> Exactness:
+        self._abandon()
+        self._request, self._ids = request, list(request.prompt)
+        self._loop.call(self._open, request.cancelled)
+        return self.claim(request)
+
+    def submit(self, draft: Draft) -> RemotePending:
+        frame = submit_frame(0, draft, len(self._ids))
+        ids = self._ids
+        self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self._request.cancelled)
+        return self._pending
+
+    def stream(self, request: Request) -> Iterator[int]:
+        self.begin(request)
+        return self._loop.iterate(lambda: self._tokens(request.limits.max_tokens), request.cancelled)
+
+    def strategy(self, request: Request) -> str:
+        del request
+        return "verifier"
+
+    def about(self) -> Remote:
+        limit = self._welcome.limit
+        return Remote(
+            url=self._url,
+            mode="verifier",
+            rtt_ms=self._link.rtt_ms,
+            calls_per_round=1.0,
+            findings=(
+                ("protocol version", str(self._welcome.version)),
+                ("vocabulary", f"{self._welcome.fingerprint}, {self._welcome.n_vocab} tokens"),
+                ("context", f"{limit.context_tokens} tokens"),
+                ("sessions", str(limit.sessions)),
+                ("draft", f"up to {limit.draft_tokens} tokens"),
+            ),
+        )
+
+    def close(self) -> None:
+        self._abandon()
+        with suppress(SpeculatoVizError, TimeoutError):
+            self._loop.start(self._leave).result(_GOODBYE_S + 1)
+
+    def _abandon(self) -> None:
+        """A round whose verdict nobody asked for has no business behind another prompt."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+
+    # ---- on the loop ----
+
+    async def _open(self) -> wire.Opened:
+        answer = await self._link.ask(self._open_frame)
+        return _expected(answer.frame, wire.Opened)
+
+    async def _reopen(self) -> None:
+        """On a new connection: the session as it is now. The verifier computes what it has lost, nothing else."""
+        _expected((await self._link.exchange(self._open_frame)).frame, wire.Opened)
+
+    async def _round(self, draft: Draft, frame: wire.Submit, ids: list[int]) -> Verdict:
+        begun = self._clock()
+        answer = await self._link.ask(
+            lambda number: wire.numbered(frame, number),
+            self._reopen,
+        )
+        judged = _expected(answer.frame, wire.Judged)
+        flight_ms = (self._clock() - begun) * 1000
+        if judged.round != draft.round:
+            raise TargetError(f"The verifier answered round {judged.round} instead of {draft.round}.", "Try again.")
+        verdict = replace(
+            verdict_of(judged, draft),
+            exactness=RULES[self._request.rule].label,
+            flight_ms=flight_ms,
+            network_ms=max(0.0, flight_ms - judged.server_ms),
+            usage=Usage(calls=1, sent_bytes=answer.sent_bytes, received_bytes=answer.received_bytes),
+        )
+        ids += committed(draft, verdict)
+        return verdict
+
+    async def _tokens(self, count: int) -> AsyncIterator[int]:
+        try:
+            answer = await self._link.ask(lambda number: wire.Plain(number, count), self._reopen)
+            frame = answer.frame
+            while not isinstance(frame, wire.Finished):
+                yield _expected(frame, wire.Token).token
+                frame = await self._link.more()
+        except LostError as error:
+            raise TargetError(f"The connection to {self._url} was lost ({error}).", "Start the run again.") from error
+        except asyncio.CancelledError:
+            await self._link.drop()
+            raise
+
+    async def _leave(self) -> None:
+        with suppress(SpeculatoVizError, LostError):
+            await self._link.exchange(wire.Bye)
+        await self._link.close()
+
+    def _open_frame(self, number: int) -> wire.Open:
+        return open_frame(number, self._session, self._request, self._ids)
+
+    # ---- the tokenizer ----
+
+    def _load_tokenizer(self, cache_dir: Path) -> TableTokenizer:
+        welcome = self._welcome
+        entries = self._entries(cache_dir / "vocabularies" / f"{welcome.fingerprint}.bin")
+        render = self._render if welcome.has_chat_template else None
+        return TableTokenizer(entries, welcome.n_vocab, frozenset(unpack(welcome.eos)), self._encode, render)
+
+    def _entries(self, file: Path) -> list[Entry]:
+        """The vocabulary as it was kept, or fetched once: it is known by its fingerprint."""
+        with suppress(OSError, SpeculatoVizError):
+            frame = wire.server_frame(file.read_bytes())
+            if isinstance(frame, wire.Vocabulary):
+                entries = entries_of(frame)
+                if fingerprint(entries) == self._welcome.fingerprint:
+                    return entries
+        fetched = self._ask(wire.AskVocabulary, wire.Vocabulary)
+        entries = entries_of(fetched)
+        if fingerprint(entries) != self._welcome.fingerprint:
+            raise TargetError(
+                "The verifier's vocabulary is not the one it declares.", "Use the same version on both sides."
+            )
+        with suppress(OSError):  # it will be fetched again
+            _keep(file, wire.encode(fetched))
+        return entries
+
+    def _encode(self, text: str, special: bool) -> list[int]:
+        return unpack(self._ask(lambda number: wire.Encode(number, text, special), wire.Ids).ids)
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        turns = [(message["role"], message["content"]) for message in messages]
+        return self._ask(lambda number: wire.Render(number, turns), wire.Text).text
+
+    def _ask(self, make: Callable[[int], wire.Frame], kind: type[F]) -> F:
+        answer = self._loop.call(lambda: self._link.ask(make))
+        return _expected(answer.frame, kind)
+
+
+def _expected(frame: wire.ServerFrame, kind: type[F]) -> F:
+    if not isinstance(frame, kind):
+        raise TargetError(
+            f"The verifier answered {type(frame).__name__} where {kind.__name__} was due.",
+            "Use the same version of SpeculatoViz on both sides.",
+        )
+    return frame
+
+
+def _keep(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        part = file.with_suffix(".part")
+        part.write_bytes(content)
+        part.replace(file)
+
+
+def _described(welcome: wire.Welcome) -> Description:
+    return Description(
+        name=welcome.name,
+        runtime=f"{welcome.runtime}, remote",
+        quantisation=welcome.quantisation,
+        parameters=welcome.parameters,
+        size_bytes=welcome.size_bytes,
+        context_tokens=welcome.limit.context_tokens,
+        computes_on=welcome.computes_on,
+    )

@@ -1,0 +1,157 @@
+"""What a run looks like on a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from speculatoviz.cli.terminal import STYLES, Transcript, summary
+from speculatoviz.core.steps import Ended
+from speculatoviz.models.runtimes.toy import ToyTokenizer
+from speculatoviz.telemetry.events import Done, Event, Queued, RemoteInfo, Started, UsageInfo, VerifyResult
+from speculatoviz.telemetry.narrator import Narrator
+from support import toy_session
+from support.rounds import make_round
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    session = toy_session.load(tmp_path_factory.mktemp("cache"))
+    return toy_session.run(session, temperature=0.9, seed=4, ignore_eos=True)
+
+
+def printed(*events: Event, colours: bool = False, width: int = 60) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        highlight=False,
+        force_terminal=colours,
+        color_system="truecolor" if colours else None,
+        legacy_windows=False,
+        _environ={},
+    )
+    transcript = Transcript(console)
+    for event in events:
+        transcript.show(event)
+    return out.getvalue()
+
+
+def result(text: str, status: str = "accepted") -> VerifyResult:
+    [event] = [
+        e
+        for e in Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).tell([make_round(1, 1)])
+        if isinstance(e, VerifyResult) and e.status == "accepted"
+    ]
+    return event.model_copy(update={"text": text, "status": status})
+
+
+def done(**changes: object) -> Done:
+    [event] = Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).tell([Ended("length", "")])
+    assert isinstance(event, Done)
+    return event.model_copy(update=changes)
+
+
+def test_a_run_is_printed_as_headline_text_legend_and_figures(events: list[Event]) -> None:
+    last = events[-1]
+    assert isinstance(last, Done)
+    text = printed(*events, width=100)
+
+    assert text.startswith("toy-0~7 F64 drafts 3 for toy-0 F64 · exact\n")
+    assert f"exact\n{last.generated_text}\n" in text
+    assert text.index("accepted · resampled · bonus · plain") > text.index(last.generated_text)
+    assert f"{last.total_tokens} in {last.total_rounds} rounds (length)" in text
+    assert "tok/s plain, measured" in text
+
+
+@pytest.mark.parametrize("status", sorted(STYLES))
+def test_each_status_has_a_colour_of_its_own(status: str) -> None:
+    others = {printed(result("word", other), colours=True) for other in STYLES if other != status}
+
+    assert "word" in printed(result("word", status), colours=True)
+    assert printed(result("word", status), colours=True) not in others
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\tif x:\n\t\treturn\n",
+        "a line that is far longer than the terminal is wide, " * 5,
+        "trailing blanks   \n\n\n   leading blanks",
+        "[red]not markup[/red] [b]",
+        ":smile: is no picture",
+        "語 é 🙂",
+    ],
+    ids=["tabs", "long", "blanks", "markup", "emoji names", "wide characters"],
+)
+def test_text_is_printed_as_it_is(text: str) -> None:
+    assert printed(result(text)) == text
+    assert printed(done(text_tail=text)).startswith(text + "\n")
+
+
+def test_a_text_cannot_steer_the_terminal() -> None:
+    text = printed(result("\x1b[31mred\x1b]0;title\x07\x9b2J\x08\x7f\r\n"), colours=False)
+
+    assert text == "\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\x08\\x7f\n"
+
+
+def test_pieces_are_joined_without_anything_between() -> None:
+    assert printed(result("ab"), result("", "rejected"), result(" c"), result("\n"), result("d")) == "ab c\nd"
+
+
+def test_waiting_says_the_place() -> None:
+    assert "place 2" in printed(Queued(run="r", seq=0, t_ms=0.0, place=2))
+
+
+def test_the_headline_names_who_drafts(events: list[Event]) -> None:
+    started = events[0]
+    assert isinstance(started, Started)
+
+    assert printed(started.model_copy(update={"drafter": "ngram"})).startswith("ngram drafts 3 for toy-0")
+    assert printed(started.model_copy(update={"k": 0})) == "toy-0 F64 alone\n"
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    out = io.StringIO()
+    Console(file=out, width=80).print(summary(done()))
+    rows = {line[:24].strip(): line[24:].strip() for line in out.getvalue().splitlines()}
+
+    assert rows == {
+        "tokens": "0 in 0 rounds (length)",
+        "accepted": "0 of 0 drafted (–)",
+        "mean acceptance length": "–",
+        "speed": "– tok/s",
+        "speedup": "–",
+        "time to first token": "–",
+    }
+
+
+def test_nothing_is_printed_for_events_without_text(events: list[Event], tmp_path: Path) -> None:
+    silent = [e for e in events if e.type in {"draft_token", "metrics", "updated"}]
+
+    assert silent
+    assert printed(*silent) == ""
+
+
+def test_a_target_elsewhere_is_told_with_its_warning_and_its_cost(events: list[Event]) -> None:
+    started = events[0]
+    assert isinstance(started, Started)
+    remote = RemoteInfo(
+        url="http://there", mode="match", rtt_ms=None, calls_per_round=1, findings=[], rate_limit=None, warning="Slow!"
+    )
+    assert "Slow!" in printed(started.model_copy(update={"remote": remote}))
+
+    usage = UsageInfo(
+        calls=7, prompt_tokens=90, completion_tokens=None, cached_tokens=30, sent_bytes=None, received_bytes=None
+    )
+    last = done()
+    values = last.metrics.model_copy(update={"usage": usage, "per_call_speedup": 1.25, "total_variation_bound": 0.03})
+    shown = printed(last.model_copy(update={"metrics": values}), width=120)
+    assert "7 calls, 90 prompt tokens, 30 of them cached" in shown
+    assert "completion tokens" not in shown
+    assert "1.25×" in shown
+    assert "at most 3 %" in shown
+    assert "cost at the target" not in printed(last)

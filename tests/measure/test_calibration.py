@@ -1,0 +1,66 @@
+"""Pass times and the noise floor of a pair: what is measured, when, and behind which depth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.measure import calibration as module
+from speculatoviz.measure.calibration import Calibration
+from speculatoviz.measure.runs import LARGEST_PASS, Noise
+from speculatoviz.models.window import Window
+from speculatoviz.session.session import Session
+from support import toy_session
+
+
+def calibration(session: Session, folder: Path) -> Calibration:
+    assert isinstance(session.calibration, Calibration)
+    own = session.calibration
+    return Calibration(own._target, own._draft, folder, 1, time.perf_counter)
+
+
+def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a busy machine made slow is put right by the next start, not kept for ever."""
+    session = toy_session.load(tmp_path)
+    slow = {"ms": 400.0}
+    monkeypatch.setattr(module, "pass_ms", lambda window, ids, rows, clock: slow["ms"] + rows)
+    first = calibration(session, tmp_path / "times")
+    while first.fill_one():
+        pass
+    assert dict(first.pass_ms) == {rows: 400.0 + rows for rows in range(1, LARGEST_PASS + 1)}
+    slow["ms"] = 10.0
+    assert not first.fill_one()
+    second = calibration(session, tmp_path / "times")
+    steps = 0
+    while second.fill_one():
+        steps += 1
+    assert steps == LARGEST_PASS
+    assert dict(second.pass_ms) == {rows: 10.0 + rows for rows in range(1, LARGEST_PASS + 1)}
+    slow["ms"] = 99.0
+    third = calibration(session, tmp_path / "times")
+    while third.fill_one():
+        pass
+    assert third.pass_ms[3] == 13.0
+    session.close()
+
+
+@pytest.mark.parametrize(("settings", "rows"), [({"k": 7}, 8), ({"k": 0}, 2), ({"k": 16}, LARGEST_PASS), ({}, None)])
+def test_the_noise_floor_is_that_of_the_depth_runs_will_have(
+    settings: dict[str, int], rows: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But never of depth 0: one pass has no noise against itself."""
+    batches: list[int] = []
+
+    def noise_floor(window: Window, prompt: Sequence[int], ids: Sequence[int], rows: int) -> Noise:
+        batches.append(rows)
+        return Noise(0.0, 0.0, 1.0, len(ids))
+
+    monkeypatch.setattr(module, "noise_floor", noise_floor)
+    session = toy_session.load(tmp_path, **settings)
+    assert batches == [rows or session.default_k(session.drafter) + 1]
+    session.close()

@@ -1,0 +1,101 @@
+"""Requantising by llama.cpp: whole or not at all, kept, and made again when the source changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.errors import ModelError
+from speculatoviz.models.files.requantise import FILE_TYPES, not_f32, read_header, requantise
+
+LLAMA_THREADS = 2
+
+
+def test_an_unknown_type_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Q9_9") as refusal:
+        requantise(tmp_path / "any.gguf", "Q9_9", tmp_path, LLAMA_THREADS)
+    assert all(name in refusal.value.hint for name in ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K_M"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>",
+        b"GGUF",
+        struct.pack("<4sIQQ", b"GGUF", 3, 5, 0),
+        struct.pack("<4sIQQ", b"GGUF", 1, 0, 0),
+    ],
+)
+def test_what_is_not_gguf_is_refused(tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "bad.gguf"
+    source.write_bytes(content)
+    with pytest.raises(ModelError, match="GGUF"):
+        requantise(source, "F32", tmp_path, LLAMA_THREADS)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"missing\.gguf"):
+        requantise(tmp_path / "missing.gguf", "F32", tmp_path, LLAMA_THREADS)
+
+
+@pytest.mark.smol
+class TestWithWeights:
+    @pytest.fixture
+    def source(self, smol_path: Path, tmp_path: Path) -> Path:
+        """A name of our own for the weights, so that its time may be changed."""
+        path = tmp_path / "smol.gguf"
+        shutil.copyfile(smol_path, path)
+        return path
+
+    def test_f32_is_f32_in_every_tensor(self, source: Path, tmp_path: Path) -> None:
+        assert "token_embd.weight" in not_f32(source)
+
+        path = requantise(source, "f32", tmp_path, LLAMA_THREADS)
+
+        assert path == tmp_path / "models" / "smol.F32.gguf"
+        assert not_f32(path) == []
+        assert read_header(path).file_type == FILE_TYPES["F32"]
+        assert read_header(path).tensor_types.keys() == read_header(source).tensor_types.keys()
+        assert "token_embd.weight" in read_header(path).tensor_types
+
+    def test_nothing_is_printed_and_nothing_left_over(
+        self, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        requantise(source, "Q4_0", tmp_path, LLAMA_THREADS)
+
+        assert capfd.readouterr() == ("", "")
+        names = {path.name for path in (tmp_path / "models").iterdir() if not path.name.endswith(".lock")}
+        assert names == {"smol.Q4_0.gguf", "smol.Q4_0.gguf.json"}
+
+    def test_a_result_is_kept_until_the_source_changes_or_it_is_damaged(self, source: Path, tmp_path: Path) -> None:
+        path = requantise(source, "Q4_0", tmp_path, LLAMA_THREADS)
+        first = path.stat()
+        assert requantise(source, "Q4_0", tmp_path, LLAMA_THREADS).stat() == first
+
+        os.utime(source, ns=(0, source.stat().st_mtime_ns + 10**9))
+        second = requantise(source, "Q4_0", tmp_path, LLAMA_THREADS).stat()
+        assert second.st_ino != first.st_ino or second.st_mtime_ns != first.st_mtime_ns
+
+        os.truncate(path, 1000)
+        assert requantise(source, "Q4_0", tmp_path, LLAMA_THREADS).stat().st_size == first.st_size
+
+    def test_a_source_of_that_type_is_used_as_it_is(self, source: Path, tmp_path: Path) -> None:
+        assert requantise(source, "Q4_1", tmp_path, LLAMA_THREADS) == source
+
+    def test_a_truncated_source_is_refused_in_words(self, source: Path, tmp_path: Path) -> None:
+        os.truncate(source, source.stat().st_size // 2)
+
+        with pytest.raises(ModelError, match=r"could not requantise smol\.gguf") as refusal:
+            requantise(source, "F32", tmp_path, LLAMA_THREADS)
+
+        assert "exit status" not in refusal.value.message  # but llama.cpp's own words
+        assert list((tmp_path / "models").glob("*.gguf*")) == list((tmp_path / "models").glob(".*"))
+
+    def test_the_source_is_left_alone(self, source: Path, smol_path: Path, tmp_path: Path) -> None:
+        requantise(source, "Q4_0", tmp_path, LLAMA_THREADS)
+        assert source.read_bytes() == smol_path.read_bytes()

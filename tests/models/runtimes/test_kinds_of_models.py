@@ -1,0 +1,149 @@
+"""Tiny models with random weights that are no plain transformers: windows, recurrent layers; and broken files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speculatoviz.errors import ModelError
+from support import conformance
+from support.conformance import CHECKS, NEEDS_TREES, Check
+from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
+
+pytestmark = [pytest.mark.smol, pytest.mark.skipif(not CAN_CONVERT, reason="needs the extra hf")]
+needs_mlx = pytest.mark.skipif(not RUNTIMES["mlx"].installed, reason="needs the extra mlx")
+
+WINDOW = 6  # shorter than the text of the checks
+SHAPE: dict[str, Any] = {
+    "vocab_size": 49_152,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 512,
+}
+
+
+def save(kind: str, folder: Path, weights: Weights, **settings: Any) -> Path:
+    """A model of that kind with random weights, and SmolLM2's tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**SHAPE | settings)
+    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(weights.folder / file, folder / file)
+    return folder
+
+
+def of_transformers(folder: Path) -> Any:
+    from speculatoviz.models.runtimes.transformers import TransformersModel
+
+    return TransformersModel(folder, 512, device="cpu", dtype="float32")
+
+
+def of_mlx(folder: Path) -> Any:
+    from speculatoviz.models.runtimes.mlx import MlxModel
+
+    return MlxModel(folder, 512)
+
+
+@pytest.fixture(scope="module")
+def windowed(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save("Mistral", tmp_path_factory.mktemp("windowed"), weights, sliding_window=WINDOW, head_dim=16)
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c not in NEEDS_TREES], ids=lambda check: check.__name__)
+def test_a_window_is_rewound_beyond_its_length(windowed: Path, check: Check) -> None:
+    model = of_transformers(windowed)
+    assert "trees" not in model.provides
+    assert model.description.name == windowed.name
+    check(model, 1e-4)
+
+
+def test_the_window_is_really_one(windowed: Path) -> None:
+    """Otherwise the checks above would show nothing: what lies two windows back cannot be seen through two layers."""
+    model = of_transformers(windowed)
+    ids = conformance.ids_of(model) * 3
+    with conformance.opened(model, 2) as [first, second]:
+        far = conformance.rows_of(model, first, ids, rows="last")
+        near = conformance.rows_of(model, second, [*conformance.other_ids(model, 5), *ids[5:]], rows="last")
+        conformance.assert_close(far, near, 1e-4)
+        second.keep(0)
+        inside = conformance.rows_of(model, second, [*ids[:-4], *conformance.other_ids(model, 3), ids[-1]], rows="last")
+        assert abs(inside - far).max() > 1e-3
+
+
+@needs_mlx
+def test_a_window_bounds_the_context_where_its_cache_turns(weights: Weights, tmp_path: Path) -> None:
+    kinds = ["sliding_attention", "full_attention"]
+    model = of_mlx(save("Llama", tmp_path, weights, sliding_window=64, layer_types=kinds))
+    assert model.description.context_tokens == 64
+    assert "trees" not in model.provides
+    conformance.rewinding_leaves_no_trace(model, 1e-4)
+    with conformance.opened(model, size=128) as [context]:
+        conformance.rows_of(model, context, (conformance.ids_of(model) * 10)[:80])
+        with pytest.raises(ModelError, match="cannot rewind"):
+            context.keep(70)
+
+
+@needs_mlx
+def test_mlx_runs_weights_quantised_as_published_for_it(weights: Weights, tmp_path: Path) -> None:
+    from mlx_lm import convert
+
+    folder = save("Llama", tmp_path / "full", weights, hidden_size=64, num_key_value_heads=2)
+    convert(str(folder), str(tmp_path / "four"), quantize=True, q_bits=4, q_group_size=32)
+    model = of_mlx(tmp_path / "four")
+    assert model.description.quantisation == "4-bit"
+    assert model.description.parameters == of_mlx(folder).description.parameters
+    for check in (conformance.batches_give_the_rows_of_single_passes, conformance.trees_follow_trees):
+        check(model, 1e-3)
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+def test_recurrent_layers_are_refused(weights: Weights, tmp_path: Path, load: Any) -> None:
+    folder = save("Mamba", tmp_path, weights, state_size=4, expand=2, conv_kernel=2, time_step_rank=2)
+    with pytest.raises(ModelError, match="cannot rewind") as refusal:
+        load(folder)
+    assert "without recurrent layers" in refusal.value.hint
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+@pytest.mark.parametrize("damage", ["unknown kind", "cut weights", "no JSON"])
+def test_what_cannot_be_loaded_is_refused_in_words(weights: Weights, tmp_path: Path, load: Any, damage: str) -> None:
+    folder = save("Llama", tmp_path, weights)
+    config = folder / "config.json"
+    if damage == "unknown kind":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "abacus", "architectures": None}))
+    elif damage == "cut weights":
+        file = folder / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1000])
+    else:
+        config.write_text("{")
+    with pytest.raises(ModelError, match="could not load"):
+        load(folder)
+
+
+def test_a_gguf_file_keeps_its_own_tokenizer(weights: Weights) -> None:
+    from speculatoviz.models.runtimes.transformers import TransformersModel
+
+    model = TransformersModel(weights.gguf, 128, device="cpu", dtype="float32")
+    assert model.description.quantisation == "F32 of GGUF"
+    assert model.tokenizer.encode("<|im_end|>", special=True) == [2]
+    conformance.text_survives_a_round_trip(model, 0.0)
+    conformance.batches_give_the_rows_of_single_passes(model, 1e-3)
+    model.close()
+
+
+def test_an_unknown_device_is_refused_in_words(weights: Weights) -> None:
+    from speculatoviz.models.runtimes.transformers import TransformersModel
+
+    with pytest.raises(ModelError, match="cannot compute on 'abacus'") as refusal:
+        TransformersModel(weights.folder, 128, device="abacus")
+    assert "cuda" in refusal.value.hint
