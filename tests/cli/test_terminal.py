@@ -43,14 +43,14 @@ def printed(*events: Event, colours: bool = False, width: int = 60) -> str:
 def result(text: str, status: str = "accepted") -> VerifyResult:
     [event] = [
         e
-        for e in Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).tell([make_round(1, 1)])
+        for e in Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).events([make_round(1, 1)])
         if isinstance(e, VerifyResult) and e.status == "accepted"
     ]
     return event.model_copy(update={"text": text, "status": status})
 
 
 def done(**changes: object) -> Done:
-    [event] = Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).tell([Ended("length", "")])
+    [event] = Narrator("r", ToyTokenizer((b"a", b"b")), None, lambda: 0.0).events([Ended("length", "")])
     assert isinstance(event, Done)
     return event.model_copy(update=changes)
 

@@ -78,10 +78,10 @@ def test_every_round_tells_what_it_took(load: Any) -> None:
         parts = event.draft_ms + event.verify_ms + event.network_ms + event.evidence_ms + event.other_ms
         assert event.round_ms == pytest.approx(parts)
         assert event.network_ms > 0
-        assert (event.usage.calls, event.exactness, event.total_variation_bound) == (1, "exact", 0.0)
+        assert (event.round_usage.calls, event.exactness, event.round_total_variation_bound) == (1, "exact", 0.0)
         assert event.usage.sent_bytes > 0 < event.usage.received_bytes
     assert done.metrics.usage.calls == len(rounds)
-    assert done.metrics.usage.sent_bytes == sum(event.usage.sent_bytes for event in rounds)
+    assert done.metrics.usage.sent_bytes == sum(event.round_usage.sent_bytes for event in rounds)
     assert done.metrics.per_call_speedup == pytest.approx(done.metrics.effective_tps / done.metrics.per_call_tps)
 
 

@@ -128,11 +128,11 @@ def test_a_line_that_is_no_event_is_named(file: Path, number: int, line: str) ->
 
 def test_a_trace_of_another_version_says_both(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace('"version":1', '"version":7', 1), encoding="utf-8")
+    file.write_text(text.replace('"version":2', '"version":7', 1), encoding="utf-8")
 
     error = refused(file)
     assert "version 7" in error.message
-    assert "version 1" in error.message
+    assert "version 2" in error.message
 
 
 def test_what_is_no_trace_at_all_is_said(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ const GOOD: MetricValues = {
 function runWith(values: Partial<MetricValues>, started = STARTED): Run {
   const rounds = [0, 1, 2].map((i) => roundOf(i, chain("aaar+")));
   const last = rounds[2]?.metrics;
-  const latest = last ? { ...last, metrics: { ...GOOD, ...values } } : null;
+  const latest = last ? { ...last, ...GOOD, ...values } : null;
   return { ...IDLE, phase: "running", started, rounds, latest };
 }
 
@@ -167,7 +167,7 @@ describe("a target elsewhere", () => {
     const { rounds, latest } = runWith(ELSEWHERE, STARTED_REMOTE);
     const ahead = rounds.map((round, i) => ({
       ...round,
-      metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0, usage: USAGE },
+      metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0, round_usage: USAGE },
     }));
     show({}, { rounds: ahead, latest });
     expect(screen.getByRole("button", { name: "drafting ahead" })).toBeTruthy();

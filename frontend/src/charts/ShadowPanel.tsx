@@ -20,7 +20,7 @@ export function ShadowPanel() {
   const shadow = useApp((state) => state.play?.shown.shadow ?? null);
   const temperature = useApp((state) => nowOf(state)?.temperature ?? 0);
   const used = useApp((state) => (nowOf(state)?.k === 0 ? null : (nowOf(state)?.drafter ?? null)));
-  const ownMs = useApp((state) => state.play?.shown.latest?.metrics.avg_draft_latency_ms ?? null);
+  const ownMs = useApp((state) => state.play?.shown.latest?.avg_draft_latency_ms ?? null);
   if (!shadow) return null;
   return <Shadows shadow={shadow} temperature={temperature} used={used} ownMs={ownMs} />;
 }

@@ -37,7 +37,7 @@ const GOOD = {
 };
 
 function runWith(values: Partial<MetricValues>, more: Partial<Run> = {}): Run {
-  const latest: Metrics = { ...metricsOf(2, 4, 3, 4), t_ms: 8000, metrics: { ...GOOD, ...values } };
+  const latest: Metrics = { ...metricsOf(2, 4, 3, 4), t_ms: 8000, ...GOOD, ...values };
   return { ...IDLE, phase: "running", started: STARTED, latest, ...more };
 }
 
@@ -175,7 +175,7 @@ describe("series", () => {
   });
 
   it("keep what was drafted ahead beside the parts", () => {
-    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77, usage: USAGE };
+    const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77, round_usage: USAGE };
     const [row] = latencySeries({ ...IDLE, rounds: [{ ...roundOf(0, chain("aaar+")), metrics }] });
     expect(row).toMatchObject({ ahead: 77, total: metrics.round_ms });
     expect(timeParts(metrics).reduce((total, { ms }) => total + ms, 0)).toBeCloseTo(metrics.round_ms);
@@ -184,8 +184,8 @@ describe("series", () => {
   it("take nothing for drafting ahead where there is nobody elsewhere, or too little to show", () => {
     const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 0.3 };
     expect(aheadMs(metrics)).toBe(0);
-    expect(aheadMs({ ...metrics, usage: USAGE })).toBe(0.3);
-    expect(aheadMs({ ...metrics, usage: USAGE, hidden_draft_ms: 0.02 })).toBe(0);
+    expect(aheadMs({ ...metrics, round_usage: USAGE })).toBe(0.3);
+    expect(aheadMs({ ...metrics, round_usage: USAGE, hidden_draft_ms: 0.02 })).toBe(0);
   });
 
   it("split a round's time into parts that add up to it", () => {

@@ -20,14 +20,14 @@ export function timeParts(metrics: Metrics): { part: TimePart; ms: number }[] {
 const LEAST_AHEAD_MS = 0.05;
 
 /** Drafting of the next round while this one was verified elsewhere; no part of the round's time. */
-export function aheadMs({ usage, hidden_draft_ms }: Metrics): number {
-  const elsewhere = usage !== null;
+export function aheadMs({ round_usage, hidden_draft_ms }: Metrics): number {
+  const elsewhere = round_usage !== null;
   return elsewhere && hidden_draft_ms >= LEAST_AHEAD_MS ? hidden_draft_ms : 0;
 }
 
 /** The figures to show: of the whole run once it is done, of the last rounds while it goes on. */
 export function valuesOf(run: Run): MetricValues | null {
-  return run.done?.metrics ?? run.latest?.metrics ?? null;
+  return run.done?.metrics ?? run.latest ?? null;
 }
 
 /** A target elsewhere can decode alone in two ways, and speculation can be held against either. */
@@ -151,7 +151,7 @@ export interface AcceptancePoint {
 export function acceptanceHistory(run: Run): AcceptancePoint[] {
   return finished(run).map((metrics) => ({
     round: metrics.round + 1,
-    rate: metrics.metrics.acceptance_rate,
+    rate: metrics.acceptance_rate,
   }));
 }
 
@@ -171,7 +171,7 @@ export function speedSeries(run: Run): SpeedPoint[] {
   return finished(run).map((metrics) => ({
     round: metrics.round + 1,
     perRound: metrics.round_ms > 0 ? (1000 * metrics.round_emitted) / metrics.round_ms : null,
-    running: metrics.metrics.effective_tps,
+    running: metrics.effective_tps,
   }));
 }
 

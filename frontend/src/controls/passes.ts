@@ -25,7 +25,7 @@ function given(form: Form, run: Run | null): number | null {
   if (!current || current.drafter !== form.drafter) return null;
   if (current.k !== form.numbers.k || current.nodes !== form.numbers.nodes) return null;
   if (changedAtRound(run, ({ drafter, k, nodes }) => `${drafter} ${k} ${nodes}`) !== null) return null;
-  return run.done?.metrics.mean_acceptance_length ?? run.latest?.metrics.mean_acceptance_length ?? null;
+  return run.done?.metrics.mean_acceptance_length ?? run.latest?.mean_acceptance_length ?? null;
 }
 
 /**
@@ -39,7 +39,7 @@ export function acceptanceNote(times: readonly PassTime[], form: Form, run: Run 
   if (ratio === null || !TRAINED.has(form.drafter)) return null;
   const most = form.numbers.k + 1;
   const tokens = given(form, run);
-  const values = run?.done?.metrics ?? run?.latest?.metrics;
+  const values = run?.done?.metrics ?? run?.latest;
   // Pass times are measured apart from the run: where it gained all the same, the run is right.
   const gained = tokens !== null && (values?.speedup ?? 0) > 1;
   const reached = tokens ?? most;

@@ -248,47 +248,14 @@ export interface VerifyResult {
   verify_latency_ms: number;
 }
 /**
- * Sent after every round: the round's own times and counts, then the metrics so far.
+ * Sent after every round: the round's own times and counts, then the metrics of the run so far, all at one level.
+ *
+ * `round_total_variation_bound` and `round_usage` are the round's; the fields without `round_` are the run's.
  */
 export interface Metrics {
   run: string | null;
   seq: number;
   t_ms: number;
-  type: "metrics";
-  round: number;
-  k: number;
-  drafter: string;
-  round_drafted: number;
-  round_accepted: number;
-  round_emitted: number;
-  draft_ms: number;
-  verify_ms: number;
-  network_ms: number;
-  evidence_ms: number;
-  other_ms: number;
-  round_ms: number;
-  hidden_draft_ms: number;
-  prefill_ms: number;
-  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
-  total_variation_bound: number;
-  usage: UsageInfo | null;
-  metrics: MetricValues;
-}
-/**
- * What verification took of a remote target: requests, tokens as it bills them, bytes over the wire.
- */
-export interface UsageInfo {
-  calls: number;
-  prompt_tokens: number | null;
-  completion_tokens: number | null;
-  cached_tokens: number | null;
-  sent_bytes: number | null;
-  received_bytes: number | null;
-}
-/**
- * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
- */
-export interface MetricValues {
   window_rounds: number;
   acceptance_rate: number | null;
   mean_acceptance_length: number | null;
@@ -319,6 +286,35 @@ export interface MetricValues {
   kept_mass: number | null;
   total_variation_bound: number;
   usage: UsageInfo | null;
+  type: "metrics";
+  round: number;
+  k: number;
+  drafter: string;
+  round_drafted: number;
+  round_accepted: number;
+  round_emitted: number;
+  draft_ms: number;
+  verify_ms: number;
+  network_ms: number;
+  evidence_ms: number;
+  other_ms: number;
+  round_ms: number;
+  hidden_draft_ms: number;
+  prefill_ms: number;
+  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  round_total_variation_bound: number;
+  round_usage: UsageInfo | null;
+}
+/**
+ * What verification took of a remote target: requests, tokens as it bills them, bytes over the wire.
+ */
+export interface UsageInfo {
+  calls: number;
+  prompt_tokens: number | null;
+  completion_tokens: number | null;
+  cached_tokens: number | null;
+  sent_bytes: number | null;
+  received_bytes: number | null;
 }
 /**
  * The guesses of one round, told once its following tokens are known; the drafter in use is the first.
@@ -375,6 +371,41 @@ export interface Done {
   token_ids: number[];
   finish_reason: "stop" | "length" | "context" | "cancelled" | "error";
   metrics: MetricValues;
+}
+/**
+ * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
+ */
+export interface MetricValues {
+  window_rounds: number;
+  acceptance_rate: number | null;
+  mean_acceptance_length: number | null;
+  tokens_per_round: number | null;
+  per_position_acceptance_rate: number[];
+  conditional_acceptance_rate: (number | null)[];
+  effective_tps: number | null;
+  baseline_tps: number | null;
+  speedup: number | null;
+  ttft_ms: number | null;
+  avg_draft_latency_ms: number | null;
+  avg_verify_latency_ms: number | null;
+  avg_network_ms: number | null;
+  tokens: number;
+  rounds: number;
+  accepted: number;
+  drafted: number;
+  bonus: number;
+  resampled: number;
+  plain: number;
+  overall_acceptance_rate: number | null;
+  overall_mean_acceptance_length: number | null;
+  overall_tps: number | null;
+  overall_speedup: number | null;
+  per_call_tps: number | null;
+  per_call_speedup: number | null;
+  avg_hidden_draft_ms: number | null;
+  kept_mass: number | null;
+  total_variation_bound: number;
+  usage: UsageInfo | null;
 }
 export interface Failure {
   run: string | null;

@@ -15,17 +15,34 @@ describe("parseMessage", () => {
       translated: false,
       nodes: 0,
     });
-    const old = { ...envelope, type: "metrics", metrics: { rounds: 3 } };
-    expect(parseMessage(JSON.stringify(old))).toMatchObject({
+    const unknown = {
       exactness: "exact",
+      round_usage: null,
       usage: null,
-      metrics: { rounds: 3, per_call_tps: null, kept_mass: null, total_variation_bound: 0 },
+      per_call_tps: null,
+      kept_mass: null,
+    };
+    const bare = { ...envelope, type: "metrics", rounds: 3 };
+    expect(parseMessage(JSON.stringify(bare))).toMatchObject({
+      ...unknown,
+      rounds: 3,
+      total_variation_bound: 0,
     });
-    const now = { ...old, exactness: "bounded", metrics: { kept_mass: 0.91 } };
-    expect(parseMessage(JSON.stringify(now))).toMatchObject({
-      exactness: "bounded",
-      metrics: { kept_mass: 0.91 },
-    });
+    const now = { ...bare, exactness: "bounded", kept_mass: 0.91 };
+    expect(parseMessage(JSON.stringify(now))).toEqual({ ...parseMessage(JSON.stringify(bare)), ...now });
+  });
+
+  it("lifts the figures that version 1 held one level down, and keeps the round's own apart", () => {
+    const usage = (calls: number) => ({ calls, sent_bytes: null });
+    const old = {
+      ...{ run: "r", seq: 1, t_ms: 2.5, type: "metrics", round: 4 },
+      ...{ usage: usage(1), total_variation_bound: 0.1 },
+      metrics: { rounds: 5, usage: usage(5), total_variation_bound: 0.3 },
+    };
+    const message = parseMessage(JSON.stringify(old));
+    expect(message).toMatchObject({ rounds: 5, usage: usage(5), total_variation_bound: 0.3 });
+    expect(message).toMatchObject({ round: 4, round_usage: usage(1), round_total_variation_bound: 0.1 });
+    expect(message).not.toHaveProperty("metrics");
   });
 
   it.each([

@@ -38,11 +38,6 @@ const STARTED_SINCE = {
   nodes: 0,
 } satisfies Partial<Started>;
 const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
-const METRICS_SINCE = {
-  exactness: "exact",
-  total_variation_bound: 0,
-  usage: null,
-} satisfies Partial<Metrics>;
 const VALUES_SINCE = {
   per_call_tps: null,
   per_call_speedup: null,
@@ -51,6 +46,20 @@ const VALUES_SINCE = {
   total_variation_bound: 0,
   usage: null,
 } satisfies Partial<MetricValues>;
+const METRICS_SINCE = {
+  ...VALUES_SINCE,
+  exactness: "exact",
+  round_total_variation_bound: 0,
+  round_usage: null,
+} satisfies Partial<Metrics>;
+
+/** Version 1 of the protocol held a run's figures one level down; `usage` and the bound beside them were the round's. */
+function flattened(message: Metrics): Metrics {
+  const { metrics, usage, total_variation_bound, ...own } = message as Metrics & { metrics?: MetricValues };
+  if (!metrics) return message;
+  const round = { round_usage: usage ?? null, round_total_variation_bound: total_variation_bound ?? 0 };
+  return { ...own, ...round, ...metrics };
+}
 
 function completed(message: ServerMessage): ServerMessage {
   switch (message.type) {
@@ -59,7 +68,7 @@ function completed(message: ServerMessage): ServerMessage {
     case "updated":
       return { ...UPDATED_SINCE, ...message };
     case "metrics":
-      return { ...METRICS_SINCE, ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
+      return { ...METRICS_SINCE, ...flattened(message) };
     case "done":
       return { ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
     default:

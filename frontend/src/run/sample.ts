@@ -105,6 +105,7 @@ export const verdict = (judged: Judged, changes: Partial<VerifyResult> = {}): Ve
 const values = { tokens: 0, rounds: 0 } as MetricValues;
 
 export const metrics = (round: number, drafted: number, changes: Partial<Metrics> = {}): Metrics => ({
+  ...values,
   ...frame,
   type: "metrics",
   round,
@@ -122,9 +123,8 @@ export const metrics = (round: number, drafted: number, changes: Partial<Metrics
   hidden_draft_ms: 0,
   prefill_ms: 0,
   exactness: "exact",
-  total_variation_bound: 0,
-  usage: null,
-  metrics: values,
+  round_total_variation_bound: 0,
+  round_usage: null,
   ...changes,
 });
 

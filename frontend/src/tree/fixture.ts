@@ -138,6 +138,7 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
   const round_ms = draft_ms + verify_ms + rest.evidence_ms + rest.other_ms;
   const counts = { round_drafted: drafted, round_accepted: accepted, round_emitted: emitted };
   return {
+    ...VALUES,
     ...frame,
     t_ms: round * 250,
     type: "metrics",
@@ -152,9 +153,8 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     hidden_draft_ms: 0,
     prefill_ms: 0,
     exactness: "exact",
-    total_variation_bound: 0,
-    usage: null,
-    metrics: VALUES,
+    round_total_variation_bound: 0,
+    round_usage: null,
   };
 }
 

@@ -162,7 +162,7 @@ async function seesCharts(tab: Tab): Promise<void> {
     last.map((round) => [
       `${round.round + 1}`,
       fixed((1000 * round.round_emitted) / round.round_ms, 1),
-      fixed(round.metrics.effective_tps, 1),
+      fixed(round.effective_tps, 1),
     ]),
   );
   expect(await tab.table(/^Latency per round/)).toEqual(

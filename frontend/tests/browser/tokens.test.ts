@@ -192,7 +192,7 @@ describe("playback", () => {
     await tab.scrubber.press("Home");
     await tab.scrubber.press("ArrowRight");
     expect(await round(tab)).toBe(1);
-    const speed = fixed(rounds[0]?.metrics.speedup);
+    const speed = fixed(rounds[0]?.speedup);
     await tab.region("Speedup").getByText(`${speed}×`, { exact: true }).waitFor();
     const emitted = tab.ofType("verify_result").filter((result) => result.round === 0 && result.text !== "");
     expect(await tab.shownText()).toBe(emitted.map(({ text }) => text).join(""));

@@ -56,7 +56,7 @@ from speculatoviz.errors import BadRequestError, TraceError
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import Report
 from speculatoviz.telemetry import trace
-from speculatoviz.telemetry.events import Done, Event, Metrics, Shadow, Start, Started
+from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, Shadow, Start, Started
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models of the catalogue.")
@@ -254,7 +254,7 @@ class _Collector:
             case Started():
                 self._started = event
             case Metrics():
-                self._rounds.append(event.model_dump(exclude={"metrics", "run", "seq", "type"}))
+                self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, "run", "seq", "type"}))
             case Shadow():
                 self._shadow = event
             case Done():

@@ -15,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speculatoviz.config import PROFILES, RANGES, Settings
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft
+from speculatoviz.core.types import Draft, Rule
 from speculatoviz.drafters.about import DRAFTERS, About
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server.host import Host, Loader
@@ -32,12 +32,11 @@ from speculatoviz.server.info import (
 )
 from speculatoviz.server.socket import Connection
 from speculatoviz.session.session import Session
-from speculatoviz.telemetry.events import RuleName
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]
-_RULES: dict[RuleName, tuple[str, str]] = {
+_RULES: dict[Rule, tuple[str, str]] = {
     "token": ("Token by token", "Keeps each token with probability min(1, p/q); draws from what p has left."),
     "block": ("Block", "Tests whole prefixes of a chain: never keeps less, where tokens were drawn more."),
     "match": ("Match", "Draws from p and keeps the draft while it says the same: what many programs do."),

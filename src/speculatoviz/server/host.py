@@ -16,9 +16,9 @@ from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.info import Health
 from speculatoviz.server.run_queue import Line, Tell
-from speculatoviz.session.session import Session, model_info
+from speculatoviz.session.session import Session
 from speculatoviz.session.targets import Report
-from speculatoviz.telemetry.narrator import exactness_info
+from speculatoviz.telemetry.mapping import exactness_info, model_info
 
 T = TypeVar("T")
 Loader = Callable[[Report], Session]

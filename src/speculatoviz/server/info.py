@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from speculatoviz.core.types import Label, Rule
 from speculatoviz.telemetry.events import (
     Baseline,
     ExactnessInfo,
-    ExactnessLabel,
     ModelInfo,
     NoiseFloor,
     RemoteInfo,
-    RuleName,
     Strict,
 )
 
@@ -60,10 +59,10 @@ class DrafterInfo(Strict):
 class RuleInfo(Strict):
     """A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains."""
 
-    name: RuleName
+    name: Rule
     title: str
     help: str
-    label: ExactnessLabel
+    label: Label
     trees: bool
 
 

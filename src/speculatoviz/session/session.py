@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +23,11 @@ from speculatoviz.models.window import Window
 from speculatoviz.policies.base import FixedPolicy
 from speculatoviz.session.drafters import lineup, missing
 from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
-from speculatoviz.targets.base import RemoteTarget, Target
+from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import Done, Event, ModelInfo, RemoteInfo, Start, Started, Updated
-from speculatoviz.telemetry.narrator import Narrator, exactness_info, sampling_info
+from speculatoviz.telemetry.events import Done, Event, RemoteInfo, Start, Started, Updated
+from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
+from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.shadow import Shadows
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class Session:
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
-        for event in narrator.tell(shadows.follow(steps) if beside else steps):
+        for event in narrator.events(shadows.follow(steps) if beside else steps):
             if isinstance(event, Done):
                 self._learn(event, request, verified)
             elif isinstance(event, Updated):
@@ -221,28 +222,29 @@ class Session:
 
     def _started(self, narrator: Narrator, prepared: Prepared) -> Started:
         request = prepared.request
-        return Started.model_validate(
-            narrator.stamp()
-            | {
-                "prompt": prepared.prompt,
-                "prompt_tokens": len(request.prompt),
-                "target_model": model_info(self.target),
-                "draft_model": model_info(self.draft_model) if self.draft_model else None,
-                "drafter": prepared.drafter,
-                "k": prepared.k,
-                "policy": "fixed",
-                "rule": request.rule,
-                "nodes": prepared.nodes,
-                "sampling": sampling_info(request.sampling),
-                "max_tokens": request.limits.max_tokens,
-                "seed": request.seed,
-                "exactness": exactness_info(self.target.claim(request)),
-                "noise_floor": self.calibration.noise_info(),
-                "baseline": self.calibration.baseline_info(),
-                "per_call_baseline": self.calibration.per_call_info(),
-                "remote": self.remote_info(request),
-                "translated": self.translated and prepared.drafter == "model",
-            }
+        run, seq, t_ms = narrator.stamp()
+        return Started(
+            run=run,
+            seq=seq,
+            t_ms=t_ms,
+            prompt=prepared.prompt,
+            prompt_tokens=len(request.prompt),
+            target_model=model_info(self.target),
+            draft_model=model_info(self.draft_model) if self.draft_model else None,
+            drafter=prepared.drafter,
+            k=prepared.k,
+            policy="fixed",
+            rule=request.rule,
+            nodes=prepared.nodes,
+            sampling=sampling_info(request.sampling),
+            max_tokens=request.limits.max_tokens,
+            seed=request.seed,
+            exactness=exactness_info(self.target.claim(request)),
+            noise_floor=self.calibration.noise_info(),
+            baseline=self.calibration.baseline_info(),
+            per_call_baseline=self.calibration.per_call_info(),
+            remote=self.remote_info(request),
+            translated=self.translated and prepared.drafter == "model",
         )
 
     @property
@@ -261,9 +263,7 @@ class Session:
         """What was found out about a remote target; None for one in this process."""
         if not isinstance(self.target, RemoteTarget):
             return None
-        about = asdict(replace(self.target.about(), mode=self.target.strategy(request)))
-        findings = [{"question": question, "answer": answer} for question, answer in about.pop("findings")]
-        return RemoteInfo.model_validate(about | {"findings": findings})
+        return remote_info(replace(self.target.about(), mode=self.target.strategy(request)))
 
     def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
         if not isinstance(self.target, LocalTarget):
@@ -290,21 +290,6 @@ class Session:
 
 def _tps(run: PlainRun | None) -> float | None:
     return run.tps if run else None
-
-
-def model_info(model: LanguageModel | Target) -> ModelInfo:
-    about = model.description
-    return ModelInfo(
-        name=about.name,
-        runtime=about.runtime,
-        quantisation=about.quantisation,
-        parameters=about.parameters,
-        size_bytes=about.size_bytes,
-        context_tokens=about.context_tokens,
-        vocabulary=model.tokenizer.n_vocab,
-        fingerprint=model.tokenizer.fingerprint,
-        computes_on=about.computes_on,
-    )
 
 
 def _given(value: T | None, default: T) -> T:

@@ -11,11 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from speculatoviz.config import RANGES
-
-Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
-ExactnessLabel = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
-RuleName = Literal["token", "block", "match", "typical"]
-FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
+from speculatoviz.core.types import FinishReason, Label, Rule, Status
 
 
 class Strict(BaseModel):
@@ -52,7 +48,7 @@ class Start(Strict):
     ignore_eos: bool = False
     drafter: str | None = None
     policy: Literal["fixed"] = "fixed"
-    rule: RuleName | None = None
+    rule: Rule | None = None
     nodes: Annotated[int, RANGES["nodes"].field()] | None = None
     shadow: list[str] = Field(
         default_factory=list, max_length=8, description="drafters that guess beside the one in use, unused and untimed"
@@ -106,7 +102,7 @@ class SamplingInfo(Strict):
 
 
 class ExactnessInfo(Strict):
-    label: ExactnessLabel
+    label: Label
     reason: str
 
 
@@ -179,7 +175,7 @@ class Started(ServerEvent):
     drafter: str
     k: int
     policy: str
-    rule: RuleName
+    rule: Rule
     nodes: int = Field(0, description="most tokens of a draft; up to k it is a chain")
     sampling: SamplingInfo
     max_tokens: int
@@ -288,8 +284,11 @@ class MetricValues(Strict):
     usage: UsageInfo | None = None
 
 
-class Metrics(ServerEvent):
-    """Sent after every round: the round's own times and counts, then the metrics so far."""
+class Metrics(MetricValues, ServerEvent):
+    """Sent after every round: the round's own times and counts, then the metrics of the run so far, all at one level.
+
+    `round_total_variation_bound` and `round_usage` are the round's; the fields without `round_` are the run's.
+    """
 
     type: Literal["metrics"] = "metrics"
     round: int
@@ -306,10 +305,9 @@ class Metrics(ServerEvent):
     round_ms: float
     hidden_draft_ms: float
     prefill_ms: float
-    exactness: ExactnessLabel = "exact"
-    total_variation_bound: float = 0.0
-    usage: UsageInfo | None = None
-    metrics: MetricValues
+    exactness: Label = "exact"
+    round_total_variation_bound: float = 0.0
+    round_usage: UsageInfo | None = None
 
 
 class ShadowGuess(Strict):

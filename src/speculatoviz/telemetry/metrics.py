@@ -14,10 +14,11 @@ total_variation_bound and usage are sums over the whole run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from speculatoviz.core.types import Round, Usage
-from speculatoviz.telemetry.events import MetricValues, UsageInfo
+from speculatoviz.telemetry.events import MetricValues
+from speculatoviz.telemetry.mapping import usage_info
 
 WINDOW_ROUNDS = 50
 
@@ -145,10 +146,6 @@ def _by_position(tallies: Sequence[_Tally], name: str) -> list[int]:
     columns: list[tuple[int, ...]] = [getattr(t, name) for t in tallies]
     depth = max((len(c) for c in columns), default=0)
     return [sum(c[i] for c in columns if i < len(c)) for i in range(depth)]
-
-
-def usage_info(usage: Usage | None) -> UsageInfo | None:
-    return None if usage is None else UsageInfo(**asdict(usage))
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from speculatoviz.errors import TraceError
 from speculatoviz.machine import describe
 from speculatoviz.telemetry.events import EVENT, Event, Strict
+from speculatoviz.telemetry.upgrade import from_version_1
 
-VERSION = 1
+VERSION = 2  # version 1 is read as well
 
 
 class Header(Strict):
@@ -60,7 +62,8 @@ def read(path: Path) -> tuple[Header, list[Event]]:
         raise TraceError(f"{path} cannot be read ({error}).", "Name a file written with --trace.") from error
     if lines == [""]:
         raise TraceError(f"{path} is empty.", "Name a file written with --trace.")
-    return _header(path, lines[0]), list(_events(path, lines[1:]))
+    head = _header(path, lines[0])
+    return head, list(_events(path, lines[1:], head.version))
 
 
 def _header(path: Path, line: str) -> Header:
@@ -68,7 +71,7 @@ def _header(path: Path, line: str) -> Header:
         head = Header.model_validate_json(line)
     except ValidationError as error:
         raise TraceError(f"{path} does not begin like a trace.", "Name a file written with --trace.") from error
-    if head.version != VERSION:
+    if head.version not in {1, VERSION}:
         raise TraceError(
             f"{path} is a trace of version {head.version}; this program reads version {VERSION}.",
             "Use the version of SpeculatoViz that wrote it.",
@@ -76,11 +79,12 @@ def _header(path: Path, line: str) -> Header:
     return head
 
 
-def _events(path: Path, lines: Iterable[str]) -> Iterable[Event]:
+def _events(path: Path, lines: Iterable[str], version: int) -> Iterable[Event]:
     for number, line in enumerate(lines, start=2):
         try:
-            yield EVENT.validate_json(line)
-        except ValidationError as error:
+            event = from_json(line)
+            yield EVENT.validate_python(from_version_1(event) if version == 1 else event)
+        except ValueError as error:
             raise TraceError(
                 f"Line {number} of {path} is not an event of a run.",
                 "The file may be cut off: remove that line.",

@@ -75,7 +75,7 @@ export function ExactnessBadge() {
 
 /** Up to the round that is shown. */
 function Bound() {
-  const bound = useApp((state) => state.play?.shown.latest?.metrics.total_variation_bound ?? null);
+  const bound = useApp((state) => state.play?.shown.latest?.total_variation_bound ?? null);
   if (bound === null) return null;
   return (
     <p>
