@@ -1,7 +1,7 @@
-"""The loop: plan, draft, verify, commit.
+"""The loop of speculative decoding: plan, draft, verify, commit.
 
-One synchronous generator; everything else hangs off what it yields. It never sleeps, prints, opens sockets or knows
-of the page, and its clock stands still while it is suspended at a yield.
+One synchronous generator; everything else is a consumer of what it yields. It never sleeps, prints or opens sockets,
+and its clock stops while it is suspended at a yield.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
 from speculatoviz.core.text import TextStream
 from speculatoviz.core.types import Draft, FinishReason, Plan, Request, Round, Status, Times, Verdict
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.errors import BadRequestError, CancelledError
+from speculatoviz.errors import BadRequestError, CancelledError, SpeculatoVizError
 from speculatoviz.policies.base import Policy, State
-from speculatoviz.policies.draft_ahead import Foresight
+from speculatoviz.policies.draft_ahead import DraftAhead
 from speculatoviz.targets.base import Pending, Target
 
 Step = Begun | Changed | Drafted | Round | Ended
@@ -43,10 +43,12 @@ def speculate(
 ) -> Iterator[Step]:
     """Decode `request` speculatively.
 
-    clock: seconds. changes: what was asked for since the last round. Yields Begun, then for every round Drafted
-    before verification and Round after it, and Ended last. Raises BadRequestError where the prompt does not fit.
+    clock: seconds. changes: returns what users changed since the last round. Yields Begun; for every round Drafted
+    before the verification and Round after it, with Changed in between when settings change; Ended last. Raises
+    BadRequestError if the prompt does not fit, and what the target raises. A drafter that fails is not asked again in
+    this run; its round is decoded plainly (see `Drafted.warning`).
     """
-    run = _Run(request, target, drafters, policy, chance, clock)
+    run = _DecodingRun(request, target, drafters, policy, chance, clock)
     try:
         yield run.begin()
         while run.finish_reason is None:
@@ -60,8 +62,21 @@ def speculate(
     yield Ended(run.finish_reason, run.text.finish())
 
 
-class _Run:
-    """The state of one decoding run: the committed ids and who is drafting."""
+def decode(
+    request: Request,
+    target: Target,
+    drafters: Mapping[str, Drafter],
+    policy: Policy,
+    chance: ChanceSource,
+    clock: Callable[[], float],
+) -> list[Round]:
+    """Decode `request` to its end and return the rounds. Arguments and errors as for `speculate`."""
+    steps = speculate(request, target, drafters, policy, chance, clock)
+    return [step for step in steps if isinstance(step, Round)]
+
+
+class _DecodingRun:
+    """The state of one run: the committed ids, the visible text, the drafter in use, and the stopwatch."""
 
     def __init__(
         self,
@@ -75,14 +90,15 @@ class _Run:
         self.request, self.target, self.drafters = request, target, drafters
         self.policy, self.chance = policy, chance
         self.watch = Stopwatch(clock)
-        self.foresight = Foresight(clock)
-        self._guessing = False
+        self.draft_ahead = DraftAhead(clock)
+        self._guessed = False  # whether this round drafted the next one ahead
         self.ids = list(request.prompt)
         self._prompt_tokens = len(self.ids)
         self.text = TextStream(target.tokenizer.token_bytes, request.limits.stop)
         self.index = 0
         self.finish_reason: FinishReason | None = None
-        self._ready: str | None = None
+        self._begun: str | None = None  # the drafter that has begun this run
+        self._failed: set[str] = set()  # drafters that are not asked again
         self._draft_ms = self._other_ms = self._prefill_ms = 0.0
 
     def begin(self) -> Begun:
@@ -97,7 +113,7 @@ class _Run:
         return Begun(exactness)
 
     def apply(self, changes: Sequence[Change]) -> Changed | None:
-        """Bring changes into force between two rounds."""
+        """Adopt changes between two rounds."""
         if not changes:
             return None
         self.watch.resume()
@@ -107,48 +123,49 @@ class _Run:
                 sampling = replace(self.request.sampling, temperature=change.temperature)
                 self.request = replace(self.request, sampling=sampling)
             if change.drafter is not None and change.drafter in self.drafters:
+                self._failed.discard(change.drafter)
                 needs = self.request.needs | self.drafters[change.drafter].needs
                 self.request = replace(self.request, needs=needs)
         self.request = replace(self.request, prompt=tuple(self.ids))
         exactness = self.target.begin(self.request)
-        self._ready = None
+        self._begun = None
         self._prefill_ms += self.watch.lap()
         return Changed(self.index, self._plan(), self.request.sampling, exactness)
 
     def draft(self) -> Drafted:
         self.watch.resume()
-        plan = self._plan()
+        plan, warning = self._plan(), None
         self._other_ms = self.watch.lap()
+        draft = Draft.empty(self.index)
         if plan.depth > 0:
-            drafter = self._ready_drafter(plan.drafter)
-            self._prefill_ms += self.watch.lap()
-            draft = drafter.draft(self.ids, self.index, plan, self.chance("draft", self.index))
-        else:
-            draft = Draft.empty(self.index)
+            try:
+                draft = self._draft(plan)
+            except SpeculatoVizError as error:
+                warning = self._drop(plan.drafter, error)
         self._draft_ms = self.watch.lap() - draft.evidence_ms
-        if self._guessing:
-            self.foresight.guessed(draft.ahead > 0)
-        return Drafted(self.index, plan, draft)
+        if self._guessed:
+            self.draft_ahead.guessed(draft.ahead > 0)
+        return Drafted(self.index, plan, draft, warning)
 
     def verify(self, drafted: Drafted) -> Round:
         self.watch.resume()
         draft = drafted.draft
         pending = self.target.submit(draft)
-        self.foresight.begin()
+        self.draft_ahead.submitted()
         submit_ms = self.watch.lap()
         try:
-            self._draft_ahead(drafted, pending)
+            self._prepare_next(drafted, pending)
         except BaseException:
             pending.cancel()
             raise
-        looked_ms = self.watch.lap()
-        ahead_ms = looked_ms if self._guessing else 0.0
-        drafted_ms = submit_ms + looked_ms  # since the submission
+        prepared_ms = self.watch.lap()
+        ahead_ms = prepared_ms if self._guessed else 0.0
+        busy_ms = submit_ms + prepared_ms  # since the submission, before waiting
         verdict = pending.result()
-        waited_ms = drafted_ms + self.watch.lap()
+        waited_ms = busy_ms + self.watch.lap()
         flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
-        self.foresight.landed(flight_ms)
-        late_ms = min(ahead_ms, max(0.0, drafted_ms - flight_ms))  # drafting ahead that outlasted the flight
+        self.draft_ahead.answered(flight_ms)
+        late_ms = min(ahead_ms, max(0.0, busy_ms - flight_ms))  # drafting ahead that took longer than the flight
         emitted, statuses, texts = self._commit(draft, verdict)
         times = Times(
             draft_ms=self._draft_ms + late_ms,
@@ -166,32 +183,50 @@ class _Run:
             self.drafters[drafted.plan.drafter].observe(result)
         return result
 
-    def _draft_ahead(self, drafted: Drafted, pending: Pending) -> None:
-        """Let the drafter begin the next round while this one is verified elsewhere.
+    def _draft(self, plan: Plan) -> Draft:
+        """The draft of the planned drafter, which begins first if it was not the one in use."""
+        drafter = self.drafters[plan.drafter]
+        if self._begun != plan.drafter:
+            drafter.begin(replace(self.request, prompt=tuple(self.ids), drafting=self.target.drafting))
+            self._begun = plan.drafter
+        self._prefill_ms += self.watch.lap()
+        return drafter.draft(self.ids, self.index, plan, self.chance("draft", self.index))
 
-        It assumes that the whole draft is accepted. What it draws does not depend on the verdict, and `Chance` gives
-        it what it would have drawn later: the text is the same with and without.
+    def _drop(self, drafter: str, error: SpeculatoVizError) -> tuple[str, str]:
+        """Stop asking a drafter that failed: the target can decode without it, so its failure must not end the run."""
+        self._failed.add(drafter)
+        self._begun = None
+        return f"The drafter {drafter} failed, and the run goes on without it. {error.message}", error.hint
+
+    def _prepare_next(self, drafted: Drafted, pending: Pending) -> None:
+        """Let the drafter draft the next round while a remote target verifies this one.
+
+        The guess is that the whole draft is accepted. What is drawn does not depend on the verdict, and `Chance` gives
+        the same random numbers as later: the text is the same with and without.
         """
         draft, name = drafted.draft, drafted.plan.drafter
-        self._guessing = False
+        self._guessed = False
         if not self.request.overlap or not len(draft) or not draft.is_chain or pending.done():
             return
         expected = [*self.ids, *draft.tokens.tolist()]
         plan = self._plan(1, len(expected) + 1)
         if plan.depth == 0 or plan.drafter != name or expected[-1] in self.request.limits.end_ids:
             return
-        self._guessing = self.drafters[name].prepare(
-            expected,
-            self.index + 1,
-            plan,
-            self.chance("draft", self.index + 1),
-            lambda pass_ms: not pending.done() and self.foresight.pays(pass_ms),
-        )
+        try:
+            self._guessed = self.drafters[name].prepare(
+                expected,
+                self.index + 1,
+                plan,
+                self.chance("draft", self.index + 1),
+                lambda pass_ms: not pending.done() and self.draft_ahead.pays(pass_ms),
+            )
+        except SpeculatoVizError:
+            self._begun = None  # it begins again in the next round, where a failure is reported
 
     def _plan(self, ahead: int = 0, committed: int | None = None) -> Plan:
-        """The policy's plan, capped by the tokens, the context and the target's pass.
+        """The policy's plan, limited by max_tokens, the context and the target's pass.
 
-        ahead: how many rounds from now. committed: the ids there will be then.
+        ahead: rounds from now. committed: the number of committed ids then.
         """
         committed = len(self.ids) if committed is None else committed
         plan = self.policy.plan(State(self.index + ahead, committed))
@@ -200,22 +235,16 @@ class _Run:
                 f"There is no drafter named {plan.drafter!r} here.",
                 f"Choose one of: {', '.join(self.drafters)}.",
             )
+        if plan.drafter in self._failed:
+            return replace(plan, depth=0, nodes=0)
         done = committed - self._prompt_tokens
         left = self.target.context_tokens - committed  # the last committed token is not fed yet
         room = min(left, self.target.drafting.tokens or left)
         depth = max(0, min(plan.depth, self.request.limits.max_tokens - done - 1, left - 1, room))
         return replace(plan, depth=depth, nodes=min(plan.nodes, room), room=room)
 
-    def _ready_drafter(self, name: str) -> Drafter:
-        """The named drafter, begun where it was not the one in use."""
-        drafter = self.drafters[name]
-        if self._ready != name:
-            drafter.begin(replace(self.request, prompt=tuple(self.ids), drafting=self.target.drafting))
-            self._ready = name
-        return drafter
-
     def _commit(self, draft: Draft, verdict: Verdict) -> tuple[tuple[int, ...], tuple[Status, ...], tuple[str, ...]]:
-        """Add what the verdict yields to the output, up to an end token, a stop string or a limit."""
+        """Add the verdict's tokens to the output, up to an end token, a stop string or a limit."""
         candidates: list[tuple[int, Status]] = [(int(draft.tokens[node]), "accepted") for node in verdict.path]
         candidates.append((verdict.extra.token, verdict.extra.status))
         kept: list[tuple[int, Status, str]] = []
@@ -238,17 +267,19 @@ class _Run:
 
 
 class Stopwatch:
-    """Milliseconds of the engine's own work: what passes between a yield and the resume is not counted."""
+    """Measures the engine's own work in milliseconds. Time between a yield and the next step is not counted."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._mark = clock()
+        self._mark_s = clock()
 
     def resume(self) -> None:
-        self._mark = self._clock()
+        """Start a lap now."""
+        self._mark_s = self._clock()
 
     def lap(self) -> float:
-        now = self._clock()
-        elapsed_ms = (now - self._mark) * 1000
-        self._mark = now
+        """Milliseconds since the last lap or `resume`; starts the next lap."""
+        now_s = self._clock()
+        elapsed_ms = (now_s - self._mark_s) * 1000
+        self._mark_s = now_s
         return elapsed_ms

@@ -26,6 +26,16 @@ class ModelError(SpeculatoVizError):
     code = "model"
 
 
+class NotFiniteError(ModelError):
+    """A model computed scores that are not finite numbers."""
+
+    def __init__(self, message: str = "", hint: str = "") -> None:
+        super().__init__(
+            message or "The model computed scores that are not finite numbers.",
+            hint or "Use another file or quantisation of the model: these weights are damaged or overflow.",
+        )
+
+
 class VocabularyMismatchError(SpeculatoVizError):
     """Draft and target do not share a vocabulary."""
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from speculatoviz.core.chance import EXTRA, SeededChance, seeded
+from speculatoviz.core.chance import EXTRA, SeededChance, run_seed, seeded
 
 keys = st.tuples(st.integers(0, 2**53), st.sampled_from(["draft", "verify"]), st.integers(0, 4096), st.integers(-1, 64))
 
@@ -55,3 +55,26 @@ def test_draws_follow_their_weights(size: int, dtype: type[np.floating]) -> None
 def test_what_has_no_weight_is_never_drawn(weights: list[float], seed: int) -> None:
     index = seeded(seed)("draft", 0).draw(np.array(weights, np.float32), 0)
     assert weights[index] > 0
+
+
+ANY_SEED = st.integers(-(2**200), 2**200)
+TURNS = st.integers(0, 10_000)
+
+
+@given(ANY_SEED, TURNS, ANY_SEED, TURNS)
+def test_every_integer_and_turn_has_a_seed_of_its_own(seed: int, turn: int, other: int, later: int) -> None:
+    assert 0 <= run_seed(seed, turn) < 2**63
+    assert (run_seed(seed, turn) == run_seed(other, later)) == ((seed, turn) == (other, later))
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_the_first_answer_uses_the_seed_itself(seed: int) -> None:
+    assert run_seed(seed) == seed
+
+
+def test_large_and_negative_seeds_do_not_collapse() -> None:
+    """NumPy rounds integers from 2^63 on when it makes a key of them."""
+    seeds = [2**63 - 1, 2**63, 2**63 + 1, 2**63 + 5, 2**64, 2**64 + 1, -1, -2, -(2**63), 10**40]
+    drawn = [uniform(seed, "verify", 0, 0) for seed in seeds]
+    assert len(set(drawn)) == len(seeds)
+    assert drawn == [uniform(seed, "verify", 0, 0) for seed in seeds]

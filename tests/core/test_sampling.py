@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speculatoviz.core.sampling import covered_mass, distribution, scores, support, top_ids
-from speculatoviz.core.types import Sampling, Support
+from speculatoviz.core.types import GREEDY_BELOW, Sampling, Support
+from speculatoviz.errors import NotFiniteError
 
 # Hundredths: weights of closer logits can round to the same number, and ties go to the lowest id.
 logits_lists = st.lists(st.integers(-800, 800).map(lambda n: n / 100), min_size=2, max_size=30, unique=True)
@@ -94,3 +95,45 @@ def test_scores_are_raw_log_probabilities_and_the_entropy_in_nats() -> None:
     assert shown.logprob == pytest.approx(math.log(0.25))
     assert shown.entropy == pytest.approx(-sum(p * math.log(p) for p in probs))
     assert [i for i, _ in shown.top] == [0, 1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-39, 1e-10, 0.99 * GREEDY_BELOW])
+def test_a_tiny_temperature_is_greedy(temperature: float) -> None:
+    """1 / 1e-39 overflows float32, and 0 times infinity is not a number."""
+    logits = np.array([0.5, 2.0, 2.0, -1.0], np.float32)
+    assert Sampling(temperature) == Sampling(0.0)
+    assert distribution(logits, Sampling(temperature)).dense(4).tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [GREEDY_BELOW, 1e-3, 1.0, 100.0, 1e38])
+def test_every_other_temperature_gives_a_distribution(temperature: float, dtype: type[np.floating]) -> None:
+    logits = np.array([40.0, -60.0, 39.0, -np.inf], dtype)
+    probs = distribution(logits, Sampling(temperature)).dense(4)
+    assert np.isfinite(probs).all()
+    assert probs.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -1e-40, math.inf, math.nan])
+def test_a_temperature_that_is_no_number_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="finite temperature"):
+        Sampling(temperature)
+
+
+NOT_FINITE = {
+    "one NaN": [0.0, math.nan, 1.0],
+    "all NaN": [math.nan] * 3,
+    "plus infinity": [0.0, math.inf, 1.0],
+    "minus infinity everywhere": [-math.inf] * 3,
+}
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2), Sampling(1.0, top_p=0.5)])
+@pytest.mark.parametrize("logits", NOT_FINITE.values(), ids=NOT_FINITE.keys())
+def test_logits_that_give_no_distribution_are_refused(logits: list[float], sampling: Sampling) -> None:
+    row = np.array(logits, np.float32)
+    with pytest.raises(NotFiniteError):
+        distribution(row, sampling)
+    with pytest.raises(NotFiniteError):
+        support(row, sampling, 2)

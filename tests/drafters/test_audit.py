@@ -9,7 +9,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 import pytest
 
-from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Draft, Drafting, Plan, Request, Sampling
 from speculatoviz.drafters import multi
 from speculatoviz.drafters.about import DrafterName
@@ -190,10 +190,7 @@ def test_dropped_duplicates_are_caught(name: str) -> None:
 
 
 def test_branches_that_share_their_choices_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def together(chance: Chance, first: int) -> Chance:
-        return chance
-
-    monkeypatch.setattr(multi, "_Apart", together)
+    monkeypatch.setattr(multi, "MemberChance", twins.shared_chance)
     assert finding(MAKERS["multi, two models"](), "tree", 500).p_value < SIGNIFICANCE
 
 

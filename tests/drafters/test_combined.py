@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import ROOT, Draft, Drafting, Plan, Probes, Rule, Sampling, Support
-from speculatoviz.drafters import branches, multi
+from speculatoviz.drafters import merge as merging
+from speculatoviz.drafters import multi
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
@@ -21,14 +21,14 @@ from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.local import LocalTarget
+from support import twins
 from support.toy_pair import (
     Factory,
-    impossible,
+    goodness_of_fit,
     largest_difference,
     model_drafter,
     no_clock,
     pair,
-    pool,
     request,
     run_tokens,
     sequence_probs,
@@ -97,11 +97,7 @@ def p_value(factory: Factory, runs: int = 4_000, depth: int = 2) -> float:
     for seed in range(runs):
         own = type(asked)(asked.prompt, asked.sampling, asked.limits, seed=seed, evidence=False)
         counts[run_tokens(own, target, drafter, depth, seeded(seed), 2 * depth)] += 1
-    truth = sequence_probs(target_model, asked)
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, runs)
-    return float(chisquare(observed, expected).pvalue)
+    return goodness_of_fit(counts, sequence_probs(target_model, asked))
 
 
 @pytest.mark.parametrize("factory", [model_drafter, two_models, mixture])
@@ -109,14 +105,30 @@ def test_seeded_runs_follow_the_target(factory: Factory) -> None:
     assert p_value(factory) > SIGNIFICANCE
 
 
-def test_branches_that_share_their_choices_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two drafters that are given the same uniforms are not independent of each other."""
-
-    def together(chance: Chance, first: int) -> Chance:
-        return chance
-
-    monkeypatch.setattr(multi, "_Apart", together)
+def test_members_that_share_random_numbers_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two drafters with the same random numbers are not independent of each other."""
+    monkeypatch.setattr(multi, "MemberChance", twins.shared_chance)
     assert p_value(two_models, 10_000, depth=1) < SIGNIFICANCE
+
+
+def one_token(model: ToyModel, target: ToyModel) -> MixtureDrafter:
+    """Draws one branch, never a sibling beside it."""
+    return MixtureDrafter([(1.0, model_drafter(model, target))], no_clock)
+
+
+def nested(draft: ToyModel, target: ToyModel) -> MultiDrafter:
+    """A `multi` whose first member is a `multi`: one model is at its place 1, the other one at the outer place 1."""
+    return MultiDrafter([MultiDrafter([NgramDrafter(1, 2), one_token(draft, target)]), one_token(OTHER, target)])
+
+
+def test_a_multi_within_a_multi_follows_the_target() -> None:
+    assert p_value(nested, 20_000, depth=1) > SIGNIFICANCE
+
+
+def test_nested_members_whose_numbers_add_up_alike_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inner place 1 of the outer place 0 must not use the numbers of the outer place 1."""
+    monkeypatch.setattr(multi, "MemberChance", twins.AddedChance)
+    assert p_value(nested, 20_000, depth=1) < SIGNIFICANCE
 
 
 def test_room_that_depends_on_what_is_tested_later_is_caught() -> None:
@@ -125,12 +137,12 @@ def test_room_that_depends_on_what_is_tested_later_is_caught() -> None:
     class Backwards(MultiDrafter):
         def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
             last, first = (
-                self._members[place].draft(prefix, round, own, multi._Apart(chance, place << 10))
+                self.members[place].draft(prefix, round, own, multi.MemberChance(chance, place))
                 for place, own in [(1, Plan("", 2)), (0, Plan("", 1, 1))]
             )
             if len(last) == 1:
-                first = self._members[0].draft(prefix, round, Plan("", 1, 2), chance)
-            return branches.merge(round, [first, last])
+                first = self.members[0].draft(prefix, round, Plan("", 1, 2), chance)
+            return merging.merge(round, [first, last])
 
     def factory(draft: ToyModel, target: ToyModel) -> Drafter:
         return Backwards([model_drafter(draft, target), model_drafter(OTHER, target)])
@@ -143,7 +155,7 @@ def test_a_blend_that_declares_one_members_q_is_caught() -> None:
     class OneSided(MixtureDrafter):
         def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
             draft = super().draft(prefix, round, plan, chance)
-            own = self._members[0][1].next(prefix)
+            own = self.members[0].next(prefix)
             return Draft.chain(round, draft.tokens[:1].tolist(), (own,), "mixture") if len(draft) else draft
 
     def factory(draft: ToyModel, target: ToyModel) -> Drafter:
@@ -189,17 +201,17 @@ def test_equal_branches_share_what_follows() -> None:
     q = Support(np.array([0, 1], np.int32), np.array([0.5, 0.5]))
     first = Draft.chain(0, [1, 0], (q, q), "a")
     second = Draft.chain(0, [1, 1], (q, q), "b")
-    merged = branches.merge(0, [first, second])
+    merged = merging.merge(0, [first, second])
     assert merged.tokens.tolist() == [1, 0, 1, 1]
     assert merged.parents.tolist() == [-1, 0, -1, 0]
     assert merged.source == ("a", "a", "b", "b")
-    chosen = branches.merge(0, [Draft.chain(0, [1, 0], (), "a"), Draft.chain(0, [1, 1], (), "b")])
+    chosen = merging.merge(0, [Draft.chain(0, [1, 0], (), "a"), Draft.chain(0, [1, 1], (), "b")])
     assert (chosen.tokens.tolist(), chosen.parents.tolist()) == ([1, 0, 1], [-1, 0, 0])
 
 
 def test_a_members_probes_go_along_and_teach_it() -> None:
     probing = replace(Draft.chain(0, [1, 0], (), "a"), probes=Probes((5, 6, 7), (ROOT, 1, 3)))
-    merged = branches.merge(0, [Draft.chain(0, [2, 1], (), "b"), probing, replace(probing, probes=Probes((9,), (0,)))])
+    merged = merging.merge(0, [Draft.chain(0, [2, 1], (), "b"), probing, replace(probing, probes=Probes((9,), (0,)))])
     assert merged.tokens.tolist() == [2, 1, 1, 0]
     assert merged.probes == Probes((5, 6, 7), (ROOT, 3, 5))
 

@@ -16,7 +16,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.toy_pair import Factory, model_drafter, no_clock, pair
 

@@ -14,7 +14,7 @@ from speculatoviz.drafters.lookahead import LookaheadDrafter, Pool
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import PREFILL_TOKENS
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.toy_pair import largest_difference, no_clock
 from support.tree_runs import whole_tree_runs

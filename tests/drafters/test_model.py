@@ -15,7 +15,7 @@ from speculatoviz.engine import speculate
 from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 PADDING = 3

@@ -30,10 +30,14 @@ def asked(sampling: Sampling, drafting: Drafting = TREES, ends: frozenset[int] =
     return Request((7,), sampling, Limits(32, ends), evidence=False, drafting=drafting)
 
 
-def drafted(drafter: SuffixDrafter, prefix: list[int], depth: int, nodes: int = 0) -> Draft:
-    """Greedily."""
+def begun(drafter: SuffixDrafter) -> SuffixDrafter:
     drafter.begin(asked(Sampling(0.0)))
-    return drafter.draft(prefix, 0, Plan("suffix", depth, nodes), seeded(0)("draft", 0))
+    return drafter
+
+
+def drafted(drafter: SuffixDrafter, prefix: list[int], depth: int, nodes: int = 0) -> Draft:
+    """A greedy draft."""
+    return begun(drafter).draft(prefix, 0, Plan("suffix", depth, nodes), seeded(0)("draft", 0))
 
 
 def shape(draft: Draft) -> list[tuple[int, int]]:
@@ -137,7 +141,7 @@ def test_a_draft_depends_on_the_prefix_alone(prefixes: list[list[int]]) -> None:
     kept = suffix()
     for prefix in prefixes:
         assert shape(drafted(kept, prefix, 3, 6)) == shape(drafted(suffix(), prefix, 3, 6))
-        assert kept.confidence(prefix) == suffix().confidence(prefix)
+        assert kept.confidence(prefix) == begun(suffix()).confidence(prefix)
 
 
 def test_it_learns_from_finished_runs_within_bounds() -> None:
@@ -151,7 +155,7 @@ def test_it_learns_from_finished_runs_within_bounds() -> None:
 
 
 def test_a_long_match_is_trusted_more_than_a_short_or_an_ambiguous_one() -> None:
-    drafter = SuffixDrafter(no_clock)
+    drafter = begun(SuffixDrafter(no_clock))
     text = list(range(20))
     long = drafter.confidence([*text, 99, *text[:10]])
     short = drafter.confidence([*text, 99, 0])

@@ -20,10 +20,9 @@ from speculatoviz.targets.local import LocalTarget
 from support.enumerate import Script
 from support.toy_pair import (
     SAMPLINGS,
-    impossible,
+    goodness_of_fit,
     largest_difference,
     no_clock,
-    pool,
     request,
     run_tokens,
     sequence_probs,
@@ -42,13 +41,13 @@ Factory = Callable[[ToyModel, ToyModel], TranslatedDrafter]
 class NotRenormalised(TranslatedDrafter):
     """Declares what is left of q after the restriction, as it is."""
 
-    def _fit(self, draft: Tokenizer, target: Tokenizer) -> int:
+    def _usable_rows(self, draft: Tokenizer, target: Tokenizer) -> int:
         class Broken(Intersection):
             def translate(self, q: Support) -> Translation | None:
                 found = super().translate(q)
                 return found and found._replace(q=Support(found.q.ids, found.q.probs * found.kept))
 
-        rows = super()._fit(draft, target)
+        rows = super()._usable_rows(draft, target)
         self.intersection = Broken(draft, target)
         return rows
 
@@ -60,8 +59,8 @@ class EqualBytesLost(TranslatedDrafter):
         choice = super()._choose(logits, node, chance)
         if choice is None or choice[1] is None:
             return choice
-        own, ids = self._support(logits, self._request.sampling), choice[1].ids
-        alone = np.array([own.prob(self._fed(int(token), logits)) for token in ids])
+        own, ids = self._own_q(logits, self.request.sampling), choice[1].ids
+        alone = np.array([own.prob(self._draft_id(int(token), logits)) for token in ids])
         return choice[0], Support(ids, alone / alone.sum())
 
 
@@ -69,9 +68,9 @@ class DrawnFromItsOwn(TranslatedDrafter):
     """Draws from the draft's own q, takes its best where that cannot be said, and declares the translated one."""
 
     def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
-        own = self._support(logits, self._request.sampling)
+        own = self._own_q(logits, self.request.sampling)
         found = self.intersection.translate(own)
-        if found is None or self._deterministic:
+        if found is None or self.deterministic:
             return super()._choose(logits, node, chance)
         token = self.intersection.target_of(int(own.ids[chance.draw(own.probs, node)]))
         if token is None or found.q.prob(token) == 0.0:
@@ -145,11 +144,7 @@ def p_value(sampling: Sampling, factory: Factory, runs: int) -> float:
     counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(runs):
         counts[run_tokens(replace(asked, seed=seed), target, drafter, 2, seeded(seed))] += 1
-    truth = sequence_probs(target_model, asked)
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, runs)
-    return float(chisquare(observed, expected).pvalue)
+    return goodness_of_fit(counts, sequence_probs(target_model, asked))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0), SAMPLINGS["all filters"]], ids=["T=1", "all filters"])

@@ -16,7 +16,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.engine import Change, Step, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.toy_pair import Factory, FixedDrafter, model_drafter, no_clock, pair
 

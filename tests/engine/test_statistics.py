@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
-from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rules import RULES
@@ -19,7 +18,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support import twins
-from support.toy_pair import SAMPLINGS, Factory, impossible, model_drafter, no_clock, pair, pool, request, run_tokens
+from support.toy_pair import SAMPLINGS, Factory, goodness_of_fit, model_drafter, no_clock, pair, request, run_tokens
 from support.toy_pair import sequence_probs as truth_of
 
 SIGNIFICANCE = 1e-4  # seeds are fixed: a run that passes once passes always
@@ -56,11 +55,7 @@ def p_value(rule: Rule, shape: Shape, sampling: Sampling, runs: int, wrap: Wrap 
     counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(runs):
         counts[run_tokens(replace(asked, seed=seed), target, drafter, DEPTH, seeded(seed), shape.nodes)] += 1
-    truth = truth_of(TARGET, asked)
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, runs)
-    return float(chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
+    return goodness_of_fit(counts, truth_of(TARGET, asked))
 
 
 # --- what is exact ------------------------------------------------------------------------------------

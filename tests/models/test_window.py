@@ -27,7 +27,7 @@ from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.models.tree import ancestors
 from speculatoviz.models.window import Window
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 SIZE = 256

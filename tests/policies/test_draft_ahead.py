@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speculatoviz.policies.draft_ahead import Foresight
+from speculatoviz.policies.draft_ahead import DraftAhead
 
 
 class Hands:
@@ -16,31 +16,31 @@ class Hands:
         return self.ms / 1000
 
 
-def foresight(flight_ms: float, held: int, failed: int) -> tuple[Foresight, Hands]:
+def estimator(flight_ms: float, right: int, wrong: int) -> tuple[DraftAhead, Hands]:
     clock = Hands()
-    known = Foresight(clock)
-    known.landed(flight_ms)
-    for _ in range(held):
+    known = DraftAhead(clock)
+    known.answered(flight_ms)
+    for _ in range(right):
         known.guessed(True)
-    for _ in range(failed):
+    for _ in range(wrong):
         known.guessed(False)
-    known.begin()
+    known.submitted()
     return known, clock
 
 
 def test_before_anything_is_known_it_is_tried() -> None:
-    assert Foresight(Hands()).pays(1e6)
+    assert DraftAhead(Hands()).pays(1e6)
 
 
 @pytest.mark.parametrize("failed", [0, 1000])
 def test_what_fits_into_the_flight_always_pays(failed: int) -> None:
-    known, clock = foresight(100.0, 0, failed)
+    known, clock = estimator(100.0, 0, failed)
     clock.ms += 60
     assert known.pays(40.0)
 
 
 def test_a_pass_may_be_late_by_its_length_times_the_chance_that_it_is_of_use() -> None:
-    known, clock = foresight(100.0, 2, 0)  # three of four, with the hope
+    known, clock = estimator(100.0, 2, 0)  # three of four, with the hope
     clock.ms += 89.9
     assert known.pays(40.0)  # 29.9 late, 30 to win
     clock.ms += 0.2
@@ -48,23 +48,23 @@ def test_a_pass_may_be_late_by_its_length_times_the_chance_that_it_is_of_use() -
 
 
 def test_guesses_that_fail_make_it_careful() -> None:
-    known, clock = foresight(100.0, 0, 98)
+    known, clock = estimator(100.0, 0, 98)
     clock.ms += 61
     assert not known.pays(40.0)
 
 
 def test_the_flight_is_expected_to_be_as_long_as_the_last_ones() -> None:
-    known, clock = foresight(1000.0, 0, 98)
+    known, clock = estimator(1000.0, 0, 98)
     for _ in range(8):
-        known.landed(50.0)
+        known.answered(50.0)
     clock.ms += 11
     assert not known.pays(40.0)
     assert known.pays(39.0)
 
 
 def test_every_flight_begins_anew() -> None:
-    known, clock = foresight(100.0, 0, 98)
+    known, clock = estimator(100.0, 0, 98)
     clock.ms += 5000
     assert not known.pays(40.0)
-    known.begin()
+    known.submitted()
     assert known.pays(40.0)

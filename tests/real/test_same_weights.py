@@ -13,7 +13,7 @@ from speculatoviz.core.types import Limits, Request, Round, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Feed, LanguageModel, Message
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.departures import emitted, greedy_rounds
 from support.runtimes import CAN_CONVERT, RUNTIMES, Weights

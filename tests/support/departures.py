@@ -15,7 +15,7 @@ from speculatoviz.core.types import ROOT, Limits, Need, Request, Round, Rule, Sa
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.window import Window
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
 

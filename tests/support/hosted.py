@@ -15,7 +15,7 @@ from speculatoviz.core.types import Round, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Remote
 from speculatoviz.targets.hosted.choice import Abilities as Can
 from speculatoviz.targets.hosted.endpoint import Endpoint, Patience

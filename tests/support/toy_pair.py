@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, ChanceSource
 from speculatoviz.core.sampling import distribution
@@ -15,7 +16,7 @@ from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 
 PROMPT = (0, 1)
@@ -134,6 +135,17 @@ def pool(
 def impossible(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> int:
     """How often something came out that the target cannot say."""
     return sum(n for key, n in counts.items() if truth.get(key, 0.0) <= 0.0)
+
+
+def goodness_of_fit(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> float:
+    """The p-value of a chi-square test of counted outputs against their probabilities.
+
+    0 if an output has probability 0 under `truth`; 1 if only one outcome is common enough to be tested.
+    """
+    if impossible(counts, truth):
+        return 0.0
+    observed, expected = pool(counts, truth, counts.total())
+    return float(chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
 
 
 def all_sequences(n_vocab: int, length: int) -> list[tuple[int, ...]]:

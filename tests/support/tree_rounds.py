@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from speculatoviz.core.rules import Verify
 from speculatoviz.core.sampling import Distribution, distribution, support, without
 from speculatoviz.core.types import ROOT, Draft, Limits, Node, Request, Sampling, Support
-from speculatoviz.drafters.branches import merge
+from speculatoviz.drafters.merge import merge
 from speculatoviz.models.runtimes.toy import ToyModel
 from support.enumerate import Script
 from support.toy_pair import PROMPT, pair, sequence_probs

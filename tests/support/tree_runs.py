@@ -9,7 +9,7 @@ from speculatoviz.core.types import Drafting, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support.enumerate import Script
 from support.toy_pair import no_clock, pair, request, sequence_probs

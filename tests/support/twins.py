@@ -22,6 +22,28 @@ from speculatoviz.targets.local import LocalTarget
 Verify = Callable[[Draft, Callable[[int], Distribution], Chance], Decision]
 UNLIKELY = 0.3
 
+# --- random numbers --------------------------------------------------------------------------------------
+
+
+def shared_chance(chance: Chance, place: int) -> Chance:
+    """Gives every member of a `multi` the same random numbers."""
+    del place
+    return chance
+
+
+class AddedChance:
+    """Random numbers of members in blocks of 1024 nodes, which add up: nested places share them."""
+
+    def __init__(self, chance: Chance, place: int) -> None:
+        self._chance, self._first = chance, place * 1024
+
+    def accept(self, prob: float, node: int) -> Toss:
+        return self._chance.accept(prob, self._first + node)
+
+    def draw(self, weights: Floats, node: int) -> int:
+        return self._chance.draw(weights, self._first + node)
+
+
 # --- rules -------------------------------------------------------------------------------------------
 
 

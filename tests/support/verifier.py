@@ -18,7 +18,7 @@ from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.server import address
 from speculatoviz.server.verifier.app import Serving, create_verifier
 from speculatoviz.targets.base import Target

@@ -18,7 +18,7 @@ from speculatoviz.core.types import Draft, Drafting, Limits, Request, Round, Sam
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.verifier import wire

@@ -16,7 +16,7 @@ from speculatoviz.core.types import Exactness, Limits, Plan, Request, Round, Sam
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import Step, speculate
 from speculatoviz.models.runtimes.toy import ToyModel, ToyTokenizer
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.telemetry.events import EVENT, Done, DraftToken, Event, Metrics, Updated, VerifyResult
 from speculatoviz.telemetry.narrator import Narrator

@@ -24,7 +24,7 @@ from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.engine import speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import describe
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Start
 

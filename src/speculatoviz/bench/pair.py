@@ -10,7 +10,7 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Feed, LanguageModel, Rows
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Start
 

@@ -28,7 +28,7 @@ from speculatoviz.core.types import Request, Round
 from speculatoviz.engine import speculate
 from speculatoviz.errors import TargetError
 from speculatoviz.machine import describe
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.telemetry.events import Start

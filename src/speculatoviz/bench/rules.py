@@ -22,7 +22,7 @@ from speculatoviz.core.types import Draft, Floats, Verdict
 from speculatoviz.engine import speculate
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import describe
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget

@@ -1,11 +1,13 @@
 """The only source of randomness: every choice is a pure function of (seed, stream, round, node).
 
-Counter-based, so a client and a server derive the same values, a round sent twice gets the same verdict, drafting
-ahead does not change the text, and a proof can enumerate every outcome through a scripted Chance.
+Because the choices are counter-based, a client and a server derive the same values, a round that is sent twice gets
+the same verdict, drafting ahead does not change the text, and a proof can enumerate all outcomes with a scripted
+Chance.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -13,25 +15,28 @@ import numpy as np
 from speculatoviz.core.types import Floats
 
 Stream = Literal["draft", "verify"]
-EXTRA = -1  # the node under which the token behind the accepted path is drawn
+EXTRA = -1  # the node under which the extra token is drawn, the one after the accepted path
 
 _BLOCK = 512
 _STREAM_KEY: dict[Stream, int] = {"draft": 0, "verify": 1}
+_KEY_BITS = 63  # a key fits into a signed 64-bit integer, which wire formats carry
 
 
 class Toss(NamedTuple):
+    """uniform: the random number that decided, None if the outcome was certain."""
+
     accepted: bool
     uniform: float | None
 
 
 class Chance(Protocol):
-    """The choices of one round in one stream."""
+    """The random choices of one round in one stream."""
 
     def accept(self, prob: float, node: int) -> Toss:
-        """True with probability `prob`, clipped to [0, 1]; no uniform is used where the outcome is certain."""
+        """True with probability `prob`, clipped to [0, 1]. No random number is used if the outcome is certain."""
 
     def draw(self, weights: Floats, node: int) -> int:
-        """An index with probability proportional to `weights` (at least one positive)."""
+        """An index with probability proportional to weights float[n], at least one of them positive."""
 
 
 class ChanceSource(Protocol):
@@ -40,11 +45,23 @@ class ChanceSource(Protocol):
     def __call__(self, stream: Stream, round: int) -> Chance: ...
 
 
+def run_seed(seed: int, turn: int = 0) -> int:
+    """The seed of one run, 0 to 2^63 - 1, from any integer and the turn of a conversation (0: the first answer).
+
+    The answers of a conversation under one seed must not reuse each other's random numbers, so the turn enters. For
+    turn 0 and a seed within the range the seed itself is returned; everything else is hashed.
+    """
+    if turn == 0 and 0 <= seed < 1 << _KEY_BITS:
+        return seed
+    digest = blake2b(f"{seed}/{turn}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> (64 - _KEY_BITS)
+
+
 class SeededChance:
-    """Philox counter-based choices, keyed by seed and stream, counted by round and node."""
+    """Philox counter-based choices. The key is (seed, stream), the counter (use, node, round). seed: any integer."""
 
     def __init__(self, seed: int, stream: Stream, round: int) -> None:
-        self._key = (seed, _STREAM_KEY[stream])
+        self._key = (run_seed(seed), _STREAM_KEY[stream])
         self._round = round
 
     def _uniform(self, node: int, use: int) -> float:
@@ -61,7 +78,7 @@ class SeededChance:
         uniform = self._uniform(node, 1)
         if len(weights) <= _BLOCK:
             return _inverse(weights, uniform)[0]
-        # Summing a vocabulary in blocks first spares the cumulative sum of all but one of them.
+        # Sum the vocabulary in blocks first: only one block then needs a cumulative sum.
         edge = len(weights) - len(weights) % _BLOCK
         sums = weights[:edge].reshape(-1, _BLOCK).sum(axis=1)
         block, within = _inverse(np.append(sums, weights[edge:].sum()), uniform)
@@ -69,18 +86,18 @@ class SeededChance:
 
 
 def _inverse(weights: Floats, uniform: float) -> tuple[int, float]:
-    """The index in which `uniform` falls, with probability proportional to its weight, and how far into it."""
+    """Inverse transform sampling: the index that `uniform` falls into, and the position within it, 0 to 1."""
     cumulative = np.cumsum(weights, dtype=np.float64)
     goal = uniform * float(cumulative[-1])
     index = int(np.searchsorted(cumulative, goal, side="right"))
-    # The product can round up to the whole sum: the first index that reaches it has positive weight.
+    # The product can round up to the whole sum: the first index that reaches the sum has positive weight.
     index = min(index, int(np.searchsorted(cumulative, cumulative[-1], side="left")))
     before = float(cumulative[index - 1]) if index else 0.0
     return index, min(max((goal - before) / float(weights[index]), 0.0), 1.0)
 
 
 def seeded(seed: int) -> ChanceSource:
-    """Choices that repeat with the seed."""
+    """Choices that repeat with the seed, which may be any integer."""
 
     def source(stream: Stream, round: int) -> Chance:
         return SeededChance(seed, stream, round)

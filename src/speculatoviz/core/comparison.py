@@ -1,4 +1,4 @@
-"""Rules that other programs use, to compare with: sample-and-match, which is exact, and typical acceptance."""
+"""Rules of other programs, for comparison: sample-and-match, which is exact, and typical acceptance, which is not."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from speculatoviz.core.rejection import Decision, extra_status
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.types import ROOT, Check, Draft, Extra, Status
 
-TYPICAL_EPSILON = 0.09  # the thresholds of Medusa's own code
+TYPICAL_EPSILON = 0.09  # the thresholds of Medusa's code
 TYPICAL_DELTA = 0.3
 
 
 def verify_match(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Sample-and-match: draw from p, keep the draft's tokens while the drawn one is among them.
+    """Sample-and-match: draw a token from p at each node; continue while a child holds that token.
 
-    Exact whatever q is, which it never looks at; a token drawn from q survives with probability sum p q, where
-    rejection sampling keeps it with probability sum min(p, q).
+    Exact for any q, which it never reads. A token drawn from q is accepted with probability sum p q; rejection
+    sampling accepts it with probability sum min(p, q), which is at least as much.
     """
     path, checks = list[int](), list[Check]()
     while True:
@@ -33,7 +33,7 @@ def verify_match(draft: Draft, target: Callable[[int], Distribution], chance: Ch
 
 
 def _compare(draft: Draft, parent: int, token: int, p: Distribution) -> tuple[list[Check], int | None]:
-    """The children of `parent` up to the one that is `token`, and that one."""
+    """Checks of the children of `parent` up to the one that holds `token`, and that child; None if there is none."""
     checks: list[Check] = []
     for node in draft.children(parent):
         own, q = int(draft.tokens[node]), draft.q[node]
@@ -47,16 +47,16 @@ def _compare(draft: Draft, parent: int, token: int, p: Distribution) -> tuple[li
 
 
 def verify_typical(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Typical acceptance (Cai et al. 2024, section 2.3.1). LOSSY: the output is not distributed as the target's.
+    """Typical acceptance (Cai et al. 2024, section 2.3.1). LOSSY: the output distribution is not the target's.
 
-    Keeps every token with p(x) >= min(epsilon, delta exp(-H(p))), takes the longest path of such tokens, and draws
-    the token behind it from p.
+    A token x passes if p(x) >= min(epsilon, delta exp(-H(p))), H being the entropy of p. The longest path of tokens
+    that pass is accepted, and the extra token is drawn from p after it.
     """
     rows = {ROOT: target(ROOT)}
     depths, checks = {ROOT: 0}, dict[int, Check]()
     for node, (token, parent) in enumerate(zip(draft.tokens.tolist(), draft.parents.tolist(), strict=True)):
         if parent not in rows:
-            continue  # nothing is tested below what was not kept
+            continue  # its parent did not pass, so it is not tested
         p, q = rows[parent], draft.q[node]
         prob = p.prob(token)
         kept = prob >= min(TYPICAL_EPSILON, TYPICAL_DELTA * math.exp(-p.entropy()))
@@ -72,7 +72,7 @@ def verify_typical(draft: Draft, target: Callable[[int], Distribution], chance: 
 
 
 def _beside(check: Check, path: list[int]) -> Check:
-    """A token that would have been kept, but on a shorter path, is discarded."""
+    """A token that passed but is not on the longest path is discarded."""
     if check.status != "accepted" or check.node in path:
         return check
     return Check(check.node, check.token, "discarded", check.target_prob, check.draft_prob, check.acceptance_prob, None)

@@ -1,6 +1,6 @@
-"""Modified rejection sampling: keep the draft tokens the target could have drawn, then draw one more itself.
+"""Modified rejection sampling: accept drafted tokens so that the output distribution stays the target's.
 
-The output distribution is the target's, whatever q is, as long as every token was drawn from the q it declares.
+Exact for any q, as long as every token was drawn from the q that its draft declares. p is the target, q the draft.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from speculatoviz.core.types import ROOT, Check, Draft, Extra, Status, Support
 
 
 class Decision(NamedTuple):
-    """The accepted path, the token after it, every test made, and what was left of p where the path ended."""
+    """path: the accepted nodes. extra: the token after them. checks: every test, in order. final: the distribution that
+    the extra token was drawn from (p, or the residual after a rejection)."""
 
     path: tuple[int, ...]
     extra: Extra
@@ -25,11 +26,14 @@ class Decision(NamedTuple):
 def verify_tokens(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
     """Token verification (Leviathan et al. 2023, section 2.3 and appendix A.1; Chen et al. 2023, algorithm 2).
 
-    Walked over a tree, it is recursive rejection sampling (Miao et al. 2024, section 4.3; with siblings drawn without
-    replacement Chen et al. 2024, "Sequoia", section 3.2); a chain is a tree with one child per node.
-    target(node) is p behind a node (ROOT: behind the last committed token), asked for only where it is needed.
-    At each node the children are tested in order: accept x with probability min(1, p(x) / q(x)); on rejection
-    go on with p <- norm(max(0, p - q)). When no child is left, draw the extra token from p.
+    On a tree this is recursive rejection sampling (Miao et al. 2024, section 4.3; siblings drawn without replacement:
+    Chen et al. 2024, "Sequoia", section 3.2). A chain is a tree with one child per node.
+    target(node): p after a node, for ROOT after the last committed token; called only for rows that are needed.
+
+    1. At a node, take p there and test its children in order.
+    2. Accept a child x with probability min(1, p(x) / q(x)), and continue at x.
+    3. On rejection, p <- norm(max(0, p - q)), and test the next child.
+    4. If no child is left, draw the extra token from p.
     """
     path, checks = list[int](), list[Check]()
     while True:
@@ -44,11 +48,11 @@ def verify_tokens(draft: Draft, target: Callable[[int], Distribution], chance: C
 
 
 def verify_block(draft: Draft, target: Callable[[int], Distribution], chance: Chance) -> Decision:
-    """Block verification of a chain (Sun et al. 2024, algorithm 2): whole prefixes are tested, the longest first.
+    """Block verification of a chain (Sun et al. 2024, algorithm 2): tests whole prefixes, the longest first.
 
-    Never keeps less than token verification in expectation; the same for point masses and at T=0. The weight of a
-    prefix is min(1, p(x) / q(x)) carried along, and a prefix that ends the draft is kept with its weight.
-    Raises ValueError for a tree.
+    It accepts at least as many tokens as token verification in expectation, and exactly as many for point masses and
+    at T=0. The first prefix that passes its test is kept; the extra token is drawn from the residual
+    norm(max(0, w p - q)) after it, with w the weight of the prefix (see `prefixes`). Raises ValueError for a tree.
     """
     if not draft.is_chain:
         raise ValueError("expected a chain: block verification is not defined on a tree")
@@ -74,9 +78,12 @@ def verify_block(draft: Draft, target: Callable[[int], Distribution], chance: Ch
 
 
 def prefixes(draft: Draft, p: Sequence[Distribution]) -> tuple[list[float], list[float]]:
-    """Weights of a chain's prefixes of 0 to n tokens, and the chance that each but the empty one passes its test.
+    """Weights float[n + 1] of a chain's prefixes of 0 to n tokens, and the probabilities float[n] of passing the test.
 
-    p: behind the last committed token and behind each node. A prefix is kept if it passes and no longer one does.
+    p[i]: the target's distribution after i drafted tokens. With x_i the drafted tokens, w_0 = 1 and
+    w_i = min(1, w_(i-1) p_(i-1)(x_i) / q_i(x_i)). The prefix of i < n tokens passes with probability
+    (w_i - s_i) / (1 - s_i), s_i = sum min(w_i p_i, q_(i+1)); the whole draft passes with probability w_n. The longest
+    prefix that passes is kept. Raises ValueError for a token to which its q gives no probability.
     """
     weights, kept_probs = [1.0], list[float]()
     for node, token in enumerate(draft.tokens.tolist()):
@@ -87,7 +94,7 @@ def prefixes(draft: Draft, p: Sequence[Distribution]) -> tuple[list[float], list
         weights.append(weight)
         last = node + 1 == len(draft)
         overlap = 0.0 if last else p[node + 1].overlap(_q(draft, node + 1), weight)
-        # All of p lies under q: whatever comes next is kept, and this prefix is never asked for.
+        # overlap 1: w p lies below q everywhere, so the longer prefix always passes and this test never runs.
         kept_probs.append((weight - overlap) / (1.0 - overlap) if overlap < 1.0 else 1.0)
     return weights, kept_probs
 
@@ -99,9 +106,9 @@ def _q(draft: Draft, node: int) -> Support:
 def _test_children(
     draft: Draft, parent: int, p: Distribution, chance: Chance, checks: list[Check]
 ) -> tuple[int, Distribution | None]:
-    """The accepted child and None, or ROOT and what is left of p where every child was rejected.
+    """(accepted child, None), or (ROOT, residual) if every child was rejected.
 
-    p is let go with an accepted child: a vocabulary-sized array that outlives its turn costs more than its sums.
+    p is not returned with an accepted child: to keep an array of vocabulary size alive costs more than to sum it.
     """
     for node in draft.children(parent):
         check, p = _test(draft, node, p, chance)
@@ -112,7 +119,7 @@ def _test_children(
 
 
 def _test(draft: Draft, node: int, p: Distribution, chance: Chance) -> tuple[Check, Distribution]:
-    """Accept or reject one node; returns the check and what is left of p."""
+    """Accept or reject one node. Returns the check and the next p: unchanged, or the residual."""
     token = int(draft.tokens[node])
     q = _q(draft, node)
     target_prob, draft_prob = p.prob(token), q.prob(token)
@@ -126,6 +133,7 @@ def _test(draft: Draft, node: int, p: Distribution, chance: Chance) -> tuple[Che
 
 
 def extra_status(draft: Draft, last: int) -> Status:
+    """The status of the extra token after the node `last` (ROOT: nothing was accepted)."""
     if len(draft) == 0:
         return "plain"
     return "resampled" if draft.children(last) else "bonus"

@@ -1,4 +1,4 @@
-"""The verification rules by name, and what may be claimed of each."""
+"""The verification rules by name, and what is claimed of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Verify = Callable[[Draft, Callable[[int], Distribution], Chance], Decision]
 
 
 class RuleInfo(NamedTuple):
-    """reason: why the label holds, in words. trees: whether it takes more than chains."""
+    """verify: the rule. label: what it claims. reason: why the label holds. trees: whether it verifies trees."""
 
     verify: Verify
     label: Label
@@ -24,13 +24,13 @@ class RuleInfo(NamedTuple):
 
 
 RULES: Mapping[Rule, RuleInfo] = {
-    "token": RuleInfo(verify_tokens, "exact", "modified rejection sampling keeps its distribution", True),
-    "block": RuleInfo(verify_block, "exact", "block verification keeps its distribution", False),
-    "match": RuleInfo(verify_match, "exact", "every token is one that it drew itself", True),
+    "token": RuleInfo(verify_tokens, "exact", "modified rejection sampling keeps the target's distribution", True),
+    "block": RuleInfo(verify_block, "exact", "block verification keeps the target's distribution", False),
+    "match": RuleInfo(verify_match, "exact", "every emitted token is one that the target drew", True),
     "typical": RuleInfo(
         verify_typical,
         "lossy",
-        "typical acceptance keeps any token that is likely enough: the output is not distributed as the target's",
+        "typical acceptance keeps any token above a threshold: the output distribution is not the target's",
         True,
     ),
 }

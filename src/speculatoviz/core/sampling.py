@@ -1,7 +1,11 @@
-"""From logits to the distribution a token is drawn from: temperature, top-k, top-p, min-p, in that order."""
+"""From logits to the distribution that a token is drawn from: temperature, top-k, top-p, min-p, in that order.
+
+Every distribution made here is finite: logits that are not raise NotFiniteError.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,17 +13,19 @@ import numpy.typing as npt
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.types import Floats, Ints, Sampling, Scores, Support
+from speculatoviz.errors import NotFiniteError
 
 _TOP_P_FIRST_TRY = 1024
-QUANTA = 1 << 16  # a quantised q counts its probabilities in these parts
+QUANTA = 1 << 16  # a quantised q holds its probabilities in multiples of 1 / QUANTA
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distribution:
-    """Unnormalised weights over the whole vocabulary, or over `ids` (ascending) only.
+    """Unnormalised weights over the whole vocabulary, or over `ids` only.
 
-    weights float[V] or float[len(ids)]; total is their sum. Kept unnormalised because testing a draft needs one
-    probability per row, and dividing a whole vocabulary costs as much as summing it.
+    weights float[V], or float[S] with ids int32[S] ascending. total: their sum. prob(x) = weight(x) / total. The
+    weights stay unnormalised because a test needs one probability of a row, and to divide V numbers costs as much as to
+    sum them.
     """
 
     weights: Floats
@@ -27,11 +33,12 @@ class Distribution:
     ids: Ints | None = None
 
     def prob(self, token: int) -> float:
+        """The probability of a token."""
         places, known = self._places(np.array([token], np.int32))
         return float(self.weights[places[0]]) / self.total if known[0] else 0.0
 
     def minus(self, q: Support, share: float = 1.0) -> Distribution:
-        """norm(max(0, share p - q)), the residual of Leviathan et al. 2023, section 2.3; p where that has no mass."""
+        """The residual norm(max(0, share p - q)) (Leviathan et al. 2023, section 2.3); p itself if that has no mass."""
         weights = self.weights.copy()
         places, known = self._places(q.ids)
         left = weights[places[known]] - (q.probs[known] * (self.total / share)).astype(weights.dtype)
@@ -40,22 +47,23 @@ class Distribution:
         return Distribution(weights, total, self.ids) if total > 0.0 else self
 
     def overlap(self, q: Support, share: float) -> float:
-        """Sum of min(share p, q), over q's support."""
+        """sum min(share p, q) over the support of q."""
         places, known = self._places(q.ids)
         probs = self.weights[places[known]].astype(np.float64) / self.total
         return float(np.minimum(share * probs, q.probs[known]).sum())
 
     def entropy(self) -> float:
-        """In nats."""
+        """-sum p log p, in nats."""
         probs = self.weights[self.weights > 0].astype(np.float64) / self.total
         return float(-(probs * np.log(probs)).sum())
 
     def draw(self, chance: Chance, node: int) -> int:
+        """A token id drawn with the random number of `node`."""
         index = chance.draw(self.weights, node)
         return index if self.ids is None else int(self.ids[index])
 
     def top(self, count: int) -> tuple[tuple[int, float], ...]:
-        """The most probable (id, log-probability), for display."""
+        """The `count` most probable (id, log-probability), most probable first, for display."""
         order = _top_indices(self.weights, count)
         order = order[self.weights[order] > 0]
         ids = order if self.ids is None else self.ids[order]
@@ -63,13 +71,13 @@ class Distribution:
         return tuple(zip(ids.tolist(), logs.tolist(), strict=True))
 
     def dense(self, n_vocab: int) -> Floats:
-        """Probabilities float[V]."""
+        """The probabilities float[V]."""
         probs = np.zeros(n_vocab, self.weights.dtype)
         probs[slice(None) if self.ids is None else self.ids] = self.weights / self.total
         return probs
 
     def _places(self, tokens: Ints) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """Where each token's weight stands, and whether it has one."""
+        """The index of each token's weight, and whether it has one."""
         if self.ids is None:
             places = tokens.astype(np.intp)
             return places, places < len(self.weights)
@@ -79,20 +87,25 @@ class Distribution:
 
 
 def distribution(logits: Floats, sampling: Sampling) -> Distribution:
-    """The distribution a model is sampled from.
+    """The distribution that a model with these settings is sampled from.
 
-    logits: float[V], not written to. At T=0 the point mass on the argmax, lowest id on ties.
+    logits: float[V], not written to. At T=0 the point mass on the argmax, the lowest id if several are equal. Raises
+    NotFiniteError if the logits give no distribution.
     """
     if sampling.greedy:
-        best = np.array([int(logits.argmax())], np.int32)
-        return Distribution(np.ones(1, logits.dtype), 1.0, best)
-    ids = top_ids(logits, sampling.top_k) if 0 < sampling.top_k < len(logits) else None
+        return Distribution(np.ones(1, logits.dtype), 1.0, np.array([best_id(logits)], np.int32))
+    ids = None
+    if 0 < sampling.top_k < len(logits):
+        best_id(logits)  # a NaN would drop out of the most probable ones unnoticed
+        ids = top_ids(logits, sampling.top_k)
     weights = logits if ids is None else logits[ids]
     weights = weights - weights.max()
     if sampling.temperature != 1.0:
         weights *= weights.dtype.type(1.0 / sampling.temperature)
     np.exp(weights, out=weights)
     result = Distribution(weights, float(weights.sum()), ids)
+    if not math.isfinite(result.total):
+        raise NotFiniteError
     if sampling.top_p < 1.0:
         result = _keep(result, _nucleus(result, sampling.top_p))
     if sampling.min_p > 0.0:
@@ -101,11 +114,24 @@ def distribution(logits: Floats, sampling: Sampling) -> Distribution:
     return result
 
 
-def support(logits: Floats, sampling: Sampling, size: int) -> Support:
-    """What a draft model draws from: its own `size` most probable tokens, filtered and renormalised.
+def best_id(logits: Floats) -> int:
+    """The argmax of logits float[V], the lowest id if several are equal. Raises NotFiniteError.
 
-    Any q is valid as long as tokens really are drawn from it, so a small support costs only acceptance.
+    argmax returns the index of a NaN if there is one, so the check costs nothing.
     """
+    best = int(logits.argmax())
+    if not math.isfinite(float(logits[best])):
+        raise NotFiniteError
+    return best
+
+
+def support(logits: Floats, sampling: Sampling, size: int) -> Support:
+    """The q of a draft model: its `size` most probable tokens, filtered and renormalised.
+
+    Any q is valid as long as the tokens are drawn from it, so a small support costs only acceptance. Raises
+    NotFiniteError if the logits give no distribution.
+    """
+    best_id(logits)  # a NaN would drop out of the most probable ones unnoticed
     ids = top_ids(logits, size) if size < len(logits) else np.arange(len(logits), dtype=np.int32)
     kept = distribution(logits[ids], sampling)
     chosen = ids if kept.ids is None else ids[kept.ids]
@@ -113,7 +139,7 @@ def support(logits: Floats, sampling: Sampling, size: int) -> Support:
 
 
 def without(q: Support, token: int) -> Support | None:
-    """What a later sibling is drawn from: q without `token`, renormalised; None where nothing is left of it."""
+    """The q of a later sibling: q without `token`, renormalised. None if no mass is left."""
     kept = q.ids != token
     left = q.probs[kept]
     mass = left.sum()
@@ -121,10 +147,10 @@ def without(q: Support, token: int) -> Support | None:
 
 
 def quantised(q: Support) -> Support:
-    """q in whole multiples of 2^-16 by largest remainders, float64; what rounds to nothing leaves the support.
+    """q in whole multiples of 2^-16, float64, by largest remainders. Ids whose share rounds to 0 leave the support.
 
-    Such a q sums to exactly 1 and is the same on both sides of a wire: it has to be quantised before a token is
-    drawn from it, never after.
+    Such a q sums to exactly 1 and is bit-identical after a wire format. It must be quantised before a token is drawn
+    from it, never after.
     """
     shares = q.probs.astype(np.float64) * (QUANTA / float(q.probs.sum(dtype=np.float64)))
     counts = np.floor(shares).astype(np.int64)
@@ -135,13 +161,13 @@ def quantised(q: Support) -> Support:
 
 
 def scores(logits: Floats, token: int, count: int) -> Scores:
-    """The raw opinion of a model (T=1, unfiltered) on `token`, with its entropy and `count` alternatives."""
+    """A model's raw scores (T=1, no filters) from logits float[V]: of `token`, the entropy, `count` alternatives."""
     shifted = logits - logits.max()
     weights = np.exp(shifted)
     total = float(weights.sum())
     log_total = float(np.log(total))
     top = _top_indices(logits, count)
-    # sum p log p = sum p (shifted - log total); rows of minus infinity carry no mass and must not become NaN
+    # sum p log p = sum p (shifted - log total). Entries of minus infinity have no mass and must not become NaN.
     mean = float(np.dot(weights, np.where(weights > 0, shifted, 0))) / total
     return Scores(
         logprob=float(shifted[token]) - log_total,
@@ -151,7 +177,7 @@ def scores(logits: Floats, token: int, count: int) -> Scores:
 
 
 def top_ids(logits: Floats, count: int) -> Ints:
-    """Ids of the `count` largest logits, ascending by id; of equals at the edge the lowest ids stay."""
+    """The ids of the `count` largest logits, ascending. Of equal logits at the edge the lowest ids are kept."""
     edge = np.partition(logits, len(logits) - count)[len(logits) - count]
     ids = np.flatnonzero(logits >= edge)
     surplus = len(ids) - count
@@ -162,13 +188,13 @@ def top_ids(logits: Floats, count: int) -> Ints:
 
 
 def _top_indices(values: Floats, count: int) -> Ints:
-    """Indices of the `count` largest values, largest first, lowest index first among equals."""
+    """The indices of the `count` largest values, largest first; of equal values the lowest index first."""
     ids = top_ids(values, min(count, len(values))) if count < len(values) else np.arange(len(values), dtype=np.int32)
     return ids[np.argsort(-values[ids], kind="stable")]
 
 
 def _nucleus(p: Distribution, top_p: float) -> Ints:
-    """Places of the smallest set of most probable tokens whose mass reaches top_p (Holtzman et al. 2020)."""
+    """The indices of the smallest set of most probable tokens whose mass reaches top_p (Holtzman et al. 2020)."""
     for count in (_TOP_P_FIRST_TRY, len(p.weights)):
         order = _top_indices(p.weights, count)
         mass = np.cumsum(p.weights[order], dtype=np.float64)
@@ -185,7 +211,7 @@ def _keep(p: Distribution, places: Ints) -> Distribution:
 
 
 def covered_mass(logits: Floats, q: Support, sampling: Sampling) -> float:
-    """Share of the model's own distribution, at the sampling temperature, that lies on q's support."""
+    """The share of the model's own distribution, at the sampling temperature, that lies on the support of q."""
     shifted = (logits - logits.max()) / logits.dtype.type(sampling.temperature)
     weights = np.exp(shifted)
     return float(weights[q.ids].sum()) / float(weights.sum())

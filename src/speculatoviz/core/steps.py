@@ -1,4 +1,4 @@
-"""What the engine yields between rounds: how a run begins, changes and ends."""
+"""The steps that the engine yields beside rounds: begin, change of settings, draft, end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from speculatoviz.core.types import Draft, Exactness, FinishReason, Plan, Sampli
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The prompt is in place and decoding starts."""
+    """The prompt is computed and decoding starts."""
 
     exactness: Exactness
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What the next round and those after it run under, after an update."""
+    """The settings from round `round` on, after an update."""
 
     round: int
     plan: Plan
@@ -26,16 +26,20 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """Yielded before a draft is verified."""
+    """A draft, before it is verified.
+
+    warning: (what happened, what to do) if the drafter failed and the round is therefore plain; None as a rule.
+    """
 
     round: int
     plan: Plan
     draft: Draft = field(repr=False)
+    warning: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last word of a run; `tail` is text that was withheld until the end decided it."""
+    """The end of a run. tail: text that was withheld because it could have been the beginning of a stop string."""
 
     finish_reason: FinishReason
     tail: str

@@ -1,4 +1,4 @@
-"""Text from token ids: decoded from the full byte sequence, held back where the next token may still change it."""
+"""Text from token ids: decoded from the whole byte sequence, withheld while the next token can still change it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one token adds to the visible text, and whether a stop string ended the text here."""
+    """text: what one token adds to the visible text. stopped: whether a stop string ended the text here."""
 
     text: str
     stopped: bool
@@ -18,8 +18,8 @@ class Piece:
 class TextStream:
     """Incremental UTF-8 decoding with stop strings.
 
-    A token that ends inside a character adds nothing until the next completes it; text that may be the beginning
-    of a stop string is withheld until that is decided.
+    token_bytes: the bytes of a token id. A token that ends inside a character adds nothing until the character is
+    complete. Text that could begin a stop string is withheld until it is known whether it does.
     """
 
     def __init__(self, token_bytes: Callable[[int], bytes], stop: tuple[str, ...] = ()) -> None:
@@ -29,10 +29,11 @@ class TextStream:
         self._held = ""
 
     def push(self, token: int) -> Piece:
+        """Add one token."""
         return self._release(self._decoder.decode(self._token_bytes(token)))
 
     def finish(self) -> str:
-        """What was still withheld when the run ended."""
+        """The text that was still withheld, at the end of a run."""
         tail = self._held + self._decoder.decode(b"", final=True)
         self._held = ""
         return tail
@@ -50,11 +51,11 @@ class TextStream:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
+    """The length of the longest suffix of `text` that is a proper prefix of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
 
 
 def printable(raw: bytes) -> str:
-    """A token's own bytes as text, those outside UTF-8 escaped as \\xNN."""
+    """Bytes as text; those that are not UTF-8 are escaped as \\xNN."""
     return raw.decode("utf-8", errors="backslashreplace")

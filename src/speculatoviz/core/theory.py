@@ -1,4 +1,7 @@
-"""What to expect of speculation: expected tokens, speedup, best depth (Leviathan et al. 2023, section 3)."""
+"""Formulas of speculative decoding: expected tokens, rate and best depth (Leviathan et al. 2023, section 3).
+
+Used for choices and for labelled estimates, never in place of a measurement.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,25 @@ from collections.abc import Mapping
 
 
 def expected_tokens(acceptance: float, depth: int) -> float:
-    """Mean tokens of a round of `depth` drafts, each accepted with the same probability (eq. 1)."""
+    """Mean tokens of a round: (1 - a^(K+1)) / (1 - a) for acceptance a at every position and depth K (eq. 1)."""
     if acceptance >= 1.0:
         return depth + 1.0
     return float((1.0 - acceptance ** (depth + 1)) / (1.0 - acceptance))
 
 
 def expected_tps(acceptance: float, depth: int, draft_ms: float, pass_ms: Mapping[int, float]) -> float:
-    """Tokens per second at a depth. draft_ms: one drafted token; pass_ms[n]: one target pass over n tokens."""
+    """Expected tokens per second at a depth.
+
+    draft_ms: milliseconds of one drafted token. pass_ms[n]: milliseconds of one target pass over n tokens.
+    """
     return 1000.0 * expected_tokens(acceptance, depth) / (depth * draft_ms + pass_ms[depth + 1])
 
 
 def best_depth(acceptance: float, draft_ms: float, pass_ms: Mapping[int, float], deepest: int = 16) -> int:
-    """The depth of the highest expected rate among those measured, at least 1.
+    """The depth >= 1 with the highest expected rate, among the depths whose pass was measured.
 
-    Verification time is not monotone in the batch size, so every measured size is tried.
+    The time of a pass is not monotone in the number of tokens, so every measured size is tried. Raises ValueError if
+    no pass over two or more tokens was measured.
     """
     depths = [rows - 1 for rows in sorted(pass_ms) if 1 <= rows - 1 <= deepest]
     if not depths:

@@ -1,11 +1,13 @@
 """The nouns of speculative decoding: frozen dataclasses over NumPy arrays.
 
-p is the target's distribution, q the draft's. Shapes: V is the vocabulary, S a support, n the nodes of a draft.
-Arrays keep the dtype they are given (runtimes give float32, the toy float64) and are never written to.
+p is the target's distribution, q the draft's. Shapes: V is the size of the vocabulary, S the size of a support,
+n the number of nodes of a draft. Arrays keep their dtype (float32 from runtimes, float64 from the toy model). Nothing
+writes to an array after it is made.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -13,15 +15,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+GREEDY_BELOW = 1e-5  # a lower temperature is greedy, as in vLLM: dividing float32 logits by it overflows
+
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int32]
 
-ROOT = -1  # the parent of a child of the last committed token
+ROOT = -1  # the parent of a node that follows the last committed token
 
 Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
 FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
 Rule = Literal["token", "block", "match", "typical"]
-Need = Literal["hidden", "probes"]  # what a drafter may want of a target beyond verdicts
+Need = Literal["hidden", "probes"]  # what a drafter may need of a target beyond verdicts
 Label = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
 
 
@@ -29,13 +33,21 @@ Label = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
 class Sampling:
     """How the target is sampled. Filters apply in the order temperature, top-k, top-p, min-p.
 
-    temperature 0 is greedy: the point mass on the argmax, lowest id on ties. top_k 0, top_p 1 and min_p 0 are off.
+    temperature 0 is greedy: the point mass on the argmax, the lowest id if several are equal. A temperature below
+    GREEDY_BELOW becomes 0. top_k 0, top_p 1 and min_p 0 switch a filter off. Raises ValueError for a temperature that
+    is negative, infinite or not a number.
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature < math.inf:
+            raise ValueError(f"expected a finite temperature of at least 0, got {self.temperature}")
+        if self.temperature < GREEDY_BELOW:
+            object.__setattr__(self, "temperature", 0.0)
 
     @property
     def greedy(self) -> bool:
@@ -48,7 +60,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop. `stop` strings are never shown; `stop_ids` are counted and not shown."""
+    """When a run ends.
+
+    stop_ids: end tokens; the one that ends the run is counted and adds no text. stop: strings that end the text; they
+    are never shown. ignore_eos: go on after an end token.
+    """
 
     max_tokens: int
     stop_ids: frozenset[int] = frozenset()
@@ -57,16 +73,18 @@ class Limits:
 
     @property
     def end_ids(self) -> frozenset[int]:
+        """The tokens that end this run: none with ignore_eos."""
         return frozenset() if self.ignore_eos else self.stop_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Drafting:
-    """How a target wants its drafts made.
+    """What a target requires of its drafts.
 
-    sampled: False asks for the most probable tokens, chosen and not drawn: the target compares tokens and never sees
-    q. support_size: the most ids a q may have. quantised: q in whole multiples of 2^-16, which travel without loss.
-    tokens: the most a draft may have. trees: False asks for chains.
+    sampled: if False, the drafter takes its most probable tokens instead of drawing them; the target compares tokens
+    and never sees q. support_size: the largest S of a q; None for any. quantised: q in whole multiples of 2^-16, which
+    a wire format carries without loss. tokens: the largest n of a draft; None for any. trees: whether a draft may
+    branch.
     """
 
     sampled: bool = True
@@ -78,11 +96,12 @@ class Drafting:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One decoding run, or the rest of one whose sampling has changed.
+    """One decoding run, or the rest of one after its sampling changed.
 
-    prompt: token ids already fixed, at least one. cancelled: asked between forward passes. drafting: what the target
-    wants of a drafter. overlap: whether drafting goes on while a verification is under way elsewhere. needs: what the
-    drafters of the run want of the target beyond verdicts.
+    prompt: the committed token ids, at least one. seed: of every random choice (see `chance.run_seed`). rule: how
+    drafts are verified. evidence: whether to compute entropies and alternatives for display. cancelled: called between
+    forward passes; True ends the run. drafting: what the target requires of drafts. overlap: whether to draft the next
+    round while a remote target verifies this one. needs: what the drafters of the run need of the target.
     """
 
     prompt: tuple[int, ...]
@@ -99,7 +118,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Exactness:
-    """What may be claimed about the output distribution, and why."""
+    """What is claimed about the output distribution, and why. docs/exactness.md defines the labels."""
 
     label: Label
     reason: str
@@ -107,12 +126,13 @@ class Exactness:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Support:
-    """A distribution with small support: ids int32[S], ascending and unique; probs float[S], summing to 1."""
+    """A distribution over few tokens: ids int32[S], ascending and unique; probs float[S], with sum 1."""
 
     ids: Ints
     probs: Floats
 
     def prob(self, token: int) -> float:
+        """The probability of a token, 0 outside the support."""
         place = int(np.searchsorted(self.ids, token))
         if place == len(self.ids) or self.ids[place] != token:
             return 0.0
@@ -120,14 +140,15 @@ class Support:
 
     @classmethod
     def point(cls, token: int, dtype: npt.DTypeLike = np.float64) -> Support:
+        """The point mass on one token."""
         return cls(np.array([token], np.int32), np.ones(1, dtype))
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A model's raw opinion at one place (T=1, unfiltered), for display only. Logs and entropy in nats.
+    """A model's raw scores at one position (T=1, no filters), for display only. Logarithms and entropy in nats.
 
-    logprob: of the token in question. None for what an endpoint does not tell.
+    logprob: of the token at that position. logprob and entropy are None if an endpoint does not return them.
     """
 
     logprob: float | None
@@ -136,7 +157,7 @@ class Scores:
 
 
 class Node(NamedTuple):
-    """One token of a draft while it is being made; the fields are those of `Draft`."""
+    """One token of a draft that is being made. The fields are those of `Draft`, for one node."""
 
     token: int
     parent: int
@@ -148,9 +169,9 @@ class Node(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """Further rows for the target to compute, never tested and never emitted.
+    """Further tokens in the target's pass. They are never tested and never emitted; only their rows are read.
 
-    parents: ROOT, a node of the draft, or n + an earlier probe.
+    parents[i]: ROOT, a node of the draft (0 to n - 1), or n + the index of an earlier probe.
     """
 
     tokens: tuple[int, ...]
@@ -159,12 +180,16 @@ class Probes(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """A tree of proposed tokens in topological order; a chain is the ordinary case.
+    """A tree of proposed tokens in topological order. A chain is the usual case.
 
-    tokens int32[n]; parents int32[n], ROOT for a child of the last committed token; q[i] is the distribution
-    tokens[i] was drawn from given its ancestors and earlier siblings, None for a token chosen deterministically
-    (a point mass). Whether a node exists, and from which q, depends only on what was known before its token was
-    drawn; a drawn token is never withdrawn.
+    tokens int32[n]. parents int32[n]: an earlier node, or ROOT. q[i]: the distribution that tokens[i] was drawn from,
+    given its ancestors and its earlier siblings; None for a token that was chosen without chance (a point mass).
+    source[i]: the drafter's name. scores[i]: the drafter's raw scores there. times_ms[i]: what the node cost.
+    covered_mass[i]: the share of the draft model's own distribution that lies on the support of q[i].
+
+    The two laws of drafting, without which verification is not exact: whether a node exists, and from which q, depends
+    only on what was known before its token was drawn; a drawn token is never withdrawn. What is tested earlier must
+    not depend on what was drawn for later.
     """
 
     round: int
@@ -174,10 +199,10 @@ class Draft:
     source: tuple[str, ...]
     scores: tuple[Scores | None, ...]
     times_ms: tuple[float, ...]
-    evidence_ms: float = 0.0  # part of the drafter's time that was spent on scores and covered_mass
+    evidence_ms: float = 0.0  # the part of the drafter's time that went into scores and covered_mass
     covered_mass: tuple[float | None, ...] = ()
-    ahead: int = 0  # nodes that were drafted while the round before was verified elsewhere
-    kept_mass: float | None = None  # share of the draft model's q that the target's vocabulary has, so far in the run
+    ahead: int = 0  # nodes that were drafted while a remote target verified the round before
+    kept_mass: float | None = None  # mean share of the draft model's q that the target's vocabulary contains, this run
     probes: Probes | None = None
 
     def __len__(self) -> int:
@@ -185,10 +210,11 @@ class Draft:
 
     @property
     def is_chain(self) -> bool:
+        """Whether every node is the child of the node before it. An empty draft is a chain."""
         return bool(np.array_equal(self.parents, np.arange(len(self.tokens)) - 1))
 
     def path(self, node: int) -> list[int]:
-        """The nodes from a child of the last committed token down to `node`, both included; none for ROOT."""
+        """The nodes from the first level down to `node`, both included; empty for ROOT."""
         path: list[int] = []
         while node != ROOT:
             path.append(node)
@@ -196,20 +222,21 @@ class Draft:
         return path[::-1]
 
     def position(self, node: int) -> int:
-        """Depth of a node below the last committed token, from 0."""
+        """The depth of a node: 0 for a child of the last committed token."""
         return len(self.path(node)) - 1
 
     def children(self, parent: int) -> list[int]:
-        """In the order in which they are tested."""
+        """The children of a node or of ROOT, in the order in which they are tested."""
         return [node for node, up in enumerate(self.parents.tolist()) if up == parent]
 
     @classmethod
     def empty(cls, round: int) -> Draft:
+        """A draft without nodes: its verification is one plain step."""
         return cls.chain(round, [], (), "none")
 
     @classmethod
     def tree(cls, round: int, nodes: Sequence[Node], evidence_ms: float = 0.0) -> Draft:
-        """nodes: in topological order, siblings in the order in which they were drawn."""
+        """A draft from nodes in topological order, siblings in the order in which they were drawn."""
         return cls(
             round=round,
             tokens=np.array([node.token for node in nodes], np.int32),
@@ -234,6 +261,7 @@ class Draft:
         evidence_ms: float = 0.0,
         covered_mass: tuple[float | None, ...] = (),
     ) -> Draft:
+        """A draft whose nodes follow each other. An empty tuple stands for n times the default."""
         n = len(tokens)
         return cls(
             round=round,
@@ -250,9 +278,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One tested node: what the rule compared and decided, and, for display, both models' raw opinions.
+    """One tested node: what the rule compared and decided.
 
-    Probabilities are None where a target decides without knowing them.
+    target_prob: p(token). draft_prob: q(token). acceptance_prob: the probability with which the rule accepts it. All
+    three are None if the target decides without them. uniform: the random number that decided, None if the outcome was
+    certain. target: the target's raw scores there, for display.
     """
 
     node: int
@@ -261,16 +291,17 @@ class Check:
     target_prob: float | None
     draft_prob: float | None
     acceptance_prob: float | None
-    uniform: float | None  # None where the outcome needed no chance
+    uniform: float | None
     target: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """The one token behind the accepted path, drawn from what is left of p there.
+    """The one token after the accepted path: a bonus, a resampled or a plain token (see `status`).
 
-    target_prob is the token's probability under the distribution it was drawn from, None where that is not known;
-    `residual` holds the top (id, log-probability) of that distribution after a rejection.
+    target_prob: its probability under the distribution it was drawn from (p for a bonus or plain token, the residual
+    norm(max(0, p - q)) for a resampled one); None if not known. target: the target's raw scores there. residual: the
+    most probable (id, log-probability) of the residual, after a rejection.
     """
 
     token: int
@@ -282,9 +313,9 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a verification took of a remote target; None where it does not say.
+    """What a verification used of a remote target. A part is None if the endpoint does not report it.
 
-    Tokens as the endpoint bills them, cached ones being part of the prompt's; bytes as they went over the wire.
+    Tokens as the endpoint bills them; cached tokens are part of the prompt's. Bytes as they went over the wire.
     """
 
     calls: int = 0
@@ -295,22 +326,24 @@ class Usage:
     received_bytes: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        """The sum; a part that one of them does not tell is not told by the sum either."""
+        """The sum of both. A part that is None in one of them is None in the sum."""
         others = asdict(other)
-        told: dict[str, Any] = {
+        summed: dict[str, Any] = {
             name: None if mine is None or others[name] is None else mine + others[name]
             for name, mine in asdict(self).items()
         }
-        return Usage(**told)
+        return Usage(**summed)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one verification: the accepted path (node indices), the token after it, every check.
+    """The outcome of one verification.
 
-    total_variation_bound: at most so far is the distribution of what was emitted from the target's, summed over the
-    tokens. flight_ms: from submission to answer where the work was done elsewhere; network_ms is the part of it that
-    was not the target's own. probed: the most probable token behind each of the draft's probes.
+    path: the accepted nodes, from the first level down. extra: the token after them. checks: every tested node.
+    exactness: what holds for this round. total_variation_bound: an upper bound on the sum, over the emitted tokens, of
+    TV(emitted, p); 0 if exact. flight_ms: from submission to answer, for a remote target; network_ms: the part of it
+    that was not the target's computation. evidence_ms: spent on scores for display. probed[i]: the most probable token
+    after probe i.
     """
 
     path: tuple[int, ...]
@@ -327,10 +360,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a policy wants of the next round.
+    """What a policy decides for a round.
 
-    nodes: the most tokens the draft may have; more than `depth` of them ask for a tree. room: how many tokens, probes
-    among them, the target has place for; None for any number.
+    depth: the longest path that the draft may have, 0 for no draft. nodes: the largest number of tokens of the draft;
+    more than `depth` asks for a tree. room: the tokens, probes included, that fit into the target's pass and context;
+    None for any number.
     """
 
     drafter: str
@@ -340,15 +374,16 @@ class Plan:
 
     @property
     def spare(self) -> int:
-        """Nodes beside a chain of full depth."""
+        """How many nodes a tree may have beyond a chain of full depth."""
         return max(0, self.nodes - self.depth)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds of one round. draft, verify, network, evidence and other add up to round_ms.
+    """Milliseconds of one round. round_ms = draft + verify + network + evidence + other.
 
-    hidden_draft_ms: drafting of the next round while this one was being verified elsewhere.
+    hidden_draft_ms: drafting of the next round while a remote target verified this one; not part of round_ms.
+    prefill_ms: computing the prompt before this round; not part of round_ms.
     """
 
     draft_ms: float
@@ -366,10 +401,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """One draft-and-verify step as it was committed.
+    """One draft-and-verify step after it was committed.
 
-    emitted: ids added to the output, 1 to depth + 1 of them; statuses and texts run along with it. Tokens behind
-    an end token or a stop string are dropped: they are neither emitted nor counted.
+    emitted: the ids added to the output, 1 to depth + 1 of them. statuses[i] and texts[i] belong to emitted[i]; a text
+    may be empty while a character or a stop string is incomplete. Tokens after an end token or a stop string are
+    dropped: they are neither emitted nor counted.
     """
 
     index: int
@@ -383,11 +419,14 @@ class Round:
 
     @property
     def drafted(self) -> int:
+        """The nodes of the draft."""
         return len(self.draft)
 
     @property
     def accepted(self) -> int:
+        """The emitted tokens that were drafted."""
         return sum(status == "accepted" for status in self.statuses)
 
     def count(self, status: Status) -> int:
+        """How many emitted tokens have this status."""
         return sum(s == status for s in self.statuses)

@@ -1,4 +1,4 @@
-"""Every drafter by name, in the words a user reads."""
+"""The drafters by name, with the texts that a user reads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 DrafterName = Literal[
     "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "selfspec", "mixture", "multi", "hybrid"
 ]
-WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # for which a draft model computes where there is one
+WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
 
 class About(NamedTuple):
-    """title: a few words. help: one sentence. paper: where it comes from. trees: whether it can draft branches."""
+    """title: a few words. help: one sentence. paper: its source. trees: whether it can draft branches."""
 
     title: str
     help: str
@@ -23,31 +23,31 @@ class About(NamedTuple):
 DRAFTERS: Mapping[DrafterName, About] = {
     "model": About(
         "Draft model",
-        "A second, cheaper language model writes ahead.",
+        "A second, smaller language model drafts.",
         "Leviathan et al. 2023; Chen et al. 2023",
         True,
     ),
     "ngram": About(
         "Prompt lookup",
-        "Copies what followed the same words earlier in the text.",
+        "Copies the tokens that followed the same words earlier in the text.",
         "Saxena 2023; Yang et al. 2023",
         False,
     ),
     "suffix": About(
         "Suffix automaton",
-        "Continues the longest earlier match in text and past outputs, by how often each continuation came.",
+        "Continues the longest earlier match in the text and in past outputs, by how often each continuation occurred.",
         "Hu et al. 2024 (SAM-Decoding); Oliaro et al. 2024 (SuffixDecoding)",
         True,
     ),
     "lookahead": About(
         "Lookahead",
-        "The target guesses several places ahead in its own pass and collects n-grams from them; no second model.",
+        "The target guesses several positions ahead in its own pass and collects n-grams; no second model.",
         "Fu et al. 2024",
         True,
     ),
     "medusa": About(
         "Medusa heads",
-        "Extra heads on the target's last hidden state predict the next few places at once.",
+        "Small heads on the target's last hidden state predict the next positions at once.",
         "Cai et al. 2024",
         True,
     ),
@@ -59,25 +59,25 @@ DRAFTERS: Mapping[DrafterName, About] = {
     ),
     "selfspec": About(
         "Self-speculation",
-        "The target drafts for itself through a cheaper version of itself.",
+        "The target drafts for itself with a cheaper version of itself.",
         "Zhang et al. 2024 (Draft & Verify)",
         True,
     ),
     "mixture": About(
         "Mixture",
-        "Several drafters' distributions blended into one q.",
+        "Blends the distributions of several drafters into one q.",
         "Leviathan et al. 2023: any known q is exact",
         False,
     ),
     "multi": About(
         "Several branches",
-        "Several drafters propose a branch each, and the tree of them is verified at once.",
+        "Several drafters propose a branch each; the tree of all branches is verified at once.",
         "Miao et al. 2024 (SpecInfer)",
         True,
     ),
     "hybrid": About(
         "Match, else model",
-        "Copies where there is a confident match, and lets the model write elsewhere.",
+        "Copies a confident match if there is one; otherwise the model drafts.",
         "Oliaro et al. 2024 (SuffixDecoding, hybrid)",
         True,
     ),

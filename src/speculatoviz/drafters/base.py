@@ -1,39 +1,127 @@
-"""What a drafter is. The two laws of drafting stand with `core.types.Draft`."""
+"""The protocol of drafters, and base classes for them.
+
+The two laws of drafting are stated at `core.types.Draft`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Need, Plan, Request, Round
+from speculatoviz.core.sampling import quantised
+from speculatoviz.core.types import Draft, Need, Plan, Request, Round, Support
+from speculatoviz.errors import CancelledError
+
+Pays = Callable[[float], bool]  # given about how many milliseconds a pass takes: whether to begin it
 
 
 class Drafter(Protocol):
+    """Proposes the tokens of a round."""
+
     @property
     def name(self) -> str: ...
     @property
     def needs(self) -> frozenset[Need]:
-        """What it wants of the target beyond verdicts; a target that cannot give it refuses in words."""
+        """What it needs of the target beyond verdicts. A target that does not provide it refuses the request."""
 
     def begin(self, request: Request) -> None:
-        """Get ready to continue `request.prompt`. Raises CancelledError between chunks of its prefill."""
+        """Prepare to continue `request.prompt`. Raises CancelledError between chunks of a prefill."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        """Propose up to plan.depth tokens behind `prefix`, stopping at an end token; an empty draft is allowed.
+        """Propose tokens after `prefix`: paths of at most plan.depth tokens that do not go on after an end token.
 
-        Raises CancelledError between forward passes once the request is cancelled.
+        An empty draft is allowed. Raises CancelledError between forward passes once the request is cancelled, and
+        NotFiniteError if its model computes no distribution.
         """
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
-        """Draft ahead the round that follows if `prefix` and one more token are committed; whether it drafted any.
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        """Draft round `round` ahead, on the guess that `prefix` and one more token will be committed.
 
-        pays: asked before every pass, given about how many milliseconds it takes. Guesses the one more token. `draft`
-        takes the work up where the guess held and drops it where it failed: no token changes by it. A drafter that
-        drafts in no time need not do anything.
+        Returns whether anything was drafted. The drafter guesses the one more token. pays: called before every pass.
+        `draft` continues the work if the guess was right and drops it otherwise; the tokens are the same either way.
+        A drafter that needs no time returns False.
         """
 
     def observe(self, round: Round) -> None:
         """Learn from a finished round."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the memory that the drafter holds itself."""
+
+
+class BaseDrafter(ABC):
+    """What drafters share: the request of the run, what follows from it, and optional methods that do nothing."""
+
+    name: str
+    _needs: ClassVar[frozenset[Need]] = frozenset()
+    _begun: Request | None = None
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return self._needs
+
+    @property
+    def request(self) -> Request:
+        """The request of the run. Raises RuntimeError before `begin`."""
+        if self._begun is None:
+            raise RuntimeError(f"{self.name}: begin() must be called before draft()")
+        return self._begun
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether tokens are chosen instead of drawn: at T=0, or because the target compares tokens."""
+        return self.request.sampling.greedy or not self.request.drafting.sampled
+
+    def begin(self, request: Request) -> None:
+        self._begun = request
+
+    @abstractmethod
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft: ...
+
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        del prefix, round, plan, chance, pays
+        return False
+
+    def observe(self, round: Round) -> None:
+        del round
+
+    def close(self) -> None:
+        """Release the drafter's own memory. The request of the last run is forgotten."""
+        self._begun = None
+
+    def declared(self, q: Support) -> Support:
+        """q as the draft declares it. Tokens must be drawn from this form."""
+        return quantised(q) if self.request.drafting.quantised else q
+
+    def capped(self, support_size: int) -> int:
+        """The support size of a q: `support_size`, or less if the target takes no more."""
+        return min(support_size, self.request.drafting.support_size or support_size)
+
+    def check_cancelled(self) -> None:
+        """Raises CancelledError once the request is cancelled."""
+        if self.request.cancelled():
+            raise CancelledError
+
+
+class CompositeDrafter(BaseDrafter):
+    """A drafter made of others. The members are closed by whoever made them."""
+
+    def __init__(self, members: Sequence[Drafter]) -> None:
+        if not members:
+            raise ValueError("expected at least one member")
+        self.members = tuple(members)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset[Need]().union(*(member.needs for member in self.members))
+
+    def begin(self, request: Request) -> None:
+        super().begin(request)
+        for member in self.members:
+            member.begin(request)
+
+    def observe(self, round: Round) -> None:
+        for member in self.members:
+            member.observe(round)

@@ -1,40 +1,33 @@
-"""A match where there is a confident one, else the model: a chain of fallbacks (Oliaro et al. 2024, section 4.3)."""
+"""A confident match if there is one, else the model (Oliaro et al. 2024, section 4.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Need, Plan, Request, Round
-from speculatoviz.drafters.base import Drafter
+from speculatoviz.core.types import Draft, Plan
+from speculatoviz.drafters.base import CompositeDrafter, Drafter, Pays
 
 
-class Matching(Drafter, Protocol):
-    """A drafter that knows how far it would trust itself."""
+class Matcher(Drafter, Protocol):
+    """A drafter that estimates its own acceptance."""
 
     def confidence(self, prefix: list[int]) -> float:
-        """About how many tokens behind `prefix` it expects to get right; 0 without a match."""
+        """About how many of its tokens after `prefix` it expects to be accepted; 0 without a match."""
 
 
-class HybridDrafter:
-    """Asks its matchers in order and drafts with the first that expects `enough` tokens, else with the last resort.
+class HybridDrafter(CompositeDrafter):
+    """Drafts with the first matcher that expects at least `enough` accepted tokens, else with the fallback.
 
-    Who drafts is settled before any token is drawn.
+    Who drafts is decided before any token is drawn.
     """
 
     name = "hybrid"
 
-    def __init__(self, matchers: Sequence[Matching], fallback: Drafter, enough: float = 1.0) -> None:
-        self._matchers, self._fallback, self._enough = list(matchers), fallback, enough
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        return self._fallback.needs.union(*(matcher.needs for matcher in self._matchers))
-
-    def begin(self, request: Request) -> None:
-        for member in (*self._matchers, self._fallback):
-            member.begin(request)
+    def __init__(self, matchers: Sequence[Matcher], fallback: Drafter, enough: float = 1.0) -> None:
+        super().__init__([*matchers, fallback])
+        self._matchers, self._fallback, self._enough = tuple(matchers), fallback, enough
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         for matcher in self._matchers:
@@ -44,13 +37,6 @@ class HybridDrafter:
                     return draft
         return self._fallback.draft(prefix, round, plan, chance)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
-        """The model's next draft; where a match takes its place, looking that up takes no time."""
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        """The fallback drafts ahead. A match that takes its place later needs no time."""
         return self._fallback.prepare(prefix, round, plan, chance, pays)
-
-    def observe(self, round: Round) -> None:
-        for member in (*self._matchers, self._fallback):
-            member.observe(round)
-
-    def close(self) -> None:
-        """The members belong to whoever made them."""

@@ -1,32 +1,35 @@
-"""The target looks ahead itself: Jacobi iteration in its own pass, and a pool of what it found (Fu et al. 2024).
+"""Lookahead decoding: Jacobi iteration in the target's own pass, and a pool of the n-grams it finds (Fu et al. 2024).
 
-A window of guesses at the next places rides along in every pass as probes. Behind each trajectory of guesses the
-target says what it would write; a trajectory with that token is an n-gram the target could have written, kept in a
-pool by its first token. Where the text comes upon that token, its n-grams are the draft.
+1. Every pass of the target also carries a window of guesses for the next positions, as probes.
+2. The target's most probable token after each column of guesses makes the column an n-gram, which enters the pool.
+3. If the text reaches the first token of a pooled n-gram, the rest of that n-gram is drafted.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import ROOT, Draft, Limits, Need, Node, Plan, Probes, Request, Round, Sampling
+from speculatoviz.core.types import ROOT, Draft, Node, Plan, Probes, Request, Round
+from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.models.base import PREFILL_TOKENS
 
 
 class Pool:
-    """N-grams by their first token: the newest `guesses` of each, and of first tokens the newest `most_keys`."""
+    """N-grams by their first token: the newest `guesses` for each, and the newest `most_keys` first tokens."""
 
     def __init__(self, guesses: int, most_keys: int) -> None:
         self._guesses, self._most_keys = guesses, most_keys
         self._after: OrderedDict[int, list[tuple[int, ...]]] = OrderedDict()
 
     def __len__(self) -> int:
+        """The number of n-grams."""
         return sum(map(len, self._after.values()))
 
     def add(self, ngram: Sequence[int]) -> None:
+        """Make it the newest n-gram of its first token."""
         key, after = ngram[0], tuple(ngram[1:])
         others = [other for other in self._after.get(key, []) if other != after]
         self._after[key] = [after, *others][: self._guesses]
@@ -35,22 +38,22 @@ class Pool:
             self._after.popitem(last=False)
 
     def after(self, token: int) -> list[tuple[int, ...]]:
-        """What followed it, newest first."""
+        """The n-grams that begin with a token, without that token, newest first."""
         return self._after.get(token, [])
 
 
-class LookaheadDrafter:
-    """Drafts the n-grams of its pool that begin with the last committed token, and sends its window along.
+class LookaheadDrafter(BaseDrafter):
+    """Drafts the pooled n-grams that begin with the last committed token, and sends the window along as probes.
 
-    window: columns, W of the paper, section 3. ngram: N, tokens of an n-gram: each column holds N - 1, and every
-    round moves it on by one. guesses: G, the most n-grams of a draft. from_text: also learn the n-grams of prompt and
-    output. Its tokens are chosen, so that q is a point mass and any temperature is exact. A target that takes no
-    trees gets one n-gram and no probes; the pool then has only the text to learn from.
-    Raises ValueError for a window that is no window or fills a pass.
+    window: W, the number of columns (Fu et al. 2024, section 3). ngram: N, the tokens of an n-gram; a column holds
+    N - 1 tokens and moves on by one each round. guesses: G, the most n-grams in a draft. from_text: also pool the
+    n-grams of prompt and output. Tokens are chosen, so q is a point mass and every temperature is exact. For a target
+    that does not take trees the draft is one n-gram without probes, and the pool learns from the text only. Raises
+    ValueError for sizes that are too small or fill a pass.
     """
 
     name = "lookahead"
-    needs: frozenset[Need] = frozenset({"probes"})
+    _needs = frozenset({"probes"})
 
     def __init__(
         self, window: int = 5, ngram: int = 4, guesses: int = 4, from_text: bool = False, most_keys: int = 4096
@@ -59,29 +62,32 @@ class LookaheadDrafter:
             raise ValueError(f"expected window >= 1, ngram >= 3 and guesses >= 1, got {window}, {ngram}, {guesses}")
         if (window + 1) * (ngram - 1) > PREFILL_TOKENS:
             raise ValueError(f"expected (window + 1) (ngram - 1) <= {PREFILL_TOKENS}, a pass, got {window}, {ngram}")
-        self._size, self._levels = window, ngram - 1
+        self._window, self._levels = window, ngram - 1
         self._guesses, self._from_text, self._most_keys = guesses, from_text, most_keys
-        self._request = Request((0,), Sampling(), Limits(0))
-        self._sent: tuple[tuple[int, int], ...] = ()
-        self._start([0])
-
-    @property
-    def pool(self) -> Pool:
-        return self._pool
+        self.pool = Pool(guesses, most_keys)
+        self._prompt: list[int] = []
+        self._columns: list[list[int]] = []
+        self._learned = 0  # tokens of the text whose n-grams are pooled
+        self._sent: tuple[tuple[int, int], ...] = ()  # (token, parent) of the probes of the last draft
 
     def begin(self, request: Request) -> None:
-        self._request = request
-        self._start(request.prompt)
+        """Start with an empty pool and a window of pieces of the prompt."""
+        super().begin(request)
+        self.pool = Pool(self._guesses, self._most_keys)
+        self._prompt, self._learned, self._sent = list(request.prompt), 0, ()
+        self._columns = [
+            [self._filler(column + level) for level in range(self._levels)] for column in range(self._window)
+        ]
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         del chance
-        trees = self._request.drafting.trees
+        trees = self.request.drafting.trees
         self._learn(prefix)
         room = PREFILL_TOKENS - 1 if plan.room is None else plan.room
         probes = self._probes() if trees and self._probe_count < room else ()
         branching = trees and plan.spare > 0
         nodes = self._nodes(
-            self._pool.after(prefix[-1])[: self._guesses if branching else 1],
+            self.pool.after(prefix[-1])[: self._guesses if branching else 1],
             plan.depth,
             min(plan.nodes if branching else plan.depth, room - len(probes)),
         )
@@ -91,60 +97,45 @@ class LookaheadDrafter:
         parents = tuple(parent if parent == ROOT else parent + len(nodes) for _, parent in probes)
         return replace(Draft.tree(round, nodes), probes=Probes(tuple(token for token, _ in probes), parents))
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
-        del prefix, round, plan, chance, pays  # looking up takes no time worth hiding
-        return False
-
     def observe(self, round: Round) -> None:
-        """Move the window on by what the target said behind it (algorithm 2), and keep its n-grams.
+        """Move every column on by the target's token after it (algorithm 2), and pool the column's n-gram.
 
-        The first column's keeps its own first token, which the others were guessed behind: with the committed one it
-        would be an n-gram that nobody wrote (1.31 tokens a round instead of 1.30 with a tenth fewer drafted, SmolLM2).
+        The n-gram of the first column begins with the column's own first token, after which the others were guessed.
+        With the committed token in its place the n-gram would be one that no model wrote: measured on SmolLM2, that
+        gave 1.30 instead of 1.31 tokens a round with a tenth more drafted.
         """
         probes, found = round.draft.probes, round.verdict.probed
         if probes is None or not found or probes.tokens != tuple(token for token, _ in self._sent):
             return
-        ends = self._request.limits.stop_ids
-        deepest = self._levels - 2  # of the first column, whose first token is no probe
+        ends = self.request.limits.stop_ids
+        deepest = self._levels - 2  # of the first column, whose first token is not a probe
         for number, column in enumerate(self._columns):
-            said = found[deepest + number * self._levels]
-            self._pool.add([*column, said])
-            # an end would fill the window with ends
-            column[:] = [*column[1:], self._filler(number) if said in ends else said]
-
-    def close(self) -> None:
-        pass
+            after = found[deepest + number * self._levels]
+            self.pool.add([*column, after])
+            # An end token would fill the window with end tokens.
+            column[:] = [*column[1:], self._filler(number) if after in ends else after]
 
     @property
     def _probe_count(self) -> int:
-        return self._size * self._levels - 1
+        return self._window * self._levels - 1
 
-    def _start(self, prompt: Sequence[int]) -> None:
-        """A window of pieces of the prompt, and an empty pool."""
-        self._pool = Pool(self._guesses, self._most_keys)
-        self._prompt, self._read = list(prompt), 0
-        self._columns = [
-            [self._filler(column + level) for level in range(self._levels)] for column in range(self._size)
-        ]
-        self._sent = ()
-
-    def _filler(self, place: int) -> int:
-        return self._prompt[place % len(self._prompt)]
+    def _filler(self, index: int) -> int:
+        return self._prompt[index % len(self._prompt)]
 
     def _learn(self, prefix: list[int]) -> None:
-        """Add the n-grams of the text that are new since the last round."""
-        if not self._from_text and self._request.drafting.trees:
+        """Pool the n-grams of the text that are new since the last round."""
+        if not self._from_text and self.request.drafting.trees:
             return
         length = self._levels + 1
-        for end in range(max(self._read + 1, length), len(prefix) + 1):
-            self._pool.add(prefix[end - length : end])
-        self._read = len(prefix)
+        for end in range(max(self._learned + 1, length), len(prefix) + 1):
+            self.pool.add(prefix[end - length : end])
+        self._learned = len(prefix)
 
     def _probes(self) -> tuple[tuple[int, int], ...]:
-        """(token, parent) of the window, column by column; parents among the probes.
+        """(token, parent) of the window, column by column. A parent is ROOT or an index into the probes.
 
-        The first tokens of the columns are a chain, and what follows in a column hangs below its first token (figure 2
-        of the paper). That of the first column is not sent: the last committed token, ROOT, stands in its place.
+        The first tokens of the columns form a chain, and the rest of a column hangs below its first token (figure 2 of
+        the paper). The first token of the first column is not sent: the last committed token takes its place.
         """
         probes: list[tuple[int, int]] = []
         above = ROOT
@@ -159,20 +150,20 @@ class LookaheadDrafter:
         return tuple(probes)
 
     def _nodes(self, guesses: Sequence[Sequence[int]], depth: int, most: int) -> list[Node]:
-        """The guesses as one tree, cut at end tokens; a beginning that two of them share stands there once."""
-        ends = self._request.limits.end_ids
+        """The guesses as one tree of at most `most` nodes, cut after end tokens. Common beginnings are shared."""
+        ends = self.request.limits.end_ids
         nodes: list[Node] = []
-        place_of: dict[tuple[int, int], int] = {}
+        node_of: dict[tuple[int, int], int] = {}
         for guess in guesses:
             parent = ROOT
             for token in guess[:depth]:
-                place = place_of.get((parent, token))
-                if place is None:
+                node = node_of.get((parent, token))
+                if node is None:
                     if len(nodes) >= most:
                         return nodes
-                    place = place_of[parent, token] = len(nodes)
+                    node = node_of[parent, token] = len(nodes)
                     nodes.append(Node(token, parent, source=self.name))
                 if token in ends:
                     break
-                parent = place
+                parent = node
         return nodes

@@ -1,4 +1,4 @@
-"""Extra heads on the target's last hidden state, each for one of the places ahead (Cai et al. 2024, "Medusa")."""
+"""Medusa heads draft: each predicts one of the next positions from the last hidden state (Cai et al. 2024)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.drafters.headed import HeadDrafter
+from speculatoviz.drafters.head import HeadDrafter
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.heads.states import States
 
 
 class MedusaDrafter(HeadDrafter):
-    """Drafts as deep as there are heads. Below every node of a level the same head speaks: q is its distribution."""
+    """Drafts at most as deep as there are heads. Head k gives q for every node of level k, whatever its parent."""
 
     name = "medusa"
 
@@ -28,8 +28,8 @@ class MedusaDrafter(HeadDrafter):
     ) -> None:
         super().__init__(states, heads.vocabulary, clock, width, support_size, alternatives)
         self._heads = heads
-        self._rows = np.empty((0, len(heads.vocabulary)), np.float32)
-        self._levels: list[int] = []  # of the nodes
+        self._rows = np.empty((0, len(heads.vocabulary)), np.float32)  # float32[heads, K]
+        self._levels: list[int] = []  # of each node
 
     def _first(self, prefix: list[int]) -> Floats | None:
         self._levels = []
@@ -38,7 +38,7 @@ class MedusaDrafter(HeadDrafter):
         return row
 
     def _below(self, tokens: Sequence[int], parents: Sequence[int]) -> Floats | None:
-        del tokens  # the heads do not know of them
+        del tokens  # the heads do not read them
         level = 1 if parents[0] == ROOT else self._levels[parents[0]] + 1
         self._levels += [level] * len(parents)
         return np.repeat(self._rows[level][None], len(parents), 0) if level < len(self._rows) else None

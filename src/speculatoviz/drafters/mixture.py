@@ -8,84 +8,57 @@ from typing import Protocol
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.sampling import quantised
-from speculatoviz.core.types import Draft, Limits, Need, Node, Plan, Request, Round, Sampling, Support
-from speculatoviz.drafters.base import Drafter
-from speculatoviz.errors import CancelledError
+from speculatoviz.core.types import Draft, Node, Plan, Support
+from speculatoviz.drafters.base import CompositeDrafter, Drafter
 
 
-class Distributing(Drafter, Protocol):
-    """A drafter that can say what it thinks of the one next token."""
+class Predictor(Drafter, Protocol):
+    """A drafter that can return its distribution of the one next token."""
 
     def next(self, prefix: list[int]) -> Support | None:
-        """Its distribution behind `prefix`; None where it has nothing to say."""
+        """Its distribution of the token after `prefix`; None if it has none."""
 
 
-class MixtureDrafter:
-    """Draws every token from the weighted sum of its members' distributions.
+class MixtureDrafter(CompositeDrafter):
+    """Draws every token from q = sum_i w_i q_i over its members, renormalised over those that have a distribution.
 
-    A member that has nothing to say at a place leaves it to the others. At T=0 it takes the most probable token of
-    the blend. clock: seconds. Raises ValueError for weights that are not positive.
+    At T=0 it takes the most probable token of the blend. clock: seconds. Raises ValueError for weights that are not
+    positive.
     """
 
     name = "mixture"
 
-    def __init__(self, members: Sequence[tuple[float, Distributing]], clock: Callable[[], float]) -> None:
-        if not members or any(weight <= 0.0 for weight, _ in members):
+    def __init__(self, members: Sequence[tuple[float, Predictor]], clock: Callable[[], float]) -> None:
+        super().__init__([member for _, member in members])
+        if any(weight <= 0.0 for weight, _ in members):
             raise ValueError("expected members with positive weights")
-        self._members, self._clock = list(members), clock
-        self._request = Request((0,), Sampling(), Limits(0))
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        return frozenset[Need]().union(*(member.needs for _, member in self._members))
-
-    def begin(self, request: Request) -> None:
-        self._request = request
-        for _, member in self._members:
-            member.begin(request)
+        self._weighted, self._clock = tuple(members), clock
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         nodes: list[Node] = []
-        ids, ends = list(prefix), self._request.limits.end_ids
-        drafting = self._request.drafting
-        chosen = self._request.sampling.greedy or not drafting.sampled
+        ids, ends = list(prefix), self.request.limits.end_ids
         while len(nodes) < plan.depth and not (nodes and ids[-1] in ends):
-            if self._request.cancelled():
-                raise CancelledError
-            begun = self._clock()
-            q, source = self._blend(ids)
-            if q is None:
+            self.check_cancelled()
+            begun_s = self._clock()
+            blend, source = self._blend(ids)
+            if blend is None:
                 break
-            if drafting.quantised:
-                q = quantised(q)
-            index = int(q.probs.argmax()) if chosen else chance.draw(q.probs, len(nodes))
+            q = self.declared(blend)
+            index = int(q.probs.argmax()) if self.deterministic else chance.draw(q.probs, len(nodes))
             token = int(q.ids[index])
-            time_ms = (self._clock() - begun) * 1000
-            nodes.append(Node(token, len(nodes) - 1, None if chosen else q, source, time_ms=time_ms))
+            time_ms = (self._clock() - begun_s) * 1000
+            nodes.append(Node(token, len(nodes) - 1, None if self.deterministic else q, source, time_ms=time_ms))
             ids.append(token)
         return Draft.tree(round, nodes)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
-        del prefix, round, plan, chance, pays
-        return False
-
-    def observe(self, round: Round) -> None:
-        for _, member in self._members:
-            member.observe(round)
-
-    def close(self) -> None:
-        """The members belong to whoever made them."""
-
     def _blend(self, ids: list[int]) -> tuple[Support | None, str]:
-        """q behind `ids` and the names of those that speak in it."""
-        said = [(weight, member.next(ids), member.name) for weight, member in self._members]
-        heard = [(weight, q, name) for weight, q, name in said if q is not None]
-        if not heard:
+        """q after `ids`, and the names of the members that are part of it, joined by +."""
+        parts = [(weight, q, member.name) for weight, member in self._weighted if (q := member.next(ids)) is not None]
+        if not parts:
             return None, ""
-        q = blended([(weight, q) for weight, q, _ in heard])
-        most = self._request.drafting.support_size
-        return (q if most is None else _largest(q, most)), "+".join(name for _, _, name in heard)
+        q = blended([(weight, q) for weight, q, _ in parts])
+        most = self.request.drafting.support_size
+        return (q if most is None else _largest(q, most)), "+".join(name for _, _, name in parts)
 
 
 def blended(parts: Sequence[tuple[float, Support]]) -> Support:
@@ -98,7 +71,7 @@ def blended(parts: Sequence[tuple[float, Support]]) -> Support:
 
 
 def _largest(q: Support, count: int) -> Support:
-    """The `count` most probable of its tokens, renormalised."""
+    """The `count` most probable tokens of q, renormalised."""
     if len(q.ids) <= count:
         return q
     kept = np.sort(np.argsort(-q.probs, kind="stable")[:count])

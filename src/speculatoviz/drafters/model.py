@@ -7,48 +7,52 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.sampling import covered_mass, quantised, scores, support, without
-from speculatoviz.core.types import Draft, Floats, Limits, Need, Node, Plan, Request, Round, Sampling, Scores, Support
-from speculatoviz.drafters.siblings import Place, widen
-from speculatoviz.errors import CancelledError, VocabularyMismatchError
+from speculatoviz.core.sampling import best_id, covered_mass, scores, support, without
+from speculatoviz.core.types import Draft, Floats, Node, Plan, Request, Sampling, Scores, Support
+from speculatoviz.drafters.base import BaseDrafter, Pays
+from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
+from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.models.window import Window
 
 
 class _Choice(NamedTuple):
-    """A drafted token by the target's id, and by the draft's: what it is fed to go on."""
+    """A drafted token. token: its id for the target. draft_id: its id for the draft model, which is fed next.
+
+    rest: what siblings would be taken from, None if no siblings are wanted. prob: of the token in the distribution
+    that `rest` remains of. mass: the covered mass of q.
+    """
 
     token: int
-    fed: int
+    draft_id: int
     q: Support | None
     scores: Scores | None
     mass: float | None
-    ms: float
+    time_ms: float
     evidence_ms: float
-    others: Support | None = None  # what siblings would be taken from
-    prob: float = 1.0  # of the token in the distribution that `others` is left of
+    rest: Support | None = None
+    prob: float = 1.0
 
 
 @dataclass(slots=True)
-class _Ahead:
-    """A draft begun before the round it is for: behind `prefix`, what was chosen so far."""
+class _AheadDraft:
+    """A draft that was begun before its round: for `round`, after `prefix`, the tokens chosen so far."""
 
     prefix: list[int]
     round: int
     choices: list[_Choice] = field(default_factory=list)
 
 
-class ModelDrafter:
-    """Samples a chain from a draft model, whose cache is rewound to what was committed before each round.
+class ModelDrafter(BaseDrafter):
+    """Drafts a chain with a draft model, whose cache is rewound to the committed tokens before each round.
 
-    It reads and writes ids alone, those common to both: text, templates and ends are the target's.
-    support_size: at T>0 it draws from its own most probable tokens, renormalised; at T=0 it takes the argmax.
-    clock: seconds. alternatives: how many to report per token.
-    Raises VocabularyMismatchError where draft and target do not share their used ids.
+    The draft model reads and writes token ids only; text, chat templates and end tokens are the target's.
+    support_size: at T>0 the model draws from its own S most probable tokens, renormalised; at T=0 it takes the argmax.
+    size: tokens of the draft model's context. clock: seconds. alternatives: how many to report for each token.
+    Raises VocabularyMismatchError if draft and target do not have the same used ids.
     """
 
     name = "model"
-    needs: frozenset[Need] = frozenset()
 
     def __init__(
         self,
@@ -59,173 +63,169 @@ class ModelDrafter:
         support_size: int = 256,
         alternatives: int = 8,
     ) -> None:
-        self._rows = self._fit(model.tokenizer, target)
+        self._rows = self._usable_rows(model.tokenizer, target)
         self.window = Window(model, size)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
-        self._request = Request((0,), Sampling(), Limits(0))
-        self._ahead: _Ahead | None = None
-        self._pass_ms = 0.0
-        self._spare = 0
+        self._ahead: _AheadDraft | None = None
+        self._pass_ms = 0.0  # of the last pass
+        self._spare = 0  # nodes beyond a chain of full depth
 
     def begin(self, request: Request) -> None:
-        self._request, self._ahead = request, None
-        ids = self._read(list(request.prompt))
+        super().begin(request)
+        self._ahead = None
+        ids = self._draft_ids(list(request.prompt))
         if ids is not None and len(ids) <= self.window.context.size:
             self.window.prefill(ids[:-1], request.cancelled)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         ahead, self._ahead = self._ahead, None
-        held = ahead is not None and ahead.round == round and ahead.prefix == prefix
-        choices = ahead.choices[: plan.depth] if ahead is not None and held else []
-        begun = len(choices)
-        self._spare = plan.spare if self._request.drafting.trees else 0
-        self._grow(prefix, choices, plan.depth, chance, lambda _pass_ms: True)
+        right = ahead is not None and ahead.round == round and ahead.prefix == prefix
+        choices = ahead.choices[: plan.depth] if ahead is not None and right else []
+        drafted_ahead = len(choices)
+        self._spare = plan.spare if self.request.drafting.trees else 0
+        self._extend(prefix, choices, plan.depth, chance, lambda _pass_ms: True)
         nodes = [
-            Node(c.token, node - 1, c.q, self.name, c.scores, c.ms, c.mass)  # ROOT is -1
+            Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass)  # ROOT is -1
             for node, c in enumerate(choices)
         ]
-        drawn = None if self._deterministic else chance
-        widen(nodes, _places(choices), self._spare, self.name, drawn, self._request.drafting.quantised)
-        return replace(Draft.tree(round, nodes, sum(c.evidence_ms for c in choices)), ahead=begun)
+        drawn = None if self.deterministic else chance
+        add_siblings(nodes, _branch_points(choices), self._spare, self.name, drawn, self.declared)
+        return replace(Draft.tree(round, nodes, sum(c.evidence_ms for c in choices)), ahead=drafted_ahead)
 
     def next(self, prefix: list[int]) -> Support | None:
-        """Its distribution of the one next token, for a mixture; at T=0 that at T=1. None where it cannot read on."""
-        ids = self._read(prefix)
+        """Its distribution of the token after `prefix`, for a mixture; at T=0 the one at T=1.
+
+        None if the prefix cannot be read or does not fit the context.
+        """
+        ids = self._draft_ids(prefix)
         if not ids or len(ids) > self.window.context.size:
             return None
-        own = self._request.sampling
-        return self._said(self._logits(self.window.missing(ids)), Sampling(1.0) if own.greedy else own)
+        own = self.request.sampling
+        return self._target_q(self._logits(self.window.missing(ids)), Sampling(1.0) if own.greedy else own)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
         self._ahead = None
-        self._spare = plan.spare if self._request.drafting.trees else 0
-        # One pass finds the guess, and saves nothing without a second one.
-        ids = self._read(prefix) if pays(2 * self._pass_ms) else None
+        self._spare = plan.spare if self.request.drafting.trees else 0
+        # The first pass only finds the guess; without a second pass nothing is saved.
+        ids = self._draft_ids(prefix) if pays(2 * self._pass_ms) else None
         if not ids or len(ids) > self.window.context.size:
             return False
         guess = self._best(self._logits(self.window.missing(ids)))
-        if guess in self._request.limits.end_ids:
+        if guess in self.request.limits.end_ids:
             return False
-        ahead = _Ahead([*prefix, guess], round)
-        self._grow(ahead.prefix, ahead.choices, plan.depth, chance, pays)
-        # What was computed for display while the target was busy took none of the next round's time.
+        ahead = _AheadDraft([*prefix, guess], round)
+        self._extend(ahead.prefix, ahead.choices, plan.depth, chance, pays)
+        # Evidence that was computed while the target was busy took no time of the next round.
         ahead.choices = [choice._replace(evidence_ms=0.0) for choice in ahead.choices]
         self._ahead = ahead
         return bool(ahead.choices)
 
-    def observe(self, round: Round) -> None:
-        pass
-
     def close(self) -> None:
         self.window.close()
 
-    def _grow(
-        self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, pays: Callable[[float], bool]
-    ) -> None:
-        """Choose on behind `prefix` and the choices there are, up to `depth` or an end token, while it `pays`.
+    def _extend(self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, pays: Pays) -> None:
+        """Append choices after `prefix` up to `depth` or an end token, as long as `pays` allows another pass.
 
-        Chooses nothing behind what cannot be read, and no more than the context holds.
+        Appends nothing if the draft model cannot read the prefix, and no more than its context holds.
         """
-        ids, ends = self._read(prefix), self._request.limits.end_ids
+        ids, ends = self._draft_ids(prefix), self.request.limits.end_ids
         if not ids:
             return
-        depth = min(depth, self.window.context.size - len(ids) + 1)  # the last one is not fed
+        depth = min(depth, self.window.context.size - len(ids) + 1)  # the last token is not fed
         while len(choices) < depth and not (choices and choices[-1].token in ends) and pays(self._pass_ms):
-            if self._request.cancelled():
-                raise CancelledError
-            # After full acceptance the last drafted token was never fed: it rides along here, behind the prefix.
-            choice = self._next(self.window.missing([*ids, *(c.fed for c in choices)]), len(choices), chance)
+            self.check_cancelled()
+            # After full acceptance the last drafted token has not been fed yet: it is part of this pass.
+            todo = self.window.missing([*ids, *(c.draft_id for c in choices)])
+            choice = self._next_choice(todo, len(choices), chance)
             if choice is None:
                 break
             choices.append(choice)
-            self._pass_ms = choice.ms + choice.evidence_ms
+            self._pass_ms = choice.time_ms + choice.evidence_ms
 
-    def _next(self, todo: list[int], node: int, chance: Chance) -> _Choice | None:
-        begun = self._clock()
+    def _next_choice(self, todo: list[int], node: int, chance: Chance) -> _Choice | None:
+        begun_s = self._clock()
         logits = self._logits(todo)
         choice = self._choose(logits, node, chance)
         if choice is None:
             return None
         token, q = choice
-        fed = self._fed(token, logits)
-        chosen = self._clock()
-        shown = self._scores(logits, token) if self._request.evidence else None
-        mass = self._covered(logits, q) if self._request.evidence and q else None
-        evidence_ms = (self._clock() - chosen) * 1000
-        made = _Choice(token, fed, q, shown, mass, (chosen - begun) * 1000, evidence_ms)
-        return self._beside(made, logits) if self._spare else made
+        draft_id = self._draft_id(token, logits)
+        chosen_s = self._clock()
+        evidence = self.request.evidence
+        shown = self._scores(logits, token) if evidence else None
+        mass = self._covered_mass(logits, q) if evidence and q else None
+        evidence_ms = (self._clock() - chosen_s) * 1000
+        made = _Choice(token, draft_id, q, shown, mass, (chosen_s - begun_s) * 1000, evidence_ms)
+        return self._with_rest(made, logits) if self._spare else made
 
-    def _beside(self, choice: _Choice, logits: Floats) -> _Choice:
-        """The choice with what its siblings would be taken from."""
-        own = choice.q or self._said(logits, Sampling(1.0))
+    def _with_rest(self, choice: _Choice, logits: Floats) -> _Choice:
+        """The choice with the distribution of its siblings."""
+        own = choice.q or self._target_q(logits, Sampling(1.0))
         if own is None:
             return choice
-        return choice._replace(others=without(own, choice.token), prob=own.prob(choice.token))
+        return choice._replace(rest=without(own, choice.token), prob=own.prob(choice.token))
 
     def _logits(self, todo: list[int]) -> Floats:
-        return self.window.catch_up(todo, self._request.cancelled)[0, : self._rows]
+        return self.window.catch_up(todo, self.request.cancelled)[0, : self._rows]
 
-    @property
-    def _deterministic(self) -> bool:
-        return self._request.sampling.greedy or not self._request.drafting.sampled
-
-    def _support(self, logits: Floats, sampling: Sampling) -> Support:
+    def _own_q(self, logits: Floats, sampling: Sampling) -> Support:
         """The draft model's own q, over its own ids."""
-        size = min(self._support_size, self._request.drafting.support_size or self._support_size)
-        return support(logits, sampling, size)
+        return support(logits, sampling, self.capped(self._support_size))
 
     def _draw(self, q: Support, node: int, chance: Chance) -> tuple[int, Support]:
-        if self._request.drafting.quantised:
-            q = quantised(q)
+        q = self.declared(q)
         return int(q.ids[chance.draw(q.probs, node)]), q
 
-    # From here on, what another vocabulary changes: ids inside are the draft's, and those of tokens and q the target's.
+    # The methods below are those that a draft model with another vocabulary overrides. Their ids of tokens and of q are
+    # the target's; prefixes are translated into the draft model's ids.
 
-    def _fit(self, draft: Tokenizer, target: Tokenizer) -> int:
-        """How many rows of the draft's logits count."""
+    def _usable_rows(self, draft: Tokenizer, target: Tokenizer) -> int:
+        """How many rows of the draft's logits are used."""
         check_vocabulary(draft, target)
         return min(draft.n_vocab, target.n_vocab)
 
-    def _read(self, prefix: list[int]) -> list[int] | None:
-        """What the draft model is fed for the committed ids; None where it cannot read on."""
-        known = max(prefix) < self.window.model.tokenizer.n_vocab  # else a row that only the target has
+    def _draft_ids(self, prefix: list[int]) -> list[int] | None:
+        """The committed ids as the draft model is fed them; None if it cannot read them."""
+        known = max(prefix) < self.window.model.tokenizer.n_vocab  # else an id that only the target has
         return prefix if known else None
 
     def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
-        """A token and the q it was drawn from, None for one chosen; None alone where there is nothing to say."""
-        if self._deterministic:
+        """(token, q it was drawn from); q is None for a chosen token. None if there is no token to propose."""
+        if self.deterministic:
             return self._best(logits), None
-        return self._draw(self._support(logits, self._request.sampling), node, chance)
+        return self._draw(self._own_q(logits, self.request.sampling), node, chance)
 
-    def _said(self, logits: Floats, sampling: Sampling) -> Support | None:
-        """What it says at a place, in the target's ids."""
-        return self._support(logits, sampling)
+    def _target_q(self, logits: Floats, sampling: Sampling) -> Support | None:
+        """The draft model's q over the target's ids; None if it has no mass there."""
+        return self._own_q(logits, sampling)
 
     def _best(self, logits: Floats) -> int:
-        return int(logits.argmax())
+        return best_id(logits)
 
-    def _fed(self, token: int, logits: Floats) -> int:
+    def _draft_id(self, token: int, logits: Floats) -> int:
+        """The draft model's id for a chosen token."""
         del logits
         return token
 
     def _scores(self, logits: Floats, token: int) -> Scores:
         return scores(logits, token, self._alternatives)
 
-    def _covered(self, logits: Floats, q: Support) -> float:
-        return covered_mass(logits, q, self._request.sampling)
+    def _covered_mass(self, logits: Floats, q: Support) -> float:
+        return covered_mass(logits, q, self.request.sampling)
 
 
-def _places(choices: Sequence[_Choice]) -> list[Place]:
-    """The places of a chain, each below the one before."""
-    places, reach = list[Place](), 1.0
+def _branch_points(choices: Sequence[_Choice]) -> list[BranchPoint]:
+    """The positions of a chain, each below the one before."""
+    points, reach = list[BranchPoint](), 1.0
     for node, choice in enumerate(choices):
-        places.append(Place(node - 1, reach, choice.others, 1.0 - choice.prob, choice.scores))
+        points.append(BranchPoint(node - 1, reach, choice.rest, 1.0 - choice.prob, choice.scores))
         reach *= choice.prob
-    return places
+    return points
 
 
 def check_vocabulary(draft: Tokenizer, target: Tokenizer) -> None:
+    """Raises VocabularyMismatchError unless both have the same used ids with the same bytes."""
     if draft.fingerprint != target.fingerprint:
         raise VocabularyMismatchError(
             f"The draft's vocabulary ({draft.fingerprint}, {draft.n_vocab} tokens) is not the target's "

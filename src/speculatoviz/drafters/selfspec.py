@@ -1,4 +1,4 @@
-"""The target drafts for itself through a cheaper version of itself (Zhang et al. 2024, "Draft & Verify")."""
+"""The target drafts for itself with a cheaper version of itself (Zhang et al. 2024, "Draft & Verify")."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from speculatoviz.drafters.model import ModelDrafter
 
 
 class SelfDrafter(ModelDrafter):
-    """A draft model made from the target's own file: stronger quantisation, or fewer layers."""
+    """A draft model made from the target's own file: with a smaller quantisation, or with fewer layers."""
 
     name = "selfspec"

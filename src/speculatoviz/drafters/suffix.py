@@ -1,9 +1,9 @@
-"""Continue the longest earlier match, by how often each continuation came.
+"""Continues the longest earlier match, by how often each continuation occurred.
 
-A suffix automaton of prompt and output, and one of earlier outputs, find the match (Hu et al. 2024, "SAM-Decoding");
-counts make it a distribution and a tree (Oliaro et al. 2024, "SuffixDecoding"). Long contexts are rare and sure, short
-ones common and vague: they are blended as in text compression, each context leaving a share to the next shorter one
-(Witten & Bell 1991, method C).
+A suffix automaton of prompt and output, and one of earlier outputs, find the match (Hu et al. 2024, "SAM-Decoding").
+Counts make it a distribution and a tree (Oliaro et al. 2024, "SuffixDecoding"). Long contexts are rare and reliable,
+short ones frequent and unreliable: they are blended as in text compression, where each context passes the rest of the
+probability on to the next shorter one (Witten and Bell 1991, method C).
 """
 
 from __future__ import annotations
@@ -17,60 +17,64 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.sampling import quantised, without
-from speculatoviz.core.types import ROOT, Draft, Limits, Need, Node, Plan, Request, Round, Sampling, Scores, Support
-from speculatoviz.drafters.suffix_automaton import Corpus, Level, Place, SuffixAutomaton
+from speculatoviz.core.sampling import without
+from speculatoviz.core.types import ROOT, Draft, Node, Plan, Request, Scores, Support
+from speculatoviz.drafters.base import BaseDrafter
+from speculatoviz.drafters.suffix_automaton import Corpus, Level, Match, SuffixAutomaton
 
-_NEGLIGIBLE = 1e-3  # share of a distribution that shorter contexts are not asked for
-_FORESIGHT = 8  # tokens that `confidence` looks ahead
-
-
-class _Context(NamedTuple):
-    """What matches the last tokens, in the text itself and in earlier ones."""
-
-    own: Place
-    earlier: Place
+_NEGLIGIBLE = 1e-3  # the rest of the probability below which shorter contexts are not read
+_LOOK_AHEAD = 8  # tokens that `confidence` sums over
 
 
-class _Opinion(NamedTuple):
-    """q, and the probability that it leaves to nothing: how likely the next token is one that followed before."""
+class _Matches(NamedTuple):
+    """The matches of the last tokens: in this run's text, and in earlier outputs."""
+
+    own: Match
+    earlier: Match
+
+
+class _Estimate(NamedTuple):
+    """q, and `known`: the estimated probability that the next token is in the support of q."""
 
     q: Support
     known: float
 
 
-class _Slot(NamedTuple):
-    """Room for one more child of a node. q: what it is taken from; known: the probability that it stands for.
+class _NextChild(NamedTuple):
+    """The next child that a node could get.
 
-    reach: the probability, by the drafter's own counts, that its parent is right. context: behind the parent.
+    q: what it is taken from. known: the probability that q stands for. reach: the estimated probability that its parent
+    is accepted. matches: after the parent. whole: q before any sibling was taken, for display.
     """
 
     parent: int
     depth: int
     reach: float
-    context: _Context
+    matches: _Matches
     q: Support
     known: float
-    opinion: Support
+    whole: Support
 
     def gain(self, drawn: bool) -> float:
-        """The probability that the next child is right, before it is known which token that will be."""
+        """The probability that this child is accepted, before its token is known.
+
+        reach * known * sum q^2 if it is drawn from q, reach * known * max q if it is the most probable token.
+        """
         right = np.square(self.q.probs).sum() if drawn else self.q.probs.max()
         return self.reach * self.known * float(right)
 
 
-class SuffixDrafter:
-    """Drafts from counts over contexts of `shortest` to `longest` tokens.
+class SuffixDrafter(BaseDrafter):
+    """Drafts from the counts after contexts of `shortest` to `longest` tokens.
 
-    At T>0 its tokens are drawn, siblings without replacement; chosen where the sampling is greedy or the target asks
-    for it. Nodes are added where they are most likely to be right, which is judged before a token is drawn.
-    clock: seconds. corpus: earlier outputs; of these and of what is remembered it keeps the newest corpus_tokens.
-    support_size: the most ids of q. alternatives: how many to report per token. least: a node is drafted where it is
-    right with at least this probability by its own counts.
+    Tokens are drawn at T>0, siblings without replacement; they are chosen if the sampling is greedy or the target asks
+    for it. Nodes are added where `gain` is largest, which is known before a token is drawn.
+    clock: seconds. corpus: earlier outputs; of these and of remembered ones the newest corpus_tokens are kept.
+    support_size: the largest S of q. alternatives: how many to report. least: the smallest gain of a drafted node.
+    Raises ValueError for sizes out of order.
     """
 
     name = "suffix"
-    needs: frozenset[Need] = frozenset()
 
     def __init__(
         self,
@@ -92,59 +96,49 @@ class SuffixDrafter:
         for ids in corpus:
             self._corpus.add(ids)
         self._support_size, self._alternatives, self._least = support_size, alternatives, least
-        self._request = Request((0,), Sampling(), Limits(0))
 
     def begin(self, request: Request) -> None:
-        self._request = request
+        super().begin(request)
         self._own.read(request.prompt)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         nodes, evidence_ms = self._grow(prefix, plan, chance)
         return Draft.tree(round, nodes, evidence_ms)
 
-    def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
-        del prefix, round, plan, chance, pays  # looking up takes no time worth hiding
-        return False
-
-    def observe(self, round: Round) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
     def remember(self, ids: Sequence[int]) -> None:
-        """Learn from the output of a finished run."""
+        """Add the output of a finished run to the corpus."""
         self._corpus.add(ids)
 
     def next(self, prefix: list[int]) -> Support | None:
-        """The distribution of the token behind `prefix`; None where no context of it occurred before."""
-        opinion = self._opinion(self._context(prefix))
-        return opinion.q if opinion else None
+        """The distribution of the token after `prefix`; None if no context of it occurred before."""
+        estimate = self._estimate(self._matches(prefix))
+        return estimate.q if estimate else None
 
     def confidence(self, prefix: list[int]) -> float:
-        """How many tokens of its best path it expects to be right, of eight: little behind short or rare matches."""
-        context, reach, expected = self._context(prefix), 1.0, 0.0
-        for _ in range(_FORESIGHT):
-            opinion = self._opinion(context)
-            if opinion is None:
+        """The expected number of accepted tokens on the best path of eight: sum of the reach of its nodes."""
+        matches, reach, expected = self._matches(prefix), 1.0, 0.0
+        for _ in range(_LOOK_AHEAD):
+            estimate = self._estimate(matches)
+            if estimate is None:
                 break
-            reach *= opinion.known * float(opinion.q.probs.max())
+            reach *= estimate.known * float(estimate.q.probs.max())
             expected += reach
-            context = self._behind(context, int(opinion.q.ids[opinion.q.probs.argmax()]))
+            matches = self._after(matches, int(estimate.q.ids[estimate.q.probs.argmax()]))
         return expected
 
-    # --- what the counts say -----------------------------------------------------------------------------
+    # --- estimates from counts ---------------------------------------------------------------------------
 
-    def _context(self, prefix: list[int]) -> _Context:
+    def _matches(self, prefix: list[int]) -> _Matches:
         self._own.read(prefix)
-        return _Context(self._own.end, self._corpus.automaton.find(prefix[-self._longest :]))
+        return _Matches(self._own.end, self._corpus.automaton.find(prefix[-self._longest :]))
 
-    def _behind(self, context: _Context, token: int) -> _Context:
-        return _Context(self._own.follow(context.own, token), self._corpus.automaton.follow(context.earlier, token))
+    def _after(self, matches: _Matches, token: int) -> _Matches:
+        return _Matches(self._own.follow(matches.own, token), self._corpus.automaton.follow(matches.earlier, token))
 
-    def _opinion(self, context: _Context) -> _Opinion | None:
-        own = self._own.levels(context.own, self._shortest)
-        earlier = self._corpus.automaton.levels(context.earlier, self._shortest)
+    def _estimate(self, matches: _Matches) -> _Estimate | None:
+        """Blend the counts of all matching contexts, the longest first. None if nothing followed any of them."""
+        own = self._own.levels(matches.own, self._shortest)
+        earlier = self._corpus.automaton.levels(matches.earlier, self._shortest)
         weights: dict[int, float] = {}
         rest = 1.0
         for level in heapq.merge(own, earlier, key=lambda level: -level.length):
@@ -157,71 +151,67 @@ class SuffixDrafter:
                 break
         if not weights:
             return None
-        size = min(self._support_size, self._request.drafting.support_size or self._support_size)
+        size = self.capped(self._support_size)
         ids = sorted(sorted(weights, key=lambda token: (-weights[token], token))[:size])
         probs = np.array([weights[token] for token in ids])
         known = float(probs.sum())
-        return _Opinion(Support(np.array(ids, np.int32), probs / known), known)
+        return _Estimate(Support(np.array(ids, np.int32), probs / known), known)
 
-    # --- growing a tree ----------------------------------------------------------------------------------
-
-    @property
-    def _drawn(self) -> bool:
-        return self._request.drafting.sampled and not self._request.sampling.greedy
+    # --- the tree ----------------------------------------------------------------------------------------
 
     def _grow(self, prefix: list[int], plan: Plan, chance: Chance) -> tuple[list[Node], float]:
-        """Nodes best first, and the milliseconds spent on what is only shown."""
-        mark, evidence_ms = self._clock(), 0.0
-        drafting, ends = self._request.drafting, self._request.limits.end_ids
+        """Nodes in the order of their gain, and the milliseconds spent on scores for display."""
+        mark_s, evidence_ms = self._clock(), 0.0
+        drafting, ends, drawn = self.request.drafting, self.request.limits.end_ids, not self.deterministic
         branching = drafting.trees and plan.spare > 0
         most = plan.nodes if branching else plan.depth
         most = most if plan.room is None else min(most, plan.room)
         nodes: list[Node] = []
-        heap: list[tuple[float, int, _Slot]] = []
-        order = itertools.count()  # of equals the one offered first
+        heap: list[tuple[float, int, _NextChild]] = []
+        order = itertools.count()  # of equal gains the first one offered comes first
 
-        def offer(slot: _Slot | None) -> None:
-            if slot is not None:
-                heapq.heappush(heap, (-slot.gain(self._drawn), next(order), slot))
+        def offer(child: _NextChild | None) -> None:
+            if child is not None:
+                heapq.heappush(heap, (-child.gain(drawn), next(order), child))
 
-        offer(self._slot(ROOT, 0, 1.0, self._context(prefix)))
+        offer(self._child(ROOT, 0, 1.0, self._matches(prefix)))
         while heap and len(nodes) < most:
-            loss, _, slot = heapq.heappop(heap)
-            if -loss < self._least:
+            negative_gain, _, child = heapq.heappop(heap)
+            if -negative_gain < self._least:
                 break
             node = len(nodes)
-            token, q = self._take(slot.q, node, chance)
-            right = slot.known * slot.q.prob(token)
+            token, q = self._take(child.q, node, chance)
+            right = child.known * child.q.prob(token)
             if branching:
-                offer(self._sibling(slot, token, right))
-            if slot.depth + 1 < plan.depth and token not in ends:
-                offer(self._slot(node, slot.depth + 1, slot.reach * right, self._behind(slot.context, token)))
-            taken = self._clock()
-            shown = self._scores(slot.opinion, token) if self._request.evidence else None
-            now = self._clock()
-            nodes.append(Node(token, slot.parent, q, self.name, shown, (taken - mark) * 1000))
-            mark, evidence_ms = now, evidence_ms + (now - taken) * 1000
+                offer(self._sibling(child, token, right))
+            if child.depth + 1 < plan.depth and token not in ends:
+                offer(self._child(node, child.depth + 1, child.reach * right, self._after(child.matches, token)))
+            taken_s = self._clock()
+            shown = self._scores(child.whole, token) if self.request.evidence else None
+            now_s = self._clock()
+            nodes.append(Node(token, child.parent, q, self.name, shown, (taken_s - mark_s) * 1000))
+            mark_s, evidence_ms = now_s, evidence_ms + (now_s - taken_s) * 1000
         return nodes, evidence_ms
 
-    def _slot(self, parent: int, depth: int, reach: float, context: _Context) -> _Slot | None:
-        opinion = self._opinion(context)
-        if opinion is None:
+    def _child(self, parent: int, depth: int, reach: float, matches: _Matches) -> _NextChild | None:
+        estimate = self._estimate(matches)
+        if estimate is None:
             return None
-        return _Slot(parent, depth, reach, context, self._declared(opinion.q), opinion.known, opinion.q)
+        return _NextChild(parent, depth, reach, matches, self._drawable(estimate.q), estimate.known, estimate.q)
 
-    def _sibling(self, slot: _Slot, token: int, right: float) -> _Slot | None:
-        left = without(slot.q, token)
-        return slot._replace(q=self._declared(left), known=slot.known - right) if left else None
+    def _sibling(self, child: _NextChild, token: int, right: float) -> _NextChild | None:
+        rest = without(child.q, token)
+        return child._replace(q=self._drawable(rest), known=child.known - right) if rest else None
 
-    def _declared(self, q: Support) -> Support:
-        """q as it can travel: it is drawn from in that very form."""
-        return quantised(q) if self._drawn and self._request.drafting.quantised else q
+    def _drawable(self, q: Support) -> Support:
+        """q as it is declared, if tokens are drawn from it."""
+        return q if self.deterministic else self.declared(q)
 
     def _take(self, q: Support, node: int, chance: Chance) -> tuple[int, Support | None]:
-        """A token, and the q it was drawn from; None for one chosen."""
-        if self._drawn:
-            return int(q.ids[chance.draw(q.probs, node)]), q
-        return int(q.ids[q.probs.argmax()]), None
+        """(token, q it was drawn from); q is None for a chosen token."""
+        if self.deterministic:
+            return int(q.ids[q.probs.argmax()]), None
+        return int(q.ids[chance.draw(q.probs, node)]), q
 
     def _scores(self, q: Support, token: int) -> Scores:
         order = np.argsort(-q.probs, kind="stable")[: self._alternatives]
@@ -231,10 +221,11 @@ class SuffixDrafter:
 
 
 def _trust(level: Level, total: int) -> float:
-    """The probability that what comes next is one of what followed this context before.
+    """The estimated probability that the next token is one that followed this context before: s / (s + 2),
+    s = length * (total / distinct)^2.
 
-    Long contexts and continuations that came again are the sure ones. The form and its constant fit how often that was
-    so in greedy texts of SmolLM2, over all lengths and counts.
+    Long contexts and repeated continuations are reliable. The form and the constant 2 were fitted to greedy texts of
+    SmolLM2, over all lengths and counts.
     """
     seen = level.length * (total / len(level.counts)) ** 2
     return seen / (seen + 2)

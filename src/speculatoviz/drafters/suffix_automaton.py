@@ -1,9 +1,9 @@
-"""Every context of a text with how often it occurred and what came next, kept up token by token.
+"""For every context of a text: how often it occurred and which tokens followed, updated token by token.
 
-A suffix automaton (Blumer et al. 1985) is the smallest machine that reads exactly the substrings of a text; a state
-stands for all substrings that end at the same places. It grows by one token in amortised constant time (Hu et al.
-2024, "SAM-Decoding", section 3.1). Occurrences are counted for contexts of bounded length only, which keeps counting
-linear too: a new token adds one to the few states that hold its shortest contexts.
+A suffix automaton (Blumer et al. 1985) is the smallest automaton that accepts exactly the substrings of a text. Each
+state stands for all substrings that end at the same set of positions. Appending a token takes amortised constant time
+(Hu et al. 2024, "SAM-Decoding", section 3.1). Occurrences are counted only for contexts up to a length, so counting is
+linear too: a new token adds one to the few states of its shortest contexts.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import NamedTuple
 
 _NONE = -1
 _ROOT = 0
-SEPARATOR = -1  # stands between two texts of one automaton; it continues nothing
+SEPARATOR = -1  # a token between two texts of one automaton; it is never predicted
 
 
-class Place(NamedTuple):
-    """Where reading has come: the state that holds the last `length` tokens read."""
+class Match(NamedTuple):
+    """The longest suffix of the tokens read so far that occurs: its state, and its length in tokens."""
 
     state: int
     length: int
 
 
 class Level(NamedTuple):
-    """What followed the last `length` tokens where they occurred, by count."""
+    """counts: how often each token followed the last `length` tokens."""
 
     length: int
     counts: Mapping[int, int]
 
 
 class SuffixAutomaton:
-    """The substrings of `ids`, and of those up to longest + 1 tokens how often each occurred.
+    """The substrings of `ids`; of those up to longest + 1 tokens also how often each occurred.
 
-    It grows and rewinds at its end. Raises ValueError for a `longest` below 1.
+    Tokens are appended and removed at the end. Raises ValueError for a `longest` below 1.
     """
 
     def __init__(self, longest: int) -> None:
@@ -43,7 +43,7 @@ class SuffixAutomaton:
         self.longest = longest
         self.ids: list[int] = []
         self._next: list[dict[int, int]] = [{}]
-        self._link = [_NONE]  # the state of the longest suffix that occurs elsewhere too
+        self._link = [_NONE]  # the state of the longest suffix that also occurs at other positions
         self._length = [0]  # of the longest substring in each state
         self._count = [0]
         self._last = _ROOT  # the whole text
@@ -51,11 +51,11 @@ class SuffixAutomaton:
         self._history: list[tuple[int, int, int]] = []  # before each token: last, counted; and the state it split
 
     def __len__(self) -> int:
-        """States, at most 2 len(ids) + 1."""
+        """The number of states, at most 2 len(ids) + 1."""
         return len(self._next)
 
     def read(self, ids: Sequence[int]) -> None:
-        """Hold exactly `ids`: rewind to the longest common prefix, and append the rest."""
+        """Make the text exactly `ids`: rewind to the longest common prefix and append the rest."""
         common = 0
         limit = min(len(self.ids), len(ids))
         if self.ids[:limit] == list(ids[:limit]):
@@ -68,6 +68,7 @@ class SuffixAutomaton:
             self.append(token)
 
     def append(self, token: int) -> None:
+        """Add one token to the text."""
         last, counted = self._last, self._counted
         new = self._add(self._length[last] + 1, {}, _NONE, 0)
         state = last
@@ -89,32 +90,32 @@ class SuffixAutomaton:
         self._tally(1)
 
     @property
-    def end(self) -> Place:
-        """The end of the text, with at most `longest` tokens before it."""
+    def end(self) -> Match:
+        """The suffix of the text, of at most `longest` tokens."""
         length = min(self.longest, len(self.ids))
-        return Place(self._shortened(self._counted, length), length)
+        return Match(self._shortened(self._counted, length), length)
 
-    def find(self, ids: Sequence[int]) -> Place:
+    def find(self, ids: Sequence[int]) -> Match:
         """The longest suffix of `ids`, of at most `longest` tokens, that occurs."""
-        place = Place(_ROOT, 0)
+        match = Match(_ROOT, 0)
         for token in ids:
-            place = self.follow(place, token)
-        return place
+            match = self.follow(match, token)
+        return match
 
-    def follow(self, place: Place, token: int) -> Place:
-        """The longest suffix of what was read and `token`, of at most `longest` tokens, that occurs."""
-        state, length = place
+    def follow(self, match: Match, token: int) -> Match:
+        """The longest suffix of the match and `token`, of at most `longest` tokens, that occurs."""
+        state, length = match
         while state != _ROOT and token not in self._next[state]:
             state = self._link[state]
             length = self._length[state]
         if token not in self._next[state]:
-            return Place(_ROOT, 0)
+            return Match(_ROOT, 0)
         length = min(length + 1, self.longest)
-        return Place(self._shortened(self._next[state][token], length), length)
+        return Match(self._shortened(self._next[state][token], length), length)
 
-    def levels(self, place: Place, shortest: int) -> Iterator[Level]:
-        """What followed there and behind ever shorter suffixes down to `shortest` tokens, where anything did."""
-        state, length = place
+    def levels(self, match: Match, shortest: int) -> Iterator[Level]:
+        """The counts after the match and after its suffixes down to `shortest` tokens; empty ones are left out."""
+        state, length = match
         while state != _ROOT and length >= shortest:
             counts = {token: self._count[after] for token, after in self._next[state].items() if token != SEPARATOR}
             if counts:
@@ -123,7 +124,7 @@ class SuffixAutomaton:
             length = self._length[state]
 
     def count(self, context: Sequence[int]) -> int:
-        """How often a context of at most longest + 1 tokens occurred. Raises ValueError for a longer or empty one."""
+        """How often a context of 1 to longest + 1 tokens occurred. Raises ValueError for any other length."""
         if not 0 < len(context) <= self.longest + 1:
             raise ValueError(f"expected 1 to {self.longest + 1} tokens, got {len(context)}")
         state: int | None = _ROOT
@@ -139,14 +140,14 @@ class SuffixAutomaton:
         return len(self._next) - 1
 
     def _split(self, below: int, state: int, token: int) -> int:
-        """Part the shorter substrings of `below`, which now end at one place more, from its longer ones."""
+        """Give the shorter substrings of `below`, which now end at one more position, a state of their own."""
         clone = self._add(self._length[state] + 1, dict(self._next[below]), self._link[below], self._count[below])
         self._link[below] = clone
         self._redirect(state, token, below, clone)
         return clone
 
     def _redirect(self, state: int, token: int, old: int, new: int) -> int:
-        """Along the suffix links let `token` lead to `new` wherever it led to `old`; the first state where not."""
+        """Along the suffix links, change transitions by `token` from `old` to `new`. Returns the first other state."""
         while state != _NONE and self._next[state].get(token) == old:
             if new == _NONE:
                 del self._next[state][token]
@@ -156,20 +157,20 @@ class SuffixAutomaton:
         return state
 
     def _shortened(self, state: int, length: int) -> int:
-        """The state of the suffix of `length` tokens, from that of the same or a longer one."""
+        """The state of the suffix of `length` tokens, given the state of the same or a longer suffix."""
         while state != _ROOT and self._length[self._link[state]] >= length:
             state = self._link[state]
         return state
 
     def _tally(self, change: int) -> None:
-        """Count every suffix of the text that is short enough."""
+        """Add `change` to the count of every suffix of the text that is short enough."""
         state = self._counted
         while state != _ROOT:
             self._count[state] += change
             state = self._link[state]
 
     def _pop(self) -> None:
-        """Take the last token back: what `append` did, undone in reverse."""
+        """Remove the last token: undo `append` in reverse order."""
         self._tally(-1)
         new, token = self._last, self.ids.pop()
         self._last, self._counted, split = self._history.pop()
@@ -183,9 +184,9 @@ class SuffixAutomaton:
 
 
 class Corpus:
-    """Texts in one automaton, at most `most_tokens` of them: the oldest go first.
+    """Several texts in one automaton of at most `most_tokens` tokens. The oldest texts are dropped first.
 
-    To forget it is built anew without a quarter of what it may hold, so that adding stays linear.
+    Dropping rebuilds the automaton with three quarters of the tokens it may hold, so adding stays linear.
     """
 
     def __init__(self, longest: int, most_tokens: int) -> None:
@@ -195,11 +196,11 @@ class Corpus:
 
     @property
     def tokens(self) -> int:
-        """Held, with one to part each text from the next."""
+        """The tokens held, with one separator for each text."""
         return sum(len(text) + 1 for text in self._texts)
 
     def add(self, ids: Sequence[int]) -> None:
-        """Keep a text, or its end where it is too long."""
+        """Add a text; of one that is too long only its end."""
         text = list(ids[max(0, len(ids) + 1 - self._most) :])
         if not text or not self._most:
             return

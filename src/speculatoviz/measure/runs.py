@@ -19,7 +19,7 @@ from speculatoviz.engine import speculate
 from speculatoviz.machine import processor, usable_cores
 from speculatoviz.models.base import Description
 from speculatoviz.models.window import Window
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import RemoteTarget, Target
 
 BASELINE_TOKENS = 16

@@ -1,6 +1,6 @@
-"""Whether drafting ahead still pays while a verification is under way elsewhere.
+"""Whether to draft the next round ahead while a remote target verifies this one.
 
-Timings decide here how much work is done early, never which tokens are drawn.
+Time decides here how much work is done early. It never decides which tokens are drawn.
 """
 
 from __future__ import annotations
@@ -8,38 +8,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-_FLIGHTS = 8  # rounds whose flights are remembered
-_HOPE = 1  # guesses that held and that failed before any was made
+_FLIGHTS = 8  # rounds whose flight times are averaged
+_PRIOR = 1  # right and wrong guesses assumed before the first one
 
 
-class Foresight:
-    """Expects a flight to take as long as the last ones, and a guess to hold as often as it did. clock: seconds.
+class DraftAhead:
+    """Estimates whether one more pass of the draft model pays during a flight. clock: seconds.
 
-    A pass that outlasts the flight delays the next round by what it outlasts it, and saves a pass where the guess
-    holds: it pays while the first is less than that saving times the chance of it.
+    With F the mean flight time, e the time since the submission, t the time of a pass and h the share of right guesses:
+    the pass delays the next round by e + t - F, and saves t with probability h. It pays if e + t - F <= h t.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._flights_ms: deque[float] = deque(maxlen=_FLIGHTS)
-        self._held, self._failed = _HOPE, _HOPE
-        self._begun_s = 0.0
+        self._right, self._wrong = _PRIOR, _PRIOR
+        self._submitted_s = 0.0
 
-    def begin(self) -> None:
-        """A flight begins now."""
-        self._begun_s = self._clock()
+    def submitted(self) -> None:
+        """A draft was submitted now."""
+        self._submitted_s = self._clock()
 
     def pays(self, pass_ms: float) -> bool:
-        """Whether to begin one more pass of the draft model, which takes about so long."""
+        """Whether to begin one more pass, which takes about `pass_ms`."""
         if not self._flights_ms:
             return True
-        elapsed_ms = (self._clock() - self._begun_s) * 1000
+        elapsed_ms = (self._clock() - self._submitted_s) * 1000
         late_ms = elapsed_ms + pass_ms - sum(self._flights_ms) / len(self._flights_ms)
-        return late_ms <= pass_ms * self._held / (self._held + self._failed)
+        return late_ms <= pass_ms * self._right / (self._right + self._wrong)
 
-    def landed(self, flight_ms: float) -> None:
+    def answered(self, flight_ms: float) -> None:
+        """The verdict came `flight_ms` after the submission."""
         self._flights_ms.append(flight_ms)
 
-    def guessed(self, held: bool) -> None:
-        """What became of a guess."""
-        self._held, self._failed = self._held + held, self._failed + (not held)
+    def guessed(self, right: bool) -> None:
+        """The guess that a round was drafted on turned out right or wrong."""
+        self._right, self._wrong = self._right + right, self._wrong + (not right)

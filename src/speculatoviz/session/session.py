@@ -20,7 +20,7 @@ from speculatoviz.measure.runs import BASELINE_TOKENS, CALIBRATION_PROMPT, Plain
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.models.window import Window
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.drafters import lineup, missing
 from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
 from speculatoviz.targets.base import RemoteTarget

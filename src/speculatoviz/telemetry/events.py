@@ -220,6 +220,15 @@ class DraftToken(ServerEvent):
     covered_mass: float | None = Field(description="share of the draft's own distribution that q covers")
 
 
+class RunWarning(ServerEvent):
+    """Something went wrong and the run goes on: what happened, and what to do about it."""
+
+    type: Literal["warning"] = "warning"
+    round: int
+    message: str
+    hint: str
+
+
 class VerifyResult(ServerEvent):
     """One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
 
@@ -361,7 +370,7 @@ class Failure(ServerEvent):
 
 
 Event = Annotated[
-    Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Shadow | Done | Failure,
+    Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Done | Failure,
     Field(discriminator="type"),
 ]
 

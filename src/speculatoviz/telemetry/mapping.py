@@ -23,6 +23,7 @@ from speculatoviz.telemetry.events import (
     MetricValues,
     ModelInfo,
     RemoteInfo,
+    RunWarning,
     SamplingInfo,
     TopToken,
     Updated,
@@ -82,6 +83,12 @@ def draft_tokens(stamp: Callable[[], Stamp], step: Drafted, names: TokenNames) -
             source=draft.source[node],
             covered_mass=draft.covered_mass[node],
         )
+
+
+def warning_event(stamp: Stamp, round: int, warning: tuple[str, str]) -> RunWarning:
+    """warning: (what happened, what to do)."""
+    message, hint = warning
+    return RunWarning(run=stamp.run, seq=stamp.seq, t_ms=stamp.t_ms, round=round, message=message, hint=hint)
 
 
 class _Tested(NamedTuple):

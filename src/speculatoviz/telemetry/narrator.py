@@ -17,6 +17,7 @@ from speculatoviz.telemetry.mapping import (
     metrics_event,
     updated_event,
     verify_results,
+    warning_event,
 )
 from speculatoviz.telemetry.metrics import MetricsFold
 from speculatoviz.telemetry.shadow import Shadowed, ShadowFold, closest
@@ -59,6 +60,8 @@ class Narrator:
         for step in steps:
             match step:
                 case Drafted():
+                    if step.warning is not None:
+                        yield warning_event(self.stamp(), step.round, step.warning)
                     yield from draft_tokens(self.stamp, step, self._names)
                 case Round():
                     yield from self._round(step)

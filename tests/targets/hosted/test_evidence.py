@@ -12,7 +12,7 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Round, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.hosted.endpoint import Endpoint
 from speculatoviz.targets.hosted.modes import Api
 from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi

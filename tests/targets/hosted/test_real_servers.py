@@ -20,7 +20,7 @@ from speculatoviz.core.types import Draft, Limits, Plan, Request, Round, Samplin
 from speculatoviz.engine import speculate
 from speculatoviz.errors import TargetError
 from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
-from speculatoviz.policies.base import FixedPolicy
+from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.hosted import modes
 from speculatoviz.targets.hosted.endpoint import Bill
 from speculatoviz.targets.hosted.modes import Api, Turn

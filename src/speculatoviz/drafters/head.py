@@ -1,0 +1,238 @@
+"""What `eagle` and `medusa` share: a tree grown level by level from a head's logits over its own vocabulary."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from speculatoviz.core.chance import Chance
+from speculatoviz.core.sampling import best_id, covered_mass, scores, support, top_ids, without
+from speculatoviz.core.types import ROOT, Draft, Floats, Ints, Node, Plan, Request, Sampling, Scores, Support
+from speculatoviz.drafters.base import BaseDrafter
+from speculatoviz.drafters.branch_points import BranchPoint
+from speculatoviz.heads.states import States
+
+
+class _Candidate(NamedTuple):
+    """A node that the draft may get. value: the sum of the head's log-probabilities along its path."""
+
+    token: int
+    parent: int
+    value: float
+    scores: Scores | None
+
+
+@dataclass(slots=True)
+class _HeadPoint(BranchPoint):
+    """A branch point with the head's logits float[K] and the covered mass of the first q there."""
+
+    row: Floats | None = None
+    mass: float | None = None
+
+
+class HeadDrafter(BaseDrafter):
+    """Drafts from the target's hidden states, which `states` holds for all committed tokens but the last.
+
+    vocabulary int32[K], ascending: the ids of the head's logits. clock: seconds. width: the most nodes of a level that
+    are continued. support_size: at T>0 tokens are drawn from the S most probable ones, renormalised. alternatives: how
+    many to report. At T=0 the most probable tokens are taken.
+    """
+
+    name = "head"
+    _needs = frozenset({"hidden"})
+
+    def __init__(
+        self,
+        states: States,
+        vocabulary: Ints,
+        clock: Callable[[], float],
+        width: int = 8,
+        support_size: int = 256,
+        alternatives: int = 8,
+    ) -> None:
+        self._states, self._vocabulary, self._clock = states, vocabulary, clock
+        self._width, self._support_size, self._alternatives = width, support_size, alternatives
+        self._evidence_ms = 0.0
+        self._next_prefix: list[int] = []  # the prefix of the last call of `next`
+        self._own_steps = 0  # how many of its last tokens the head computed from its own states
+
+    def begin(self, request: Request) -> None:
+        super().begin(request)
+        self._next_prefix = []
+
+    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
+        """Empty if the target's states do not reach the last token of `prefix`."""
+        begun_s, self._evidence_ms, self._next_prefix = self._clock(), 0.0, []
+        row = self._first(prefix) if plan.depth and self._has_states(prefix) else None
+        if row is None:
+            return Draft.empty(round)
+        count = max(plan.depth, plan.nodes) if self.request.drafting.trees else plan.depth
+        nodes = (
+            self._chosen(row, plan.depth, count) if self.deterministic else self._drawn(row, plan.depth, count, chance)
+        )
+        # One pass computes a whole level: its nodes share the time.
+        each_ms = ((self._clock() - begun_s) * 1000 - self._evidence_ms) / len(nodes)
+        return Draft.tree(round, [node._replace(time_ms=each_ms) for node in nodes], self._evidence_ms)
+
+    def next(self, prefix: list[int]) -> Support | None:
+        """Its distribution of the token after `prefix`, for a mixture; at T=0 the one at T=1. None if it has none.
+
+        After the end of the target's states the head continues from its own, one token for each call.
+        """
+        row = self._row(prefix)
+        own = self.request.sampling
+        return None if row is None else self._support(row, Sampling(1.0) if own.greedy else own)
+
+    def _row(self, prefix: list[int]) -> Floats | None:
+        if self._has_states(prefix):
+            self._next_prefix, self._own_steps = list(prefix), 0
+            return self._first(prefix)
+        if not self._next_prefix or prefix[:-1] != self._next_prefix:
+            return None
+        rows = self._below(prefix[-1:], [self._own_steps + ROOT])
+        self._next_prefix, self._own_steps = list(prefix) if rows is not None else [], self._own_steps + 1
+        return None if rows is None else rows[0]
+
+    @abstractmethod
+    def _first(self, prefix: list[int]) -> Floats | None:
+        """Logits float[K] of the token after `prefix`, whose states are known. Nodes added before are forgotten."""
+
+    @abstractmethod
+    def _below(self, tokens: Sequence[int], parents: Sequence[int]) -> Floats | None:
+        """Add the nodes of one level. Logits float[n, K] of the token after each; None if the head ends here.
+
+        parents: nodes added before, counted from 0, or ROOT.
+        """
+
+    def _has_states(self, prefix: list[int]) -> bool:
+        count = len(prefix) - 1
+        long_enough = len(self._states.ids) >= count and len(self._states.states) >= count
+        return count > 0 and long_enough and list(self._states.ids[:count]) == prefix[:count]
+
+    def _deeper(self, tokens: Sequence[int], parents: Sequence[int]) -> Floats | None:
+        self.check_cancelled()
+        return self._below(tokens, parents)
+
+    # --- chosen nodes (T=0) ---------------------------------------------------------------------------------
+
+    def _chosen(self, row: Floats, depth: int, count: int) -> list[Node]:
+        """The `count` nodes of the highest value (Li et al. 2024b, "EAGLE-2", sections 4.1 and 4.2).
+
+        1. On each level, the `width` candidates of the highest value are continued.
+        2. Of the candidates of all levels, the `count` best are kept.
+        """
+        width = min(self._width, count - depth + 1)
+        found: list[_Candidate] = []
+        ends = self.request.limits.end_ids
+        grown: list[int] = [ROOT]  # indices into `found` of the candidates that the last level continued
+        head_nodes: dict[int, int] = {ROOT: ROOT}  # index into `found` -> number of the node in the head
+        rows: Floats | None = row[None]
+        for level in range(depth):
+            if rows is None:
+                break
+            first = len(found)
+            for parent, logits in zip(grown, rows, strict=True):
+                found += self._best(logits, parent, 0.0 if parent == ROOT else found[parent].value, width)
+            going = [index for index in range(first, len(found)) if found[index].token not in ends]
+            grown = sorted(going, key=lambda index: -found[index].value)[:width]
+            if not grown or level == depth - 1:
+                break
+            parents = [head_nodes[found[index].parent] for index in grown]
+            head_nodes |= {index: len(head_nodes) - 1 + number for number, index in enumerate(grown)}
+            rows = self._deeper([found[index].token for index in grown], parents)
+        return self._kept(found, count)
+
+    def _kept(self, found: Sequence[_Candidate], count: int) -> list[Node]:
+        """The `count` candidates of the highest value. A parent's value is at least its child's, so it is kept too."""
+        kept = sorted(sorted(range(len(found)), key=lambda index: -found[index].value)[:count])
+        number = {ROOT: ROOT} | {index: n for n, index in enumerate(kept)}
+        return [
+            Node(found[index].token, number[found[index].parent], None, self.name, found[index].scores)
+            for index in kept
+        ]
+
+    def _best(self, logits: Floats, parent: int, value: float, count: int) -> list[_Candidate]:
+        """The `count` most probable tokens at a position, most probable first."""
+        best_id(logits)  # raises for logits that are not finite
+        shifted = logits - logits.max()
+        logprobs = shifted - np.log(np.exp(shifted).sum())
+        best = top_ids(logits, min(count, len(logits)))
+        best = best[np.argsort(-logprobs[best], kind="stable")]
+        return [
+            _Candidate(int(self._vocabulary[i]), parent, value + float(logprobs[i]), self._scores(logits, int(i)))
+            for i in best
+        ]
+
+    # --- drawn nodes (T>0) ----------------------------------------------------------------------------------
+
+    def _drawn(self, row: Floats, depth: int, count: int, chance: Chance) -> list[Node]:
+        """Every level has a fixed number of nodes, drawn without replacement where the gain is largest."""
+        nodes: list[Node] = []
+        ends, widths = self.request.limits.end_ids, _widths(depth, count)
+        points = [self._point(row, ROOT, 1.0)]
+        head_nodes = {ROOT: ROOT}  # node of the draft -> number of the node in the head
+        for level, width in enumerate(widths):
+            fresh = self._draw(nodes, points, width, chance)
+            going = [(node, reach) for node, reach in fresh if nodes[node].token not in ends]
+            if not going or level == len(widths) - 1:
+                break
+            parents = [head_nodes[nodes[node].parent] for node, _ in going]
+            head_nodes |= {node: len(head_nodes) - 1 + number for number, (node, _) in enumerate(going)}
+            rows = self._deeper([nodes[node].token for node, _ in going], parents)
+            if rows is None:
+                break
+            points = [self._point(logits, node, reach) for logits, (node, reach) in zip(rows, going, strict=True)]
+        return nodes
+
+    def _draw(
+        self, nodes: list[Node], points: Sequence[_HeadPoint], count: int, chance: Chance
+    ) -> list[tuple[int, float]]:
+        """Append up to `count` nodes below these points. Returns (node, the head's probability of reaching it)."""
+        fresh: list[tuple[int, float]] = []
+        for _ in range(count):
+            point = max(points, key=lambda point: point.gain)
+            if point.rest is None or point.gain <= 0.0:
+                break
+            q = self.declared(point.rest)
+            index = chance.draw(q.probs, len(nodes))
+            token, prob = int(q.ids[index]), float(q.probs[index])
+            assert point.row is not None
+            shown = self._scores(point.row, int(np.searchsorted(self._vocabulary, token)))
+            fresh.append((len(nodes), point.reach * point.left * prob))
+            nodes.append(Node(token, point.parent, q, self.name, shown, covered_mass=point.mass))
+            point.rest, point.left, point.mass = without(q, token), point.left * (1.0 - prob), None
+        return fresh
+
+    def _point(self, row: Floats, parent: int, reach: float) -> _HeadPoint:
+        q = self._support(row, self.request.sampling)
+        begun_s, mass = self._clock(), None
+        if self.request.evidence:
+            inside = np.searchsorted(self._vocabulary, q.ids).astype(np.int32)
+            mass = covered_mass(row, Support(inside, q.probs), self.request.sampling)
+            self._evidence_ms += (self._clock() - begun_s) * 1000
+        return _HeadPoint(parent, reach, q, 1.0, row=row, mass=mass)
+
+    def _support(self, row: Floats, sampling: Sampling) -> Support:
+        """q over the target's ids, from the head's logits float[K]."""
+        q = support(row, sampling, self.capped(self._support_size))
+        return Support(self._vocabulary[q.ids], q.probs)
+
+    def _scores(self, row: Floats, index: int) -> Scores | None:
+        """The head's raw scores of a token, given by its index in the head's vocabulary; None without evidence."""
+        if not self.request.evidence:
+            return None
+        begun_s = self._clock()
+        own = scores(row, index, self._alternatives)
+        top = tuple((int(self._vocabulary[other]), logprob) for other, logprob in own.top)
+        self._evidence_ms += (self._clock() - begun_s) * 1000
+        return Scores(own.logprob, own.entropy, top)
+
+
+def _widths(depth: int, count: int) -> list[int]:
+    """The number of nodes of each level: one each, and the rest spread evenly from the first level on."""
+    more, rest = divmod(max(0, count - depth), depth)
+    return [1 + more + (level < rest) for level in range(depth)]
