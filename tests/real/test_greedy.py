@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,33 +20,16 @@ from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.session.drafters import lineup
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
+from support.questions import questions
 
 CONTEXT = 1024
 F32_MARGIN = 0.01
 FOR_TREES = [rule for rule, info in RULES.items() if info.trees]  # for the others chains are drafted
 
-# Used where the benchmark's questions are not at hand.
-FALLBACK = [
-    "Write a Python function that merges two sorted lists.",
-    "Summarise in two sentences why the sky is blue.",
-    "Translate to German: The train to the coast leaves at seven.",
-    "What is 17 times 23? Show the steps.",
-]
-
-
-def prompts(count: int) -> list[str]:
-    """Short questions spread over the categories of the benchmark."""
-    path = Path(__file__).resolve().parents[3] / "shared" / "specbench" / "dev.jsonl"
-    if not path.exists():
-        return FALLBACK[:count]
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    short = [line["turns"][0] for line in lines if len(line["turns"][0]) < 600]
-    return short[:: max(1, len(short) // count)][:count]
-
 
 def share(rule: Rule, count: int) -> list[str]:
-    """So many questions of its own for every rule: at T=0 all rules take the same tokens, whatever the question."""
-    return prompts(count * len(RULES))[list(RULES).index(rule) :: len(RULES)]
+    """`count` questions for each rule, all different: at T=0 every rule emits the same text for a question."""
+    return questions(count * len(RULES))[list(RULES).index(rule) :: len(RULES)]
 
 
 class Pair:
@@ -140,28 +122,28 @@ def test_every_drafter_there_is_takes_part(smol: Pair, smol_f32: Pair) -> None:
 
 @pytest.mark.smol
 def test_smol_text_is_the_plain_text(smol: Pair) -> None:
-    report("smol", *compare(smol, prompts(3), [[1], [3], [7]], 48))
+    report("smol", *compare(smol, questions(3), [[1], [3], [7]], 48))
 
 
 @pytest.mark.smol
 def test_smol_text_of_trees_is_the_plain_text(smol: Pair) -> None:
-    report("smol, trees", *compare(smol, prompts(1), [[4]], 48, nodes=10, drafters=smol.branching))
+    report("smol, trees", *compare(smol, questions(1), [[4]], 48, nodes=10, drafters=smol.branching))
 
 
 @pytest.mark.smol
 def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
-    report("smol F32", *compare(smol_f32, prompts(2), [[3], [7]], 32, F32_MARGIN))
+    report("smol F32", *compare(smol_f32, questions(2), [[3], [7]], 32, F32_MARGIN))
 
 
 @pytest.mark.smol
 def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair) -> None:
-    report("smol F32, trees", *compare(smol_f32, prompts(1), [[3]], 32, F32_MARGIN, 8, drafters=smol_f32.branching))
+    report("smol F32, trees", *compare(smol_f32, questions(1), [[3]], 32, F32_MARGIN, 8, drafters=smol_f32.branching))
 
 
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
     chosen = [qwen.drafters[name] for name in ("suffix", "model")]
-    report("qwen", *compare(qwen, prompts(4), [[3]], 40, drafters=chosen))
+    report("qwen", *compare(qwen, questions(4), [[3]], 40, drafters=chosen))
 
 
 @pytest.mark.full
@@ -197,25 +179,25 @@ def test_smol_text_of_trees_under_every_rule_is_the_plain_text(smol: Pair, rule:
 @pytest.mark.full
 @pytest.mark.smol
 def test_smol_text_is_the_plain_text_at_length(smol: Pair) -> None:
-    report("smol, long", *compare(smol, prompts(8), [[1, 15], [2, 4, 7]], 160))
+    report("smol, long", *compare(smol, questions(8), [[1, 15], [2, 4, 7]], 160))
 
 
 @pytest.mark.full
 @pytest.mark.smol
 def test_f32_departs_only_in_the_nearest_ties_at_length(smol_f32: Pair) -> None:
-    report("smol F32, long", *compare(smol_f32, prompts(6), [[3], [7]], 64, F32_MARGIN))
+    report("smol F32, long", *compare(smol_f32, questions(6), [[3], [7]], 64, F32_MARGIN))
 
 
 @pytest.mark.full
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text_at_length(qwen: Pair) -> None:
-    report("qwen, long", *compare(qwen, prompts(20), [[3], [1], [7]], 64, drafters=[qwen.drafters["model"]]))
+    report("qwen, long", *compare(qwen, questions(20), [[3], [1], [7]], 64, drafters=[qwen.drafters["model"]]))
 
 
 @pytest.mark.smol
 def test_a_wrong_cache_is_not_excused(smol: Pair) -> None:
     """The broken twin: a run whose cache lost a token departs, and the diagnosis does not excuse it."""
-    ids = smol.ids(prompts(1)[0])
+    ids = smol.ids(questions(1)[0])
     plain = emitted(greedy_rounds(smol.target, None, ids, 0, 48))
     window, honest = smol.target.window, smol.target.window.keep
 

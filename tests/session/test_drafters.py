@@ -107,14 +107,14 @@ def test_heads_for_a_target_without_matrices_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("drafter", sorted(ALONE | COMBINED))
 @pytest.mark.parametrize("nodes", [0, 6])
 def test_every_drafter_by_name_leaves_greedy_text_as_it_is(tmp_path: Path, drafter: str, nodes: int) -> None:
-    session = toy_session.load(tmp_path, drafter=drafter)
+    session = toy_session.repetitive(tmp_path, drafter=drafter)
     plain = toy_session.run(session, "abcabcabc", k=0, max_tokens=60)
     drafted = toy_session.run(session, "abcabcabc", nodes=nodes, max_tokens=60)
     assert isinstance(plain[-1], Done)
     assert isinstance(drafted[-1], Done)
     assert drafted[-1].token_ids == plain[-1].token_ids
-    sources = {event.source for event in drafted if isinstance(event, DraftToken)}
-    assert sources or drafter == "lookahead", "nothing was drafted"  # no n-gram of a toy comes twice
+    assert drafted[-1].total_tokens == 60
+    assert drafted[-1].total_accepted > 0, "nothing was drafted, or nothing accepted"
     session.close()
 
 

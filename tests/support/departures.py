@@ -13,7 +13,7 @@ import numpy as np
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import ROOT, Limits, Need, Request, Round, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.engine import speculate
+from speculatoviz.engine import decode
 from speculatoviz.models.window import Window
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.layout import layout
@@ -46,9 +46,7 @@ def greedy_rounds(
     drafters = {drafter.name: drafter} if drafter else {}
     policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0, nodes)
     target.window.keep(0)
-    return [
-        step for step in speculate(request, target, drafters, policy, seeded(0), lambda: 0.0) if isinstance(step, Round)
-    ]
+    return decode(request, target, drafters, policy, seeded(0), lambda: 0.0)
 
 
 def emitted(rounds: list[Round]) -> list[int]:
