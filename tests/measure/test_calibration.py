@@ -1,4 +1,4 @@
-"""Pass times and the noise floor of a pair: what is measured, when, and behind which depth."""
+"""Pass times and the noise floor of a pair: what is measured, when, and for which depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from speculatoviz.measure import calibration as module
 from speculatoviz.measure.calibration import Calibration
-from speculatoviz.measure.runs import LARGEST_PASS, Noise
+from speculatoviz.measure.noise import Noise
+from speculatoviz.measure.passes import LARGEST_PASS
 from speculatoviz.models.window import Window
 from speculatoviz.session.session import Session
 from support import toy_session
@@ -25,7 +26,7 @@ def calibration(session: Session, folder: Path) -> Calibration:
 def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a busy machine made slow is put right by the next start, not kept for ever."""
+    """A size that was measured on a busy machine is measured again by the next start."""
     session = toy_session.load(tmp_path)
     slow = {"ms": 400.0}
     monkeypatch.setattr(module, "pass_ms", lambda window, ids, rows, clock: slow["ms"] + rows)
@@ -56,9 +57,9 @@ def test_the_noise_floor_is_that_of_the_depth_runs_will_have(
     """But never of depth 0: one pass has no noise against itself."""
     batches: list[int] = []
 
-    def noise_floor(window: Window, prompt: Sequence[int], ids: Sequence[int], rows: int) -> Noise:
+    def noise_floor(window: Window, ids: Sequence[int], rows: int) -> Noise:
         batches.append(rows)
-        return Noise(0.0, 0.0, 1.0, len(ids))
+        return Noise(0.0, 0.0, 1.0, 16, len(ids), rows)
 
     monkeypatch.setattr(module, "noise_floor", noise_floor)
     session = toy_session.load(tmp_path, **settings)

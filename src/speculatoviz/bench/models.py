@@ -14,7 +14,8 @@ import typer
 
 from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.machine import describe
-from speculatoviz.measure.runs import noise_floor, pass_ms
+from speculatoviz.measure.noise import noise_floor
+from speculatoviz.measure.passes import pass_ms
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.window import Window
 
@@ -52,7 +53,7 @@ def measure(name: str) -> dict[str, object]:
     for _ in range(ROUNDS):
         for size in SIZES:
             times[size].append(pass_ms(window, ids[: CONTEXT_TOKENS + size], size, time.perf_counter, repeats=1))
-    noise = noise_floor(window, ids[:16], ids[16:40], 4)
+    noise = noise_floor(window, ids[:CONTEXT_TOKENS], 4)
     about = model.description
     return {
         "name": name,

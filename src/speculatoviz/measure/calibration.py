@@ -1,4 +1,4 @@
-"""What is measured of a loaded pair at its start and while idle, and the choices that follow from it."""
+"""What is measured of a loaded pair, at its start and while idle, and the choices that follow from it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from pathlib import Path
 from speculatoviz.core.theory import best_depth
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.about import WITH_MODEL
+from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import usable_cores
-from speculatoviz.measure.runs import (
-    LARGEST_PASS,
-    Noise,
-    PassTimes,
-    PlainRun,
-    noise_floor,
-    pass_ms,
-    plain_run,
-    round_ms,
-    streaming_run,
-)
+from speculatoviz.measure.noise import POSITIONS, Noise, NoiseTable, noise_floor
+from speculatoviz.measure.passes import LARGEST_PASS, PassTimes, pass_ms, round_ms
+from speculatoviz.measure.plain import PlainRun, plain_run, streaming_run
+from speculatoviz.measure.text import PASSAGE, SENTENCE
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.telemetry.events import Baseline, NoiseFloor
 
-# Chance that a drafted token is accepted, before anything of the run is known: code and summaries of the Qwen
-# pair at T=0 reach .9; a prompt-lookup match is less sure.
+# The probability that a drafted token is accepted, assumed before anything of a run is known: code and summaries of
+# the Qwen pair reach 0.9 at T=0; a match of prompt lookup is less reliable.
 TYPICAL_ACCEPTANCE = {"model": 0.9, "selfspec": 0.9, "mixture": 0.9, "multi": 0.9, "hybrid": 0.9}
 _OTHERS_ACCEPTANCE = 0.7
 _UNMEASURED_DEPTH = 4
-_FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is known
+_FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is measured
+REFERENCE_CONTEXT = 512  # tokens at which the noise floor is measured while idle, before any run is that long
+_LONGER = 1.5  # a run this much longer than the longest measured context asks for another measurement
+
+Progress = Callable[[str, float | None], None]  # stage, and the share of the loading that is done; None if unknown
 
 
-def _best(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -> int | None:
-    """The depth that pays best for a drafter; None where nothing is measured."""
+def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -> int | None:
+    """The depth with the highest expected rate for a drafter; None if no pass was measured."""
     if not measured:
         return None
     own_ms = draft_ms or 0.0 if drafter in WITH_MODEL | {"selfspec"} else 0.0
@@ -44,20 +42,20 @@ def _best(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -
 
 def _sentence(draft: Window) -> list[int]:
     """Ordinary text in the draft model's own ids, which need not be the target's."""
-    return draft.model.tokenizer.encode("the quick brown fox jumps over the lazy dog", special=False)
+    return draft.model.tokenizer.encode(SENTENCE, special=False)
 
 
 class Measured:
-    """Baselines and noise floor of a target. clock: seconds.
+    """The baselines and the noise floor of a target. clock: seconds.
 
-    baseline: what speculation has to beat. per_call: of a remote target, one call per token.
+    baseline: what speculation is compared with. per_call: of a remote target, one call for each token.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.baseline: PlainRun | None = None
         self.per_call: PlainRun | None = None
-        self.noise: Noise | None = None
+        self.noise = NoiseTable()
 
     def baseline_info(self) -> Baseline | None:
         return self._info(self.baseline)
@@ -65,8 +63,9 @@ class Measured:
     def per_call_info(self) -> Baseline | None:
         return self._info(self.per_call)
 
-    def noise_info(self) -> NoiseFloor | None:
-        noise = self.noise
+    def noise_info(self, context_tokens: int, rows: int) -> NoiseFloor | None:
+        """The noise floor that is known for runs of that context with passes of `rows` tokens."""
+        noise = self.noise.for_run(context_tokens, rows)
         if noise is None:
             return None
         return NoiseFloor(
@@ -74,6 +73,8 @@ class Measured:
             max_total_variation=noise.max_total_variation,
             argmax_agreement=noise.argmax_agreement,
             tokens=noise.tokens,
+            context_tokens=noise.context_tokens,
+            rows=noise.rows,
         )
 
     def _info(self, run: PlainRun | None) -> Baseline | None:
@@ -84,7 +85,7 @@ class Measured:
 
 
 class Calibration(Measured):
-    """Baseline, noise floor and pass times of one target in this process and its draft model.
+    """Baseline, noise floor and pass times of a target in this process and of its draft model.
 
     draft: the draft model's window, None without one. folder: where pass times are kept. clock: seconds.
     """
@@ -103,116 +104,153 @@ class Calibration(Measured):
         self.target_times = self._times(target.model)
         self.draft_times = self._times(draft.model) if draft else None
         self._ids: list[int] = []
-        self._renewed: set[int] = set()  # batch sizes measured by this process
+        self._rows = 2  # of the passes of the runs to come
+        self._measured_sizes: set[int] = set()  # pass sizes that this process has measured
+        self._long_run: tuple[list[int], int] | None = None  # ids and rows of a run longer than what was measured
 
     @property
     def pass_ms(self) -> Mapping[int, float]:
         """Milliseconds of one verification by tokens in its pass."""
         return self.target_times.ms
 
-    def measure(
-        self, prompt: Sequence[int], depth: Callable[[], int], report: Callable[[str, float | None], None]
-    ) -> None:
-        """Take the first pass times, the noise floor and the baseline: 16 tokens decoded plainly.
+    @property
+    def draft_ms(self) -> float | None:
+        """Milliseconds of one drafted token of the draft model; None without one."""
+        return self.draft_times.ms.get(1) if self.draft_times else None
 
-        The baseline comes last and once more: right after loading a model is slower, which would flatter speculation.
-        depth: of the runs to come, which may follow from the first pass times; the noise floor is taken at it. report:
-        told the stage before each measurement; what it raises stops them.
+    def measure(self, prompt: Sequence[int], depth: Callable[[], int], progress: Progress) -> None:
+        """Measure the first pass times, the noise floor after a short context, and the baseline (16 plain tokens).
+
+        The baseline comes last: right after loading a model is slower, which would flatter speculation. depth: of the
+        runs to come; it may follow from the first pass times. progress: called before each measurement; what it raises
+        ends them.
         """
-        report("warming up", None)
+        progress("warming up", None)
         _, ids = plain_run(self._target, prompt, self._clock)
         self._ids = [*prompt, *ids]
         for rows in _FIRST_ROWS:
-            report("measuring pass times", rows / (len(_FIRST_ROWS) + 2))
-            self._pass(rows)
+            progress("measuring pass times", rows / (len(_FIRST_ROWS) + 2))
+            self._measure_pass(rows)
         if self._draft is not None and self.draft_times is not None:
             self.draft_times.record(1, pass_ms(self._draft, _sentence(self._draft), 1, self._clock))
-        report("measuring the noise floor", 0.8)
-        batch = max(depth(), 1) + 1  # a batch of one would be compared with itself
-        if batch not in _FIRST_ROWS:
-            self._pass(batch)
-        self.noise = noise_floor(self._target.window, prompt, ids, batch)
-        report("measuring the baseline", 0.9)
+        progress("measuring the noise floor", 0.8)
+        self._rows = max(depth(), 1) + 1  # passes of one token would be compared with themselves
+        if self._rows not in _FIRST_ROWS:
+            self._measure_pass(self._rows)
+        self.noise.add(noise_floor(self._target.window, self._ids, self._rows))
+        progress("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
-    @property
-    def draft_ms(self) -> float | None:
-        """One drafted token of the draft model; None without one."""
-        return self.draft_times.ms.get(1) if self.draft_times else None
+    def fill_one(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
+        """Take one further measurement while nothing else runs. False if none is left.
 
-    def fill_one(self) -> bool:
-        """Measure one batch size: unknown ones, then those this process did not measure. False where none is left.
-
-        A size measured while the machine was busy would otherwise stay wrong: the next start finds its true time.
+        First the noise floor at the context of a long run, then at 512 tokens, then pass sizes: unknown ones, and after
+        them those that an earlier process measured, perhaps on a busy machine. cancelled: returns True once the models
+        are wanted; a measurement that takes long raises CancelledError then.
         """
-        left = [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._renewed]
+        if (noise := self._next_noise()) is not None:
+            ids, rows = noise
+            self.noise.add(noise_floor(self._target.window, ids, rows, cancelled))
+            self._long_run = None
+            return True
+        left = [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._measured_sizes]
         if left:
-            self._pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
+            self._measure_pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
         return bool(left)
 
+    def ran(self, ids: Sequence[int], rows: int) -> None:
+        """A run ended with these ids in the target's cache. rows: the largest pass that it verified."""
+        if rows > 1 and len(ids) > max(_LONGER * self.noise.longest, POSITIONS + 1):
+            self._long_run = list(ids), rows
+
     def best_depth(self, drafter: str) -> int:
-        """The depth that pays best on this machine at a typical acceptance, from measured pass times."""
+        """The depth with the highest expected rate here, from measured pass times and a typical acceptance."""
         measured = {rows: ms for rows, ms in self.target_times.ms.items() if rows > 1}
-        return _best(drafter, self.draft_ms, measured) or 1
+        return _best_depth(drafter, self.draft_ms, measured) or 1
 
     def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
-        """A full plain run replaces the one made at the start."""
+        """A whole plain run replaces the baseline measured at the start."""
         self.baseline = PlainRun(tps, tokens, context_tokens, self._clock(), "plain_run")
+
+    def _next_noise(self) -> tuple[list[int], int] | None:
+        if self._long_run is not None:
+            return self._long_run
+        if self.noise.longest >= REFERENCE_CONTEXT or self._target.context_tokens <= REFERENCE_CONTEXT:
+            return None
+        return self._reference()
+
+    def _reference(self) -> tuple[list[int], int] | None:
+        """512 tokens of ordinary text; None for a model that cannot read it."""
+        try:
+            ids = self._target.tokenizer.encode(PASSAGE, special=False)[:REFERENCE_CONTEXT]
+        except BadRequestError:
+            return None
+        return (ids, self._rows) if len(ids) == REFERENCE_CONTEXT else None
 
     def _times(self, model: LanguageModel) -> PassTimes:
         return PassTimes(self._folder, model.description, self._threads)
 
-    def _pass(self, rows: int) -> None:
+    def _measure_pass(self, rows: int) -> None:
         self.target_times.record(rows, pass_ms(self._target.window, self._ids, rows, self._clock))
-        self._renewed.add(rows)
+        self._measured_sizes.add(rows)
 
 
 class RemoteCalibration(Measured):
-    """Baselines and round trips of a remote target, measured by asking it. clock: seconds."""
+    """Baselines and round trips of a remote target, measured with calls to it. clock: seconds.
 
-    def __init__(self, target: RemoteTarget, draft: Window | None, clock: Callable[[], float]) -> None:
+    noise: as the remote target reports it, None if it does not.
+    """
+
+    def __init__(
+        self, target: RemoteTarget, draft: Window | None, clock: Callable[[], float], noise: Noise | None = None
+    ) -> None:
         super().__init__(clock)
         self._target, self._draft = target, draft
         self._round_ms: dict[int, float] = {}
         self.draft_ms: float | None = None
+        if noise is not None:
+            self.noise.add(noise)
 
     @property
     def pass_ms(self) -> Mapping[int, float]:
         """Milliseconds of one verification, network included, by tokens in its pass."""
         return dict(sorted(self._round_ms.items()))
 
-    def measure(
-        self, prompt: Sequence[int], depth: Callable[[], int], report: Callable[[str, float | None], None]
-    ) -> None:
-        """Both baselines, 16 tokens each, and one round of every depth up to 4.
+    def measure(self, prompt: Sequence[int], depth: Callable[[], int], progress: Progress) -> None:
+        """Measure both baselines, 16 tokens each, and one round of every depth up to 4.
 
-        Nothing is measured of an endpoint that declares too little headroom for it, or generates by itself.
+        Nothing is measured of an endpoint that declares a low rate limit, or that does not verify.
         """
         del depth
         claim = self._target.claim(Request(tuple(prompt), Sampling(), Limits(0)))
         if self._target.about().warning is not None or claim.label == "unverified":
             return
-        report("measuring the streaming baseline", 0.2)
-        streaming_run(self._target, prompt, self._clock)  # the first one also pays for a cold connection
+        progress("measuring the streaming baseline", 0.2)
+        streaming_run(self._target, prompt, self._clock)  # the first call also opens the connection
         self.baseline = streaming_run(self._target, prompt, self._clock)
-        report("measuring plain calls", 0.4)
+        progress("measuring plain calls", 0.4)
         self.per_call, ids = plain_run(self._target, prompt, self._clock, "per_call")
         for rows in _FIRST_ROWS:
-            report("measuring round trips", 0.6 + 0.05 * rows)
+            progress("measuring round trips", 0.6 + 0.05 * rows)
             self._round_ms[rows] = round_ms(self._target, prompt, ids[: rows - 1], self._clock)
         if self._draft is not None:
-            report("measuring the draft model", 0.9)
+            progress("measuring the draft model", 0.9)
             self.draft_ms = pass_ms(self._draft, _sentence(self._draft), 1, self._clock)
 
-    def fill_one(self) -> bool:
-        """Never asks a remote target on its own account."""
+    def fill_one(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
+        """Always False: a remote target is not asked for anything while idle."""
+        del cancelled
         return False
 
+    def ran(self, ids: Sequence[int], rows: int) -> None:
+        """Nothing follows from a run: the noise floor is the remote target's."""
+        del ids, rows
+
     def best_depth(self, drafter: str) -> int:
-        """The depth that pays best at a typical acceptance, from measured round trips."""
+        """The depth with the highest expected rate, from measured round trips and a typical acceptance."""
         measured = {rows: ms for rows, ms in self._round_ms.items() if rows > 1}
-        return _best(drafter, self.draft_ms, measured) or _UNMEASURED_DEPTH
+        return _best_depth(drafter, self.draft_ms, measured) or _UNMEASURED_DEPTH
 
     def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
-        """A full plain run is one call per token."""
+        """A whole plain run is one call for each token."""
         self.per_call = PlainRun(tps, tokens, context_tokens, self._clock(), "per_call")

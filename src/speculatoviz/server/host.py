@@ -102,7 +102,7 @@ class Host:
             drafter=session.drafter if session else pair.drafter,
             default_k=session.default_k(session.drafter) if session else None,
             baseline=calibration.baseline_info() if calibration else None,
-            noise_floor=calibration.noise_info() if calibration else None,
+            noise_floor=session.noise_info() if session else None,
             exactness=exactness_info(session.exactness) if session else None,
             remote=session.remote_info(session.usual) if session else None,
             runs_waiting=self.line.waiting,

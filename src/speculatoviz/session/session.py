@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from speculatoviz.config import Settings
-from speculatoviz.core.chance import seeded
+from speculatoviz.core.chance import run_seed, seeded
 from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
@@ -16,16 +16,28 @@ from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.calibration import Calibration, RemoteCalibration
-from speculatoviz.measure.runs import BASELINE_TOKENS, CALIBRATION_PROMPT, PlainRun
+from speculatoviz.measure.plain import BASELINE_TOKENS, PlainRun
+from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.drafters import lineup, missing
+from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
 from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import Done, Event, RemoteInfo, Start, Started, Updated
+from speculatoviz.telemetry.events import (
+    Departure,
+    Done,
+    Event,
+    Metrics,
+    NoiseFloor,
+    RemoteInfo,
+    Start,
+    Started,
+    Updated,
+)
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.shadow import Shadows
@@ -35,10 +47,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A checked request, ready to wait its turn."""
+    """A checked request, ready to run.
+
+    seed: as the user gave it; the request's own seed follows from it and from the turn of the conversation.
+    """
 
     prompt: str
     request: Request
+    seed: int
     drafter: str
     k: int
     nodes: int
@@ -69,6 +85,7 @@ class Session:
         self.drafter = self._usual_drafter()
         self.check_drafter(self.drafter)
         computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
+        self._greedy_texts = GreedyTexts()
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
 
     @classmethod
@@ -82,7 +99,7 @@ class Session:
         cheaper = load_cheaper_self(settings, report)
         session = cls(settings, connect(settings, draft, clock, report), draft, clock, cheaper)
         try:
-            prompt = session.encode_turn(CALIBRATION_PROMPT)
+            prompt = session.encode_turn(PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), report)
         except BaseException:
             session.close()
@@ -122,6 +139,7 @@ class Session:
         settings = self.settings
         drafter = message.drafter or self.drafter
         self.check_drafter(drafter)
+        seed = _given(message.seed, settings.seed)
         ids, prompt = self._prompt(message)
         if not 0 < len(ids) < self.size:
             raise BadRequestError(
@@ -144,7 +162,7 @@ class Session:
             tuple(ids),
             sampling,
             limits,
-            seed=_given(message.seed, settings.seed),
+            seed=run_seed(seed, _turn(message)),
             rule=_given(message.rule, settings.rule),
             evidence=message.evidence and settings.evidence,
             overlap=settings.overlap and not message.shadow,  # a shadow may be the drafter that would draft ahead
@@ -158,7 +176,7 @@ class Session:
         k = _given(message.k, self.default_k(drafter))
         request = replace(request, needs=needs)
         self.target.claim(request)
-        return Prepared(prompt, request, drafter, k, nodes, shadows)
+        return Prepared(prompt, request, seed, drafter, k, nodes, shadows)
 
     def run(
         self,
@@ -179,13 +197,23 @@ class Session:
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
-        for event in narrator.events(shadows.follow(steps) if beside else steps):
-            if isinstance(event, Done):
-                self._learn(event, request, verified)
-            elif isinstance(event, Updated):
-                now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
-                event = event.model_copy(update={"remote": self.remote_info(now)})  # noqa: PLW2901
-            yield event
+        text, rows, greedy = GreedyText(), 1, request.sampling.greedy
+        for event in text.follow(narrator.events(shadows.follow(steps) if beside else steps)):
+            match event:
+                case Metrics():
+                    rows = max(rows, event.round_drafted + 1)
+                    yield event
+                case Updated():
+                    greedy = greedy and event.sampling.temperature == 0.0
+                    now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
+                    yield event.model_copy(update={"remote": self.remote_info(now)})
+                case Done():
+                    self._learn(event, request, verified)
+                    self.calibration.ran([*request.prompt, *event.token_ids], rows)
+                    departure = self._departure(event, request, text) if greedy else None
+                    yield event.model_copy(update={"departure": departure})
+                case _:
+                    yield event
 
     def draft_only(self, prompt: str, depth: int) -> Draft:
         """Draft a few tokens behind a prompt, greedily, without verifying them."""
@@ -238,9 +266,9 @@ class Session:
             nodes=prepared.nodes,
             sampling=sampling_info(request.sampling),
             max_tokens=request.limits.max_tokens,
-            seed=request.seed,
+            seed=prepared.seed,
             exactness=exactness_info(self.target.claim(request)),
-            noise_floor=self.calibration.noise_info(),
+            noise_floor=self.noise_info(prepared),
             baseline=self.calibration.baseline_info(),
             per_call_baseline=self.calibration.per_call_info(),
             remote=self.remote_info(request),
@@ -265,12 +293,18 @@ class Session:
             return None
         return remote_info(replace(self.target.about(), mode=self.target.strategy(request)))
 
+    def noise_info(self, prepared: Prepared | None = None) -> NoiseFloor | None:
+        """The noise floor known for a run; without one, for the longest run that was measured."""
+        if prepared is None:
+            return self.calibration.noise_info(self.size, self.default_k(self.drafter) + 1)
+        request = prepared.request
+        context_tokens = min(self.size, len(request.prompt) + request.limits.max_tokens)
+        return self.calibration.noise_info(context_tokens, max(prepared.k, prepared.nodes) + 1)
+
     def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
         if not isinstance(self.target, LocalTarget):
             assert isinstance(self.target, RemoteTarget)
-            remote = RemoteCalibration(self.target, draft, self.clock)
-            remote.noise = self.connected.noise
-            return remote
+            return RemoteCalibration(self.target, draft, self.clock, self.connected.noise)
         folder = Path(self.settings.cache_dir) / "pass_times"
         return Calibration(self.target, draft, folder, self.settings.threads, self.clock)
 
@@ -282,6 +316,10 @@ class Session:
         if verified:
             self._learn_baseline(done, len(request.prompt))
 
+    def _departure(self, done: Done, request: Request, text: GreedyText) -> Departure | None:
+        """Where a greedy text parts from that of a run of the other kind with the same prompt."""
+        return self._greedy_texts.add(request.prompt, text, plain=done.metrics.drafted == 0)
+
     def _learn_baseline(self, done: Done, context_tokens: int) -> None:
         values = done.metrics
         if values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0 and values.overall_tps:
@@ -290,6 +328,11 @@ class Session:
 
 def _tps(run: PlainRun | None) -> float | None:
     return run.tps if run else None
+
+
+def _turn(message: Start) -> int:
+    """The answers that a conversation already holds: 0 for a prompt or a first question."""
+    return sum(turn.role == "assistant" for turn in message.messages or ())
 
 
 def _given(value: T | None, default: T) -> T:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
 from speculatoviz.errors import ModelError
-from speculatoviz.measure.runs import Noise
+from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.targets.base import Target

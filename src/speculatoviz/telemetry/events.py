@@ -107,12 +107,17 @@ class ExactnessInfo(Strict):
 
 
 class NoiseFloor(Strict):
-    """Total variation between one-by-one and batched passes of the target over the same tokens."""
+    """Total variation between passes of one and of `rows` tokens of the target over the same tokens.
+
+    Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
+    """
 
     mean_total_variation: float
     max_total_variation: float
     argmax_agreement: float
     tokens: int
+    context_tokens: int = 0
+    rows: int = 0
 
 
 class Baseline(Strict):
@@ -348,7 +353,23 @@ class Shadow(ServerEvent):
     scores: list[ShadowScore]
 
 
+class Departure(Strict):
+    """Where the greedy text of a speculative run and that of a plain run of the same prompt part.
+
+    `position`: of the first token that differs, from 0. `margin`: the difference of the two highest log-probabilities
+    there, in nats, in the plain run if it has scores, else in the speculative one; null if neither has. A small margin
+    is a near tie, which the noise floor of a quantised model can turn.
+    """
+
+    position: int
+    plain_token: str
+    speculative_token: str
+    margin: float | None
+
+
 class Done(ServerEvent):
+    """The end of a run. `departure` is null unless a greedy run can be compared with one of the other kind."""
+
     type: Literal["done"] = "done"
     total_tokens: int
     total_accepted: int
@@ -359,6 +380,7 @@ class Done(ServerEvent):
     token_ids: list[int]
     finish_reason: FinishReason
     metrics: MetricValues
+    departure: Departure | None = None
 
 
 class Failure(ServerEvent):

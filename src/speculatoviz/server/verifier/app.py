@@ -6,11 +6,11 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from fastapi import FastAPI, WebSocket
 
-from speculatoviz.measure.runs import Noise
+from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.server.verifier.connection import Bounds, Connection
 from speculatoviz.server.verifier.passes import Passes
@@ -107,8 +107,6 @@ def _welcome(number: int, model: LanguageModel, serving: Serving, noise: Noise |
             bounds.frames_per_s,
             serving.idle_s,
         ),
-        noise=None
-        if noise is None
-        else (noise.mean_total_variation, noise.max_total_variation, noise.argmax_agreement, noise.tokens),
+        noise=None if noise is None else astuple(noise),
         trees="trees" in model.provides,
     )

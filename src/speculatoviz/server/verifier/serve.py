@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError
-from speculatoviz.measure.runs import CALIBRATION_PROMPT, Noise, noise_floor, plain_run
+from speculatoviz.measure.calibration import REFERENCE_CONTEXT
+from speculatoviz.measure.noise import POSITIONS, Noise, noise_floor
+from speculatoviz.measure.plain import plain_run
+from speculatoviz.measure.text import PASSAGE, PROMPT
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.server import address
@@ -58,11 +61,21 @@ def run(settings: Settings, clock: Callable[[], float], report: Report) -> Calla
 
 
 def _noise(model: LanguageModel, clock: Callable[[], float]) -> Noise:
-    """The same 16 tokens one by one and five at a time, in a context that is given back."""
-    target = LocalTarget(model, 128, clock)
+    """The noise floor at 512 tokens of ordinary text, or after a short answer for a model that cannot read that."""
+    target = LocalTarget(model, min(REFERENCE_CONTEXT, model.description.context_tokens), clock)
     try:
-        prompt = encode_turn(model.tokenizer, CALIBRATION_PROMPT)
-        _, ids = plain_run(target, prompt, clock)
-        return noise_floor(target.window, prompt, ids, _NOISE_ROWS)
+        ids = _reference(model, target.context_tokens)
+        if ids is None:
+            prompt = encode_turn(model.tokenizer, PROMPT)
+            ids = [*prompt, *plain_run(target, prompt, clock)[1]]
+        return noise_floor(target.window, ids, _NOISE_ROWS)
     finally:
         target.close()
+
+
+def _reference(model: LanguageModel, count: int) -> list[int] | None:
+    try:
+        ids = model.tokenizer.encode(PASSAGE, special=False)[:count]
+    except BadRequestError:
+        return None
+    return ids if len(ids) > POSITIONS else None

@@ -85,8 +85,8 @@ class VerifierTarget:
         return Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=most, trees=trees)
 
     @property
-    def noise(self) -> tuple[float, float, float, int] | None:
-        """The verifier's measured noise floor: mean and largest total variation, agreement of the argmax, tokens."""
+    def noise(self) -> tuple[float, float, float, int, int, int] | None:
+        """The verifier's noise floor, with the fields of `measure.noise.Noise`; None if it was not measured."""
         return self._welcome.noise
 
     @property

@@ -14,7 +14,7 @@ import msgspec
 from speculatoviz.core.types import Rule, Status
 from speculatoviz.errors import SpeculatoVizError
 
-VERSION = 2
+VERSION = 3
 PATH = "/verify"
 
 
@@ -121,7 +121,7 @@ class Welcome(Frame, frozen=True):
     eos: bytes
     has_chat_template: bool
     limit: Limit
-    noise: tuple[float, float, float, int] | None
+    noise: tuple[float, float, float, int, int, int] | None
     trees: bool = False
 
 
