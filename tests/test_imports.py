@@ -30,7 +30,7 @@ ORDER: list[set[str]] = [
     {"telemetry"},
     {"measure"},
     {"session"},
-    {"train"},
+    {"lab", "train"},
     {"server"},
     {"cli"},
     {"bench"},

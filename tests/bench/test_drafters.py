@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.bench.drafters import Run, Setting, measure, read_prompts, read_runs
+from speculatoviz.bench.drafters import DrafterRun, Setting, measure, read_prompts, read_runs
 from speculatoviz.bench.report import figure, table, tokens_per_round, variants
 from speculatoviz.errors import BadRequestError
 from support import toy_session
@@ -23,8 +23,8 @@ def prompts_file(folder: Path) -> Path:
     return file
 
 
-def run(drafter: str, category: str, tokens: int, nodes: int = 0, speedup: float = 1.0) -> Run:
-    return Run("smol", 0.0, category, 0, drafter, nodes, 10, tokens, 20, 5, 4.0, 100.0, speedup)
+def run(drafter: str, category: str, tokens: int, nodes: int = 0, speedup: float = 1.0) -> DrafterRun:
+    return DrafterRun("smol", 0.0, category, 0, drafter, nodes, 10, tokens, 20, 5, 4.0, 100.0, speedup)
 
 
 def test_it_takes_the_first_turns_of_so_many_of_each_category(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""`python -m speculatoviz.bench.drafters`: every drafter of a profile on the same prompts, by category.
+"""Every drafter of a profile on the same prompts, by category.
 
-Each prompt is decoded plainly and then with every drafter, as a chain and, where it can, as a tree. What is accepted
-does not depend on the machine; the speeds are ratios to the plain run of the same prompt just before.
+Each prompt is decoded plainly and then with every drafter: as a chain, and as a tree if the drafter can branch. The
+acceptance does not depend on the machine. Speeds are ratios to the plain run of the same prompt just before.
 """
 
 from __future__ import annotations
@@ -9,22 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 
-from speculatoviz.bench.pair import tps
 from speculatoviz.cli.flags import errors, settings_of
-from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Round
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
-from speculatoviz.engine import speculate
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.machine import describe
-from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Start
 
@@ -32,8 +28,8 @@ PLAIN = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What one run came to. draft_ms: all of it; speedup: against the plain run of the same prompt."""
+class DrafterRun:
+    """The figures of one run. draft_ms, round_ms: sums over rounds. speedup: relative to the plain run before it."""
 
     profile: str
     temperature: float
@@ -52,15 +48,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
+    """A prompt of a benchmark. number: its index within its category."""
+
     category: str
     number: int
     text: str
 
 
 def read_prompts(file: Path, per_category: int) -> list[Prompt]:
-    """The first turns of a file in Spec-Bench's format, one JSON object a line with `category` and `turns`.
+    """The first turns in a file of Spec-Bench's format: one JSON object a line with `category` and `turns`.
 
-    Raises BadRequestError for a file that is none.
+    Raises BadRequestError for any other file.
     """
     prompts: list[Prompt] = []
     try:
@@ -79,7 +77,7 @@ def read_prompts(file: Path, per_category: int) -> list[Prompt]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How all runs decode. drafters: none for all that the pair has."""
+    """How all runs decode. drafters: an empty sequence stands for all drafters of the pair."""
 
     profile: str
     k: int
@@ -96,54 +94,51 @@ class Setting:
                 yield name, self.nodes
 
 
-def decode(session: Session, setting: Setting, prompt: Prompt, drafter: str, nodes: int) -> list[Round]:
-    """One run with evidence off. k is 0 for PLAIN."""
-    k, name = (0, session.drafter) if drafter == PLAIN else (setting.k, drafter)
-    start = Start(
-        prompt=prompt.text,
-        k=k,
-        nodes=nodes,
-        max_tokens=setting.max_tokens,
-        temperature=setting.temperature,
-        drafter=cast(DrafterName, name),
-        seed=prompt.number,
+def _decode(session: Session, setting: Setting, prompt: Prompt, drafter: str, nodes: int) -> Decoded:
+    plain = drafter == PLAIN
+    return decode_prompt(
+        session,
+        Start(
+            prompt=prompt.text,
+            k=0 if plain else setting.k,
+            nodes=nodes,
+            max_tokens=setting.max_tokens,
+            temperature=setting.temperature,
+            drafter=session.drafter if plain else drafter,
+            seed=prompt.number,
+        ),
     )
-    prepared = session.prepare(start)
-    request = replace(prepared.request, evidence=False)
-    policy = FixedPolicy(prepared.drafter, prepared.k, prepared.nodes)
-    steps = speculate(request, session.target, session.drafters, policy, seeded(request.seed), session.clock)
-    return [step for step in steps if isinstance(step, Round)]
 
 
-def measure(session: Session, setting: Setting, prompt: Prompt, done: set[tuple[str, int]]) -> Iterator[Run]:
-    """Runs of one prompt that are not `done`, each behind a plain one."""
+def measure(session: Session, setting: Setting, prompt: Prompt, done: set[tuple[str, int]]) -> Iterator[DrafterRun]:
+    """The runs of one prompt that are not `done`, each after a plain run of its own."""
     todo = [variant for variant in setting.variants(session) if variant not in done]
     for drafter, nodes in todo:
-        plain = decode(session, setting, prompt, PLAIN, 0)
-        rounds = decode(session, setting, prompt, drafter, nodes)
-        yield Run(
+        plain = _decode(session, setting, prompt, PLAIN, 0)
+        decoded = _decode(session, setting, prompt, drafter, nodes)
+        yield DrafterRun(
             profile=setting.profile,
             temperature=setting.temperature,
             category=prompt.category,
             prompt=prompt.number,
             drafter=drafter,
             nodes=nodes,
-            rounds=len(rounds),
-            tokens=sum(len(r.emitted) for r in rounds),
-            drafted=sum(r.drafted for r in rounds),
-            accepted=sum(r.accepted for r in rounds),
-            draft_ms=sum(r.times.draft_ms for r in rounds),
-            round_ms=sum(r.times.round_ms for r in rounds),
-            speedup=tps(rounds) / tps(plain),
+            rounds=len(decoded.rounds),
+            tokens=decoded.tokens,
+            drafted=decoded.drafted,
+            accepted=decoded.accepted,
+            draft_ms=decoded.draft_ms,
+            round_ms=decoded.round_ms,
+            speedup=decoded.tps / plain.tps,
         )
 
 
-def read_runs(file: Path) -> list[Run]:
-    """The runs of a file that an earlier measurement wrote; none where it is not there."""
+def read_runs(file: Path) -> list[DrafterRun]:
+    """The runs in a file that an earlier measurement wrote; none if there is no such file."""
     if not file.exists():
         return []
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return [Run(**line) for line in lines if "drafter" in line]
+    return [DrafterRun(**line) for line in lines if "drafter" in line]
 
 
 def main(
@@ -184,7 +179,7 @@ def main(
     session.close()
 
 
-def _done(known: Sequence[Run], setting: Setting, prompt: Prompt) -> set[tuple[str, int]]:
+def _done(known: Sequence[DrafterRun], setting: Setting, prompt: Prompt) -> set[tuple[str, int]]:
     return {
         (run.drafter, run.nodes)
         for run in known

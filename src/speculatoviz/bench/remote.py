@@ -25,7 +25,7 @@ from speculatoviz.bench.relay import Relay
 from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Request, Round
-from speculatoviz.engine import speculate
+from speculatoviz.engine import decode
 from speculatoviz.errors import TargetError
 from speculatoviz.machine import describe
 from speculatoviz.policies.fixed import FixedPolicy
@@ -112,8 +112,7 @@ def run(session: Session, request: Request, mode: str, k: int) -> Measured:
         return Measured((len(arrived) - 1) / (arrived[-1] - arrived[0]))
     own = replace(request, overlap=mode == "overlap")
     policy = FixedPolicy(session.drafter, 0 if mode == "per_call" else k)
-    steps = speculate(own, target, session.drafters, policy, seeded(0), clock)
-    rounds = tuple(step for step in steps if isinstance(step, Round))[1:]
+    rounds = tuple(decode(own, target, session.drafters, policy, seeded(0), clock))[1:]
     tokens = sum(len(round.emitted) for round in rounds)
     return Measured(1000 * tokens / sum(round.times.round_ms for round in rounds), rounds)
 

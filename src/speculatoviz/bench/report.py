@@ -1,4 +1,4 @@
-"""`python -m speculatoviz.bench.report`: what `bench.drafters` measured, as a table and a figure."""
+"""The runs of `bench drafters` as a table and a figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from speculatoviz.bench.drafters import Run, read_runs
+from speculatoviz.bench.drafters import DrafterRun, read_runs
 from speculatoviz.cli.flags import errors
 from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.errors import BadRequestError
@@ -18,13 +18,13 @@ from speculatoviz.errors import BadRequestError
 Variant = tuple[str, int]
 
 
-def tokens_per_round(runs: Sequence[Run]) -> float:
+def tokens_per_round(runs: Sequence[DrafterRun]) -> float:
     """NaN for none."""
     rounds = sum(run.rounds for run in runs)
     return sum(run.tokens for run in runs) / rounds if rounds else math.nan
 
 
-def variants(runs: Iterable[Run]) -> list[Variant]:
+def variants(runs: Iterable[DrafterRun]) -> list[Variant]:
     """(drafter, nodes), in the order of DRAFTERS, chains before trees."""
     order = list(DRAFTERS)
     return sorted({(run.drafter, run.nodes) for run in runs}, key=lambda v: (order.index(v[0]), v[1]))  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ def label(variant: Variant) -> str:
     return f"{drafter}, tree of {nodes}" if nodes else drafter
 
 
-def table(runs: Sequence[Run]) -> str:
+def table(runs: Sequence[DrafterRun]) -> str:
     """Markdown: a row for each drafter, chain and tree, and the columns of `_COLUMNS` at each temperature."""
     temperatures = sorted({run.temperature for run in runs})
     columns = [(name, temperature, of) for temperature in temperatures for name, of in _COLUMNS]
@@ -52,7 +52,7 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def _speedup(runs: Sequence[Run]) -> str:
+def _speedup(runs: Sequence[DrafterRun]) -> str:
     ratios = sorted(run.speedup for run in runs)
     if len(ratios) < 2:
         return f"{ratios[0]:.2f}"
@@ -60,12 +60,12 @@ def _speedup(runs: Sequence[Run]) -> str:
     return f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
 
 
-def _draft_ms(runs: Sequence[Run]) -> str:
+def _draft_ms(runs: Sequence[DrafterRun]) -> str:
     drafted = sum(run.drafted for run in runs)
     return f"{sum(run.draft_ms for run in runs) / drafted:.2f}" if drafted else "–"
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Sequence[Run]], str]], ...] = (
+_COLUMNS: tuple[tuple[str, Callable[[Sequence[DrafterRun]], str]], ...] = (
     ("tokens a round", lambda runs: f"{tokens_per_round(runs):.2f}"),
     ("drafted a round", lambda runs: f"{sum(r.drafted for r in runs) / sum(r.rounds for r in runs):.1f}"),
     ("draft ms a token", _draft_ms),
@@ -73,7 +73,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Sequence[Run]], str]], ...] = (
 )
 
 
-def figure(runs: Sequence[Run], title: str, out: Path) -> None:
+def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
     """Tokens a round by drafter and category, as SVG."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -6,7 +6,6 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -15,14 +14,12 @@ from rich.console import Console
 
 from speculatoviz.bench.pair import PROMPTS
 from speculatoviz.cli.flags import errors, settings_of
-from speculatoviz.core.chance import seeded
 from speculatoviz.core.rejection import prefixes
 from speculatoviz.core.sampling import Distribution, distribution
 from speculatoviz.core.types import Draft, Floats, Verdict
-from speculatoviz.engine import speculate
 from speculatoviz.errors import ModelError
+from speculatoviz.lab.decode import decode_prompt
 from speculatoviz.machine import describe
-from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
@@ -81,11 +78,7 @@ def compare(session: Session, temperature: float, k: int, max_tokens: int, seeds
         target = WatchedTarget.over(session.target)
         for seed in range(seeds):
             start = Start(prompt=prompt, k=k, max_tokens=max_tokens, temperature=temperature, seed=seed, rule="token")
-            prepared = session.prepare(start)
-            request = replace(prepared.request, evidence=False)
-            policy = FixedPolicy(prepared.drafter, prepared.k)
-            for _ in speculate(request, target, session.drafters, policy, seeded(seed), session.clock):
-                pass
+            decode_prompt(session, start, target=target)
         results[name] = _summary(target.seen)
         everything += target.seen
     return results | {"all": _summary(everything)}

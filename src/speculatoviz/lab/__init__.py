@@ -1,0 +1,1 @@
+"""Experiments over runs: decoding prompts and comparing what came of it."""

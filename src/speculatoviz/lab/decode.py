@@ -1,0 +1,85 @@
+"""Decode a prompt to its end and collect the rounds: the one place where experiments run the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from speculatoviz import engine
+from speculatoviz.core.chance import seeded
+from speculatoviz.core.types import Round
+from speculatoviz.policies.base import Policy
+from speculatoviz.policies.fixed import FixedPolicy
+from speculatoviz.session.session import Session
+from speculatoviz.targets.base import Target
+from speculatoviz.telemetry.events import Start
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rounds of one run, and sums over them."""
+
+    rounds: tuple[Round, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Emitted tokens."""
+        return sum(len(round.emitted) for round in self.rounds)
+
+    @property
+    def drafted(self) -> int:
+        return sum(round.drafted for round in self.rounds)
+
+    @property
+    def accepted(self) -> int:
+        return sum(round.accepted for round in self.rounds)
+
+    @property
+    def draft_ms(self) -> float:
+        return sum(round.times.draft_ms for round in self.rounds)
+
+    @property
+    def round_ms(self) -> float:
+        """The time of all rounds, without the prefill of the prompt."""
+        return sum(round.times.round_ms for round in self.rounds)
+
+    @property
+    def tps(self) -> float:
+        """Tokens per second of the rounds."""
+        return 1000 * self.tokens / self.round_ms
+
+    @property
+    def tokens_per_round(self) -> float:
+        return self.tokens / len(self.rounds)
+
+    @property
+    def acceptance_rate(self) -> float:
+        """accepted / drafted; 0 without a draft."""
+        return self.accepted / self.drafted if self.drafted else 0.0
+
+
+def decode_prompt(
+    session: Session,
+    start: Start,
+    *,
+    policy: Policy | None = None,
+    overlap: bool | None = None,
+    target: Target | None = None,
+) -> Decoded:
+    """Run a start message with evidence off, so that nothing is computed only for display.
+
+    policy: instead of the message's own drafter, depth and nodes. overlap: instead of the session's. target: instead
+    of the session's own, for a target that records. Raises what `Session.prepare` and the run raise.
+    """
+    prepared = session.prepare(start)
+    request = replace(prepared.request, evidence=False)
+    if overlap is not None:
+        request = replace(request, overlap=overlap)
+    rounds = engine.decode(
+        request,
+        target or session.target,
+        session.drafters,
+        policy or FixedPolicy(prepared.drafter, prepared.k, prepared.nodes),
+        seeded(request.seed),
+        session.clock,
+    )
+    return Decoded(tuple(rounds))
