@@ -77,7 +77,7 @@ fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, mend what the linters can, r
 	$(NPM) fix
 
 bench: $(DONE)/dev $(DONE)/package ## measure this machine
-	$(PY) -m speculatoviz.bench $(ARGS)
+	.venv/bin/speculatoviz bench pair $(ARGS)
 
 page: $(PAGE) ## build the page into the package
 

@@ -31,9 +31,8 @@ ORDER: list[set[str]] = [
     {"measure"},
     {"session"},
     {"lab", "train"},
-    {"server"},
+    {"bench", "server"},
     {"cli"},
-    {"bench"},
 ]
 # Rooms that need less than their row allows.
 ONLY = {

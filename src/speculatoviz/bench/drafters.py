@@ -7,16 +7,11 @@ acceptance does not depend on the machine. Speeds are ratios to the plain run of
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
-import typer
-from rich.console import Console
-
-from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.decode import Decoded, decode_prompt
@@ -141,44 +136,6 @@ def read_runs(file: Path) -> list[DrafterRun]:
     return [DrafterRun(**line) for line in lines if "drafter" in line]
 
 
-def main(
-    prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
-    out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; what is in it is not run again")],
-    profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
-    selfspec: Annotated[str | None, typer.Option(help="how the target is made cheaper for selfspec")] = None,
-    k: Annotated[int, typer.Option("-k", help="draft depth")] = 4,
-    nodes: Annotated[int, typer.Option(help="nodes of the trees; 0: chains only")] = 12,
-    per_category: Annotated[int, typer.Option(help="prompts of each category")] = 1,
-    max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 64,
-    temperature: Annotated[float, typer.Option(help="sampling temperature")] = 0.0,
-    drafter: Annotated[
-        list[str] | None, typer.Option(help="one to measure, may be repeated; default: all of the profile")
-    ] = None,
-) -> None:
-    """Measure, one JSON line a run. Interrupted, it goes on where it was."""
-    console = Console(stderr=True)
-    asked = read_prompts(prompts, per_category)
-    settings = settings_of({"profile": profile, "selfspec": selfspec, "evidence": False})
-    session = Session.load(settings, time.perf_counter, lambda stage, _: console.print(stage, style="dim"))
-    for name in drafter or ():
-        session.check_drafter(name)
-    setting = Setting(profile, k, nodes, temperature, max_tokens, drafter or ())
-    known = read_runs(out)
-    with out.open("a", encoding="utf-8") as file:
-        if not known:
-            about = {"machine": describe(), "target": session.target.description.name, "k": k, "max_tokens": max_tokens}
-            print(json.dumps(about), file=file)
-        for prompt in asked:
-            done = _done(known, setting, prompt)
-            try:
-                for run in measure(session, setting, prompt, done):
-                    print(json.dumps(asdict(run)), file=file, flush=True)
-            except BadRequestError as error:  # a prompt longer than the context
-                console.print(f"{prompt.category} {prompt.number}: {error}")
-            console.print(f"{prompt.category} {prompt.number}", style="dim")
-    session.close()
-
-
 def _done(known: Sequence[DrafterRun], setting: Setting, prompt: Prompt) -> set[tuple[str, int]]:
     return {
         (run.drafter, run.nodes)
@@ -188,5 +145,22 @@ def _done(known: Sequence[DrafterRun], setting: Setting, prompt: Prompt) -> set[
     }
 
 
-if __name__ == "__main__":
-    typer.run(errors()(main))
+def measure_all(
+    session: Session, setting: Setting, prompts: Sequence[Prompt], out: Path, progress: Callable[[str], None]
+) -> None:
+    """Append a JSON line for each run to `out`; runs that are in it already are not repeated.
+
+    progress: called after each prompt, and with the reason for a prompt that is left out (longer than the context).
+    """
+    known = read_runs(out)
+    with out.open("a", encoding="utf-8") as file:
+        if not known:
+            about = {"machine": describe(), "target": session.target.description.name}
+            print(json.dumps(about | {"k": setting.k, "max_tokens": setting.max_tokens}), file=file)
+        for prompt in prompts:
+            try:
+                for run in measure(session, setting, prompt, _done(known, setting, prompt)):
+                    print(json.dumps(asdict(run)), file=file, flush=True)
+            except BadRequestError as error:
+                progress(f"{prompt.category} {prompt.number}: {error}")
+            progress(f"{prompt.category} {prompt.number}")

@@ -1,18 +1,13 @@
-"""`python -m speculatoviz.bench.models NAME…`: what each model costs here, one process and one JSON line per model."""
+"""What a model costs on this machine: pass times, loading time, peak memory and noise floor."""
 
 from __future__ import annotations
 
-import json
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from speculatoviz.cli.flags import errors, settings_of
+from speculatoviz.config import Settings
 from speculatoviz.machine import describe
 from speculatoviz.measure.noise import noise_floor
 from speculatoviz.measure.passes import pass_ms
@@ -20,28 +15,17 @@ from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.window import Window
 
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
-CONTEXT_TOKENS = 200  # behind which passes are timed
+CONTEXT_TOKENS = 200  # of context at the passes that are timed
 SIZES = (1, 2, 3, 4, 5, 8)
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, or KiB
 ROUNDS = 5  # interleaved, so that a drifting machine drifts for all sizes
 
 
-def main(
-    names: Annotated[list[str], typer.Argument(help="models, as for --target; NAME=Q4_0 requantises one first")],
-    one: Annotated[bool, typer.Option("--one", hidden=True)] = False,
-) -> None:
-    """Load each model in a process of its own; print its pass times, peak memory and noise floor."""
-    if one:
-        print(json.dumps(measure(names[0])), flush=True)
-        return
-    command = [sys.executable, "-m", "speculatoviz.bench.models", "--one"]
-    codes = [subprocess.run([*command, name], check=False).returncode for name in names]
-    sys.exit(max(codes))
+def measure(name: str, settings: Settings) -> dict[str, object]:
+    """Load a model and measure it. name: as for --target; NAME=Q4_0 requantises it first.
 
-
-def measure(name: str) -> dict[str, object]:
-    """Milliseconds are the fastest of five: what else the machine does can only slow a pass down."""
-    settings = settings_of({})
+    Milliseconds are the fastest of five: whatever else the machine does can only slow a pass down.
+    """
     name, _, quantisation = name.partition("=")
     how = Loading(1024, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
     begun = time.perf_counter()
@@ -67,7 +51,3 @@ def measure(name: str) -> dict[str, object]:
         "noise_total_variation": noise.mean_total_variation,
         "machine": describe(),
     }
-
-
-if __name__ == "__main__":
-    typer.run(errors()(main))

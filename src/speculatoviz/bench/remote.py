@@ -1,33 +1,27 @@
-"""`python -m speculatoviz.bench.remote`: what speculating across a network gains, at several round-trip times.
+"""What speculation across a network gains, at several round-trip times.
 
-A verifier of its own process and this one get the halves of the processor's cores, as two machines would have their
-own: drafting goes on while the verifier computes. Between them a relay adds the round-trip time.
+A verifier process and this process get half of the processor's cores each, as two machines would have their own: the
+drafter works while the verifier computes. A relay between them adds the round-trip time.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated
 from urllib.parse import urlsplit
 
-import typer
-from rich.console import Console
-
 from speculatoviz.bench.relay import Relay
-from speculatoviz.cli.flags import errors, settings_of
+from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Request, Round
 from speculatoviz.engine import decode
 from speculatoviz.errors import TargetError
-from speculatoviz.machine import describe
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.base import RemoteTarget
@@ -43,41 +37,18 @@ MODES = ("per_call", "streaming", "speculative", "overlap")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: tokens per second behind the first token, and what overlapping is about."""
+    """One run. tps: tokens per second after the first token. rounds: without the first one."""
 
     tps: float
     rounds: tuple[Round, ...] = ()
 
 
-def main(
-    rtt_ms: Annotated[list[float], typer.Option(help="round-trip times, in milliseconds")] = [0, 10, 40, 100],  # noqa: B006
-    profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
-    k: Annotated[int, typer.Option("-k", help="draft depth")] = 3,
-    repeats: Annotated[int, typer.Option(help="runs of every mode, in turn")] = 3,
-    max_tokens: Annotated[int, typer.Option(help="tokens per run")] = 48,
-) -> None:
-    """Measure, print one JSON line. Modes alternate, so that a drifting machine drifts for all."""
-    console = Console(stderr=True)
-    client_cores, server_cores = _halves()
-    with ExitStack() as stack:
-        url = stack.enter_context(verifier(profile, server_cores))
-        os.sched_setaffinity(0, client_cores)
-        results: dict[str, object] = {}
-        for rtt in rtt_ms:
-            console.print(f"round trips of {rtt:g} ms", style="dim")
-            results[f"{rtt:g}"] = _at(url, rtt, profile, len(client_cores), k, repeats, max_tokens)
-    print(json.dumps({"machine": describe(), "profile": profile, "k": k, "max_tokens": max_tokens, "rtt_ms": results}))
-
-
-def _at(
-    url: str, rtt_ms: float, profile: str, threads: int, k: int, repeats: int, max_tokens: int
-) -> dict[str, object]:
-    """Every prompt in every mode over a relay."""
+def measure(url: str, rtt_ms: float, settings: Settings, k: int, repeats: int, max_tokens: int) -> dict[str, object]:
+    """Every prompt in every mode, over a relay that adds a round-trip time. settings: all of them but the target."""
     where = urlsplit(url)
     with Relay(where.hostname or "127.0.0.1", where.port or 0, rtt_ms / 2000) as relay:
-        target = f"verifier:ws://127.0.0.1:{relay.port}"
-        settings = settings_of({"profile": profile, "target": target, "threads": threads, "k": k})
-        session = Session.load(settings, time.perf_counter, lambda _stage, _share: None)
+        own = settings.model_copy(update={"target": f"verifier:ws://127.0.0.1:{relay.port}", "k": k})
+        session = Session.load(own, time.perf_counter, lambda _stage, _share: None)
         try:
             return {name: _prompt(session, text, k, repeats, max_tokens) for name, text in PROMPTS.items()}
         finally:
@@ -103,7 +74,7 @@ def _prompt(session: Session, text: str, k: int, repeats: int, max_tokens: int) 
 
 
 def run(session: Session, request: Request, mode: str, k: int) -> Measured:
-    """Decode in one mode. The rate of a run leaves its first token or round out, which pays for the prompt."""
+    """Decode in one mode. The rate leaves out the first token or round, whose time contains the prompt."""
     clock, target = session.clock, session.target
     if mode == "streaming":
         if not isinstance(target, RemoteTarget):
@@ -118,10 +89,10 @@ def run(session: Session, request: Request, mode: str, k: int) -> Measured:
 
 
 def overlap_gain(without: Sequence[Measured], overlapped: Sequence[Measured]) -> dict[str, float]:
-    """What drafting ahead won of a round, beside the most that it could win.
+    """The milliseconds that drafting ahead saved of a round, and an upper bound on them.
 
-    A guess that holds saves at most the drafting of the next round, and at most the time there was to draft in: the
-    bound is the share of guesses that held times the smaller of the two.
+    A right guess saves at most the drafting of the next round, and at most the time of the flight:
+    bound = share of right guesses * min(draft, flight).
     """
     plain = [round for one in without for round in one.rounds]
     ahead = [round for one in overlapped for round in one.rounds]
@@ -149,18 +120,21 @@ def _acceptance(rounds: Sequence[Round]) -> float:
     return sum(round.accepted for round in rounds) / drafted if drafted else 0.0
 
 
-def _halves() -> tuple[set[int], set[int]]:
-    """The cores of the drafter and those of the verifier."""
+def halves() -> tuple[set[int], set[int]]:
+    """The cores of the drafter and those of the verifier. Raises TargetError on a machine without two cores."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
-        raise TargetError("Two machines cannot be played here.", "Use Linux on two cores or more.")
+        raise TargetError(
+            "This needs two cores or more, and a system that can assign them.",
+            "Run it on Linux with two cores or more.",
+        )
     half = len(cores) // 2
     return set(cores[:half]), set(cores[half:])
 
 
 @contextmanager
 def verifier(profile: str, cores: set[int], sessions: int = 2) -> Iterator[str]:
-    """A verifier on its own cores; its address."""
+    """Starts a verifier on these cores; yields its address."""
     command = [sys.executable, "-m", "speculatoviz.cli.app", "verifier", "--profile", profile, "--port", "0"]
     command += ["--context-tokens", "2048", "--sessions", str(sessions), "--threads", str(len(cores))]
     taken = os.sched_getaffinity(0)
@@ -176,7 +150,3 @@ def verifier(profile: str, cores: set[int], sessions: int = 2) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-if __name__ == "__main__":
-    typer.run(errors()(main))

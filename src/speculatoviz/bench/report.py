@@ -6,20 +6,15 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from speculatoviz.bench.drafters import DrafterRun, read_runs
-from speculatoviz.cli.flags import errors
+from speculatoviz.bench.drafters import DrafterRun
 from speculatoviz.drafters.about import DRAFTERS
-from speculatoviz.errors import BadRequestError
 
 Variant = tuple[str, int]
 
 
 def tokens_per_round(runs: Sequence[DrafterRun]) -> float:
-    """NaN for none."""
+    """Emitted tokens divided by rounds; NaN without rounds."""
     rounds = sum(run.rounds for run in runs)
     return sum(run.tokens for run in runs) / rounds if rounds else math.nan
 
@@ -74,7 +69,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Sequence[DrafterRun]], str]], ...] = (
 
 
 def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
-    """Tokens a round by drafter and category, as SVG."""
+    """Write the tokens per round by drafter and category to an SVG file."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -103,24 +98,3 @@ def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
                 bright = value > 1 + 0.6 * (most - 1)
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if bright else "white")
         drawn.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")
-
-
-def main(
-    file: Annotated[Path, typer.Argument(help="runs that bench.drafters wrote")],
-    svg: Annotated[Path | None, typer.Option(help="where the figure goes")] = None,
-    title: Annotated[str, typer.Option(help="the figure's title")] = "Tokens a round",
-) -> None:
-    """Print the table; draw the runs at the lowest temperature."""
-    runs = read_runs(file)
-    if not runs:
-        raise BadRequestError(
-            f"{file} holds no runs.", f"Measure some: python -m speculatoviz.bench.drafters PROMPTS --out {file}"
-        )
-    if svg is not None:
-        coldest = min(run.temperature for run in runs)
-        figure([run for run in runs if run.temperature == coldest], title, svg)
-    print(table(runs))
-
-
-if __name__ == "__main__":
-    typer.run(errors()(main))

@@ -1,12 +1,11 @@
-"""`python -m speculatoviz.bench.sessions`: what a verifier makes of several sessions at once.
+"""The throughput of a verifier with several sessions at once.
 
-Every session sends drafts that the target would write itself, as fast as it is answered, so the verifier is never
-idle. What it could reach at most follows from measured passes: as many rows as there are, in one pass.
+Every session sends drafts that equal the target's own text, as soon as it has an answer, so the verifier is never idle.
+The upper bound follows from measured passes: the rows of all sessions in one pass.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,16 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.console import Console
 
 from speculatoviz.bench.remote import PROMPTS, verifier
-from speculatoviz.cli.flags import errors, settings_of
 from speculatoviz.config import Settings
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
-from speculatoviz.machine import describe, usable_cores
+from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window, Wish, feed_together
 from speculatoviz.session.targets import load
@@ -31,41 +25,29 @@ from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.verifier.target import VerifierTarget
 
 SESSIONS = 4
-_BEHIND = 96  # tokens of context that passes are timed behind
+_CONTEXT = 96  # tokens of context at the passes that are timed
 
 
-def main(
-    profile: Annotated[str, typer.Option(help="qwen or smol")] = "qwen",
-    k: Annotated[int, typer.Option("-k", help="draft depth")] = 3,
-    rounds: Annotated[int, typer.Option(help="rounds of every session and repeat")] = 12,
-    repeats: Annotated[int, typer.Option(help="pairs of one session and of all")] = 5,
-) -> None:
-    """Measure, print one JSON line. One session and all of them alternate."""
-    console = Console(stderr=True)
-    settings = settings_of({"profile": profile})
+def measure(settings: Settings, profile: str, k: int, rounds: int, repeats: int) -> dict[str, object]:
+    """Verified tokens per second of one session and of all of them, which alternate, beside the upper bound."""
     with verifier(profile, set(range(usable_cores())), SESSIONS) as url:
-        console.print("sessions of a verifier", style="dim")
         one, all_of_them = _sessions(url, Path(settings.cache_dir), k, rounds, repeats)
-    console.print("passes of its model", style="dim")
     single_ms, joint_ms = _passes(settings, k, repeats)
-    reached = [many / alone for many, alone in zip(all_of_them, one, strict=True)]
-    allowed = SESSIONS * single_ms / joint_ms
-    result = {
-        "machine": describe(),
-        "k": k,
+    ratios = [many / alone for many, alone in zip(all_of_them, one, strict=True)]
+    allowed_tps = 1000 * SESSIONS * (k + 1) / joint_ms
+    return {
         "sessions": SESSIONS,
         "verified_tokens_per_s": {"one": statistics.median(one), "all": statistics.median(all_of_them)},
-        "ratio": {"median": statistics.median(reached), "least": min(reached), "most": max(reached)},
+        "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
         "pass_ms": {"one": single_ms, "all": joint_ms},
-        "allowed_ratio": allowed,
-        "allowed_tokens_per_s": 1000 * SESSIONS * (k + 1) / joint_ms,
-        "share_of_allowed": statistics.median(all_of_them) * joint_ms / (1000 * SESSIONS * (k + 1)),
+        "allowed_ratio": SESSIONS * single_ms / joint_ms,
+        "allowed_tokens_per_s": allowed_tps,
+        "share_of_allowed": statistics.median(all_of_them) / allowed_tps,
     }
-    print(json.dumps(result))
 
 
 def _sessions(url: str, cache_dir: Path, k: int, rounds: int, repeats: int) -> tuple[list[float], list[float]]:
-    """Verified tokens per second of one session, and of all at once, per repeat."""
+    """Verified tokens per second of one session, and of all at once, for each repeat."""
     with ExitStack() as stack:
         targets = [_connected(stack, url, cache_dir) for _ in range(SESSIONS)]
         texts = [f"{text} {number}" for number in range(SESSIONS // len(PROMPTS)) for text in PROMPTS.values()]
@@ -104,7 +86,7 @@ def _continuation(target: VerifierTarget, prompt: list[int], count: int) -> list
 
 
 def _replay(target: VerifierTarget, prompt: list[int], text: list[int], k: int, rounds: int) -> int:
-    """Draft what the target wrote before; rows that were verified."""
+    """Draft the text that the target wrote before. Returns the number of verified rows."""
     request = Request(tuple(prompt), Sampling(), Limits(len(text), ignore_eos=True), evidence=False)
     target.begin(request)
     at = verified = 0
@@ -119,7 +101,7 @@ def _replay(target: VerifierTarget, prompt: list[int], text: list[int], k: int, 
 
 
 def _passes(settings: Settings, k: int, repeats: int) -> tuple[float, float]:
-    """Milliseconds of a pass over one session's rows, and over those of all; medians, interleaved."""
+    """Median milliseconds of a pass over the rows of one session, and of all sessions; the two alternate."""
     pair = settings.resolved()
     room = settings.model_copy(update={"context_tokens": 512 * SESSIONS})
     model = load(room, pair.target, pair.target_quantisation, lambda _stage, _share: None)
@@ -127,11 +109,11 @@ def _passes(settings: Settings, k: int, repeats: int) -> tuple[float, float]:
         windows = [Window(model, 512) for _ in range(SESSIONS)]
         ids = _text(model)
         for window in windows:
-            window.prefill(ids[:_BEHIND], lambda: False)
+            window.prefill(ids[:_CONTEXT], lambda: False)
         one, many = list[float](), list[float]()
         for _ in range(4 * repeats):
-            one.append(_pass_ms(windows[:1], ids[_BEHIND : _BEHIND + k + 1]))
-            many.append(_pass_ms(windows, ids[_BEHIND : _BEHIND + k + 1]))
+            one.append(_pass_ms(windows[:1], ids[_CONTEXT : _CONTEXT + k + 1]))
+            many.append(_pass_ms(windows, ids[_CONTEXT : _CONTEXT + k + 1]))
         return statistics.median(one), statistics.median(many)
     finally:
         model.close()
@@ -147,9 +129,5 @@ def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
     feed_together([Wish(window, ids) for window in windows])
     took_ms = (time.perf_counter() - begun) * 1000
     for window in windows:
-        window.keep(_BEHIND)
+        window.keep(_CONTEXT)
     return took_ms
-
-
-if __name__ == "__main__":
-    typer.run(errors()(main))

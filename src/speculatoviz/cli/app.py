@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from speculatoviz.cli import bench as bench_commands
 from speculatoviz.cli import train as train_commands
 from speculatoviz.cli.flags import (
     ContextFlag,
@@ -63,6 +64,7 @@ models_app = typer.Typer(no_args_is_help=True, help="List and fetch the models o
 app.add_typer(models_app, name="models")
 register(app)
 train_commands.register(app)
+bench_commands.register(app)
 
 
 @app.command()
