@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,9 @@ from speculatoviz.models.window import Window
 from speculatoviz.targets.base import Target
 
 LARGEST_PASS = 17  # tokens: the deepest draft and the last committed token
+_LOCK_S = 10  # another process holds the lock for one small write
+
+log = logging.getLogger(__name__)
 
 
 def pass_ms(window: Window, ids: Sequence[int], rows: int, clock: Callable[[], float], repeats: int = 3) -> float:
@@ -50,10 +55,11 @@ def round_ms(
 
 
 class PassTimes:
-    """The pass times of one model on this machine, by tokens in the pass, kept on disk.
+    """Milliseconds of a forward pass by tokens in it, kept per model, machine and thread count.
 
-    They are the basis of choices, never a displayed baseline. Of several measurements the fastest is kept: whatever
-    else the machine does can only slow a pass down.
+    They choose depths; a displayed baseline is never taken from them. Of several measurements the fastest is kept:
+    whatever else runs on the machine can only make a pass slower. If the folder cannot be written, the times are kept
+    in memory, with one warning in the log.
     """
 
     def __init__(self, folder: Path, model: Description, threads: int) -> None:
@@ -63,6 +69,7 @@ class PassTimes:
         self._path = folder / f"{key}.json"
         self._about = {"model": model.name, "quantisation": model.quantisation, "processor": processor()}
         self._ms = self._load()
+        self._kept = True
 
     @property
     def ms(self) -> Mapping[int, float]:
@@ -70,19 +77,31 @@ class PassTimes:
         return dict(sorted(self._ms.items()))
 
     def record(self, rows: int, ms: float) -> None:
-        """Keep a measurement, unless a faster one is known."""
+        """Add one measurement of a pass over `rows` tokens. Raises nothing if it cannot be stored."""
+        self._ms[rows] = min(ms, self._ms.get(rows, ms))
+        if not self._kept:
+            return
+        try:
+            self._store()
+        except (OSError, NotImplementedError) as error:  # filelock's, on file systems without locks
+            self._kept = False
+            cause = getattr(error, "strerror", None) or error
+            log.warning("%s cannot be written (%s): pass times are not kept.", self._path.parent, cause)
+
+    def _store(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self._path}.lock"):
-            stored = self._load()
-            self._ms = stored | {rows: min(ms, stored.get(rows, ms))}
-            document = {"about": self._about, "pass_ms": {str(n): t for n, t in sorted(self._ms.items())}}
+        with FileLock(f"{self._path}.lock", timeout=_LOCK_S):
+            stored = self._load()  # another process may have measured meanwhile
+            self._ms |= {rows: min(ms, self._ms.get(rows, ms)) for rows, ms in stored.items()}
+            document = {"about": self._about, "pass_ms": {str(rows): ms for rows, ms in self.ms.items()}}
             part = self._path.with_suffix(".part")
-            part.write_text(json.dumps(document, indent=1))
+            part.write_text(json.dumps(document, indent=1), encoding="utf-8")
             part.replace(self._path)
 
     def _load(self) -> dict[int, float]:
         try:
-            stored = json.loads(self._path.read_text())["pass_ms"]
-            return {int(rows): float(ms) for rows, ms in stored.items()}
-        except (OSError, ValueError, KeyError, AttributeError):
-            return {}  # not measured yet, or not a file of this program: measure again
+            stored = json.loads(self._path.read_text(encoding="utf-8"))["pass_ms"]
+            times = {int(rows): float(ms) for rows, ms in stored.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}  # not measured yet, or written by something else: measure again
+        return {rows: ms for rows, ms in times.items() if rows > 0 and 0 < ms < math.inf}
