@@ -73,6 +73,7 @@ fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, mend what the linters can, r
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+	$(PY) scripts/cli_docs.py
 	$(NPM) protocol
 	$(NPM) fix
 

@@ -1,7 +1,8 @@
-"""One settings model: names, precedence, ranges, and errors in words."""
+"""The settings model: names, precedence, ranges, `.env`, and errors in words."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
-from speculatoviz.config import PROFILES, RANGES, Settings, in_words
+from speculatoviz.config import PROFILES, RANGES, Settings, load_settings
 from speculatoviz.errors import BadRequestError
+from speculatoviz.server.messages import parse
+from speculatoviz.telemetry.events import Start
 from support import environment
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
@@ -23,10 +26,11 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def words(**settings: Any) -> BadRequestError:
-    """The error that these settings are refused with."""
-    with pytest.raises(ValidationError) as refused:
-        Settings(**settings)
-    return in_words(refused.value)
+    """The error that these settings, the environment or `.env` are refused with."""
+    with pytest.raises(BadRequestError) as refused:
+        load_settings(**settings)
+    assert refused.value.hint
+    return refused.value
 
 
 def test_without_anything_set_the_qwen_pair_runs_here() -> None:
@@ -98,19 +102,60 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert (Settings().k, Settings().seed) == (None, 0)
 
 
-@pytest.mark.parametrize("name", sorted(set(RANGES)))
+ENFORCED = sorted(name for name, allowed in RANGES.items() if allowed.enforced)
+
+
+@pytest.mark.parametrize("name", ENFORCED)
 def test_a_setting_out_of_range_is_refused_with_the_range(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """And with the name under which it was given."""
     allowed = RANGES[name]
-    expected = f"{name} is {{}}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}."
+    expected = f"{{}} is {{}}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}."
     beyond = int(allowed.maximum + 1)
 
-    assert words(**{name: beyond}).message == expected.format(beyond)
+    assert words(**{name: beyond}).message == expected.format(name, beyond)
+    assert words(**{name: float("nan")}).message == expected.format(name, "nan")
+    assert words(**{name: float("inf")}).message == expected.format(name, "inf")
     for variable in environment.names_of(name):
-        monkeypatch.setenv(variable, str(beyond))
-        assert words().message == expected.format(repr(str(beyond)))
-        monkeypatch.setenv(variable, "many")
-        assert words().message == expected.format("'many'")
-        monkeypatch.delenv(variable)
+        for value in (str(beyond), "many", "nan", "-inf", "1" * 400, " "):
+            shown = repr(value) if len(value) < 60 else f"{value!r:.57}..."
+            monkeypatch.setenv(variable, value)
+            assert words().message == expected.format(variable, shown)
+            monkeypatch.delenv(variable)
+            Path(".env").write_text(f"{variable}='{value}'\n")
+            assert words().message == expected.format(f"{variable} in .env", shown)
+            Path(".env").unlink()
+
+
+def test_only_a_seed_has_no_range() -> None:
+    assert set(RANGES) - set(ENFORCED) == {"seed"}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**53, 2**63, 2**64 + 1, -(2**200), int("9" * 4000)], ids=lambda n: str(n)[:12])
+def test_any_integer_is_a_seed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """In a flag, in the environment, in a message of a client, and back in an event."""
+    assert load_settings(seed=seed).seed == seed
+    monkeypatch.setenv("SPECULATOVIZ_SEED", str(seed))
+    assert load_settings().seed == seed
+    assert parse(f'{{"prompt": "a", "seed": {seed}}}') == Start(prompt="a", seed=seed)
+    assert json.loads(Start(prompt="a", seed=seed).model_dump_json())["seed"] == seed
+
+
+@pytest.mark.parametrize("seed", ["1.5", "nan", "seed", "1" * 5000])
+def test_a_seed_that_is_no_integer_is_refused(monkeypatch: pytest.MonkeyPatch, seed: str) -> None:
+    monkeypatch.setenv("SPECULATOVIZ_SEED", seed)
+
+    assert words().message.startswith(f"SPECULATOVIZ_SEED is '{seed[:50]}")
+    with pytest.raises(BadRequestError, match="seed is "):
+        parse(json.dumps({"prompt": "a", "seed": seed}))
+
+
+def test_numbers_without_a_range_are_finite_too() -> None:
+    for value in (float("nan"), float("inf"), -1.0):
+        assert words(session_idle_s=value).message.startswith(f"session_idle_s is {value}: Input should be ")
+
+
+def test_a_temperature_just_above_0_is_allowed() -> None:
+    assert load_settings(temperature=1e-39).temperature == 1e-39
 
 
 @pytest.mark.parametrize(
@@ -125,13 +170,101 @@ def test_a_setting_out_of_range_is_refused_with_the_range(monkeypatch: pytest.Mo
         ({"port": 70000}, "port is 70000: Input should be less than or equal to 65535."),
         ({"threads": 0}, "threads is 0: Input should be greater than or equal to 1."),
         ({"ngram_min": 5, "ngram_max": 3}, "ngram_min is 5 and ngram_max only 3."),
+        ({"target": ""}, "target is '': it needs a value."),
+        ({"host": "  "}, "host is '  ': it needs a value."),
+        ({"target_api_key": ""}, "target_api_key is what was given: it needs a value."),
+        ({"cache_dir": "~no-such-user/x"}, "cache_dir is '~no-such-user/x': there is no such home folder."),
+        ({"port": 10**30}, f"port is {10**30}: Input should be less than or equal to 65535."),
     ],
 )
 def test_other_mistakes_are_said_in_words(settings: dict[str, Any], message: str) -> None:
-    error = words(**settings)
+    assert words(**settings).message == message
 
-    assert error.message == message
-    assert error.hint
+
+@pytest.mark.parametrize(("field", "value"), [("port", "x"), ("profile", "huge"), ("overlap", "maybe"), ("head", " ")])
+def test_the_variable_of_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+    variable = f"SPECULATOVIZ_{field.upper()}"
+    monkeypatch.setenv(variable, value)
+    assert words().message.startswith(f"{variable} is {value!r}: ")
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv(variable.lower(), value)
+    assert words().message.startswith(f"{variable.lower()} is {value!r}: ")
+    assert load_settings(**{field: 1 if field == "port" else "smol" if field == "profile" else "1"})
+
+
+def test_a_secret_is_not_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = [field for field, info in Settings.model_fields.items() if info.annotation == SecretStr | None]
+    assert len(secrets) == 4
+    for field in secrets:
+        error = words(**{field: ["hush"]})
+        assert error.message == f"{field} is what was given: Input should be a valid string."
+
+
+def test_a_folder_of_the_home_folder_is_found_from_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert load_settings(cache_dir="~/models").cache_dir == str(tmp_path / "models")
+    assert load_settings(cache_dir="models").cache_dir == str(Path.cwd() / "models")
+
+
+# --- .env ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"SPECULATION_K=5\n",
+        b"\xef\xbb\xbfSPECULATION_K=5\n",
+        b"SPECULATION_K=5\r\nOTHER=\r\n",
+        "# é 語\nexport SPECULATION_K='5' # five".encode(),
+    ],
+    ids=["plain", "byte order mark", "Windows", "quoted"],
+)
+def test_dotenv_is_read_in_all_its_forms(content: bytes) -> None:
+    Path(".env").write_bytes(content)
+
+    assert load_settings().k == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "cp1252"])
+def test_a_dotenv_in_another_encoding_is_refused(encoding: str) -> None:
+    Path(".env").write_bytes("SPECULATOVIZ_TARGET=é\n".encode(encoding))
+
+    assert words().message.startswith(".env is not text in UTF-8 (")
+
+
+def test_a_dotenv_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("SPECULATION_K=5\n")
+    monkeypatch.setattr(
+        "builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+
+    assert words().message == ".env cannot be read (Permission denied)."
+
+
+def test_a_dotenv_that_is_a_folder_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    Path(".env").mkdir()
+    assert load_settings() == Settings(_env_file=None)
+    assert caplog.messages == [".env is a folder: no settings are read from it."]
+    caplog.clear()
+    Path(".env/pyvenv.cfg").touch()  # a virtual environment of that name
+    assert load_settings() == Settings(_env_file=None)
+    assert caplog.messages == []
+
+
+def test_a_line_that_is_no_setting_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    Path(".env").write_text("SPECULATION_K=5\nSPECULATOVIZ_SEED 4\n\n'\nMAX_TOKENS=9\n")
+    settings = load_settings()
+
+    assert (settings.k, settings.seed, settings.max_tokens) == (5, 0, 9)
+    assert caplog.messages == [
+        "The statement that begins in line 2 of .env is not NAME=VALUE and is ignored.",
+        "The statement that begins in line 3 of .env is not NAME=VALUE and is ignored.",
+    ]
+    Path(".env").write_text("what\nis this\nSPECULATION_K=99\n")
+    caplog.clear()
+    assert words().message.startswith("SPECULATION_K in .env is '99'")
+    assert len(caplog.messages) == len(set(caplog.messages)) == 1
 
 
 def test_settings_cannot_change_under_a_run() -> None:

@@ -33,6 +33,7 @@ ORDER: list[set[str]] = [
     {"lab", "train"},
     {"bench", "server"},
     {"cli"},
+    {"__main__"},
 ]
 # Rooms that need less than their row allows.
 ONLY = {

@@ -78,5 +78,15 @@ class TrainError(SpeculatoVizError):
     code = "train"
 
 
+class OutputError(SpeculatoVizError):
+    """Standard output cannot be written."""
+
+    code = "output"
+
+
+class ReaderGoneError(OutputError):
+    """The program that reads standard output through a pipe has ended; not a failure of this one."""
+
+
 class CancelledError(Exception):
     """Raised between forward passes once a run is cancelled; never reaches a user."""

@@ -131,7 +131,7 @@ def test_a_trace_holds_the_run_and_replay_prints_it_again() -> None:
     arguments = ("-k", "3", "--max-tokens", "30", "--temperature", "0.9")
     printed = call("generate", "once upon a time", *PAIR, *arguments, "--trace", "run.jsonl").stdout
     replayed = call("replay", "run.jsonl").stdout
-    head, events = trace.read(Path("run.jsonl"))
+    head, events, warning = trace.read(Path("run.jsonl"))
 
     recorded, _, rest = replayed.partition("\n")
     assert recorded.startswith(f"recorded {head.created} on {head.machine[:20]}")
@@ -139,6 +139,7 @@ def test_a_trace_holds_the_run_and_replay_prints_it_again() -> None:
     assert [e.type for e in events][:: len(events) - 1] == ["started", "done"]
     assert isinstance(events[-1], Done)
     assert events[-1].generated_text in printed
+    assert warning is None
 
 
 def test_a_document_and_its_trace_agree() -> None:
@@ -150,13 +151,31 @@ def test_a_document_and_its_trace_agree() -> None:
     assert done.metrics.speedup == document["speedup"]
 
 
-def test_replaying_a_broken_file_names_the_line() -> None:
+def test_replaying_a_damaged_file_names_the_line() -> None:
     generate("-k", "3", "--trace", "run.jsonl")
     lines = Path("run.jsonl").read_text().split("\n")
-    Path("broken.jsonl").write_text("\n".join([*lines[:6], lines[6][:30]]))
+    Path("damaged.jsonl").write_text("\n".join([*lines[:6], lines[6][:30], *lines[7:]]))
 
-    assert "Line 7 of broken.jsonl" in refused("replay", "broken.jsonl")
+    assert "Line 7 of damaged.jsonl" in refused("replay", "damaged.jsonl")
     assert "missing.jsonl cannot be read" in refused("replay", "missing.jsonl")
+
+
+def test_a_trace_that_was_cut_off_is_replayed_as_far_as_it_goes() -> None:
+    whole = call("generate", "once upon a time", *PAIR, "-k", "3", "--max-tokens", "12", "--trace", "run.jsonl").stdout
+    data = Path("run.jsonl").read_bytes()
+    Path("cut.jsonl").write_bytes(data[: data.index(b'"type":"done"')])
+    replayed = call("replay", "cut.jsonl")
+
+    assert replayed.stdout.startswith("recorded ")
+    assert whole.startswith(replayed.stdout.partition("\n")[2].rstrip())
+    assert "of cut.jsonl is incomplete and left out" in replayed.stderr
+
+
+def test_replay_needs_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    generate("-k", "3", "--trace", "run.jsonl")
+    monkeypatch.setenv("SPECULATION_K", "17")
+
+    assert "speedup" in call("replay", "run.jsonl").stdout
 
 
 def test_a_trace_that_cannot_be_written_is_refused_before_anything_is_loaded() -> None:
@@ -176,7 +195,10 @@ def test_a_trace_that_cannot_be_written_is_refused_before_anything_is_loaded() -
         ("--top-p", "1.1", "top_p"),
         ("--top-k", "1001", "top_k"),
         ("--min-p", "-0.1", "min_p"),
-        ("--seed", "-1", "seed"),
+        ("--temperature", "nan", "temperature"),
+        ("--temperature", "inf", "temperature"),
+        ("--top-p", "nan", "top_p"),
+        ("--nodes", "99999999999999999999999999", "nodes"),
     ],
 )
 def test_a_flag_out_of_range_is_refused_with_the_range(flag: str, value: str, name: str) -> None:
@@ -185,16 +207,34 @@ def test_a_flag_out_of_range_is_refused_with_the_range(flag: str, value: str, na
     assert f"{name} is {value}, and allowed are {RANGES[name].minimum:g} to {RANGES[name].maximum:g}." in said
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**63)])
+def test_a_seed_may_be_negative_or_large(seed: str) -> None:
+    sampled = ("-k", "3", "--temperature", "1", "--max-tokens", "20", f"--seed={seed}")
+    document = generate(*sampled)
+
+    assert document["seed"] == int(seed)
+    assert generate(*sampled)["token_ids"] == document["token_ids"]
+
+
 @pytest.mark.parametrize("command", [("generate", "a"), ("serve",), ("models", "list")], ids=lambda c: c[0])
 def test_a_bad_variable_is_refused_by_every_command(monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     monkeypatch.setenv("SPECULATION_K", "17")
-    assert "k is '17', and allowed are 0 to 16." in refused(*command)
+    assert "SPECULATION_K is '17', and allowed are 0 to 16." in refused(*command)
 
 
-def test_dotenv_is_refused_in_words_too() -> None:
-    Path(".env").write_text("TEMPERATURE=hot\n")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"TEMPERATURE=hot\n", "TEMPERATURE in .env is 'hot', and allowed are 0 to 2."),
+        ("TARGET=é".encode("latin-1"), ".env is not text in UTF-8"),
+        ("SPECULATION_K=2\n".encode("utf-16"), ".env is not text in UTF-8"),
+    ],
+    ids=["value", "latin-1", "utf-16"],
+)
+def test_a_bad_dotenv_is_refused_in_words(content: bytes, words: str) -> None:
+    Path(".env").write_bytes(content)
 
-    assert "temperature is 'hot', and allowed are 0 to 2." in refused("generate", "a")
+    assert words in refused("generate", "a")
 
 
 def test_the_short_names_of_dotenv_are_honoured() -> None:
@@ -227,6 +267,9 @@ def test_flags_win_over_the_environment_and_that_over_dotenv(monkeypatch: pytest
         (("--profile", "huge"), "'qwen' or 'smol'"),
         (("--drafter", "oracle"), "'multi' or 'hybrid'"),
         (("--target", "toy:0", "--drafter", "model"), "--draft"),
+        (("--target", ""), "target is '': it needs a value."),
+        (("--target", "toy:0", "--head", " "), "head is ' ': it needs a value."),
+        (tuple(word for _ in range(9) for word in ("--shadow", "ngram")), "at most 8 items"),
     ],
     ids=lambda a: " ".join(a) if isinstance(a, tuple) else None,
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import STYLES, Transcript, summary
 from speculatoviz.core.steps import Ended
 from speculatoviz.models.runtimes.toy import ToyTokenizer
@@ -25,10 +26,9 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
 
 def printed(*events: Event, colours: bool = False, width: int = 60) -> str:
     out = io.StringIO()
-    console = Console(
+    console = TextConsole(
         file=out,
         width=width,
-        highlight=False,
         force_terminal=colours,
         color_system="truecolor" if colours else None,
         legacy_windows=False,
@@ -102,8 +102,8 @@ def test_pieces_are_joined_without_anything_between() -> None:
     assert printed(result("ab"), result("", "rejected"), result(" c"), result("\n"), result("d")) == "ab c\nd"
 
 
-def test_waiting_says_the_place() -> None:
-    assert "place 2" in printed(Queued(run="r", seq=0, t_ms=0.0, place=2))
+def test_waiting_prints_the_position() -> None:
+    assert "position 2" in printed(Queued(run="r", seq=0, t_ms=0.0, place=2))
 
 
 def test_the_headline_names_who_drafts(events: list[Event]) -> None:

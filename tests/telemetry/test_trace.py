@@ -1,7 +1,8 @@
-"""A run on disk can be read again as it was; what cannot be read is refused with its line."""
+"""A trace reads back as it was written; a damaged line is refused, a missing end is reported."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -30,10 +31,14 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
 def file(events: list[Event], tmp_path: Path) -> Path:
     path = tmp_path / "run.jsonl"
     with path.open("w", encoding="utf-8") as out:
-        writer = trace.TraceWriter(out, trace.header("a machine"))
+        writer = trace.TraceWriter(out, trace.header("a machine"), never)
         for event in events:
             writer.write(event)
     return path
+
+
+def never(message: str) -> None:
+    raise AssertionError(message)
 
 
 def refused(path: Path) -> TraceError:
@@ -44,9 +49,10 @@ def refused(path: Path) -> TraceError:
 
 
 def test_a_trace_reads_back_as_it_was_written(file: Path, events: list[Event]) -> None:
-    head, read = trace.read(file)
+    head, read, warning = trace.read(file)
 
     assert read == events
+    assert warning is None
     assert (head.version, head.machine) == (trace.VERSION, "a machine")
 
 
@@ -68,9 +74,9 @@ def test_the_header_says_when_where_and_with_what() -> None:
 def test_every_line_is_complete_once_it_is_written(events: list[Event], tmp_path: Path) -> None:
     path = tmp_path / "live.jsonl"
     with path.open("w", encoding="utf-8") as out:
-        writer = trace.TraceWriter(out, trace.header("here"))
+        writer = trace.TraceWriter(out, trace.header("here"), never)
         for count, event in enumerate(events):
-            assert trace.read(path)[1] == events[:count]
+            assert trace.read(path).events == events[:count]
             writer.write(event)
 
 
@@ -78,7 +84,7 @@ def test_a_header_alone_is_a_trace_without_events(tmp_path: Path) -> None:
     path = tmp_path / "begun.jsonl"
     path.write_text(trace.header("here").model_dump_json() + "\n")
 
-    assert trace.read(path)[1] == []
+    assert trace.read(path).events == []
 
 
 separators = st.sampled_from('\n\r\t\v\f\x1c\x1d\x1e\x1f\x7f\x85\u2028\u2029\0\ufeff語🙂a"\\')
@@ -89,29 +95,107 @@ separators = st.sampled_from('\n\r\t\v\f\x1c\x1d\x1e\x1f\x7f\x85\u2028\u2029\0\u
 def test_any_text_survives(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     written = io.StringIO()
     said = Failure(run="r", seq=1, t_ms=0.0, code="x", message=text, hint="")
-    trace.TraceWriter(written, trace.header("here")).write(said)
+    trace.TraceWriter(written, trace.header("here"), never).write(said)
     path = tmp_path_factory.getbasetemp() / "text.jsonl"
     path.write_text(written.getvalue(), encoding="utf-8", newline="")
 
-    assert trace.read(path)[1] == [said]
+    assert trace.read(path).events == [said]
 
 
-@pytest.mark.parametrize("cut", [1, 20, 200])
-def test_a_trace_that_was_cut_off_names_the_line(file: Path, cut: int) -> None:
-    text = file.read_text(encoding="utf-8")
-    whole = text.split("\n")
-    file.write_text("\n".join(whole[:9]) + "\n" + whole[9][:cut], encoding="utf-8")
+def test_a_trace_that_is_cut_off_anywhere_is_read_up_to_its_last_whole_line(file: Path, events: list[Event]) -> None:
+    """Within a character of several bytes too, which no text reader survives."""
+    data = file.read_bytes()
+    end = data.index(b"\n", data.index(b"\n") + 1) + 400
+    data = data[:end] + "語".encode()[:2]
+    for length in range(data.index(b"\n") + 1, len(data)):
+        file.write_bytes(data[:length])
+        whole = data[:length].count(b"\n")
+        read = trace.read(file)
+        last_is_whole = len(read.events) == whole  # all of it but its line feed
+        assert read.events == events[: whole - 1 + last_is_whole]
+        assert read.warning is not None
+        if length and not data[:length].endswith(b"\n") and not last_is_whole:
+            assert read.warning.startswith(f"Line {whole + 1} of {file} is incomplete")
 
-    error = refused(file)
-    assert error.message == f"Line 10 of {file} is not an event of a run."
-    assert "cut off" in error.hint
+
+def test_a_crash_may_leave_zeros_in_the_last_line(file: Path, events: list[Event]) -> None:
+    file.write_bytes(file.read_bytes() + b"\0" * 4096)
+    read = trace.read(file)
+
+    assert read.events == events
+    assert read.warning is not None
+    assert "cut off there" in read.warning
 
 
-def test_what_was_cut_off_between_two_lines_is_read_as_far_as_it_goes(file: Path, events: list[Event]) -> None:
+def test_a_trace_without_an_end_is_read_with_a_warning(file: Path, events: list[Event]) -> None:
     lines = file.read_text(encoding="utf-8").split("\n")
-    file.write_text("\n".join(lines[:9]), encoding="utf-8")
+    file.write_text("\n".join(lines[:9]) + "\n", encoding="utf-8")
+    read = trace.read(file)
 
-    assert trace.read(file)[1] == events[:8]
+    assert read.events == events[:8]
+    assert read.warning == f"{file} ends before its run does."
+
+
+def test_other_line_ends_and_a_byte_order_mark_are_read_over(file: Path, events: list[Event]) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+
+    assert trace.read(file).events == events
+
+
+class Disk(io.StringIO):
+    """Holds `room` characters; its failed writes leave what fitted, as a disk does."""
+
+    def __init__(self, room: int, text: str = "") -> None:
+        super().__init__(text)
+        self.room = room
+        self.seek(0, io.SEEK_END)
+
+    def write(self, text: str) -> int:
+        free = self.room - self.tell()
+        super().write(text[: max(free, 0)])
+        if len(text) > free:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(text)
+
+
+def test_a_full_disk_ends_the_trace_with_one_warning(events: list[Event], tmp_path: Path) -> None:
+    warnings: list[str] = []
+    disk = Disk(5000)
+    writer = trace.TraceWriter(disk, trace.header("here"), warnings.append)
+    for event in events:
+        writer.write(event)
+    path = tmp_path / "cut.jsonl"
+    path.write_text(disk.getvalue(), encoding="utf-8")
+    read = trace.read(path)
+
+    assert not writer.open
+    assert warnings == [
+        "The trace cannot be written any more (No space left on device). The run goes on without trace."
+    ]
+    assert 0 < len(read.events) < len(events)
+    assert read.events == events[: len(read.events)]
+    assert read.warning is not None
+
+
+def test_a_trace_that_cannot_begin_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing" / "run.jsonl"):
+        with pytest.raises(TraceError, match="cannot be written") as error, trace.create(path, never):
+            pass
+        assert "--trace" in error.value.hint
+    with pytest.raises(OSError, match="No space left"):
+        trace.TraceWriter(Disk(10), trace.header("here"), never)
+
+
+def test_an_earlier_trace_is_replaced_by_the_first_event_and_not_before(events: list[Event], tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("an earlier trace\n" * 9)
+    with trace.create(path, never):
+        assert path.read_text() == "an earlier trace\n" * 9
+    assert path.read_text() == "an earlier trace\n" * 9
+    with trace.create(path, never) as writer:
+        for event in events:
+            writer.write(event)
+        assert trace.read(path).events == events
 
 
 @pytest.mark.parametrize(
@@ -142,13 +226,13 @@ def test_what_is_no_trace_at_all_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"")
     assert "is empty" in refused(path).message
     path.write_bytes(b"\xff\xfe\0")
-    assert "cannot be read" in refused(path).message
+    assert "does not begin like a trace" in refused(path).message
     path.write_text('{"type": "queued"}\n')
     assert "does not begin like a trace" in refused(path).message
 
 
 def test_a_trace_holds_the_whole_text(file: Path) -> None:
-    read = trace.read(file)[1]
+    read = trace.read(file).events
     [done] = [event for event in read if event.type == "done"]
     shown = "".join(event.text for event in read if isinstance(event, VerifyResult))
 

@@ -40,7 +40,7 @@ def test_a_file_of_version_1_is_read(events: list[Event], tmp_path: Path) -> Non
     file = tmp_path / "old.jsonl"
     file.write_text("\n".join([head.model_dump_json(), *(json.dumps(as_version_1(e)) for e in events)]) + "\n")
 
-    assert trace.read(file) == (head, events)
+    assert trace.read(file) == (head, events, None)
 
 
 @pytest.mark.parametrize("odd", [None, 3, "metrics", [], {"type": "metrics"}, {"type": "metrics", "metrics": None}])

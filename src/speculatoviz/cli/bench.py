@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from speculatoviz.cli.flags import errors, settings_of
+from speculatoviz.cli.help import add, program
+from speculatoviz.cli.output import notice
 from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import describe
 
@@ -26,9 +27,9 @@ TemperatureOption = Annotated[float, typer.Option(help="sampling temperature")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    bench = typer.Typer(no_args_is_help=True, help="Measure this machine. Nothing is asserted.")
+    bench = program("Measure this machine. Nothing is asserted.")
     for command in (pair, drafters, report, models, rules, remote, sessions):
-        bench.command()(command)
+        add(bench, command)
     app.add_typer(bench, name="bench")
 
 
@@ -197,4 +198,4 @@ def _session(flags: dict[str, Any]) -> Any:
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, highlight=False).print(line, style="dim", markup=False)
+    notice(line, style="dim")

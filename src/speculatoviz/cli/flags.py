@@ -1,79 +1,139 @@
-"""What the commands share: flags, all of them fields of `config.Settings`, and errors in words."""
+"""Flags of the commands, derived from `config.Settings`, and errors in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Concatenate, ParamSpec, get_args
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from speculatoviz.config import Settings, in_words
-from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.cli.output import TextConsole
+from speculatoviz.config import Settings, load_settings
+from speculatoviz.errors import ReaderGoneError, SpeculatoVizError
+
+P = ParamSpec("P")
+_READER_GONE = 141  # as a shell reports a program that SIGPIPE ended
+_INTERRUPTED = 130  # likewise SIGINT
 
 
-def option(field: str, *names: str) -> Any:
-    """A flag for a settings field; the settings model checks its range."""
-    flags = names or (f"--{field.replace('_', '-')}",)
-    return typer.Option(
-        *flags,
-        help=Settings.model_fields[field].description,
-        show_default=False,
+@dataclass(frozen=True)
+class Group:
+    """Settings that commands take together. title: of their section in the help."""
+
+    title: str
+    fields: tuple[str, ...]
+
+
+MODEL = Group("Target", ("profile", "target", "target_quantisation"))
+DRAFTING = Group("Drafting", ("draft", "draft_quantisation", "drafter", "k", "nodes", "rule", "head", "selfspec"))
+SAMPLING = Group("Sampling", ("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens"))
+REMOTE = Group(
+    "Remote target",
+    ("target_tokenizer", "target_mode", "target_api_key", "chat_template", "stop_tokens", "overlap"),
+)
+MACHINE = Group("Machine", ("context_tokens", "threads", "device", "dtype"))
+SERVER = Group("Server", ("host", "port"))
+VERIFIER = Group("Verifier", ("sessions", "session_idle_s", "api_key"))
+EVIDENCE = Group("Display", ("evidence",))
+GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, SERVER, VERIFIER, EVIDENCE)
+_NAMES = {"k": ("--k", "-k")}
+
+
+def settings_flags(
+    *chosen: Group | str,
+) -> Callable[[Callable[Concatenate[Settings, P], None]], Callable[..., None]]:
+    """Give a command flags for settings: whole groups, or single fields by name.
+
+    The command's first parameter receives the validated Settings. Its other parameters stay flags and arguments of
+    its own.
+    """
+    titles = {field: group.title for group in GROUPS for field in group.fields}
+    fields = [field for choice in chosen for field in (choice.fields if isinstance(choice, Group) else (choice,))]
+    flags = {field: titles[field] for field in fields}
+
+    def decorate(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            values = {field: given.pop(field) for field in flags}
+            command(settings_of(values), **given)  # type: ignore[call-arg]  # typer passes what P names
+
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [*own, *(_parameter(field, title) for field, title in flags.items())]
+        _describe(run, [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters])
+        return run
+
+    return decorate
+
+
+def _describe(command: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """typer reads a command's parameters from its signature and its annotations."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+
+
+def _parameter(field: str, title: str) -> inspect.Parameter:
+    """The flag of a settings field. It stays None if it is not given; Settings checks the value."""
+    value = _value_type(field)
+    names = _NAMES.get(field) or (f"--{field.replace('_', '-')}",)
+    if value is bool:
+        names = (f"{names[0]}/--no-{names[0].removeprefix('--')}",)
+    option = typer.Option(*names, help=_help(field), show_default=False, rich_help_panel=title)
+    return inspect.Parameter(
+        field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[value | None, option]
     )
 
 
-ProfileFlag = Annotated[str | None, option("profile")]
-TargetFlag = Annotated[str | None, option("target")]
-DraftFlag = Annotated[str | None, option("draft")]
-DrafterFlag = Annotated[str | None, option("drafter")]
-TargetQuantFlag = Annotated[str | None, option("target_quantisation")]
-DraftQuantFlag = Annotated[str | None, option("draft_quantisation")]
-ContextFlag = Annotated[int | None, option("context_tokens")]
-ThreadsFlag = Annotated[int | None, option("threads")]
-DeviceFlag = Annotated[str | None, option("device")]
-DtypeFlag = Annotated[str | None, option("dtype")]
-TargetTokenizerFlag = Annotated[str | None, option("target_tokenizer")]
-TargetModeFlag = Annotated[str | None, option("target_mode")]
-TargetKeyFlag = Annotated[str | None, option("target_api_key")]
-StopTokensFlag = Annotated[str | None, option("stop_tokens")]
-OverlapFlag = Annotated[
-    bool | None, typer.Option("--overlap/--no-overlap", help=Settings.model_fields["overlap"].description)
-]
-TemplateFlag = Annotated[str | None, option("chat_template")]
-HeadFlag = Annotated[str | None, option("head")]
-SelfFlag = Annotated[str | None, option("selfspec")]
-RuleFlag = Annotated[str | None, option("rule")]
-NodesFlag = Annotated[int | None, option("nodes")]
-KFlag = Annotated[int | None, option("k", "-k")]
-TemperatureFlag = Annotated[float | None, option("temperature")]
-TopPFlag = Annotated[float | None, option("top_p")]
-TopKFlag = Annotated[int | None, option("top_k")]
-MinPFlag = Annotated[float | None, option("min_p")]
-MaxTokensFlag = Annotated[int | None, option("max_tokens")]
-SeedFlag = Annotated[int | None, option("seed")]
+def _value_type(field: str) -> type:
+    """What a flag's text is converted to; whatever is no number and no switch stays text."""
+
+    def parts(annotation: Any) -> set[Any]:
+        return {annotation}.union(*map(parts, get_args(annotation)))
+
+    found = parts(Settings.model_fields[field].annotation)
+    return next((kind for kind in (bool, int, float) if kind in found), str)
 
 
-def settings_of(flags: dict[str, Any]) -> Settings:
+def _help(field: str) -> str:
+    info = Settings.model_fields[field]
+    default = info.default
+    if default is None or default == "":
+        return f"{info.description}"
+    if isinstance(default, bool):
+        default = field if default else f"no-{field}"
+    return f"{info.description}  [default: {default}]"
+
+
+def settings_of(flags: Mapping[str, Any]) -> Settings:
+    """Settings from the flags that were given (None: not given), the environment and `.env`.
+
+    Ends the command in words if a value is not allowed.
+    """
     with errors():
-        try:
-            return Settings(**{name: value for name, value in flags.items() if value is not None})
-        except ValidationError as error:
-            raise in_words(error) from error
+        return load_settings(**{name: value for name, value in flags.items() if value is not None})
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """What a user can mend is said in two sentences, without a traceback."""
+    """End a command in words, without a traceback. Exit codes: 1 for an error, 130 interrupted, 141 output unread."""
     try:
         yield
     except SpeculatoVizError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[red]{error.code}[/red]: ", end="")
-        console.print(error.message, markup=False)
-        if error.hint:
-            console.print(error.hint, style="dim", markup=False)
-        raise typer.Exit(1) from None
+        raise typer.Exit(report(error)) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def report(error: SpeculatoVizError) -> int:
+    """Print an error on standard error; returns the exit code. A reader that went away is no error to report."""
+    if isinstance(error, ReaderGoneError):
+        return _READER_GONE
+    console = TextConsole(stderr=True, soft_wrap=True)
+    console.print(error.code, style="red", end="")
+    console.print(f": {error.message}")
+    if error.hint:
+        console.print(error.hint, style="dim")
+    return 1

@@ -1,4 +1,4 @@
-"""The commands about targets elsewhere: serving one, and finding out what one can do."""
+"""The commands about remote targets: serving one, and finding out what one can do."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from speculatoviz.cli.flags import (
-    ContextFlag,
-    DeviceFlag,
-    DtypeFlag,
-    ProfileFlag,
-    TargetFlag,
-    TargetKeyFlag,
-    TargetModeFlag,
-    TargetQuantFlag,
-    TargetTokenizerFlag,
-    ThreadsFlag,
-    errors,
-    option,
-    settings_of,
-)
+from speculatoviz.cli.flags import MACHINE, MODEL, SERVER, VERIFIER, settings_flags
+from speculatoviz.cli.help import add
+from speculatoviz.cli.output import TextConsole, notice
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.core.types import Limits, Request, Sampling
@@ -38,65 +25,47 @@ _TRIED = {"temperature 0": Sampling(0.0), "temperature 0.7": Sampling(0.7), "tem
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program's."""
-    app.command()(verifier)
-    app.command()(probe)
+    """Add the commands to the program."""
+    add(app, verifier)
+    add(app, probe)
 
 
-def verifier(
-    target: TargetFlag = None,
-    profile: ProfileFlag = None,
-    target_quantisation: TargetQuantFlag = None,
-    context_tokens: ContextFlag = None,
-    threads: ThreadsFlag = None,
-    device: DeviceFlag = None,
-    dtype: DtypeFlag = None,
-    sessions: Annotated[int | None, option("sessions")] = None,
-    session_idle_s: Annotated[float | None, option("session_idle_s")] = None,
-    api_key: Annotated[str | None, option("api_key")] = None,
-    host: Annotated[str | None, option("host")] = None,
-    port: Annotated[int | None, option("port")] = None,
-) -> None:
-    """Serve a target to drafters elsewhere, which use it as --target verifier:ws://HOST:PORT.
+@settings_flags(MODEL, MACHINE, VERIFIER, SERVER)
+def verifier(settings: Settings) -> None:
+    """Serve a target to remote drafters.
 
-    Without a key it listens to this machine alone.
+    They use it as --target verifier:ws://HOST:PORT. Without a key, only programs on this machine can connect.
     """
-    settings = settings_of(dict(locals()))
     from speculatoviz.server.verifier.serve import run
 
-    with errors(), progress() as report:
+    with progress() as report:
         serving = run(settings, time.perf_counter, report)
-    with errors(), suppress(KeyboardInterrupt):
-        serving(lambda line: Console(stderr=True, soft_wrap=True).print(line, highlight=False))
+    with suppress(KeyboardInterrupt):
+        serving(lambda line: notice(line, style=""))
 
 
+@settings_flags("profile", "target_tokenizer", "target_mode", "target_api_key")
 def probe(
-    target: Annotated[str, typer.Argument(help="a target elsewhere, named as for --target", show_default=False)],
-    target_tokenizer: TargetTokenizerFlag = None,
-    target_mode: TargetModeFlag = None,
-    target_api_key: TargetKeyFlag = None,
-    profile: ProfileFlag = None,
+    settings: Settings,
+    target: Annotated[str, typer.Argument(help="a remote target, named as for --target", show_default=False)],
 ) -> None:
-    """Find out what an endpoint can do, and how drafts are best verified there.
+    """Find out what an endpoint can do.
 
-    Asks it some twenty short questions. Its tokenizer is that of --target-tokenizer, or of the profile's draft model.
+    Sends about twenty short requests, and prints what was found and how drafts are best verified there. The endpoint's
+    tokenizer is that of --target-tokenizer, or of the profile's draft model.
     """
-    settings = settings_of(dict(locals()))
-    with errors():
-        if not is_remote(target):
-            raise BadRequestError(
-                f"{target!r} is not a target elsewhere.",
-                f"Begin with one of: {', '.join(REMOTE_SCHEMES)}, and a colon.",
-            )
-        with progress() as report:
-            connected = remote(
-                settings, target, lambda: _drafts_tokenizer(settings), time.perf_counter, report, full=True
-            )
-        try:
-            assert isinstance(connected.target, RemoteTarget)
-            _print(connected.target, connected.target.about())
-        finally:
-            connected.close()
+    if not is_remote(target):
+        raise BadRequestError(
+            f"{target!r} is not a remote target.",
+            f"Begin with one of: {', '.join(REMOTE_SCHEMES)}, and a colon.",
+        )
+    with progress() as report:
+        connected = remote(settings, target, lambda: _drafts_tokenizer(settings), time.perf_counter, report, full=True)
+    try:
+        assert isinstance(connected.target, RemoteTarget)
+        _print(connected.target, connected.target.about())
+    finally:
+        connected.close()
 
 
 def _drafts_tokenizer(settings: Settings) -> Tokenizer | None:
@@ -105,7 +74,7 @@ def _drafts_tokenizer(settings: Settings) -> Tokenizer | None:
 
 
 def _print(target: RemoteTarget, about: Remote) -> None:
-    console = Console(highlight=False)
+    console = TextConsole()
     found = Table("what", "found", box=None, pad_edge=False)
     found.add_row("address", about.url)
     found.add_row("model", target.description.name)

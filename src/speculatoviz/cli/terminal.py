@@ -1,4 +1,4 @@
-"""A run on a terminal: coloured text as it comes, and a table at the end."""
+"""Draws a run on a terminal: coloured text while it comes, a table at the end, and progress bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from speculatoviz.cli.output import TextConsole, plain
 from speculatoviz.telemetry.events import Done, MetricValues, Queued, Shadow, Started, UsageInfo, VerifyResult
+
+Report = Callable[[str, float | None], None]
 
 STYLES = {
     "accepted": "green",
@@ -20,61 +23,59 @@ STYLES = {
     "plain": "default",
 }
 
-# A model's output may hold anything; only tabs and line feeds may steer the terminal.
-_CONTROLS: dict[int, str | None] = {
-    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}
-} | {0x0D: None}
-
 
 class Transcript:
-    """Prints the visible text of a run, coloured by how each token came about."""
+    """Prints a run event by event. `console` should be a TextConsole: names in events are foreign text."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shadow: Shadow | None = None
 
     def show(self, event: object) -> None:
+        """Print what is visible of an event: the text coloured by status, then legend and figures."""
         match event:
             case Started():
-                self._console.print(headline(event), highlight=False)
+                self._console.print(headline(event), style="dim")
                 if event.remote is not None and event.remote.warning is not None:
-                    self._console.print(event.remote.warning, style="yellow", markup=False)
+                    self._console.print(event.remote.warning, style="yellow")
             case VerifyResult() if event.text:
                 self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
-                self._console.print(f"waiting, place {event.place}")
+                self._console.print(f"waiting in the queue, position {event.place}")
             case Shadow():
                 self._shadow = event
             case Done():
                 self._print(event.text_tail, "")
                 self._console.print("\n")
-                self._console.print(legend(), highlight=False)
+                self._console.print(legend())
                 self._console.print(summary(event))
                 if self._shadow is not None:
-                    self._console.print(side_by_side(self._shadow))
+                    self._console.print(shadow_scores(self._shadow))
 
     def _print(self, text: str, style: str) -> None:
-        """As it is: rich's own Text would expand tabs and wrap long lines."""
-        segment = Segment(text.translate(_CONTROLS), self._console.get_style(style))
+        """A segment keeps tabs and long lines, which rich's Text would expand and wrap."""
+        segment = Segment(plain(text), self._console.get_style(style))
         self._console.print(Segments([segment]), end="", soft_wrap=True)
 
 
-def headline(started: Started) -> Text:
+def headline(started: Started) -> str:
+    """One line: what drafts how deep for which target, and the exactness label."""
     quantisation = started.target_model.quantisation
     target = " ".join([started.target_model.name, *([quantisation] if quantisation != "not told" else [])])
     if started.k == 0:
-        return Text(f"{target} alone", style="dim")
+        return f"{target} alone"
     draft = started.draft_model
     by = f"{draft.name} {draft.quantisation}" if draft and started.drafter == "model" else started.drafter
-    return Text(f"{by} drafts {started.k} for {target} · {started.exactness.label}", style="dim")
+    return f"{by} drafts {started.k} for {target} · {started.exactness.label}"
 
 
 def legend() -> Text:
+    """Every status in its colour."""
     return Text(" · ").join(Text(status, style=style) for status, style in STYLES.items())
 
 
 def summary(done: Done) -> Table:
-    """The figures of a finished run; a dash stands for what is not known."""
+    """The figures of a finished run; an unknown figure is a dash."""
     m = done.metrics
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
@@ -95,18 +96,18 @@ def summary(done: Done) -> Table:
     return table
 
 
-def side_by_side(shadow: Shadow) -> Table:
-    """How far the guesses of every drafter came behind the same prefixes."""
-    table = Table("drafter", "drafted", "came true", "went furthest", "ms a draft", box=None, pad_edge=False)
+def shadow_scores(shadow: Shadow) -> Table:
+    """One row per shadow drafter: mean drafted and matched tokens a round, and how often it matched the most."""
+    table = Table("drafter", "drafted", "matched", "matched most", "ms a draft", box=None, pad_edge=False)
     for score in shadow.scores:
-        took = _number(score.mean_draft_ms, "{:.1f}")
+        draft_ms = _number(score.mean_draft_ms, "{:.1f}")
         drafted, matched = f"{score.mean_drafted:.2f}", f"{score.mean_matched:.2f}"
-        table.add_row(score.drafter, drafted, matched, _percent(score.best_share), took)
+        table.add_row(score.drafter, drafted, matched, _percent(score.best_share), draft_ms)
     return table
 
 
 def _cost(usage: UsageInfo) -> str:
-    """What is known of it."""
+    """The known parts of it."""
     parts = {
         "calls": usage.calls,
         "prompt tokens": usage.prompt_tokens,
@@ -119,7 +120,7 @@ def _cost(usage: UsageInfo) -> str:
 def _speedup(metrics: MetricValues) -> str:
     if metrics.speedup is None:
         return "–"
-    return f"{metrics.speedup:.2f}× against {metrics.baseline_tps:.1f} tok/s plain, measured"
+    return f"{metrics.speedup:.2f}× against {_number(metrics.baseline_tps, '{:.1f}')} tok/s plain, measured"
 
 
 def _percent(value: float | None) -> str:
@@ -131,28 +132,34 @@ def _number(value: float | None, pattern: str) -> str:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, float | None], None]]:
-    """A bar on stderr, told the stage and its share that is done, None while unknown; lines where it is no terminal."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+def progress() -> Iterator[Report]:
+    """A progress bar on stderr, or lines if that is no terminal.
+
+    The report that it yields takes the stage and the share that is done, 0 to 1, None if unknown.
+    """
+    console = TextConsole(stderr=True, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        said = ""
+        printed = ""
 
         def report(stage: str, share: float | None) -> None:
-            nonlocal said
-            bar.update(task, description=stage, completed=share or 0.0, total=None if share is None else 1.0)
-            if not console.is_terminal and stage != said:
+            nonlocal printed
+            bar.update(task, description=plain(stage), completed=share or 0.0, total=None if share is None else 1.0)
+            if not console.is_terminal and stage != printed:
                 console.print(stage)
-            said = stage
+            printed = stage
 
         yield report
 
 
-def both(
-    first: Callable[[str, float | None], None], second: Callable[[str, float | None], None]
-) -> Callable[[str, float | None], None]:
-    """One report that tells two."""
+def both(first: Report, second: Report) -> Report:
+    """A report that passes everything on to two others."""
 
     def report(stage: str, share: float | None) -> None:
         first(stage, share)

@@ -3,118 +3,110 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
-from speculatoviz.cli.flags import ProfileFlag, SeedFlag, TargetFlag, ThreadsFlag, errors, settings_of
+from speculatoviz.cli.flags import MODEL, settings_flags
+from speculatoviz.cli.help import add, program
+from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
 from speculatoviz.errors import TrainError
 from speculatoviz.heads.file import HeadKind
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.names import locate, parse
 from speculatoviz.models.files.requantise import requantise
 from speculatoviz.train.order import Order, Report, Writers
 
 TokensFlag = Annotated[
-    int, typer.Option("--tokens", min=1000, help="tokens of dialogues to have; what is missing is written")
+    int, typer.Option("--tokens", min=1000, help="size of the training text in tokens; what is missing is generated")
 ]
-OutFlag = Annotated[Path, typer.Option("--out", help="the head's file, .safetensors", show_default=False)]
-StepsFlag = Annotated[int, typer.Option("--steps", min=1, help="steps of training, of 2048 tokens each")]
+OutFlag = Annotated[Path, typer.Option("--out", help="file to write the head to, .safetensors", show_default=False)]
+StepsFlag = Annotated[int, typer.Option("--steps", min=1, help="training steps, of 2048 tokens each")]
 DataFlag = Annotated[
     Path | None,
-    typer.Option("--data", help="folder of the dialogues; default: in the cache, by target", show_default=False),
+    typer.Option(
+        "--data", help="folder of the dialogues; default: one per target in the cache folder", show_default=False
+    ),
 ]
-VocabularyFlag = Annotated[int, typer.Option("--vocabulary", min=16, help="most ids that the head can say")]
-SlotsFlag = Annotated[int, typer.Option("--slots", min=1, max=1024, help="dialogues written at once")]
+VocabularyFlag = Annotated[int, typer.Option("--vocabulary", min=16, help="size of the head's output vocabulary")]
+SlotsFlag = Annotated[
+    int, typer.Option("--slots", min=1, max=1024, help="number of dialogues that are generated at the same time")
+]
 WriteWithFlag = Annotated[
     str,
-    typer.Option("--write-with", help="what writes the dialogues: pytorch, or llamacpp (slower, the target itself)"),
+    typer.Option("--write-with", help="what generates the dialogues: pytorch, or llamacpp (slower, the target itself)"),
 ]
 BeginWithFlag = Annotated[
-    Path | None, typer.Option("--begin-with", help="a trained head to go on from", show_default=False)
+    Path | None, typer.Option("--begin-with", help="trained head to continue training from", show_default=False)
 ]
 
 
-_OWN = ("out", "tokens", "steps", "data", "vocabulary", "slots", "write_with", "begin_with")
+_SEEDS = 2**32  # PyTorch's generators are seeded with a product of the seed
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program's."""
-    train_app = typer.Typer(
-        no_args_is_help=True, help="Train draft heads on a target's own text, with nothing but the target."
-    )
-    train_app.command("eagle")(eagle)
-    train_app.command("medusa")(medusa)
-    app.add_typer(train_app, name="train")
+    """Add the commands to the program, as `train eagle` and `train medusa`."""
+    train = program("Train draft heads on the target's own text.")
+    add(train, _command("eagle", "Train an EAGLE head: it continues from the target's hidden states."), "eagle")
+    add(train, _command("medusa", "Train Medusa heads: each predicts one of the next tokens."), "medusa")
+    app.add_typer(train, name="train")
 
 
-def eagle(
-    out: OutFlag,
-    target: TargetFlag = None,
-    profile: ProfileFlag = None,
-    tokens: TokensFlag = 1_500_000,
-    steps: StepsFlag = 3000,
-    data: DataFlag = None,
-    seed: SeedFlag = None,
-    threads: ThreadsFlag = None,
-    vocabulary: VocabularyFlag = 8192,
-    slots: SlotsFlag = 96,
-    write_with: WriteWithFlag = "pytorch",
-    begin_with: BeginWithFlag = None,
-) -> None:
-    """Train an EAGLE head: it goes on where the target's hidden states end. Interrupted, it resumes."""
-    _train("eagle", dict(locals()))
+def _command(kind: HeadKind, summary: str) -> Callable[..., None]:
+    def train(
+        settings: Settings,
+        out: OutFlag,
+        tokens: TokensFlag = 1_500_000,
+        steps: StepsFlag = 3000,
+        data: DataFlag = None,
+        vocabulary: VocabularyFlag = 8192,
+        slots: SlotsFlag = 96,
+        write_with: WriteWithFlag = "pytorch",
+        begin_with: BeginWithFlag = None,
+    ) -> None:
+        with progress() as report:
+            _check(settings, out, write_with)
+            source, label = _target_file(settings, report)
+            order = Order(
+                kind,
+                label,
+                source,
+                out=out,
+                tokens=tokens,
+                steps=steps,
+                data=data or Path(settings.cache_dir) / "train" / re.sub(r"[^\w.-]+", "-", label),
+                seed=settings.seed,
+                threads=settings.threads,
+                vocabulary=vocabulary,
+                slots=slots,
+                write_with=cast("Writers", write_with),
+                begin_with=begin_with,
+            )
+            score = _trained(order, report)
+        TextConsole(soft_wrap=True).print(f"{out}: held-out acceptance length {score:.2f}")
+
+    train.__doc__ = f"{summary}\n\nAn interrupted training continues if it is started again."
+    return settings_flags(MODEL, "seed", "threads")(train)
 
 
-def medusa(
-    out: OutFlag,
-    target: TargetFlag = None,
-    profile: ProfileFlag = None,
-    tokens: TokensFlag = 1_500_000,
-    steps: StepsFlag = 3000,
-    data: DataFlag = None,
-    seed: SeedFlag = None,
-    threads: ThreadsFlag = None,
-    vocabulary: VocabularyFlag = 8192,
-    slots: SlotsFlag = 96,
-    write_with: WriteWithFlag = "pytorch",
-    begin_with: BeginWithFlag = None,
-) -> None:
-    """Train Medusa heads: each guesses one of the tokens ahead. Interrupted, it resumes."""
-    _train("medusa", dict(locals()))
-
-
-def _train(kind: HeadKind, flags: dict[str, Any]) -> None:
-    own = {name: flags.pop(name) for name in _OWN}
-    settings = settings_of(flags)
-    with errors(), progress() as report:
-        _check(own["out"], own["write_with"])
-        order, tokenizer = _order(kind, settings, own, report)
-        try:
-            from speculatoviz.train.run import train
-        except ImportError as error:
-            message = f"Training needs PyTorch ({error})."
-            raise TrainError(message, "Run `pip install 'speculatoviz[train]'`.") from error
-        fitted = train(order, tokenizer, report)
-    typer.echo(f"{own['out']}: held-out acceptance length {fitted.score.mean_acceptance_length:.2f}")
-
-
-def _check(out: Path, write_with: str) -> None:
+def _check(settings: Settings, out: Path, write_with: str) -> None:
     if out.suffix != ".safetensors":
         raise TrainError(f"{out} does not end in .safetensors.", "Heads are safetensors files: name one with --out.")
     if not out.absolute().parent.is_dir():
         raise TrainError(f"There is no folder {out.absolute().parent}.", "Make it, or name another file with --out.")
     if write_with not in get_args(Writers):
         raise TrainError(f"--write-with {write_with} is not known.", f"Choose {' or '.join(get_args(Writers))}.")
+    if not 0 <= settings.seed < _SEEDS:
+        raise TrainError(f"A training cannot use the seed {settings.seed}.", "Choose one from 0 to 2^32 - 1.")
 
 
-def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Report) -> tuple[Order, Tokenizer]:
-    """Finds the target's file, fetching it if need be."""
+def _target_file(settings: Settings, report: Report) -> tuple[Path, str]:
+    """The target's GGUF file, fetched and requantised if needed, and its name."""
     chosen = settings.resolved()
     name = parse(chosen.target)
     if name.runtime != "llamacpp":
@@ -131,10 +123,17 @@ def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Repo
         report("requantising", None)
         threads = settings.threads or usable_cores()
         source = requantise(source, chosen.target_quantisation, settings.cache_dir, threads)
+    return source, name.place if name.place in CATALOGUE else source.stem
+
+
+def _trained(order: Order, report: Report) -> float:
+    """Train; returns the mean acceptance length on held-out dialogues."""
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
-    label = name.place if name.place in CATALOGUE else source.stem
-    folder = own.pop("data") or Path(settings.cache_dir) / "train" / re.sub(r"[^\w.-]+", "-", label)
-    seed, threads_set = settings.seed, settings.threads
-    order = Order(kind, label, source, data=folder, seed=seed, threads=threads_set, **own)
-    return order, VocabularyFile(source)
+    tokenizer = VocabularyFile(order.source)
+    try:
+        from speculatoviz.train.run import train
+    except ImportError as error:
+        message = f"Training needs PyTorch ({error})."
+        raise TrainError(message, "Run `pip install 'speculatoviz[train]'`.") from error
+    return train(order, tokenizer, report).score.mean_acceptance_length

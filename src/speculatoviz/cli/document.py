@@ -1,0 +1,82 @@
+"""A run as one JSON document, for `generate --json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+from speculatoviz.errors import BadRequestError
+from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, Shadow, Started
+
+
+class Document:
+    """Gathers a document from the events of a run."""
+
+    def __init__(self) -> None:
+        self._started: Started | None = None
+        self._done: Done | None = None
+        self._rounds: list[dict[str, Any]] = []
+        self._shadow: Shadow | None = None
+
+    def show(self, event: Event) -> None:
+        """Keep what the document needs of an event."""
+        match event:
+            case Started():
+                self._started = event
+            case Metrics():
+                self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, "run", "seq", "type"}))
+            case Shadow():
+                self._shadow = event
+            case Done():
+                self._done = event
+
+    def print(self) -> None:
+        """Print the document in one piece. Raises OutputError if that fails, BadRequestError without a whole run."""
+        typer.echo(dump(self.values(), sys.stdout.encoding or "utf-8"))
+
+    def values(self) -> dict[str, Any]:
+        """The document. Raises BadRequestError without a whole run."""
+        started, done = self._started, self._done
+        if started is None or done is None:
+            raise BadRequestError("The run ended without a result.", "Look at the error above.")
+        values = done.metrics
+        return {
+            "text": done.generated_text,
+            "token_ids": done.token_ids,
+            "total_tokens": done.total_tokens,
+            "total_accepted": done.total_accepted,
+            "total_drafted": done.total_drafted,
+            "total_rounds": done.total_rounds,
+            "finish_reason": done.finish_reason,
+            "mean_acceptance_length": values.mean_acceptance_length,
+            "acceptance_rate": values.acceptance_rate,
+            "effective_tps": values.effective_tps,
+            "baseline_tps": values.baseline_tps,
+            "speedup": values.speedup,
+            "ttft_ms": values.ttft_ms,
+            "exactness": started.exactness.label,
+            "drafter": started.drafter,
+            "k": started.k,
+            "nodes": started.nodes,
+            "rule": started.rule,
+            "seed": started.seed,
+            "draft_model": started.draft_model.name if started.draft_model else None,
+            "target_model": started.target_model.name,
+            "models": started.model_dump(include={"draft_model", "target_model"}),
+            "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
+            "shadow": [score.model_dump() for score in self._shadow.scores] if self._shadow else [],
+            "rounds": self._rounds,
+        }
+
+
+def dump(values: dict[str, Any], encoding: str) -> str:
+    """JSON in characters of `encoding`. Control characters are always escaped, those above 0x7e included."""
+    text = json.dumps(values, ensure_ascii=False, indent=1)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # escapes of the encoding would not be JSON
+        return json.dumps(values, indent=1)
+    return text.translate({code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)})

@@ -1,0 +1,121 @@
+"""The commands that decode one prompt, and that print a recorded run again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from speculatoviz.cli.document import Document
+from speculatoviz.cli.flags import DRAFTING, EVIDENCE, MACHINE, MODEL, REMOTE, SAMPLING, settings_flags
+from speculatoviz.cli.help import add
+from speculatoviz.cli.output import TextConsole, notice
+from speculatoviz.cli.terminal import Transcript, progress
+from speculatoviz.config import Settings, in_words
+from speculatoviz.drafters.about import WITH_MODEL
+from speculatoviz.errors import BadRequestError, OutputError
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry import trace
+from speculatoviz.telemetry.events import Event, Start
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    add(app, generate)
+    add(app, replay)
+
+
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, EVIDENCE)
+def generate(
+    settings: Settings,
+    prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
+    plain: Annotated[bool, typer.Option("--plain", help="decode with the target alone")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="continue the prompt without the chat template")] = False,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shadow",
+            metavar="<str>",
+            help="score another drafter on the same rounds, unused and untimed; can be given several times",
+        ),
+    ] = None,
+    trace_file: Annotated[
+        Path | None, typer.Option("--trace", help="write every event to this file", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of the text")] = False,
+) -> None:
+    """Decode a prompt speculatively and print the text.
+
+    Each token has the colour of what happened to it: accepted, resampled, bonus or plain.
+
+    The same seed, settings and files give the same tokens at a fixed depth on the same machine. A seeded sampled
+    run need not equal a seeded plain run: only their distributions agree.
+    """
+    shadows = shadow or []
+    start = _start(prompt, raw, plain, shadows)
+    with ExitStack() as stack:
+        writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
+        session = _load(settings, shadows)
+        stack.callback(session.close)
+        events = session.run("cli", session.prepare(start), lambda: False)
+        assert isinstance(events, Generator)
+        stack.callback(events.close)  # before the models that it holds
+        if as_json:
+            document = Document()
+            _show(events, document, writer)
+            document.print()
+        else:
+            _show(events, Transcript(TextConsole()), writer)
+        if writer is not None and not writer.open:
+            raise typer.Exit(1)  # the text was printed, but not all that was asked for is there
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="a file written with --trace", show_default=False)],
+) -> None:
+    """Print a run again from its trace."""
+    recorded = trace.read(file)
+    console = TextConsole()
+    console.print(f"recorded {recorded.header.created} on {recorded.header.machine}", style="dim")
+    _show(iter(recorded.events), Transcript(console), None)
+    if recorded.warning is not None:
+        notice(recorded.warning)
+
+
+def _start(prompt: str, raw: bool, plain: bool, shadows: list[str]) -> Start:
+    try:
+        prompt.encode()
+        return Start(prompt=prompt, raw=raw, k=0 if plain else None, shadow=shadows)
+    except UnicodeEncodeError as error:  # bytes that Python could not decode
+        raise BadRequestError("The prompt is not text in UTF-8.", "Check the encoding of the terminal.") from error
+    except ValidationError as error:
+        raise in_words(error) from error
+
+
+def _load(settings: Settings, shadows: Sequence[str]) -> Session:
+    """Load with a progress bar on stderr; a draft model that no drafter of the run uses stays on disk."""
+    if not WITH_MODEL & {settings.resolved().drafter, *shadows}:
+        settings = settings.model_copy(update={"draft": "none"})
+    with progress() as report:
+        return Session.load(settings, time.perf_counter, report)
+
+
+def _show(events: Iterator[Event], shown: Document | Transcript, writer: trace.TraceWriter | None) -> None:
+    """Show a run and trace it. A trace is finished even if standard output fails: the error is raised at the end."""
+    lost: OutputError | None = None
+    for event in events:
+        if writer is not None:
+            writer.write(event)
+        try:
+            shown.show(event)
+        except OutputError as error:
+            if writer is None or not writer.open:
+                raise
+            lost = error
+    if lost is not None:
+        raise lost

@@ -1,0 +1,29 @@
+"""Settings: one model from which flags, environment variables, `.env` and the page's form derive."""
+
+from speculatoviz.config.load import load_settings
+from speculatoviz.config.settings import (
+    ENV_FILE,
+    PROFILES,
+    RANGES,
+    REMOTE_SCHEMES,
+    SELF_BY_DEFAULT,
+    Profile,
+    Range,
+    Settings,
+    variables,
+)
+from speculatoviz.config.words import in_words
+
+__all__ = [
+    "ENV_FILE",
+    "PROFILES",
+    "RANGES",
+    "REMOTE_SCHEMES",
+    "SELF_BY_DEFAULT",
+    "Profile",
+    "Range",
+    "Settings",
+    "in_words",
+    "load_settings",
+    "variables",
+]

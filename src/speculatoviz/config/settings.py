@@ -1,0 +1,283 @@
+"""The settings model, the ranges of its numbers, and the profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from platformdirs import user_cache_dir
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from speculatoviz.core.types import Rule
+from speculatoviz.drafters.about import DRAFTERS, DrafterName
+
+ENV_FILE = ".env"
+REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
+SELF_BY_DEFAULT = "Q2_K"  # quantisation that the target drafts for itself with, if none is chosen
+PREFIX = "SPECULATOVIZ_"
+
+
+@dataclass(frozen=True)
+class Range:
+    """An inclusive range with the step that a form offers.
+
+    enforced: if False, the range is only what a form offers, and every value of the type is allowed.
+    """
+
+    minimum: float
+    maximum: float
+    step: float
+    help: str
+    enforced: bool = True
+
+    def field(self) -> FieldInfo:
+        """A pydantic field that refuses values outside the range, if it is enforced."""
+        if not self.enforced:
+            free: FieldInfo = Field(description=self.help)
+            return free
+        info: FieldInfo = Field(
+            ge=self.minimum,
+            le=self.maximum,
+            description=f"{self.help} ({self.minimum:g} to {self.maximum:g})",
+        )
+        return info
+
+
+RANGES: dict[str, Range] = {
+    "k": Range(0, 16, 1, "draft depth: tokens drafted per round; 0 decodes with the target alone"),
+    "nodes": Range(0, 63, 1, "maximum number of tokens in a draft tree; up to the depth, the draft is a chain"),
+    "temperature": Range(0, 2, 0.05, "sampling temperature; 0 is greedy"),
+    "top_p": Range(0.05, 1, 0.05, "nucleus sampling: smallest set of tokens with this mass"),
+    "top_k": Range(0, 1000, 1, "sample from the k most probable tokens; 0 is off"),
+    "min_p": Range(0, 1, 0.01, "drop tokens below this share of the most probable one"),
+    "max_tokens": Range(1, 4096, 1, "maximum number of generated tokens"),
+    # JavaScript, and with it the page's form, has whole numbers up to 2^53 only.
+    "seed": Range(0, 2**53 - 1, 1, "seed of every random choice of the run; any integer", enforced=False),
+}
+
+
+class Profile(BaseModel):
+    """A target with a draft that suits it.
+
+    k: depth of its own drafter; None chooses the fastest depth from this machine's measured pass times.
+    """
+
+    name: str
+    title: str
+    target: str
+    draft: str | None
+    drafter: str
+    k: int | None = None
+    target_quantisation: str | None = None
+    draft_quantisation: str | None = None
+
+
+PROFILES: dict[str, Profile] = {
+    "qwen": Profile(
+        name="qwen",
+        title="Qwen2.5-Coder 0.5B drafts for 1.5B",
+        target="qwen2.5-coder-1.5b-instruct",
+        draft="qwen2.5-coder-0.5b-instruct",
+        drafter="model",
+        draft_quantisation="Q4_0",  # a pass of the draft is a quarter shorter
+    ),
+    "smol": Profile(
+        name="smol",
+        title="SmolLM2 135M with a trained EAGLE head",
+        target="smollm2-135m-instruct",
+        draft=None,
+        drafter="eagle",
+        k=4,  # on few cores no depth makes so small a target faster: it shows what a head gets accepted
+    ),
+}
+
+
+def _env(name: str, legacy: str) -> AliasChoices:
+    return AliasChoices(f"{PREFIX}{name.upper()}", legacy)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Precedence: flag, environment, `.env`, default. Numbers are finite."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",  # with or without a byte order mark
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+    )
+
+    profile: Literal["qwen", "smol"] = Field("qwen", description="target with a draft that suits it: qwen or smol")
+    target: str | None = Field(
+        None,
+        description="target model: catalogue name; llamacpp:, mlx: or hf: before a path or hub name; or a remote "
+        "target: verifier:ws://host:port, vllm:URL#model, sglang:URL, openai:URL#model or cerebras:model",
+    )
+    target_tokenizer: str | None = Field(
+        None, description="model whose tokenizer a remote target uses; default: the draft's, or the endpoint's own"
+    )
+    target_mode: Literal["auto", "scores", "thinning", "match", "bounded", "generate"] = Field(
+        "auto",
+        description="how a remote endpoint verifies: auto (the best mode that a probe finds), scores, thinning, match, "
+        "bounded or generate",
+    )
+    target_api_key: SecretStr | None = Field(None, description="API key of a remote target")
+    cerebras_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("cerebras_api_key", "CEREBRAS_API_KEY"), description="API key of cerebras: targets"
+    )
+    cerebras_target_model: str | None = Field(
+        None,
+        validation_alias=_env("cerebras_target_model", "CEREBRAS_TARGET_MODEL"),
+        description="model of a cerebras: target that names none",
+    )
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("openai_api_key", "OPENAI_API_KEY"), description="API key of openai: targets"
+    )
+    chat_template: str | None = Field(
+        None,
+        description="prompt format of a remote target without one: harmony, llama3, phi3, phi4, chatml, gemma, mistral",
+    )
+    stop_tokens: str = Field("", description="names of additional tokens that end a text, separated by commas")
+    overlap: bool = Field(True, description="draft ahead while a remote target verifies")
+    draft: str | None = Field(
+        None,
+        validation_alias=_env("draft", "DRAFT_MODEL"),
+        description="draft model, named like the target; none: no draft model",
+    )
+    drafter: DrafterName | None = Field(None, description=f"source of the drafts: {', '.join(DRAFTERS)}")
+    rule: Rule = Field(
+        "token",
+        description="verification rule: token, block, match (sample and match, for comparison) or typical (lossy)",
+    )
+    nodes: Annotated[int, RANGES["nodes"].field()] = Field(0, description=RANGES["nodes"].help)
+    target_quantisation: str | None = Field(
+        None, description="requantise the target to this type, once, e.g. Q4_0 or F32"
+    )
+    draft_quantisation: str | None = Field(None, description="requantise the draft model to this type, once, e.g. Q4_0")
+    k: Annotated[int, RANGES["k"].field()] | None = Field(
+        None,
+        validation_alias=_env("k", "SPECULATION_K"),
+        description="draft depth, 0 to 16; default: the fastest depth by this machine's measured pass times",
+    )
+    temperature: Annotated[float, RANGES["temperature"].field()] = Field(
+        0.0, validation_alias=_env("temperature", "TEMPERATURE"), description=RANGES["temperature"].help
+    )
+    top_p: Annotated[float, RANGES["top_p"].field()] = Field(1.0, description=RANGES["top_p"].help)
+    top_k: Annotated[int, RANGES["top_k"].field()] = Field(0, description=RANGES["top_k"].help)
+    min_p: Annotated[float, RANGES["min_p"].field()] = Field(0.0, description=RANGES["min_p"].help)
+    max_tokens: Annotated[int, RANGES["max_tokens"].field()] = Field(
+        256, validation_alias=_env("max_tokens", "MAX_TOKENS"), description=RANGES["max_tokens"].help
+    )
+    seed: Annotated[int, RANGES["seed"].field()] = Field(0, description=RANGES["seed"].help)
+    support_size: int = Field(
+        256,
+        ge=1,
+        le=1 << 20,
+        description="number of most probable tokens that a draft model samples from, at temperature > 0",
+    )
+    ngram_min: int = Field(2, ge=1, le=16, description="shortest suffix, in tokens, that the ngram drafter looks up")
+    ngram_max: int = Field(4, ge=1, le=16, description="longest suffix, in tokens, that the ngram drafter looks up")
+    suffix_longest: int = Field(
+        16, ge=1, le=64, description="longest context, in tokens, that the suffix drafter matches"
+    )
+    corpus_tokens: int = Field(
+        0, ge=0, le=1 << 20, description="tokens of earlier outputs that the suffix drafter keeps; 0 keeps none"
+    )
+    lookahead_window: int = Field(5, ge=1, le=20, description="width of the lookahead drafter's window, in tokens")
+    lookahead_ngram: int = Field(4, ge=3, le=8, description="tokens per n-gram of the lookahead drafter")
+    lookahead_guesses: int = Field(
+        4, ge=1, le=16, description="maximum number of n-grams that the lookahead drafter proposes per round"
+    )
+    head: str | None = Field(
+        None,
+        description="file of Medusa or EAGLE heads, which then draft by default; default: the heads shipped for the "
+        "target",
+    )
+    selfspec: str | None = Field(
+        None,
+        description="cheaper version of the target that drafts for it: a quantisation, or the share of layers to keep, "
+        "e.g. Q2_K or 0.8",
+    )
+    context_tokens: int = Field(4096, ge=128, le=131072, description="context size in tokens, prompt included")
+    threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
+    device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="number format of the transformers runtime: auto (bfloat16 if the hardware has it), float32, "
+        "bfloat16 or float16",
+    )
+    evidence: bool = Field(True, description="compute entropies and alternative tokens, which are only for display")
+    sessions: int = Field(4, ge=1, le=64, description="maximum number of verifier sessions at the same time")
+    session_idle_s: float = Field(600.0, gt=0, description="seconds until the verifier closes an unused session")
+    api_key: SecretStr | None = Field(None, description="API key that clients of the verifier must send")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
+    cache_dir: str = Field(
+        default_factory=lambda: user_cache_dir("speculatoviz"),
+        description="folder for models and measurements; default: the user's cache folder",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_blank(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and not value.strip() and info.field_name != "stop_tokens":
+            raise ValueError("it needs a value")
+        return value
+
+    @field_validator("cache_dir")
+    @classmethod
+    def _absolute(cls, folder: str) -> str:
+        try:
+            return str(Path(folder).expanduser().absolute())
+        except RuntimeError as error:
+            raise ValueError("there is no such home folder") from error
+
+    @model_validator(mode="after")
+    def _ngram_sizes(self) -> Self:
+        if self.ngram_min > self.ngram_max:
+            raise ValueError(f"ngram_min is {self.ngram_min} and ngram_max only {self.ngram_max}")
+        return self
+
+    def resolved(self) -> Profile:
+        """The profile, with every explicit choice in place of its own."""
+        base = PROFILES[self.profile]
+        own_target = self.target is not None and self.target != base.target
+        remote = self.target is not None and self.target.partition(":")[0] in REMOTE_SCHEMES
+        # A remote target is usually paired with the profile's draft model.
+        draft = self.draft or (None if own_target and not remote else base.draft)
+        if draft == "none":
+            draft = None
+        suited = draft == base.draft and not own_target
+        drafter = self.drafter or (base.drafter if suited else "model" if draft else "ngram")
+        return Profile(
+            name=base.name if not own_target else "custom",
+            title=base.title,
+            target=self.target or base.target,
+            draft=draft,
+            drafter=drafter,
+            k=base.k if drafter == base.drafter and not own_target else None,
+            target_quantisation=self.target_quantisation or (None if own_target else base.target_quantisation),
+            draft_quantisation=self.draft_quantisation or (base.draft_quantisation if draft == base.draft else None),
+        )
+
+
+def variables(field: str) -> tuple[str, ...]:
+    """The environment variables that a setting is read from; the first one that is set wins."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"{PREFIX}{field.upper()}",)

@@ -1,0 +1,58 @@
+"""Validation errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from pydantic import SecretStr, ValidationError
+
+from speculatoviz.config.settings import PREFIX, RANGES, Settings
+from speculatoviz.errors import BadRequestError
+
+_TAGS = (("start",), ("update",), ("cancel",))  # where a message of that type goes wrong
+
+
+def in_words(error: ValidationError, source: Callable[[str], str] = str) -> BadRequestError:
+    """The first mistake in a message or in settings, with the allowed range if there is one.
+
+    source: from a field's name to what the user knows it by, such as the name of an environment variable.
+    """
+    first = error.errors(include_url=False, include_context=True)[0]
+    context = first.get("ctx", {})
+    loc = first["loc"][1:] if first["loc"][:1] in _TAGS else first["loc"]
+    field = ".".join(map(str, loc))
+    if field.startswith(PREFIX):
+        field = field.removeprefix(PREFIX).lower()
+    given = "what was given" if _is_secret(field) else _short(first.get("input"))
+    if first["type"] == "extra_forbidden":
+        return BadRequestError(f"There is no setting named {field!r}.", "Remove it, or look at /api/settings.")
+    if first["type"] == "union_tag_invalid":
+        return BadRequestError(
+            f"The message's type is {_short(context['tag'])}, and known are {context['expected_tags']}.",
+            "Choose one of them.",
+        )
+    reason = context.get("error", first["msg"])
+    if not loc:  # from a validator of the whole model
+        return BadRequestError(f"{reason}.", "Change one of them.")
+    name, allowed = source(field), RANGES.get(field)
+    if allowed is not None and allowed.enforced:
+        return BadRequestError(
+            f"{name} is {given}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}.",
+            "Choose a value in that range.",
+        )
+    return BadRequestError(f"{name} is {given}: {reason}.", "Correct it and try again.")
+
+
+def _is_secret(field: str) -> bool:
+    info = Settings.model_fields.get(field)
+    return info is not None and SecretStr in get_args(info.annotation)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

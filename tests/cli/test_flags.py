@@ -1,0 +1,142 @@
+"""Every flag is a field of the settings model, and says, takes and passes on what the field does."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from dotenv import dotenv_values
+from typer.testing import CliRunner
+
+from speculatoviz.cli.flags import DRAFTING, GROUPS, SAMPLING, settings_flags
+from speculatoviz.cli.help import add, program
+from speculatoviz.config import Settings
+from support import environment
+from support.commands import commands, options
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+FIELDS = Settings.model_fields
+# Settings for the environment and `.env` alone.
+NO_FLAG = {
+    "cache_dir",
+    "cerebras_api_key",
+    "cerebras_target_model",
+    "corpus_tokens",
+    "lookahead_guesses",
+    "lookahead_ngram",
+    "lookahead_window",
+    "ngram_max",
+    "ngram_min",
+    "openai_api_key",
+    "suffix_longest",
+    "support_size",
+}
+# The benchmarks have depths and lengths of their own, and so flags of their own.
+COMMANDS = {name: command for name, command in commands().items() if not name.startswith("bench ")}
+FLAGS = [(name, field) for name, command in COMMANDS.items() for field in options(command) if field in FIELDS]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.clean(monkeypatch, tmp_path)
+
+
+def test_every_setting_is_in_one_group_or_has_no_flag() -> None:
+    grouped = Counter(field for group in GROUPS for field in group.fields)
+
+    assert set(grouped.values()) == {1}
+    assert grouped.keys() | NO_FLAG == FIELDS.keys()
+    assert not grouped.keys() & NO_FLAG
+    assert {field for _, field in FLAGS} == grouped.keys()
+
+
+@pytest.mark.parametrize(("command", "field"), FLAGS, ids=lambda name: name)
+def test_a_flag_is_its_settings_field(command: str, field: str) -> None:
+    option, info = options(commands()[command])[field], FIELDS[field]
+    assert option.help.startswith(info.description)
+    assert option.default is None
+    assert not option.required
+    assert f"--{field.replace('_', '-')}" in option.opts
+    assert option.secondary_opts == ([f"--no-{field}"] if kind(field) == "bool" else [])
+    assert option.rich_help_panel in {group.title for group in GROUPS if field in group.fields}
+    assert option.help.endswith("]") == (info.default not in {None, ""})
+    if info.default not in {None, "", True}:
+        assert option.help.endswith(f"[default: {info.default}]")
+
+
+def invoke(*arguments: str) -> tuple[int, list[Settings]]:
+    """Exit code, and what a command with all flags, and a flag and an argument of its own, was called with."""
+    got: list[Settings] = []
+
+    @settings_flags(*GROUPS)
+    def command(settings: Settings, word: str, loud: Annotated[bool, typer.Option("--loud")] = False) -> None:
+        assert (word, loud) == ("a word", True)
+        got.append(settings)
+
+    app = program()
+    add(app, command)
+    return CliRunner().invoke(app, ["a word", "--loud", *arguments]).exit_code, got
+
+
+def received(*arguments: str) -> Settings:
+    code, got = invoke(*arguments)
+    assert (code, len(got)) == (0, 1)
+    return got[0]
+
+
+def example() -> dict[str, str]:
+    """{field: a value that is allowed}, as the example of `.env` gives them."""
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    Path("example").write_text("\n".join(line.removeprefix("# ") for line in lines if "=" in line), encoding="utf-8")
+    given = dotenv_values("example")
+    return {field: given[name] or "" for field in FIELDS for name in environment.names_of(field) if name in given}
+
+
+def test_every_flag_sets_its_field_and_no_other() -> None:
+    for group in GROUPS:
+        for field in group.fields:
+            value, no = example()[field], Settings(_env_file=None)
+            arguments = [f"--{field.replace('_', '-')}", value]
+            if kind(field) == "bool":
+                value, arguments = "false", [f"--no-{field}"]
+            expected = Settings(_env_file=None, **{field: value})
+            assert received(*arguments) == expected, field
+            assert {name for name in FIELDS if getattr(expected, name) != getattr(no, name)} <= {field}
+
+
+def kind(field: str) -> str:
+    """bool, int, float, or str for all that is neither."""
+    found = re.search(r"\b(bool|int|float)\b", str(FIELDS[field].annotation))
+    return found[1] if found else "str"
+
+
+@pytest.mark.parametrize("field", [field for group in GROUPS for field in group.fields if kind(field) != "bool"])
+def test_a_flag_refuses_what_is_not_of_its_kind_as_wrong_usage(field: str) -> None:
+    flag = f"--{field.replace('_', '-')}"
+
+    assert (invoke(f"{flag}=many")[0] == 2) == (kind(field) != "str")
+    assert (invoke(f"{flag}=3.5")[0] == 2) == (kind(field) == "int")
+
+
+def test_a_flag_that_is_not_given_leaves_the_setting_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECULATION_K", "5")
+
+    assert received().k == 5
+    assert received("-k", "3").k == received("--k", "3").k == 3
+
+
+def test_a_command_names_groups_and_single_fields() -> None:
+    @settings_flags(SAMPLING, "k")
+    def command(settings: Settings) -> None: ...
+
+    app = program()
+    add(app, command)
+    found = {name: option for name, option in options(typer.main.get_command(app)).items() if name in FIELDS}
+    assert set(found) == {*SAMPLING.fields, "k"}
+    assert found["k"].rich_help_panel == DRAFTING.title
+    with pytest.raises(KeyError):
+        settings_flags("kay")
