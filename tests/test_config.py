@@ -173,7 +173,10 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
         ({"target": ""}, "target is '': it needs a value."),
         ({"host": "  "}, "host is '  ': it needs a value."),
         ({"target_api_key": ""}, "target_api_key is what was given: it needs a value."),
-        ({"cache_dir": "~no-such-user/x"}, "cache_dir is '~no-such-user/x': there is no such home folder."),
+        (
+            {"cache_dir": "~no-such-user/x"},
+            "cache_dir is '~no-such-user/x': there is no such home folder; set SPECULATOVIZ_CACHE_DIR to another.",
+        ),
         ({"port": 10**30}, f"port is {10**30}: Input should be less than or equal to 65535."),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +302,21 @@ def test_models_list_names_the_catalogue_and_what_is_here() -> None:
         assert not row.rstrip().endswith("yes")
     assert "profile qwen" in listed
     assert "profile smol" in listed
+
+
+def test_models_list_marks_what_is_here_and_pull_prints_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, entry = next(iter(CATALOGUE.items()))
+    here = replace(entry, size_bytes=4, sha256=hashlib.sha256(b"GGUF").hexdigest())
+    monkeypatch.setitem(CATALOGUE, name, here)
+    path = here.path(Settings().cache_dir)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"GGUF")
+
+    assert call("models", "pull", name).stdout == f"{path}\n"
+    marked = [line.split()[0] for line in call("models", "list").stdout.splitlines() if line.rstrip().endswith("yes")]
+    assert marked == [name]
+    path.write_bytes(b"FGUG")
+    assert "SHA-256" in refused("models", "pull", name)
 
 
 def test_pulling_an_unknown_model_lists_the_known_ones() -> None:

@@ -244,7 +244,7 @@ class Settings(BaseSettings):
         try:
             return str(Path(folder).expanduser().absolute())
         except RuntimeError as error:
-            raise ValueError("there is no such home folder") from error
+            raise ValueError(f"there is no such home folder; set {PREFIX}CACHE_DIR to another") from error
 
     @model_validator(mode="after")
     def _ngram_sizes(self) -> Self:
