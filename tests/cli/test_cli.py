@@ -209,13 +209,19 @@ def test_a_flag_out_of_range_is_refused_with_the_range(flag: str, value: str, na
     assert f"{name} is {value}, and allowed are {RANGES[name].minimum:g} to {RANGES[name].maximum:g}." in said
 
 
-@pytest.mark.parametrize("seed", ["-1", str(2**63)])
-def test_a_seed_may_be_negative_or_large(seed: str) -> None:
+@pytest.mark.parametrize("seed", ["-1", str(2**63), str(-(2**70)), "9" * 300])
+def test_any_integer_is_a_seed(seed: str) -> None:
     sampled = ("-k", "3", "--temperature", "1", "--max-tokens", "20", f"--seed={seed}")
     document = generate(*sampled)
 
     assert document["seed"] == int(seed)
     assert generate(*sampled)["token_ids"] == document["token_ids"]
+
+
+def test_a_temperature_just_above_0_is_greedy() -> None:
+    almost = generate("-k", "3", "--temperature", "1e-39", "--max-tokens", "20", "--seed", "4")
+
+    assert almost["token_ids"] == generate("--plain", "--max-tokens", "20")["token_ids"]
 
 
 @pytest.mark.parametrize("command", [("generate", "a"), ("serve",), ("models", "list")], ids=lambda c: c[0])
