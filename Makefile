@@ -1,14 +1,14 @@
-# Everything a person does with this repository. `make` alone lists it.
+# The tasks of this repository. `make` alone lists them.
 
-# Settings of `make run` and `make dev`, given as `make run PROFILE=smol PORT=8001`. What is left empty comes from
-# the environment (SPECULATOVIZ_…), then from .env, then from the program's defaults: 127.0.0.1, 8000, profile qwen.
+# Settings of `make run` and `make dev`, as in `make run PROFILE=smol PORT=8001`. An empty one is read from the
+# environment (SPECULATOVIZ_…), then from .env, then it has the program's default: 127.0.0.1, 8000, profile qwen.
 PROFILE =
 HOST =
 PORT =
-# Further arguments, passed on as they stand: ARGS="--threads 4" for run and dev, ARGS="-k exactness" for test,
+# Additional arguments, passed on unchanged: ARGS="--threads 4" for run and dev, ARGS="-k exactness" for test,
 # ARGS=--upgrade for lock.
 ARGS =
-# The Python to make .venv with, if it is not python3.
+# The Python that makes .venv, if it is not python3.
 PYTHON =
 unexport PROFILE HOST PORT ARGS PYTHON
 
@@ -37,9 +37,9 @@ run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the p
 dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
 	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
 
-extras: $(DONE)/extras ## the runtimes MLX-LM and transformers; the tests then run them too
+extras: $(DONE)/extras ## install the runtimes MLX-LM and transformers; the tests then run them too
 
-test: chromium check $(PAGE) ## every check and test but the long ones
+test: chromium check $(PAGE) ## every check and test except the long ones
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not full' $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
@@ -47,16 +47,16 @@ test-full: chromium check $(PAGE) ## every check and test
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) browser
 
-# Two files at a time: most tests use one core. ARGS="-n 0" runs them one by one, as a debugger wants it.
+# Two test files at a time: most tests use one core. ARGS="-n 0" runs them one by one, as a debugger needs it.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-# llama.cpp's threads wait by spinning, which starves them where a browser or another test wants the same cores.
+# llama.cpp's threads wait by spinning, which slows down a browser or another test on the same cores.
 test test-full: export OMP_WAIT_POLICY = passive
 
 chromium:
 	@scripts/need.sh chromium >/dev/null
 
-check: check-python check-page ## what needs no model: formatting, lint, types, the page's unit tests
+check: check-python check-page ## the part without models: formatting, lint, types, the page's unit tests
 
 check-python: $(DONE)/dev $(DONE)/package
 	$(PY) -m ruff check .
@@ -69,7 +69,7 @@ check-page: $(DONE)/package $(NODE)
 	$(NPM) types
 	$(NPM) test
 
-fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, mend what the linters can, regenerate the page's protocol types
+fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, apply the linters' fixes, regenerate docs/cli.md and the page's protocol types
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -87,11 +87,11 @@ wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page i
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@$(PY) scripts/check_wheel.py dist/*.whl
 
-lock: $(DONE)/dev ## pin the dependencies anew; ARGS=--upgrade takes Python's newest versions
+lock: $(DONE)/dev ## pin the dependencies again; ARGS=--upgrade takes the newest Python packages
 	scripts/lock.sh $(ARGS)
 	npm --prefix frontend install --package-lock-only --no-audit --no-fund
 
-clean: ## remove what was built; environments and models stay
+clean: ## remove built files; environments and models stay
 	rm -rf dist src/speculatoviz/server/page frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -116,7 +116,7 @@ $(DONE)/dev: requirements/dev.txt $(DONE)/run
 $(DONE)/extras: requirements/extras.txt $(DONE)/package
 	@scripts/dependencies.sh extras && touch $@
 
-# The package is installed as a link to src, so a moved or copied folder needs it anew.
+# The package is installed as a link to src, so it is installed again in a moved or copied folder.
 $(DONE)/package: pyproject.toml $(DONE)/run $(if $(findstring <$(CURDIR)>,<$(shell cat $(DONE)/package 2>/dev/null)>),,FORCE)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo '$(CURDIR)' > $@

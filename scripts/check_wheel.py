@@ -1,4 +1,4 @@
-"""Fail unless a wheel holds the built page, every file that its index.html names, and the trained heads."""
+"""Fail unless a wheel contains the built page, every file that its index.html names, and the trained heads."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ def main(path: str) -> None:
     missing = [name for name in wanted if PAGE + name not in names]
     if missing or not wanted:
         sys.exit(f"{path} lacks {missing or 'any script'} of the page.\nRun `make clean page` and build it again.")
-    print(f"{path}: the page with its {len(wanted)} files and the trained heads are in it")
+    print(f"{path} contains the page with its {len(wanted)} files, and the trained heads")
 
 
 if __name__ == "__main__":

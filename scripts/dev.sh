@@ -1,5 +1,5 @@
 #!/bin/sh
-# The server and Vite side by side: dev.sh PORT [flags of `speculatoviz serve`]. Either one's end ends the other.
+# The server and Vite side by side: dev.sh PORT [flags of `speculatoviz serve`]. If one ends, the other is ended too.
 set -eu
 cd "$(dirname "$0")/.."
 server=""
@@ -9,7 +9,7 @@ shift
 
 running() { kill -0 "$1" 2>/dev/null; }
 
-# A server that is loading a model may not listen for a while: after five seconds it is not asked again.
+# A server that is loading a model may react late to a signal: after five seconds it is killed.
 stop() {
   trap - EXIT
   trap '' INT TERM

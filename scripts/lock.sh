@@ -1,7 +1,7 @@
 #!/bin/sh
 # Pin the Python dependencies of pyproject.toml, with hashes, in requirements/*.txt. Arguments go to pip-compile:
-# `--upgrade` takes the newest versions, `--upgrade-package NAME` that one's.
-# Every lock lists all files of a release, so it does not depend on the machine it was made on, and names no index.
+# `--upgrade` takes the newest versions of all packages, `--upgrade-package NAME` that of one.
+# A lock lists all files of every release and no index, so it does not depend on the machine that made it.
 set -eu
 cd "$(dirname "$0")/.."
 python="$PWD/.venv/bin/python"
@@ -21,7 +21,7 @@ for name, requirements in {"build": build, "run": run, "dev": build + run + dev,
     Path(sys.argv[1], f"{name}.in").write_text("".join(f"{line}\n" for line in requirements))
 END
 
-# What the user's own pip settings add (local folders, private indexes) must not reach a lock.
+# Local folders and private indexes from the user's pip settings must not get into a lock.
 unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL
 export PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock"
 
@@ -44,7 +44,7 @@ compile run --constraint requirements/dev.txt
 compile build --constraint requirements/dev.txt
 compile extras --constraint requirements/dev.txt
 
-# Which PyTorch, and with it which of these, is the machine's matter: scripts/dependencies.sh takes the one for it.
+# scripts/dependencies.sh chooses the build of PyTorch for the machine, and these packages with it.
 "$python" - <<'END'
 import re
 from pathlib import Path

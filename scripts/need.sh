@@ -1,6 +1,6 @@
 #!/bin/sh
-# Say in words what is missing on this machine: need.sh compiler | node | chromium
-# `chromium` prints the browser's path, or nothing where CHROMIUM is set already.
+# Fail in words if a tool is missing on this machine: need.sh compiler | node | chromium
+# `chromium` prints the path of the browser, or nothing if CHROMIUM is set.
 set -eu
 
 missing() {
@@ -25,13 +25,13 @@ need_node() {
     process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)' ||
     missing "The page is built with Node 20.19, 22.12 or newer, and this one is $(node --version)." \
       "Install a newer Node and run make again."
-  has npm || missing "Node is here, but its package manager npm is not." \
+  has npm || missing "Node was found, but its package manager npm was not." \
     "Install npm (Debian, Ubuntu: apt-get install npm) and run make again."
 }
 
 need_chromium() {
   if [ -n "${CHROMIUM:-}" ]; then
-    [ -x "$CHROMIUM" ] || missing "CHROMIUM is $CHROMIUM, which is not a program." \
+    [ -x "$CHROMIUM" ] || missing "CHROMIUM is $CHROMIUM, which is not an executable file." \
       "Set it to the path of Chromium or Chrome, or unset it."
     return
   fi
@@ -49,5 +49,5 @@ need_chromium() {
 
 case "${1:-}" in
   compiler | node | chromium) "need_$1" ;;
-  *) missing "need.sh was asked for ${1:-nothing}." "It knows compiler, node and chromium." ;;
+  *) missing "need.sh has no check named ${1:-''}." "Name compiler, node or chromium." ;;
 esac

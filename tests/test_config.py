@@ -33,7 +33,7 @@ def words(**settings: Any) -> BadRequestError:
     return refused.value
 
 
-def test_without_anything_set_the_qwen_pair_runs_here() -> None:
+def test_by_default_the_qwen_pair_runs_on_loopback() -> None:
     settings = Settings()
 
     assert (settings.host, settings.k, settings.temperature, settings.max_tokens) == ("127.0.0.1", None, 0.0, 256)
@@ -45,7 +45,7 @@ def test_without_anything_set_the_qwen_pair_runs_here() -> None:
     ("field", "text", "value"),
     [("draft", "toy:1", "toy:1"), ("k", "5", 5), ("temperature", "0.5", 0.5), ("max_tokens", "99", 99)],
 )
-def test_a_flag_wins_over_the_environment_and_that_over_dotenv(
+def test_a_flag_takes_precedence_over_the_environment_and_that_over_dotenv(
     monkeypatch: pytest.MonkeyPatch, field: str, text: str, value: Any
 ) -> None:
     for in_file in environment.names_of(field):
@@ -65,7 +65,7 @@ def test_the_short_names_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["K", "DRAFT", "TARGET", "PROFILE", "SEED", "PORT", "HOST", "TOP_P"])
-def test_names_that_belong_to_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "7")
     Path(".env").write_text(f"{name}=8\n")
 
@@ -95,7 +95,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
     assert str(value).lower().removesuffix(".0") == given.get(field, "1")
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECULATION_K", "")
     monkeypatch.setenv("SPECULATOVIZ_SEED", "")
 
@@ -180,7 +180,7 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
         ({"port": 10**30}, f"port is {10**30}: Input should be less than or equal to 65535."),
     ],
 )
-def test_other_mistakes_are_said_in_words(settings: dict[str, Any], message: str) -> None:
+def test_other_mistakes_are_refused_in_words(settings: dict[str, Any], message: str) -> None:
     assert words(**settings).message == message
 
 
@@ -223,7 +223,7 @@ def test_a_folder_of_the_home_folder_is_found_from_everywhere(monkeypatch: pytes
     ],
     ids=["plain", "byte order mark", "Windows", "quoted"],
 )
-def test_dotenv_is_read_in_all_its_forms(content: bytes) -> None:
+def test_dotenv_is_read_with_quotes_comments_a_byte_order_mark_or_windows_line_ends(content: bytes) -> None:
     Path(".env").write_bytes(content)
 
     assert load_settings().k == 5
@@ -270,7 +270,7 @@ def test_a_line_that_is_no_setting_is_named_once(caplog: pytest.LogCaptureFixtur
     assert len(caplog.messages) == len(set(caplog.messages)) == 1
 
 
-def test_settings_cannot_change_under_a_run() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings().k = 3  # type: ignore[misc]
 
@@ -296,7 +296,7 @@ def test_settings_cannot_change_under_a_run() -> None:
     ],
     ids=str,
 )
-def test_explicit_choices_are_laid_over_the_profile(
+def test_explicit_choices_replace_those_of_the_profile(
     settings: dict[str, Any], expected: tuple[str, str, str | None, str]
 ) -> None:
     pair = Settings(**settings).resolved()
@@ -304,20 +304,20 @@ def test_explicit_choices_are_laid_over_the_profile(
     assert (pair.name, pair.target, pair.draft, pair.drafter) == expected
 
 
-def example(comments_taken_away: bool) -> dict[str, str | None]:
+def example(uncommented: bool) -> dict[str, str | None]:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
-    if comments_taken_away:
+    if uncommented:
         lines = [line.removeprefix("# ") if "=" in line else line for line in lines]
     Path("example").write_text("\n".join(lines), encoding="utf-8")
     return dotenv_values("example")
 
 
-def test_the_example_changes_nothing_as_it_stands() -> None:
-    assert example(comments_taken_away=False) == {}
+def test_the_example_sets_nothing_until_it_is_edited() -> None:
+    assert example(uncommented=False) == {}
 
 
 def test_the_example_holds_every_setting_once_and_nothing_else() -> None:
-    given = example(comments_taken_away=True)
+    given = example(uncommented=True)
     fields = [field for name in given for field in Settings.model_fields if name in environment.names_of(field)]
 
     assert sorted(fields) == sorted(Settings.model_fields)
@@ -325,8 +325,8 @@ def test_the_example_holds_every_setting_once_and_nothing_else() -> None:
     assert set(SHORT_NAMES.values()) <= given.keys()
 
 
-def test_the_examples_values_are_taken_as_they_stand() -> None:
-    given = example(comments_taken_away=True)
+def test_the_values_of_the_example_are_allowed() -> None:
+    given = example(uncommented=True)
     settings = Settings(_env_file="example", cache_dir="here")
 
     for field in set(Settings.model_fields) - {"cache_dir"}:
@@ -336,7 +336,7 @@ def test_the_examples_values_are_taken_as_they_stand() -> None:
         assert type(value)(text) == value if not isinstance(value, bool) else text == str(value).lower()
 
 
-def test_the_example_says_of_each_setting_what_its_flag_says() -> None:
+def test_the_example_describes_each_setting_as_its_flag_does() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     for field, info in Settings.model_fields.items():
         [at] = [i for i, line in enumerate(lines) if line[2:].split("=")[0] in environment.names_of(field)]

@@ -1,5 +1,5 @@
-"""What an installation rests on: the locks say what pyproject.toml and package.json ask for, name no address,
-and a machine that lacks something is told so in two sentences."""
+"""Installation: the locks match pyproject.toml and package.json and name no address; the scripts name a missing
+tool, and what to do, in two sentences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("build", "run", "dev", "extras")
-UNPINNED = {"torch"}  # its build is the machine's choice: scripts/dependencies.sh
+UNPINNED = {"torch"}  # scripts/dependencies.sh chooses its build for the machine
 ADDRESS = re.compile(r"://|--index|find-links|trusted-host|file:/|(?m:^-)")
 
 
@@ -39,7 +39,7 @@ def read_lock(name: str) -> dict[str, str]:
     return pins
 
 
-def asked_for(name: str) -> list[Requirement]:
+def required(name: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     build = project["build-system"]["requires"]
     run = project["project"]["dependencies"]
@@ -49,9 +49,9 @@ def asked_for(name: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_lock_pins_what_is_asked_for(name: str) -> None:
+def test_lock_pins_every_requirement(name: str) -> None:
     pins = read_lock(name)
-    for requirement in asked_for(name):
+    for requirement in required(name):
         if requirement.name in UNPINNED:
             continue
         version = pins.get(canonicalize_name(requirement.name), "0")
@@ -65,12 +65,12 @@ def test_locks_agree() -> None:
             assert dev.get(package, version if name == "extras" else None) == version, package
 
 
-def test_no_lock_brings_a_build_of_pytorch_for_other_machines() -> None:
+def test_no_lock_pins_a_build_of_pytorch() -> None:
     assert not [name for name in read_lock("extras") if re.match("torch|triton|nvidia|cuda", name)]
     script = (ROOT / "scripts/dependencies.sh").read_text()
     found = re.search(r"torch==([\d.]+)", script)
     assert found is not None
-    asked = [requirement for requirement in asked_for("extras") if requirement.name == "torch"]
+    asked = [requirement for requirement in required("extras") if requirement.name == "torch"]
     assert asked
     assert all(torch.specifier.contains(found[1]) for torch in asked)
 
@@ -97,7 +97,7 @@ def test_page_lock_is_current_and_names_no_registry() -> None:
 
 
 def run_script(name: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A copy of a script of this repository, in a folder of its own whose `bin` is all of the search path."""
+    """Run a copy of a script of this repository in `folder`, with `folder/bin` as the whole search path."""
     (folder / "scripts").mkdir(exist_ok=True)
     script = shutil.copy(ROOT / "scripts" / name, folder / "scripts")
     programs = folder / "bin"
@@ -121,7 +121,7 @@ def add_program(folder: Path, name: str, script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["need.sh", "compiler"], "no C++ compiler was found"),
         (["need.sh", "node"], "no node command was found"),
@@ -129,11 +129,11 @@ def add_program(folder: Path, name: str, script: str) -> None:
         (["venv.sh"], "needs Python 3.11 or newer, and python3 is missing"),
     ],
 )
-def test_missing_tool_is_said_in_two_sentences(arguments: list[str], said: str, tmp_path: Path) -> None:
+def test_missing_tool_is_named_in_two_sentences(arguments: list[str], message: str, tmp_path: Path) -> None:
     ended = run_script(*arguments, folder=tmp_path)
     assert ended.returncode == 1
     what, remedy = ended.stderr.splitlines()
-    assert said in what
+    assert message in what
     assert remedy.startswith("Install")
 
 
@@ -144,7 +144,8 @@ def test_old_python_is_named(tmp_path: Path) -> None:
     assert "python3 is Python 3.9.2" in ended.stderr
 
 
-def test_python_given_by_name_is_the_one_taken(tmp_path: Path) -> None:
+def test_python_given_by_name_is_the_only_one_tried(tmp_path: Path) -> None:
+    add_program(tmp_path, "python3", "exit 0")  # would pass every check
     ended = run_script("venv.sh", folder=tmp_path, PYTHON="no-such-python")
     assert ended.returncode == 1
     assert "PYTHON is no-such-python" in ended.stderr
@@ -163,12 +164,12 @@ def test_python_given_by_name_is_the_one_taken(tmp_path: Path) -> None:
     ],
 )
 def test_node_versions(version: str, enough: bool, tmp_path: Path) -> None:
-    # The real node judges; only the version it believes itself to be is replaced.
-    pretend = f'Object.defineProperty(process.versions, "node", {{ value: "{version}" }});'
-    (tmp_path / "pretend.cjs").write_text(pretend)
+    # The real node runs the check; only its reported version is replaced.
+    version_patch = f'Object.defineProperty(process.versions, "node", {{ value: "{version}" }});'
+    (tmp_path / "version_patch.cjs").write_text(version_patch)
     node = shutil.which("node")
-    pretending = f'exec "{node}" -r "{tmp_path}/pretend.cjs" "$@"'
-    add_program(tmp_path, "node", f'[ "$1" = --version ] && echo v{version} && exit\n{pretending}')
+    replaced = f'exec "{node}" -r "{tmp_path}/version_patch.cjs" "$@"'
+    add_program(tmp_path, "node", f'[ "$1" = --version ] && echo v{version} && exit\n{replaced}')
     add_program(tmp_path, "npm", "")
     ended = run_script("need.sh", "node", folder=tmp_path)
     assert ended.returncode == (0 if enough else 1)
@@ -181,7 +182,7 @@ PAGE = INDEX | {"server/page/assets/a.js": ""}
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (PAGE | HEADS, ""),
         (INDEX | HEADS, "lacks ['assets/a.js']"),
@@ -190,12 +191,12 @@ PAGE = INDEX | {"server/page/assets/a.js": ""}
         (PAGE, "lacks trained heads"),
     ],
 )
-def test_wheel_without_page_or_heads_is_refused(files: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_wheel_without_page_or_heads_is_refused(files: dict[str, str], message: str, tmp_path: Path) -> None:
     wheel = tmp_path / "some.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in files.items():
             archive.writestr(f"speculatoviz/{name}", text)
     script = [sys.executable, os.fspath(ROOT / "scripts/check_wheel.py"), os.fspath(wheel)]
     ended = subprocess.run(script, capture_output=True, text=True, check=False)
-    assert ended.returncode == (1 if said else 0)
-    assert said in ended.stderr
+    assert ended.returncode == (1 if message else 0)
+    assert message in ended.stderr

@@ -1,4 +1,4 @@
-"""Errors a user can meet: one sentence of what happened and one of what to do."""
+"""Errors that a user can meet: one sentence about what happened, and one about what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class SpeculatoVizError(Exception):
     """Base of every expected failure.
 
-    `message` says what happened, `hint` what to do about it, `code` is stable and machine-readable.
+    message: what happened. hint: what to do about it. code: stable, for programs; one per class.
     """
 
     code = "error"
@@ -43,25 +43,25 @@ class VocabularyMismatchError(SpeculatoVizError):
 
 
 class TargetError(SpeculatoVizError):
-    """A remote target cannot be reached, refuses, or answers what it should not."""
+    """A remote target cannot be reached, refuses a request, or sends an answer that cannot be used."""
 
     code = "target"
 
 
 class ContextFullError(SpeculatoVizError):
-    """More tokens than a context holds."""
+    """A text has more tokens than a context holds."""
 
     code = "context"
 
 
 class BadRequestError(SpeculatoVizError):
-    """A setting or message outside what is allowed."""
+    """A setting, an argument or a message of a client is not allowed."""
 
     code = "bad_request"
 
 
 class TraceError(SpeculatoVizError):
-    """A trace file cannot be read."""
+    """A trace file cannot be read or written."""
 
     code = "trace"
 
@@ -89,4 +89,4 @@ class ReaderGoneError(OutputError):
 
 
 class CancelledError(Exception):
-    """Raised between forward passes once a run is cancelled; never reaches a user."""
+    """A run was cancelled. Raised between forward passes; never reaches a user."""

@@ -1,4 +1,4 @@
-"""The command line: documents, traces, settings, and errors in words."""
+"""The commands: JSON documents, traces, settings, and errors in words."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def generate(*arguments: str, prompt: str = "once upon a time", pair: tuple[str,
 
 
 def refused(*arguments: str) -> str:
-    """What is said on stderr; nothing else is printed, least of all a traceback."""
+    """Standard error of a refused command: two sentences or more, no traceback; standard output is empty."""
     result = call(*arguments, code=1)
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
@@ -110,7 +110,7 @@ def test_greedy_text_is_the_plain_text_at_every_depth() -> None:
     assert generate("-k", "4", "--drafter", "ngram", "--max-tokens", "60")["token_ids"] == plain["token_ids"]
 
 
-def test_plain_wins_over_a_depth() -> None:
+def test_plain_takes_precedence_over_a_depth() -> None:
     assert generate("--plain", "-k", "4")["k"] == 0
 
 
@@ -204,9 +204,9 @@ def test_a_trace_that_cannot_be_written_is_refused_before_anything_is_loaded() -
     ],
 )
 def test_a_flag_out_of_range_is_refused_with_the_range(flag: str, value: str, name: str) -> None:
-    said = refused("generate", "a", *PAIR, f"{flag}={value}" if flag.startswith("--") else f"{flag}{value}")
+    errors = refused("generate", "a", *PAIR, f"{flag}={value}" if flag.startswith("--") else f"{flag}{value}")
 
-    assert f"{name} is {value}, and allowed are {RANGES[name].minimum:g} to {RANGES[name].maximum:g}." in said
+    assert f"{name} is {value}, and allowed are {RANGES[name].minimum:g} to {RANGES[name].maximum:g}." in errors
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**63), str(-(2**70)), "9" * 300])
@@ -245,7 +245,7 @@ def test_a_bad_dotenv_is_refused_in_words(content: bytes, words: str) -> None:
     assert words in refused("generate", "a")
 
 
-def test_the_short_names_of_dotenv_are_honoured() -> None:
+def test_the_short_names_in_dotenv_are_read() -> None:
     Path(".env").write_text("DRAFT_MODEL=toy:0~7\nSPECULATION_K=2\nTEMPERATURE=0.7\nMAX_TOKENS=9\n")
     document = generate("--trace", "run.jsonl", pair=("--target", "toy:0"))
     started = trace.read(Path("run.jsonl"))[1][0]
@@ -255,7 +255,7 @@ def test_the_short_names_of_dotenv_are_honoured() -> None:
     assert (started.sampling.temperature, started.max_tokens) == (0.7, 9)
 
 
-def test_flags_win_over_the_environment_and_that_over_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_take_precedence_over_the_environment_and_that_over_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("SPECULATION_K=2\nMAX_TOKENS=9\nSPECULATOVIZ_SEED=3\n")
     monkeypatch.setenv("SPECULATION_K", "3")
     monkeypatch.setenv("MAX_TOKENS", "8")
@@ -288,11 +288,11 @@ def test_an_unknown_name_is_refused_with_the_known_ones(arguments: tuple[str, ..
 @pytest.mark.parametrize(
     ("prompt", "words"), [("", "prompt is empty"), (" ", "prompt is empty"), ("Ä", "cannot read"), ("a" * 5000, "5000")]
 )
-def test_a_prompt_that_cannot_be_taken_is_refused(prompt: str, words: str) -> None:
+def test_a_prompt_that_cannot_be_used_is_refused(prompt: str, words: str) -> None:
     assert words in refused("generate", prompt, *PAIR)
 
 
-def test_a_draft_model_that_nobody_asks_is_not_loaded() -> None:
+def test_a_draft_model_that_no_drafter_uses_is_not_loaded() -> None:
     document = generate("--drafter", "ngram", pair=("--target", "toy:0", "--draft", "nonsense"))
 
     assert (document["drafter"], document["draft_model"]) == ("ngram", None)
@@ -326,9 +326,9 @@ def test_models_list_marks_what_is_here_and_pull_prints_its_path(monkeypatch: py
 
 
 def test_pulling_an_unknown_model_lists_the_known_ones() -> None:
-    said = refused("models", "pull", "nonsense")
+    errors = refused("models", "pull", "nonsense")
 
-    assert all(name in said for name in CATALOGUE)
+    assert all(name in errors for name in CATALOGUE)
 
 
 @pytest.mark.parametrize("command", [(), ("models",)], ids=["speculatoviz", "models"])
@@ -339,7 +339,7 @@ def test_without_a_command_the_help_is_printed(command: tuple[str, ...]) -> None
     assert "Commands" in result.output
 
 
-def test_help_explains_flags_and_what_a_seed_promises() -> None:
+def test_help_explains_the_flags_and_what_a_seed_repeats() -> None:
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", call("generate", "--help").stdout).split())
 
     assert "run need not equal a seeded plain run: only their distributions agree" in text

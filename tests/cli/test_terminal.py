@@ -82,17 +82,17 @@ def test_each_status_has_a_colour_of_its_own(status: str) -> None:
         "a line that is far longer than the terminal is wide, " * 5,
         "trailing blanks   \n\n\n   leading blanks",
         "[red]not markup[/red] [b]",
-        ":smile: is no picture",
+        ":smile: is no emoji",
         "語 é 🙂",
     ],
     ids=["tabs", "long", "blanks", "markup", "emoji names", "wide characters"],
 )
-def test_text_is_printed_as_it_is(text: str) -> None:
+def test_text_is_printed_unchanged(text: str) -> None:
     assert printed(result(text)) == text
     assert printed(done(text_tail=text)).startswith(text + "\n")
 
 
-def test_a_text_cannot_steer_the_terminal() -> None:
+def test_control_characters_in_a_text_do_not_reach_the_terminal() -> None:
     text = printed(result("\x1b[31mred\x1b]0;title\x07\x9b2J\x08\x7f\r\n"), colours=False)
 
     assert text == "\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\x08\\x7f\n"
@@ -106,7 +106,7 @@ def test_waiting_prints_the_position() -> None:
     assert "position 2" in printed(Queued(run="r", seq=0, t_ms=0.0, place=2))
 
 
-def test_the_headline_names_who_drafts(events: list[Event]) -> None:
+def test_the_headline_names_the_drafter(events: list[Event]) -> None:
     started = events[0]
     assert isinstance(started, Started)
 
@@ -114,7 +114,7 @@ def test_the_headline_names_who_drafts(events: list[Event]) -> None:
     assert printed(started.model_copy(update={"k": 0})) == "toy-0 F64 alone\n"
 
 
-def test_what_is_not_known_is_a_dash() -> None:
+def test_an_unknown_figure_is_a_dash() -> None:
     out = io.StringIO()
     Console(file=out, width=80).print(summary(done()))
     rows = {line[:24].strip(): line[24:].strip() for line in out.getvalue().splitlines()}
@@ -136,7 +136,7 @@ def test_nothing_is_printed_for_events_without_text(events: list[Event], tmp_pat
     assert printed(*silent) == ""
 
 
-def test_a_target_elsewhere_is_told_with_its_warning_and_its_cost(events: list[Event]) -> None:
+def test_a_remote_target_is_shown_with_its_warning_and_its_cost(events: list[Event]) -> None:
     started = events[0]
     assert isinstance(started, Started)
     remote = RemoteInfo(

@@ -19,7 +19,7 @@ from support import toy_session
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
-    """A real run, with what a server adds in front and an error behind."""
+    """A real run, with a server's `queued` before it and an error after it."""
     session = toy_session.load(tmp_path_factory.mktemp("cache"))
     run = toy_session.run(session, temperature=0.9, seed=4)
     before = Queued(run="r", seq=0, t_ms=0.0, place=1)
@@ -63,7 +63,7 @@ def test_a_trace_is_one_json_object_a_line(file: Path, events: list[Event]) -> N
     assert [json.loads(line)["type"] for line in lines] == ["trace", *(event.type for event in events)]
 
 
-def test_the_header_says_when_where_and_with_what() -> None:
+def test_the_header_holds_time_machine_and_version() -> None:
     head = trace.header()
 
     assert head.created.endswith("+00:00")
@@ -92,7 +92,7 @@ separators = st.sampled_from('\n\r\t\v\f\x1c\x1d\x1e\x1f\x7f\x85\u2028\u2029\0\u
 
 @settings(deadline=None)
 @given(text=st.text(separators, max_size=12))
-def test_any_text_survives(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_text_reads_back_unchanged(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     written = io.StringIO()
     said = Failure(run="r", seq=1, t_ms=0.0, code="x", message=text, hint="")
     trace.TraceWriter(written, trace.header("here"), never).write(said)
@@ -136,7 +136,7 @@ def test_a_trace_without_an_end_is_read_with_a_warning(file: Path, events: list[
     assert read.warning == f"{file} ends before its run does."
 
 
-def test_other_line_ends_and_a_byte_order_mark_are_read_over(file: Path, events: list[Event]) -> None:
+def test_windows_line_ends_and_a_byte_order_mark_are_accepted(file: Path, events: list[Event]) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
 
     assert trace.read(file).events == events
@@ -202,7 +202,7 @@ def test_an_earlier_trace_is_replaced_by_the_first_event_and_not_before(events: 
     ("number", "line"),
     [(3, ""), (2, "hello"), (4, '{"type": "weather"}'), (5, '{"type": "queued", "run": "r", "seq": 1, "t_ms": NaN}')],
 )
-def test_a_line_that_is_no_event_is_named(file: Path, number: int, line: str) -> None:
+def test_a_line_that_is_no_event_is_refused_with_its_number(file: Path, number: int, line: str) -> None:
     lines = file.read_text(encoding="utf-8").split("\n")
     lines[number - 1] = line
     file.write_text("\n".join(lines), encoding="utf-8")
@@ -210,7 +210,7 @@ def test_a_line_that_is_no_event_is_named(file: Path, number: int, line: str) ->
     assert f"Line {number} of" in refused(file).message
 
 
-def test_a_trace_of_another_version_says_both(file: Path) -> None:
+def test_a_trace_of_another_version_is_refused_with_both_versions(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace('"version":2', '"version":7', 1), encoding="utf-8")
 
@@ -219,7 +219,7 @@ def test_a_trace_of_another_version_says_both(file: Path) -> None:
     assert "version 2" in error.message
 
 
-def test_what_is_no_trace_at_all_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_trace_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other"
     with pytest.raises(TraceError, match="cannot be read"):
         trace.read(path)

@@ -2,7 +2,7 @@
 
 Text from users, files, models and endpoints is never read as markup, and its control characters never reach the
 terminal. What an encoding lacks is written as an escape such as `\\u8a9e`. A standard stream that is closed, full or
-no longer read raises no OSError: `Stream` says what happens then.
+no longer read raises no OSError: `Stream` defines what happens instead.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _in_words(error: OSError) -> OutputError:
         return ReaderGoneError("The program that reads the output has ended.")
     return OutputError(
         f"Standard output cannot be written ({error.strerror or error}): the rest of the output is lost.",
-        "Make room there, or send the output elsewhere.",
+        "Make room there, or redirect the output to another place.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from platformdirs import user_cache_dir
 from pydantic import (
@@ -44,14 +44,9 @@ class Range:
     def field(self) -> FieldInfo:
         """A pydantic field that refuses values outside the range, if it is enforced."""
         if not self.enforced:
-            free: FieldInfo = Field(description=self.help)
-            return free
-        info: FieldInfo = Field(
-            ge=self.minimum,
-            le=self.maximum,
-            description=f"{self.help} ({self.minimum:g} to {self.maximum:g})",
-        )
-        return info
+            return cast("FieldInfo", Field(description=self.help))
+        description = f"{self.help} ({self.minimum:g} to {self.maximum:g})"
+        return cast("FieldInfo", Field(ge=self.minimum, le=self.maximum, description=description))
 
 
 RANGES: dict[str, Range] = {
@@ -90,7 +85,7 @@ PROFILES: dict[str, Profile] = {
         target="qwen2.5-coder-1.5b-instruct",
         draft="qwen2.5-coder-0.5b-instruct",
         drafter="model",
-        draft_quantisation="Q4_0",  # a pass of the draft is a quarter shorter
+        draft_quantisation="Q4_0",  # shortens a pass of the draft model by a quarter
     ),
     "smol": Profile(
         name="smol",
@@ -98,17 +93,17 @@ PROFILES: dict[str, Profile] = {
         target="smollm2-135m-instruct",
         draft=None,
         drafter="eagle",
-        k=4,  # on few cores no depth makes so small a target faster: it shows what a head gets accepted
+        k=4,  # shows acceptance: on few cores no depth makes this small target faster
     ),
 }
 
 
-def _env(name: str, legacy: str) -> AliasChoices:
-    return AliasChoices(f"{PREFIX}{name.upper()}", legacy)
+def _env(name: str, short: str) -> AliasChoices:
+    return AliasChoices(f"{PREFIX}{name.upper()}", short)
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Precedence: flag, environment, `.env`, default. Numbers are finite."""
+    """Everything that can be set; `load_settings` reads it. Numbers are finite, texts are not blank."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
