@@ -24,8 +24,8 @@ line in the file `.env` of the working folder, and that over the default. The va
 `SPECULATOVIZ_MAX_TOKENS`. An empty variable counts as not set. `.env` is a text file in UTF-8 with lines such as
 `SPECULATOVIZ_THREADS=4`; [.env.example](../.env.example) lists every setting.
 
-All numbers are finite: `nan` and `inf` are refused. A seed can be any integer, also negative or above 2^63; the seed of
-a training is 0 to 2^32 - 1.
+All numbers are finite: `nan` and `inf` are refused. A temperature below 1e-5 is greedy, as 0 is. A seed can be any
+integer, also negative or above 2^63; the seed of a training is 0 to 2^32 - 1.
 
 Some variables have a short name as well:
 """
