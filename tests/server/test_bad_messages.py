@@ -39,7 +39,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], str]] = {
     "no tokens": ({"max_tokens": 0}, "max_tokens is 0, and allowed are 1 to 4096"),
     "too many tokens": ({"max_tokens": 4097}, "max_tokens is 4097, and allowed are 1 to 4096"),
     "top_p": ({"top_p": 0}, "top_p is 0, and allowed are 0.05 to 1"),
-    "seed": ({"seed": 2**53}, "allowed are 0 to 9.0072e+15"),
+    "seed": ({"seed": 1.5}, "Input should be a valid integer"),
     "an unknown setting": ({"colour": "red"}, "'colour'"),
     "a setting named like a message": ({"start": 1}, "'start'"),
     "an unknown setting of a turn": (
