@@ -8,11 +8,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from speculatoviz.cli.document import Document
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import STYLES, Transcript, summary
 from speculatoviz.core.steps import Ended
 from speculatoviz.models.runtimes.toy import ToyTokenizer
-from speculatoviz.telemetry.events import Done, Event, Queued, RemoteInfo, Started, UsageInfo, VerifyResult
+from speculatoviz.telemetry.events import (
+    Departure,
+    Done,
+    Event,
+    Queued,
+    RemoteInfo,
+    RunWarning,
+    Started,
+    UsageInfo,
+    VerifyResult,
+)
 from speculatoviz.telemetry.narrator import Narrator
 from support import toy_session
 from support.rounds import make_round
@@ -155,3 +166,26 @@ def test_a_remote_target_is_shown_with_its_warning_and_its_cost(events: list[Eve
     assert "1.25×" in shown
     assert "at most 3 %" in shown
     assert "cost at the target" not in printed(last)
+
+
+def test_a_warning_is_shown_after_the_text_and_kept_in_the_document(events: list[Event]) -> None:
+    warning = RunWarning(run="r", seq=0, t_ms=0.0, round=3, message="A drafter failed.", hint="Choose another.")
+    run = [*events[:5], warning, *events[5:]]
+    last = events[-1]
+    assert isinstance(last, Done)
+    text = printed(*run, width=100)
+    document = Document()
+    for event in run:
+        document.show(event)
+
+    assert f"exact\n{last.generated_text}\n\nround 3: A drafter failed. Choose another.\naccepted" in text
+    assert document.values()["warnings"] == [{"round": 3, "message": "A drafter failed.", "hint": "Choose another."}]
+
+
+def test_a_departure_from_the_plain_text_is_a_figure() -> None:
+    tokens = {"plain_token": " a", "speculative_token": "\x1b"}
+    departure = Departure(position=11, margin=None, **tokens)
+    shown = printed(done(departure=departure), width=120)
+
+    assert "departs from the plain text  at token 12: '\\x1b' instead of ' a', margin – nats" in shown
+    assert "departs" not in printed(done())

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, Shadow, Started
+from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, RunWarning, Shadow, Started
 
 
 class Document:
@@ -20,6 +20,7 @@ class Document:
         self._done: Done | None = None
         self._rounds: list[dict[str, Any]] = []
         self._shadow: Shadow | None = None
+        self._warnings: list[dict[str, Any]] = []
 
     def show(self, event: Event) -> None:
         """Keep what the document needs of an event."""
@@ -30,6 +31,8 @@ class Document:
                 self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, "run", "seq", "type"}))
             case Shadow():
                 self._shadow = event
+            case RunWarning():
+                self._warnings.append(event.model_dump(include={"round", "message", "hint"}))
             case Done():
                 self._done = event
 
@@ -68,6 +71,7 @@ class Document:
             "models": started.model_dump(include={"draft_model", "target_model"}),
             "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
             "shadow": [score.model_dump() for score in self._shadow.scores] if self._shadow else [],
+            "warnings": self._warnings,
             "rounds": self._rounds,
         }
 

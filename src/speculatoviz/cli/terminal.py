@@ -12,7 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from speculatoviz.cli.output import TextConsole, plain
-from speculatoviz.telemetry.events import Done, MetricValues, Queued, Shadow, Started, UsageInfo, VerifyResult
+from speculatoviz.telemetry.events import (
+    Departure,
+    Done,
+    MetricValues,
+    Queued,
+    RunWarning,
+    Shadow,
+    Started,
+    UsageInfo,
+    VerifyResult,
+)
 
 Report = Callable[[str, float | None], None]
 
@@ -30,6 +40,7 @@ class Transcript:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shadow: Shadow | None = None
+        self._warnings: list[RunWarning] = []
 
     def show(self, event: object) -> None:
         """Print what is visible of an event: the text coloured by status, then legend and figures."""
@@ -44,9 +55,14 @@ class Transcript:
                 self._console.print(f"waiting in the queue, position {event.place}")
             case Shadow():
                 self._shadow = event
+            case RunWarning():  # kept until the text is complete
+                self._warnings.append(event)
             case Done():
                 self._print(event.text_tail, "")
                 self._console.print("\n")
+                for warning in self._warnings:
+                    text = f"round {warning.round}: {warning.message} {warning.hint}"
+                    self._console.print(text, style="yellow")
                 self._console.print(legend())
                 self._console.print(summary(event))
                 if self._shadow is not None:
@@ -91,6 +107,8 @@ def summary(done: Done) -> Table:
         rows["cost at the target"] = _cost(m.usage)
     if m.total_variation_bound > 0:
         rows["distance from the target"] = f"at most {_percent(m.total_variation_bound)} (total variation)"
+    if done.departure is not None:
+        rows["departs from the plain text"] = _departure(done.departure)
     for name, value in rows.items():
         table.add_row(Text(name, style="dim"), value)
     return table
@@ -104,6 +122,11 @@ def shadow_scores(shadow: Shadow) -> Table:
         drafted, matched = f"{score.mean_drafted:.2f}", f"{score.mean_matched:.2f}"
         table.add_row(score.drafter, drafted, matched, _percent(score.best_share), draft_ms)
     return table
+
+
+def _departure(departure: Departure) -> str:
+    tokens = f"{departure.speculative_token!r} instead of {departure.plain_token!r}"
+    return f"at token {departure.position + 1}: {tokens}, margin {_number(departure.margin, '{:.4f}')} nats"
 
 
 def _cost(usage: UsageInfo) -> str:
