@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
+import numpy as np
+
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, ContextFullError
+from speculatoviz.errors import BadRequestError, ContextFullError, ModelError
 
 PREFILL_TOKENS = 64  # of one pass, and so between two looks at whether the run was cancelled
 
@@ -172,6 +174,18 @@ def fingerprint(entries: Iterable[Entry]) -> str:
     for token, raw, control in entries:
         digest.update(f"{token}:{len(raw)}:{int(control)}:".encode() + raw)
     return digest.hexdigest()[:16]
+
+
+def check_finite(logits: Floats, name: str) -> None:
+    """Raises ModelError if a row of logits float[rows, V] gives no distribution: a NaN, +inf, or nothing but -inf.
+
+    name: the model's, for the message. A row's maximum tells all three apart from a usable row.
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise ModelError(
+            f"{name} computes scores that are not finite numbers.",
+            "Its weights are damaged, or too large for their number format: choose another file or quantisation.",
+        )
 
 
 def check(model: LanguageModel, feeds: Sequence[Feed]) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.sources import local_path
+from speculatoviz.models.llamacpp_trial import require_loadable
 
 # What each runtime needs: a library, and what pip installs for it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
@@ -78,6 +80,8 @@ def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int,
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
     shorter = skip_layers(path, float(by), how.cache_dir)
+    progress("checking", 0, 1)
+    require_loadable(shorter, how.cache_dir)
     progress("loading", 0, 1)
     return LlamaCppModel(shorter, how.context_tokens, how.threads, f"{name}, {float(by):.0%} of its layers")
 
@@ -104,23 +108,34 @@ def _load(
             from speculatoviz.models.runtimes.transformers import TransformersModel
 
             source = locate(parsed, how.cache_dir, progress)
+            if parsed.is_gguf:
+                progress("checking", 0, 1)
+                require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
             progress("loading", 0, 1)
             return TransformersModel(
                 source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
             )
         case "llamacpp":
-            from speculatoviz.models.files import catalogue
             from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-            path = locate(parsed, how.cache_dir, progress)
-            if quantisation is not None:
-                from speculatoviz.models.files.requantise import requantise
-
-                progress("requantising", 0, 1)
-                path = requantise(path, quantisation, how.cache_dir, how.threads or usable_cores())
+            path = gguf_file(parsed, how, quantisation, progress)
             progress("loading", 0, 1)
-            known = name if name in catalogue.CATALOGUE else None
-            return LlamaCppModel(path, how.context_tokens, how.threads, known)
+            return LlamaCppModel(path, how.context_tokens, how.threads, name if name in CATALOGUE else None)
+
+
+def gguf_file(
+    parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
+) -> Path:
+    """The file of a GGUF model, fetched, requantised, and known to load in llama.cpp. Raises ModelError."""
+    path = source = locate(parsed, how.cache_dir, progress)
+    if quantisation is not None:
+        from speculatoviz.models.files.requantise import requantise
+
+        progress("requantising", 0, 1)
+        path = requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
+    progress("checking", 0, 1)
+    require_loadable(path, how.cache_dir, verified=path == source and parsed.place in CATALOGUE)
+    return path
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> Tokenizer:
@@ -137,6 +152,7 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
     if not parsed.is_gguf:
         return _folder_tokenizer(tokenizer_folder(parsed, progress))
     source = locate(parsed, how.cache_dir, progress)
+    require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
     return VocabularyFile(source)

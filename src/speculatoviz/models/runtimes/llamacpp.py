@@ -17,7 +17,9 @@ from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import PREFILL_TOKENS, Description, Extra, Feed, Room, Rows, check
-from speculatoviz.models.llamacpp_log import capture_log
+from speculatoviz.models.files.decoder import require_decoder
+from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.llamacpp_log import ErrorLog, capture_log
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
@@ -60,24 +62,32 @@ class LlamaCppContext:
 
 
 class LlamaCppModel:
-    """A GGUF file loaded into memory.
+    """A GGUF file, whole or split, loaded into memory.
 
-    cells: tokens all contexts hold together. threads: of a forward pass, default all cores.
-    Raises ModelError where the file cannot be loaded.
+    path: the file, or its first part. cells: tokens all contexts hold together. threads: of a forward pass, default all
+    cores. trial: load for a few tokens only, from the file's own pages, on the CPU.
+    Raises ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
+
+    llama.cpp ends the process for some malformed files: `llamacpp_trial.require_loadable` finds that out before.
     """
 
     provides: frozenset[Extra] = frozenset({"trees", "hidden"})
 
-    def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cells: int = 4096,
+        threads: int | None = None,
+        name: str | None = None,
+        *,
+        trial: bool = False,
+    ) -> None:
         self.path = path
         self.threads = threads or usable_cores()
+        file = read(path)
+        require_decoder(file)
         self._log = capture_log()
-        self._model = lib.llama_model_load_from_file(str(path).encode(), _model_params())
-        if not self._model:
-            raise ModelError(
-                f"llama.cpp could not load {path}{self._log.reason()}.",
-                "Check that it is a complete GGUF file.",
-            )
+        self._model = _load(path, self._log, trial)
         self._context = lib.llama_init_from_model(self._model, self._context_params(cells))
         if not self._context:
             lib.llama_model_free(self._model)
@@ -92,7 +102,7 @@ class LlamaCppModel:
         self._closed = False
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self.tokenizer = LlamaCppTokenizer(self._model)
-        self.description = self._describe(path, cells, name)
+        self.description = self._describe(file, cells, name)
 
     def open(self, size: int) -> LlamaCppContext:
         if not self._free:
@@ -205,17 +215,37 @@ class LlamaCppModel:
         context.drop_tree()
         lib.llama_memory_seq_rm(self.memory, context.sequence, context.length, -1)
 
-    def _describe(self, path: Path, cells: int, name: str | None) -> Description:
+    def _describe(self, file: GgufFile, cells: int, name: str | None) -> Description:
         gpu = lib.llama_supports_gpu_offload()
         return Description(
-            name=name or self.tokenizer.metadata("general.name") or path.stem,
+            name=name or self.tokenizer.metadata("general.name") or file.stem,
             runtime="llama.cpp",
             quantisation=_file_type(self.tokenizer.metadata("general.file_type")),
             parameters=int(lib.llama_model_n_params(self._model)),
-            size_bytes=path.stat().st_size,
+            size_bytes=file.size_bytes,
             context_tokens=min(cells, int(lib.llama_model_n_ctx_train(self._model))),
             computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
         )
+
+
+def _load(path: Path, log: ErrorLog, trial: bool) -> Any:
+    """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
+    params = _model_params()
+    if trial:
+        params.use_extra_bufts, params.n_gpu_layers = False, 0
+    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise ModelError(
+            f"llama.cpp could not load {path}{log.reason()}.",
+            "Choose another file of this model, or one that this version of llama.cpp knows.",
+        )
+    if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
+        lib.llama_model_free(model)
+        raise ModelError(
+            f"{path.name} cannot rewind its context.",
+            "Choose a model without recurrent layers: speculation takes tokens back.",
+        )
+    return model
 
 
 def _model_params() -> Any:

@@ -14,6 +14,8 @@ import llama_cpp.llama_cpp as lib
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.base import Entry, Message, fingerprint
+from speculatoviz.models.files.decoder import require_vocabulary
+from speculatoviz.models.files.gguf import read
 from speculatoviz.models.llamacpp_log import capture_log
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
 
@@ -108,6 +110,7 @@ class VocabularyFile(LlamaCppTokenizer):
     """The tokenizer of a GGUF file whose weights another runtime holds."""
 
     def __init__(self, path: Path) -> None:
+        require_vocabulary(read(path))
         log = capture_log()
         params = lib.llama_model_default_params()
         params.vocab_only = True
