@@ -14,6 +14,7 @@ import pytest
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models import llamacpp_trial as trial
+from speculatoviz.models.base import Feed
 from speculatoviz.models.files.child import cause, run_child
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.gguf import read
@@ -147,6 +148,18 @@ def test_weights_that_give_no_numbers_are_refused(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "tiny.gguf", tensors={"output_norm.weight": norm})
     with pytest.raises(ModelError, match="not finite"):
         load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+
+
+def test_a_file_that_asks_for_pooling_still_gives_a_state_per_token(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", fields={"{arch}.pooling_type": 1})  # the mean over all tokens
+    model = load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+    try:
+        rows = model.forward([Feed(model.open(32), [5, 6, 7], hidden=True)])[0]
+        assert rows.hidden is not None
+        assert rows.hidden.shape == (3, HIDDEN)
+        assert np.abs(rows.hidden[0] - rows.hidden[2]).max() > 1e-3
+    finally:
+        model.close()
 
 
 def test_every_way_to_load_tries_first(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Whether llama.cpp can load a GGUF file: its header is checked here, the rest once, in a child process.
 
-llama.cpp ends its process for some files: an assertion that fails, an exception that nobody catches, memory that is
-not there. The child loads the file, decodes two tokens and checks their logits. What it reports becomes a ModelError.
-A success is remembered in the cache folder, so that the next start pays for hashing the header only.
+llama.cpp ends its process for some files: an assertion fails, an exception is not caught, memory is not there. The
+child loads the file, decodes two tokens and a tree of two, and checks that their logits are finite. Its failure becomes
+a ModelError. Its success is remembered in the cache folder, so that the next start hashes the header and no more.
 """
 
 from __future__ import annotations
@@ -156,9 +156,14 @@ def _load_and_decode(path: Path) -> None:
 
     model = LlamaCppModel(path, _TRIAL_TOKENS, min(_MOST_THREADS, usable_cores()), trial=True)
     _use(model.tokenizer)
-    some = [token for token in (model.tokenizer.n_vocab // 2, 1) if token < model.tokenizer.n_vocab] or [0]
-    rows = model.forward([Feed(model.open(_TRIAL_TOKENS // 2), some)])[0]
-    check_finite(rows.logits, path.name)
+    last = model.tokenizer.n_vocab - 1
+    context = model.open(_TRIAL_TOKENS // 2)
+    for feed in (
+        Feed(context, [last // 2, min(1, last)]),
+        Feed(context, [last, 0], parents=[-1, -1], hidden=True),
+    ):
+        check_finite(model.forward([feed])[0].logits, path.name)
+    context.keep(2, [1])
     model.close()
 
 

@@ -165,6 +165,7 @@ class LlamaCppModel:
         params.n_batch = params.n_ubatch = PREFILL_TOKENS
         params.n_seq_max = MAX_SEQUENCES
         params.kv_unified = True
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # a file may ask for one, and then has no state per token
         params.n_threads = params.n_threads_batch = self.threads
         params.no_perf = True
         return params
