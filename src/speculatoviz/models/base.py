@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, ContextFullError, ModelError
+from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, SpeculatoVizError
 
 PREFILL_TOKENS = 64  # of one pass, and so between two looks at whether the run was cancelled
 
@@ -186,6 +188,18 @@ def check_finite(logits: Floats, name: str) -> None:
             f"{name} computes scores that are not finite numbers.",
             "Its weights are damaged, or too large for their number format: choose another file or quantisation.",
         )
+
+
+@contextmanager
+def load_errors(library: str, source: Path, hint: str) -> Iterator[None]:
+    """Whatever a library raises while it loads `source`, as ModelError with the library's message."""
+    try:
+        yield
+    except SpeculatoVizError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise ModelError(f"{library} could not load {source} ({reason}).", hint) from error
 
 
 def check(model: LanguageModel, feeds: Sequence[Feed]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
+from speculatoviz.models.files.config import MOST, read_config, text_config
 from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.source import is_file, local_path
 from speculatoviz.models.llamacpp_trial import require_loadable
-
-_MOST_ROWS = 1 << 30
 
 # What each runtime needs: a library, and what pip installs for it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
@@ -161,29 +159,15 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
 
 
 def _folder_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a folder. Its n_vocab is the output rows that config.json gives, else the number of its ids."""
+    """The tokenizer of a folder. Its n_vocab is the vocab_size of config.json, else the number of its ids."""
     try:
         from speculatoviz.models.tokenizers.hub import HubTokenizer
     except ImportError as error:
         raise _not_installed("hf", error) from error
-    rows = _output_rows(folder / "config.json")
+    rows = text_config(read_config(folder)).get("vocab_size") if is_file(folder / "config.json") else None
     if rows is None:
-        rows = 1 + max((entry.id for entry in HubTokenizer(folder, _MOST_ROWS).entries()), default=0)
+        rows = 1 + max((entry.id for entry in HubTokenizer(folder, MOST["vocab_size"]).entries()), default=0)
     return HubTokenizer(folder, rows)
-
-
-def _output_rows(config: Path) -> int | None:
-    """vocab_size of a config.json; None if it does not give one. Raises ModelError if it cannot be read."""
-    if not is_file(config):
-        return None
-    try:
-        found = json.loads(config.read_text(encoding="utf-8"))
-        rows = found.get("vocab_size", (found.get("text_config") or {}).get("vocab_size"))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{config} cannot be read ({error}).", "Fetch the model again.") from error
-    if rows is not None and (not isinstance(rows, int) or not 0 < rows <= _MOST_ROWS):
-        raise ModelError(f"{config} gives a vocab_size of {rows!r}.", "Fetch the model again.")
-    return rows
 
 
 def installed() -> dict[str, str]:

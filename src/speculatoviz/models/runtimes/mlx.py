@@ -6,7 +6,6 @@ the installed build has. Passes must run in the thread that loaded the model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,12 @@ from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cach
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
-from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, check
+from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, check, check_finite, load_errors
+from speculatoviz.models.files.config import Config, read_config, text_config
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
+
+_COMPLETE = "Check that it is a complete model of an architecture that MLX-LM knows, with safetensors."
 
 
 class MlxContext:
@@ -82,34 +84,37 @@ class _Siblings:
 
 
 class MlxModel:
-    """folder: configuration, tokenizer and safetensors. context_tokens: what all contexts hold together.
+    """A causal language model of MLX-LM.
 
-    Raises ModelError where it cannot be loaded, or cannot take tokens back.
+    folder: configuration, tokenizer and safetensors. context_tokens: what all contexts hold together. Raises ModelError
+    if it cannot be loaded, cannot rewind, or computes logits that are not finite.
     """
 
     def __init__(self, folder: Path, context_tokens: int = 4096, name: str | None = None) -> None:
-        self._model, config = _load(folder)
-        caches = make_prompt_cache(self._model)
-        if not can_trim_prompt_cache(caches):
-            raise ModelError(
-                f"{name or folder.name} cannot rewind its context.",
-                "Choose a model without recurrent layers: speculation takes tokens back.",
+        config = read_config(folder)
+        with load_errors("MLX-LM", folder, _COMPLETE):
+            self._model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(config))
+            caches = make_prompt_cache(self._model)
+            if not can_trim_prompt_cache(caches):
+                raise ModelError(
+                    f"{name or folder.name} cannot rewind its context.",
+                    "Choose a model without recurrent layers: speculation takes tokens back.",
+                )
+            self.provides: frozenset[Extra] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
+            windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
+            positions = text_config(config).get("max_position_embeddings") or context_tokens
+            self.tokenizer = HubTokenizer(folder, self._output_rows(folder.name))
+            self.description = Description(
+                name=name or folder.name,
+                runtime="MLX",
+                quantisation=_quantisation(self._model),
+                parameters=int(mlx_lm.utils.get_total_parameters(self._model)),
+                size_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+                # Caches of a window stop being trimmable once they turn.
+                context_tokens=min(context_tokens, positions, *windows),
+                computes_on=_computes_on(),
             )
-        self.provides: frozenset[Extra] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
-        windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
-        settings = config.get("text_config", config)
         self._room = Room(context_tokens)
-        self.tokenizer = HubTokenizer(folder, self._rows())
-        self.description = Description(
-            name=name or folder.name,
-            runtime="MLX",
-            quantisation=_quantisation(config, self._model),
-            parameters=int(mlx_lm.utils.get_total_parameters(self._model)),
-            size_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
-            # Caches of a window stop being trimmable once they turn.
-            context_tokens=min(context_tokens, settings.get("max_position_embeddings", context_tokens), *windows),
-            computes_on=_computes_on(),
-        )
 
     def open(self, size: int) -> MlxContext:
         self._room.take(size)
@@ -144,9 +149,11 @@ class MlxModel:
         wanted = logits if feed.rows == "all" else logits[-1:]
         return np.array(wanted.astype(mx.float32))
 
-    def _rows(self) -> int:
-        """Rows of the output matrix: a pass over one token says."""
-        return int(self._model(mx.array([[0]])).shape[-1])
+    def _output_rows(self, name: str) -> int:
+        """V, found out by a pass over one token, whose logits have to be finite."""
+        logits = np.array(self._model(mx.array([[0]]))[0].astype(mx.float32))
+        check_finite(logits, name)
+        return int(logits.shape[-1])
 
 
 def _siblings(context: MlxContext, parents: Sequence[int]) -> list[_Siblings]:
@@ -182,25 +189,12 @@ def _own(feed: Feed) -> MlxContext:
     return feed.context
 
 
-def _load(folder: Path) -> tuple[Any, dict[str, Any]]:
-    try:
-        model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(folder))
-    except Exception as error:  # the library raises whatever its parts do
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise ModelError(
-            f"MLX-LM could not load {folder} ({reason}).",
-            "Check that it is a complete model of a kind MLX-LM knows, with safetensors.",
-        ) from error
-    return model, config
-
-
-def _older_names(folder: Path) -> dict[str, Any]:
+def _older_names(config: Config) -> Config:
     """Rotary settings under the names that MLX-LM reads.
 
     transformers 5 writes them as `rope_parameters`; most of MLX-LM's models do not look there and would compute with
-    their default, without a word.
+    their default, without a warning.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = config.get("rope_parameters") or {}
     if "rope_theta" in config or "rope_theta" not in settings:
         return {}
@@ -208,9 +202,11 @@ def _older_names(folder: Path) -> dict[str, Any]:
     return {"rope_theta": settings["rope_theta"]} | ({"rope_scaling": settings} if scaled else {})
 
 
-def _quantisation(config: dict[str, Any], model: Any) -> str:
-    if bits := (config.get("quantization") or {}).get("bits"):
-        return f"{bits}-bit"
+def _quantisation(model: Any) -> str:
+    """Of the model's layers, as they were loaded."""
+    bits = {module.bits for _, module in model.named_modules() if isinstance(getattr(module, "bits", None), int)}
+    if bits:
+        return f"{'/'.join(map(str, sorted(bits)))}-bit"
     types = {mx.float32: "F32", mx.bfloat16: "BF16", mx.float16: "F16"}
     found = tree_flatten(model.parameters())[0][1].dtype
     return types.get(found, str(found))

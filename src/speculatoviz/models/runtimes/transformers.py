@@ -18,10 +18,24 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, Tokenizer, check
+from speculatoviz.models.base import (
+    Description,
+    Extra,
+    Feed,
+    Room,
+    Rows,
+    Tokenizer,
+    check,
+    check_finite,
+    load_errors,
+)
+from speculatoviz.models.files.config import read_config
+from speculatoviz.models.files.decoder import require_decoder
+from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
+_COMPLETE = "Check that it is a complete causal language model with safetensors, and that it fits into memory."
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
@@ -93,9 +107,9 @@ class TransformersContext:
 class TransformersModel:
     """A causal language model of the transformers library.
 
-    source: a folder with safetensors, or a GGUF file. context_tokens: what all contexts hold together.
-    device: a name PyTorch knows, or auto. dtype: float32, bfloat16, float16, or auto.
-    Raises ModelError where it cannot be loaded, or cannot take tokens back.
+    source: a folder with safetensors, or a GGUF file. context_tokens: what all contexts hold together. device: a name
+    that PyTorch knows, or auto. dtype: float32, bfloat16, float16, or auto. Raises ModelError if it cannot be loaded,
+    cannot rewind, or computes logits that are not finite.
     """
 
     def __init__(
@@ -108,28 +122,40 @@ class TransformersModel:
         dtype: str = "auto",
         name: str | None = None,
     ) -> None:
+        if source.is_file():
+            _require_one_file(read(source))
+        else:
+            read_config(source)
         self._device = _device(device)
         self._dtype = _dtype(dtype, self._device)
         threads = threads or usable_cores()
         torch.set_num_threads(threads)
-        self._model: Any = _load(source, self._device, self._dtype)
-        config = self._model.config.get_text_config(decoder=True)
-        sliding = _require_rewinding(self._model, source)
-        self.provides: frozenset[Extra] = frozenset(
-            {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
-        )
-        self._layers = int(config.num_hidden_layers)
+        with load_errors("transformers", source, _COMPLETE):
+            self._model: Any = _load(source, self._device, self._dtype)
+            config = self._model.config.get_text_config(decoder=True)
+            sliding = _require_rewinding(self._model, source)
+            self.provides: frozenset[Extra] = frozenset(
+                {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
+            )
+            self._layers = int(config.num_hidden_layers)
+            self.tokenizer = _tokenizer(source, self._output_rows(source.name))
+            self.description = Description(
+                name=name or (source.stem if source.is_file() else source.name),
+                runtime="transformers",
+                quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
+                parameters=sum(tensor.numel() for tensor in self._model.parameters()),
+                size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
+                context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
+                computes_on=_computes_on(self._device, threads),
+            )
         self._room = Room(context_tokens)
-        self.tokenizer = _tokenizer(source, int(self._model.get_output_embeddings().weight.shape[0]))
-        self.description = Description(
-            name=name or (source.stem if source.is_file() else source.name),
-            runtime="transformers",
-            quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
-            parameters=sum(tensor.numel() for tensor in self._model.parameters()),
-            size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
-            context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
-            computes_on=_computes_on(self._device, threads),
-        )
+
+    def _output_rows(self, name: str) -> int:
+        """V, the rows of the output matrix. The logits of a pass over one token have to be finite."""
+        rows = int(self._model.get_output_embeddings().weight.shape[0])
+        with torch.inference_mode():
+            check_finite(_array(self._model(input_ids=torch.tensor([[0]], device=self._device)).logits[0]), name)
+        return rows
 
     def open(self, size: int) -> TransformersContext:
         self._room.take(size)
@@ -216,18 +242,30 @@ def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     where: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
-    try:
-        with _no_bar():
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                source.parent if source.is_file() else source, dtype=dtype, local_files_only=True, **where
-            )
-        return model.to(device).eval()
-    except Exception as error:  # the library raises whatever its parts do
-        reason = " ".join(str(error).split())[:300].rstrip(".")
+    with _no_bar():
+        model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            source.parent if source.is_file() else source,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            **where,
+        )
+    lacking = sorted({*loaded["missing_keys"], *(str(key) for key in loaded["mismatched_keys"])})
+    if lacking:  # the library would begin with random numbers
         raise ModelError(
-            f"transformers could not load {source} ({reason}).",
-            "Check that it is a complete causal language model with safetensors, and that it fits into memory.",
-        ) from error
+            f"{source} does not hold {len(lacking)} of the model's weights, such as {lacking[0]}.", _COMPLETE
+        )
+    return model.to(device).eval()
+
+
+def _require_one_file(file: GgufFile) -> None:
+    """Raises ModelError if it is no causal language model, or split: the library reads one file alone."""
+    require_decoder(file)
+    if len(file.parts) > 1:
+        raise ModelError(
+            f"transformers cannot read {file.path}, which is split into {len(file.parts)} files.",
+            "Load it with llama.cpp, or name a file that is not split.",
+        )
 
 
 @contextmanager
