@@ -13,11 +13,10 @@ from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
 from speculatoviz.errors import TrainError
 from speculatoviz.heads.file import HeadKind
-from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
-from speculatoviz.models.files.names import locate, parse
-from speculatoviz.models.files.requantise import requantise
+from speculatoviz.models.files.names import parse
+from speculatoviz.models.load import Loading, gguf_file
 from speculatoviz.train.order import Order, Report, Writers
 
 TokensFlag = Annotated[
@@ -126,11 +125,8 @@ def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Repo
     def fetching(stage: str, done: int, total: int) -> None:
         report(stage, done / total if total else None)
 
-    source = locate(name, settings.cache_dir, fetching)
-    if chosen.target_quantisation is not None:
-        report("requantising", None)
-        threads = settings.threads or usable_cores()
-        source = requantise(source, chosen.target_quantisation, settings.cache_dir, threads)
+    how = Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads)
+    source = gguf_file(name, how, chosen.target_quantisation, fetching)
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
     label = name.place if name.place in CATALOGUE else source.stem

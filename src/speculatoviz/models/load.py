@@ -1,4 +1,4 @@
-"""From a model's name to a loaded model. Runtimes are imported only when named."""
+"""From a model's name to a loaded model or tokenizer. A runtime is imported only if it is named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate
 from speculatoviz.models.files.source import is_file, local_path
 from speculatoviz.models.llamacpp_trial import require_loadable
 
-# What each runtime needs: a library, and what pip installs for it.
+# Of each runtime: its library, and the argument of pip that installs it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
     "llamacpp": ("llama_cpp", "llama-cpp-python"),
     "mlx": ("mlx_lm", "'speculatoviz[mlx]'"),
@@ -29,8 +29,8 @@ _NEEDS: dict[Runtime, tuple[str, str]] = {
 class Loading:
     """How models are loaded on this machine.
 
-    context_tokens: what a model's contexts hold. threads: of a forward pass, default all cores. device, dtype: of
-    transformers, auto or PyTorch's names.
+    context_tokens: what all contexts of a model hold together. cache_dir: of downloaded and derived files. threads: of
+    a forward pass, by default all cores. device, dtype: of transformers, auto or PyTorch's names.
     """
 
     context_tokens: int
@@ -43,9 +43,10 @@ class Loading:
 def load_model(
     name: str, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> LanguageModel:
-    """Load what the name stands for, or `toy:SEED`, fetching it if need be.
+    """Load the model that the name stands for, or `toy:SEED`, fetched first if need be.
 
-    quantisation: requantise the GGUF file once to this type. Raises ModelError.
+    quantisation: a type to requantise the GGUF file to, once. progress: called with a stage, how far it has come, and
+    its end (0 if unknown). Raises ModelError if there is no such model, or it cannot be loaded.
     """
     if name.startswith("toy:"):
         return _toy(name)
@@ -65,9 +66,9 @@ def load_model(
 
 
 def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int, int], None]) -> LanguageModel:
-    """A cheaper version of a GGUF model, to draft for it. by: a quantisation, or the share of its layers to keep.
+    """A cheaper version of a GGUF model, to draft for it.
 
-    Raises ModelError.
+    by: a quantisation, or the share of its layers to keep, in (0, 1). Raises ModelError like `load_model`.
     """
     parsed = parse(name)
     if parsed.runtime != "llamacpp":
@@ -126,7 +127,7 @@ def _load(
 def gguf_file(
     parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> Path:
-    """The file of a GGUF model, fetched, requantised, and known to load in llama.cpp. Raises ModelError."""
+    """The file of a GGUF model: fetched, requantised, and known to load in llama.cpp. Raises ModelError."""
     path = source = locate(parsed, how.cache_dir, progress)
     if quantisation is not None:
         from speculatoviz.models.files.requantise import requantise
@@ -139,7 +140,7 @@ def gguf_file(
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> Tokenizer:
-    """The tokenizer of a model whose weights stay where they are: of a GGUF file, a folder or the hub.
+    """The tokenizer of a GGUF file, a folder or a hub repository, without loading or fetching weights.
 
     A local folder needs no weights beside its tokenizer.json. Raises ModelError.
     """
@@ -171,7 +172,7 @@ def _folder_tokenizer(folder: Path) -> Tokenizer:
 
 
 def installed() -> dict[str, str]:
-    """Every runtime by the word that names it, with what it is or how to install it."""
+    """Every runtime by its scheme: its title, and how to install it if it is missing."""
     states: dict[str, str] = {}
     for runtime, title in RUNTIMES.items():
         library, package = _NEEDS[runtime]
@@ -186,20 +187,20 @@ def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:
 
 
 def _share_cores() -> None:
-    """Let llama.cpp's threads wait briefly instead of long, before its OpenMP runtime is loaded.
+    """Make llama.cpp's threads spin briefly at a barrier, then sleep. Has to come before its OpenMP runtime is loaded.
 
-    A pass is some hundred barriers. Threads that spin through them keep a browser or another process from running
-    and are descheduled in its turn: on two busy cores a pass then takes several times as long. A short spin costs
-    about two percent on idle ones.
+    A pass has some hundred barriers. Threads that spin long keep a browser or another process from running, and lose
+    their own time slices to it: on two busy cores a pass then takes several times as long. A short spin costs about two
+    percent on idle cores.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _quiet_numpy() -> None:
-    """Let NumPy compute on one thread: its others spin behind every product, on the cores the next pass needs.
+    """Make NumPy compute on one thread: its others spin after every product, on the cores that the next pass needs.
 
-    The products of a head are small enough not to miss them.
+    The products of a head are too small to gain from them.
     """
     from threadpoolctl import ThreadpoolController  # sets a variable of the environment when it is imported
 

@@ -24,13 +24,12 @@ from speculatoviz.core.types import (
     Verdict,
 )
 from speculatoviz.errors import BadRequestError, CancelledError
-from speculatoviz.models.base import PREFILL_TOKENS, Description, LanguageModel, Tokenizer, check_finite
-from speculatoviz.models.base import Extra as Runtime
-from speculatoviz.models.window import Window, Wish
+from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
+from speculatoviz.models.window import Window, WindowFeed
 from speculatoviz.targets.layout import Layout, layout
 
 MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: it has to fit into one pass behind the last committed token
-NEEDED_OF_A_RUNTIME: dict[Need, Runtime] = {"hidden": "hidden", "probes": "trees"}
+NEEDED_OF_A_RUNTIME: dict[Need, Capability] = {"hidden": "hidden", "probes": "trees"}
 
 
 def claim(request: Request, where: str) -> Exactness:
@@ -161,10 +160,10 @@ class LocalTarget:
         wish = self.wish(draft)
         return self.judge(draft, self.window.feed(wish.tokens, wish.rows, wish.parents))
 
-    def wish(self, draft: Draft) -> Wish:
+    def wish(self, draft: Draft) -> WindowFeed:
         """What a pass has to feed to judge a draft: the last committed token and the draft."""
         rows = layout(self._ids[-1], draft)
-        return Wish(self.window, rows.tokens, "all", rows.parents)
+        return WindowFeed(self.window, rows.tokens, "all", rows.parents)
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
         """Decide by the rows of `wish`, float[rows, V], which the window has just been fed."""

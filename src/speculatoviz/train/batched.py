@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from speculatoviz.errors import ContextFullError, TrainError
-from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
+from speculatoviz.models.base import Capability, Description, Feed, Rows, Tokenizer, check_feeds
 from speculatoviz.models.runtimes.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
@@ -81,7 +81,7 @@ class BatchedModel:
     Raises ModelError as that does, TrainError for a model that attends otherwise than to everything before.
     """
 
-    provides: frozenset[Extra] = frozenset({"hidden"})
+    provides: frozenset[Capability] = frozenset({"hidden"})
 
     def __init__(self, source: Path, slots: int, size: int, threads: int | None = None, dtype: str = "auto") -> None:
         inner = TransformersModel(source, size, threads, dtype=dtype)
@@ -115,7 +115,7 @@ class BatchedModel:
         return _Context(self, self.free.pop(), size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        check_feeds(self, feeds)
         with torch.inference_mode():
             states = self._states(feeds)
             ends = np.cumsum([len(feed.tokens) for feed in feeds])

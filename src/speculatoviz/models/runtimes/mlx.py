@@ -1,7 +1,7 @@
-"""MLX-LM, through the model and its cache directly: one pass per context.
+"""MLX-LM, through its models and caches directly: one pass per context.
 
-MLX computes on the GPU of a Mac through Metal (not on its Neural Engine), on NVIDIA GPUs, or on the CPU, whichever
-the installed build has. Passes must run in the thread that loaded the model.
+MLX computes on the GPU of a Mac through Metal (not on its Neural Engine), on NVIDIA GPUs, or on the CPU, as the
+installed build does. Passes have to run in the thread that loaded the model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cach
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
-from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, check, check_finite, load_errors
+from speculatoviz.models.base import (
+    Capability,
+    ContextBudget,
+    Description,
+    Feed,
+    Rows,
+    check_feeds,
+    check_finite,
+    load_errors,
+)
 from speculatoviz.models.files.config import Config, read_config, text_config
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
@@ -27,7 +36,7 @@ _COMPLETE = "Check that it is a complete model of an architecture that MLX-LM kn
 
 
 class MlxContext:
-    """One cache per layer; a tree lies behind the sequence until `keep` moves its path there."""
+    """One cache per layer. The cells of a tree come after the sequence until `keep` moves those of a path."""
 
     def __init__(self, model: MlxModel, caches: list[Any], size: int) -> None:
         self.model, self.caches, self.size = model, caches, size
@@ -35,6 +44,7 @@ class MlxContext:
         self.tree: Sequence[int] | None = None
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """See `Context.keep`. Raises ModelError if a layer's cache cannot be rewound that far."""
         check_keep(self.length, length, self.tree, path)
         tree = len(self.tree or ())
         if path:
@@ -44,6 +54,7 @@ class MlxContext:
         self.length, self.tree = length + len(path), None
 
     def trim(self, count: int) -> None:
+        """Remove the last `count` cells of every layer. Raises ModelError if a layer cannot."""
         if count and trim_prompt_cache(self.caches, count) != count:
             raise ModelError(
                 f"{self.model.description.name} cannot rewind its context any more.",
@@ -51,12 +62,13 @@ class MlxContext:
             )
 
     def restore(self, length: int) -> None:
-        """After a failed pass, of which some layers may hold more than others."""
+        """Rewind every layer to `length` after a failed pass, of which some layers may hold more than others."""
         for cache in self.caches:
             trim_prompt_cache([cache], cache.offset - length)
         self.length, self.tree = length, None
 
     def close(self) -> None:
+        """Free the caches."""
         if self.caches:
             self.model.release(self)
             self.caches = []
@@ -64,10 +76,10 @@ class MlxContext:
 
 
 class _Siblings:
-    """A layer's cache as the nodes of one tree see it.
+    """A layer's cache during a pass over a tree, with the interface of MLX-LM's caches.
 
-    The nodes stand in the batch, one token each, so that every node has its own position; their keys and values go
-    behind one another into the cache they share. Asked by the model as any cache of MLX-LM is.
+    The nodes form the batch, one token each, so that every node has a position of its own. Their keys and values are
+    appended to the cache, which they share.
     """
 
     def __init__(self, cache: KVCache, positions: mx.array, mask: mx.array) -> None:
@@ -100,7 +112,7 @@ class MlxModel:
                     f"{name or folder.name} cannot rewind its context.",
                     "Choose a model without recurrent layers: speculation takes tokens back.",
                 )
-            self.provides: frozenset[Extra] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
+            self.provides: frozenset[Capability] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
             windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
             positions = text_config(config).get("max_position_embeddings") or context_tokens
             self.tokenizer = HubTokenizer(folder, self._output_rows(folder.name))
@@ -114,17 +126,20 @@ class MlxModel:
                 context_tokens=min(context_tokens, positions, *windows),
                 computes_on=_computes_on(),
             )
-        self._room = Room(context_tokens)
+        self._budget = ContextBudget(context_tokens)
 
     def open(self, size: int) -> MlxContext:
-        self._room.take(size)
+        """A new context. Raises ContextFullError if there is no room."""
+        self._budget.reserve(size)
         return MlxContext(self, make_prompt_cache(self._model), size)
 
     def release(self, context: MlxContext) -> None:
-        self._room.give_back(context.size)
+        """Return the size of a closed context to the budget."""
+        self._budget.release(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        """One pass per feed, in turn."""
+        check_feeds(self, feeds)
         before = [feed.context.length for feed in feeds]
         try:
             return [Rows(self._pass(feed)) for feed in feeds]
@@ -134,6 +149,7 @@ class MlxModel:
             raise
 
     def close(self) -> None:
+        """Free the weights."""
         self._model = None
         mx.clear_cache()
 
@@ -150,7 +166,7 @@ class MlxModel:
         return np.array(wanted.astype(mx.float32))
 
     def _output_rows(self, name: str) -> int:
-        """V, found out by a pass over one token, whose logits have to be finite."""
+        """V, from a pass over one token, whose logits have to be finite."""
         logits = np.array(self._model(mx.array([[0]]))[0].astype(mx.float32))
         check_finite(logits, name)
         return int(logits.shape[-1])
@@ -164,7 +180,7 @@ def _siblings(context: MlxContext, parents: Sequence[int]) -> list[_Siblings]:
 
 
 def _takes_siblings(model: Any, caches: list[Any]) -> bool:
-    """Whether a pass with a position of its own for each node can be made; some rotary embeddings take one for all."""
+    """Whether a pass can have a position per node: some rotary embeddings take one position for the whole batch."""
     if any(type(cache) is not KVCache for cache in caches):
         return False
     positions, mask = mx.array([0, 0]), mx.array(np.eye(2, dtype=np.bool_)[:, None, None])
@@ -177,7 +193,7 @@ def _takes_siblings(model: Any, caches: list[Any]) -> bool:
 
 
 def _move(cache: KVCache, start: int, sources: list[int]) -> None:
-    """Put the cells of `sources` one behind the other from `start` on."""
+    """Copy the cells `sources` to `start` and the following ones, in that order."""
     end, picked = start + len(sources), mx.array(sources)
     cache.keys[..., start:end, :] = mx.take(cache.keys, picked, axis=2)
     cache.values[..., start:end, :] = mx.take(cache.values, picked, axis=2)
