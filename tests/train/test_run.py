@@ -125,7 +125,7 @@ def test_a_training_can_begin_with_a_trained_head(
 def test_a_head_that_does_not_fit_is_not_begun_with(toy: StatedToy, tmp_path: Path) -> None:
     run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
     begin = (tmp_path / "head.safetensors").rename(tmp_path / "first.safetensors")
-    with pytest.raises(HeadError, match="of kind eagle, not medusa"):
+    with pytest.raises(HeadError, match="eagle heads, not medusa heads"):
         run.train(replace(order(tmp_path, "medusa"), begin_with=begin), toy.tokenizer, lambda *_: None)
     head = read(begin)
     save(replace(head, tensors={**head.tensors, "fc": head.tensors["fc"][:, :-1]}), begin)
