@@ -17,7 +17,7 @@ from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.names import parse
 from speculatoviz.models.load import Loading, gguf_file
-from speculatoviz.train.order import Order, Report, Writers
+from speculatoviz.train.job import Report, TrainJob, WriteWith
 
 TokensFlag = Annotated[
     int, typer.Option("--tokens", min=1000, help="tokens of dialogues to have; what is missing is written")
@@ -108,11 +108,11 @@ def _check(out: Path, write_with: str) -> None:
         raise TrainError(f"{out} does not end in .safetensors.", "Heads are safetensors files: name one with --out.")
     if not out.absolute().parent.is_dir():
         raise TrainError(f"There is no folder {out.absolute().parent}.", "Make it, or name another file with --out.")
-    if write_with not in get_args(Writers):
-        raise TrainError(f"--write-with {write_with} is not known.", f"Choose {' or '.join(get_args(Writers))}.")
+    if write_with not in get_args(WriteWith):
+        raise TrainError(f"--write-with {write_with} is not known.", f"Choose {' or '.join(get_args(WriteWith))}.")
 
 
-def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Report) -> tuple[Order, Tokenizer]:
+def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Report) -> tuple[TrainJob, Tokenizer]:
     """Finds the target's file, fetching it if need be."""
     chosen = settings.resolved()
     name = parse(chosen.target)
@@ -132,5 +132,5 @@ def _order(kind: HeadKind, settings: Settings, own: dict[str, Any], report: Repo
     label = name.place if name.place in CATALOGUE else source.stem
     folder = own.pop("data") or Path(settings.cache_dir) / "train" / re.sub(r"[^\w.-]+", "-", label)
     seed, threads_set = settings.seed, settings.threads
-    order = Order(kind, label, source, data=folder, seed=seed, threads=threads_set, **own)
+    order = TrainJob(kind, label, source, data=folder, seed=seed, threads=threads_set, **own)
     return order, VocabularyFile(source)

@@ -1,4 +1,5 @@
-"""Medusa's heads: head k predicts the token k + 1 places ahead from the target's last state (Cai et al. 2024, 2.1).
+"""Medusa's heads: from the target's state after a token, head k predicts the token k + 1 places after it, k from 1
+(Cai et al. 2024, section 2.1).
 
     x        = norm(s)                               float32[D], s: the target's hidden state
     x        = x + SiLU(weight x + bias)             float32[D], once per block
