@@ -44,7 +44,7 @@ ONLY = {
 # Rooms within rooms: which of their own house they may import. `models` stands for the files beside the folder.
 INSIDE = {
     "models.files": set[str](),
-    "models.tokenizers": {"models"},
+    "models.tokenizers": {"models", "models.files"},
     "models.runtimes": {"models", "models.files", "models.tokenizers"},
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},

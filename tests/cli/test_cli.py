@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from speculatoviz.cli.app import app
 from speculatoviz.config import RANGES, Settings
-from speculatoviz.models.files.catalogue import CATALOGUE
+from speculatoviz.models.files.catalogue import CATALOGUE, provenance
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Done
 from support import environment
@@ -308,6 +308,7 @@ def test_models_list_names_the_catalogue_and_what_is_here() -> None:
         assert not row.rstrip().endswith("yes")
     assert "profile qwen" in listed
     assert "profile smol" in listed
+    assert provenance() in " ".join(listed.split())
 
 
 def test_models_list_marks_what_is_here_and_pull_prints_its_path(monkeypatch: pytest.MonkeyPatch) -> None:

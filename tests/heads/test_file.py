@@ -52,7 +52,7 @@ def test_weights_are_stored_in_two_bytes_a_number(path: Path) -> None:
 
 def test_heads_of_another_kind_are_refused(path: Path) -> None:
     error = refused(path, kind="medusa")
-    assert "eagle, not medusa" in error.message
+    assert "holds eagle heads, not medusa heads" in error.message
     assert error.hint == "Name a file of medusa heads, or train eagle."
 
 
@@ -79,6 +79,25 @@ def test_safetensors_that_are_no_head_are_refused(tmp_path: Path) -> None:
         refused(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden_size": float("inf")}, {"hidden_size": None}, {"numbers": 3}, {"card": [1]}, {"kind": ["eagle"]}],
+    ids=str,
+)
+def test_a_description_of_other_types_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    head = eagle_file()
+    described = {"kind": "eagle", "target": "toy", "fingerprint": "f" * 16, "hidden_size": HIDDEN, "numbers": {}}
+    tensors = {**head.tensors, "vocabulary": head.vocabulary}
+    metadata = {"speculatoviz": json.dumps({**described, "card": {}, **change})}
+    save_file(dict(tensors), tmp_path / "odd", metadata)
+    refused(tmp_path / "odd")
+
+
+def test_a_description_without_end_is_refused(tmp_path: Path) -> None:
+    save_file({"vocabulary": VOCABULARY}, tmp_path / "deep", {"speculatoviz": "[" * 100_000})
+    refused(tmp_path / "deep")
+
+
 def written(tmp_path: Path, head: HeadFile) -> Path:
     save(head, tmp_path / "odd.safetensors")
     return tmp_path / "odd.safetensors"
@@ -103,7 +122,7 @@ def test_a_vocabulary_that_is_none_is_refused(tmp_path: Path, vocabulary: Any) -
 def test_a_kind_that_is_not_known_and_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HeadError, match="'hydra'"):
         read(written(tmp_path, eagle_file(kind="hydra")))
-    with pytest.raises(HeadError, match="no number"):
+    with pytest.raises(HeadError, match="not finite"):
         read(written(tmp_path, eagle_file(tensors={"fc": np.full((2, 2), np.nan, np.float32)})))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.types import Floats
-from speculatoviz.errors import HeadError
+from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.heads.rows import GgufRows
 
 V, D = 6, 64
@@ -59,7 +59,7 @@ def test_a_file_without_an_output_matrix_uses_its_embedding(tmp_path: Path) -> N
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no model")
     for path in (tmp_path / "text", tmp_path / "missing"):
-        with pytest.raises(HeadError, match="not a GGUF file"):
+        with pytest.raises(ModelError, match="GGUF file"):
             GgufRows(path, V)
     with pytest.raises(HeadError, match="no token_embd"):
         GgufRows(written(tmp_path / "a.gguf", ("x.weight", matrix(1), None)), V)

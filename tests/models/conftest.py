@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import threading
@@ -19,9 +20,11 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.models.files.download import Download
-from speculatoviz.models.files.sources import HubFile, Wheels
+from speculatoviz.models.files.hub import HubFile
+from speculatoviz.models.files.wheels import Wheels
 
-PARTS = (b"GGUF" + bytes(range(256)) * 8, b"second" * 500, b"the end" * 300)
+EMPTY_HEADER = struct.pack("<4sIQQ", b"GGUF", 3, 0, 0)  # no tensors, no fields
+PARTS = (EMPTY_HEADER + bytes(range(256)) * 8, b"second" * 500, b"the end" * 300)
 CONTENT = b"".join(PARTS)
 HUB_FILE = HubFile("maker/Tiny-GGUF", "tiny.gguf")
 HUB_FOLDER = "maker/Tiny-MLX"
@@ -33,9 +36,11 @@ import base64, os, pickle, signal, sys, time
 from pathlib import Path
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.download import fetch
-from speculatoviz.models.files.names import locate, parse
+from speculatoviz.models.files.names import locate, parse, tokenizer_folder
 
 def named(name, cache_dir, progress):
+    if name.startswith("tokenizer of "):
+        return tokenizer_folder(parse(name.removeprefix("tokenizer of ")), progress)
     return locate(parse(name), cache_dir, progress)
 
 wanted, cache_dir, signals, role = sys.argv[1:]
@@ -162,6 +167,7 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _HubHandler)
         self.requests: list[str] = []
+        self.further: dict[str, bytes] = {}  # files beside HUB_FILE
         self.folder = {
             "config.json": b"{}",
             "tokenizer.json": b"{}",
@@ -173,6 +179,9 @@ class FakeHub(ThreadingHTTPServer):
         """Content and ETag of what a path stands for."""
         if path == f"/{HUB_FILE.repo}/resolve/main/{HUB_FILE.filename}":
             return self.content, self.etag
+        name = path.removeprefix(f"/{HUB_FILE.repo}/resolve/main/")
+        if name in self.further:
+            return self.further[name], hashlib.sha256(self.further[name]).hexdigest()
         for revision in ("main", COMMIT):
             name = path.removeprefix(f"/{HUB_FOLDER}/resolve/{revision}/")
             if name in self.folder:

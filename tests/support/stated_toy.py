@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from speculatoviz.core.types import Floats
-from speculatoviz.models.base import Extra, Feed, Message, Rows
+from speculatoviz.models.base import Capability, Feed, Message, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyContext, ToyModel, ToyTokenizer
 from support.tiny_heads import TinyRows, state
 
@@ -26,7 +26,7 @@ class StatedToy(ToyModel):
     passes: how many tokens each pass fed to each context.
     """
 
-    provides: frozenset[Extra] = frozenset({"hidden"})
+    provides: frozenset[Capability] = frozenset({"hidden"})
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed, ALPHABET)

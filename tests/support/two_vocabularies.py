@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Entry
+from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.models.runtimes.toy import ToyModel, ToyTokenizer
 from support.toy_pair import no_clock
 
@@ -55,10 +55,10 @@ class LongestMatch(ToyTokenizer):
     def token_name(self, token: int) -> str:
         return self._names.get(token) or self._pieces[token].decode("utf-8", "backslashreplace")
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[VocabularyEntry]:
         for token, piece in enumerate(self._pieces):
             control = token in getattr(self, "_names", {})
-            yield Entry(token, self.token_name(token).encode() if control else piece, control)
+            yield VocabularyEntry(token, self.token_name(token).encode() if control else piece, control)
 
 
 def speaking(pieces: Sequence[bytes], seed: int, spread: float = 1.5) -> ToyModel:

@@ -11,8 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speculatoviz.errors import TrainError  # noqa: E402
-from speculatoviz.train.data import Data, collate  # noqa: E402
-from speculatoviz.train.store import Corpus, Dialogue, Origin  # noqa: E402
+from speculatoviz.train.data import TrainingData, collate  # noqa: E402
+from speculatoviz.train.store import Corpus, CorpusOrigin, Dialogue  # noqa: E402
 from support.tiny_heads import HIDDEN  # noqa: E402
 from support.tiny_training import dialogue  # noqa: E402
 
@@ -22,7 +22,7 @@ def keys(dialogues: list[Dialogue]) -> set[bytes]:
 
 
 def corpus(folder: Path, count: int) -> Corpus:
-    made = Corpus(folder, Origin("toy", "f" * 16, HIDDEN))
+    made = Corpus(folder, CorpusOrigin("toy", "f" * 16, HIDDEN))
     writer = made.writer()
     rng = np.random.default_rng(0)
     for shard in range(count):
@@ -33,7 +33,7 @@ def corpus(folder: Path, count: int) -> Corpus:
 
 
 def test_what_is_held_out_stays_held_out_as_the_corpus_grows(tmp_path: Path) -> None:
-    few, many = Data.of(corpus(tmp_path / "a", 8), 0.3), Data.of(corpus(tmp_path / "b", 16), 0.3)
+    few, many = TrainingData.of(corpus(tmp_path / "a", 8), 0.3), TrainingData.of(corpus(tmp_path / "b", 16), 0.3)
     assert few.held_out
     assert keys(few.held_out) <= keys(many.held_out)
     assert keys(few.train) <= keys(many.train)
@@ -42,11 +42,11 @@ def test_what_is_held_out_stays_held_out_as_the_corpus_grows(tmp_path: Path) -> 
 
 def test_too_few_dialogues_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="too few dialogues"):
-        Data.of(Corpus(tmp_path, Origin("toy", "f" * 16, HIDDEN)))
+        TrainingData.of(Corpus(tmp_path, CorpusOrigin("toy", "f" * 16, HIDDEN)))
 
 
 def test_every_dialogue_comes_once_an_epoch_in_batches_that_fit() -> None:
-    data = Data([dialogue(seed, 8 + seed % 23) for seed in range(50)], [])
+    data = TrainingData([dialogue(seed, 8 + seed % 23) for seed in range(50)], [])
     seen: list[bytes] = []
     for batch in data.batches(1, 200):
         assert batch.tokens.numel() <= 200
@@ -58,7 +58,7 @@ def test_every_dialogue_comes_once_an_epoch_in_batches_that_fit() -> None:
 
 
 def test_the_same_seed_gives_the_same_batches() -> None:
-    data = Data([dialogue(seed, 8 + seed % 23) for seed in range(50)], [])
+    data = TrainingData([dialogue(seed, 8 + seed % 23) for seed in range(50)], [])
     runs = [[batch.tokens.tolist() for batch in islice(data.batches(seed, 200), 30)] for seed in (1, 1, 2)]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
@@ -73,7 +73,7 @@ def test_padding_weighs_nothing() -> None:
 
 
 def test_the_vocabulary_is_what_the_target_says_most() -> None:
-    data = Data([dialogue(seed, 30) for seed in range(9)], [])
+    data = TrainingData([dialogue(seed, 30) for seed in range(9)], [])
     written = np.concatenate([own.tokens[own.authors > 0] for own in data.train])
     often = np.argsort(-np.bincount(written, minlength=5))
     assert data.vocabulary(3).tolist() == sorted(often[:3].tolist())

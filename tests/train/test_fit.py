@@ -10,18 +10,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speculatoviz.errors import TrainError  # noqa: E402
-from speculatoviz.train.data import Data  # noqa: E402
+from speculatoviz.train.data import TrainingData  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
-from speculatoviz.train.fit import Fitted, Schedule, Told, fit  # noqa: E402
+from speculatoviz.train.fit import Schedule, StepReport, TrainingResult, fit  # noqa: E402
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape  # noqa: E402
-from speculatoviz.train.score import Exam  # noqa: E402
+from speculatoviz.train.score import HeldOutAnswers  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
 from support.tiny_heads import TinyRows  # noqa: E402
 from support.tiny_training import dialogue  # noqa: E402
 
-DATA = Data([dialogue(seed, 30) for seed in range(40)], [dialogue(seed, 30) for seed in range(40, 46)])
+DATA = TrainingData([dialogue(seed, 30) for seed in range(40)], [dialogue(seed, 30) for seed in range(40, 46)])
 TARGET = TargetMatrices(TinyRows(), np.arange(5, dtype=np.int32), [*DATA.train, *DATA.held_out])
-EXAM = Exam.of(DATA.held_out, TARGET)
+EXAM = HeldOutAnswers.of(DATA.held_out, TARGET)
 HOW = Schedule(steps=60, batch_tokens=240, rate=0.1, warmup=5, every=20, depth=3)
 
 
@@ -38,10 +38,12 @@ def medusa() -> MedusaModule:
     return MedusaModule(TARGET, MedusaShape(3, 1), MedusaLoss(), 0)
 
 
-def trained(module, path: Path, how: Schedule = HOW, stop: int = 10**9) -> tuple[Fitted | None, list[Told]]:  # type: ignore[no-untyped-def]
-    told: list[Told] = []
+def trained(
+    module, path: Path, how: Schedule = HOW, stop: int = 10**9
+) -> tuple[TrainingResult | None, list[StepReport]]:  # type: ignore[no-untyped-def]
+    told: list[StepReport] = []
 
-    def report(step: Told) -> None:
+    def report(step: StepReport) -> None:
         told.append(step)
         if step.step >= stop and step.score is None:
             raise KeyboardInterrupt
@@ -104,4 +106,4 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 def test_without_greedy_answers_there_is_nothing_to_choose_by(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="No greedy answer"):
-        fit(eagle(), DATA, Exam([], [], []), HOW, tmp_path / "c", lambda _: None)
+        fit(eagle(), DATA, HeldOutAnswers([], [], []), HOW, tmp_path / "c", lambda _: None)

@@ -11,9 +11,9 @@ import pytest
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError, TrainError
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel, ToyTokenizer
-from speculatoviz.train.dialogue import Recipe, Script, Writing, _words
-from speculatoviz.train.generate import write
-from speculatoviz.train.store import AUTHORS, Corpus, Dialogue, Origin
+from speculatoviz.train.dialogue import DialogueInProgress, Recipe, TemplateParts, _words
+from speculatoviz.train.generate import write_dialogues
+from speculatoviz.train.store import AUTHORS, Corpus, CorpusOrigin, Dialogue
 from support.stated_toy import StatedToy, TemplatedTokenizer
 from support.tiny_heads import HIDDEN, state
 
@@ -21,13 +21,13 @@ RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=20, dialogue_tokens=100, 
 
 
 def corpus(folder: Path, model: ToyModel) -> Corpus:
-    return Corpus(folder, Origin("toy", model.tokenizer.fingerprint, HIDDEN))
+    return Corpus(folder, CorpusOrigin("toy", model.tokenizer.fingerprint, HIDDEN))
 
 
 def dialogues(folder: Path, tokens: int = 400, **options: object) -> tuple[StatedToy, list[Dialogue]]:
     model = StatedToy()
     fields: dict[str, object] = {"seed": 3, "slots": 4, "recipe": RECIPE, "shard_tokens": 150}
-    write(model, corpus(folder, model), tokens, **(fields | options))  # type: ignore[arg-type]
+    write_dialogues(model, corpus(folder, model), tokens, **(fields | options))  # type: ignore[arg-type]
     return model, list(corpus(folder, model).dialogues())
 
 
@@ -105,7 +105,9 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(model, corpus(tmp_path, model), 400, seed=3, slots=4, recipe=RECIPE, shard_tokens=150, report=stop)
+        write_dialogues(
+            model, corpus(tmp_path, model), 400, seed=3, slots=4, recipe=RECIPE, shard_tokens=150, report=stop
+        )
     kept = [d.tokens.tolist() for d in corpus(tmp_path, model).dialogues()]
     assert kept, "a whole shard stays"
     _, written = dialogues(tmp_path)
@@ -120,7 +122,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 def test_enough_is_enough(tmp_path: Path) -> None:
     model, written = dialogues(tmp_path, 300)
     before = len(model.passes)
-    write(model, corpus(tmp_path, model), 300, seed=3, slots=4, recipe=RECIPE)
+    write_dialogues(model, corpus(tmp_path, model), 300, seed=3, slots=4, recipe=RECIPE)
     assert len(model.passes) == before
     assert len(written) == corpus(tmp_path, model).counts().dialogues
 
@@ -138,22 +140,22 @@ class Looping(StatedToy):
 
 def test_loops_end_early_and_questions_that_loop_are_dropped() -> None:
     model = Looping()
-    script = Script.of(model.tokenizer)
+    script = TemplateParts.of(model.tokenizer)
     logits = np.full(model.tokenizer.n_vocab, -50.0)
     logits[7] = 50.0
 
-    def feed(writing: Writing, row: np.ndarray) -> None:
+    def feed(writing: DialogueInProgress, row: np.ndarray) -> None:
         writing.fed(len(writing.todo), np.zeros((len(writing.todo), HIDDEN)), row)
 
     long = Recipe(question_tokens=(90, 90), answer_tokens=90, dialogue_tokens=400, second_turn=0.0)
-    asking = Writing(script, long, 0, 0)
+    asking = DialogueInProgress(script, long, 0, 0)
     while not asking.done:
         feed(asking, logits)
     assert asking.dropped
     end = np.full(model.tokenizer.n_vocab, -50.0)
     end[next(iter(model.tokenizer.eos_ids))] = 50.0
     other = np.random.default_rng(0)
-    answering = Writing(script, long, 0, 1)
+    answering = DialogueInProgress(script, long, 0, 1)
     for _ in range(6):
         feed(answering, other.standard_normal(len(end)) - 99.0 * (end > 0))
     feed(answering, end)
@@ -165,12 +167,12 @@ def test_loops_end_early_and_questions_that_loop_are_dropped() -> None:
 
 def test_a_target_without_turns_is_refused() -> None:
     with pytest.raises(TrainError, match="no chat template"):
-        Script.of(ToyModel(0).tokenizer)
+        TemplateParts.of(ToyModel(0).tokenizer)
 
 
 def test_sampling_is_drawn_from_the_recipe() -> None:
-    script = Script.of(StatedToy().tokenizer)
-    questions = {Writing(script, RECIPE, 0, number)._sampling for number in range(20)}
+    script = TemplateParts.of(StatedToy().tokenizer)
+    questions = {DialogueInProgress(script, RECIPE, 0, number)._sampling for number in range(20)}
     assert len(questions) == 20
     assert all(isinstance(sampling, Sampling) and 0.7 <= sampling.temperature <= 1.0 for sampling in questions)
 
@@ -183,14 +185,14 @@ def test_words_are_those_of_the_vocabulary_as_they_stand_at_the_beginning_of_a_t
 def test_a_share_of_the_questions_begins_with_a_word() -> None:
     """As part of the question, on its own place behind the template, in later turns too."""
     model = StatedToy()
-    script = replace(Script.of(model.tokenizer), words=((2, 3), (4, 5)))
+    script = replace(TemplateParts.of(model.tokenizer), words=((2, 3), (4, 5)))
     recipe = replace(RECIPE, opening_word=0.5, unguided=0.0)
-    some = [Writing(script, recipe, 0, number) for number in range(200)]
+    some = [DialogueInProgress(script, recipe, 0, number) for number in range(200)]
     opened = [tuple(writing.todo[len(script.opening) :]) for writing in some]
     assert set(opened) == {(), (2, 3), (4, 5)}
     assert 70 < opened.count(()) < 130
     recipe = replace(RECIPE, opening_word=1.0, second_turn=1.0)
-    writing = Writing(script, recipe, 0, 1)
+    writing = DialogueInProgress(script, recipe, 0, 1)
     letters = np.random.default_rng(1)
     while not writing.done:
         writing.fed(len(writing.todo), np.zeros((len(writing.todo), HIDDEN)), letters.standard_normal(29))
@@ -202,10 +204,10 @@ def test_a_share_of_the_questions_begins_with_a_word() -> None:
 def test_a_share_of_the_questions_is_asked_behind_no_system_message() -> None:
     """And answered behind the template's own opening, as if it had been asked there."""
     model = StatedToy()
-    script = replace(Script.of(model.tokenizer), words=((2, 3), (4, 5)))
+    script = replace(TemplateParts.of(model.tokenizer), words=((2, 3), (4, 5)))
     assert script.unguided == tuple(model.tokenizer.encode("s \nu ", special=True))
     recipe = replace(RECIPE, opening_word=1.0, unguided=0.5)
-    some = [Writing(script, recipe, 0, number) for number in range(200)]
+    some = [DialogueInProgress(script, recipe, 0, number) for number in range(200)]
     asked = [w for w in some if tuple(w.todo[: len(script.unguided)]) == script.unguided]
     assert 70 < len(asked) < 130
 
@@ -241,6 +243,6 @@ class Deaf(TemplatedTokenizer):
 
 @pytest.mark.parametrize("tokenizer", [Strict(ALPHABET), Deaf(ALPHABET)])
 def test_where_a_template_has_no_system_message_all_is_asked_behind_its_opening(tokenizer: TemplatedTokenizer) -> None:
-    script = Script.of(tokenizer)
+    script = TemplateParts.of(tokenizer)
     assert script.unguided == ()
-    assert {tuple(Writing(script, RECIPE, 0, number).todo) for number in range(20)} == {script.opening}
+    assert {tuple(DialogueInProgress(script, RECIPE, 0, number).todo) for number in range(20)} == {script.opening}

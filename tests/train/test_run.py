@@ -14,15 +14,17 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch")
 
 from speculatoviz.cli.app import app  # noqa: E402
-from speculatoviz.errors import HeadError  # noqa: E402
+from speculatoviz.errors import HeadError, TrainError  # noqa: E402
 from speculatoviz.heads.eagle import EagleHead  # noqa: E402
 from speculatoviz.heads.file import HeadFile, HeadKind, load, read, save  # noqa: E402
 from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
 from speculatoviz.heads.rows import GgufRows  # noqa: E402
 from speculatoviz.train import run  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
+from speculatoviz.train.eagle import EagleLoss  # noqa: E402
 from speculatoviz.train.fit import Schedule, fit  # noqa: E402
-from speculatoviz.train.order import Order  # noqa: E402
+from speculatoviz.train.job import TrainJob  # noqa: E402
+from speculatoviz.train.store import Corpus, CorpusOrigin  # noqa: E402
 from support.stated_toy import StatedToy  # noqa: E402
 from support.tiny_heads import HIDDEN  # noqa: E402
 
@@ -49,8 +51,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatedToy:
     return model
 
 
-def order(folder: Path, kind: HeadKind = "eagle", tokens: int = 9000) -> Order:
-    return Order(
+def order(folder: Path, kind: HeadKind = "eagle", tokens: int = 9000) -> TrainJob:
+    return TrainJob(
         kind, "toy", folder / "toy.gguf", tokens, folder / "head.safetensors", folder / "data", 4, 12, threads=1
     )
 
@@ -84,6 +86,52 @@ def test_its_card_says_how_it_was_made(toy: StatedToy, tmp_path: Path) -> None:
         assert str(value) in card
     assert "speculatoviz train eagle --target toy --tokens 9000 --steps 4 --seed 0" in card
     assert json.dumps(dict(head.card))
+    assert "AdamW for vectors and Muon for matrices" in card
+    assert (
+        f"KL divergence from the target's distributions over the head's vocabulary, plus {EagleLoss().state:g}" in card
+    )
+    assert f"at most {RECIPE.question_tokens[0]} to {RECIPE.question_tokens[1]} tokens" in card
+    assert f"{RECIPE.greedy_share:.0%} are greedy" in card
+
+
+def test_the_card_of_a_corpus_that_records_nothing_says_so(toy: StatedToy, tmp_path: Path) -> None:
+    run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
+    corpus = Corpus(tmp_path / "data", CorpusOrigin("toy", toy.tokenizer.fingerprint, HIDDEN))
+    writer = corpus.writer()
+    writer.write(list(corpus.dialogues())[:1], writer.next_dialogue)
+    writer.close()
+    run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
+
+    card = (tmp_path / "head.md").read_text()
+    assert f"{RECIPE.greedy_share:.0%} are greedy" in card
+    assert "How the other dialogues were sampled is not recorded." in card
+
+
+def test_a_head_that_cannot_be_written_keeps_its_training(
+    toy: StatedToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "save", full)
+    with pytest.raises(TrainError, match="No space left") as refusal:
+        run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
+    assert "--out" in refusal.value.hint
+    monkeypatch.undo()
+    assert (tmp_path / "head.safetensors.checkpoint").is_file()
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
+    toy: StatedToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    monkeypatch.setattr("speculatoviz.train.fit.torch.save", full)
+    stages: list[str] = []
+    run.train(order(tmp_path), toy.tokenizer, lambda stage, _share: stages.append(stage))
+    assert (tmp_path / "head.safetensors").is_file()
+    assert any("checkpoint could not be written" in stage for stage in stages)
 
 
 def test_an_interrupted_training_goes_on(toy: StatedToy, tmp_path: Path) -> None:
@@ -118,14 +166,14 @@ def test_a_training_can_begin_with_a_trained_head(
     np.testing.assert_equal(taken, dict(read(begin).tensors))
     np.testing.assert_array_equal(read(tmp_path / "head.safetensors").vocabulary, read(begin).vocabulary)
     card = (tmp_path / "head.md").read_text()
-    assert "It began with the weights of first.safetensors." in card
+    assert "The training began with the weights of first.safetensors." in card
     assert "--begin-with first.safetensors" in card
 
 
 def test_a_head_that_does_not_fit_is_not_begun_with(toy: StatedToy, tmp_path: Path) -> None:
     run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
     begin = (tmp_path / "head.safetensors").rename(tmp_path / "first.safetensors")
-    with pytest.raises(HeadError, match="of kind eagle, not medusa"):
+    with pytest.raises(HeadError, match="eagle heads, not medusa heads"):
         run.train(replace(order(tmp_path, "medusa"), begin_with=begin), toy.tokenizer, lambda *_: None)
     head = read(begin)
     save(replace(head, tensors={**head.tensors, "fc": head.tensors["fc"][:, :-1]}), begin)

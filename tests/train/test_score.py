@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speculatoviz.train.data import Batch  # noqa: E402
-from speculatoviz.train.score import Exam  # noqa: E402
+from speculatoviz.train.score import HeldOutAnswers  # noqa: E402
 from speculatoviz.train.store import Dialogue  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
 from support.tiny_heads import HIDDEN, TinyRows  # noqa: E402
@@ -34,8 +34,8 @@ class Scripted:
         return result
 
 
-def exam(dialogues: list[Dialogue]) -> Exam:
-    return Exam.of(dialogues, TargetMatrices(TinyRows(), EVERY, dialogues))
+def exam(dialogues: list[Dialogue]) -> HeldOutAnswers:
+    return HeldOutAnswers.of(dialogues, TargetMatrices(TinyRows(), EVERY, dialogues))
 
 
 def text(own: Dialogue) -> list[int]:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import TrainError
-from speculatoviz.train.store import Corpus, Counts, Dialogue, Origin
+from speculatoviz.train.store import Corpus, CorpusOrigin, Counts, Dialogue
 
-ORIGIN = Origin("toy", "f" * 16, 3)
+ORIGIN = CorpusOrigin("toy", "f" * 16, 3)
 
 
 def dialogue(seed: int, length: int = 5) -> Dialogue:
@@ -93,7 +93,37 @@ def test_a_folder_is_of_one_model(tmp_path: Path) -> None:
     Corpus(tmp_path, ORIGIN)
     Corpus(tmp_path, ORIGIN)
     with pytest.raises(TrainError, match="dialogues of toy, not of other"):
-        Corpus(tmp_path, Origin("other", "f" * 16, 3))
+        Corpus(tmp_path, CorpusOrigin("other", "f" * 16, 3))
+
+
+def test_how_shards_were_written_is_recorded(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    assert corpus.recipes() == []
+    writer = corpus.writer()
+    for recipe in ({"greedy_share": 0.5}, {"greedy_share": 0.5}, None, {"greedy_share": 1.0}):
+        writer.write([dialogue(0)], 1, recipe)
+    assert corpus.recipes() == [{"greedy_share": 0.5}, None, {"greedy_share": 1.0}]
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrainError, match="file") as refusal:
+        Corpus(tmp_path / "file" / "corpus", ORIGIN)
+    assert "--data" in refusal.value.hint
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\xff"])
+def test_a_description_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "corpus.json").write_text(content, encoding="latin-1")
+    with pytest.raises(TrainError, match=r"corpus\.json"):
+        Corpus(tmp_path, ORIGIN)
+
+
+def test_a_shard_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    writer = Corpus(tmp_path, ORIGIN).writer()
+    (tmp_path / "00-00000.partial").mkdir()
+    with pytest.raises(TrainError, match=r"00-00000\.safetensors"):
+        writer.write([dialogue(0)], 1)
 
 
 def test_a_broken_shard_is_named(tmp_path: Path) -> None:

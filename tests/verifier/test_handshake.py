@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import Entry
+from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.server.verifier import connection
 from speculatoviz.server.verifier.app import Serving, _welcome
 from speculatoviz.targets.verifier import wire
@@ -102,7 +102,7 @@ def test_another_vocabulary_of_the_verifier(folder: Path) -> None:
 
 
 def test_a_vocabulary_that_is_not_the_declared_one(folder: Path) -> None:
-    lie = vocabulary_frame(2, [Entry(0, b"x", control=False)])
+    lie = vocabulary_frame(2, [VocabularyEntry(0, b"x", control=False)])
     error = refused_by_the_client(impostor(lambda f: lie if isinstance(f, wire.AskVocabulary) else None), folder)
     assert "not the one it declares" in error.message
     assert not list(folder.rglob("*.bin")), "the lie was kept"
@@ -157,7 +157,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return times
 
 
-def entries(server: VerifierServer, folder: Path) -> list[Entry]:
+def entries(server: VerifierServer, folder: Path) -> list[VocabularyEntry]:
     with connected(server.url, folder) as target:
         return list(target.tokenizer.entries())
 
@@ -177,7 +177,7 @@ def test_a_file_that_is_broken_is_fetched_again(
     entries(server, folder)
     (kept,) = folder.rglob("*.bin")
     whole = kept.read_bytes()
-    another = wire.encode(vocabulary_frame(1, [Entry(0, b"x", control=False)]))
+    another = wire.encode(vocabulary_frame(1, [VocabularyEntry(0, b"x", control=False)]))
     for bad in (content, whole[:-9], another, wire.encode(vocabulary_frame(1, []))):
         kept.write_bytes(bad)
         assert entries(server, folder) == list(MODEL.tokenizer.entries())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.sampling import QUANTA, quantised, support
 from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
-from speculatoviz.models.base import Entry
+from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import decide
@@ -104,7 +104,7 @@ def test_trees_come_back() -> None:
 
 @given(st.lists(st.tuples(st.binary(max_size=5), st.booleans()), max_size=20))
 def test_vocabularies_come_back(pieces: list[tuple[bytes, bool]]) -> None:
-    entries = [Entry(2 * i, piece, control) for i, (piece, control) in enumerate(pieces)]
+    entries = [VocabularyEntry(2 * i, piece, control) for i, (piece, control) in enumerate(pieces)]
     frame = wire.server_frame(wire.encode(framing.vocabulary_frame(1, entries)))
     assert isinstance(frame, wire.Vocabulary)
     assert framing.entries_of(frame) == entries

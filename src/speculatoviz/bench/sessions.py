@@ -19,7 +19,7 @@ from speculatoviz.config import Settings
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.window import Window, Wish, feed_together
+from speculatoviz.models.window import Window, WindowFeed, feed_together
 from speculatoviz.session.targets import load
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.verifier.target import VerifierTarget
@@ -126,7 +126,7 @@ def _text(model: LanguageModel) -> list[int]:
 
 def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
     begun = time.perf_counter()
-    feed_together([Wish(window, ids) for window in windows])
+    feed_together([WindowFeed(window, ids) for window in windows])
     took_ms = (time.perf_counter() - begun) * 1000
     for window in windows:
         window.keep(_CONTEXT)

@@ -38,6 +38,7 @@ def list_models(settings: Settings) -> None:
         table.add_row(entry.name, entry.quantisation, size, entry.licence, here)
     console = TextConsole()
     console.print(table)
+    console.print(catalogue.provenance(), style="dim")
     for profile in PROFILES.values():
         console.print(f"profile {profile.name}: {profile.title}", style="dim")
     for runtime, state in installed().items():

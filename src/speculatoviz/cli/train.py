@@ -16,11 +16,10 @@ from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
 from speculatoviz.errors import TrainError
 from speculatoviz.heads.file import HeadKind
-from speculatoviz.machine import usable_cores
 from speculatoviz.models.files.catalogue import CATALOGUE
-from speculatoviz.models.files.names import locate, parse
-from speculatoviz.models.files.requantise import requantise
-from speculatoviz.train.order import Order, Report, Writers
+from speculatoviz.models.files.names import parse
+from speculatoviz.models.load import Loading, gguf_file
+from speculatoviz.train.job import Report, TrainJob, WriteWith
 
 TokensFlag = Annotated[
     int, typer.Option("--tokens", min=1000, help="size of the training text in tokens; what is missing is generated")
@@ -72,7 +71,7 @@ def _command(kind: HeadKind, summary: str) -> Callable[..., None]:
         with progress() as report:
             _check(settings, out, write_with)
             source, label = _target_file(settings, report)
-            order = Order(
+            job = TrainJob(
                 kind,
                 label,
                 source,
@@ -84,10 +83,10 @@ def _command(kind: HeadKind, summary: str) -> Callable[..., None]:
                 threads=settings.threads,
                 vocabulary=vocabulary,
                 slots=slots,
-                write_with=cast("Writers", write_with),
+                write_with=cast("WriteWith", write_with),
                 begin_with=begin_with,
             )
-            score = _trained(order, report)
+            score = _trained(job, report)
         TextConsole(soft_wrap=True).print(f"{out}: held-out acceptance length {score:.2f}")
 
     train.__doc__ = f"{summary}\n\nAn interrupted training continues if it is started again."
@@ -99,8 +98,8 @@ def _check(settings: Settings, out: Path, write_with: str) -> None:
         raise TrainError(f"{out} does not end in .safetensors.", "Heads are safetensors files: name one with --out.")
     if not out.absolute().parent.is_dir():
         raise TrainError(f"There is no folder {out.absolute().parent}.", "Make it, or name another file with --out.")
-    if write_with not in get_args(Writers):
-        raise TrainError(f"--write-with {write_with} is not known.", f"Choose {' or '.join(get_args(Writers))}.")
+    if write_with not in get_args(WriteWith):
+        raise TrainError(f"--write-with {write_with} is not known.", f"Choose {' or '.join(get_args(WriteWith))}.")
     if not 0 <= settings.seed < _SEEDS:
         raise TrainError(f"A training cannot use the seed {settings.seed}.", "Choose one from 0 to 2^32 - 1.")
 
@@ -118,22 +117,19 @@ def _target_file(settings: Settings, report: Report) -> tuple[Path, str]:
     def fetching(stage: str, done: int, total: int) -> None:
         report(stage, done / total if total else None)
 
-    source = locate(name, settings.cache_dir, fetching)
-    if chosen.target_quantisation is not None:
-        report("requantising", None)
-        threads = settings.threads or usable_cores()
-        source = requantise(source, chosen.target_quantisation, settings.cache_dir, threads)
+    how = Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads)
+    source = gguf_file(name, how, chosen.target_quantisation, fetching)
     return source, name.place if name.place in CATALOGUE else source.stem
 
 
-def _trained(order: Order, report: Report) -> float:
+def _trained(job: TrainJob, report: Report) -> float:
     """Train; returns the mean acceptance length on held-out dialogues."""
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
-    tokenizer = VocabularyFile(order.source)
+    tokenizer = VocabularyFile(job.source)
     try:
         from speculatoviz.train.run import train
     except ImportError as error:
         message = f"Training needs PyTorch ({error})."
         raise TrainError(message, "Run `pip install 'speculatoviz[train]'`.") from error
-    return train(order, tokenizer, report).score.mean_acceptance_length
+    return train(job, tokenizer, report).score.mean_acceptance_length

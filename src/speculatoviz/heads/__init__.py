@@ -1,1 +1,1 @@
-"""Small networks on the target's hidden states, in NumPy: what the drafters `eagle` and `medusa` run."""
+"""Draft heads: small networks on the target's hidden states, in NumPy, for the drafters `eagle` and `medusa`."""

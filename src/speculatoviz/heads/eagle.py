@@ -1,10 +1,15 @@
-"""EAGLE's head: one decoder layer that goes on where the target's hidden states end (Li et al. 2024, section 3.1).
+"""EAGLE's head: one decoder layer that predicts the target's next hidden states (Li et al. 2024, section 3.1).
 
-From the target's state behind token i and the embeddings of the tokens i and i + 1 it predicts the state behind token
-i + 1, and from there on it goes on with states of its own. Token i is there so that a place knows what it follows: a
-layer alone can then look up what came behind an earlier occurrence of the last token (the induction of two layers,
-Olsson et al. 2022, in one). Inputs are normalised and the head's own steps were trained as they are used
-(training-time test, Li et al. 2025, section 3.1). Its logits are the target's own output rows of frequent tokens.
+Notation: t_i is token i, e(t) its embedding, s_i the target's hidden state after t_i, all float32[D].
+
+    x_i      = W [norm(s_i); norm(e(t_i+1)); norm(e(t_i))]    float32[D], of pair i: the state after t_i, and t_i+1
+    s'_i+1   = layer(x_i given x_0 .. x_i)                    float32[D], the head's estimate of s_i+1
+    logits   = s'_i+1 @ output.T                              float32[K], over the head's vocabulary of K tokens
+
+Beyond the target's last state the head's own s' takes the place of s. It was trained that way (training-time test, Li
+et al. 2025, section 3.1). EAGLE has no e(t_i). With it one layer can look up which token followed an earlier
+occurrence of the last one, for which a transformer needs two layers (induction, Olsson et al. 2022). Embeddings and
+output rows are the target's (`TargetRows`).
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from speculatoviz.heads.rows import TargetRows
 
 
 def shapes(hidden_size: int, heads: int, width: int, inner: int) -> Shapes:
-    """Of a head with `heads` attention heads of `width` numbers and a feed-forward of `inner`."""
+    """The shapes of the weights. hidden_size: D. heads: H attention heads of width W. inner: of the feed-forward."""
     d, attention = hidden_size, heads * width
     return {
         "state_norm": (d,),
@@ -41,7 +46,10 @@ def shapes(hidden_size: int, heads: int, width: int, inner: int) -> Shapes:
 
 
 class EagleHead:
-    """The weights, shared by the caches opened on it. Raises HeadError where they do not have their shapes."""
+    """The weights of a head, shared by the caches that are open on it.
+
+    vocabulary int32[K]: the ids it can draft. hidden_size: D. Raises HeadError if a weight does not have its shape.
+    """
 
     def __init__(self, file: HeadFile, rows: TargetRows) -> None:
         self.heads = int(file.number("heads", 1, 1024))
@@ -56,26 +64,30 @@ class EagleHead:
         self._output = rows.output(file.vocabulary)
 
     def open(self) -> EagleCache:
+        """A new, empty cache."""
         return EagleCache(self)
 
     def logits(self, states: Floats) -> Floats:
-        """float32[n, K] over `vocabulary`, of states float32[n, D]."""
+        """float32[n, K], over `vocabulary`, of the states float32[n, D]."""
         return states @ self._output.T
 
-    def joined(self, states: Floats, own: Sequence[int], following: Sequence[int]) -> Floats:
-        """float32[n, D]: the layer's input for states float32[n, D], the tokens they stand behind and the next ones."""
+    def layer_inputs(self, states: Floats, tokens: Sequence[int], following: Sequence[int]) -> Floats:
+        """x float32[n, D] of n pairs: states float32[n, D] after `tokens`, and the tokens that follow them."""
         w = self.weights
-        parts = [rms_norm(self._rows.embed(tokens), w["embedding_norm"]) for tokens in (following, own)]
+        parts = [rms_norm(self._rows.embed(ids), w["embedding_norm"]) for ids in (following, tokens)]
         return np.concatenate([rms_norm(states, w["state_norm"]), *parts], axis=1) @ w["fc"].T
 
     def keys_values(self, x: Floats, positions: Ints) -> tuple[Floats, Floats]:
-        """Of inputs x float32[n, D]: float32[n, H, W] each."""
+        """Keys and values float32[n, H, W] of inputs x float32[n, D] at positions int[n]."""
         normal = rms_norm(x, self.weights["attention_norm"])
         keys, values = (self._split(normal @ self.weights[name].T) for name in ("k", "v"))
         return rotated(keys, positions, self.theta), values
 
     def forward(self, x: Floats, positions: Ints, keys: Floats, values: Floats, sees: npt.NDArray[np.bool_]) -> Floats:
-        """States float32[n, D] of inputs x: keys, values float32[m, H, W]; sees bool[n, m]: what each attends to."""
+        """The head's states s' float32[n, D] of inputs x float32[n, D].
+
+        keys, values float32[m, H, W]: of all m places. sees bool[n, m]: which of them each input attends to.
+        """
         w = self.weights
         queries = rotated(self._split(rms_norm(x, w["attention_norm"]) @ w["q"].T), positions, self.theta)
         scores = queries.transpose(1, 0, 2) @ keys.transpose(1, 2, 0) / np.float32(np.sqrt(self.width))
@@ -90,10 +102,10 @@ class EagleHead:
 
 
 class EagleCache:
-    """Keys and values of committed pairs (state, next token), and behind them those of a draft's nodes.
+    """The KV cache of a head: m committed pairs (state, next token), then the nodes of a draft.
 
-    A layer alone needs of earlier pairs nothing but these: what lies further back than the head's window is not kept
-    for ever, and only the last pair's state is ever computed.
+    One layer reads nothing of earlier pairs but their keys and values, so s' is computed for the last pair alone. A
+    query attends to the last `window` places.
     """
 
     def __init__(self, head: EagleHead) -> None:
@@ -101,12 +113,12 @@ class EagleCache:
         shape = (0, head.heads, head.width)
         self._keys, self._values = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self._last = np.empty((0, head.hidden_size), np.float32)
-        self._token = 0  # the last pair's, from which a draft goes on
+        self._token = 0  # of the last pair: the token before the first nodes
         self.length = 0
         self.clear()
 
     def keep(self, length: int) -> None:
-        """Rewind to the first `length` pairs; nodes are forgotten."""
+        """Rewind to the first `length` pairs, and drop the nodes. Raises ValueError for a greater length."""
         if not 0 <= length <= self.length:
             raise ValueError(f"expected a length up to {self.length}, got {length}")
         if length < self.length:
@@ -115,9 +127,9 @@ class EagleCache:
         self.clear()
 
     def append(self, states: Floats, tokens: Sequence[int]) -> None:
-        """Add committed pairs: the target's states float32[n, D] behind the first n of n + 1 tokens."""
+        """Add n committed pairs. states float32[n, D]: the target's, after the first n of `tokens` int[n + 1]."""
         self.clear()
-        x = self._head.joined(states, tokens[:-1], tokens[1:])
+        x = self._head.layer_inputs(states, tokens[:-1], tokens[1:])
         end = self.length + len(x)
         self._reserve(end)
         positions = np.arange(self.length, end, dtype=np.int32)
@@ -125,7 +137,10 @@ class EagleCache:
         self.length, self._last, self._token = end, x[-1:], tokens[-1]
 
     def state(self) -> Floats:
-        """float32[1, D]: the head's state behind the last committed pair. Append one after a rewind first."""
+        """s' float32[1, D]: the head's state after the last committed pair.
+
+        Raises ValueError if no pair was appended since the last rewind.
+        """
         if not len(self._last):
             raise ValueError("expected a pair appended since the last rewind")
         start = max(0, self.length - self._head.window)
@@ -134,32 +149,33 @@ class EagleCache:
         return self._head.forward(self._last, position, keys, values, np.ones((1, len(keys)), np.bool_))
 
     def clear(self) -> None:
-        """Forget the nodes of a draft."""
+        """Drop the nodes of a draft."""
         self._parents: list[int] = []
         self._tokens: list[int] = []
         self._node_keys, self._node_values = self._keys[:0], self._values[:0]
 
     def grow(self, states: Floats, tokens: Sequence[int], parents: Sequence[int]) -> Floats:
-        """Add nodes of a draft, in one pass: the head's states behind them, float32[n, D].
+        """Add n nodes of a draft in one pass. Returns the head's states s' after them, float32[n, D].
 
-        states float32[n, D]: the head's own behind each one's parent; parents: nodes added before, or ROOT.
+        states float32[n, D]: the head's, after each node's parent. tokens int[n]. parents int[n]: nodes that were
+        added before, or ROOT.
         """
         first = len(self._parents)
         self._parents += parents
-        lines = [self._line(node) for node in range(first, len(self._parents))]
-        positions = np.array([self.length + len(line) - 1 for line in lines], np.int32)
+        paths = [self._path(node) for node in range(first, len(self._parents))]
+        positions = np.array([self.length + len(path) - 1 for path in paths], np.int32)
         before = [self._token if parent == ROOT else self._tokens[parent] for parent in parents]
-        x = self._head.joined(states, before, tokens)
+        x = self._head.layer_inputs(states, before, tokens)
         self._tokens += tokens
         keys, values = self._head.keys_values(x, positions)
         self._node_keys = np.concatenate([self._node_keys, keys])
         self._node_values = np.concatenate([self._node_values, values])
         start = max(0, self.length + 1 - self._head.window)
         committed = np.arange(start, self.length)
-        sees = np.zeros((len(lines), len(committed) + len(self._parents)), np.bool_)
+        sees = np.zeros((len(paths), len(committed) + len(self._parents)), np.bool_)
         sees[:, : len(committed)] = committed > positions[:, None] - self._head.window
-        for row, line in enumerate(lines):
-            sees[row, [len(committed) + node for node in line[: self._head.window]]] = True
+        for row, path in enumerate(paths):
+            sees[row, [len(committed) + node for node in path[: self._head.window]]] = True
         return self._head.forward(
             x,
             positions,
@@ -168,13 +184,13 @@ class EagleCache:
             sees,
         )
 
-    def _line(self, node: int) -> list[int]:
+    def _path(self, node: int) -> list[int]:
         """The node and its ancestors, upwards."""
-        line = []
+        path = []
         while node != ROOT:
-            line.append(node)
+            path.append(node)
             node = self._parents[node]
-        return line
+        return path
 
     def _reserve(self, length: int) -> None:
         if length > len(self._keys):

@@ -1,4 +1,4 @@
-"""A file of draft heads: safetensors with the numbers that describe it in its metadata. Nothing else is read."""
+"""Files of draft heads: safetensors, with a description as JSON in the metadata. No code can be in them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MOST_ROWS = 1 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadFile:
-    """Heads as they are stored.
+    """Draft heads as they are stored.
 
-    target, fingerprint: the model they were trained on, and its tokenizer's. vocabulary int32[K], ascending: the ids
-    they can say. numbers: what a kind needs beside the shapes. tensors: float32, stored as float16. card: how they
-    were trained and what was measured, for people.
+    kind: eagle or medusa. target, fingerprint: the name of the model they were trained on, and of its vocabulary.
+    hidden_size: D. vocabulary int32[K], ascending: the ids they can draft. tensors: float32, stored as float16.
+    numbers: hyperparameters that the shapes do not give. card: how they were trained and what was measured.
     """
 
     kind: HeadKind
@@ -42,25 +42,28 @@ class HeadFile:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def number(self, name: str, least: float, most: float) -> float:
-        """Raises HeadError where it is missing or out of range."""
+        """A hyperparameter. Raises HeadError if it is missing or not from `least` to `most`."""
         value = self.numbers.get(name)
         if not isinstance(value, int | float) or not least <= value <= most:
             raise HeadError(f"The head's {name} is {value!r}, not from {least:g} to {most:g}.", _TRAIN)
         return value
 
     def require(self, shapes: Shapes) -> None:
-        """Raises HeadError unless the tensors are exactly these, of these shapes."""
+        """Raises HeadError unless the tensors have exactly these names and shapes."""
         for name, shape in shapes.items():
             found = self.tensors.get(name)
             if found is None or found.shape != shape:
                 has = "missing" if found is None else f"of shape {list(found.shape)}"
                 raise HeadError(f"The head's {name} is {has}, not of shape {list(shape)}.", _TRAIN)
         if surplus := sorted(self.tensors.keys() - shapes.keys()):
-            raise HeadError(f"The head has a tensor {surplus[0]!r} that a head of its kind does not have.", _TRAIN)
+            raise HeadError(f"The head has a tensor {surplus[0]!r} that {self.kind} heads do not have.", _TRAIN)
 
 
 def save(head: HeadFile, path: Path) -> None:
-    """Write it under another name and rename: what has its name is whole."""
+    """Write the file under another name, then rename it: a file with its name is whole.
+
+    Raises OSError or SafetensorError if it cannot be written.
+    """
     described = {name: getattr(head, name) for name in ("kind", "target", "fingerprint", "hidden_size")}
     described |= {"numbers": dict(head.numbers), "card": dict(head.card)}
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in head.tensors.items()}
@@ -70,14 +73,15 @@ def save(head: HeadFile, path: Path) -> None:
 
 
 def load(path: Path, kind: HeadKind, fingerprint: str, hidden_size: int, n_vocab: int) -> HeadFile:
-    """The head for a target with this tokenizer and these hidden states.
+    """The heads in a file, checked against a target.
 
-    Raises HeadError where it is no safetensors file, no head, of another kind, or for another target.
+    kind: expected. fingerprint, hidden_size, n_vocab: the target's. Raises HeadError if the file cannot be read, holds
+    other heads, or heads for another target.
     """
     head = read(path)
     if head.kind != kind:
         raise HeadError(
-            f"{path.name} holds heads of kind {head.kind}, not {kind}.",
+            f"{path.name} holds {head.kind} heads, not {kind} heads.",
             f"Name a file of {kind} heads, or train {head.kind}.",
         )
     if head.fingerprint != fingerprint:
@@ -93,12 +97,12 @@ def load(path: Path, kind: HeadKind, fingerprint: str, hidden_size: int, n_vocab
             _TRAIN,
         )
     if head.vocabulary[-1] >= n_vocab:
-        raise HeadError(f"{path.name} says ids that the target does not have.", _TRAIN)
+        raise HeadError(f"{path.name} drafts ids that the target does not have.", _TRAIN)
     return head
 
 
 def read(path: Path) -> HeadFile:
-    """Whatever head the file holds. Raises HeadError."""
+    """The heads in a file, for whatever target. Raises HeadError if it holds none."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -115,7 +119,7 @@ def read(path: Path) -> HeadFile:
             numbers=cast(dict[str, float], dict(described["numbers"])),
             card=dict(described["card"]),
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise HeadError(
             f"{path} is not a file of draft heads ({reason}).",
@@ -127,7 +131,7 @@ def read(path: Path) -> HeadFile:
 
 def _check(path: Path, head: HeadFile) -> None:
     if head.kind not in get_args(HeadKind):
-        raise HeadError(f"{path.name} holds heads of a kind {head.kind!r} that is not known.", _TRAIN)
+        raise HeadError(f"{path.name} holds heads of an unknown kind, {head.kind!r}.", _TRAIN)
     ids = head.vocabulary
     if (
         ids.ndim != 1
@@ -139,4 +143,4 @@ def _check(path: Path, head: HeadFile) -> None:
         raise HeadError(f"The vocabulary of {path.name} is not a list of ascending ids.", _TRAIN)
     for name, tensor in head.tensors.items():
         if not np.isfinite(tensor).all():
-            raise HeadError(f"The head's {name} holds what is no number.", _TRAIN)
+            raise HeadError(f"The head's {name} holds numbers that are not finite.", _TRAIN)

@@ -1,4 +1,4 @@
-"""The layers of heads, float32: what PyTorch computes while training, in NumPy."""
+"""Layers of heads in NumPy, float32; training computes the same in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ EPSILON = 1e-5
 
 
 def rms_norm(x: Floats, weight: Floats) -> Floats:
-    """x float[..., D] scaled to unit mean square, then by weight float[D] (Zhang and Sennrich 2019)."""
+    """x / sqrt(mean(x^2) + EPSILON) * weight, of x float[..., D] and weight float[D] (Zhang and Sennrich 2019)."""
     mean = np.square(x).mean(-1, keepdims=True)
     scaled: Floats = x / np.sqrt(mean + x.dtype.type(EPSILON)) * weight
     return scaled
 
 
 def silu(x: Floats) -> Floats:
+    """x * sigmoid(x)."""
     result: Floats = x / (1 + np.exp(-x))
     return result
 
 
 def softmax(x: Floats) -> Floats:
-    """Over the last axis."""
+    """exp(x) / sum(exp(x)), over the last axis."""
     weights = np.exp(x - x.max(-1, keepdims=True))
     result: Floats = weights / weights.sum(-1, keepdims=True)
     return result
 
 
 def rotated(x: Floats, positions: Ints, theta: float) -> Floats:
-    """x float[n, H, W] with rotary embeddings (Su et al. 2021): the first half of W turns against the second."""
+    """x float[n, H, W] with rotary embeddings (Su et al. 2021, section 3.2.2).
+
+    Element j of the first half of W and element j of the second are rotated by positions * theta^(-2j / W).
+    """
     half = x.shape[-1] // 2
     frequencies = theta ** (-np.arange(half, dtype=np.float64) / half)
     angles = positions[:, None] * frequencies

@@ -1,8 +1,12 @@
-"""Medusa's heads: each guesses one of the tokens ahead from the target's last hidden state (Cai et al. 2024, 2.1).
+"""Medusa's heads: from the target's state after a token, head k predicts the token k + 1 places after it, k from 1
+(Cai et al. 2024, section 2.1).
 
-Head k is a stack of residual blocks, x + SiLU(W x + b), on the normalised state, and an output matrix. That matrix is
-a map of the head's own in front of the target's output rows of frequent tokens, which costs a fraction of rows of its
-own. The heads do not know of each other's tokens.
+    x        = norm(s)                               float32[D], s: the target's hidden state
+    x        = x + SiLU(weight x + bias)             float32[D], once per block
+    logits   = (map x) @ output.T                    float32[K], over the heads' vocabulary of K tokens
+
+Medusa trains an output matrix per head. Here a head has `map` float32[D, D] before the target's own output rows
+(`TargetRows`), which is a fraction of the size. A head's prediction does not depend on the tokens of the other heads.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from speculatoviz.heads.rows import TargetRows
 
 
 def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
+    """The shapes of the weights. hidden_size: D. blocks: of each head."""
     d = hidden_size
     result: dict[str, tuple[int, ...]] = {}
     for head in range(heads):
@@ -26,7 +31,11 @@ def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
 
 
 class MedusaHeads:
-    """Raises HeadError where the weights do not have their shapes."""
+    """The weights of all heads.
+
+    count: how many heads there are. vocabulary int32[K]: the ids they can draft. Raises HeadError if a weight does not
+    have its shape.
+    """
 
     def __init__(self, file: HeadFile, rows: TargetRows) -> None:
         self.count = int(file.number("heads", 1, 64))
@@ -41,9 +50,10 @@ class MedusaHeads:
         self._output = rows.output(file.vocabulary)
 
     def logits(self, state: Floats, count: int) -> Floats:
-        """float32[count, K] of the first heads, from the state float32[D] that the last committed token came from.
+        """float32[count, K] of the first `count` heads.
 
-        Row k is about the token k + 1 places behind that one.
+        state float32[D]: the one that the last committed token was predicted from. Row k predicts the token k + 1
+        places after that token.
         """
         x = np.repeat(rms_norm(state, self._even)[None, :, None], count, axis=0)  # [count, D, 1]
         for block in range(self._blocks):

@@ -1,4 +1,4 @@
-"""What the drafters that run on hidden states are given of their target."""
+"""The target's hidden states, as drafters with heads read them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from speculatoviz.core.types import Floats
 
 
 class States(Protocol):
-    """The committed ids minus the last, and states float32[len(ids), D]: states[i] is the hidden state behind ids[i],
-    as the output matrix sees it."""
+    """The hidden states that the target has computed for the committed text."""
 
     @property
-    def ids(self) -> Sequence[int]: ...
+    def ids(self) -> Sequence[int]:
+        """The committed ids without the last one, which has not been fed yet."""
+
     @property
-    def states(self) -> Floats: ...
+    def states(self) -> Floats:
+        """float32[len(ids), D]: states[i] is the hidden state after ids[i], as the output matrix multiplies it."""

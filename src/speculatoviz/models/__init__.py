@@ -1,1 +1,1 @@
-"""One file per runtime: a causal language model that can be extended and rewound."""
+"""Causal language models that can be extended and rewound: runtimes, tokenizers, files."""

@@ -1,29 +1,41 @@
-"""What a runtime provides: a tokenizer, a loaded model, and contexts that grow and rewind."""
+"""What a runtime provides: a tokenizer, a loaded model, and contexts that grow and rewind.
+
+V is the number of output rows of the model, D the length of its hidden states.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
+import numpy as np
+
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, ContextFullError
+from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, SpeculatoVizError
 
-PREFILL_TOKENS = 64  # of one pass, and so between two looks at whether the run was cancelled
+PREFILL_TOKENS = 64  # of one pass; a run can be cancelled between two passes
 
-Extra = Literal["trees", "hidden", "attention"]  # what a runtime can give beyond rows of logits
-Wanted = Literal["last", "all"]  # the rows of a feed
+Capability = Literal["trees", "hidden", "attention"]  # what a runtime can compute beyond rows of logits for a chain
+RowSelection = Literal["last", "all"]  # of the tokens of a feed: after which of them logits are computed
 
 
 class Message(TypedDict):
+    """One message of a conversation."""
+
     role: str
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a user is told of a loaded model; None where the file does not say."""
+    """A loaded model as it is shown to users; None if the file does not tell.
+
+    parameters: weights. size_bytes: of all files, or of the weights in memory. context_tokens: the longest context.
+    """
 
     name: str
     runtime: str
@@ -34,8 +46,8 @@ class Description:
     computes_on: str
 
 
-class Entry(NamedTuple):
-    """A used id of a vocabulary with its bytes; those of a control token are its name, and no part of any text."""
+class VocabularyEntry(NamedTuple):
+    """A used token id. piece: its bytes; of a control token, which adds no text, the bytes of its name."""
 
     id: int
     piece: bytes
@@ -43,7 +55,11 @@ class Entry(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """fingerprint hashes (id, bytes, is-control) over used ids: padding and unused rows do not count."""
+    """Text to token ids and back.
+
+    n_vocab: V. eos_ids: the tokens that end a text or a turn. fingerprint: a hash of the used ids (`fingerprint`),
+    equal for models that can draft for each other without translation.
+    """
 
     @property
     def n_vocab(self) -> int: ...
@@ -54,57 +70,60 @@ class Tokenizer(Protocol):
     @property
     def has_chat_template(self) -> bool: ...
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; `special` lets control tokens written out in the text be read as such."""
+        """Token ids. special: names of control tokens in the text become these tokens."""
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes a token adds to the text: none for control tokens."""
+        """The bytes that a token adds to the text: none for control tokens."""
 
     def token_name(self, token: int) -> str:
-        """How to show a token, control tokens included."""
+        """The token for display, control tokens included."""
 
-    def entries(self) -> Iterator[Entry]:
-        """Every used id in ascending order: padding and unused rows have none."""
+    def entries(self) -> Iterator[VocabularyEntry]:
+        """Every used id in ascending order; padding and unused rows are left out."""
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The conversation in the model's own template, ready for the answer."""
+        """The conversation in the model's chat template, up to the beginning of the answer."""
 
 
 class Context(Protocol):
-    """One KV cache: a growing, rewindable token sequence."""
+    """A KV cache of one token sequence, which grows and can be rewound."""
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Tokens it holds; a tree that `keep` has not settled is not counted."""
+
     @property
     def size(self) -> int:
         """Tokens it can hold."""
 
     @property
     def tree(self) -> Sequence[int] | None:
-        """The parents of the last pass while `keep` has not settled it; None where it was not a tree."""
+        """The parents of the tree of the last pass until `keep` settles it; None otherwise."""
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
         """Rewind to the first `length` tokens, then append the nodes of the last tree that `path` names.
 
-        A tree is not yet part of the sequence: after its pass `length` is what it was, and `keep` has to come before
-        the next pass. path: indices into the tree's tokens, from a root downwards; only behind the full length.
-        Raises ValueError for any other length or path.
+        path: indices into the tree's tokens, from a first node downwards; only after the full length. After a pass
+        over a tree `length` is unchanged, and `keep` has to be called before the next pass. Raises ValueError for any
+        other length or path.
         """
 
     def close(self) -> None:
-        """Give the memory back; the context is unusable afterwards."""
+        """Free its memory. The context cannot be used afterwards; a second call does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Tokens to append to a context in the next pass, and the rows wanted of them.
+    """Tokens to append to a context in the next pass, and what to compute for them.
 
-    parents: makes the tokens a tree: each one's parent as an index into them, before it, or -1 (ROOT) for the end of
-    the context. hidden, attention: further things wanted of the same rows, from a runtime that provides them.
+    tokens int[n]. rows: after which of them logits are wanted. parents int[n]: makes the tokens a tree; each one's
+    parent is an index before its own, or -1 (ROOT) for the end of the context. hidden, attention: also wanted, for the
+    same rows, from a runtime that has the capability.
     """
 
     context: Context
     tokens: Sequence[int]
-    rows: Wanted = "all"
+    rows: RowSelection = "all"
     parents: Sequence[int] | None = None
     hidden: bool = False
     attention: bool = False
@@ -112,10 +131,10 @@ class Feed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Views, valid until the next forward pass of the same model.
+    """The results of one feed, r rows: views that are valid until the next pass of the same model.
 
-    logits float[rows, V]. hidden float[rows, D]: the last layer's states as the output matrix sees them.
-    attention float[layers, heads, rows, length + n]: weights over the context before the pass, then over the n tokens.
+    logits float[r, V]. hidden float[r, D]: the last layer's states as the output matrix multiplies them. attention
+    float[layers, heads, r, length + n]: weights over the context before the pass, then over the n tokens.
     """
 
     logits: Floats
@@ -124,37 +143,38 @@ class Rows:
 
 
 class LanguageModel(Protocol):
-    """A loaded model, shared by the contexts opened on it."""
+    """A loaded causal language model, shared by the contexts that are open on it."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
     @property
     def description(self) -> Description: ...
     @property
-    def provides(self) -> frozenset[Extra]:
-        """What a Feed may ask for beyond logits; the rest is refused."""
+    def provides(self) -> frozenset[Capability]:
+        """What a feed may ask for beyond logits of a chain; anything else is refused."""
 
     def open(self, size: int) -> Context:
-        """A new context for `size` tokens. Raises ContextFullError where there is no room."""
+        """A new context for `size` tokens. Raises ContextFullError if there is no room."""
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        """The one pass: appends every feed to its context and returns its rows.
+        """One forward pass: appends every feed to its context and returns its rows, in the order of the feeds.
 
-        The feeds are checked (`check`) before anything is computed, and a pass that fails later leaves every context
-        as it was: a refused or failed pass changes nothing.
+        The feeds are checked (`check_feeds`) before anything is computed. A pass that fails later leaves every context
+        as it was.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free its memory."""
 
 
-class Room:
-    """Tokens that the contexts of one model may hold together."""
+class ContextBudget:
+    """Counts the tokens that all contexts of a model may still hold together."""
 
     def __init__(self, tokens: int) -> None:
         self.left = tokens
 
-    def take(self, size: int) -> None:
-        """Raises ContextFullError where there is not that much left."""
+    def reserve(self, size: int) -> None:
+        """Take `size` tokens. Raises ContextFullError if fewer are left."""
         if size > self.left:
             raise ContextFullError(
                 f"A context of {size} tokens was asked for and {self.left} are left.",
@@ -162,24 +182,49 @@ class Room:
             )
         self.left -= size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
+        """Return `size` tokens."""
         self.left += size
 
 
-def fingerprint(entries: Iterable[Entry]) -> str:
-    """Sixteen hex digits over (id, bytes, is-control) of the used ids, in id order."""
+def fingerprint(entries: Iterable[VocabularyEntry]) -> str:
+    """Sixteen hexadecimal digits of a SHA-256 over (id, bytes, is-control) of the used ids, in ascending order."""
     digest = hashlib.sha256()
     for token, raw, control in entries:
         digest.update(f"{token}:{len(raw)}:{int(control)}:".encode() + raw)
     return digest.hexdigest()[:16]
 
 
-def check(model: LanguageModel, feeds: Sequence[Feed]) -> None:
-    """What every runtime asks of its feeds before it computes anything.
+def check_finite(logits: Floats, name: str) -> None:
+    """Raises ModelError if a row of logits float[..., V] gives no distribution: a NaN, +inf, or nothing but -inf.
 
-    Raises ContextFullError where one does not fit, BadRequestError for ids outside the vocabulary or things the runtime
-    cannot give, ValueError for an empty feed, a context fed twice, parents that do not come before their children, or
-    an unsettled tree.
+    name: of the model, for the message. The maximum of a row tells all three apart from a usable row.
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise ModelError(
+            f"{name} computes scores that are not finite numbers.",
+            "Its weights are damaged, or too large for their number format: choose another file or quantisation.",
+        )
+
+
+@contextmanager
+def load_errors(library: str, source: Path, hint: str) -> Iterator[None]:
+    """Turns whatever a library raises while it loads `source` into ModelError, with the library's message."""
+    try:
+        yield
+    except SpeculatoVizError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        raise ModelError(f"{library} could not load {source} ({reason}).", hint) from error
+
+
+def check_feeds(model: LanguageModel, feeds: Sequence[Feed]) -> None:
+    """What every runtime checks before it computes anything.
+
+    Raises ContextFullError if a feed does not fit, BadRequestError for ids outside the vocabulary or a capability that
+    the runtime lacks, ValueError for an empty feed, a context that is fed twice, parents that do not come before their
+    children, or a tree that is not settled.
     """
     if len({id(feed.context) for feed in feeds}) < len(feeds):
         raise ValueError("expected every context once in a pass")

@@ -1,8 +1,7 @@
-"""From a model's name to a loaded model. Runtimes are imported only when named."""
+"""From a model's name to a loaded model or tokenizer. A runtime is imported only if it is named."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,13 @@ from pathlib import Path
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.files.catalogue import CATALOGUE
+from speculatoviz.models.files.config import MOST, read_config, text_config
 from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
-from speculatoviz.models.files.sources import local_path
+from speculatoviz.models.files.source import is_file, local_path
+from speculatoviz.models.llamacpp_trial import require_loadable
 
-# What each runtime needs: a library, and what pip installs for it.
+# Of each runtime: its library, and the argument of pip that installs it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
     "llamacpp": ("llama_cpp", "llama-cpp-python"),
     "mlx": ("mlx_lm", "'speculatoviz[mlx]'"),
@@ -27,8 +29,8 @@ _NEEDS: dict[Runtime, tuple[str, str]] = {
 class Loading:
     """How models are loaded on this machine.
 
-    context_tokens: what a model's contexts hold. threads: of a forward pass, default all cores. device, dtype: of
-    transformers, auto or PyTorch's names.
+    context_tokens: what all contexts of a model hold together. cache_dir: of downloaded and derived files. threads: of
+    a forward pass, by default all cores. device, dtype: of transformers, auto or PyTorch's names.
     """
 
     context_tokens: int
@@ -41,9 +43,10 @@ class Loading:
 def load_model(
     name: str, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> LanguageModel:
-    """Load what the name stands for, or `toy:SEED`, fetching it if need be.
+    """Load the model that the name stands for, or `toy:SEED`, fetched first if need be.
 
-    quantisation: requantise the GGUF file once to this type. Raises ModelError.
+    quantisation: a type to requantise the GGUF file to, once. progress: called with a stage, how far it has come, and
+    its end (0 if unknown). Raises ModelError if there is no such model, or it cannot be loaded.
     """
     if name.startswith("toy:"):
         return _toy(name)
@@ -63,9 +66,9 @@ def load_model(
 
 
 def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int, int], None]) -> LanguageModel:
-    """A cheaper version of a GGUF model, to draft for it. by: a quantisation, or the share of its layers to keep.
+    """A cheaper version of a GGUF model, to draft for it.
 
-    Raises ModelError.
+    by: a quantisation, or the share of its layers to keep, in (0, 1). Raises ModelError like `load_model`.
     """
     parsed = parse(name)
     if parsed.runtime != "llamacpp":
@@ -78,6 +81,8 @@ def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int,
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
     shorter = skip_layers(path, float(by), how.cache_dir)
+    progress("checking", 0, 1)
+    require_loadable(shorter, how.cache_dir)
     progress("loading", 0, 1)
     return LlamaCppModel(shorter, how.context_tokens, how.threads, f"{name}, {float(by):.0%} of its layers")
 
@@ -104,59 +109,70 @@ def _load(
             from speculatoviz.models.runtimes.transformers import TransformersModel
 
             source = locate(parsed, how.cache_dir, progress)
+            if parsed.is_gguf:
+                progress("checking", 0, 1)
+                require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
             progress("loading", 0, 1)
             return TransformersModel(
                 source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
             )
         case "llamacpp":
-            from speculatoviz.models.files import catalogue
             from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-            path = locate(parsed, how.cache_dir, progress)
-            if quantisation is not None:
-                from speculatoviz.models.files.requantise import requantise
-
-                progress("requantising", 0, 1)
-                path = requantise(path, quantisation, how.cache_dir, how.threads or usable_cores())
+            path = gguf_file(parsed, how, quantisation, progress)
             progress("loading", 0, 1)
-            known = name if name in catalogue.CATALOGUE else None
-            return LlamaCppModel(path, how.context_tokens, how.threads, known)
+            return LlamaCppModel(path, how.context_tokens, how.threads, name if name in CATALOGUE else None)
+
+
+def gguf_file(
+    parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
+) -> Path:
+    """The file of a GGUF model: fetched, requantised, and known to load in llama.cpp. Raises ModelError."""
+    path = source = locate(parsed, how.cache_dir, progress)
+    if quantisation is not None:
+        from speculatoviz.models.files.requantise import requantise
+
+        progress("requantising", 0, 1)
+        path = requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
+    progress("checking", 0, 1)
+    require_loadable(path, how.cache_dir, verified=path == source and parsed.place in CATALOGUE)
+    return path
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> Tokenizer:
-    """The tokenizer of a model whose weights stay where they are: of a GGUF file, a folder or the hub.
+    """The tokenizer of a GGUF file, a folder or a hub repository, without loading or fetching weights.
 
     A local folder needs no weights beside its tokenizer.json. Raises ModelError.
     """
     if name.startswith("toy:"):
         return _toy(name).tokenizer
     scheme, _, place = name.rpartition(":")
-    if scheme in {"", "hf", "mlx"} and (local_path(place) / "tokenizer.json").is_file():
+    if scheme in {"", "hf", "mlx"} and is_file(local_path(place) / "tokenizer.json"):
         return _folder_tokenizer(local_path(place))
     parsed = parse(name)
     if not parsed.is_gguf:
         return _folder_tokenizer(tokenizer_folder(parsed, progress))
     source = locate(parsed, how.cache_dir, progress)
+    require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
     return VocabularyFile(source)
 
 
 def _folder_tokenizer(folder: Path) -> Tokenizer:
-    """n_vocab: the rows of the model's output where the folder tells, else the ids there are."""
+    """The tokenizer of a folder. Its n_vocab is the vocab_size of config.json, else the number of its ids."""
     try:
         from speculatoviz.models.tokenizers.hub import HubTokenizer
     except ImportError as error:
         raise _not_installed("hf", error) from error
-    config = folder / "config.json"
-    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
+    rows = text_config(read_config(folder)).get("vocab_size") if is_file(folder / "config.json") else None
     if rows is None:
-        rows = 1 + max(entry.id for entry in HubTokenizer(folder, 1 << 30).entries())
-    return HubTokenizer(folder, int(rows))
+        rows = 1 + max((entry.id for entry in HubTokenizer(folder, MOST["vocab_size"]).entries()), default=0)
+    return HubTokenizer(folder, rows)
 
 
 def installed() -> dict[str, str]:
-    """Every runtime by the word that names it, with what it is or how to install it."""
+    """Every runtime by its scheme: its title, and how to install it if it is missing."""
     states: dict[str, str] = {}
     for runtime, title in RUNTIMES.items():
         library, package = _NEEDS[runtime]
@@ -171,20 +187,20 @@ def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:
 
 
 def _share_cores() -> None:
-    """Let llama.cpp's threads wait briefly instead of long, before its OpenMP runtime is loaded.
+    """Make llama.cpp's threads spin briefly at a barrier, then sleep. Has to come before its OpenMP runtime is loaded.
 
-    A pass is some hundred barriers. Threads that spin through them keep a browser or another process from running
-    and are descheduled in its turn: on two busy cores a pass then takes several times as long. A short spin costs
-    about two percent on idle ones.
+    A pass has some hundred barriers. Threads that spin long keep a browser or another process from running, and lose
+    their own time slices to it: on two busy cores a pass then takes several times as long. A short spin costs about two
+    percent on idle cores.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _quiet_numpy() -> None:
-    """Let NumPy compute on one thread: its others spin behind every product, on the cores the next pass needs.
+    """Make NumPy compute on one thread: its others spin after every product, on the cores that the next pass needs.
 
-    The products of a head are small enough not to miss them.
+    The products of a head are too small to gain from them.
     """
     from threadpoolctl import ThreadpoolController  # sets a variable of the environment when it is imported
 

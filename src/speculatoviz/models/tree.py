@@ -1,4 +1,4 @@
-"""Trees of tokens as runtimes see them: the parents of nodes in topological order, -1 (ROOT) above the first ones."""
+"""Trees of tokens as runtimes compute them: parents int[n] in topological order, -1 (ROOT) above the first nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from speculatoviz.core.types import ROOT
 
 
 def depths(parents: Sequence[int]) -> list[int]:
-    """How many ancestors each node has: its position behind the end of the context."""
+    """int[n]: the number of ancestors of each node, which is its position after the end of the context."""
     result: list[int] = []
     for parent in parents:
         result.append(0 if parent == ROOT else result[parent] + 1)
@@ -19,7 +19,7 @@ def depths(parents: Sequence[int]) -> list[int]:
 
 
 def visible(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """bool[n, n]: whether the node of a row attends to that of a column, which is its ancestor or itself."""
+    """bool[n, n], an attention mask: entry (i, j) is true if node j is node i or one of its ancestors."""
     result = np.eye(len(parents), dtype=np.bool_)
     for node, parent in enumerate(parents):
         if parent != ROOT:
@@ -28,7 +28,7 @@ def visible(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 
 def ancestors(parents: Sequence[int], node: int) -> list[int]:
-    """The nodes from the first one down to `node`, both included; none for ROOT."""
+    """The nodes from a first one down to `node`, both included; empty for ROOT."""
     path: list[int] = []
     while node != ROOT:
         path.append(node)
@@ -37,13 +37,14 @@ def ancestors(parents: Sequence[int], node: int) -> list[int]:
 
 
 def leaves(parents: Sequence[int]) -> list[int]:
+    """The nodes without children, in ascending order."""
     return sorted(set(range(len(parents))) - set(parents))
 
 
 def check_keep(held: int, length: int, tree: Sequence[int] | None, path: Sequence[int]) -> None:
-    """Raises ValueError where a context of `held` tokens cannot keep that.
+    """Raises ValueError if a context of `held` tokens cannot `keep(length, path)`.
 
-    tree: the parents of the last pass, None where it was not a tree. path: nodes of it, from a first one downwards.
+    tree: the parents of the last pass, None if it was no tree. path: nodes of it, from a first one downwards.
     """
     if not 0 <= length <= held:
         raise ValueError(f"expected a length from 0 to {held}, got {length}")

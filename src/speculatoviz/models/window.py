@@ -1,4 +1,4 @@
-"""A context together with the ids it holds: the prefix cache, across rounds, turns and runs."""
+"""A context together with the ids that it holds: the prefix cache, across rounds, turns and runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import CancelledError
-from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, Wanted
+from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, RowSelection
 
 
 class Window:
-    """Holds `ids`, and the hidden state behind each of them while it records.
+    """A context, its ids, and the hidden state after each of them while it records.
 
-    ids: what the context holds; what a tree fed is not among them before `accept`.
+    ids: the committed tokens of the context. The tokens of a tree join them when `accept` chooses a path.
     """
 
     def __init__(self, model: LanguageModel, size: int) -> None:
@@ -29,19 +29,19 @@ class Window:
 
     @property
     def states(self) -> Floats:
-        """The hidden states behind the first ids, float[len(ids), D] while recording; a view until the next pass."""
+        """float[len(ids), D] while recording: the hidden state after each id. A view until the next pass."""
         return np.empty((0, 0), np.float32) if self._states is None else self._states[: self._known]
 
     def record(self, on: bool = True) -> None:
-        """Keep hidden states from now on, of every id: those it holds without are given up."""
+        """Record hidden states from now on. Rewinds to the ids whose states are known."""
         self.recording = on
         if on:
             self.keep(self._known)
 
     def missing(self, ids: Sequence[int]) -> list[int]:
-        """Rewind to the longest common prefix with `ids`, and return what is still to be fed of them.
+        """Rewind to the longest common prefix with `ids`, and return the rest of them, which has to be fed.
 
-        Never empty: the last id is fed again where all are held, because its row is what the caller wants.
+        Never empty: if all are held, the last one is fed again, because the caller needs its row.
         """
         common = 0
         limit = min(len(self.ids), len(ids) - 1)
@@ -51,7 +51,7 @@ class Window:
         return list(ids[common:])
 
     def keep(self, length: int) -> None:
-        """Rewind to the first `length` ids; a tree that was not settled is dropped."""
+        """Rewind to the first `length` ids. A tree that was not settled is dropped."""
         if self.context.tree is not None:
             self.context.keep(self.context.length)
         self._last = None
@@ -61,7 +61,10 @@ class Window:
             self._known = min(self._known, length)
 
     def accept(self, path: Sequence[int]) -> None:
-        """Of the tokens of the last pass keep those at `path`, from a first one downwards; the rest is rewound."""
+        """Keep the tokens at `path` of the last pass, from a first one downwards, and rewind the others.
+
+        path: indices into the tokens of that pass. Raises ValueError if there was none, or for another path.
+        """
         last = self._last
         if last is None:
             raise ValueError("expected a pass before accept()")
@@ -76,14 +79,14 @@ class Window:
             self._record(last.base, last.states[list(path)])
         self._last = None
 
-    def feed(self, tokens: Sequence[int], rows: Wanted = "all", parents: Sequence[int] | None = None) -> Floats:
-        """Append tokens in one pass; logits float[rows, V], a view until the next pass."""
-        return feed_together([Wish(self, tokens, rows, parents)])[0]
+    def feed(self, tokens: Sequence[int], rows: RowSelection = "all", parents: Sequence[int] | None = None) -> Floats:
+        """Append tokens in one pass. Returns logits float[r, V], a view until the next pass."""
+        return feed_together([WindowFeed(self, tokens, rows, parents)])[0]
 
     def catch_up(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> Floats:
-        """Append any number of tokens in chunks; the last row, float[1, V].
+        """Append any number of tokens in chunks. Returns the last row, float[1, V].
 
-        Raises CancelledError between chunks once cancelled.
+        Raises CancelledError between two chunks if cancelled.
         """
         for start in range(0, len(tokens), PREFILL_TOKENS):
             if cancelled():
@@ -92,38 +95,39 @@ class Window:
         return rows
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> None:
-        """Hold exactly `ids`."""
+        """Hold exactly `ids`, feeding what is missing. Raises CancelledError like `catch_up`."""
         if todo := self.align(ids):
             self.catch_up(todo, cancelled)
 
     def align(self, ids: Sequence[int]) -> list[int]:
-        """Rewind towards holding exactly `ids`, and return what is still to be fed; nothing where all are held."""
+        """Rewind towards holding exactly `ids`, and return the ones still to be fed; none if all are held."""
         if self.ids[: len(ids)] == list(ids):
             self.keep(len(ids))
             return []
         return self.missing(ids)
 
     def close(self) -> None:
+        """Free the context's memory."""
         self.context.close()
 
-    def wants(self, wish: Wish) -> Feed:
-        """The feed of a wish; while recording, a state is wanted of every token."""
-        rows: Wanted = "all" if self.recording else wish.rows
-        return Feed(self.context, wish.tokens, rows, wish.parents, hidden=self.recording)
+    def context_feed(self, request: WindowFeed) -> Feed:
+        """The feed of the context for a request; while recording it asks for the state after every token."""
+        rows: RowSelection = "all" if self.recording else request.rows
+        return Feed(self.context, request.tokens, rows, request.parents, hidden=self.recording)
 
-    def took(self, wish: Wish, rows: Rows) -> Floats:
-        """Note what a pass has appended; the logits that were wished for."""
+    def after_pass(self, request: WindowFeed, rows: Rows) -> Floats:
+        """Record what a pass has appended, and return the logits that were asked for."""
         base = len(self.ids)
         states = None if rows.hidden is None or not self.recording else rows.hidden
-        if wish.parents is None:
-            self.ids.extend(wish.tokens)
+        if request.parents is None:
+            self.ids.extend(request.tokens)
             if states is not None:
                 self._record(base, states)
             states = None
         elif states is not None:
-            states = states.copy()  # the path is chosen when the view may be gone
-        self._last = _Pass(base, wish.tokens, wish.parents, states)
-        return rows.logits if wish.rows == "all" else rows.logits[-1:]
+            states = states.copy()  # the path may be chosen after the view has ended
+        self._last = _Pass(base, request.tokens, request.parents, states)
+        return rows.logits if request.rows == "all" else rows.logits[-1:]
 
     def undo(self) -> None:
         """Drop what a failed pass may have left in the context."""
@@ -137,12 +141,12 @@ class Window:
         self._known = base + len(states)
 
 
-class Wish(NamedTuple):
-    """Tokens to append to a window in the next pass; `parents` makes them a tree."""
+class WindowFeed(NamedTuple):
+    """Tokens to append to a window in the next pass. parents: makes them a tree, as in `Feed`."""
 
     window: Window
     tokens: Sequence[int]
-    rows: Wanted = "all"
+    rows: RowSelection = "all"
     parents: Sequence[int] | None = None
 
 
@@ -153,15 +157,15 @@ class _Pass(NamedTuple):
     states: Floats | None
 
 
-def feed_together(wishes: Sequence[Wish]) -> list[Floats]:
-    """Append tokens to several windows of one model in one pass; logits float[rows, V] of each, views until the next.
+def feed_together(requests: Sequence[WindowFeed]) -> list[Floats]:
+    """Append tokens to several windows of one model in one pass.
 
-    A pass that fails leaves every window as it was.
+    Returns logits float[r, V] of each, views until the next pass. A pass that fails leaves every window as it was.
     """
     try:
-        results = wishes[0].window.model.forward([wish.window.wants(wish) for wish in wishes])
+        results = requests[0].window.model.forward([request.window.context_feed(request) for request in requests])
     except Exception:
-        for wish in wishes:
-            wish.window.undo()
+        for request in requests:
+            request.window.undo()
         raise
-    return [wish.window.took(wish, rows) for wish, rows in zip(wishes, results, strict=True)]
+    return [request.window.after_pass(request, rows) for request, rows in zip(requests, results, strict=True)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.sampling import distribution, scores
+from speculatoviz.core.sampling import Distribution, distribution, scores
 from speculatoviz.core.types import (
     ROOT,
     Check,
@@ -24,13 +24,12 @@ from speculatoviz.core.types import (
     Verdict,
 )
 from speculatoviz.errors import BadRequestError, CancelledError
-from speculatoviz.models.base import PREFILL_TOKENS, Description, LanguageModel, Tokenizer
-from speculatoviz.models.base import Extra as Runtime
-from speculatoviz.models.window import Window, Wish
+from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
+from speculatoviz.models.window import Window, WindowFeed
 from speculatoviz.targets.layout import Layout, layout
 
 MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: it has to fit into one pass behind the last committed token
-NEEDED_OF_A_RUNTIME: dict[Need, Runtime] = {"hidden": "hidden", "probes": "trees"}
+NEEDED_OF_A_RUNTIME: dict[Need, Capability] = {"hidden": "hidden", "probes": "trees"}
 
 
 def claim(request: Request, where: str) -> Exactness:
@@ -50,10 +49,17 @@ def decide(
 ) -> Verdict:
     """Judge a draft by the target's rows of one pass, float[rows, V], laid out as `rows` says.
 
-    alternatives: how many to report per token, where the request wants evidence.
+    alternatives: how many to report per token, where the request wants evidence. Raises ModelError if a row that the
+    decision needs is not finite.
     """
     rule = RULES[request.rule]
-    decision = rule.verify(draft, lambda node: distribution(logits[rows.row(node)], request.sampling), chance)
+
+    def target_distribution(node: int) -> Distribution:
+        row = logits[rows.row(node)]
+        check_finite(row, "The target")
+        return distribution(row, request.sampling)
+
+    decision = rule.verify(draft, target_distribution, chance)
     probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
     decided = clock()
     checks, extra = decision.checks, decision.extra
@@ -154,10 +160,10 @@ class LocalTarget:
         wish = self.wish(draft)
         return self.judge(draft, self.window.feed(wish.tokens, wish.rows, wish.parents))
 
-    def wish(self, draft: Draft) -> Wish:
+    def wish(self, draft: Draft) -> WindowFeed:
         """What a pass has to feed to judge a draft: the last committed token and the draft."""
         rows = layout(self._ids[-1], draft)
-        return Wish(self.window, rows.tokens, "all", rows.parents)
+        return WindowFeed(self.window, rows.tokens, "all", rows.parents)
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
         """Decide by the rows of `wish`, float[rows, V], which the window has just been fed."""

@@ -1,1 +1,1 @@
-"""From a target to heads that draft for it: text it writes itself, states it went through, and PyTorch."""
+"""Training of draft heads on text that the target writes itself, with its hidden states, in PyTorch."""

@@ -1,7 +1,8 @@
-"""The target in PyTorch for writing dialogues alone: one pass over many contexts, each with a cache of its own.
+"""The target in PyTorch, for writing dialogues alone: one pass over many contexts, each with its own KV cache.
 
-llama.cpp's contexts share one cache, over all of which every token of a pass attends: with many contexts that costs
-more than the weights do. Here a context attends to itself, and weights are bfloat16 where the hardware computes in it.
+llama.cpp's contexts share one cache, and attention is computed over all of it for every token of a pass. With many
+contexts that costs more than the weights do. Here a context attends to itself alone, and weights are bfloat16 if the
+hardware computes in it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from speculatoviz.errors import ContextFullError, TrainError
-from speculatoviz.models.base import Description, Extra, Feed, Rows, Tokenizer, check
+from speculatoviz.models.base import Capability, Description, Feed, Rows, Tokenizer, check_feeds
 from speculatoviz.models.runtimes.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
-_GROUP = 16  # contexts that attend in one product, as long as the longest of them
+_GROUP = 16  # contexts whose attention is one product, padded to the longest of them
 _EXACT = 8  # logits that are computed in float32
 
 
@@ -45,9 +46,10 @@ class _Context:
 
 
 class _Group(NamedTuple):
-    """Tokens fed alone, of contexts about as long: their places in the pass, their slots, what they see.
+    """Tokens of contexts of similar length, one of each.
 
-    bias float[n, 1, 1, length]: added to the scores, 0 where a token sees a place.
+    places long[n]: of the tokens in the pass. slots: of their contexts. bias float[n, 1, 1, length]: added to the
+    scores, 0 if a token attends to a place, else -inf.
     """
 
     places: torch.Tensor
@@ -57,7 +59,7 @@ class _Group(NamedTuple):
 
 
 class _Stretch(NamedTuple):
-    """Tokens fed to one context together. sees bool[n, length]."""
+    """Several tokens of one context. sees bool[n, length]: which places each attends to."""
 
     places: slice
     slot: int
@@ -67,7 +69,7 @@ class _Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
-    """Where the N tokens of a pass go: slots and positions int[N], in groups and stretches."""
+    """The N tokens of a pass: slots and positions int[N], and how their attention is computed."""
 
     slots: torch.Tensor
     positions: torch.Tensor
@@ -76,18 +78,19 @@ class _Pass:
 
 
 class BatchedModel:
-    """The transformers runtime's model with `slots` contexts of `size` tokens; a LanguageModel without trees.
+    """A `TransformersModel` with `slots` contexts of `size` tokens; a LanguageModel without trees.
 
-    Raises ModelError as that does, TrainError for a model that attends otherwise than to everything before.
+    A pass computes the logits after the last token of each feed alone. Raises ModelError like TransformersModel,
+    TrainError for a model with layers that attend to a window only.
     """
 
-    provides: frozenset[Extra] = frozenset({"hidden"})
+    provides: frozenset[Capability] = frozenset({"hidden"})
 
     def __init__(self, source: Path, slots: int, size: int, threads: int | None = None, dtype: str = "auto") -> None:
         inner = TransformersModel(source, size, threads, dtype=dtype)
         if "trees" not in inner.provides:
             raise TrainError(
-                f"{source.name} has layers that see only a window, which PyTorch cannot write with here.",
+                f"{source.name} has layers that attend to a window only, which is not supported here.",
                 "Write with --write-with llamacpp.",
             )
         self._inner = inner
@@ -107,6 +110,7 @@ class BatchedModel:
         self._model.set_attn_implementation(_ATTENTION)
 
     def open(self, size: int) -> _Context:
+        """A context in a free slot. Raises ContextFullError if there is none, or it is too short."""
         if not self.free or size > self._keys[0].shape[2]:
             raise ContextFullError(
                 f"{len(self.free)} contexts of {self._keys[0].shape[2]} tokens are left; one of {size} was asked for.",
@@ -115,7 +119,8 @@ class BatchedModel:
         return _Context(self, self.free.pop(), size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        """One pass over all feeds: logits float[1, V] after the last token of each, states float[n, D] after all."""
+        check_feeds(self, feeds)
         with torch.inference_mode():
             states = self._states(feeds)
             ends = np.cumsum([len(feed.tokens) for feed in feeds])
@@ -129,10 +134,11 @@ class BatchedModel:
         return rows
 
     def close(self) -> None:
+        """Free the weights."""
         self._inner.close()
 
     def _states(self, feeds: Sequence[Feed]) -> torch.Tensor:
-        """float32[N, D] behind every token fed."""
+        """float32[N, D]: the hidden state after every token of the pass."""
         layout = self._layout(feeds)
         device = self._model.device
         out = self._model.base_model(
@@ -147,7 +153,7 @@ class BatchedModel:
         return states
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
-        """float32[n, V]; exact for the most probable, so that the greedy choice is."""
+        """float32[n, V]; the largest ones are computed in float32, so that the greedy choice is exact."""
         logits = (states.to(self._output.dtype) @ self._output.T).float()
         best = logits.topk(_EXACT, dim=-1).indices
         exact = torch.einsum("nd,nkd->nk", states, self._output[best].float())
@@ -188,22 +194,25 @@ class BatchedModel:
 def _attend(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    """query float[1, H, N, W], key and value float[1, G, N, W], of tokens of many contexts; float[1, N, H, W]."""
+    """Attention over the caches, for the transformers library: float[1, N, H, W] of the N tokens of a pass.
+
+    query float[1, H, N, W]. key, value float[1, G, N, W], of G heads that H/G query heads share each.
+    """
     layout: _Pass = kwargs["layout"]
     keys, values = (caches[module.layer_idx] for caches in kwargs["caches"])
     keys[layout.slots, :, layout.positions] = key[0].transpose(0, 1)
     values[layout.slots, :, layout.positions] = value[0].transpose(0, 1)
     _, heads, count, width = query.shape
     groups, scale = keys.shape[1], kwargs["scaling"]
-    # The heads that share keys stand where a sequence usually does: no key is repeated.
+    # Query heads that share keys take the dimension of a sequence, so that no key is repeated.
     asked = query[0].transpose(0, 1).reshape(count, groups, heads // groups, width)
     result = torch.empty_like(asked)
     for places, slots, length, bias in layout.groups:
-        held, said = (torch.stack([cache[slot, :, :length] for slot in slots]) for cache in (keys, values))
-        result[places] = scaled_dot_product_attention(asked[places], held, said, attn_mask=bias, scale=scale)
+        k, v = (torch.stack([cache[slot, :, :length] for slot in slots]) for cache in (keys, values))
+        result[places] = scaled_dot_product_attention(asked[places], k, v, attn_mask=bias, scale=scale)
     for stretch, slot, length, sees in layout.stretches:
-        held, said = (cache[slot, :, None, :length].expand(-1, heads // groups, -1, -1) for cache in (keys, values))
+        k, v = (cache[slot, :, None, :length].expand(-1, heads // groups, -1, -1) for cache in (keys, values))
         own = asked[stretch].permute(1, 2, 0, 3)  # [G, H/G, n, W]
-        mixed = scaled_dot_product_attention(own, held, said, attn_mask=sees, scale=scale)
+        mixed = scaled_dot_product_attention(own, k, v, attn_mask=sees, scale=scale)
         result[stretch] = mixed.permute(2, 0, 1, 3)
     return result.reshape(1, count, heads, width), None

@@ -1,19 +1,25 @@
-"""What a person should know of a file of heads, in Markdown."""
+"""The card of a file of heads: what a user should know of it, in Markdown, from the values that it was trained with."""
 
 from __future__ import annotations
 
-from speculatoviz.heads.file import HeadFile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
-_WHAT = {
-    "eagle": "An EAGLE head: one decoder layer that goes on from the target's last hidden state and the embeddings of "
-    "its token and the next one (Li et al. 2024), trained on its own steps (Li et al. 2025), with normalised inputs.",
+from speculatoviz.heads.file import HeadFile
+from speculatoviz.train.dialogue import Recipe
+
+_KEYS = {field.name for field in fields(Recipe)}
+_ARCHITECTURES = {
+    "eagle": "An EAGLE head: one decoder layer that predicts the target's next hidden states from its last ones and "
+    "the embeddings of two tokens (Li et al. 2024), trained on its own predictions too (Li et al. 2025).",
     "medusa": "Medusa heads: residual blocks on the target's last hidden state, one head for each place ahead "
     "(Cai et al. 2024, Medusa-1).",
 }
 
 
 def markdown(head: HeadFile, tokens: int) -> str:
-    """The card of a head; tokens: how many dialogues were asked for, to repeat it."""
+    """The card of a head. tokens: of dialogues that were asked for, for the command that repeats the training."""
     card = head.card
     shares = ", ".join(f"{100 * share:.0f} %" for share in card["held_out_conditional"])
     command = f"speculatoviz train {head.kind} --target {head.target} --tokens {tokens} --steps {card['of_steps']}"
@@ -22,31 +28,31 @@ def markdown(head: HeadFile, tokens: int) -> str:
         command += f" --begin-with {begun}"
     return f"""# {head.kind} for {head.target}
 
-{_WHAT[head.kind]}
+{_ARCHITECTURES[head.kind]}
 
-It holds {card["parameters"] / 1e6:.1f} million parameters in float16. Embeddings and output rows are the target's own:
-it can say the {len(head.vocabulary)} tokens that the target says most. Nothing of it changes what the target says: a
-draft is only ever proposed.
+It has {card["parameters"] / 1e6:.1f} million parameters in float16. Embeddings and output rows are the target's. It can
+draft the {len(head.vocabulary)} tokens that the target writes most. It cannot change what the target writes: a draft is
+a proposal.
 
 ## Data
 
-{card["dialogues"]} dialogues, {card["tokens"]} tokens, {card["answer_tokens"]} of them answers. The target wrote both
-sides of all of them, from its own chat template's empty user turn: no text of anyone else was used, and no prompt of
-any benchmark. Questions are sampled at temperatures from 0.7 to 1; of the first ones of a dialogue eight of ten are
-asked behind an empty system message where the template takes one, and a quarter of all begins with a word drawn from
-the whole vocabulary. Half of the answers are greedy, the rest sampled at 0.7 to 1. States are the target's own.
+{card["dialogues"]} dialogues, {card["tokens"]} tokens, {card["answer_tokens"]} of them in answers. The target wrote
+both sides of them, from its own chat template: no other text was used, and no prompt of a benchmark. The hidden states
+are the target's.
+
+{_written(card["recipes"])}
 
 ## Training
 
-Step {card["steps"]} of {card["of_steps"]}, {card["batch_tokens"]} tokens a step, Muon (AdamW for vectors) with a cosine
-schedule from {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. The loss is the divergence from
-the target's own distributions over the head's vocabulary.{f" It began with the weights of {begun}." if begun else ""}
+Step {card["steps"]} of {card["of_steps"]}, {card["batch_tokens"]} tokens a step, {card["optimisers"]}, learning rate up
+to {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. Loss: {card["loss"]}.\
+{f" The training began with the weights of {begun}." if begun else ""}
 
 ## Measured
 
-On {card["held_out_answers"]} greedy answers that were held out, with chains of {card["depth"]}: mean acceptance length
-{card["held_out_acceptance_length"]:.2f} (one is none accepted). Of the tokens of each position that could still be
-accepted were: {shares}. This is how the best step was chosen; what the head reaches elsewhere has to be measured there.
+On {card["held_out_answers"]} held-out greedy answers, with chains of {card["depth"]} tokens: mean acceptance length
+{card["held_out_acceptance_length"]:.2f} (1 if no draft is accepted). Accepted tokens of those whose predecessors were
+accepted, by position: {shares}. The best step was chosen by this figure; on other text the head has to be measured.
 
 ## Again
 
@@ -54,3 +60,27 @@ accepted were: {shares}. This is how the best step was chosen; what the head rea
 {command} --seed {card["seed"]} --out {head.kind}.safetensors
 ```
 """
+
+
+def _written(recipes: Sequence[Mapping[str, Any] | None]) -> str:
+    """How the dialogues were written, a paragraph for each way."""
+    paragraphs = [_recipe(recipe) for recipe in recipes if recipe is not None and recipe.keys() >= _KEYS]
+    if len(paragraphs) < len(recipes):
+        which = "the other dialogues" if paragraphs else "they"
+        paragraphs.append(f"How {which} were sampled is not recorded.")
+    return "\n\n".join(paragraphs)
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    def span(name: str) -> str:
+        low, high = recipe[name]
+        return f"{low:g} to {high:g}"
+
+    return (
+        f"A question has at most {span('question_tokens')} tokens and is sampled at a temperature of "
+        f"{span('question_temperature')}. The first one is written after an empty system message in "
+        f"{recipe['unguided']:.0%} of the dialogues, if the template takes one; {recipe['opening_word']:.0%} of all "
+        f"begin with a word drawn from the whole vocabulary. An answer has at most {recipe['answer_tokens']} tokens; "
+        f"{recipe['greedy_share']:.0%} are greedy, the others are sampled at a temperature of "
+        f"{span('answer_temperature')}. {recipe['second_turn']:.0%} of the dialogues are planned with a second turn."
+    )

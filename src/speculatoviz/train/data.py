@@ -1,4 +1,7 @@
-"""Dialogues as a head is trained on them: split, shuffled, padded."""
+"""Dialogues as a head is trained on them: split, shuffled, padded.
+
+B is the number of dialogues of a batch, T the tokens of its longest, D the length of hidden states.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from speculatoviz.train.target import TargetMatrices
 
 HELD_OUT_SHARE = 0.03
 _BUCKET = 64  # batches among which dialogues are sorted by length
-_QUESTION_WEIGHT = 0.5  # heads draft answers, but the target's questions are its own text too
+_QUESTION_WEIGHT = 0.5  # of answers it is 1: heads draft answers, and questions are the target's text too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """B dialogues padded to T tokens.
 
-    tokens long[B, T]; states float[B, T, D]; weight float[B, T]: how much the prediction behind a token counts, 0 for
-    padding and inside the template.
+    tokens long[B, T]. states float[B, T, D]: the target's, after each token. weight float[B, T]: of the prediction
+    after each token in the loss; 0 for padding and inside the template.
     """
 
     tokens: torch.Tensor
@@ -33,17 +36,17 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Data:
-    """All of a corpus in memory, two bytes a number of its states."""
+class TrainingData:
+    """The dialogues of a corpus in memory, with two bytes for each number of their states."""
 
     train: Sequence[Dialogue]
     held_out: Sequence[Dialogue]
 
     @classmethod
-    def of(cls, corpus: Corpus, held_out_share: float = HELD_OUT_SHARE) -> Data:
-        """Which are held out depends on their tokens alone: it stays so when the corpus grows.
+    def of(cls, corpus: Corpus, held_out_share: float = HELD_OUT_SHARE) -> TrainingData:
+        """Read a corpus. A hash of its tokens decides whether a dialogue is held out: a growing corpus keeps its split.
 
-        Raises TrainError where there are too few.
+        Raises TrainError if there are too few dialogues.
         """
         train: list[Dialogue] = []
         held_out: list[Dialogue] = []
@@ -59,17 +62,18 @@ class Data:
 
     @property
     def tokens(self) -> int:
+        """Of the dialogues to train on."""
         return sum(map(len, self.train))
 
     def vocabulary(self, size: int, always: Iterator[int] | Sequence[int] = ()) -> Ints:
-        """int32[K], ascending: the most frequent ids that the target wrote, and those that are `always` in."""
+        """int32[K], ascending, K at most `size`: the ids in `always`, then those that the target wrote most."""
         written = np.concatenate([d.tokens[d.authors != AUTHORS.index("template")] for d in self.train])
         ids, counts = np.unique(written, return_counts=True)
         chosen = dict.fromkeys([*always, *ids[np.argsort(-counts, kind="stable")].tolist()])
         return np.array(sorted(list(chosen)[:size]), np.int32)
 
     def batches(self, seed: int, tokens: int) -> Iterator[Batch]:
-        """Without end: every dialogue once an epoch, in batches of about so many tokens, padding included."""
+        """Endless batches of at most `tokens` tokens, padding included; every dialogue comes once per epoch."""
         epoch = 0
         while True:
             for places in _arranged([len(d) for d in self.train], np.random.default_rng((seed, epoch)), tokens):
@@ -78,6 +82,7 @@ class Data:
 
 
 def collate(dialogues: Sequence[Dialogue]) -> Batch:
+    """A batch of these dialogues."""
     longest, hidden = max(map(len, dialogues)), dialogues[0].states.shape[1]
     tokens = np.zeros((len(dialogues), longest), np.int64)
     states = np.zeros((len(dialogues), longest, hidden), np.float16)
@@ -89,30 +94,30 @@ def collate(dialogues: Sequence[Dialogue]) -> Batch:
     return Batch(*(torch.from_numpy(array) for array in (tokens, states.astype(np.float32), weight)))
 
 
-def chosen(weight: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """bool[B, T]: of the places that count, each with probability `share`; all where that would leave none."""
+def sampled_places(weight: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """bool[B, T]: each place of positive weight float[B, T] with probability `share`; all of them if that is none."""
     counted = weight > 0
     some = counted & (torch.rand(weight.shape, generator=generator) < share)
     return some if bool(some.any()) else counted
 
 
-def noisy(batch: Batch, target: TargetMatrices, share: float, generator: torch.Generator) -> torch.Tensor:
-    """The states with uniform noise of that share of their root mean square (Li et al. 2024, section 4.1)."""
+def with_noise(batch: Batch, target: TargetMatrices, share: float, generator: torch.Generator) -> torch.Tensor:
+    """float[B, T, D]: states plus uniform noise whose root mean square is `share` of theirs (Li et al. 2024, 4.1)."""
     noise = torch.empty_like(batch.states).uniform_(-1, 1, generator=generator) * 3**0.5
     return batch.states + noise * target.state_scale * share
 
 
 def _weights(dialogue: Dialogue) -> Floats:
-    """What stands behind a token is the text of whoever wrote the next one."""
+    """float[n]: the weight of the prediction after each token, by the author of the next one."""
     of_author = np.array([{"template": 0.0, "question": _QUESTION_WEIGHT, "answer": 1.0}[a] for a in AUTHORS])
     own = of_author[dialogue.authors]
-    # The last of a part is followed by its end, which the template says but the writer decided.
+    # The token after a part is of the template, but the target decided that the part ends there.
     weights: Floats = np.maximum(own, np.append(own[1:], 0.0))
     return weights
 
 
 def _arranged(lengths: Sequence[int], rng: np.random.Generator, tokens: int) -> Iterator[list[int]]:
-    """Places in batches of like lengths, in random order."""
+    """Indices of dialogues in batches of similar lengths, in random order."""
     order = rng.permutation(len(lengths)).tolist()
     per_bucket = max(1, _BUCKET * tokens // max(1, sum(lengths) // len(lengths)))
     batches: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""One dialogue that a target writes with itself: both sides of it, in its own chat template."""
+"""One dialogue that a target writes with itself: questions and answers, in its own chat template."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from speculatoviz.errors import BadRequestError, TrainError
 from speculatoviz.models.base import Message, Tokenizer
 from speculatoviz.train.store import AUTHORS, Author, Dialogue
 
-_LOOP_TOKENS, _LOOP_TIMES = 12, 3  # so many tokens, so many times over, are a loop
+_LOOP_TOKENS, _LOOP_TIMES = 12, 3  # a text with a sequence of 12 tokens for the third time is a loop
 _QUESTION, _ANSWER, _AGAIN = "QUESTION", "ANSWER", "AGAIN"
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """The template around what is written, as ids: before a question, from there to its answer, to the next question.
+class TemplateParts:
+    """The chat template around what is written, as token ids.
 
-    unguided: before a question too, with an empty system message where the template puts a text of its own. words:
-    what a question can be made to begin with. Raises TrainError for a model without a chat template.
+    opening: before the first question. to_answer: from a question to its answer. to_question: from an answer to the
+    next question. ends: the tokens that end a text or a turn. unguided: the opening with an empty system message, for
+    templates that put a system message of their own; empty for others. words: words that a question can be made to
+    begin with.
     """
 
     opening: tuple[int, ...]
@@ -34,7 +36,8 @@ class Script:
     words: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Script:
+    def of(cls, tokenizer: Tokenizer) -> TemplateParts:
+        """The parts of a tokenizer's template. Raises TrainError for a model without a chat template."""
         asked: list[Message] = [{"role": "user", "content": _QUESTION}]
         again: list[Message] = [
             *asked,
@@ -46,25 +49,25 @@ class Script:
         first, second, third = (
             tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
         )
-        script = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer, first), _words(tokenizer))
-        if not (script.opening and script.to_answer and script.to_question and script.ends):
+        parts = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer, first), _words(tokenizer))
+        if not (parts.opening and parts.to_answer and parts.to_question and parts.ends):
             raise TrainError(
                 "The target has no chat template with turns, so it cannot write questions and answers.",
                 "Choose an instruct model.",
             )
-        return script
+        return parts
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What dialogues are like: bounds of their parts in tokens, and how they are sampled.
+    """How dialogues are written. Pairs are bounds between which each dialogue draws uniformly.
 
-    A question is sampled at T from question_temperature, so that no two are alike. The share unguided of the first ones
-    is asked behind an empty system message, and then answered behind the template's own: a model that was taught with
-    system messages asks much the same behind its usual one. The share opening_word of all questions begins with a word
-    drawn from the whole vocabulary. An answer is greedy with probability greedy_share, as models are often used, else
-    sampled at T from answer_temperature. second_turn: the share of dialogues with two. A part that reaches its bound
-    ends there: an answer ends its dialogue.
+    question_tokens: the most tokens of a question. unguided: the share of dialogues whose first question is written
+    after an empty system message and then answered after the template's own. (After its usual system message a model
+    asks much the same every time.) opening_word: the share of questions that begin with a word drawn from the whole
+    vocabulary. answer_tokens: the most tokens of an answer. question_temperature, answer_temperature: T of sampling.
+    greedy_share: the share of answers that are greedy instead. second_turn: the share of dialogues with two turns.
+    dialogue_tokens: the most tokens of a dialogue.
     """
 
     question_tokens: tuple[int, int] = (32, 256)
@@ -78,16 +81,15 @@ class Recipe:
     dialogue_tokens: int = 640
 
 
-class Writing:
-    """A dialogue under way: `todo` is to be fed next behind its first `length` tokens, and what comes back of it is
-    taken up by `fed`.
+class DialogueInProgress:
+    """A dialogue that is being written. Everything random depends on (seed, number) alone.
 
-    Once it is `done` it is a dialogue, unless it is to be `dropped`: a part is empty, or a question loops or is too
-    long. Seeded by (seed, number).
+    todo: the tokens to feed next, after the first `length` ones; `fed` takes the results. done: it is finished; then
+    dropped: it is not to be kept, because a part is empty, or a question loops or is too long.
     """
 
-    def __init__(self, script: Script, recipe: Recipe, seed: int, number: int) -> None:
-        self._script, self._recipe = script, recipe
+    def __init__(self, template: TemplateParts, recipe: Recipe, seed: int, number: int) -> None:
+        self._template, self._recipe = template, recipe
         self._chance: Chance = seeded(seed)("draft", number)
         self._plan = np.random.default_rng((seed, number))
         self._tokens: list[int] = []
@@ -99,8 +101,8 @@ class Writing:
         self._most = 0
         self._part = self._drawn = 0
         self._sampling = Sampling()
-        self._unguided = bool(script.unguided) and self._plan.random() < recipe.unguided
-        self.todo = list(script.unguided if self._unguided else script.opening)
+        self._unguided = bool(template.unguided) and self._plan.random() < recipe.unguided
+        self.todo = list(template.unguided if self._unguided else template.opening)
         self._from: list[Author] = ["template"] * len(self.todo)
         self.done = False
         self.dropped = False
@@ -109,10 +111,14 @@ class Writing:
 
     @property
     def length(self) -> int:
+        """Tokens that were fed."""
         return len(self._tokens)
 
     def fed(self, count: int, states: Floats, logits: Floats) -> None:
-        """The first `count` of `todo` were fed: states float[count, D] behind them, logits float[V] behind the last."""
+        """Take the results of feeding the first `count` tokens of `todo`.
+
+        states float[count, D]: after each of them. logits float[V]: after the last.
+        """
         self._tokens += self.todo[:count]
         self._authors += [AUTHORS.index(author) for author in self._from[:count]]
         self._states.append(states.astype(np.float16))
@@ -121,15 +127,16 @@ class Writing:
             self._go_on(self._draw(logits))
 
     def dialogue(self) -> Dialogue:
+        """The finished dialogue."""
         return Dialogue(
             np.array(self._tokens, np.int32), np.array(self._authors, np.uint8), np.concatenate(self._states)
         )
 
     def _go_on(self, token: int) -> None:
         self._part += 1
-        bridge = max(len(self._script.to_answer), len(self._script.to_question))
+        bridge = max(len(self._template.to_answer), len(self._template.to_question))
         full = len(self._tokens) + 1 + bridge >= self._recipe.dialogue_tokens
-        ended = token in self._script.ends
+        ended = token in self._template.ends
         if ended or self._part > self._most or full or self._loops(token):
             self._end_of_part(cut=not ended, full=full)
         else:
@@ -141,7 +148,7 @@ class Writing:
         if self._author == "question":
             self.done = self.dropped = looped or full or empty
             self._begin("answer")
-            self._say(self._script.to_answer)
+            self._say(self._template.to_answer)
             if self._unguided:
                 self._ask_again()
             return
@@ -149,7 +156,7 @@ class Writing:
         self.dropped = empty
         self.done = empty or cut or self._turns == 0
         self._begin("question")
-        self._say(self._script.to_question)
+        self._say(self._template.to_question)
         self._open()
 
     def _begin(self, author: Author) -> None:
@@ -167,17 +174,17 @@ class Writing:
         self.todo, self._from = list(piece), ["template"] * len(piece)
 
     def _ask_again(self) -> None:
-        """The question as it stands, behind the template's own opening: the dialogue begins anew with it."""
+        """Begin the dialogue anew with the same question, after the template's own opening."""
         self._unguided = False
-        asked = self._tokens[len(self._script.unguided) :]
-        self.todo = [*self._script.opening, *asked, *self.todo]
-        opening: list[Author] = ["template"] * len(self._script.opening)
+        asked = self._tokens[len(self._template.unguided) :]
+        self.todo = [*self._template.opening, *asked, *self.todo]
+        opening: list[Author] = ["template"] * len(self._template.opening)
         question: list[Author] = ["question"] * len(asked)
         self._from = [*opening, *question, *self._from]
         self._tokens, self._authors, self._states = [], [], []
 
     def _open(self) -> None:
-        words = self._script.words
+        words = self._template.words
         if words and self._plan.random() < self._recipe.opening_word:
             word = words[self._plan.integers(len(words))]
             self._part = len(word)
@@ -195,7 +202,7 @@ class Writing:
 
 
 def _unguided(tokenizer: Tokenizer, opening: tuple[int, ...]) -> tuple[int, ...]:
-    """The template up to a question behind an empty system message; empty where that is nothing else, or refused."""
+    """The opening with an empty system message; empty if it is the usual opening, or the template refuses it."""
     messages: list[Message] = [{"role": "system", "content": ""}, {"role": "user", "content": _QUESTION}]
     try:
         before = tuple(tokenizer.encode(tokenizer.render_chat(messages).partition(_QUESTION)[0], special=True))
@@ -205,7 +212,7 @@ def _unguided(tokenizer: Tokenizer, opening: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _words(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
-    """The capitalised words that a token is, or begins; each as it stands at the beginning of a text."""
+    """The capitalised words that are a token's text, each as the ids that it has at the beginning of a text."""
     texts = {tokenizer.token_bytes(token).decode(errors="replace").strip() for token in range(tokenizer.n_vocab)}
     words = sorted(text for text in texts if len(text) > 1 and text.isalpha() and text.istitle())
     return tuple(tuple(tokenizer.encode(word, special=False)) for word in words)

@@ -1,7 +1,11 @@
-"""How far a head's distributions are from the target's, without ever holding the logits of a whole batch.
+"""The divergence of a head's distributions from the target's, without the logits of a whole batch in memory.
 
-Both sides are products with the same output rows, so a chunk of rows gives its divergence and its gradient at once:
-what PyTorch would keep of a batch for its backward pass is many times what the head itself takes.
+    P_i = softmax(truth_i @ output.T)       float[K], of the target at place i
+    Q_i = softmax(states_i @ output.T)      float[K], of the head
+    loss = sum_i share_i KL(P_i, Q_i)       in nats;  its gradient: d loss / d states_i = share_i (Q_i - P_i) @ output
+
+Both sides use the same output rows, so the forward pass computes divergence and gradient of a chunk of places at once.
+What PyTorch would keep of a batch for its backward pass is many times the size of the head.
 """
 
 from __future__ import annotations
@@ -12,16 +16,16 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-_CHUNK = 256  # rows whose logits stay in the processor's cache
+_CHUNK = 256  # places whose logits fit into the processor's cache
 
 
 def divergences(
     truth: torch.Tensor, shares: torch.Tensor, output: torch.Tensor, states: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """float[S]: of every one of S predictions the weighted mean of KL(target, head) in nats.
+    """float[S]: for each of S predictions the weighted mean of KL(target, head) over N places, in nats.
 
-    truth float[N, D]: the target's states; states: S times float[N, D]; output [K, D]: the rows of the vocabulary over
-    which both are distributions. shares float[S, N]: how much each counts, none of S all zero.
+    truth float[N, D]: the target's states. states: S tensors float[N, D], the head's. output [K, D]: rows of the
+    vocabulary. shares float[S, N]: weights of the places, not all zero for any prediction.
     """
     result: torch.Tensor = _Divergences.apply(truth, shares, output, *states)
     return result

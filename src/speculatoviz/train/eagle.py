@@ -1,4 +1,4 @@
-"""EAGLE's head in PyTorch, as it is trained; in use it is `heads.eagle`, which gives the same numbers."""
+"""EAGLE's head in PyTorch, for training. `heads.eagle` computes the same in NumPy, and has the notation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn.functional import linear, pad, silu, smooth_l1_loss, softmax
 
 from speculatoviz.heads.eagle import shapes
 from speculatoviz.heads.maths import EPSILON
-from speculatoviz.train.data import Batch, chosen, noisy
+from speculatoviz.train.data import Batch, sampled_places, with_noise
 from speculatoviz.train.divergence import divergences
 from speculatoviz.train.target import TargetMatrices
 
 
 @dataclass(frozen=True, slots=True)
 class EagleShape:
-    """heads of `width` numbers each, a feed-forward of `inner`; it attends to the last `window` pairs."""
+    """heads, width: of attention. inner: of the feed-forward. window: places it attends to. theta: rotary base."""
 
     heads: int
     width: int
@@ -29,10 +29,11 @@ class EagleShape:
 
 @dataclass(frozen=True, slots=True)
 class EagleLoss:
-    """steps: how often the head goes on from its own states while it is trained; a further step counts `decay` less.
+    """loss = sum_k decay^k (KL_k + state * L1_k), over steps k = 0 .. steps - 1.
 
-    state: weight of the regression on the target's states. noise: added to those it starts from, as a share of their
-    root mean square. share: of the places of a batch, those at which it is compared with the target.
+    Step 0 predicts from the target's states, step k from the head's own states of step k - 1. KL_k: divergence from the
+    target's distributions. L1_k: smooth L1 distance from the target's states. noise: added to the states of step 0, as
+    a share of their root mean square. share: of the places of a batch at which the loss is computed.
     """
 
     steps: int = 3
@@ -43,7 +44,7 @@ class EagleLoss:
 
 
 class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
-    """weights: by the names and shapes of `heads.eagle.shapes`."""
+    """A head that is trained. weights: by the names and shapes of `heads.eagle.shapes`."""
 
     def __init__(self, target: TargetMatrices, shape: EagleShape, loss: EagleLoss, seed: int) -> None:
         super().__init__()
@@ -58,24 +59,37 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
                 start = torch.randn(size, generator=generator) * size[1] ** -0.5
                 start *= 0.1 if name in {"fc", "o", "down"} else 1.0
             self.weights[name] = nn.Parameter(start)
-        with torch.no_grad():  # begins as if the next state were the last one
+        with torch.no_grad():  # its first estimate of the next state is the last one
             self.weights["fc"][:, : target.hidden_size] += torch.eye(target.hidden_size)
             self.weights["output_norm"] *= target.state_scale.square().mean().sqrt()
 
     @property
     def numbers(self) -> dict[str, float]:
+        """The hyperparameters of the head's file."""
         return asdict(self.shape)
 
-    def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
-        """Divergence from the target's own distributions over the head's vocabulary, and regression on its states.
+    @property
+    def loss_words(self) -> str:
+        """The loss, for the card."""
+        how = self.how
+        return (
+            f"KL divergence from the target's distributions over the head's vocabulary, plus {how.state:g} times the "
+            f"smooth L1 distance from its states, over {how.steps} steps of which each counts {how.decay:g} times the "
+            f"one before; noise of {how.noise:g} times the states' root mean square"
+        )
 
-        The first half of a training takes only the first of its steps, and the others join one by one: what they build
-        on comes first, and a step costs as much as the whole head.
+    def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of `EagleLoss` and its divergences by step.
+
+        The first half of a training computes step 0 alone. The other steps join one by one: they build on the states of
+        the ones before, and each costs as much as the first.
         """
         weight = batch.weight[:, 1:]
-        counted = chosen(weight, self.how.share, generator)
+        counted = sampled_places(weight, self.how.share, generator)
         truth = batch.states[:, 1:][counted]
-        steps = self.unrolled(batch.tokens, noisy(batch, self.target, self.how.noise, generator), self._depth(done))
+        steps = self.unrolled(
+            batch.tokens, with_noise(batch, self.target, self.how.noise, generator), self._depth(done)
+        )
         reached = torch.arange(weight.shape[1]) >= torch.arange(len(steps))[:, None, None]
         shares = torch.stack([(weight * there)[counted] for there in reached])
         own = [states[counted] for states in steps]
@@ -91,14 +105,17 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
         return 1 + math.ceil((self.how.steps - 1) * max(0.0, 2 * done - 1))
 
     def unrolled(self, tokens: torch.Tensor, states: torch.Tensor, steps: int) -> list[torch.Tensor]:
-        """The head's states behind tokens 1 to T - 1, float[B, T - 1, D] each: from the target's states in the first
-        step, and in every further one from its own of the step before (training-time test)."""
+        """Of each step the head's states after tokens 1 to T - 1, float[B, T - 1, D].
+
+        tokens long[B, T]. states float[B, T, D]: the target's. Step 0 starts from them, step k from the head's own
+        states of step k - 1 (training-time test, Li et al. 2025, section 3.1).
+        """
         embeddings = rms_norm(self.target.embed(tokens), self.weights["embedding_norm"])
-        tokens_there = torch.cat([embeddings[:, 1:], embeddings[:, :-1]], -1)
-        rotation = _rotation(tokens_there.shape[1], self.shape)
+        pairs = torch.cat([embeddings[:, 1:], embeddings[:, :-1]], -1)  # e(t_i+1), e(t_i)
+        rotation = _rotation(pairs.shape[1], self.shape)
         given, keys, values, results = states[:, :-1], [], [], []
         for _ in range(steps):
-            x = linear(torch.cat([rms_norm(given, self.weights["state_norm"]), tokens_there], -1), self.weights["fc"])
+            x = linear(torch.cat([rms_norm(given, self.weights["state_norm"]), pairs], -1), self.weights["fc"])
             normal = rms_norm(x, self.weights["attention_norm"])
             keys.append(_turned(self._heads(normal, "k"), rotation))
             values.append(self._heads(normal, "v"))
@@ -112,14 +129,13 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
         return results
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
-        """long[B, T, depth]: the chain that a draft behind token i would be, each of its tokens given the ones of the
-        text before it; -1 where the head is never asked."""
+        """See `score.ChainPredictor`; every token of a chain is predicted given the text's tokens before it."""
         with torch.no_grad():
             steps = self.unrolled(batch.tokens, batch.states, depth)
             ids = [self.target.best(states) for states in steps]
         b, t = batch.tokens.shape
         result = torch.full((b, t, depth), -1, dtype=torch.long)
-        for step, guess in enumerate(ids):  # of pair i in this step: a draft that began behind token i + 1 - step
+        for step, guess in enumerate(ids):  # place i of a step: of the draft that begins after token i + 1 - step
             result[:, 1 : t - step, step] = guess[:, step:]
         return result
 
@@ -129,6 +145,7 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """x / sqrt(mean(x^2) + EPSILON) * weight, of x float[..., D] and weight float[D], in float32."""
     x = x.float()
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPSILON) * weight
 
@@ -147,23 +164,27 @@ def _turned(x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]) -> tor
 
 
 def _attend(query: torch.Tensor, keys: list[torch.Tensor], values: list[torch.Tensor], window: int) -> torch.Tensor:
-    """float[B, H, T, W]: step k at place i sees the first step's places up to i - k, and place i - k + m of step m."""
+    """float[B, H, T, W], of the last step k = len(keys) - 1. keys, values: of every step, float[B, H, T, W].
+
+    Place i attends to places 0 .. i - k of step 0 and to place i - k + m of every step m = 1 .. k: the pairs before it
+    in a draft of k tokens.
+    """
     step, length = len(keys) - 1, query.shape[2]
     distance = torch.arange(length)[:, None] - torch.arange(length)
     scores = query @ keys[0].transpose(2, 3)
     parts = [scores.masked_fill((distance < step) | (distance >= window), -1e30)]
-    behind = [step - m for m in range(1, step + 1)]
-    for m, back in enumerate(behind, 1):
+    distances = [step - m for m in range(1, step + 1)]
+    for m, back in enumerate(distances, 1):
         one = (query * _shifted(keys[m], back)).sum(-1, keepdim=True)
         unseen = (torch.arange(length) < back) | (back >= window)
         parts.append(one.masked_fill(unseen[:, None], -1e30))
     weights = softmax(torch.cat(parts, -1).float() * query.shape[-1] ** -0.5, dim=-1).to(query.dtype)
     mixed = weights[..., :length] @ values[0]
-    for m, back in enumerate(behind, 1):
+    for m, back in enumerate(distances, 1):
         mixed = mixed + weights[..., length + m - 1 : length + m] * _shifted(values[m], back)
     return mixed
 
 
 def _shifted(x: torch.Tensor, back: int) -> torch.Tensor:
-    """What stood `back` places before, zeros in front."""
+    """x float[B, H, T, W] moved by `back` places: place i has the values of place i - back, or zeros."""
     return pad(x, (0, 0, back, 0))[:, :, : x.shape[2]] if back else x

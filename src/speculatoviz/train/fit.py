@@ -1,9 +1,10 @@
-"""Training: AdamW, a cosine schedule, checkpoints, and the held-out score that chooses among them."""
+"""Training a head: optimisers, schedule, checkpoints, and the held-out score that chooses the best step."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,27 +14,40 @@ import torch
 from torch import nn
 
 from speculatoviz.errors import TrainError
-from speculatoviz.train.data import Batch, Data
-from speculatoviz.train.score import Exam, Score
+from speculatoviz.train.data import Batch, TrainingData
+from speculatoviz.train.score import HeldOutAnswers, Score
+
+_LAST_SHARE = 0.02  # of the learning rate, at the end of the schedule
+_SHAPES = {1: "vectors", 2: "matrices"}
 
 
-class Trainee(Protocol):
-    """A module whose `weights` are the tensors of a head, and `numbers` what describes it beside their shapes."""
+class TrainableHead(Protocol):
+    """A head as a PyTorch module.
+
+    weights: the tensors of the head's file, by name. numbers: its hyperparameters. loss_words: the loss, for the card.
+    """
 
     weights: nn.ParameterDict
 
     @property
     def numbers(self) -> dict[str, float]: ...
-
+    @property
+    def loss_words(self) -> str: ...
     def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
-        """What to lower, and its parts for display; done: the share of the training that lies behind."""
+        """The loss of a batch and its parts for display. done: the share of the training that is over."""
 
-    def guesses(self, batch: Batch, depth: int) -> torch.Tensor: ...
+    def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
+        """long[B, T, depth]: the chain that the head drafts after every token (`score.ChainPredictor`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """batch_tokens: padding included. every: steps between two scores, each with a checkpoint."""
+    """How a head is trained.
+
+    batch_tokens: of a step, padding included. rate: the highest learning rate, reached after `warmup` steps; a half
+    cosine lowers it to 2 % of that. decay: weight decay of matrices. clip: the greatest norm of all gradients. every:
+    steps between two scores, each with a checkpoint. depth: of the chains that are scored.
+    """
 
     steps: int
     batch_tokens: int = 2048
@@ -47,123 +61,156 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One step, for the one who watches; score: where one was taken; best: the longest acceptance so far."""
+class StepReport:
+    """One step of a training.
+
+    best: the highest held-out acceptance length so far. score: if one was taken. warning: what went wrong without
+    ending the training.
+    """
 
     step: int
     loss: float
     parts: dict[str, float]
     best: float
     score: Score | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """The best weights by held-out score, the step they are of, and every score taken."""
+class TrainingResult:
+    """The weights of the step with the best held-out score.
+
+    history: (step, acceptance length) of every score. optimisers: in words, for the card.
+    """
 
     weights: dict[str, torch.Tensor]
     step: int
     score: Score
     history: tuple[tuple[int, float], ...]
+    optimisers: str
 
 
 def fit(
-    trainee: Trainee, data: Data, exam: Exam, how: Schedule, checkpoint: Path, report: Callable[[Told], None]
-) -> Fitted:
-    """Train to the end of the schedule, from the checkpoint where there is one.
+    head: TrainableHead,
+    data: TrainingData,
+    held_out: HeldOutAnswers,
+    how: Schedule,
+    checkpoint: Path,
+    report: Callable[[StepReport], None],
+) -> TrainingResult:
+    """Train to the end of the schedule, from the checkpoint if there is one.
 
-    Raises TrainError where the checkpoint is of another training, or no answers are there to score.
+    A checkpoint that cannot be written is reported and does not end the training. Raises TrainError if the checkpoint
+    is of another training, or there are no held-out answers.
     """
-    if not exam.answers:
+    if not held_out.answers:
         raise TrainError("No greedy answer was held out to score the head on.", "Have more tokens written.")
-    run = _Run(trainee, how, checkpoint)
+    run = _Run(head, how, checkpoint, report)
     run.resume()
     if not run.history:
-        run.take(exam.score(trainee, how.depth), report)
+        run.take(held_out.score(head, how.depth))
     for batch in islice(data.batches(how.seed, how.batch_tokens), run.step, how.steps):
-        run.learn(batch, report)
+        run.learn(batch)
         if run.step % how.every == 0 or run.step == how.steps:
-            run.take(exam.score(trainee, how.depth), report)
+            run.take(held_out.score(head, how.depth))
             run.save()
-    return run.fitted()
+    return run.result()
 
 
 class _Run:
-    def __init__(self, trainee: Trainee, how: Schedule, checkpoint: Path) -> None:
-        self._trainee, self._how, self._checkpoint = trainee, how, checkpoint
+    def __init__(
+        self, head: TrainableHead, how: Schedule, checkpoint: Path, report: Callable[[StepReport], None]
+    ) -> None:
+        self._head, self._how, self._checkpoint, self._report = head, how, checkpoint, report
         self.step = 0
         self.history: list[tuple[int, Score]] = []
         self._best: dict[str, torch.Tensor] = {}
-        self._optimisers = _optimisers(list(trainee.weights.values()), how)
+        self._optimisers = _optimisers(list(head.weights.values()), how)
         self._parts: dict[str, float] = {}
         self._loss = math.nan
 
-    def learn(self, batch: Batch, report: Callable[[Told], None]) -> None:
+    def learn(self, batch: Batch) -> None:
+        """One step."""
         generator = torch.Generator().manual_seed(self._how.seed * 1_000_003 + self.step)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
                 group["lr"] = self._rate()
         with _fast():
-            loss, self._parts = self._trainee.loss(batch, generator, self.step / self._how.steps)
+            loss, self._parts = self._head.loss(batch, generator, self.step / self._how.steps)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._trainee.weights.values(), self._how.clip)
+        nn.utils.clip_grad_norm_(self._head.weights.values(), self._how.clip)
         for optimiser in self._optimisers:
             optimiser.step()
         self.step, self._loss = self.step + 1, float(loss.detach())
-        report(Told(self.step, self._loss, self._parts, self._fittest()[1].mean_acceptance_length))
+        self._tell()
 
-    def take(self, score: Score, report: Callable[[Told], None]) -> None:
+    def take(self, score: Score) -> None:
+        """Record a score; the weights are kept if it is the best."""
         better = all(score.mean_acceptance_length > old.mean_acceptance_length for _, old in self.history)
         self.history.append((self.step, score))
         if better:
-            self._best = {name: w.detach().clone() for name, w in self._trainee.weights.items()}
-        report(Told(self.step, self._loss, self._parts, self._fittest()[1].mean_acceptance_length, score))
+            self._best = {name: w.detach().clone() for name, w in self._head.weights.items()}
+        self._tell(score)
 
-    def fitted(self) -> Fitted:
-        step, score = self._fittest()
-        return Fitted(
-            self._best, step, score, tuple((step, score.mean_acceptance_length) for step, score in self.history)
-        )
-
-    def _fittest(self) -> tuple[int, Score]:
-        return max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
+    def result(self) -> TrainingResult:
+        step, score = self._best_score()
+        history = tuple((step, score.mean_acceptance_length) for step, score in self.history)
+        return TrainingResult(self._best, step, score, history, _in_words(self._optimisers))
 
     def save(self) -> None:
+        """Write a checkpoint under another name, then rename it."""
         partial = self._checkpoint.with_name(self._checkpoint.name + ".partial")
         history = [
             (s, score.mean_acceptance_length, list(score.conditional), score.answers) for s, score in self.history
         ]
-        state = {"weights": dict(self._trainee.weights.items()), "best": self._best, "step": self.step}
+        state = {"weights": dict(self._head.weights.items()), "best": self._best, "step": self.step}
         optimisers = [optimiser.state_dict() for optimiser in self._optimisers]
-        torch.save({**state, "optimisers": optimisers, "history": history}, partial)
-        partial.replace(self._checkpoint)
+        try:
+            torch.save({**state, "optimisers": optimisers, "history": history}, partial)
+            partial.replace(self._checkpoint)
+        except (OSError, RuntimeError) as error:  # PyTorch raises RuntimeError for a full disk
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            reason = " ".join(str(error).split())[:200]
+            self._tell(
+                warning=f"{self._checkpoint} could not be written ({reason}): an interruption loses this training"
+            )
 
     def resume(self) -> None:
+        """Continue from the checkpoint if there is one."""
         if not self._checkpoint.is_file():
             return
         try:
             state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
             with torch.no_grad():
-                for name, weight in self._trainee.weights.items():
+                for name, weight in self._head.weights.items():
                     weight.copy_(state["weights"][name])
             for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
+            self._best, self.step = dict(state["best"]), int(state["step"])
+            self.history = [(step, Score(mean, tuple(share), n)) for step, mean, share, n in state["history"]]
         except Exception as error:  # PyTorch raises whatever its parts do
             raise TrainError(
                 f"{self._checkpoint} is not a checkpoint of this training ({' '.join(str(error).split())[:200]}).",
                 "Remove it to begin anew, or write the head to another file.",
             ) from error
-        self._best, self.step = state["best"], int(state["step"])
-        self.history = [(step, Score(mean, tuple(share), n)) for step, mean, share, n in state["history"]]
+
+    def _tell(self, score: Score | None = None, warning: str | None = None) -> None:
+        best = self._best_score()[1].mean_acceptance_length
+        self._report(StepReport(self.step, self._loss, self._parts, best, score, warning))
+
+    def _best_score(self) -> tuple[int, Score]:
+        return max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self._how.warmup))
-        return self._how.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps)))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps))
+        return self._how.rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * cosine)
 
 
 def _optimisers(weights: Sequence[torch.Tensor], how: Schedule) -> list[torch.optim.Optimizer]:
-    """Muon for matrices (Jordan et al. 2024, with the scale of AdamW's steps), AdamW for what is none."""
+    """Muon for matrices (Jordan et al. 2024, with the scale of AdamW's steps), AdamW for vectors."""
     matrices = [weight for weight in weights if weight.ndim == 2]
     others = [weight for weight in weights if weight.ndim != 2]
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=how.rate, betas=(0.9, 0.95), weight_decay=0.0)]
@@ -173,8 +220,18 @@ def _optimisers(weights: Sequence[torch.Tensor], how: Schedule) -> list[torch.op
     return made
 
 
+def _in_words(optimisers: Sequence[torch.optim.Optimizer]) -> str:
+    """The optimisers and the weights they move: "AdamW for vectors and Muon for matrices"."""
+    parts = []
+    for optimiser in optimisers:
+        dimensions = {weight.ndim for group in optimiser.param_groups for weight in group["params"]}
+        shapes = "/".join(_SHAPES.get(ndim, f"{ndim}-dimensional weights") for ndim in sorted(dimensions))
+        parts.append(f"{type(optimiser).__name__} for {shapes}")
+    return " and ".join(parts)
+
+
 def fast_dtype() -> torch.dtype:
-    """bfloat16 where the processor computes in it."""
+    """bfloat16 if the processor computes in it, else float32."""
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 

@@ -1,17 +1,16 @@
-"""The target writes dialogues with itself, many at once in one pass (self-distillation).
+"""The target writes the dialogues that its heads are trained on (self-distillation), many at once in one pass.
 
-Its text is what a head has to learn, and nothing else is needed: no corpus of others, no prompts. The questions are
-its own too, sampled from its own chat template's empty user turn.
+No other text is needed: the questions are the target's own too, sampled from the user turn of its chat template.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
-from speculatoviz.train.dialogue import Recipe, Script, Writing
-from speculatoviz.train.store import Corpus, Dialogue, Writer
+from speculatoviz.train.dialogue import DialogueInProgress, Recipe, TemplateParts
+from speculatoviz.train.store import Corpus, Dialogue, ShardWriter
 
 SHARD_TOKENS = 16_384
 RECIPE = Recipe()
@@ -20,10 +19,10 @@ RECIPE = Recipe()
 @dataclass(slots=True)
 class _Slot:
     context: Context
-    writing: Writing
+    dialogue: DialogueInProgress
 
 
-def write(
+def write_dialogues(
     model: LanguageModel,
     corpus: Corpus,
     tokens: int,
@@ -35,72 +34,74 @@ def write(
     shard_tokens: int = SHARD_TOKENS,
     report: Callable[[int], None] = lambda _tokens: None,
 ) -> None:
-    """Add dialogues until the folder holds `tokens` of them, whoever else writes into it.
+    """Add dialogues to a corpus until it holds `tokens` tokens, those of other processes included.
 
-    slots: dialogues under way at once, each with a context of recipe.dialogue_tokens. pass_tokens: the most a pass of
-    this model takes. report: told the tokens in the folder, and of those written since, after every pass.
-    Raises TrainError for a target without a chat template, ContextFullError where the contexts do not fit.
+    slots: dialogues that are written at once, each in a context of recipe.dialogue_tokens. pass_tokens: the most tokens
+    of a pass. shard_tokens: the least of a shard. report: called after every pass with the tokens in the corpus and in
+    this process. Raises TrainError for a target without a chat template or a folder that cannot be written,
+    ContextFullError if the contexts do not fit.
     """
     writer = corpus.writer()
     try:
-        pen = _Pen(model, writer, Script.of(model.tokenizer), recipe, seed, slots, pass_tokens)
+        template = TemplateParts.of(model.tokenizer)
+        batch = _DialogueBatch(model, writer, template, recipe, seed, slots, pass_tokens)
         while (held := corpus.counts().tokens) < tokens:
-            pen.fill(min(shard_tokens, tokens - held), held, report)
+            batch.write_shard(min(shard_tokens, tokens - held), held, report)
     finally:
         writer.close()
 
 
-class _Pen:
-    """Keeps `slots` dialogues going, across shards."""
+class _DialogueBatch:
+    """The dialogues that are written at once; a finished one is replaced by a new one."""
 
     def __init__(
         self,
         model: LanguageModel,
-        writer: Writer,
-        script: Script,
+        writer: ShardWriter,
+        template: TemplateParts,
         recipe: Recipe,
         seed: int,
         slots: int,
         pass_tokens: int,
     ) -> None:
-        self._model, self._writer, self._script, self._recipe = model, writer, script, recipe
+        self._model, self._writer, self._template, self._recipe = model, writer, template, recipe
         self._seed = seed * 1000 + writer.number
         self._pass_tokens = pass_tokens
         self._next = writer.next_dialogue
         self._slots = [_Slot(model.open(recipe.dialogue_tokens), self._begin()) for _ in range(slots)]
 
-    def fill(self, tokens: int, held: int, report: Callable[[int], None]) -> None:
-        """Write one shard, of at least so many tokens beside those `held`."""
+    def write_shard(self, tokens: int, held: int, report: Callable[[int], None]) -> None:
+        """Write one shard of at least `tokens` tokens. held: tokens of the corpus before."""
         finished: list[Dialogue] = []
         while (done := sum(map(len, finished))) < tokens:
             finished += self._pass()
             report(held + done)
-        self._writer.write(finished, self._next)
+        self._writer.write(finished, self._next, asdict(self._recipe))
 
-    def _begin(self) -> Writing:
+    def _begin(self) -> DialogueInProgress:
         self._next += 1
-        return Writing(self._script, self._recipe, self._seed, self._next - 1)
+        return DialogueInProgress(self._template, self._recipe, self._seed, self._next - 1)
 
     def _pass(self) -> list[Dialogue]:
-        """One pass over all dialogues; those it ended."""
-        counts = _shares([len(slot.writing.todo) for slot in self._slots], self._pass_tokens)
+        """One pass over all dialogues. Returns the finished ones that are kept."""
+        counts = _shares([len(slot.dialogue.todo) for slot in self._slots], self._pass_tokens)
         fed = [(slot, count) for slot, count in zip(self._slots, counts, strict=True) if count]
-        rows = self._model.forward([Feed(s.context, s.writing.todo[:count], hidden=True) for s, count in fed])
+        rows = self._model.forward([Feed(s.context, s.dialogue.todo[:count], hidden=True) for s, count in fed])
         ended: list[Dialogue] = []
         for (slot, count), row in zip(fed, rows, strict=True):
             assert row.hidden is not None
-            slot.writing.fed(count, row.hidden, row.logits[-1])
-            if slot.writing.length < slot.context.length:
-                slot.context.keep(slot.writing.length)
-            if slot.writing.done:
-                ended += [] if slot.writing.dropped else [slot.writing.dialogue()]
+            slot.dialogue.fed(count, row.hidden, row.logits[-1])
+            if slot.dialogue.length < slot.context.length:
+                slot.context.keep(slot.dialogue.length)
+            if slot.dialogue.done:
+                ended += [] if slot.dialogue.dropped else [slot.dialogue.dialogue()]
                 slot.context.keep(0)
-                slot.writing = self._begin()
+                slot.dialogue = self._begin()
         return ended
 
 
 def _shares(wanted: Sequence[int], most: int) -> list[int]:
-    """How many tokens each gets of a pass: one each first, and what is left to the first that want more."""
+    """How many tokens of a pass each dialogue gets: one each, then the rest to the first ones that want more."""
     shares = [min(1, count) for count in wanted]
     left = most - sum(shares)
     for place, count in enumerate(wanted):

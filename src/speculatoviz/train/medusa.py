@@ -1,4 +1,4 @@
-"""Medusa's heads in PyTorch, as they are trained; in use they are `heads.medusa`, which gives the same numbers."""
+"""Medusa's heads in PyTorch, for training. `heads.medusa` computes the same in NumPy, and has the formulas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import linear, silu
 
 from speculatoviz.heads.medusa import shapes
-from speculatoviz.train.data import Batch, chosen, noisy
+from speculatoviz.train.data import Batch, sampled_places, with_noise
 from speculatoviz.train.divergence import divergences
 from speculatoviz.train.eagle import rms_norm
 from speculatoviz.train.target import TargetMatrices
@@ -17,13 +17,15 @@ from speculatoviz.train.target import TargetMatrices
 
 @dataclass(frozen=True, slots=True)
 class MedusaShape:
+    """heads: how many. blocks: of each."""
+
     heads: int = 4
     blocks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class MedusaLoss:
-    """A further head counts `decay` less (Cai et al. 2024, equation 1). noise, share: as with `EagleLoss`."""
+    """loss = sum_k decay^k KL_k over heads k (Cai et al. 2024, equation 1). noise, share: as in `EagleLoss`."""
 
     decay: float = 0.8
     noise: float = 0.05
@@ -31,11 +33,11 @@ class MedusaLoss:
 
 
 class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
-    """weights: by the names and shapes of `heads.medusa.shapes`."""
+    """Heads that are trained. weights: by the names and shapes of `heads.medusa.shapes`."""
 
     def __init__(self, target: TargetMatrices, shape: MedusaShape, loss: MedusaLoss, seed: int) -> None:
         super().__init__()
-        del seed  # begins as the target's own output, at zero
+        del seed  # blocks begin at zero, so every head begins as the target's own output
         self.target, self.shape, self.how = target, shape, loss
         wanted = shapes(target.hidden_size, shape.heads, shape.blocks)
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in wanted.items()})
@@ -46,14 +48,23 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
     @property
     def numbers(self) -> dict[str, float]:
+        """The hyperparameters of the heads' file."""
         return asdict(self.shape)
 
+    @property
+    def loss_words(self) -> str:
+        """The loss, for the card."""
+        return (
+            f"KL divergence from the target's distributions over the heads' vocabulary; each head counts "
+            f"{self.how.decay:g} times the one before; noise of {self.how.noise:g} times the states' root mean square"
+        )
+
     def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
-        """Divergence of head k from the target's own distribution k tokens on."""
-        del done  # all heads learn all the time
-        counted = chosen(batch.weight, self.how.share, generator)
-        heads = self.heads(noisy(batch, self.target, self.how.noise, generator))
-        # What stands behind token i is head k's guess behind token i - k.
+        """The loss of `MedusaLoss` and its divergences: of head k from the target's distribution k + 1 places ahead."""
+        del done  # all heads learn from the beginning
+        counted = sampled_places(batch.weight, self.how.share, generator)
+        heads = self.heads(with_noise(batch, self.target, self.how.noise, generator))
+        # The k-th head's states after token i - k predict the token after token i.
         own = [states.roll(k, 1)[counted] for k, states in enumerate(heads, 1)]
         there = torch.arange(counted.shape[1]) >= torch.arange(1, len(heads) + 1)[:, None, None]
         shares = torch.stack([(batch.weight * reached)[counted] for reached in there])
@@ -62,7 +73,7 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         return total, {f"kl_{head}": value for head, value in enumerate(apart.tolist(), 1)}
 
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:
-        """What each head gives to the output matrix, float[B, T, D]."""
+        """Of each head float[B, T, D], which the output matrix multiplies. states float[B, T, D]: the target's."""
         w, even, results = self.weights, rms_norm(states, torch.ones(states.shape[-1])), []
         for head in range(self.shape.heads):
             x = even
@@ -72,7 +83,7 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         return results
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
-        """long[B, T, depth]: the chain that a draft behind token i would be; -1 where the heads are never asked."""
+        """See `score.ChainPredictor`; -1 also beyond the number of heads."""
         result = torch.full((*batch.tokens.shape, depth), -1, dtype=torch.long)
         with torch.no_grad():
             for head, states in enumerate(self.heads(batch.states)[:depth]):

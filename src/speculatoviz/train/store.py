@@ -1,16 +1,17 @@
-"""Dialogues on disk: tokens, who wrote them, and the target's hidden states, in shards of safetensors.
+"""Dialogues on disk: tokens, their authors, and the target's hidden states, in shards of safetensors.
 
-A shard is written under another name and renamed: what has its name is whole, and an interruption costs the
-dialogues that no shard held yet. Several writers may fill one folder at once, each with shards of its own.
+A shard is written under another name and renamed: a file with a shard's name is whole, and an interruption loses the
+dialogues that no shard holds yet. Several processes may fill one folder at once, each with shards of its own.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +26,15 @@ Author = Literal["template", "question", "answer"]
 AUTHORS: tuple[Author, ...] = ("template", "question", "answer")
 
 _DESCRIPTION = "corpus.json"
+_RECIPE = "recipe"  # the key of a shard's metadata
 _MOST_WRITERS = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialogue:
-    """What one context held: tokens int32[n], authors uint8[n] (places in AUTHORS), states float16[n, D].
+    """One dialogue: tokens int32[n], authors uint8[n] (indices into AUTHORS), states float16[n, D].
 
-    states[i] is the hidden state behind tokens[i], as the output matrix sees it.
+    states[i] is the target's hidden state after tokens[i], as the output matrix multiplies it.
     """
 
     tokens: Ints
@@ -44,12 +46,13 @@ class Dialogue:
 
     @property
     def answer_tokens(self) -> int:
+        """How many of its tokens are of an answer."""
         return int((self.authors == AUTHORS.index("answer")).sum())
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """The model that a corpus is of; dialogues of another do not belong into it."""
+class CorpusOrigin:
+    """The model that wrote a corpus. A corpus holds dialogues of one model."""
 
     target: str
     fingerprint: str
@@ -58,7 +61,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much there is."""
+    """The size of a corpus, or of a shard."""
 
     tokens: int = 0
     answer_tokens: int = 0
@@ -67,22 +70,27 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Header(Counts):
-    """Of one shard, with the number of the dialogue that its writer begins with next."""
+    """Of one shard. next_dialogue: the number of the dialogue that its writer begins next."""
 
     next_dialogue: int = 0
 
 
 class Corpus:
-    """A folder of shards. Raises TrainError where it holds dialogues of another model."""
+    """A folder of shards.
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
+    Raises TrainError if it cannot be used, or holds dialogues of another model.
+    """
+
+    def __init__(self, folder: Path, origin: CorpusOrigin) -> None:
         self.folder, self.origin = folder, origin
-        folder.mkdir(parents=True, exist_ok=True)
         description = folder / _DESCRIPTION
-        with FileLock(folder / ".corpus.lock"):
+        with write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
             if not description.is_file():
-                _replace(description, json.dumps(asdict(origin), indent=1).encode())
-        found = json.loads(description.read_text(encoding="utf-8"))
+                with FileLock(folder / ".corpus.lock"):
+                    if not description.is_file():
+                        _replace(description, json.dumps(asdict(origin), indent=1).encode())
+            found = _read_description(description)
         if found != asdict(origin):
             raise TrainError(
                 f"{folder} holds dialogues of {found.get('target')}, not of {origin.target}.",
@@ -90,34 +98,40 @@ class Corpus:
             )
 
     def shards(self) -> list[Path]:
+        """The files of all shards, in the order of their names."""
         return sorted(self.folder.glob("*.safetensors"))
 
     def counts(self) -> Counts:
-        """Sums over all shards, from their headers alone."""
+        """Sums over all shards, from their headers alone. Raises TrainError for a damaged shard."""
         headers = [_header(path) for path in self.shards()]
         return Counts(
             sum(h.tokens for h in headers), sum(h.answer_tokens for h in headers), sum(h.dialogues for h in headers)
         )
 
+    def recipes(self) -> list[Mapping[str, Any] | None]:
+        """How the dialogues were written, each way once; None if a shard does not record it."""
+        return [_recipe(text) for text in dict.fromkeys(_metadata(path).get(_RECIPE) for path in self.shards())]
+
     def dialogues(self) -> Iterator[Dialogue]:
-        """All of them, in the order of their shards; states are read as they are asked for."""
+        """All dialogues, in the order of their shards, read as they are asked for. Raises TrainError like `counts`."""
         for path in self.shards():
             yield from _read(path)
 
-    def writer(self) -> Writer:
-        """A writer of its own among all that fill the folder now. Raises TrainError where there are too many."""
+    def writer(self) -> ShardWriter:
+        """A writer with a number that no running process has. Raises TrainError if all numbers are taken."""
         for number in range(_MOST_WRITERS):
             lock = FileLock(self.folder / f".writer-{number:02}.lock", blocking=False)
             try:
-                lock.acquire()
+                with write_errors(self.folder):
+                    lock.acquire()
             except Timeout:
                 continue
-            return Writer(self, number, lock)
+            return ShardWriter(self, number, lock)
         raise TrainError(f"{_MOST_WRITERS} processes write into {self.folder}.", "Wait for one of them to end.")
 
 
-class Writer:
-    """Gathers dialogues into shards. Resumes behind the last whole shard of the same number."""
+class ShardWriter:
+    """Writes dialogues into shards of its number. Resumes after the last whole shard of that number."""
 
     def __init__(self, corpus: Corpus, number: int, lock: FileLock) -> None:
         self.number = number
@@ -125,8 +139,11 @@ class Writer:
         self._own = sorted(corpus.folder.glob(f"{number:02}-*.safetensors"))
         self.next_dialogue = _header(self._own[-1]).next_dialogue if self._own else 0
 
-    def write(self, dialogues: Sequence[Dialogue], next_dialogue: int) -> None:
-        """One shard. next_dialogue: the number that a resumed writer begins with."""
+    def write(self, dialogues: Sequence[Dialogue], next_dialogue: int, recipe: Mapping[str, Any] | None = None) -> None:
+        """Write one shard. next_dialogue: the number that a resumed writer begins with. recipe: how they were written.
+
+        Raises TrainError if it cannot be written.
+        """
         header = _Header(
             sum(map(len, dialogues)), sum(d.answer_tokens for d in dialogues), len(dialogues), next_dialogue
         )
@@ -138,22 +155,63 @@ class Writer:
             "states": np.concatenate([d.states for d in dialogues]),
             "lengths": np.array([len(d) for d in dialogues], np.int32),
         }
-        save_file(arrays, partial, {name: str(value) for name, value in asdict(header).items()})
-        partial.replace(path)
+        metadata = {name: str(value) for name, value in asdict(header).items()}
+        if recipe is not None:
+            metadata[_RECIPE] = json.dumps(recipe, sort_keys=True)
+        with write_errors(path):
+            save_file(arrays, partial, metadata)
+            partial.replace(path)
         self._own.append(path)
         self.next_dialogue = next_dialogue
 
     def close(self) -> None:
+        """Free the number for other processes."""
         self._lock.release()
 
 
-def _header(path: Path) -> _Header:
+@contextmanager
+def write_errors(path: Path, hint: str = "Free disk space, or choose another folder with --data.") -> Iterator[None]:
+    """Turns the errors of a file or folder that cannot be written or read into TrainError."""
+    try:
+        yield
+    except Timeout:  # an OSError, but no fault of the folder
+        raise
+    except (OSError, SafetensorError) as error:
+        raise TrainError(f"{path} cannot be used ({error}).", hint) from error
+
+
+def _recipe(text: str | None) -> Mapping[str, Any] | None:
+    try:
+        found = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, "the description of a corpus", error) from error
+    if not isinstance(found, dict):
+        raise _broken(path, "the description of a corpus", TypeError("no JSON object"))
+    return found
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
-            found: Mapping[str, str] = file.metadata() or {}
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _broken(path, "a shard of dialogues", error) from error
+
+
+def _header(path: Path) -> _Header:
+    found = _metadata(path)
+    try:
         return _Header(**{name: int(found[name]) for name in asdict(_Header())})
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise _broken(path, error) from error
+    except (KeyError, ValueError) as error:
+        raise _broken(path, "a shard of dialogues", error) from error
 
 
 def _read(path: Path) -> Iterator[Dialogue]:
@@ -165,11 +223,11 @@ def _read(path: Path) -> Iterator[Dialogue]:
                 yield Dialogue(tokens[start:end], authors[start:end], states[start:end])
                 start = end
     except (SafetensorError, OSError) as error:
-        raise _broken(path, error) from error
+        raise _broken(path, "a shard of dialogues", error) from error
 
 
-def _broken(path: Path, error: Exception) -> TrainError:
-    return TrainError(f"{path} is not a shard of dialogues ({error}).", "Remove it: what it held is written anew.")
+def _broken(path: Path, what: str, error: Exception) -> TrainError:
+    return TrainError(f"{path} is not {what} ({error}).", "Remove it: what it held is written anew.")
 
 
 def _replace(path: Path, content: bytes) -> None:

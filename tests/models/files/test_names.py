@@ -14,7 +14,7 @@ from speculatoviz.models import load
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.names import ModelName, locate, parse
-from speculatoviz.models.load import Loading, load_model
+from speculatoviz.models.load import Loading, load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from tests.models.conftest import FakeHub, Workshop
@@ -139,6 +139,40 @@ def test_a_repository_is_downloaded_once_and_without_pickles(workshop: Workshop,
     assert "maker/Other@main" in errors
 
 
+def test_a_cached_tokenizer_is_used_without_asking_the_hub(workshop: Workshop, hub: FakeHub) -> None:
+    environment = {**hub.environment, "HF_HOME": str(workshop.folder / "hub")}
+    name = f"tokenizer of hf:{FOLDER}"
+
+    status, output, errors = workshop.run(name, **environment)
+    assert status == 0, errors
+    assert {file.name for file in Path(output.strip()).iterdir()} == {"config.json", "tokenizer.json"}
+
+    asked = len(hub.requests)
+    assert workshop.run(name, **environment, HF_HUB_OFFLINE="1")[:2] == (0, output)
+    assert workshop.run(name, **environment)[:2] == (0, output)
+    assert len(hub.requests) == asked
+
+
+@pytest.mark.parametrize("place", ["x" * 5000, "null\0byte", ""])
+@pytest.mark.parametrize("scheme", ["mlx", "hf", "llamacpp"])
+def test_names_that_no_path_can_have_are_refused_in_words(tmp_path: Path, scheme: str, place: str) -> None:
+    with pytest.raises(ModelError):
+        find(f"{scheme}:{place}", tmp_path)
+    with pytest.raises(ModelError):
+        load_tokenizer(f"{scheme}:{place}", HOW, silent)
+
+
+@pytest.mark.parametrize(
+    "config", ["{", "[]", '{"vocab_size": "many"}', '{"vocab_size": -1}', '{"text_config": 3}', "\xff"]
+)
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, config: str) -> None:
+    pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "config.json").write_text(config, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_tokenizer(f"hf:{tmp_path}", HOW, silent)
+
+
 HOW = Loading(context_tokens=128, cache_dir=Path("nowhere"))
 
 
@@ -149,7 +183,7 @@ def test_a_missing_extra_names_the_command(
     honest = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".", maxsplit=1)[0] == module or name.startswith(f"speculatoviz.models.{runtime}"):
+        if name.split(".", maxsplit=1)[0] == module:
             raise ImportError(f"No module named {module!r}")
         return honest(name, *args, **kwargs)
 

@@ -130,9 +130,9 @@ def test_what_has_no_layers_or_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_source_is_refused_and_leaves_nothing(source: Path, tmp_path: Path) -> None:
     os.truncate(source, source.stat().st_size - 100)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="is not whole"):
         skip_layers(source, 0.5, tmp_path)
-    assert left_over(tmp_path) == set()
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(source: Path, tmp_path: Path) -> None:

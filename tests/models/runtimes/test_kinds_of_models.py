@@ -13,6 +13,7 @@ from speculatoviz.errors import ModelError
 from support import conformance
 from support.conformance import CHECKS, NEEDS_TREES, Check
 from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
+from support.tiny_gguf import write_tiny
 
 pytestmark = [pytest.mark.smol, pytest.mark.skipif(not CAN_CONVERT, reason="needs the extra hf")]
 needs_mlx = pytest.mark.skipif(not RUNTIMES["mlx"].installed, reason="needs the extra mlx")
@@ -114,20 +115,104 @@ def test_recurrent_layers_are_refused(weights: Weights, tmp_path: Path, load: An
     assert "without recurrent layers" in refusal.value.hint
 
 
+DAMAGES: dict[str, dict[str, Any]] = {
+    "unknown architecture": {"model_type": "abacus", "architectures": None},
+    "no architecture": {"model_type": None, "architectures": None},
+    "other shapes": {"hidden_size": 64},
+    "endless layers": {"num_hidden_layers": 10**9},
+    "no layers": {"num_hidden_layers": 0},
+    "layers as text": {"num_hidden_layers": "two"},
+    "heads that do not divide": {"num_attention_heads": 7},
+    "length as text": {"max_position_embeddings": "long"},
+}
+IGNORED_BY_MLX: dict[str, dict[str, Any]] = {
+    "odd activation": {"hidden_act": "abacus"},
+    "odd quantisation": {"quantization": {"bits": "four", "group_size": 0}, "quantization_config": {"bits": "four"}},
+}
+
+
 @pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
-@pytest.mark.parametrize("damage", ["unknown kind", "cut weights", "no JSON"])
-def test_what_cannot_be_loaded_is_refused_in_words(weights: Weights, tmp_path: Path, load: Any, damage: str) -> None:
-    folder = save("Llama", tmp_path, weights)
-    config = folder / "config.json"
-    if damage == "unknown kind":
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "abacus", "architectures": None}))
-    elif damage == "cut weights":
-        file = folder / "model.safetensors"
-        file.write_bytes(file.read_bytes()[:-1000])
-    else:
-        config.write_text("{")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_odd_configuration_is_refused_in_words(weights: Weights, tmp_path: Path, load: Any, damage: str) -> None:
+    config = save("Llama", tmp_path, weights) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | DAMAGES[damage]))
+    with pytest.raises(ModelError) as refusal:
+        load(tmp_path)
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("damage", IGNORED_BY_MLX)
+def test_what_one_library_ignores_another_refuses(weights: Weights, tmp_path: Path, damage: str) -> None:
+    config = save("Llama", tmp_path, weights) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | IGNORED_BY_MLX[damage]))
+    with pytest.raises(ModelError):
+        of_transformers(tmp_path)
+    if RUNTIMES["mlx"].installed:
+        assert of_mlx(tmp_path).description.quantisation == "F32"
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "[" * 100_000, "\xff"], ids=lambda text: repr(text[:4]))
+def test_a_configuration_that_is_none_is_refused_in_words(
+    weights: Weights, tmp_path: Path, load: Any, text: str
+) -> None:
+    (save("Llama", tmp_path, weights) / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load(tmp_path)
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-1000]
+
+
+def emptied(_content: bytes) -> bytes:
+    return b""
+
+
+def endless_header(content: bytes) -> bytes:
+    return (2**62).to_bytes(8, "little") + content[8:]
+
+
+def other_bytes(content: bytes) -> bytes:
+    return b"<html>" * (len(content) // 6)
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+@pytest.mark.parametrize("damage", [cut, emptied, endless_header, other_bytes], ids=lambda damage: damage.__name__)
+def test_damaged_safetensors_are_refused_in_words(weights: Weights, tmp_path: Path, load: Any, damage: Any) -> None:
+    file = save("Llama", tmp_path, weights) / "model.safetensors"
+    file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ModelError, match="could not load"):
-        load(folder)
+        load(tmp_path)
+
+
+def changed(folder: Path, name: str, change: Any) -> None:
+    """Another tensor in place of one of the folder's, or none."""
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensor = change(tensors.pop(name))
+    save_file(tensors | ({} if tensor is None else {name: tensor}), folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+def test_missing_weights_are_not_made_up(weights: Weights, tmp_path: Path, load: Any) -> None:
+    name = "model.layers.1.self_attn.k_proj.weight"
+    changed(save("Llama", tmp_path, weights), name, lambda _: None)
+    with pytest.raises(ModelError, match=name if load is of_transformers else "could not load"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
+def test_weights_that_give_no_numbers_are_refused(weights: Weights, tmp_path: Path, load: Any) -> None:
+    changed(save("Llama", tmp_path, weights), "model.norm.weight", lambda tensor: tensor * float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        load(tmp_path)
+
+
+def test_a_split_gguf_file_is_refused_by_transformers(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="split into 3 files"):
+        of_transformers(write_tiny(tmp_path / "tiny.gguf", tensors_per_part=9))
 
 
 def test_a_gguf_file_keeps_its_own_tokenizer(weights: Weights) -> None:

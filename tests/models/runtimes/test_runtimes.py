@@ -249,7 +249,7 @@ def test_text_survives_a_round_trip(smol: LlamaCppModel) -> None:
 def test_a_file_that_is_no_model_is_refused_in_words(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + b"\0" * 64)
-    with pytest.raises(ModelError, match="could not load"):
+    with pytest.raises(ModelError, match="cannot be read as a GGUF file"):
         LlamaCppModel(broken)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Entry, Message
+from speculatoviz.models.base import Message, VocabularyEntry
 from speculatoviz.models.runtimes.toy import ToyTokenizer
 from speculatoviz.targets.hosted.chat_formats import FAMILIES, Family, fitted, recognised
 
@@ -28,9 +28,9 @@ class Controls(ToyTokenizer):
         self.has_chat_template = False
         self._names = names
 
-    def entries(self) -> Iterator[Entry]:
-        yield Entry(0, b"a", False)
-        yield from (Entry(10 + i, name.encode(), True) for i, name in enumerate(getattr(self, "_names", ())))
+    def entries(self) -> Iterator[VocabularyEntry]:
+        yield VocabularyEntry(0, b"a", False)
+        yield from (VocabularyEntry(10 + i, name.encode(), True) for i, name in enumerate(getattr(self, "_names", ())))
 
 
 RENDERED = {

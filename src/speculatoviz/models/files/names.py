@@ -14,7 +14,8 @@ from typing import Literal
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.catalogue import CATALOGUE, resolve
 from speculatoviz.models.files.download import Progress
-from speculatoviz.models.files.sources import SourceError, hub_folder, hub_tokenizer, local_path
+from speculatoviz.models.files.hub import hub_folder, hub_tokenizer
+from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
 
 Runtime = Literal["llamacpp", "mlx", "hf"]
 RUNTIMES: dict[Runtime, str] = {"llamacpp": "llama.cpp", "mlx": "MLX-LM", "hf": "transformers"}
@@ -26,14 +27,14 @@ _GGUF = re.compile(r".+\.gguf(@[\w./-]+)?")
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """runtime, and the place it finds the model at: a catalogue name, a path, or a hub name with its revision."""
+    """A model's runtime, and where it finds the model: a catalogue name, a path, or a hub name with its revision."""
 
     runtime: Runtime
     place: str
 
     @property
     def is_gguf(self) -> bool:
-        """Whether the place is one file in llama.cpp's format rather than a folder."""
+        """Whether the place is a file in llama.cpp's format, not a folder."""
         return self.runtime == "llamacpp" or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
 
     def __str__(self) -> str:
@@ -41,7 +42,7 @@ class ModelName:
 
 
 def parse(name: str) -> ModelName:
-    """Raises ModelError for a name without a runtime that does not say which one is meant."""
+    """The parts of a name. Raises ModelError for a name that leaves the runtime open, or names nothing."""
     scheme, colon, place = name.partition(":")
     if colon and scheme in RUNTIMES:
         return ModelName(scheme, place)
@@ -49,7 +50,7 @@ def parse(name: str) -> ModelName:
         return ModelName("llamacpp", name)
     if name.startswith("mlx-community/"):
         return ModelName("mlx", name)
-    if name and (local_path(name).is_dir() or _REPO.fullmatch(name)):
+    if name and (is_folder(local_path(name)) or _REPO.fullmatch(name)):
         raise ModelError(
             f"{name!r} does not say which runtime is to load it.",
             f"Write {' or '.join(f'{runtime}:{name}' for runtime in _OF_FOLDERS)}.",
@@ -58,7 +59,7 @@ def parse(name: str) -> ModelName:
 
 
 def known() -> str:
-    """What names there are, for the hints of errors."""
+    """The names that can be used, for the hints of errors."""
     schemes = _either(f"{runtime}:" for runtime in RUNTIMES)
     return (
         f"Known names: {', '.join(CATALOGUE)}. Or write {schemes} before a local file or folder or a hub name "
@@ -74,17 +75,18 @@ def _either(words: Iterable[str]) -> str:
 def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
     """The GGUF file or the folder that `name` stands for, downloaded first if need be.
 
-    Raises ModelError saying what was tried.
+    Raises ModelError with what was tried.
     """
     if name.is_gguf:
         return resolve(f"llamacpp:{name.place}", cache_dir, progress)
-    if name.place and (folder := local_path(name.place)).exists():
-        return _checked(folder.absolute(), name)
-    tried = [f"no folder {local_path(name.place).absolute()}"] if name.place else []
+    folder = local_path(name.place)
+    if name.place and (is_folder(folder) or is_file(folder)):
+        return _model_folder(folder.absolute(), name)
+    tried = [f"no folder {folder.absolute()}"] if name.place else []
     if match := _REPO.fullmatch(name.place):
         try:
             found = hub_folder(match["repo"], match["revision"], lambda d, t: progress("downloading", d, t))
-            return _checked(found, name)
+            return _model_folder(found, name)
         except SourceError as error:
             tried.append(f"hub repository {match['repo']}@{match['revision'] or 'main'}: {error}")
     because = f" (tried: {'; '.join(tried)})" if tried else ""
@@ -92,11 +94,11 @@ def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
 
 
 def tokenizer_folder(name: ModelName, progress: Progress) -> Path:
-    """The folder with the tokenizer of a model that is no GGUF file; of a hub's, the weights stay there.
+    """The folder with the tokenizer of a model that is no GGUF file. Of a hub repository no weights are fetched.
 
-    Raises ModelError saying what was tried.
+    Raises ModelError with what was tried.
     """
-    if name.place and (folder := local_path(name.place)).is_dir():
+    if name.place and is_folder(folder := local_path(name.place)):
         return folder.absolute()
     if match := _REPO.fullmatch(name.place):
         try:
@@ -107,15 +109,15 @@ def tokenizer_folder(name: ModelName, progress: Progress) -> Path:
     raise ModelError(f"There is no tokenizer {str(name)!r} (tried: no such folder).", known())
 
 
-def _checked(folder: Path, name: ModelName) -> Path:
-    """Raises ModelError where the folder is not a model with safetensors."""
+def _model_folder(folder: Path, name: ModelName) -> Path:
+    """The folder itself. Raises ModelError if it is not a model with safetensors."""
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is a file, and {RUNTIMES[name.runtime]} loads a folder.",
             "Name the folder that holds config.json and the weights"
             + (", or a file that ends in .gguf." if name.runtime == "hf" else "."),
         )
-    if not (folder / "config.json").is_file():
+    if not is_file(folder / "config.json"):
         raise ModelError(f"{folder} holds no config.json.", "Name the folder of a model as published on the hub.")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(

@@ -1,7 +1,7 @@
 """A GGUF file without some of its layers, made once and kept: a cheaper version of a model, to draft for it.
 
-Self-speculation by skipped layers (Zhang et al. 2024, "Draft & Verify", section 3.1). The residual stream passes from
-the layer before a gap to the one behind it as if nothing were missing; embeddings, output and tokenizer stay.
+Self-speculation by skipped layers (Zhang et al. 2024, "Draft & Verify", section 3.1). The layer after a gap reads the
+output of the layer before it. Embeddings, output matrix and tokenizer are those of the source.
 """
 
 from __future__ import annotations
@@ -9,47 +9,64 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import struct
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import gguf
+import numpy as np
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.derived import derive
-from speculatoviz.models.files.requantise import read_header
+from speculatoviz.models.files.gguf import GgufFile, Scalar, Tensor, read
 
-_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+_BLOCK = re.compile(r"blk\.(\d{1,5})\.(.+)")
 
 
 def skip_layers(source: Path, keep: float | Sequence[int], cache_dir: Path | str) -> Path:
     """The path of `source` with only some of its layers, made on first use.
 
-    keep: the share of layers to keep, of (0, 1], chosen by `around_middle`; or their numbers from 0, ascending. A
-    source that keeps all its layers is returned as it is. Raises ModelError for a choice that is none, for a file that
-    is not GGUF or not whole, and for one without numbered layers.
+    source: a file, or the first part of a split one; the result is one file. keep: the share of layers to keep, in
+    (0, 1], chosen by `around_middle`; or their numbers from 0, ascending. A source that keeps all its layers is
+    returned as it is. Raises ModelError for another choice, for a file that is not GGUF or not whole, and for one
+    without numbered layers.
     """
-    total = count_layers(source)
+    file = read(source)
+    total = _layers_of(file)
     layers = _chosen(keep, total, source)
     if len(layers) == total:
         return source
-    name = f"{source.stem}.{_label(layers, total)}.gguf"
     choices = {"layers": list(layers)}
-    return derive(source, name, cache_dir, choices, lambda part: _write(_open(source), part, layers))
+    return derive(file, _label(layers, total), cache_dir, choices, lambda part: _write(source, part, layers))
 
 
 def count_layers(source: Path) -> int:
-    """How many layers a GGUF file has. Raises ModelError where it has none, or is no GGUF file."""
-    numbers = {int(found[1]) for name in read_header(source).tensor_types if (found := _BLOCK.fullmatch(name))}
+    """How many layers a GGUF file has, in all its parts. Raises ModelError if it has none, or is no GGUF file."""
+    return _layers_of(read(source))
+
+
+def _layers_of(file: GgufFile) -> int:
+    numbers = {int(found[1]) for name in file.tensors if (found := _BLOCK.fullmatch(name))}
     if not numbers:
-        raise ModelError(f"{source.name} has no numbered layers.", "Choose another model, or skip none of its layers.")
-    return max(numbers) + 1
+        raise ModelError(
+            f"{file.path.name} has no numbered layers.", "Choose another model, or skip none of its layers."
+        )
+    announced = file.integer(f"{file.architecture}.block_count")
+    if numbers != set(range(len(numbers))) or announced != len(numbers):
+        raise ModelError(
+            f"{file.path.name} announces {announced} layers and holds {len(numbers)}, numbered up to {max(numbers)}.",
+            "Skip no layers of this model, or fetch its file again.",
+        )
+    return len(numbers)
 
 
 def around_middle(total: int, kept: int) -> tuple[int, ...]:
-    """Which `kept` of `total` layers stay: the first and the last ones; what is skipped is one run in the middle.
+    """The numbers of the `kept` of `total` layers that stay: the first and the last ones, without a run in the middle.
 
-    Skipped one here and one there, as many layers cost more of the agreement with the whole model (docs/drafters.md),
-    and the first and last few cost most of all.
+    Skipping as many layers one by one, or the first and last few, costs more of the agreement with the whole model
+    (measured in docs/drafters.md).
     """
     first = (kept + 1) // 2
     return (*range(first), *range(total - kept + first, total))
@@ -58,12 +75,12 @@ def around_middle(total: int, kept: int) -> tuple[int, ...]:
 def _chosen(keep: float | Sequence[int], total: int, source: Path) -> tuple[int, ...]:
     if isinstance(keep, int | float):
         if not 0 < keep <= 1:
-            raise ModelError(f"{keep} is no share of layers to keep.", "Choose one above 0, and at most 1.")
+            raise ModelError(f"{keep} is no share of layers to keep.", "Choose a share above 0 and at most 1.")
         return around_middle(total, max(1, round(keep * total)))
     layers = tuple(keep)
     if not layers or list(layers) != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < total:
         raise ModelError(
-            f"{list(layers)} are no layers to keep of {source.name}.",
+            f"{list(layers)[:8]} are no layers to keep of {source.name}.",
             f"Name some of its layers 0 to {total - 1}, in ascending order.",
         )
     return layers
@@ -77,32 +94,37 @@ def _label(layers: tuple[int, ...], total: int) -> str:
     return f"{label}-{hashlib.sha256(repr(layers).encode()).hexdigest()[:8]}"
 
 
-def _open(source: Path) -> gguf.GGUFReader:
+def _write(source: Path, part: Path, layers: tuple[int, ...]) -> None:
+    """All tensors but the skipped layers', their data as they are, and all metadata but that of the split."""
+    file = read(source, large_arrays=True)
+    kept = [(name, tensor) for tensor in file.tensors.values() if (name := _renamed(tensor.name, layers)) is not None]
     try:
-        return gguf.GGUFReader(source)
-    except (ValueError, IndexError, KeyError) as error:
-        raise ModelError(f"{source} cannot be read as a GGUF file: {error}.", "Fetch the file again.") from error
+        writer = gguf.GGUFWriter(part, file.architecture or "")
+        writer.data_alignment = file.integer("general.alignment") or gguf.GGUF_DEFAULT_ALIGNMENT
+        with contextlib.closing(writer):
+            _copy_metadata(file, writer, layers)
+            for name, tensor in kept:
+                kind = gguf.GGMLQuantizationType(tensor.type)
+                writer.add_tensor_info(name, _byte_shape(tensor), np.dtype(np.uint8), tensor.size_bytes, kind)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for _, tensor in kept:
+                writer.write_tensor_data(np.memmap(tensor.path, np.uint8, "r", tensor.offset, _byte_shape(tensor)))
+    except (ValueError, struct.error) as error:  # a type that the package does not know, a value that does not fit
+        raise ModelError(
+            f"The layers of {source.name} could not be skipped: {error}.", "Choose another model, or another drafter."
+        ) from error
 
 
-def _write(reader: gguf.GGUFReader, part: Path, layers: tuple[int, ...]) -> None:
-    """All tensors but the skipped layers', their data as they are, and all metadata."""
-    architecture = reader.fields["general.architecture"].contents()
-    kept = [(name, tensor) for tensor in reader.tensors if (name := _renamed(tensor.name, layers)) is not None]
-    writer = gguf.GGUFWriter(part, architecture, endianess=reader.endianess)
-    with contextlib.closing(writer):
-        _copy_metadata(reader, writer, layers)
-        for name, tensor in kept:
-            data = tensor.data
-            writer.add_tensor_info(name, data.shape, data.dtype, data.nbytes, tensor.tensor_type)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for _, tensor in kept:
-            writer.write_tensor_data(tensor.data, tensor_endianess=reader.endianess)
+def _byte_shape(tensor: Tensor) -> tuple[int, ...]:
+    """uint8[..., bytes of a row]: NumPy's order, the contiguous dimension last."""
+    rows = tensor.shape[:0:-1]
+    return (*rows, tensor.size_bytes // prod(rows))
 
 
 def _renamed(name: str, layers: tuple[int, ...]) -> str | None:
-    """A tensor's name where the kept layers are numbered anew; None in a skipped one."""
+    """A tensor's name with the kept layers numbered from 0; None if its layer is skipped."""
     found = _BLOCK.fullmatch(name)
     if found is None:
         return name
@@ -110,18 +132,24 @@ def _renamed(name: str, layers: tuple[int, ...]) -> str | None:
     return f"blk.{layers.index(number)}.{found[2]}" if number in layers else None
 
 
-def _copy_metadata(reader: gguf.GGUFReader, writer: gguf.GGUFWriter, layers: tuple[int, ...]) -> None:
-    """Every field as it is, but the number of layers and what is listed layer by layer."""
-    architecture = writer.arch
-    total = reader.fields[f"{architecture}.block_count"].contents()
-    writer.data_alignment = reader.alignment
-    for key, field in reader.fields.items():
-        if key.startswith("GGUF.") or key == "general.architecture":  # the writer's own
+def _copy_metadata(file: GgufFile, writer: gguf.GGUFWriter, layers: tuple[int, ...]) -> None:
+    """Every field as it is, but the number of layers and arrays with one value per layer."""
+    architecture, total = file.architecture, _layers_of(file)
+    for key, field in file.fields.items():
+        if key == "general.architecture" or key.startswith("split."):  # the writer's own; the result is one file
             continue
-        value = field.contents()
-        listed = field.types[0] == gguf.GGUFValueType.ARRAY
+        value = field.value
         if key == f"{architecture}.block_count":
             value = len(layers)
-        elif listed and key.startswith(f"{architecture}.") and len(value) == total:
-            value = [value[layer] for layer in layers]
-        writer.add_key_value(key, value, field.types[0], sub_type=field.types[-1] if listed else None)
+        if not isinstance(value, list):
+            writer.add_key_value(key, _exact(value), gguf.GGUFValueType(field.type))
+        elif value:  # the writer refuses empty arrays
+            if key.startswith(f"{architecture}.") and len(value) == total:
+                value = [value[layer] for layer in layers]
+            item_type = gguf.GGUFValueType(field.item_type or 0)
+            writer.add_key_value(key, list(map(_exact, value)), gguf.GGUFValueType.ARRAY, item_type)
+
+
+def _exact(value: Scalar | None) -> Any:
+    """A string as the bytes that the source has, which need not be UTF-8."""
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value

@@ -1,12 +1,11 @@
-"""MLX-LM, through the model and its cache directly: one pass per context.
+"""MLX-LM, through its models and caches directly: one pass per context.
 
-MLX computes on the GPU of a Mac through Metal (not on its Neural Engine), on NVIDIA GPUs, or on the CPU, whichever
-the installed build has. Passes must run in the thread that loaded the model.
+MLX computes on the GPU of a Mac through Metal (not on its Neural Engine), on NVIDIA GPUs, or on the CPU, as the
+installed build does. Passes have to run in the thread that loaded the model.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,25 @@ from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cach
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
-from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, check
+from speculatoviz.models.base import (
+    Capability,
+    ContextBudget,
+    Description,
+    Feed,
+    Rows,
+    check_feeds,
+    check_finite,
+    load_errors,
+)
+from speculatoviz.models.files.config import Config, read_config, text_config
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
+_COMPLETE = "Check that it is a complete model of an architecture that MLX-LM knows, with safetensors."
+
 
 class MlxContext:
-    """One cache per layer; a tree lies behind the sequence until `keep` moves its path there."""
+    """One cache per layer. The cells of a tree come after the sequence until `keep` moves those of a path."""
 
     def __init__(self, model: MlxModel, caches: list[Any], size: int) -> None:
         self.model, self.caches, self.size = model, caches, size
@@ -33,6 +44,7 @@ class MlxContext:
         self.tree: Sequence[int] | None = None
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """See `Context.keep`. Raises ModelError if a layer's cache cannot be rewound that far."""
         check_keep(self.length, length, self.tree, path)
         tree = len(self.tree or ())
         if path:
@@ -42,6 +54,7 @@ class MlxContext:
         self.length, self.tree = length + len(path), None
 
     def trim(self, count: int) -> None:
+        """Remove the last `count` cells of every layer. Raises ModelError if a layer cannot."""
         if count and trim_prompt_cache(self.caches, count) != count:
             raise ModelError(
                 f"{self.model.description.name} cannot rewind its context any more.",
@@ -49,12 +62,13 @@ class MlxContext:
             )
 
     def restore(self, length: int) -> None:
-        """After a failed pass, of which some layers may hold more than others."""
+        """Rewind every layer to `length` after a failed pass, of which some layers may hold more than others."""
         for cache in self.caches:
             trim_prompt_cache([cache], cache.offset - length)
         self.length, self.tree = length, None
 
     def close(self) -> None:
+        """Free the caches."""
         if self.caches:
             self.model.release(self)
             self.caches = []
@@ -62,10 +76,10 @@ class MlxContext:
 
 
 class _Siblings:
-    """A layer's cache as the nodes of one tree see it.
+    """A layer's cache during a pass over a tree, with the interface of MLX-LM's caches.
 
-    The nodes stand in the batch, one token each, so that every node has its own position; their keys and values go
-    behind one another into the cache they share. Asked by the model as any cache of MLX-LM is.
+    The nodes form the batch, one token each, so that every node has a position of its own. Their keys and values are
+    appended to the cache, which they share.
     """
 
     def __init__(self, cache: KVCache, positions: mx.array, mask: mx.array) -> None:
@@ -82,44 +96,50 @@ class _Siblings:
 
 
 class MlxModel:
-    """folder: configuration, tokenizer and safetensors. context_tokens: what all contexts hold together.
+    """A causal language model of MLX-LM.
 
-    Raises ModelError where it cannot be loaded, or cannot take tokens back.
+    folder: configuration, tokenizer and safetensors. context_tokens: what all contexts hold together. Raises ModelError
+    if it cannot be loaded, cannot rewind, or computes logits that are not finite.
     """
 
     def __init__(self, folder: Path, context_tokens: int = 4096, name: str | None = None) -> None:
-        self._model, config = _load(folder)
-        caches = make_prompt_cache(self._model)
-        if not can_trim_prompt_cache(caches):
-            raise ModelError(
-                f"{name or folder.name} cannot rewind its context.",
-                "Choose a model without recurrent layers: speculation takes tokens back.",
+        config = read_config(folder)
+        with load_errors("MLX-LM", folder, _COMPLETE):
+            self._model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(config))
+            caches = make_prompt_cache(self._model)
+            if not can_trim_prompt_cache(caches):
+                raise ModelError(
+                    f"{name or folder.name} cannot rewind its context.",
+                    "Choose a model without recurrent layers: speculation takes tokens back.",
+                )
+            self.provides: frozenset[Capability] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
+            windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
+            positions = text_config(config).get("max_position_embeddings") or context_tokens
+            self.tokenizer = HubTokenizer(folder, self._output_rows(folder.name))
+            self.description = Description(
+                name=name or folder.name,
+                runtime="MLX",
+                quantisation=_quantisation(self._model),
+                parameters=int(mlx_lm.utils.get_total_parameters(self._model)),
+                size_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+                # Caches of a window stop being trimmable once they turn.
+                context_tokens=min(context_tokens, positions, *windows),
+                computes_on=_computes_on(),
             )
-        self.provides: frozenset[Extra] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
-        windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
-        settings = config.get("text_config", config)
-        self._room = Room(context_tokens)
-        self.tokenizer = HubTokenizer(folder, self._rows())
-        self.description = Description(
-            name=name or folder.name,
-            runtime="MLX",
-            quantisation=_quantisation(config, self._model),
-            parameters=int(mlx_lm.utils.get_total_parameters(self._model)),
-            size_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
-            # Caches of a window stop being trimmable once they turn.
-            context_tokens=min(context_tokens, settings.get("max_position_embeddings", context_tokens), *windows),
-            computes_on=_computes_on(),
-        )
+        self._budget = ContextBudget(context_tokens)
 
     def open(self, size: int) -> MlxContext:
-        self._room.take(size)
+        """A new context. Raises ContextFullError if there is no room."""
+        self._budget.reserve(size)
         return MlxContext(self, make_prompt_cache(self._model), size)
 
     def release(self, context: MlxContext) -> None:
-        self._room.give_back(context.size)
+        """Return the size of a closed context to the budget."""
+        self._budget.release(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        """One pass per feed, in turn."""
+        check_feeds(self, feeds)
         before = [feed.context.length for feed in feeds]
         try:
             return [Rows(self._pass(feed)) for feed in feeds]
@@ -129,6 +149,7 @@ class MlxModel:
             raise
 
     def close(self) -> None:
+        """Free the weights."""
         self._model = None
         mx.clear_cache()
 
@@ -144,9 +165,11 @@ class MlxModel:
         wanted = logits if feed.rows == "all" else logits[-1:]
         return np.array(wanted.astype(mx.float32))
 
-    def _rows(self) -> int:
-        """Rows of the output matrix: a pass over one token says."""
-        return int(self._model(mx.array([[0]])).shape[-1])
+    def _output_rows(self, name: str) -> int:
+        """V, from a pass over one token, whose logits have to be finite."""
+        logits = np.array(self._model(mx.array([[0]]))[0].astype(mx.float32))
+        check_finite(logits, name)
+        return int(logits.shape[-1])
 
 
 def _siblings(context: MlxContext, parents: Sequence[int]) -> list[_Siblings]:
@@ -157,7 +180,7 @@ def _siblings(context: MlxContext, parents: Sequence[int]) -> list[_Siblings]:
 
 
 def _takes_siblings(model: Any, caches: list[Any]) -> bool:
-    """Whether a pass with a position of its own for each node can be made; some rotary embeddings take one for all."""
+    """Whether a pass can have a position per node: some rotary embeddings take one position for the whole batch."""
     if any(type(cache) is not KVCache for cache in caches):
         return False
     positions, mask = mx.array([0, 0]), mx.array(np.eye(2, dtype=np.bool_)[:, None, None])
@@ -170,7 +193,7 @@ def _takes_siblings(model: Any, caches: list[Any]) -> bool:
 
 
 def _move(cache: KVCache, start: int, sources: list[int]) -> None:
-    """Put the cells of `sources` one behind the other from `start` on."""
+    """Copy the cells `sources` to `start` and the following ones, in that order."""
     end, picked = start + len(sources), mx.array(sources)
     cache.keys[..., start:end, :] = mx.take(cache.keys, picked, axis=2)
     cache.values[..., start:end, :] = mx.take(cache.values, picked, axis=2)
@@ -182,25 +205,12 @@ def _own(feed: Feed) -> MlxContext:
     return feed.context
 
 
-def _load(folder: Path) -> tuple[Any, dict[str, Any]]:
-    try:
-        model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(folder))
-    except Exception as error:  # the library raises whatever its parts do
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise ModelError(
-            f"MLX-LM could not load {folder} ({reason}).",
-            "Check that it is a complete model of a kind MLX-LM knows, with safetensors.",
-        ) from error
-    return model, config
-
-
-def _older_names(folder: Path) -> dict[str, Any]:
+def _older_names(config: Config) -> Config:
     """Rotary settings under the names that MLX-LM reads.
 
     transformers 5 writes them as `rope_parameters`; most of MLX-LM's models do not look there and would compute with
-    their default, without a word.
+    their default, without a warning.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = config.get("rope_parameters") or {}
     if "rope_theta" in config or "rope_theta" not in settings:
         return {}
@@ -208,9 +218,11 @@ def _older_names(folder: Path) -> dict[str, Any]:
     return {"rope_theta": settings["rope_theta"]} | ({"rope_scaling": settings} if scaled else {})
 
 
-def _quantisation(config: dict[str, Any], model: Any) -> str:
-    if bits := (config.get("quantization") or {}).get("bits"):
-        return f"{bits}-bit"
+def _quantisation(model: Any) -> str:
+    """Of the model's layers, as they were loaded."""
+    bits = {module.bits for _, module in model.named_modules() if isinstance(getattr(module, "bits", None), int)}
+    if bits:
+        return f"{'/'.join(map(str, sorted(bits)))}-bit"
     types = {mx.float32: "F32", mx.bfloat16: "BF16", mx.float16: "F16"}
     found = tree_flatten(model.parameters())[0][1].dtype
     return types.get(found, str(found))

@@ -1,8 +1,7 @@
-"""A tiny exact language model in float64, and the smallest complete runtime.
+"""A tiny exact language model in float64, and the smallest complete runtime: the model of most tests.
 
-Its logits are a hash of the whole prefix, so a cache that is one token off gives visibly other logits: the double
-for every test, and the pattern for a new runtime. `mix` blends in the logits of another seed, which makes a draft
-that is related to its target.
+Its logits are a hash of the whole prefix, so a cache that is off by one token gives other logits. `mix` blends in the
+logits of another seed, which makes a draft that is related to its target.
 """
 
 from __future__ import annotations
@@ -15,14 +14,23 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Description, Entry, Extra, Feed, Message, Rows, check, fingerprint
+from speculatoviz.models.base import (
+    Capability,
+    Description,
+    Feed,
+    Message,
+    Rows,
+    VocabularyEntry,
+    check_feeds,
+    fingerprint,
+)
 from speculatoviz.models.tree import ancestors, check_keep
 
 ALPHABET = tuple(bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz \n")
 
 
 class ToyTokenizer:
-    """One id per piece, letters unless given; the last id ends the text."""
+    """One id per piece; the last id ends the text."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = [*pieces, b""]
@@ -32,6 +40,7 @@ class ToyTokenizer:
         self.fingerprint = fingerprint(self.entries())
 
     def encode(self, text: str, *, special: bool) -> list[int]:
+        """One id per character. Raises BadRequestError for a character without one."""
         del special
         try:
             return [self._pieces.index(character.encode()) for character in text]
@@ -41,20 +50,24 @@ class ToyTokenizer:
             ) from None
 
     def token_bytes(self, token: int) -> bytes:
+        """Its piece; none for the end token."""
         return self._pieces[token]
 
     def token_name(self, token: int) -> str:
+        """Its piece, or <end>."""
         return "<end>" if token in self.eos_ids else self._pieces[token].decode("utf-8", "backslashreplace")
 
-    def entries(self) -> Iterator[Entry]:
-        return (Entry(i, piece, i in self.eos_ids) for i, piece in enumerate(self._pieces))
+    def entries(self) -> Iterator[VocabularyEntry]:
+        """Every id."""
+        return (VocabularyEntry(i, piece, i in self.eos_ids) for i, piece in enumerate(self._pieces))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
+        """The contents, joined."""
         return "".join(message["content"] for message in messages)
 
 
 class ToyContext:
-    """The tokens themselves are the cache; those of a tree wait for `keep`."""
+    """The tokens themselves are the cache. Those of a tree are in `nodes` until `keep`."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -64,22 +77,28 @@ class ToyContext:
 
     @property
     def length(self) -> int:
+        """Tokens it holds."""
         return len(self.tokens)
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """See `Context.keep`."""
         check_keep(self.length, length, self.tree, path)
         del self.tokens[length:]
         self.tokens += [self.nodes[node] for node in path]
         self.tree = None
 
     def close(self) -> None:
+        """Forget the tokens."""
         self.tokens.clear()
 
 
 class ToyModel:
-    """V logits behind every prefix, float64, from (seed, prefix); `spread` scales them."""
+    """Logits float64[V] after every prefix: spread * ((1 - share) * h(seed, prefix) + share * h(other, prefix)).
 
-    provides: frozenset[Extra] = frozenset({"trees", "hidden"})
+    h(seed, prefix): standard normal numbers of a hash. mix: (other, share); without it the share is 0.
+    """
+
+    provides: frozenset[Capability] = frozenset({"trees", "hidden"})
 
     def __init__(
         self,
@@ -101,16 +120,17 @@ class ToyModel:
         self._seed, self._spread, self._mix = seed, spread, mix
 
     def open(self, size: int) -> ToyContext:
+        """A new context; there is always room."""
         return ToyContext(size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        """The output matrix is the identity: hidden states are the logits."""
+        check_feeds(self, feeds)
         results = [self._extend(feed) for feed in feeds]
-        # Its output matrix is the identity: the hidden states are the logits.
         return [Rows(rows, rows if feed.hidden else None) for feed, rows in zip(feeds, results, strict=True)]
 
     def logits(self, prefix: Sequence[int]) -> Floats:
-        """float64[V] behind a prefix, by definition rather than by cache."""
+        """float64[V] after a prefix, by the definition above, without a cache."""
         n = self.tokenizer.n_vocab
         own = _hashed(self._seed, tuple(prefix), n)
         if self._mix is not None:
@@ -119,7 +139,7 @@ class ToyModel:
         return own * self._spread
 
     def close(self) -> None:
-        pass
+        """Nothing to free."""
 
     def _extend(self, feed: Feed) -> Floats:
         context = feed.context

@@ -1,6 +1,6 @@
-"""Hugging Face transformers on PyTorch: one pass per context, over a cache that is allocated once.
+"""Hugging Face transformers on PyTorch: one pass per context, over a KV cache that is allocated once.
 
-Weights are safetensors, or a GGUF file dequantised on loading.
+Weights are safetensors, or a GGUF file that is dequantised while it is loaded.
 """
 
 from __future__ import annotations
@@ -18,15 +18,29 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Description, Extra, Feed, Room, Rows, Tokenizer, check
+from speculatoviz.models.base import (
+    Capability,
+    ContextBudget,
+    Description,
+    Feed,
+    Rows,
+    Tokenizer,
+    check_feeds,
+    check_finite,
+    load_errors,
+)
+from speculatoviz.models.files.config import read_config
+from speculatoviz.models.files.decoder import require_decoder
+from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
+_COMPLETE = "Check that it is a complete causal language model with safetensors, and that it fits into memory."
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]  # the library is optional
-    """Keys and values of one layer in buffers of full length, float[1, H, size, D]: growing copies nothing."""
+    """Keys and values of one layer in buffers of full length, float[1, H, size, W]: growing copies nothing."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -53,7 +67,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]  # the library is optional
         return self.length
 
     def move(self, start: int, sources: list[int]) -> None:
-        """Put the cells of `sources` one behind the other from `start` on."""
+        """Copy the cells `sources` to `start` and the following ones, in that order."""
         if self.is_initialized:
             end = start + len(sources)
             self.keys[:, :, start:end] = self.keys[:, :, sources].clone()
@@ -61,7 +75,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]  # the library is optional
 
 
 class TransformersContext:
-    """A cache of one sequence; a tree lies behind the sequence until `keep` moves its path there."""
+    """A cache of one sequence. The cells of a tree come after it until `keep` moves those of a path."""
 
     def __init__(self, model: TransformersModel, layers: int, size: int) -> None:
         self.model, self.size = model, size
@@ -71,6 +85,7 @@ class TransformersContext:
         self.cache = Cache(layers=self.layers)
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """See `Context.keep`."""
         check_keep(self.length, length, self.tree, path)
         if path:
             with torch.inference_mode():
@@ -80,11 +95,13 @@ class TransformersContext:
         self.settle(length + len(path))
 
     def settle(self, length: int) -> None:
+        """Set the length of the sequence; cells beyond it are overwritten."""
         self.length = length
         for layer in self.layers:
             layer.length = length
 
     def close(self) -> None:
+        """Free the cache."""
         if self.layers:
             self.model.release(self)
             self.layers, self.cache = [], Cache(layers=[])
@@ -93,9 +110,9 @@ class TransformersContext:
 class TransformersModel:
     """A causal language model of the transformers library.
 
-    source: a folder with safetensors, or a GGUF file. context_tokens: what all contexts hold together.
-    device: a name PyTorch knows, or auto. dtype: float32, bfloat16, float16, or auto.
-    Raises ModelError where it cannot be loaded, or cannot take tokens back.
+    source: a folder with safetensors, or a GGUF file. context_tokens: what all contexts hold together. device: a name
+    that PyTorch knows, or auto. dtype: float32, bfloat16, float16, or auto. Raises ModelError if it cannot be loaded,
+    cannot rewind, or computes logits that are not finite.
     """
 
     def __init__(
@@ -108,38 +125,53 @@ class TransformersModel:
         dtype: str = "auto",
         name: str | None = None,
     ) -> None:
+        if source.is_file():
+            _require_one_file(read(source))
+        else:
+            read_config(source)
         self._device = _device(device)
         self._dtype = _dtype(dtype, self._device)
         threads = threads or usable_cores()
         torch.set_num_threads(threads)
-        self._model: Any = _load(source, self._device, self._dtype)
-        config = self._model.config.get_text_config(decoder=True)
-        sliding = _require_rewinding(self._model, source)
-        self.provides: frozenset[Extra] = frozenset(
-            {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
-        )
-        self._layers = int(config.num_hidden_layers)
-        self._room = Room(context_tokens)
-        self.tokenizer = _tokenizer(source, int(self._model.get_output_embeddings().weight.shape[0]))
-        self.description = Description(
-            name=name or (source.stem if source.is_file() else source.name),
-            runtime="transformers",
-            quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
-            parameters=sum(tensor.numel() for tensor in self._model.parameters()),
-            size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
-            context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
-            computes_on=_computes_on(self._device, threads),
-        )
+        with load_errors("transformers", source, _COMPLETE):
+            self._model: Any = _load(source, self._device, self._dtype)
+            config = self._model.config.get_text_config(decoder=True)
+            sliding = _require_rewinding(self._model, source)
+            self.provides: frozenset[Capability] = frozenset(
+                {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
+            )
+            self._layers = int(config.num_hidden_layers)
+            self.tokenizer = _tokenizer(source, self._output_rows(source.name))
+            self.description = Description(
+                name=name or (source.stem if source.is_file() else source.name),
+                runtime="transformers",
+                quantisation=_NAMES.get(self._dtype, str(self._dtype)) + (" of GGUF" if source.is_file() else ""),
+                parameters=sum(tensor.numel() for tensor in self._model.parameters()),
+                size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
+                context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
+                computes_on=_computes_on(self._device, threads),
+            )
+        self._budget = ContextBudget(context_tokens)
+
+    def _output_rows(self, name: str) -> int:
+        """V, the rows of the output matrix. The logits of a pass over one token have to be finite."""
+        rows = int(self._model.get_output_embeddings().weight.shape[0])
+        with torch.inference_mode():
+            check_finite(_array(self._model(input_ids=torch.tensor([[0]], device=self._device)).logits[0]), name)
+        return rows
 
     def open(self, size: int) -> TransformersContext:
-        self._room.take(size)
+        """A new context. Raises ContextFullError if there is no room."""
+        self._budget.reserve(size)
         return TransformersContext(self, self._layers, size)
 
     def release(self, context: TransformersContext) -> None:
-        self._room.give_back(context.size)
+        """Return the size of a closed context to the budget."""
+        self._budget.release(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
-        check(self, feeds)
+        """One pass per feed, in turn. Raises ModelError if memory runs out."""
+        check_feeds(self, feeds)
         before = [feed.context.length for feed in feeds]
         try:
             with torch.inference_mode():
@@ -152,6 +184,7 @@ class TransformersModel:
             raise
 
     def close(self) -> None:
+        """Free the weights."""
         self._model = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -181,7 +214,7 @@ class TransformersModel:
         )
 
     def _tree_mask(self, feed: Feed, before: int) -> torch.Tensor | None:
-        """float[1, 1, n, before + n], added to the scores: 0 where a node sees a token."""
+        """float[1, 1, n, before + n], added to the scores: 0 if a node attends to a token, else the lowest number."""
         if feed.parents is None:
             return None
         tree = torch.from_numpy(visible(feed.parents))
@@ -191,7 +224,7 @@ class TransformersModel:
 
     @contextmanager
     def _attention_shown(self, shown: bool) -> Iterator[None]:
-        """Only the plain implementation gives weights: it is used for the passes that ask for them."""
+        """Use the plain implementation of attention for a pass that asks for its weights: fast ones give none."""
         usual = self._model.config._attn_implementation
         if shown:
             self._model.set_attn_implementation("eager")
@@ -216,23 +249,35 @@ def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     where: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
-    try:
-        with _no_bar():
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                source.parent if source.is_file() else source, dtype=dtype, local_files_only=True, **where
-            )
-        return model.to(device).eval()
-    except Exception as error:  # the library raises whatever its parts do
-        reason = " ".join(str(error).split())[:300].rstrip(".")
+    with _no_bar():
+        model, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            source.parent if source.is_file() else source,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            **where,
+        )
+    lacking = sorted({*loaded["missing_keys"], *(str(key) for key in loaded["mismatched_keys"])})
+    if lacking:  # the library would begin with random numbers
         raise ModelError(
-            f"transformers could not load {source} ({reason}).",
-            "Check that it is a complete causal language model with safetensors, and that it fits into memory.",
-        ) from error
+            f"{source} does not hold {len(lacking)} of the model's weights, such as {lacking[0]}.", _COMPLETE
+        )
+    return model.to(device).eval()
+
+
+def _require_one_file(file: GgufFile) -> None:
+    """Raises ModelError if it is no causal language model, or split: the library reads one file alone."""
+    require_decoder(file)
+    if len(file.parts) > 1:
+        raise ModelError(
+            f"transformers cannot read {file.path}, which is split into {len(file.parts)} files.",
+            "Load it with llama.cpp, or name a file that is not split.",
+        )
 
 
 @contextmanager
 def _no_bar() -> Iterator[None]:
-    """The bar that transformers draws for GGUF files has no switch."""
+    """Without the progress bar that transformers draws for GGUF files, which has no switch."""
     bar, modeling_gguf_pytorch_utils.tqdm = modeling_gguf_pytorch_utils.tqdm, lambda tensors, **_: tensors
     try:
         yield
@@ -241,14 +286,14 @@ def _no_bar() -> Iterator[None]:
 
 
 def _require_rewinding(model: Any, source: Path) -> bool:
-    """Whether some layers see only a window; raises ModelError where a layer cannot take tokens back."""
-    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
-    if not kinds <= {DynamicLayer, DynamicSlidingWindowLayer}:
+    """Whether some layers attend to a window only. Raises ModelError if a layer cannot rewind."""
+    layers = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    if not layers <= {DynamicLayer, DynamicSlidingWindowLayer}:
         raise ModelError(
             f"{source.name} cannot rewind its context.",
             "Choose a model without recurrent layers: speculation takes tokens back.",
         )
-    return DynamicSlidingWindowLayer in kinds
+    return DynamicSlidingWindowLayer in layers
 
 
 def _tokenizer(source: Path, n_vocab: int) -> Tokenizer:
@@ -272,7 +317,7 @@ def _device(wanted: str) -> torch.device:
 
 
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware computes in it; otherwise float16 on a GPU and float32 on a CPU."""
+    """auto: bfloat16 if the hardware computes in it, otherwise float16 on a GPU and float32 on a CPU."""
     if wanted != "auto":
         named: torch.dtype = getattr(torch, wanted)
         return named

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Engine
 
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
-from speculatoviz.models.base import Entry, Message, fingerprint
+from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
 
 # Ends of a turn or a text that checkpoints do not always declare among their end tokens.
@@ -75,10 +75,10 @@ class HubTokenizer:
     def render_chat(self, messages: Sequence[Message]) -> str:
         return self._template.render(messages)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[VocabularyEntry]:
         used = sorted(set(self._engine.get_vocab(with_added_tokens=True).values()))
         known = (t for t in used if t < self.n_vocab and self._counts(t))
-        return (Entry(t, self._piece(t), self._control(t)) for t in known)
+        return (VocabularyEntry(t, self._piece(t), self._control(t)) for t in known)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,9 @@ import llama_cpp.llama_cpp as lib
 
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
-from speculatoviz.models.base import Entry, Message, fingerprint
+from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
+from speculatoviz.models.files.decoder import require_vocabulary
+from speculatoviz.models.files.gguf import read
 from speculatoviz.models.llamacpp_log import capture_log
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
 
@@ -61,9 +63,9 @@ class LlamaCppTokenizer:
         length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[VocabularyEntry]:
         used = (t for t in range(self.n_vocab) if not lib.llama_vocab_get_attr(self._vocab, t) & _UNUSED)
-        return (Entry(t, self._piece(t), self._control(t)) for t in used)
+        return (VocabularyEntry(t, self._piece(t), self._control(t)) for t in used)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,6 +110,7 @@ class VocabularyFile(LlamaCppTokenizer):
     """The tokenizer of a GGUF file whose weights another runtime holds."""
 
     def __init__(self, path: Path) -> None:
+        require_vocabulary(read(path))
         log = capture_log()
         params = lib.llama_model_default_params()
         params.vocab_only = True

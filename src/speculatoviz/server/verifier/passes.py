@@ -13,7 +13,7 @@ import anyio
 
 from speculatoviz.core.types import Floats
 from speculatoviz.models.base import PREFILL_TOKENS
-from speculatoviz.models.window import Window, Wish, feed_together
+from speculatoviz.models.window import Window, WindowFeed, feed_together
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _LINGER_SHARE = 0.05  # of a pass: how long it may be held up for sessions that 
 class Job(Generic[T]):
     """What a window is to be fed, and what is made of the rows, in the computing thread."""
 
-    wish: Wish
+    wish: WindowFeed
     finish: Callable[[Floats], T]
 
     @property

@@ -12,7 +12,7 @@ import anyio
 from speculatoviz.core.types import Draft, Floats, Request, Verdict
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
-from speculatoviz.models.window import Wish
+from speculatoviz.models.window import WindowFeed
 from speculatoviz.server.verifier.passes import Job, Passes
 from speculatoviz.targets.local import LocalTarget
 
@@ -192,7 +192,7 @@ class Seats:
             while todo:
                 size = PREFILL_TOKENS if self.taken == 1 else _SHARED_CHUNK
                 chunk, todo = todo[:size], todo[size:]
-                await self._passes.run(Job(Wish(seat.target.window, chunk, "last"), lambda _rows: None))
+                await self._passes.run(Job(WindowFeed(seat.target.window, chunk, "last"), lambda _rows: None))
             seat.held = True
             return held
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Entry, Message, Tokenizer
+from speculatoviz.models.base import Message, Tokenizer, VocabularyEntry
 from speculatoviz.models.tokenizers.chat import ChatTemplate
 
 
@@ -152,7 +152,7 @@ class _Fitted:
     def token_name(self, token: int) -> str:
         return self._inner.token_name(token)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[VocabularyEntry]:
         return self._inner.entries()
 
     def render_chat(self, messages: Sequence[Message]) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from speculatoviz.core.sampling import QUANTA
 from speculatoviz.core.types import ROOT, Check, Draft, Extra, Ints, Limits, Request, Sampling, Scores, Support, Verdict
-from speculatoviz.models.base import Entry
+from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.targets.verifier.wire import Judged, Open, Submit, Vocabulary, WireCheck, WireError, WireScores
 
 _MISMATCH = "Use the same version of SpeculatoViz on both sides."
@@ -189,7 +189,7 @@ def _top(ids: bytes, logprobs: bytes) -> tuple[tuple[int, float], ...]:
 # ---- a vocabulary -----------------------------------------------------------------------------------
 
 
-def vocabulary_frame(number: int, entries: Iterable[Entry]) -> Vocabulary:
+def vocabulary_frame(number: int, entries: Iterable[VocabularyEntry]) -> Vocabulary:
     used = list(entries)
     return Vocabulary(
         number=number,
@@ -200,7 +200,7 @@ def vocabulary_frame(number: int, entries: Iterable[Entry]) -> Vocabulary:
     )
 
 
-def entries_of(frame: Vocabulary) -> list[Entry]:
+def entries_of(frame: Vocabulary) -> list[VocabularyEntry]:
     """Raises WireError."""
     ids, lengths = unpack(frame.ids), unpack(frame.lengths)
     if (
@@ -209,9 +209,9 @@ def entries_of(frame: Vocabulary) -> list[Entry]:
         or any(n < 0 for n in lengths)
     ):
         raise WireError("The verifier's vocabulary is not one.", _MISMATCH)
-    entries, at = list[Entry](), 0
+    entries, at = list[VocabularyEntry](), 0
     for token, length, control in zip(ids, lengths, frame.control, strict=True):
-        entries.append(Entry(token, frame.pieces[at : at + length], bool(control)))
+        entries.append(VocabularyEntry(token, frame.pieces[at : at + length], bool(control)))
         at += length
     return entries
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Entry, Message, fingerprint
+from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
 
 
@@ -15,7 +15,7 @@ class TableTokenizer:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[VocabularyEntry],
         n_vocab: int,
         eos_ids: frozenset[int],
         encode: Callable[[str, bool], list[int]],
@@ -38,7 +38,7 @@ class TableTokenizer:
         entry = self._entries.get(token)
         return f"[{token}]" if entry is None or not entry.piece else printable(entry.piece)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[VocabularyEntry]:
         return iter(self._entries.values())
 
     def render_chat(self, messages: Sequence[Message]) -> str:

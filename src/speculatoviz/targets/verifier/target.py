@@ -28,7 +28,7 @@ from speculatoviz.core.types import (
     Verdict,
 )
 from speculatoviz.errors import SpeculatoVizError, TargetError
-from speculatoviz.models.base import Description, Entry, Message, fingerprint
+from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
 from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
@@ -204,7 +204,7 @@ class VerifierTarget:
         render = self._render if welcome.has_chat_template else None
         return TableTokenizer(entries, welcome.n_vocab, frozenset(unpack(welcome.eos)), self._encode, render)
 
-    def _entries(self, file: Path) -> list[Entry]:
+    def _entries(self, file: Path) -> list[VocabularyEntry]:
         """The vocabulary as it was kept, or fetched once: it is known by its fingerprint."""
         with suppress(OSError, SpeculatoVizError):
             frame = wire.server_frame(file.read_bytes())

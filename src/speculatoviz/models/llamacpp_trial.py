@@ -1,0 +1,182 @@
+"""Whether llama.cpp can load a GGUF file: its header is checked here, the rest once, in a child process.
+
+llama.cpp ends its process for some files: an assertion fails, an exception is not caught, memory is not there. The
+child loads the file, decodes two tokens and a tree of two, and checks that their logits are finite. Its failure becomes
+a ModelError. Its success is remembered in the cache folder, so that the next start hashes the header and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from speculatoviz.errors import ModelError, SpeculatoVizError
+from speculatoviz.machine import usable_cores
+from speculatoviz.models.base import Feed, Tokenizer, check_finite
+from speculatoviz.models.files.child import ending, run_child
+from speculatoviz.models.files.decoder import require_decoder, require_vocabulary
+from speculatoviz.models.files.gguf import GgufFile, read
+
+_VERSION = 1  # of this check: a stricter one asks anew
+_START_S, _BYTES_PER_S = 120.0, 5e6  # how long a child may take: from a slow disk, every byte once
+_SPARE_BYTES = 4 << 30  # what a child may allocate beside the file
+_TRIAL_TOKENS = 64  # cells of its context
+_MOST_THREADS = 4  # of two tokens
+_REPORT = "speculatoviz: "  # begins the line of stdout with the child's result
+
+
+def require_loadable(
+    path: Path, cache_dir: Path | str, *, vocabulary_only: bool = False, verified: bool = False
+) -> None:
+    """Raises ModelError, with the cause, unless llama.cpp can load the file and compute finite logits with it.
+
+    path: the file, or its first part. cache_dir: where a success is remembered; a folder that cannot be written costs
+    the memory, not the check. vocabulary_only: load its tokenizer, not its weights. verified: its hash is known to be
+    that of a file that loads, so its header is checked alone.
+    """
+    file = read(path)
+    (require_vocabulary if vocabulary_only else require_decoder)(file)
+    if verified:
+        return
+    memory = _Memory(Path(cache_dir).expanduser() / "loadable", file)
+    if memory.has(vocabulary_only):
+        return
+    _try(file, vocabulary_only)
+    memory.add(vocabulary_only)
+
+
+class _Memory:
+    """The files in the cache folder that record which GGUF files have loaded. What fails is not remembered."""
+
+    def __init__(self, folder: Path, file: GgufFile) -> None:
+        self._folder, self._file = folder, file
+        self._hash = self._hashed()
+
+    def has(self, vocabulary_only: bool) -> bool:
+        """Whether such a file has loaded; one that has loaded whole has a vocabulary that loads."""
+        try:
+            return self._whole.is_file() or (vocabulary_only and self._vocabulary.is_file())
+        except OSError:
+            return False
+
+    def add(self, vocabulary_only: bool) -> None:
+        path = self._vocabulary if vocabulary_only else self._whole
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{self._file.path.name}\n", encoding="utf-8", errors="replace")  # for people
+
+    @property
+    def _whole(self) -> Path:
+        return self._folder / self._hash
+
+    @property
+    def _vocabulary(self) -> Path:
+        return self._folder / f"{self._hash}.vocabulary"
+
+    def _hashed(self) -> str:
+        """Of what a success depends on: the library's version, and header, size and time of every part."""
+        digest = hashlib.sha256(f"{_VERSION} {_library_version()}".encode())
+        for part, header in zip(self._file.parts, self._file.headers, strict=True):
+            stat = part.stat()
+            digest.update(f"\n{stat.st_size} {stat.st_mtime_ns} {len(header)}\n".encode() + header)
+        return digest.hexdigest()
+
+
+def _library_version() -> str:
+    try:
+        return version("llama_cpp_python")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _try(file: GgufFile, vocabulary_only: bool) -> None:
+    """Load the file in a child process. Raises ModelError with what the child reported, or how it ended."""
+    flags = ["--vocabulary"] if vocabulary_only else []
+    child = run_child(__name__, str(file.path), *flags, timeout_s=_START_S + file.size_bytes / _BYTES_PER_S)
+    reports = [line.removeprefix(_REPORT) for line in child.stdout.splitlines() if line.startswith(_REPORT)]
+    if child.returncode == 0 and reports:
+        return
+    if reports:
+        raise ModelError(**json.loads(reports[-1]))
+    raise ModelError(
+        f"llama.cpp cannot load {file.path}: the process that tried ended with {ending(child)}.",
+        "Choose another file of this model, or fetch it again: its header or its weights are damaged or unusual.",
+    )
+
+
+# --- the child process --------------------------------------------------------------------------------
+
+
+def _main(path: str, *flags: str) -> int:
+    from speculatoviz.models.llamacpp_log import capture_log
+
+    capture_log().echo = True
+    try:
+        _limit_memory(Path(path))
+        if "--vocabulary" in flags:
+            _load_vocabulary(Path(path))
+        else:
+            _load_and_decode(Path(path))
+    except SpeculatoVizError as error:
+        print(_REPORT + json.dumps({"message": error.message, "hint": error.hint}), flush=True)
+        return 1
+    print(_REPORT + "{}", flush=True)
+    return 0
+
+
+def _limit_memory(path: Path) -> None:
+    """A header can ask for any amount: without a limit the child could starve the machine.
+
+    Not if GPUs are used: their drivers reserve more than they take. Systems without such limits do without.
+    """
+    import llama_cpp.llama_cpp as lib
+
+    if lib.llama_supports_gpu_offload():
+        return
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        most = _SPARE_BYTES + read(path).size_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _load_vocabulary(path: Path) -> None:
+    from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
+
+    _use(VocabularyFile(path))
+
+
+def _load_and_decode(path: Path) -> None:
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+
+    model = LlamaCppModel(path, _TRIAL_TOKENS, min(_MOST_THREADS, usable_cores()), trial=True)
+    _use(model.tokenizer)
+    last = model.tokenizer.n_vocab - 1
+    context = model.open(_TRIAL_TOKENS // 2)
+    for feed in (
+        Feed(context, [last // 2, min(1, last)]),
+        Feed(context, [last, 0], parents=[-1, -1], hidden=True),
+    ):
+        check_finite(model.forward([feed])[0].logits, path.name)
+    context.keep(2, [1])
+    model.close()
+
+
+def _use(tokenizer: Tokenizer) -> None:
+    """Read every token, and encode some texts: vocabularies fail when they are used."""
+    _ = tokenizer.fingerprint, tokenizer.has_chat_template
+    names = "".join(tokenizer.token_name(token) for token in sorted(tokenizer.eos_ids))
+    for text in ("Some text, 12 + 30.\n\tna\N{LATIN SMALL LETTER I WITH DIAERESIS}ve \N{ROCKET}", "\0\x7f", names):
+        for special in (True, False):
+            tokenizer.encode(text, special=special)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(_main(*sys.argv[1:]))
+    sys.exit(130)

@@ -1,0 +1,58 @@
+"""A target whose scores are not finite ends its run in words, and chooses no token by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from speculatoviz.core.types import Draft, Floats, Limits, Request, Sampling
+from speculatoviz.errors import ModelError
+from speculatoviz.models.base import Feed, Rows, check_finite
+from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.targets.local import LocalTarget
+
+PROMPT = (0, 1, 2)
+
+
+class Damaged(ToyModel):
+    """One logit of every row, or all of them, is another value."""
+
+    def __init__(self, value: float, *, everywhere: bool) -> None:
+        super().__init__()
+        self._value, self._everywhere = value, everywhere
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        return [Rows(self._damaged(rows.logits)) for rows in super().forward(feeds)]
+
+    def _damaged(self, logits: Floats) -> Floats:
+        damaged = logits.copy()
+        damaged[:, slice(None) if self._everywhere else 2] = self._value
+        return damaged
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize(
+    ("value", "everywhere"), [(np.nan, False), (np.nan, True), (np.inf, False), (np.inf, True), (-np.inf, True)]
+)
+def test_scores_that_are_not_finite_end_the_run_in_words(value: float, everywhere: bool, temperature: float) -> None:
+    target = LocalTarget(Damaged(value, everywhere=everywhere), 64, lambda: 0.0)
+    target.begin(Request(PROMPT, Sampling(temperature), Limits(8)))
+    with pytest.raises(ModelError, match="not finite"):
+        target.verify(Draft.empty(0))
+    assert target.ids == PROMPT, "nothing was emitted"
+
+
+def test_a_token_that_a_model_excludes_is_no_damage() -> None:
+    target = LocalTarget(Damaged(-np.inf, everywhere=False), 64, lambda: 0.0)
+    target.begin(Request(PROMPT, Sampling(0.7), Limits(8)))
+    assert target.verify(Draft.empty(0)).extra.token != 2
+
+
+def test_every_row_is_checked() -> None:
+    rows = np.zeros((3, 5), np.float32)
+    check_finite(rows, "It")
+    rows[2, 4] = np.nan
+    with pytest.raises(ModelError, match="It computes"):
+        check_finite(rows, "It")
