@@ -1,4 +1,4 @@
-"""A running server with toy models for every test, or one for a whole module that asks for it."""
+"""Fixtures: a running server with toy models for each test, or one for a whole module."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ from typing import Any
 
 import pytest
 
-from speculatoviz.server import host
 from support.live_server import Client, Server, Toys
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _never_idle() -> Iterator[None]:
-    """Measuring while idle would take passes that a test counts on."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "_IDLE_S", 3600.0)
-        yield
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def toys(tmp_path: Path) -> Iterator[Toys]:
 
 @pytest.fixture
 def serve(toys: Toys) -> Iterator[Callable[..., Server]]:
-    """Starts servers that end with the test; by default one with the toys."""
+    """Starts servers that stop with the test; by default with the toys."""
     servers: list[Server] = []
 
     def start(**how: Any) -> Server:
@@ -59,7 +50,7 @@ def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
 
 @pytest.fixture(scope="module")
 def shared_server(shared_toys: Toys) -> Iterator[Server]:
-    """One server for a module whose tests leave nothing behind."""
+    """One server for a module whose tests leave no run and no connection."""
     server = Server(shared_toys.settings, shared_toys.load)
     server.wait_until("ready")
     yield server
@@ -69,7 +60,7 @@ def shared_server(shared_toys: Toys) -> Iterator[Server]:
 
 @pytest.fixture
 def connected(server: Server) -> Iterator[Callable[..., Client]]:
-    """Clients of the server, which leave with the test."""
+    """Connects clients to the server; they disconnect with the test."""
     with ExitStack() as stack:
         yield lambda **headers: stack.enter_context(server.client(**headers))
 

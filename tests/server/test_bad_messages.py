@@ -1,4 +1,4 @@
-"""Whatever a client sends, it is answered in words and the socket lives on."""
+"""Every bad message gets an error in words, and the socket stays open."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def works(client: Client) -> bool:
 
 @pytest.fixture
 def ask(client: Client) -> Callable[[str | bytes], str]:
-    """The words a frame is answered with; the socket must live on."""
+    """Sends a frame and returns the words of the error. The socket must stay open."""
 
     def send(frame: str | bytes) -> str:
         client.send_raw(frame)
@@ -91,14 +91,14 @@ def ask(client: Client) -> Callable[[str | bytes], str]:
 
 
 @pytest.mark.parametrize(("frame", "words"), BAD_FRAMES.values(), ids=BAD_FRAMES)
-def test_a_bad_frame_is_answered_and_the_socket_lives_on(
+def test_a_bad_frame_is_answered_and_the_socket_stays_open(
     ask: Callable[[str | bytes], str], frame: str | bytes, words: str
 ) -> None:
     assert words in ask(frame)
 
 
 @pytest.mark.parametrize(("start", "words"), BAD_STARTS.values(), ids=BAD_STARTS)
-def test_a_bad_start_is_answered_and_the_socket_lives_on(
+def test_a_bad_start_is_answered_and_the_socket_stays_open(
     ask: Callable[[str | bytes], str], start: dict[str, Any], words: str
 ) -> None:
     assert words in ask(json.dumps(PROMPT | start))
@@ -126,7 +126,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(client: C
     assert works(client)
 
 
-def test_a_prompt_that_just_fits_is_taken(client: Client) -> None:
+def test_a_prompt_that_just_fits_is_accepted(client: Client) -> None:
     assert client.run(prompt="a" * (CONTEXT_TOKENS - 1))[-1]["total_tokens"] == 1
 
 
@@ -150,7 +150,7 @@ def test_without_a_run_there_is_nothing_to_change(client: Client, message: dict[
     ],
     ids=["a second start", "k", "temperature", "not changeable", "cancel with more"],
 )
-def test_a_bad_message_during_a_run_names_the_run_and_leaves_it_alone(
+def test_a_bad_message_during_a_run_names_the_run_and_does_not_change_it(
     client: Client, toys: Toys, message: dict[str, Any], words: str
 ) -> None:
     expected = client.run()[-1]["token_ids"]

@@ -1,4 +1,4 @@
-"""A stream hands over what a thread computes, in order, with its failure last."""
+"""A stream delivers what a thread computes to the event loop: in order, and a failure last."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_falsy_items_are_items() -> None:
     play(scene)
 
 
-def test_an_item_is_handed_over_as_soon_as_it_exists() -> None:
+def test_an_item_is_delivered_as_soon_as_it_exists() -> None:
     async def scene(executor: ThreadPoolExecutor) -> None:
         taken = threading.Event()
 
@@ -54,7 +54,7 @@ def test_an_item_is_handed_over_as_soon_as_it_exists() -> None:
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no room"), StopAsyncIteration(), KeyError("x")], ids=repr)
-def test_a_failure_comes_behind_the_items_before_it(failure: Exception) -> None:
+def test_a_failure_comes_after_the_items_before_it(failure: Exception) -> None:
     async def scene(executor: ThreadPoolExecutor) -> None:
         def items() -> Iterator[int]:
             yield 1
@@ -86,7 +86,7 @@ def test_a_failure_before_the_first_item_is_raised() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_who_has_taken_everything_finds_the_executor_free(fails: bool) -> None:
+def test_the_executor_is_free_once_all_items_are_taken(fails: bool) -> None:
     async def scene(executor: ThreadPoolExecutor) -> None:
         def items() -> Iterator[int]:
             yield 1
@@ -106,7 +106,7 @@ def test_who_has_taken_everything_finds_the_executor_free(fails: bool) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_computing_is_finished_although_nobody_takes_the_items(fails: bool) -> None:
+def test_computing_finishes_if_no_item_is_taken(fails: bool) -> None:
     async def scene(executor: ThreadPoolExecutor) -> None:
         def items() -> Iterator[int]:
             yield from range(100)
@@ -124,7 +124,7 @@ def test_the_event_loop_is_free_while_the_thread_computes() -> None:
         answered = threading.Event()
 
         def items() -> Iterator[int]:
-            assert answered.wait(30)  # would never come if the loop were held up
+            assert answered.wait(30)  # would never be set if the loop were blocked
             yield 1
 
         stream = Stream(executor, items)

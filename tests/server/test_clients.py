@@ -1,4 +1,4 @@
-"""Several clients at once, and clients that go away, fall silent or come back."""
+"""Several clients at once, and clients that disconnect, do not read, or reconnect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def holder(client: Client, toys: Toys) -> Client:
     return client
 
 
-def test_a_second_client_is_told_its_place_and_then_served(
+def test_a_second_client_receives_its_place_and_is_then_served(
     holder: Client, connected: Callable[[], Client], toys: Toys, server: Server
 ) -> None:
     second = connected()
@@ -40,7 +40,7 @@ def test_a_second_client_is_told_its_place_and_then_served(
     assert server.health()["runs_waiting"] == 0
 
 
-def test_a_third_client_moves_up_as_the_line_does(
+def test_a_third_client_receives_each_new_place(
     holder: Client, connected: Callable[[], Client], toys: Toys, server: Server
 ) -> None:
     second, third = connected(), connected()
@@ -60,7 +60,7 @@ def test_a_third_client_moves_up_as_the_line_does(
     assert [e["type"] for e in third.until("done", "error")][:1] == ["started"]
 
 
-def test_cancelling_while_queued_leaves_the_line_at_once(
+def test_cancelling_while_queued_leaves_the_queue_at_once(
     holder: Client, connected: Callable[[], Client], toys: Toys
 ) -> None:
     second, third = connected(), connected()
@@ -89,7 +89,7 @@ def test_a_cancel_that_follows_its_start_at_once_ends_the_run(client: Client) ->
 
 
 @pytest.mark.parametrize("leave", ["disconnect", "vanish"])
-def test_disconnecting_while_queued_leaves_the_line(
+def test_disconnecting_while_queued_leaves_the_queue(
     holder: Client, connected: Callable[[], Client], toys: Toys, server: Server, leave: str
 ) -> None:
     second, third = connected(), connected()
@@ -121,7 +121,7 @@ def test_disconnecting_mid_run_frees_the_models(
     assert second.last("done", "error")["type"] == "done"
 
 
-def test_updates_sent_while_queued_hold_from_the_first_round(
+def test_updates_sent_while_queued_apply_from_the_first_round(
     holder: Client, connected: Callable[[], Client], toys: Toys
 ) -> None:
     second = connected()
@@ -139,14 +139,14 @@ def test_updates_sent_while_queued_hold_from_the_first_round(
     assert {e["k"] for e in events if e["type"] == "metrics"} <= {0, 1}
 
 
-def test_a_client_that_never_reads_does_not_hold_up_the_others(serve: Callable[..., Server], toys: Toys) -> None:
+def test_a_client_that_never_reads_does_not_block_the_others(serve: Callable[..., Server], toys: Toys) -> None:
     server = serve(send_buffer=4096)
     server.wait_until("ready")
     with server.mute_client() as mute:
         mute.send(prompt="once upon a time", k=0, ignore_eos=True, max_tokens=4096)
         with server.client() as other:
             poll(lambda: other.run(max_tokens=2)[-1]["type"] == "done", "the other client is served")
-            # What the mute client was not sent stays for it alone: it cannot start anything, and others can.
+            # Until the mute client has read its events it cannot start another run; other clients can.
             mute.send(prompt="once upon a time", k=0)
             assert other.run()[-1]["type"] == "done"
             assert server.health()["runs_waiting"] == 0

@@ -1,4 +1,4 @@
-"""The HTTP API, and what it says while models load or could not be loaded."""
+"""The HTTP API: its answers while models load, after they failed to load, and when they are ready."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from speculatoviz.core.rules import RULES
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL
 from speculatoviz.errors import CancelledError, ModelError
 from speculatoviz.measure.calibration import Calibration
-from speculatoviz.server import app, host
+from speculatoviz.measure.noise import Noise, NoiseTable
+from speculatoviz.measure.plain import PlainRun
+from speculatoviz.server import app
+from speculatoviz.server.limits import RunLimits
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import Report
 from support.live_server import PATIENCE_S, Server, Toys, poll
+from support.raw_socket import raw_socket
 
 
 def test_health_of_a_ready_server_names_models_and_measurements(server: Server) -> None:
@@ -37,7 +41,7 @@ def test_health_of_a_ready_server_names_models_and_measurements(server: Server) 
     assert health["runs_waiting"] == 0
 
 
-def test_while_models_load_health_says_how_far_and_a_start_is_told_to_wait(
+def test_while_models_load_health_reports_progress_and_a_start_is_refused(
     serve: Callable[..., Server], toys: Toys
 ) -> None:
     go, waiting = threading.Event(), threading.Event()
@@ -54,7 +58,7 @@ def test_while_models_load_health_says_how_far_and_a_start_is_told_to_wait(
         health = server.health()
         assert (health["status"], health["stage"], health["progress"]) == ("loading", "downloading toy:0", 0.25)
         assert (health["target_loaded"], health["target_model"], health["baseline"]) == (False, None, None)
-        assert server.get("/api/test-draft").status_code == 503
+        assert server.post("/api/test-draft").status_code == 503
         settings = server.get("/api/settings").json()
         assert (settings["defaults"]["k"], settings["pass_times"]) == (None, [])
         assert {(d["available"], d["reason"]) for d in settings["drafters"]} == {(False, "The models are not loaded.")}
@@ -98,7 +102,7 @@ def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server
     [
         (ModelError("The file is torn.", "Fetch it again."), "The file is torn.", "Fetch it again."),
         (ZeroDivisionError("oh"), "oh", "log"),
-        (RuntimeError("llama said no"), "llama said no", "log"),
+        (RuntimeError("no such tensor"), "no such tensor", "log"),
     ],
     ids=["in words", "unexpected", "of a runtime"],
 )
@@ -119,7 +123,7 @@ def test_models_that_cannot_be_loaded_are_explained(
             error = client.refused()
             assert error["code"] == "model"
             assert words in error["message"]
-    answer = server.get("/api/test-draft")
+    answer = server.post("/api/test-draft")
     assert (answer.status_code, answer.json()["code"]) == (503, "model")
 
 
@@ -143,7 +147,7 @@ def test_settings_offer_every_range_default_profile_and_drafter(server: Server) 
     assert [p["tokens"] for p in settings["pass_times"]] == sorted(p["tokens"] for p in settings["pass_times"])
 
 
-def test_without_a_draft_model_the_model_drafter_is_not_on_offer(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_without_a_draft_model_the_model_drafter_is_not_available(serve: Callable[..., Server], tmp_path: Path) -> None:
     settings = Settings(_env_file=None, target="toy:0", draft="none", cache_dir=str(tmp_path))
     server = serve(settings=settings, load=lambda report: Session.load(settings, time.perf_counter, report))
     health = server.wait_until("ready")
@@ -164,7 +168,7 @@ def test_without_a_draft_model_the_model_drafter_is_not_on_offer(serve: Callable
 
 
 def test_test_draft_reports_tokens_with_their_times(server: Server) -> None:
-    answer = server.get("/api/test-draft?prompt=once upon a time&k=5").json()
+    answer = server.post("/api/test-draft?prompt=once upon a time&k=5").json()
     with server.client() as client:
         events = client.run(k=5)
 
@@ -187,14 +191,14 @@ def test_test_draft_reports_tokens_with_their_times(server: Server) -> None:
         ("prompt=" + "a" * 700, 400),
     ],
 )
-def test_test_draft_refuses_what_it_cannot_do(server: Server, query: str, status: int) -> None:
-    answer = server.get(f"/api/test-draft?{query}")
+def test_test_draft_refuses_bad_requests(server: Server, query: str, status: int) -> None:
+    answer = server.post(f"/api/test-draft?{query}")
 
     assert answer.status_code == status
     if status == 400:
         assert answer.json()["message"]
         assert answer.json()["hint"]
-    assert server.get("/api/test-draft?prompt=once").status_code == 200
+    assert server.post("/api/test-draft?prompt=once").status_code == 200
 
 
 def test_test_draft_waits_its_turn(server: Server, toys: Toys) -> None:
@@ -203,9 +207,9 @@ def test_test_draft_waits_its_turn(server: Server, toys: Toys) -> None:
         client.send(prompt="once upon a time", k=2, ignore_eos=True, max_tokens=50)
         toys.gate.wait_until_blocked()
         answers: list[int] = []
-        asking = threading.Thread(target=lambda: answers.append(server.get("/api/test-draft?prompt=a").status_code))
+        asking = threading.Thread(target=lambda: answers.append(server.post("/api/test-draft?prompt=a").status_code))
         asking.start()
-        poll(lambda: server.health()["runs_waiting"] == 1, "the draft waits in the line")
+        poll(lambda: server.health()["runs_waiting"] == 1, "the draft waits in the queue")
         assert answers == []
         toys.gate.open()
         assert client.last("done", "error")["type"] == "done"
@@ -213,9 +217,8 @@ def test_test_draft_waits_its_turn(server: Server, toys: Toys) -> None:
         assert answers == [200]
 
 
-def test_while_idle_every_batch_size_is_measured(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_IDLE_S", 0.001)
-    server = serve()
+def test_while_idle_every_batch_size_is_measured(serve: Callable[..., Server]) -> None:
+    server = serve(runs=RunLimits(idle_s=0.001))
     server.wait_until("ready")
 
     def measured() -> list[int]:
@@ -232,10 +235,9 @@ def test_measuring_that_fails_leaves_the_server_working(
     def fill_one(calibration: object) -> bool:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(host, "_IDLE_S", 0.001)
     monkeypatch.setattr(Calibration, "fill_one", fill_one)
     with caplog.at_level(logging.ERROR):
-        server = serve()
+        server = serve(runs=RunLimits(idle_s=0.001))
         server.wait_until("ready")
         poll(lambda: "measuring pass times failed" in caplog.text, "the failure is logged")
     with server.client() as client:
@@ -255,7 +257,7 @@ def test_the_page_is_served_where_it_was_built(
     assert serve().get("/").text == "<h1>here</h1>"
 
 
-def test_without_a_built_page_the_root_says_what_to_do(
+def test_without_a_built_page_the_root_answers_what_to_do(
     serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "PAGE", tmp_path)
@@ -265,9 +267,60 @@ def test_without_a_built_page_the_root_says_what_to_do(
     assert "make page" in answer.text
 
 
-def test_no_figure_is_ever_sent_that_is_not_a_number(server: Server) -> None:
+def test_no_answer_contains_a_figure_that_is_not_finite(server: Server) -> None:
     def refuse(name: str) -> Any:
         raise AssertionError(f"{name} was sent")
 
-    for path in ("/api/health", "/api/settings", "/api/test-draft?prompt=once"):
-        assert json.loads(server.get(path).text, parse_constant=refuse)
+    answers = [server.get("/api/health"), server.get("/api/settings"), server.post("/api/test-draft?prompt=once")]
+    assert all(json.loads(answer.text, parse_constant=refuse) for answer in answers)
+
+
+# ---- figures that are not numbers ----
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.fixture
+def nan_server(serve: Callable[..., Server], toys: Toys) -> Server:
+    """A server whose model computed NaN while it was measured, and whose pass times were stored so."""
+
+    def load(report: Report) -> Session:
+        session = toys.load(report)
+        known = session.calibration
+        assert isinstance(known, Calibration)
+        known.noise = NoiseTable()
+        known.noise.add(Noise(NAN, NAN, 0.5, 16, 40, 2))
+        known.baseline = PlainRun(INF, 16, 40, 0.0, "startup")
+        known.target_times._ms = {1: 1.0, 2: NAN, 3: INF}
+        return session
+
+    server = serve(load=load)
+    server.wait_until("ready")
+    return server
+
+
+def test_figures_that_are_not_finite_are_null(nan_server: Server) -> None:
+    health = nan_server.health()
+
+    assert (health["status"], health["noise_floor"], health["baseline"]) == ("ready", None, None)
+    assert nan_server.get("/api/settings").json()["pass_times"] == [{"tokens": 1, "ms": 1.0}]
+
+
+def test_a_run_starts_although_measurements_are_not_finite(nan_server: Server) -> None:
+    with nan_server.client() as client:
+        events = client.run()
+
+    assert (events[0]["noise_floor"], events[0]["baseline"]) == (None, None)
+    assert (events[-1]["type"], events[-1]["metrics"]["overall_speedup"]) == ("done", None)
+
+
+def test_a_client_that_is_gone_leaves_the_queue(server: Server, toys: Toys) -> None:
+    toys.gate.limit(1)
+    with server.client() as client:
+        client.send(prompt="once upon a time", k=0, max_tokens=4)
+        toys.gate.wait_until_blocked()
+        with raw_socket(server.port, b"POST /api/test-draft?prompt=a HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            poll(lambda: server.health()["runs_waiting"] == 1, "the draft waits")
+        poll(lambda: server.health()["runs_waiting"] == 0, "it is gone")
+        toys.gate.open()
+        assert client.last("done", "error")["type"] == "done"

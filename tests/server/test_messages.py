@@ -1,4 +1,4 @@
-"""From the text of a frame to a checked message, or to words."""
+"""Parsing a frame: a checked message, or an error in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speculatoviz.config import RANGES
 from speculatoviz.errors import BadRequestError
 from speculatoviz.server.messages import MAX_MESSAGE_BYTES, parse
-from speculatoviz.server.socket import failure
+from speculatoviz.server.socket_run import failure
 from speculatoviz.telemetry.events import Cancel, Start, Update
 
 plain_text = st.text(st.sampled_from('kt07-+.eE"\\{}[]:,/ \n\0\u2028é語'), max_size=40)
@@ -44,12 +44,12 @@ def test_a_start_needs_no_type() -> None:
         ({"type": "cancel"}, Cancel(type="cancel")),
     ],
 )
-def test_messages_are_told_apart_by_their_type(message: dict[str, Any], expected: Start | Update | Cancel) -> None:
+def test_the_type_selects_the_message(message: dict[str, Any], expected: Start | Update | Cancel) -> None:
     assert read(message) == expected
 
 
 @pytest.mark.parametrize("name", sorted(name for name, allowed in RANGES.items() if allowed.enforced))
-def test_the_ends_of_every_range_are_allowed_and_what_lies_beyond_is_not(name: str) -> None:
+def test_the_ends_of_every_range_are_allowed_and_values_beyond_are_not(name: str) -> None:
     allowed = RANGES[name]
     whole = name in {"k", "top_k", "max_tokens"}
     for end in (allowed.minimum, allowed.maximum):
@@ -64,13 +64,13 @@ def test_the_ends_of_every_range_are_allowed_and_what_lies_beyond_is_not(name: s
 
 @settings(deadline=None)
 @given(plain_text)
-def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+def test_any_text_is_parsed_or_refused_in_words(text: str) -> None:
     check(text)
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(fields), anything, max_size=4))
-def test_any_document_is_read_or_refused_in_words(document: dict[str, Any]) -> None:
+def test_any_document_is_parsed_or_refused_in_words(document: dict[str, Any]) -> None:
     check(json.dumps(document))
 
 
@@ -90,7 +90,7 @@ def check(text: str) -> None:
         assert json.loads(sent.model_dump_json())["code"] == "bad_request"
 
 
-def test_what_is_refused_is_quoted_shortly() -> None:
+def test_a_refused_value_is_quoted_shortly() -> None:
     with pytest.raises(BadRequestError) as refused:
         read({"prompt": "a", "drafter": 7, "rule": "x" * 5000})
 

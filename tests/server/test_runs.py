@@ -1,4 +1,4 @@
-"""Runs over a real socket: the grammar of their events, cancelling, updating, failing."""
+"""Runs over a real socket: the order of their events, cancelling, updating, failing."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def test_the_same_seed_repeats_a_run_and_another_does_not(client: Client) -> Non
     assert first != other
 
 
-def test_greedy_speculation_says_what_plain_decoding_says(client: Client) -> None:
+def test_greedy_speculation_gives_the_text_of_plain_decoding(client: Client) -> None:
     texts = {client.run(k=k, ignore_eos=True, max_tokens=80)[-1]["generated_text"] for k in (0, 1, 4, 8)}
 
     assert len(texts) == 1
 
 
-def test_a_conversation_is_taken_like_a_prompt(client: Client) -> None:
+def test_a_conversation_is_decoded_like_a_prompt(client: Client) -> None:
     turns = [{"role": "user", "content": "once upon"}, {"role": "assistant", "content": " a time"}]
     client.send(messages=turns, k=2, ignore_eos=True)
     events = client.until("done")
@@ -124,7 +124,7 @@ def test_a_conversation_is_taken_like_a_prompt(client: Client) -> None:
     assert events[-1]["token_ids"] == client.run(k=2, ignore_eos=True)[-1]["token_ids"]
 
 
-def test_without_evidence_nothing_is_computed_for_show(client: Client) -> None:
+def test_without_evidence_no_figures_for_display_are_computed(client: Client) -> None:
     verdicts = [e for e in client.run(evidence=False) if e["type"] == "verify_result"]
 
     assert {(e["entropy"], e["target_logprob"], len(e["target_top_tokens"])) for e in verdicts} == {(None, None, 0)}
@@ -141,10 +141,10 @@ def test_started_names_models_settings_baseline_and_exactness(client: Client) ->
     assert started["noise_floor"]["max_total_variation"] == 0.0
 
 
-def test_a_start_that_answers_done_waits_for_the_run_to_let_go(
+def test_a_start_right_after_done_waits_until_the_models_are_released(
     serve: Callable[..., Server], toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_go = threading.Event()
+    released = threading.Event()
 
     def load(report: Report) -> Session:
         session = toys.load(report)
@@ -152,7 +152,7 @@ def test_a_start_that_answers_done_waits_for_the_run_to_let_go(
 
         def lingering(*arguments: Any) -> Iterator[SentEvent]:
             yield from run(*arguments)
-            assert let_go.wait(PATIENCE_S)
+            assert released.wait(PATIENCE_S)
 
         monkeypatch.setattr(session, "run", lingering)
         return session
@@ -163,7 +163,7 @@ def test_a_start_that_answers_done_waits_for_the_run_to_let_go(
         assert client.run()[-1]["type"] == "done"
         client.send(prompt="once upon a time", k=3)
         server.health()  # time enough for the start to be read
-        let_go.set()
+        released.set()
         assert [e["type"] for e in client.until("done", "error")][:1] == ["started"]
 
 
@@ -173,7 +173,7 @@ def test_cancelling_ends_a_run_and_the_socket_can_run_again(client: Client, toys
     client.send(prompt="another story", k=2, **LONG)
     toys.gate.wait_until_blocked()
     client.send(type="cancel")
-    client.send(type="update", k=17)  # answered in order: once it is, the cancel has been taken
+    client.send(type="update", k=17)  # answered in order: after this error the cancel has been read
     client.until("error")
     toys.gate.limit(1)
     done = client.last("done")
@@ -285,7 +285,7 @@ def test_a_pass_that_fails_ends_the_run_in_words_and_the_next_run_works(
     assert client.run(ignore_eos=True)[-1]["token_ids"] == expected
 
 
-def test_a_full_context_ends_the_run_and_says_so(client: Client) -> None:
+def test_a_full_context_ends_the_run_with_that_reason(client: Client) -> None:
     done = client.run(prompt="a" * 496, ignore_eos=True, max_tokens=100)[-1]
 
     assert (done["finish_reason"], done["total_tokens"]) == ("context", 16)
@@ -299,7 +299,7 @@ def test_a_plain_run_becomes_the_baseline(client: Client, server: Server) -> Non
     assert client.run()[0]["baseline"]["tps"] == baseline["tps"]
 
 
-def test_runs_of_two_sockets_have_their_own_names(connected: Callable[[], Client]) -> None:
+def test_runs_of_two_sockets_have_different_ids(connected: Callable[[], Client]) -> None:
     names = {connected().run()[0]["run"] for _ in range(2)}
 
     assert len(names) == 2

@@ -1,4 +1,4 @@
-"""The `serve` command as a process of its own."""
+"""The `serve` command in a process of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_a_free_port_is_taken_named_and_given_back(tmp_path: Path) -> None:
+def test_a_free_port_is_chosen_printed_and_released(tmp_path: Path) -> None:
     with serving(tmp_path, "--port", "0") as process, httpx.Client(trust_env=False, timeout=PATIENCE_S) as client:
         assert process.stderr is not None
         announced = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
@@ -50,15 +50,15 @@ def test_a_free_port_is_taken_named_and_given_back(tmp_path: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_port_that_is_taken_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_in_words(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with serving(tmp_path, "--port", str(port)) as process:
-            _, said = process.communicate(timeout=PATIENCE_S)
+            _, printed = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 1
-    assert f"127.0.0.1 port {port} cannot be listened on" in said
-    assert "--port" in said
-    assert "Traceback" not in said
+    assert f"127.0.0.1 port {port} cannot be listened on" in printed
+    assert "--port" in printed
+    assert "Traceback" not in printed
 
 
 def test_an_address_of_another_machine_is_refused_in_words() -> None:
@@ -66,7 +66,7 @@ def test_an_address_of_another_machine_is_refused_in_words() -> None:
         address.listen("203.0.113.1", 0)
 
 
-def test_an_ipv6_address_stands_in_brackets() -> None:
+def test_an_ipv6_address_is_written_in_brackets() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
 

@@ -15,7 +15,7 @@ from speculatoviz.cli.app import app
 from speculatoviz.core.types import Exactness, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from speculatoviz.server.verifier.app import Serving
+from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.session.session import Session
 from speculatoviz.targets.verifier.link import Patience
 from speculatoviz.telemetry.events import Done, Event, Metrics, Started, VerifyResult
@@ -25,7 +25,7 @@ from support.verifier import VerifierServer, serving
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[VerifierServer]:
-    with serving(ToyModel(0, ALPHABET), Serving(context_tokens=256)) as server:
+    with serving(ToyModel(0, ALPHABET), VerifierOptions(context_tokens=256)) as server:
         yield server
 
 
@@ -151,7 +151,7 @@ def test_a_verifier_of_a_verifier_is_refused() -> None:
     result = CliRunner().invoke(app, ["verifier", "--target", "verifier:ws://127.0.0.1:1"])
 
     assert result.exit_code == 1
-    assert "is elsewhere already" in result.stderr
+    assert "is remote already" in result.stderr
 
 
 def test_a_sampling_that_cannot_be_verified_there_is_refused_before_a_run(

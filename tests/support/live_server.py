@@ -1,4 +1,4 @@
-"""The real server on a real socket, with toy models whose passes a test can hold up; and a client for it."""
+"""The real server on a real socket, with toy models whose passes a test can block, and clients for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
@@ -23,18 +24,20 @@ from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.server import address
 from speculatoviz.server.app import create_app
-from speculatoviz.server.host import Loader
+from speculatoviz.server.limits import ConnectionLimits, RunLimits
+from speculatoviz.server.model_host import SessionLoader
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import Report, local
 
 CONTEXT_TOKENS = 512
+RUN_LIMITS = RunLimits(idle_s=3600.0)  # measuring while idle would take passes that a test counts on
 PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long
 
 Event = dict[str, Any]
 
 
 def poll(true: Callable[[], bool], what: str) -> None:
-    """Wait for something that can only be asked for."""
+    """Wait until a condition that has no event of its own is true."""
     deadline = time.monotonic() + PATIENCE_S
     pause = threading.Event()
     while not true():
@@ -43,7 +46,7 @@ def poll(true: Callable[[], bool], what: str) -> None:
 
 
 class Gate:
-    """Lets forward passes through: all of them, or as many as a test permits."""
+    """Blocks forward passes: all but as many as a test permits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -52,7 +55,7 @@ class Gate:
         self.passes = 0
 
     def limit(self, passes: int) -> None:
-        """From now on only this many more."""
+        """Permit this many more passes."""
         with self._changed:
             self._permits = passes
             self._changed.notify_all()
@@ -62,8 +65,16 @@ class Gate:
             self._permits = None
             self._changed.notify_all()
 
+    @contextlib.contextmanager
+    def opened_at_the_end(self) -> Iterator[None]:
+        """A context after which no pass is blocked, even if the test fails."""
+        try:
+            yield
+        finally:
+            self.open()
+
     def wait_until_blocked(self) -> None:
-        """Return once a pass waits at the closed gate."""
+        """Wait until a pass is blocked."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: self._blocked > 0 and self._permits == 0, PATIENCE_S)
         assert arrived, "no forward pass came to the gate"
@@ -81,7 +92,7 @@ class Gate:
 
 
 class GatedToy(ToyModel):
-    """A toy model behind a gate. `failing` is raised by its next pass, once."""
+    """A toy model whose passes go through a gate. failing: raised by its next pass, once."""
 
     def __init__(self, seed: int, gate: Gate) -> None:
         super().__init__(seed, ALPHABET)
@@ -98,7 +109,7 @@ class GatedToy(ToyModel):
 
 
 class Toys:
-    """A gated target and a related draft model, and the loader that a server is given."""
+    """A gated target and a related draft model, with the loader for a server."""
 
     def __init__(self, cache_dir: Path, **settings: Any) -> None:
         self.gate = Gate()
@@ -118,35 +129,55 @@ class Toys:
 
 
 class Server:
-    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one."""
+    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one.
 
-    def __init__(self, settings: Settings, load: Loader, port: int = 0, send_buffer: int | None = None) -> None:
+    runs, connections: limits, if a test needs others. send_buffer: bytes that the kernel keeps for each client.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: SessionLoader,
+        port: int = 0,
+        send_buffer: int | None = None,
+        runs: RunLimits = RUN_LIMITS,
+        connections: ConnectionLimits | None = None,
+    ) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         if send_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
-        self._server = address.configured(create_app(settings, load))
+        self.app = create_app(settings, load, runs)
+        self.uvicorn = address.configured(self.app, connections)
         self._http = httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=False)  # noqa: S501 (there is no TLS)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread = threading.Thread(target=self.uvicorn.run, args=([self._socket],), daemon=True)
         self._thread.start()
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return self._http.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return self.ask("GET", path, **headers)
 
-    def health(self) -> Event:
-        answer: Event = self.get("/api/health").json()
+    def post(self, path: str, **headers: str) -> httpx.Response:
+        return self.ask("POST", path, **headers)
+
+    def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
+        """A request. In the names of headers `_` is `-`; their values are bytes, each as one character."""
+        named = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
+        return self._http.request(method, f"http://127.0.0.1:{self.port}{path}", headers=named)
+
+    def health(self, **headers: str) -> Event:
+        answer: Event = self.get("/api/health", **headers).json()
         return answer
 
-    def wait_until(self, status: str) -> Event:
-        """Health, once it says this."""
-        poll(lambda: self.health()["status"] != "loading", "the loading ends")
-        health = self.health()
+    def wait_until(self, status: str, **headers: str) -> Event:
+        """Health, once it has this status."""
+        poll(lambda: self.health(**headers)["status"] != "loading", "the loading ends")
+        health = self.health(**headers)
         assert health["status"] == status, health
         return health
 
     @contextlib.contextmanager
     def client(self, **headers: str) -> Iterator[Client]:
-        """A client of this server. A header named Host goes into the address that is asked for."""
+        """A client of this server. A header named Host becomes the host of the requested address."""
         name = headers.pop("Host", f"127.0.0.1:{self.port}")
         tcp = socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
         with connect(
@@ -156,13 +187,13 @@ class Server:
             additional_headers=headers,
             open_timeout=PATIENCE_S,
             close_timeout=PATIENCE_S,
-            max_queue=None,  # a full queue would hold up the closing handshake behind what a test does not read
+            max_queue=None,  # a full queue would delay the closing handshake after frames that a test does not read
         ) as connection:
             yield Client(connection)
 
     @contextlib.contextmanager
     def mute_client(self) -> Iterator[MuteClient]:
-        """A client that reads nothing behind the handshake and has little room to keep it."""
+        """A client that reads nothing after the handshake; its kernel keeps little unread."""
         with socket.socket() as tcp:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             tcp.settimeout(PATIENCE_S)
@@ -177,7 +208,7 @@ class Server:
         return False
 
     def ask_to_stop(self) -> None:
-        self._server.should_exit = True
+        self.uvicorn.should_exit = True
 
     def stop(self) -> None:
         self._http.close()
@@ -187,10 +218,10 @@ class Server:
 
 
 class MuteClient:
-    """Speaks, and never listens."""
+    """Sends, and reads nothing after the handshake. tcp: its connection."""
 
     def __init__(self, tcp: socket.socket, uri: str) -> None:
-        self._tcp, self._protocol = tcp, ClientProtocol(parse_uri(uri))
+        self.tcp, self._protocol = tcp, ClientProtocol(parse_uri(uri))
         self._protocol.send_request(self._protocol.connect())
         self._flush()
         answer = b""
@@ -202,12 +233,27 @@ class MuteClient:
         self._protocol.send_text(json.dumps(message).encode())
         self._flush()
 
+    def ping(self, data: bytes) -> None:
+        self._protocol.send_ping(data)
+        self._flush()
+
+    def read_at_last(self) -> tuple[list[Event], int, str]:
+        """The events that were sent, the close code and its reason."""
+        events: list[Event] = []
+        while (close := self._protocol.close_rcvd) is None:
+            raw = self.tcp.recv(1 << 16)
+            assert raw, "the connection ended without a closing frame"
+            self._protocol.receive_data(raw)
+            frames = [event for event in self._protocol.events_received() if isinstance(event, Frame)]
+            events += [json.loads(frame.data) for frame in frames if frame.opcode is Opcode.TEXT]
+        return events, close.code, close.reason
+
     def _flush(self) -> None:
-        self._tcp.sendall(b"".join(self._protocol.data_to_send()))
+        self.tcp.sendall(b"".join(self._protocol.data_to_send()))
 
 
 class Client:
-    """What a page would send and receive."""
+    """Sends and receives what the page would."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -218,8 +264,8 @@ class Client:
     def send_raw(self, frame: str | bytes) -> None:
         self._connection.send(frame)
 
-    def receive(self) -> Event:
-        event: Event = json.loads(self._connection.recv(PATIENCE_S))
+    def receive(self, timeout_s: float = PATIENCE_S) -> Event:
+        event: Event = json.loads(self._connection.recv(timeout_s))
         return event
 
     def until(self, *types: str) -> list[Event]:
@@ -246,11 +292,11 @@ class Client:
         return event
 
     def disconnect(self) -> None:
-        """Close in good manners."""
+        """Close with the closing handshake."""
         self._connection.close()
 
     def vanish(self) -> None:
-        """The network is gone: no closing handshake."""
+        """Disconnect without a closing handshake."""
         tcp = self._connection.socket
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         tcp.shutdown(socket.SHUT_RDWR)

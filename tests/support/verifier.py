@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -20,7 +21,8 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.server import address
-from speculatoviz.server.verifier.app import Serving, create_verifier
+from speculatoviz.server.limits import ConnectionLimits
+from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.verifier.link import Patience
@@ -31,29 +33,43 @@ QUICK = Patience(total_s=PATIENCE_S, open_s=5.0, ping_s=0.2, pong_s=1.0, wait_s=
 
 
 class VerifierServer:
-    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one."""
+    """uvicorn in a thread, as the command line sets it up. port 0 takes a free one.
 
-    def __init__(self, model: LanguageModel, serving: Serving | None = None, port: int = 0) -> None:
-        self.serving = serving or Serving(context_tokens=512)
+    connections: limits, if a test needs others. send_buffer: bytes that the kernel keeps for each client.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        options: VerifierOptions | None = None,
+        port: int = 0,
+        connections: ConnectionLimits | None = None,
+        send_buffer: int | None = None,
+    ) -> None:
+        self.options = options or VerifierOptions(context_tokens=512)
         self._socket = socket.create_server(("127.0.0.1", port))
+        if send_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
-        self.app: FastAPI = create_verifier(model, self.serving, time.perf_counter)
-        self._server = address.configured(self.app, self.serving.bounds.frame_bytes)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self.app: FastAPI = create_verifier(model, self.options, time.perf_counter)
+        limits = replace(connections or ConnectionLimits(), message_bytes=self.options.limits.frame_bytes)
+        self.uvicorn = address.configured(self.app, limits)
+        self._thread = threading.Thread(target=self.uvicorn.run, args=([self._socket],), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    def stop(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
+    def stop(self, *, at_once: bool = True) -> None:
+        self.uvicorn.should_exit = True
+        self.uvicorn.force_exit = at_once
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the verifier did not stop"
 
 
 @contextmanager
-def serving(model: LanguageModel, how: Serving | None = None) -> Iterator[VerifierServer]:
+def serving(model: LanguageModel, how: VerifierOptions | None = None) -> Iterator[VerifierServer]:
     server = VerifierServer(model, how)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""Clients of a verifier that say what a test wants, servers that answer what a test wants, and what has to be equal."""
+"""Clients and servers that send any frame, and what two runs must have in common, bit for bit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def toys(seed: int = 0) -> tuple[ToyModel, ToyModel]:
 
 
 class HereTarget(LocalTarget):
-    """A target of this process that wants its drafts made as a verifier does."""
+    """A target of this process whose drafts are made as those for a verifier."""
 
     @property
     def drafting(self) -> Drafting:
@@ -63,7 +63,7 @@ def watched(target: Target, drafter: Drafter, asked: Request, hook: Callable[[in
 
 
 class RawClient:
-    """Sends frames, or bytes, and reads what comes back."""
+    """Sends frames or bytes, and reads the answers."""
 
     def __init__(self, url: str, *, hello: bool = True, **headers: str) -> None:
         self._open = ExitStack()
@@ -122,15 +122,15 @@ def judged(frame: wire.ServerFrame) -> wire.Judged:
     return frame
 
 
-def said(frame: wire.ServerFrame) -> tuple[object, ...]:
-    """All of a verdict's frame but its number and times."""
+def verdict_fields(frame: wire.ServerFrame) -> tuple[object, ...]:
+    """A verdict's frame without its number and times."""
     f = judged(frame)
     return f.round, f.path, tuple(f.checks), f.token, f.status, f.target_prob, f.scores, f.residual
 
 
 @contextmanager
 def answering(handler: Callable[[wire.ClientFrame], list[bytes]]) -> Iterator[str]:
-    """A server that answers each frame with what `handler` says; its address."""
+    """A server that answers each frame with the frames that `handler` returns; its address."""
 
     def serve_one(socket: ServerConnection) -> None:
         for raw in socket:
@@ -146,7 +146,7 @@ def answering(handler: Callable[[wire.ClientFrame], list[bytes]]) -> Iterator[st
         thread.join(PATIENCE_S)
 
 
-# ---- what two runs have to have in common, bit for bit; alternatives travel as float32 ----
+# ---- what two runs must have in common; alternatives are sent as float32 ----
 
 
 def bits(rounds: Sequence[Round]) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""Toy models that a test holds up, breaks, or counts the caches of."""
+"""A toy model whose passes a test can block, fail or count."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class _Context(ToyContext):
 
 
 class WatchedToy(ToyModel):
-    """Its passes go through a gate. batches: how many sequences and tokens each had; caches: all that were opened;
-    poison: what it cannot read, and fails every pass for that it is part of."""
+    """Its passes go through a gate. batches: sequences and tokens of each pass. caches: all that were opened.
+
+    poison: tokens after the first of a feed that make its whole pass fail.
+    """
 
     def __init__(self) -> None:
         super().__init__(0, ALPHABET)

@@ -1,4 +1,4 @@
-"""A toy verifier, or a run against one, as a process of its own.
+"""A toy verifier, or a run with one, in a process of its own.
 
 `serve PORT [HOST]` serves until it is killed, and prints its address once it listens. `run URL FOLDER SEED` prints the
 ids of a run.
@@ -25,7 +25,7 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 
 def address(process: subprocess.Popen[str]) -> str:
-    """Where it listens, once it does."""
+    """The address that a verifier prints once it listens."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -39,13 +39,14 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def _serve(port: int, host: str = "127.0.0.1") -> None:
     from speculatoviz.server import address as listening
-    from speculatoviz.server.verifier.app import Serving, create_verifier
+    from speculatoviz.server.limits import ConnectionLimits
+    from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
     from support.verifier_client import toys
 
     socket = listening.listen(host, port)
-    app = create_verifier(toys()[0], Serving(context_tokens=512), time.perf_counter)
+    app = create_verifier(toys()[0], VerifierOptions(context_tokens=512), time.perf_counter)
     print(f"ws://{host}:{socket.getsockname()[1]}", flush=True)
-    listening.configured(app, 1 << 20).run([socket])
+    listening.configured(app, ConnectionLimits(message_bytes=1 << 20)).run([socket])
 
 
 def _run(url: str, folder: str, seed: int) -> None:

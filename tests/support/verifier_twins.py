@@ -18,7 +18,7 @@ from speculatoviz.targets.verifier.wire import Submit
 
 
 class KeenDrafter(ModelDrafter):
-    """Drafts ahead until it has all it wants, however soon the answer comes. kept: how often that was of use."""
+    """Drafts ahead a whole draft, even if the verdict arrives before. kept: how often that draft was used."""
 
     kept = 0
 
@@ -32,7 +32,7 @@ class KeenDrafter(ModelDrafter):
 
 
 class Unhurried:
-    """A target whose answers are never there before the drafter has drafted ahead. Otherwise all as it was."""
+    """A target whose verdicts never count as arrived while the drafter drafts ahead; otherwise unchanged."""
 
     def __init__(self, target: VerifierTarget) -> None:
         self._target = target
@@ -64,7 +64,7 @@ class StubbornDrafter(KeenDrafter):
 
 
 class RepeatingDrafter(KeenDrafter):
-    """Drafts ahead with the choices of the round that is under way."""
+    """Drafts ahead with the random numbers of the round in progress."""
 
     source: ChanceSource
 
@@ -77,7 +77,7 @@ class RepeatingDrafter(KeenDrafter):
 
 
 def sharpened(frame: Submit, n_vocab: int) -> Draft:
-    """What a verifier reads that believes in another q than was drawn from."""
+    """A draft as read by a verifier that assumes another q than it was drawn from."""
     draft = draft_of(frame, n_vocab)
     qs = tuple(q and Support(q.ids, q.probs**3 / (q.probs**3).sum()) for q in draft.q)
     return Draft.chain(draft.round, draft.tokens.tolist(), qs, "remote")
@@ -87,7 +87,7 @@ _seeds = itertools.count(1 << 40)
 
 
 class FreshTarget(LocalTarget):
-    """Judges with new randomness each time."""
+    """Judges with new random numbers each time."""
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
         self._chance_of = lambda seed: seeded(next(_seeds))
@@ -95,7 +95,7 @@ class FreshTarget(LocalTarget):
 
 
 class ForgettingTarget(LocalTarget):
-    """Judges by the round alone, whatever the seed."""
+    """Judges with random numbers that depend on the round only, not on the seed."""
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
         self._chance_of = lambda seed: seeded(0)

@@ -1,4 +1,4 @@
-"""Verifiers on real sockets; what they log as an error fails the test that did not expect it."""
+"""Fixtures: verifiers on real sockets. An error that they log fails a test that did not expect it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.verifier_servers import Servers
 
 @pytest.fixture(scope="session")
 def leaving() -> Iterator[list[Thread]]:
-    """Servers take a moment to stop, in which the next test can begin."""
+    """Threads that stop the servers of earlier tests while the next test runs."""
     threads: list[Thread] = []
     yield threads
     for thread in threads:
@@ -31,5 +31,5 @@ def servers(leaving: list[Thread]) -> Iterator[Servers]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where clients keep vocabularies."""
+    """The cache folder of the clients, for vocabularies."""
     return tmp_path / "cache"

@@ -1,4 +1,4 @@
-"""What sessions ask for at the same time shares passes, and none of them can tell."""
+"""Requests of several sessions share forward passes, and no result depends on it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from speculatoviz.core.types import Draft
 from speculatoviz.models.base import PREFILL_TOKENS
-from speculatoviz.server.verifier.app import Serving
-from speculatoviz.server.verifier.connection import Bounds
-from speculatoviz.server.verifier.passes import Passes
-from speculatoviz.server.verifier.sessions import Seats
+from speculatoviz.server.verifier.app import VerifierOptions
+from speculatoviz.server.verifier.batching import PassBatcher
+from speculatoviz.server.verifier.connection import ClientLimits
+from speculatoviz.server.verifier.sessions import Sessions
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import open_frame, submit_frame
 from support.live_server import poll
 from support.verifier import VerifierServer, connected, drafter_for, rounds
-from support.verifier_client import RawClient, bits, here, judged, refusal, request, said, toys
+from support.verifier_client import RawClient, bits, here, judged, refusal, request, toys, verdict_fields
 from support.verifier_models import WatchedToy
 from support.verifier_servers import Servers
 
@@ -35,21 +35,26 @@ def model() -> Iterator[WatchedToy]:
 
 @pytest.fixture
 def server(servers: Servers, model: WatchedToy) -> Iterator[VerifierServer]:
-    how = Serving(context_tokens=1024, sessions=8, bounds=Bounds(draft_tokens=100))
+    how = VerifierOptions(context_tokens=1024, sessions=8, limits=ClientLimits(draft_tokens=100))
     yield servers.start(model, how)
     model.gate.open()
 
 
-def seats(server: VerifierServer) -> Seats:
-    found = server.app.state.seats
-    assert isinstance(found, Seats)
+def sessions(server: VerifierServer) -> Sessions:
+    found = server.app.state.sessions
+    assert isinstance(found, Sessions)
     return found
 
 
-def passes(server: VerifierServer) -> Passes:
-    found = server.app.state.passes
-    assert isinstance(found, Passes)
+def batcher(server: VerifierServer) -> PassBatcher:
+    found = server.app.state.batcher
+    assert isinstance(found, PassBatcher)
     return found
+
+
+def locked(server: VerifierServer) -> int:
+    """Sessions that are answering a request."""
+    return sum(session.lock.locked() for session in sessions(server)._sessions.values())
 
 
 def prompt(number: int) -> tuple[int, ...]:
@@ -57,7 +62,7 @@ def prompt(number: int) -> tuple[int, ...]:
 
 
 class Clients:
-    """Some clients with a session each."""
+    """Several clients with one session each."""
 
     def __init__(self, server: VerifierServer, stack: ExitStack, prompts: Sequence[Sequence[int]]) -> None:
         self.server = server
@@ -70,10 +75,10 @@ class Clients:
         self.all[number].send(lambda frame: submit_frame(frame, draft, committed))
 
     def wait_until_waiting(self, jobs: int) -> None:
-        poll(lambda: len(passes(self.server)._waiting) == jobs, f"{jobs} jobs wait for the next pass")
+        poll(lambda: len(batcher(self.server)._waiting) == jobs, f"{jobs} jobs wait for the next pass")
 
 
-def test_rounds_that_come_during_a_pass_share_the_next(server: VerifierServer, model: WatchedToy) -> None:
+def test_rounds_that_arrive_during_a_pass_share_the_next_one(server: VerifierServer, model: WatchedToy) -> None:
     with ExitStack() as stack:
         clients = Clients(server, stack, [prompt(n) for n in range(5)])
         model.gate.limit(0)
@@ -83,18 +88,18 @@ def test_rounds_that_come_during_a_pass_share_the_next(server: VerifierServer, m
             clients.submit(number, DRAFT, 3)
         clients.wait_until_waiting(4)
         model.batches.clear()
-        before = passes(server).passes, passes(server).jobs
+        before = batcher(server).passes, batcher(server).jobs
         model.gate.open()
-        together = [said(client.receive()) for client in clients.all]
+        together = [verdict_fields(client.receive()) for client in clients.all]
     assert model.batches == [(1, 4), (4, 16)]
-    assert (passes(server).passes - before[0], passes(server).jobs - before[1]) == (2, 5)
+    assert (batcher(server).passes - before[0], batcher(server).jobs - before[1]) == (2, 5)
     for number, verdict in enumerate(together):
         with RawClient(server.url) as client:
             client.open(request(prompt(number), seed=number), bytes([100 + number]) * 16)
-            assert said(client.submit(DRAFT, 3)) == verdict
+            assert verdict_fields(client.submit(DRAFT, 3)) == verdict
 
 
-def test_runs_beside_each_other_are_what_they_are_alone(server: VerifierServer, folder: Path) -> None:
+def test_concurrent_runs_give_what_each_gives_alone(server: VerifierServer, folder: Path) -> None:
     results: dict[int, object] = {}
 
     def run(seed: int) -> None:
@@ -110,7 +115,7 @@ def test_runs_beside_each_other_are_what_they_are_alone(server: VerifierServer, 
         assert results[seed] == bits(rounds(here(toys()[0]), drafter_for(*toys()), prompt(seed), seed=seed))
 
 
-def test_a_prompt_is_read_in_chunks_that_do_not_hold_up_others(server: VerifierServer, model: WatchedToy) -> None:
+def test_a_prompt_is_prefilled_in_chunks_that_do_not_delay_others(server: VerifierServer, model: WatchedToy) -> None:
     long = [n % 7 for n in range(300)]
     with ExitStack() as stack:
         clients = Clients(server, stack, [prompt(0), prompt(1)])
@@ -127,10 +132,10 @@ def test_a_prompt_is_read_in_chunks_that_do_not_hold_up_others(server: VerifierS
         model.gate.open()
         assert isinstance(clients.all[0].receive(), wire.Opened)
     assert max(tokens for _, tokens in model.batches) <= 16 + 4
-    assert sum(tokens for _, tokens in model.batches) == 297 + 4  # what it held before was the beginning
+    assert sum(tokens for _, tokens in model.batches) == 297 + 4  # the beginning was in the cache already
 
 
-def test_a_session_alone_reads_its_prompt_in_larger_chunks(server: VerifierServer, model: WatchedToy) -> None:
+def test_a_single_session_prefills_in_larger_chunks(server: VerifierServer, model: WatchedToy) -> None:
     with RawClient(server.url) as client:
         client.open(request([n % 7 for n in range(300)]))
     assert [tokens for _, tokens in model.batches] == [PREFILL_TOKENS] * 4 + [299 - 4 * PREFILL_TOKENS]
@@ -144,7 +149,7 @@ def test_a_draft_larger_than_a_shared_pass_gets_one_of_its_own(server: VerifierS
     assert model.batches[-1] == (1, len(large) + 1)
 
 
-def test_one_sessions_failing_pass_leaves_the_others_whole(
+def test_a_failing_job_does_not_fail_the_other_sessions(
     server: VerifierServer, servers: Servers, model: WatchedToy
 ) -> None:
     with ExitStack() as stack:
@@ -157,18 +162,18 @@ def test_one_sessions_failing_pass_leaves_the_others_whole(
         clients.submit(2, DRAFT, 3)
         clients.wait_until_waiting(2)
         model.gate.open()
-        good = [said(clients.all[number].receive()) for number in (0, 2)]
+        good = [verdict_fields(clients.all[number].receive()) for number in (0, 2)]
         assert "failed (RuntimeError)" in refusal(clients.all[1].receive()).message
-        assert said(clients.all[1].submit(DRAFT, 3))[0] == 0, "the session can go on"
+        assert verdict_fields(clients.all[1].submit(DRAFT, 3))[0] == 0, "the session can go on"
     assert [error for error in servers.errors if "a request failed" not in error] == []
     servers.errors.clear()
     for number, verdict in zip((0, 2), good, strict=True):
         with RawClient(server.url) as client:
             client.open(request(prompt(number), seed=number), bytes([100 + number]) * 16)
-            assert said(client.submit(DRAFT, 3)) == verdict
+            assert verdict_fields(client.submit(DRAFT, 3)) == verdict
 
 
-def test_a_verdict_that_fails_costs_the_session_its_cache_and_nothing_more(
+def test_a_verdict_that_fails_invalidates_only_the_sessions_cache(
     server: VerifierServer, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawClient(server.url) as client:
@@ -178,35 +183,37 @@ def test_a_verdict_that_fails_costs_the_session_its_cache_and_nothing_more(
             assert "failed (ZeroDivisionError)" in refusal(client.submit(DRAFT, 3)).message
         assert refusal(client.submit(DRAFT, 3)).code == "out_of_step", "the cache still holds the draft"
         client.open(request(prompt(0)))
-        again = said(client.submit(DRAFT, 3))
+        again = verdict_fields(client.submit(DRAFT, 3))
     servers.errors.clear()
     with RawClient(server.url) as client:
         client.open(request(prompt(0)), bytes([100]) * 16)
-        assert said(client.submit(DRAFT, 3)) == again
+        assert verdict_fields(client.submit(DRAFT, 3)) == again
 
 
-def test_a_pass_nobody_waits_for_leaves_no_verdict_for_another_run(server: VerifierServer, model: WatchedToy) -> None:
-    """The client goes during a pass and comes back with another seed: what it left behind must not be its answer."""
+def test_a_pass_of_a_client_that_left_gives_no_verdict_to_its_next_run(
+    server: VerifierServer, model: WatchedToy
+) -> None:
+    """The client disconnects during a pass and reconnects with another seed: the old verdict must not be its answer."""
     with RawClient(server.url) as fresh:
         fresh.open(request(prompt(0), seed=1), bytes([100]) * 16)
-        expected = said(fresh.submit(DRAFT, 3))
+        expected = verdict_fields(fresh.submit(DRAFT, 3))
     with RawClient(server.url) as client:
         client.open(request(prompt(0), seed=0))
         model.gate.limit(0)
         client.send(lambda number: submit_frame(number, DRAFT, 3))
         model.gate.wait_until_blocked()
-        (seat,) = [seat for seat in seats(server)._seats.values() if seat.lock.locked()]
-        gone = seat.owner
+        (session,) = [session for session in sessions(server)._sessions.values() if session.lock.locked()]
+        gone = session.owner
     with RawClient(server.url) as client:
         asked = request(prompt(0), seed=1)
         client.send(lambda number: open_frame(number, bytes(range(16)), asked, asked.prompt))
-        poll(lambda: seat.owner is not gone, "it is back")
+        poll(lambda: session.owner is not gone, "it is back")
         model.gate.open()
         assert isinstance(client.receive(), wire.Opened)
-        assert said(client.submit(DRAFT, 3)) == expected
+        assert verdict_fields(client.submit(DRAFT, 3)) == expected
 
 
-def test_jobs_nobody_waits_for_are_not_computed(server: VerifierServer, model: WatchedToy) -> None:
+def test_jobs_of_clients_that_left_are_not_computed(server: VerifierServer, model: WatchedToy) -> None:
     with ExitStack() as stack:
         clients = Clients(server, stack, [prompt(0), prompt(1)])
         model.gate.limit(0)
@@ -215,7 +222,7 @@ def test_jobs_nobody_waits_for_are_not_computed(server: VerifierServer, model: W
         clients.submit(1, DRAFT, 3)
         clients.wait_until_waiting(1)
         clients.all[1].__exit__()
-        poll(lambda: sum(seat.lock.locked() for seat in seats(server)._seats.values()) == 1, "the client is gone")
+        poll(lambda: locked(server) == 1, "the client is gone")
         model.batches.clear()
         model.gate.open()
         assert judged(clients.all[0].receive()).round == 0

@@ -1,4 +1,4 @@
-"""Runs that are cancelled or abandoned in the middle of a round leave the next one as it should be."""
+"""A run that is cancelled or abandoned in the middle of a round does not change the next run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from speculatoviz.core.types import Draft, Verdict
 from speculatoviz.errors import CancelledError
-from speculatoviz.server.verifier.passes import Passes
+from speculatoviz.server.verifier.batching import PassBatcher
 from speculatoviz.targets.loop import wait
 from support.live_server import poll
 from support.proxy import Proxy
@@ -26,7 +26,7 @@ def expected(seed: int) -> list[tuple[object, ...]]:
 
 
 class LateFuture(Future[int]):
-    """Its result comes just after nobody waits for it any more."""
+    """Its result arrives just after the waiting has timed out."""
 
     def result(self, timeout: float | None = None) -> int:
         if not self.done():
@@ -35,7 +35,7 @@ class LateFuture(Future[int]):
         return super().result(timeout)
 
 
-def test_a_result_that_comes_with_the_end_of_waiting_is_a_result() -> None:
+def test_a_result_that_arrives_as_the_waiting_ends_is_returned() -> None:
     late, looks = LateFuture(), iter([False, True])
 
     def look() -> bool:
@@ -46,14 +46,14 @@ def test_a_result_that_comes_with_the_end_of_waiting_is_a_result() -> None:
     assert wait(late, look) == 7
 
 
-def test_an_error_of_the_work_is_not_taken_for_the_end_of_waiting() -> None:
+def test_a_timeout_error_of_the_work_is_raised() -> None:
     future: Future[int] = Future()
     future.set_exception(TimeoutError("its own"))
     with pytest.raises(TimeoutError, match="its own"):
         wait(future, lambda: False)
 
 
-def test_a_cancelled_round_ends_at_once_and_the_next_run_is_whole(servers: Servers, folder: Path) -> None:
+def test_a_cancelled_round_ends_at_once_and_the_next_run_is_unchanged(servers: Servers, folder: Path) -> None:
     model = WatchedToy()
     server = servers.start(model)
     with connected(server.url, folder) as target:
@@ -65,11 +65,11 @@ def test_a_cancelled_round_ends_at_once_and_the_next_run_is_whole(servers: Serve
             assert bits(rounds(target, drafter_for(*toys()), seed=seed)) == expected(seed)
 
 
-def test_what_is_cancelled_before_its_pass_is_not_computed(servers: Servers, folder: Path) -> None:
+def test_a_round_cancelled_before_its_pass_is_not_computed(servers: Servers, folder: Path) -> None:
     model = WatchedToy()
     server = servers.start(model)
     with connected(server.url, folder) as one, connected(server.url, folder) as other:
-        passes: Passes = server.app.state.passes
+        passes: PassBatcher = server.app.state.batcher
         for target in (one, other):
             target.begin(request())
         model.gate.limit(0)
@@ -87,7 +87,7 @@ def test_what_is_cancelled_before_its_pass_is_not_computed(servers: Servers, fol
         assert len(model.batches) == before + 1
 
 
-def test_a_round_nobody_asked_the_verdict_of_leaves_no_trace(servers: Servers, folder: Path) -> None:
+def test_a_round_whose_verdict_is_not_used_does_not_change_the_next_run(servers: Servers, folder: Path) -> None:
     port = servers.start().port
     with Proxy("127.0.0.1", port, delay_s=0.002) as proxy, connected(proxy.url("ws"), folder) as target:
         for seed in SEEDS:
@@ -96,7 +96,7 @@ def test_a_round_nobody_asked_the_verdict_of_leaves_no_trace(servers: Servers, f
             assert bits(rounds(target, drafter_for(*toys()), seed=seed)) == expected(seed)
 
 
-def test_a_stream_that_is_left_early_leaves_no_trace(servers: Servers, folder: Path) -> None:
+def test_a_stream_that_is_closed_early_does_not_change_the_next_run(servers: Servers, folder: Path) -> None:
     with connected(servers.start().url, folder) as target:
         for seed in SEEDS:
             stream = target.stream(request(seed=seed))

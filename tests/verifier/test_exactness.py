@@ -1,4 +1,4 @@
-"""What comes out of a run across the network is what comes out of one in this process, and follows the target."""
+"""A run with a remote target gives the output of a run in this process, and follows the target's distribution."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from speculatoviz.server.verifier import connection
-from speculatoviz.server.verifier import sessions as seats
-from speculatoviz.server.verifier.app import Serving
-from speculatoviz.server.verifier.connection import Bounds
+from speculatoviz.server.verifier import connection, sessions
+from speculatoviz.server.verifier.app import VerifierOptions
+from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import frames as framing
 from speculatoviz.targets.verifier.target import VerifierTarget
 from support.toy_pair import SAMPLINGS, impossible, no_clock, pool, request, run_tokens
@@ -37,12 +36,13 @@ from support.verifier_twins import (
 )
 
 SIGNIFICANCE = 1e-4  # seeds are fixed: a run that passes once passes always
-HURRIED = Serving(context_tokens=512, bounds=Bounds(frames_per_s=1e6))  # toys make more rounds a second than models
+# Toys make more rounds a second than models.
+HURRIED = VerifierOptions(context_tokens=512, limits=ClientLimits(frames_per_s=1e6))
 
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifierTarget]:
-    """A toy target behind a verifier."""
+    """A toy target, served by a verifier."""
     with serving(toys()[0], HURRIED) as server, connected(server.url, tmp_path_factory.mktemp("cache")) as target:
         yield target
 
@@ -63,7 +63,7 @@ def test_runs_equal_those_of_a_target_in_this_process(far: VerifierTarget, sampl
 
 
 @pytest.mark.parametrize(("rule", "nodes"), [("token", 7), ("match", 7), ("typical", 7), ("block", 0)])
-def test_trees_and_rules_travel(far: VerifierTarget, rule: Rule, nodes: int) -> None:
+def test_trees_and_rules_work_over_the_network(far: VerifierTarget, rule: Rule, nodes: int) -> None:
     near, branched = here(toys()[0]), False
     for seed in range(4):
         asked = {"seed": seed, "tokens": 16, "rule": rule, "nodes": nodes}
@@ -75,14 +75,14 @@ def test_trees_and_rules_travel(far: VerifierTarget, rule: Rule, nodes: int) -> 
     assert branched == (rule != "block")
 
 
-def test_what_was_drafted_ahead_is_of_use(far: VerifierTarget) -> None:
+def test_drafts_made_ahead_are_used(far: VerifierTarget) -> None:
     keen = drafter()
     for seed in range(10):
         rounds(Unhurried(far), keen, seed=seed, tokens=12, depth=1)
     assert keen.kept > 0
 
 
-def test_drafts_without_probabilities_are_judged_alike(far: VerifierTarget) -> None:
+def test_drafts_without_probabilities_get_the_same_verdicts(far: VerifierTarget) -> None:
     near = here(toys()[0])
     for seed in range(4):
         prompt = (0, 1, 2, 0, 1, 2, 0, 1)
@@ -90,7 +90,7 @@ def test_drafts_without_probabilities_are_judged_alike(far: VerifierTarget) -> N
         assert bits(rounds(far, NgramDrafter(1, 3), prompt, seed=seed)) == expected
 
 
-def test_a_session_that_goes_on_with_another_prompt_starts_from_what_it_holds(far: VerifierTarget) -> None:
+def test_a_session_with_another_prompt_reuses_its_cache(far: VerifierTarget) -> None:
     near = here(toys()[0])
     for prompt in [(0, 1), (0, 1, 5, 6), (7,), (0, 1)]:
         expected = bits(rounds(near, drafter(), prompt))
@@ -120,14 +120,14 @@ def test_overlap_that_changes_the_text_is_caught(far: VerifierTarget) -> None:
     assert differs(far, RepeatingDrafter)
 
 
-def test_a_verifier_with_other_choices_is_caught(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(seats, "LocalTarget", ForgettingTarget)
+def test_a_verifier_with_other_random_numbers_is_caught(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(sessions, "LocalTarget", ForgettingTarget)
     near = here(toys()[0])
     with serving(toys()[0], HURRIED) as server, connected(server.url, folder) as target:
         assert bits(rounds(target, drafter(), seed=1)) != bits(rounds(near, drafter(), seed=1))
 
 
-# ---- the truth ----
+# ---- the target's distribution ----
 
 
 def p_value(
@@ -139,7 +139,7 @@ def p_value(
     depth: int = 2,
     mix: float = 0.5,
 ) -> float:
-    """Chi-square of outputs of `tokens` tokens; 0 where the target cannot say what came out."""
+    """p-value of a chi-square test on outputs of `tokens` tokens; 0 if an output has target probability 0."""
     target_model, draft_model = ToyModel(1, ALPHABET[:3]), ToyModel(1, ALPHABET[:3], mix=(2, mix))
     asked = request(sampling or Sampling(1.0), tokens, target_model, ignore_eos=True)
     drafter = kind(draft_model, target_model.tokenizer, 64, no_clock)
@@ -156,7 +156,7 @@ def p_value(
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """q in halves, so that what is wrong with quantising shows in few runs."""
+    """q quantised to halves, so that an error of quantising shows in few runs."""
     for module in (sampling_module, framing):
         monkeypatch.setattr(module, "QUANTA", 2)
 
@@ -182,11 +182,11 @@ def test_quantising_after_drawing_is_caught(folder: Path) -> None:
     assert p_value(folder, 600, LateQuantisingDrafter, tokens=2, depth=1) < SIGNIFICANCE
 
 
-def test_a_verifier_that_believes_in_another_q_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verifier_that_uses_another_q_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "draft_of", sharpened)
     assert p_value(folder, 400) < SIGNIFICANCE
 
 
-def test_choices_used_twice_are_caught(folder: Path) -> None:
+def test_random_numbers_used_twice_are_caught(folder: Path) -> None:
     assert p_value(folder, 400, KeenDrafter, tokens=5, mix=0.1) > SIGNIFICANCE
     assert p_value(folder, 800, RepeatingDrafter, tokens=5, mix=0.1) < SIGNIFICANCE

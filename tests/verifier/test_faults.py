@@ -1,4 +1,4 @@
-"""A bad network costs time and never a token: every verdict of every round is what it is without faults."""
+"""Network faults cost time and never change a token: every verdict equals the one without faults."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from speculatoviz.core.types import Draft, Request
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.errors import TargetError
-from speculatoviz.server.verifier import sessions as seats
-from speculatoviz.server.verifier.app import Serving
+from speculatoviz.server.verifier import sessions
+from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.link import Patience
 from speculatoviz.targets.verifier.target import VerifierTarget
@@ -25,7 +25,7 @@ from support.faults import Faults
 from support.proxy import Proxy
 from support.proxy_flows import Direction
 from support.verifier import connected, drafter_for, rounds, serving
-from support.verifier_client import RawClient, bits, here, request, said, toys, watched
+from support.verifier_client import RawClient, bits, here, request, toys, verdict_fields, watched
 from support.verifier_servers import Servers
 from support.verifier_twins import FreshTarget
 
@@ -59,7 +59,7 @@ def bad_network(servers: Servers, folder: Path) -> Iterator[Through]:
 
 
 def faulty(seed: int, port: int, folder: Path) -> tuple[int, Bits]:
-    """How many faults happened, and what came out."""
+    """The number of faults that happened, and the rounds of the run."""
     faults = Faults(seed, connections=3, up_bytes=6_000, down_bytes=6_000)
     with Proxy("127.0.0.1", port) as proxy, faults.attached(proxy):
         with connected(proxy.url("ws"), folder, patience=ALERT) as target:
@@ -68,7 +68,7 @@ def faulty(seed: int, port: int, folder: Path) -> tuple[int, Bits]:
 
 
 def all_faulty(runs: int, server_port: int, folder: Path) -> int:
-    """How many of the runs had a fault. Every one of them has to come out as without."""
+    """The number of runs with a fault. Every run must give the rounds of a run without faults."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         disturbed = 0
         for seed, (faults, done) in enumerate(pool.map(lambda n: faulty(n, server_port, folder), range(runs))):
@@ -78,13 +78,13 @@ def all_faulty(runs: int, server_port: int, folder: Path) -> int:
 
 
 def test_nothing_is_lost_or_repeated_in_faulty_runs(servers: Servers, folder: Path) -> None:
-    server = servers.start(how=Serving(context_tokens=512, sessions=2 * AT_ONCE))
+    server = servers.start(how=VerifierOptions(context_tokens=512, sessions=2 * AT_ONCE))
     assert all_faulty(RUNS, server.port, folder) > 0.9 * RUNS
 
 
 @pytest.mark.full
 def test_nothing_is_lost_or_repeated_in_many_faulty_runs(servers: Servers, folder: Path) -> None:
-    server = servers.start(how=Serving(context_tokens=512, sessions=2 * AT_ONCE))
+    server = servers.start(how=VerifierOptions(context_tokens=512, sessions=2 * AT_ONCE))
     assert all_faulty(5 * RUNS, server.port, folder) > 4 * RUNS
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_lost_or_repeated_in_many_faulty_runs(servers: Servers, folde
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_connection_cut_at_any_byte_of_a_round(bad_network: Through, direction: Direction) -> None:
-    """Each round's connection is cut a little later within the frame than the last one's."""
+    """In each round the connection is cut a few bytes later in the frame than in the round before."""
     proxy, target = bad_network
     cuts: list[threading.Event] = []
 
@@ -115,7 +115,7 @@ def test_a_half_open_connection_is_noticed(bad_network: Through, direction: Dire
 
 
 def test_a_network_that_stalls_and_recovers(bad_network: Through) -> None:
-    """So long that the client gives the connection up, and tries to make others meanwhile."""
+    """The stall is so long that the client drops the connection and tries to make others meanwhile."""
     proxy, target = bad_network
 
     def stall(round: int) -> None:
@@ -183,7 +183,7 @@ def test_a_client_gives_up_in_words(folder: Path) -> None:
         assert bits(rounds(target, drafter())) == undisturbed(), "the next run finds the way back"
 
 
-def test_a_verifier_that_is_not_there_is_said_to_be(folder: Path) -> None:
+def test_a_verifier_that_cannot_be_reached_is_reported(folder: Path) -> None:
     brief = Patience(first_s=0.1, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
     with (
         Proxy("127.0.0.1", 9) as proxy,
@@ -193,7 +193,7 @@ def test_a_verifier_that_is_not_there_is_said_to_be(folder: Path) -> None:
         pass
 
 
-def test_a_stream_that_is_cut_says_so(bad_network: Through) -> None:
+def test_a_stream_that_is_cut_raises(bad_network: Through) -> None:
     proxy, target = bad_network
     stream = target.stream(request())
     assert next(stream) is not None
@@ -210,43 +210,43 @@ def a_draft(round: int = 0) -> Draft:
 
 
 def verdicts(servers: Servers, asked: Request) -> Iterator[tuple[object, ...]]:
-    """Of one draft: as it is judged first, again, after the answer was lost, and by a verifier that knows nothing."""
+    """Verdicts on one draft: the first, the second, one after a reconnect; then the same of a new verifier."""
     for port in (servers.start().port, servers.start().port):
         url = f"ws://127.0.0.1:{port}"
         with RawClient(url) as client:
             client.open(asked)
-            yield said(client.submit(a_draft(), 2))
-            yield said(client.submit(a_draft(), 2))
+            yield verdict_fields(client.submit(a_draft(), 2))
+            yield verdict_fields(client.submit(a_draft(), 2))
         with RawClient(url) as client:
             opened = client.open(asked)
             assert isinstance(opened, wire.Opened)
             assert opened.held == 2, "the session was not resumed"
-            yield said(client.submit(a_draft(), 2))
+            yield verdict_fields(client.submit(a_draft(), 2))
 
 
 def test_a_round_sent_twice_gets_the_same_verdict(servers: Servers) -> None:
     assert len(set(map(repr, verdicts(servers, request())))) == 1
 
 
-def test_another_draft_for_the_same_place_takes_the_last_round_back(servers: Servers) -> None:
+def test_another_draft_for_the_same_position_rewinds_the_last_round(servers: Servers) -> None:
     expected = []
     for earlier in (None, Draft.chain(0, [9, 9, 9], (), "test")):
         with RawClient(servers.start().url) as client:
             client.open(request())
             if earlier is not None:
                 client.submit(earlier, 2)
-            expected.append(said(client.submit(a_draft(), 2)))
+            expected.append(verdict_fields(client.submit(a_draft(), 2)))
     assert expected[0] == expected[1]
 
 
 def test_a_verifier_with_fresh_randomness_is_caught(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "LocalTarget", FreshTarget)
+    monkeypatch.setattr(sessions, "LocalTarget", FreshTarget)
     assert len(set(map(repr, verdicts(servers, request())))) > 1
 
 
 def test_faulty_runs_on_a_verifier_with_fresh_randomness_are_caught(
     servers: Servers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seats, "LocalTarget", FreshTarget)
+    monkeypatch.setattr(sessions, "LocalTarget", FreshTarget)
     with pytest.raises(AssertionError, match="seed 0"):
         all_faulty(1, servers.start().port, folder)

@@ -1,4 +1,4 @@
-"""Who may speak with whom: versions, vocabularies and keys, refused in words on both sides."""
+"""The handshake: versions, vocabularies and keys that do not fit are refused in words, on both sides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.server.verifier import connection
-from speculatoviz.server.verifier.app import Serving, _welcome
+from speculatoviz.server.verifier.app import VerifierOptions, welcome
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import pack, vocabulary_frame
 from support.verifier import VerifierServer, connected, drafter_for, rounds
@@ -20,13 +20,13 @@ from support.verifier_client import RawClient, answering, refusal, toys
 from support.verifier_servers import Servers
 
 MODEL = toys()[0]
-SERVING = Serving(context_tokens=64)
+SERVING = VerifierOptions(context_tokens=64)
 FINGERPRINT = MODEL.tokenizer.fingerprint
 Answers = Callable[[wire.ClientFrame], list[bytes]]
 
 
 def impostor(answer: Callable[[wire.ClientFrame], wire.Frame | bytes | None]) -> Answers:
-    """Like a verifier of the toy, but for what `answer` gives."""
+    """A verifier of the toy, except for the frames that `answer` answers."""
 
     def handle(frame: wire.ClientFrame) -> list[bytes]:
         own = answer(frame)
@@ -34,7 +34,7 @@ def impostor(answer: Callable[[wire.ClientFrame], wire.Frame | bytes | None]) ->
             return [own if isinstance(own, bytes) else wire.encode(own)]
         match frame:
             case wire.Hello():
-                return [wire.encode(_welcome(frame.number, MODEL, SERVING, None))]
+                return [wire.encode(welcome(frame.number, MODEL, SERVING, None))]
             case wire.AskVocabulary():
                 return [wire.encode(vocabulary_frame(frame.number, MODEL.tokenizer.entries()))]
             case wire.Open():
@@ -91,7 +91,7 @@ def refused_by_the_client(answers: Answers, folder: Path, **how: str) -> TargetE
 
 
 def test_another_version_of_the_verifier(folder: Path) -> None:
-    other = msgspec.structs.replace(_welcome(1, MODEL, SERVING, None), version=99)
+    other = msgspec.structs.replace(welcome(1, MODEL, SERVING, None), version=99)
     error = refused_by_the_client(impostor(lambda f: other if isinstance(f, wire.Hello) else None), folder)
     assert "another version" in error.message
 
@@ -108,13 +108,13 @@ def test_a_vocabulary_that_is_not_the_declared_one(folder: Path) -> None:
     assert not list(folder.rglob("*.bin")), "the lie was kept"
 
 
-def test_answers_that_were_not_asked_for(folder: Path) -> None:
+def test_answers_of_the_wrong_type(folder: Path) -> None:
     for wrong in (wire.Text(0, "verdict"), wire.Finished(0, 0.0)):
         error = refused_by_the_client(impostor(lambda f, w=wrong: w if isinstance(f, wire.Submit) else None), folder)
         assert "where Judged was due" in error.message
 
 
-def test_verdicts_of_what_was_not_drafted(folder: Path) -> None:
+def test_verdicts_on_another_draft(folder: Path) -> None:
     def judge(frame: wire.ClientFrame, round: int, path: list[int]) -> wire.Frame | None:
         if not isinstance(frame, wire.Submit):
             return None
@@ -141,12 +141,12 @@ def test_an_answer_that_is_no_frame(folder: Path) -> None:
         rounds(target, drafter_for(*toys()))
 
 
-# ---- vocabularies that are kept ----
+# ---- cached vocabularies ----
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that grows whenever a vocabulary is asked for."""
+    """The numbers of the frames that requested a vocabulary, as they arrive."""
     times: list[int] = []
 
     def counted(number: int, entries: object) -> wire.Vocabulary:

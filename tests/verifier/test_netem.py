@@ -1,4 +1,4 @@
-"""Late and lossy networks: the text is the same, and no round is faster than the way there and back."""
+"""Networks with latency and loss: the text is unchanged, and no round is faster than the round trip."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ RTT_MS, LOSS_PERCENT, SEEDS = 40.0, 1.0, 3
 
 @pytest.mark.parametrize("rtt_ms", [0.0, 10.0, 40.0, 100.0])
 @pytest.mark.parametrize("overlap", [True, False])
-def test_a_late_network_changes_nothing_but_the_time(
-    servers: Servers, folder: Path, rtt_ms: float, overlap: bool
-) -> None:
+def test_latency_changes_nothing_but_the_times(servers: Servers, folder: Path, rtt_ms: float, overlap: bool) -> None:
     expected = bits(rounds(here(toys()[0]), drafter_for(*toys())))
     port = servers.start().port
     with Proxy("127.0.0.1", port, delay_s=rtt_ms / 2000) as proxy, connected(proxy.url("ws"), folder) as target:
@@ -37,16 +35,16 @@ def test_a_late_network_changes_nothing_but_the_time(
 
 
 def across(network: Namespaces, folder: Path) -> None:
-    """Runs of a client in one namespace against a verifier in another."""
+    """Runs with the client in one network namespace and the verifier in another."""
     argv = verifier_process.command("serve", PORT, network.server_address)
     server = network.start("server", argv, stdout=-1, text=True)
     url = verifier_process.address(server)
     for seed in range(SEEDS):
         command = verifier_process.command("run", url, folder, seed)
-        said = json.loads(network.run("client", command, stdout=-1, text=True).stdout)
+        printed = json.loads(network.run("client", command, stdout=-1, text=True).stdout)
         near = rounds(here(toys()[0]), drafter_for(*toys()), seed=seed, tokens=verifier_process.TOKENS)
-        assert said["ids"] == ids(near)
-        assert min(said["network_ms"]) >= network.rtt_ms
+        assert printed["ids"] == ids(near)
+        assert min(printed["network_ms"]) >= network.rtt_ms
 
 
 def test_two_network_namespaces(folder: Path) -> None:
@@ -56,7 +54,7 @@ def test_two_network_namespaces(folder: Path) -> None:
         across(network, folder)
 
 
-def test_a_late_and_lossy_wire_between_two_network_namespaces(folder: Path) -> None:
+def test_latency_and_loss_between_two_network_namespaces(folder: Path) -> None:
     if reason := netem.available():
         pytest.skip(reason)
     with Namespaces(rtt_ms=RTT_MS, loss_percent=LOSS_PERCENT) as network:

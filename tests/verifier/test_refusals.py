@@ -1,4 +1,4 @@
-"""What a verifier does not take, too much, too fast, out of place, and that it serves others on meanwhile."""
+"""Frames that are too large, too many or out of order are refused, and other clients are served meanwhile."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from speculatoviz.core.types import Draft
 from speculatoviz.errors import SpeculatoVizError, TargetError
-from speculatoviz.server.verifier import connection
-from speculatoviz.server.verifier.app import Serving
-from speculatoviz.server.verifier.connection import Bounds
+from speculatoviz.server.verifier.app import VerifierOptions
+from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import open_frame, submit_frame
 from support.proxy import Proxy
@@ -23,8 +22,8 @@ from support.verifier_client import RawClient, bits, here, judged, refusal, requ
 from support.verifier_servers import Servers
 
 DRAFT = Draft.chain(0, [3, 4], (), "test")
-SMALL = Serving(
-    context_tokens=64, sessions=2, bounds=Bounds(draft_tokens=4, frame_bytes=2_000, frames_per_s=50.0), api_key=None
+SMALL = VerifierOptions(
+    context_tokens=64, sessions=2, limits=ClientLimits(draft_tokens=4, frame_bytes=2_000, frames_per_s=50.0)
 )
 
 
@@ -34,7 +33,7 @@ def server(servers: Servers) -> VerifierServer:
 
 
 def assert_serves(server: VerifierServer, folder: Path) -> None:
-    """A whole run comes out as it should."""
+    """A whole run gives the rounds of a target in this process."""
     with connected(server.url, folder) as target:
         assert bits(rounds(target, drafter_for(*toys()))) == bits(rounds(here(toys()[0]), drafter_for(*toys())))
 
@@ -98,7 +97,7 @@ def test_too_many_frames_are_refused(server: VerifierServer, folder: Path) -> No
 # ---- floods and silence ----
 
 
-def test_clients_that_flood_or_hang_leave_it_serving_others(server: VerifierServer, folder: Path) -> None:
+def test_clients_that_flood_or_hang_do_not_block_others(server: VerifierServer, folder: Path) -> None:
     flood = wire.encode(wire.Encode(1, "a" * 1_000, special=False))
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy("127.0.0.1", server.port))
@@ -116,18 +115,18 @@ def test_clients_that_flood_or_hang_leave_it_serving_others(server: VerifierServ
         proxy.cut()
 
 
-def test_who_says_nothing_is_let_go(server: VerifierServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_HELLO_S", 0.05)
+def test_a_client_without_a_hello_is_disconnected(servers: Servers) -> None:
+    server = servers.start(how=replace(SMALL, limits=ClientLimits(hello_s=0.05)))
     with RawClient(server.url, hello=False) as client, pytest.raises(ConnectionClosed) as closed:
         client.receive()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.reason == "no hello came"
 
 
-# ---- unknown states ----
+# ---- frames out of order ----
 
 
-def test_what_is_out_of_place_is_refused(server: VerifierServer) -> None:
+def test_frames_out_of_order_are_refused(server: VerifierServer) -> None:
     with RawClient(server.url) as client:
         assert refusal(client.submit(DRAFT, 2)).code == "out_of_step"
         assert refusal(client.ask(lambda number: wire.Plain(number, 3))).code == "out_of_step"
@@ -153,7 +152,7 @@ def test_what_is_out_of_place_is_refused(server: VerifierServer) -> None:
     ],
     ids=["name", "id", "empty", "drafted id", "round", "odd bytes", "hello twice", "text", "nothing"],
 )
-def test_what_no_client_of_ours_sends_ends_the_connection(
+def test_an_invalid_frame_ends_the_connection(
     server: VerifierServer, frame: wire.Frame | str | bytes, folder: Path
 ) -> None:
     with RawClient(server.url) as client:

@@ -1,4 +1,4 @@
-"""Frames come through whole, are as small as promised, and can be anything at all without doing harm."""
+"""Frames are decoded as they were encoded, are small, and cause no harm whatever they contain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ SAMPLES: list[wire.Frame] = [
     wire.Render(6, [("user", "hello")]),
     wire.AskVocabulary(7),
     wire.Bye(8),
-    wire.Welcome(1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9)),
+    wire.Welcome(
+        1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9, 512, 5)
+    ),
     wire.Opened(2, 3),
     wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0),
     wire.Token(4, 17),
@@ -49,7 +51,7 @@ SAMPLES: list[wire.Frame] = [
     wire.Refused(9, "busy", "Full.", "Wait.", True),
 ]
 ASKED = [frame for frame in SAMPLES if isinstance(frame, get_args(wire.ClientFrame))]
-TOLD = [frame for frame in SAMPLES if isinstance(frame, get_args(wire.ServerFrame))]
+SENT = [frame for frame in SAMPLES if isinstance(frame, get_args(wire.ServerFrame))]
 
 quantisable = (
     st.lists(st.floats(1e-9, 1.0), min_size=1, max_size=64)
@@ -62,9 +64,9 @@ def test_there_is_a_sample_of_every_frame() -> None:
     assert {type(frame) for frame in SAMPLES} == {*get_args(wire.ClientFrame), *get_args(wire.ServerFrame)}
 
 
-def test_frames_come_back_as_they_went() -> None:
+def test_frames_survive_encoding_and_decoding() -> None:
     assert [wire.client_frame(wire.encode(frame)) for frame in ASKED] == ASKED
-    assert [wire.server_frame(wire.encode(frame)) for frame in TOLD] == TOLD
+    assert [wire.server_frame(wire.encode(frame)) for frame in SENT] == SENT
 
 
 @given(
@@ -140,11 +142,11 @@ def test_a_q_that_is_not_quantised_is_refused(probs: list[float]) -> None:
         framing.submit_frame(1, Draft.chain(0, [1], (q,), "t"), 1)
 
 
-# ---- sizes: noise does not compress, so these are what any model gives ----
+# ---- sizes: random numbers do not compress, so no model gives larger frames ----
 
 
 def largest_round() -> tuple[int, int]:
-    """Bytes up and down of a round of depth 8 with support 64 over 152k ids, the largest of some."""
+    """Bytes up and down of a round of depth 8 with support 64 over 152k ids: the largest of twelve rounds."""
     rng, n_vocab, ups, downs = np.random.default_rng(0), 151_936, [0], [0]
     asked = Request((0,), Sampling(1.0), Limits(0))
     for seed in range(12):
@@ -168,7 +170,7 @@ def test_a_round_is_small() -> None:
 
 
 def test_every_possible_verdict_is_small() -> None:
-    """Eight tests and the extra token, each with eight alternatives, and eight of the residual besides."""
+    """Eight checks and the extra token with eight alternatives each, and eight alternatives of the residual."""
     numbers = np.random.default_rng(0)
     top = (framing.pack(numbers.integers(0, 151_936, 8)), numbers.random(8, np.float32).tobytes())
     check = wire.WireCheck(7, True, 0.1, 0.2, 0.3, 0.4, wire.WireScores(-0.1, 0.2, *top))
@@ -200,11 +202,11 @@ def test_verdicts_come_back() -> None:
         assert verdict_bits(framing.verdict_of(judged(frame), draft)) == verdict_bits(verdict)
 
 
-# ---- anything at all ----
+# ---- arbitrary bytes ----
 
 
 def digest(raw: bytes) -> None:
-    """All that a verifier makes of a frame before it computes. Raises WireError."""
+    """Everything that a verifier does with a frame before it computes. Raises WireError."""
     match wire.client_frame(raw):
         case wire.Open() as frame:
             framing.request_of(frame, N_VOCAB)
@@ -230,7 +232,7 @@ def test_any_bytes_are_a_frame_or_refused(raw: bytes, at: int, bad: bytes) -> No
         digest(changed)
 
 
-def test_a_nest_without_end_is_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     raw = wire.encode(wire.Bye(8))
     with pytest.raises(wire.WireError):
         wire.client_frame(bytes([raw[0] + 1]) + raw[1:] + b"\x91" * 100_000 + b"\xc0")
@@ -273,7 +275,7 @@ def bad_frames() -> list[bytes]:
     return [b"", *cut, *wrong, *(rng.bytes(int(rng.integers(40))) for _ in range(40))]
 
 
-def test_a_verifier_outlives_every_bad_frame(servers: Servers, folder: Path) -> None:
+def test_no_bad_frame_stops_a_verifier(servers: Servers, folder: Path) -> None:
     model, draft = toys()
     server = servers.start(model)
     answers = set()
@@ -288,7 +290,7 @@ def test_a_verifier_outlives_every_bad_frame(servers: Servers, folder: Path) -> 
         assert ids(rounds(target, drafter_for(model, draft))) == expected
 
 
-def test_a_toy_is_what_it_says(servers: Servers) -> None:
+def test_a_verifier_sends_its_models_vocabulary(servers: Servers) -> None:
     model = ToyModel(0)
     with RawClient(servers.start(model).url) as client:
         assert isinstance(client.welcome, wire.Welcome)

@@ -36,8 +36,8 @@ REMOTE = Group(
     ("target_tokenizer", "target_mode", "target_api_key", "chat_template", "stop_tokens", "overlap"),
 )
 MACHINE = Group("Machine", ("context_tokens", "threads", "device", "dtype"))
-SERVER = Group("Server", ("host", "port"))
-VERIFIER = Group("Verifier", ("sessions", "session_idle_s", "api_key"))
+SERVER = Group("Server", ("host", "port", "api_key"))
+VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
 GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, SERVER, VERIFIER, EVIDENCE)
 _NAMES = {"k": ("--k", "-k")}

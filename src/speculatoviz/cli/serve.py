@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import webbrowser
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -30,19 +29,14 @@ def serve(
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
 ) -> None:
     """Serve the page, which shows every step of every run."""
-    from speculatoviz.server.address import configured, listen, url
-    from speculatoviz.server.app import create_app
-
-    listening = listen(settings.host, settings.port)
+    from speculatoviz.server.serve import page_server
 
     def load(report: Report) -> Session:
         with progress() as shown:
             return Session.load(settings, time.perf_counter, both(report, shown))
 
-    application = create_app(settings, load)
-    address = url(settings.host, listening)
-    notice(f"SpeculatoViz on {address} (Ctrl+C stops it)", style="")
+    server = page_server(settings, load)
+    notice(f"SpeculatoViz on {server.url} (Ctrl+C stops it)", style="")
     if open:
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-    with suppress(KeyboardInterrupt):
-        configured(application).run(sockets=[listening])
+        threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
+    server.run()

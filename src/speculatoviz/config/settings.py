@@ -218,7 +218,11 @@ class Settings(BaseSettings):
     evidence: bool = Field(True, description="compute entropies and alternative tokens, which are only for display")
     sessions: int = Field(4, ge=1, le=64, description="maximum number of verifier sessions at the same time")
     session_idle_s: float = Field(600.0, gt=0, description="seconds until the verifier closes an unused session")
-    api_key: SecretStr | None = Field(None, description="API key that clients of the verifier must send")
+    api_key: SecretStr | None = Field(
+        None,
+        description="API key that clients of the page or of the verifier must send; required if other machines can "
+        "connect",
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
     cache_dir: str = Field(

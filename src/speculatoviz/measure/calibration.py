@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from speculatoviz.core.theory import best_depth
@@ -66,7 +68,7 @@ class Measured:
     def noise_info(self, context_tokens: int, rows: int) -> NoiseFloor | None:
         """The noise floor that is known for runs of that context with passes of `rows` tokens."""
         noise = self.noise.for_run(context_tokens, rows)
-        if noise is None:
+        if noise is None or not all(map(math.isfinite, astuple(noise))):  # weights that compute NaN
             return None
         return NoiseFloor(
             mean_total_variation=noise.mean_total_variation,
@@ -78,7 +80,7 @@ class Measured:
         )
 
     def _info(self, run: PlainRun | None) -> Baseline | None:
-        if run is None:
+        if run is None or not math.isfinite(run.tps):
             return None
         age_s = self._clock() - run.measured_at_s
         return Baseline(tps=run.tps, tokens=run.tokens, context_tokens=run.context_tokens, age_s=age_s, kind=run.kind)

@@ -2,64 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from speculatoviz.config import PROFILES, RANGES, Settings
-from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Rule
-from speculatoviz.drafters.about import DRAFTERS, About
+from speculatoviz.config import Settings
+from speculatoviz.core.types import Draft
 from speculatoviz.errors import SpeculatoVizError
-from speculatoviz.server.host import Host, Loader
-from speculatoviz.server.info import (
-    DraftedToken,
-    DrafterInfo,
-    Health,
-    PassTime,
-    ProfileInfo,
-    RangeInfo,
-    RuleInfo,
-    SettingsInfo,
-    TestDraft,
-)
-from speculatoviz.server.socket import Connection
-from speculatoviz.session.session import Session
+from speculatoviz.server import facts
+from speculatoviz.server.access import Access, AccessRules
+from speculatoviz.server.address import key_of
+from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+from speculatoviz.server.limits import RunLimits
+from speculatoviz.server.model_host import ModelHost, SessionLoader
+from speculatoviz.server.socket import TokensConnection
+from speculatoviz.telemetry.events import Start
+
+T = TypeVar("T")
 
 PAGE = Path(__file__).parent / "page"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_OWN_NAMES = ["127.0.0.1", "localhost", "[::1]"]
-_RULES: dict[Rule, tuple[str, str]] = {
-    "token": ("Token by token", "Keeps each token with probability min(1, p/q); draws from what p has left."),
-    "block": ("Block", "Tests whole prefixes of a chain: never keeps less, where tokens were drawn more."),
-    "match": ("Match", "Draws from p and keeps the draft while it says the same: what many programs do."),
-    "typical": ("Typical", "Keeps any token that is likely enough: faster, and no longer the target's distribution."),
-}
+_TEST_PROMPT = "Write a Python function that merges two sorted lists"
 
 
-def create_app(settings: Settings, load: Loader) -> FastAPI:
-    """The application; `load` is called in the models' thread once the server is up."""
+def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None = None) -> FastAPI:
+    """The application. load: called in the models' thread once the server listens."""
+    limits = limits or RunLimits()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.host = Host(settings, load)
+        app.state.host = ModelHost(settings, load, limits)
         async with app.state.host.running():
             yield
 
-    app = FastAPI(title="SpeculatoViz", lifespan=lifespan, openapi_url="/api/openapi.json", docs_url=None)
-    if settings.host in LOOPBACK:
-        # A page elsewhere could point a name of its own at this address: only names of this machine are served.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_OWN_NAMES)
+    app = FastAPI(
+        title="SpeculatoViz", lifespan=lifespan, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
+    )
+    app.add_middleware(Access, rules=AccessRules(settings.host, key_of(settings)))
     app.add_exception_handler(SpeculatoVizError, _answer_error)
     _add_api(app)
-    _add_socket(app)
+    _add_socket(app, limits)
     _add_page(app)
     return app
 
@@ -67,35 +55,59 @@ def create_app(settings: Settings, load: Loader) -> FastAPI:
 def _add_api(app: FastAPI) -> None:
     @app.get("/api/health")
     async def health() -> Health:
-        host: Host = app.state.host
-        return host.health()
+        return facts.health(app.state.host)
 
     @app.get("/api/settings")
     async def settings() -> SettingsInfo:
-        host: Host = app.state.host
-        return settings_info(host.settings, host.session)
+        host: ModelHost = app.state.host
+        return facts.settings_info(host.settings, host.session)
 
-    @app.get("/api/test-draft")
-    async def test_draft(
-        prompt: str = "Write a Python function that merges two sorted lists", k: int = Query(4, ge=1, le=16)
-    ) -> TestDraft:
-        host: Host = app.state.host
-        session = host.ready()
+    @app.post("/api/test-draft", response_model=TestDraft)
+    async def test_draft(request: Request, prompt: str = _TEST_PROMPT, k: int = Query(4, ge=1, le=16)) -> Any:
+        drafted = await _unless_gone(request, _drafted(app.state.host, prompt, k))
+        return Response(status_code=499) if drafted is None else drafted  # nobody reads that answer
 
-        def drafted() -> Iterator[Draft]:
-            yield session.draft_only(prompt, k)
-
-        results = [draft async for draft in host.stream(drafted, lambda _place: None, threading.Event())]
-        return _test_draft(session, prompt, results[0])
+    @app.get("/api/test-draft", include_in_schema=False)
+    async def test_draft_by_get() -> JSONResponse:
+        words = ("This computes, so it is not asked for with GET.", "Use POST: `curl -X POST` with the same address.")
+        return JSONResponse(dict(zip(("code", "message", "hint"), ("method", *words), strict=True)), 405, _ALLOW_POST)
 
 
-def _add_socket(app: FastAPI) -> None:
+_ALLOW_POST = {"Allow": "POST"}
+
+
+async def _drafted(host: ModelHost, prompt: str, k: int) -> TestDraft:
+    session, cancelled = host.ready(), threading.Event()
+    prepared = await host.prepare(lambda: session.prepare(Start(prompt=prompt)))
+
+    def items() -> Iterator[Draft]:
+        yield session.draft_only(prepared, k, cancelled.is_set)
+
+    [draft] = [draft async for draft in host.stream(items, lambda _place: None, cancelled)]
+    return facts.draft_info(session, prompt, draft)
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, which is cancelled if the client disconnects; None then."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.wait([task, gone])
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _add_socket(app: FastAPI, limits: RunLimits) -> None:
     @app.websocket("/ws/tokens")
     async def tokens(socket: WebSocket) -> None:
-        if not same_origin(socket):
-            await socket.close(1008, "another origin")
-            return
-        await Connection(socket, app.state.host).serve()
+        await TokensConnection(socket, app.state.host, limits).serve()
 
 
 def _add_page(app: FastAPI) -> None:
@@ -106,82 +118,6 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/")
     async def missing() -> PlainTextResponse:
         return PlainTextResponse("The page has not been built. Run `make page` and start again.\n", 503)
-
-
-def same_origin(socket: WebSocket) -> bool:
-    """Whether the page that opens the socket came from this server; clients other than browsers send no origin."""
-    origin = socket.headers.get("origin")
-    if origin is None:
-        return True
-    try:
-        return urlsplit(origin).netloc == socket.headers.get("host")
-    except ValueError:  # not an address at all
-        return False
-
-
-def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
-    """What the page's form offers: ranges, defaults, profiles, drafters, and what a pass costs here."""
-    drafter = session.drafter if session else settings.resolved().drafter
-    times = session.calibration.pass_ms if session else {}
-    return SettingsInfo(
-        ranges={n: RangeInfo(min=r.minimum, max=r.maximum, step=r.step, help=r.help) for n, r in RANGES.items()},
-        defaults={
-            "k": session.default_k(drafter) if session else settings.k,
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "top_k": settings.top_k,
-            "min_p": settings.min_p,
-            "max_tokens": settings.max_tokens,
-            "seed": settings.seed,
-            "drafter": drafter,
-            "rule": settings.rule,
-            "nodes": settings.nodes,
-        },
-        profiles=[
-            ProfileInfo(name=p.name, title=p.title, target=p.target, draft=p.draft, drafter=p.drafter)
-            for p in PROFILES.values()
-        ],
-        profile=settings.resolved().name,
-        drafters=[_drafter_info(name, about, session) for name, about in DRAFTERS.items()],
-        rules=[
-            RuleInfo(name=name, title=title, help=text, label=RULES[name].label, trees=RULES[name].trees)
-            for name, (title, text) in _RULES.items()
-        ],
-        pass_times=[PassTime(tokens=n, ms=ms) for n, ms in times.items()],
-    )
-
-
-def _drafter_info(name: str, about: About, session: Session | None) -> DrafterInfo:
-    reason = "The models are not loaded." if session is None else session.missing.get(name)
-    return DrafterInfo(
-        name=name,
-        title=about.title,
-        help=about.help,
-        paper=about.paper,
-        trees=about.trees,
-        available=reason is None,
-        reason=None if reason is None else str(reason),
-    )
-
-
-def _test_draft(session: Session, prompt: str, draft: Draft) -> TestDraft:
-    tokenizer = session.target.tokenizer
-    draft_ms = sum(draft.times_ms)
-    return TestDraft(
-        drafter=session.drafter,
-        prompt=prompt,
-        tokens=[
-            DraftedToken(
-                token=tokenizer.token_name(token),
-                token_id=token,
-                draft_prob=q.prob(token) if q else 1.0,
-                draft_time_ms=ms,
-            )
-            for token, q, ms in zip(draft.tokens.tolist(), draft.q, draft.times_ms, strict=True)
-        ],
-        draft_ms=draft_ms,
-        tps=1000 * len(draft) / draft_ms if draft_ms else None,
-    )
 
 
 async def _answer_error(_request: Request, error: Exception) -> JSONResponse:

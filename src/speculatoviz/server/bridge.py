@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Stream(Generic[T]):
-    """Runs an iterator in an executor and hands its items to the loop as soon as they exist.
+    """Runs an iterator in an executor and delivers its items to the event loop as soon as they exist.
 
-    `finished` is set when the iterator has ended, however slowly its items are taken.
+    finished: done when the iterator has ended, however slowly its items are taken.
     """
 
     def __init__(self, executor: Executor, items: Callable[[], Iterator[T]]) -> None:
@@ -23,7 +24,7 @@ class Stream(Generic[T]):
         self.finished: asyncio.Future[None] = self._loop.run_in_executor(executor, self._work, items)
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        """Ends once the executor is free again; raises what the iterator raised, after its last item."""
+        """The items. Ends once the executor is free again; raises what the iterator raised, after its last item."""
         while (item := await self._queue.get()) is not None:
             yield item
         await asyncio.wait([self.finished])
@@ -34,10 +35,11 @@ class Stream(Generic[T]):
         try:
             for item in items():
                 self._put(item)
-        except Exception as error:  # handed to whoever reads the stream
+        except Exception as error:  # raised where the items are taken
             self._failure = error
         finally:
             self._put(None)
 
     def _put(self, item: T | None) -> None:
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+        with suppress(RuntimeError):  # the loop was closed: the server stopped while this thread computed
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)

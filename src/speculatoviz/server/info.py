@@ -1,4 +1,4 @@
-"""What the HTTP endpoints answer."""
+"""The answers of the HTTP endpoints."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class Health(Strict):
 
 
 class RangeInfo(Strict):
+    """The allowed values of a setting, ends included, and the step of its slider."""
+
     min: float
     max: float
     step: float
@@ -45,7 +47,7 @@ class RangeInfo(Strict):
 
 
 class DrafterInfo(Strict):
-    """A drafter. `reason`: why it cannot be used, and what to do about it; null where it is available."""
+    """A drafter. `reason`: why it cannot be used, and what to do about it; null if it is available."""
 
     name: str
     title: str
@@ -57,7 +59,7 @@ class DrafterInfo(Strict):
 
 
 class RuleInfo(Strict):
-    """A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains."""
+    """A verification rule. `label`: its exactness label. `trees`: whether it verifies trees as well as chains."""
 
     name: Rule
     title: str
@@ -67,6 +69,8 @@ class RuleInfo(Strict):
 
 
 class ProfileInfo(Strict):
+    """A profile: a target with the draft model and the drafter that suit it. `draft`: null without a draft model."""
+
     name: str
     title: str
     target: str
@@ -82,7 +86,7 @@ class PassTime(Strict):
 
 
 class SettingsInfo(Strict):
-    """`GET /api/settings`: what the page's form offers, and what it starts from."""
+    """`GET /api/settings`: the ranges and choices of the page's form, and its defaults."""
 
     ranges: dict[str, RangeInfo]
     defaults: dict[str, float | int | str | None]
@@ -94,6 +98,8 @@ class SettingsInfo(Strict):
 
 
 class DraftedToken(Strict):
+    """A drafted token, with q of the token and the time that drafting it took."""
+
     token: str
     token_id: int
     draft_prob: float
@@ -101,7 +107,7 @@ class DraftedToken(Strict):
 
 
 class TestDraft(Strict):
-    """`GET /api/test-draft`: a few tokens drafted, nothing verified."""
+    """`POST /api/test-draft`: a few tokens drafted, nothing verified. `tps`: drafted tokens per second."""
 
     drafter: str
     prompt: str

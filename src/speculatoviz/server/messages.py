@@ -1,4 +1,4 @@
-"""Client messages: from the text of a frame to a checked message, or to words about what is wrong with it."""
+"""Client messages: from the text of a frame to a checked message, or an error in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 
 def parse(text: str) -> Start | Update | Cancel:
-    """A start message needs no `type`. Raises BadRequestError."""
+    """The message in the text of a frame. A start message needs no `type`. Raises BadRequestError."""
     size = len(text.encode())
     if size > MAX_MESSAGE_BYTES:
         raise BadRequestError(

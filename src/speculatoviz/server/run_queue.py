@@ -1,15 +1,15 @@
-"""First come, first served: one run holds the models, the others know their place."""
+"""The queue of runs for the models: first come, first served."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-Tell = Callable[[int], None]
+PlaceListener = Callable[[int], None]  # called with the place in the queue; 1 is next
 
 
-class Line:
-    """A queue of runs for one event loop."""
+class RunQueue:
+    """Lends the models to one run at a time. For use in one event loop."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Event] = []
@@ -17,38 +17,43 @@ class Line:
 
     @property
     def idle(self) -> bool:
+        """Whether no run holds the models or waits for them."""
         return not self._held and not self._waiting
 
     @property
     def waiting(self) -> int:
+        """Runs that wait."""
         return len(self._waiting)
 
-    async def join(self, tell: Tell) -> None:
-        """Wait for the models, being told the place (1 is next) whenever it changes; then hold them."""
+    async def acquire(self, on_place: PlaceListener) -> None:
+        """Wait for the models, then hold them until `release`. on_place: called whenever the place changes.
+
+        A waiter that is cancelled, or whose listener raises, leaves the queue.
+        """
         if self.idle:
             self._held = True
             return
         moved = asyncio.Event()
         self._waiting.append(moved)
         try:
-            await self._wait(moved, tell)
+            await self._wait(moved, on_place)
             self._held = True
         finally:
             self._waiting.remove(moved)
             self._wake()
 
-    def leave(self) -> None:
-        """Give the models to whoever is next."""
+    def release(self) -> None:
+        """Give the models to the next run in the queue."""
         self._held = False
         self._wake()
 
-    async def _wait(self, moved: asyncio.Event, tell: Tell) -> None:
-        told = 0
+    async def _wait(self, moved: asyncio.Event, on_place: PlaceListener) -> None:
+        reported = 0
         while self._held or self._waiting[0] is not moved:
             place = self._waiting.index(moved) + 1
-            if place != told:
-                told = place
-                tell(place)
+            if place != reported:
+                reported = place
+                on_place(place)
             await moved.wait()
             moved.clear()
 

@@ -12,18 +12,19 @@ from speculatoviz.telemetry.events import ClientMessage, Event
 
 
 def main() -> None:
+    """Print one JSON schema with a property for each root type."""
     definitions: dict[str, Any] = {}
     roots: dict[str, Any] = {}
-    kinds: dict[str, Any] = {
+    types: dict[str, Any] = {
         "ClientMessage": ClientMessage,
         "ServerMessage": Event,
         "Health": Health,
         "SettingsInfo": SettingsInfo,
         "TestDraft": TestDraft,
     }
-    for name, kind in kinds.items():
+    for name, message_type in types.items():
         mode: Literal["validation", "serialization"] = "validation" if name == "ClientMessage" else "serialization"
-        schema = TypeAdapter(kind).json_schema(mode=mode, ref_template="#/definitions/{model}")
+        schema = TypeAdapter(message_type).json_schema(mode=mode, ref_template="#/definitions/{model}")
         definitions |= schema.pop("$defs", {})
         schema.pop("discriminator", None)
         roots[name] = schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,11 +216,11 @@ class Session:
                 case _:
                     yield event
 
-    def draft_only(self, prompt: str, depth: int) -> Draft:
-        """Draft a few tokens behind a prompt, greedily, without verifying them."""
-        ids = list(self.prepare(Start(prompt=prompt)).request.prompt)
+    def draft_only(self, prepared: Prepared, depth: int, cancelled: Callable[[], bool]) -> Draft:
+        """Draft a few tokens after a prepared prompt, greedily, without verifying them."""
+        ids = list(prepared.request.prompt)
         drafter = self.drafters[self.drafter]
-        drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False))
+        drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False, cancelled=cancelled))
         return drafter.draft(ids, 0, Plan(self.drafter, depth), seeded(0)("draft", 0))
 
     def encode_turn(self, prompt: str) -> list[int]:
@@ -327,7 +328,7 @@ class Session:
 
 
 def _tps(run: PlainRun | None) -> float | None:
-    return run.tps if run else None
+    return run.tps if run and math.isfinite(run.tps) else None
 
 
 def _turn(message: Start) -> int:

@@ -1,1 +1,1 @@
-"""A local target served to drafters elsewhere."""
+"""A target of this machine, served to drafters on other machines."""

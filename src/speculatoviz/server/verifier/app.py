@@ -3,89 +3,97 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, field
 
 from fastapi import FastAPI, WebSocket
 
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.server.verifier.connection import Bounds, Connection
-from speculatoviz.server.verifier.passes import Passes
-from speculatoviz.server.verifier.sessions import Seats
+from speculatoviz.server.access import Access, AccessRules
+from speculatoviz.server.verifier.batching import PassBatcher
+from speculatoviz.server.verifier.connection import ClientLimits, VerifierConnection
+from speculatoviz.server.verifier.sessions import Sessions
+from speculatoviz.server.workers import DaemonExecutor
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import pack
 
+_TOKENIZING_THREADS = 4
+
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """How a model is served. api_key: what clients have to know. idle_s: until an unused session is given up."""
+class VerifierOptions:
+    """How a model is served.
+
+    context_tokens: of each session. sessions: at the same time. idle_s: seconds until an unused session is closed.
+    api_key: what clients have to send; None for nothing. host: the address it listens on; empty for any. stop_s:
+    seconds that stopping waits for a pass in progress.
+    """
 
     context_tokens: int
     sessions: int = 4
     idle_s: float = 600.0
     api_key: str | None = None
-    bounds: Bounds = field(default_factory=Bounds)
+    host: str = ""
+    stop_s: float = 10.0
+    limits: ClientLimits = field(default_factory=ClientLimits)
 
 
 def create_verifier(
-    model: LanguageModel, serving: Serving, clock: Callable[[], float], noise: Noise | None = None
+    model: LanguageModel, options: VerifierOptions, clock: Callable[[], float], noise: Noise | None = None
 ) -> FastAPI:
-    """The application. noise: the model's measured noise floor, told to clients. clock: seconds."""
-    passes = Passes(clock)
-    seats = Seats(model, passes, serving.context_tokens, serving.sessions, serving.idle_s, clock)
+    """The application. noise: the model's measured noise floor, sent to clients. clock: seconds."""
+    batcher = PassBatcher(clock, options.stop_s)
+    sessions = Sessions(model, batcher, options.context_tokens, options.sessions, options.idle_s, clock)
+    threads = DaemonExecutor(_TOKENIZING_THREADS, "tokenize")
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.passes, app.state.seats = passes, seats
-        async with passes.running():
-            expiring = asyncio.create_task(seats.keep_expiring())
+        app.state.batcher, app.state.sessions = batcher, sessions
+        async with batcher.running():
+            expiring = asyncio.create_task(sessions.expire_regularly())
             try:
                 yield
             finally:
                 expiring.cancel()
-                await seats.close_all()
+                threads.shutdown(wait=False, cancel_futures=True)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(options.stop_s):
+                        await sessions.close_all()
 
-    app = FastAPI(title="SpeculatoViz verifier", lifespan=lifespan, openapi_url=None, docs_url=None)
+    app = FastAPI(title="SpeculatoViz verifier", lifespan=lifespan, openapi_url=None)
+    app.add_middleware(Access, rules=AccessRules(options.host, options.api_key, pages=False))
 
     @app.get("/health")
     async def health() -> dict[str, object]:
         return {
             "model": model.description.name,
-            "sessions": seats.taken,
-            "passes": passes.passes,
-            "rounds_and_chunks": passes.jobs,
-            "rows": passes.rows,
+            "sessions": sessions.count,
+            "passes": batcher.passes,
+            "rounds_and_chunks": batcher.jobs,
+            "rows": batcher.rows,
         }
 
     @app.websocket(wire.PATH)
     async def verify(socket: WebSocket) -> None:
-        if not _allowed(socket, serving.api_key):
-            await socket.close(1008, "the key is missing or wrong")
-            return
         await socket.accept()
-        bounds = serving.bounds
-        await Connection(
-            socket, model, seats, lambda number: _welcome(number, model, serving, noise), bounds, clock
+        await VerifierConnection(
+            socket,
+            model,
+            sessions,
+            lambda number: welcome(number, model, options, noise),
+            options.limits,
+            threads,
+            clock,
         ).serve()
 
     return app
 
 
-def _allowed(socket: WebSocket, key: str | None) -> bool:
-    """Keys are compared in constant time. Web pages, which send an origin, have no business here."""
-    if "origin" in socket.headers:
-        return False
-    if key is None:
-        return True
-    given = socket.headers.get("authorization", "").encode("latin-1")
-    return hmac.compare_digest(given, f"Bearer {key}".encode())
-
-
-def _welcome(number: int, model: LanguageModel, serving: Serving, noise: Noise | None) -> wire.Welcome:
-    about, tokenizer, bounds = model.description, model.tokenizer, serving.bounds
+def welcome(number: int, model: LanguageModel, options: VerifierOptions, noise: Noise | None) -> wire.Welcome:
+    """The answer to a hello: the model, its vocabulary and the limits."""
+    about, tokenizer, limits = model.description, model.tokenizer, options.limits
     return wire.Welcome(
         number=number,
         version=wire.VERSION,
@@ -100,12 +108,12 @@ def _welcome(number: int, model: LanguageModel, serving: Serving, noise: Noise |
         eos=pack(sorted(tokenizer.eos_ids)),
         has_chat_template=tokenizer.has_chat_template,
         limit=wire.Limit(
-            serving.context_tokens,
-            bounds.draft_tokens,
-            bounds.frame_bytes,
-            serving.sessions,
-            bounds.frames_per_s,
-            serving.idle_s,
+            options.context_tokens,
+            limits.draft_tokens,
+            limits.frame_bytes,
+            options.sessions,
+            limits.frames_per_s,
+            options.idle_s,
         ),
         noise=None if noise is None else astuple(noise),
         trees="trees" in model.provides,

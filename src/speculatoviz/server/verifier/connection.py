@@ -1,4 +1,4 @@
-"""One client of a verifier: frames in, answers out. Whatever it sends, the others are served on."""
+"""One client of a verifier: frames in, answers out. Whatever one client sends, the others are served."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypeVar
 
 import anyio
 from aiolimiter import AsyncLimiter
@@ -17,7 +19,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from speculatoviz.core.types import Draft
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Seat, Seats
+from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Sessions, VerifierSession
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import (
     draft_of,
@@ -28,58 +30,80 @@ from speculatoviz.targets.verifier.frames import (
 )
 from speculatoviz.targets.verifier.wire import Frame, WireError
 
-_HELLO_S = 10.0  # until a connection has to have said who it is
-_TAKE_S = 20.0  # until a client has to have taken an answer in
-_FRAMES_AHEAD = 4  # taken in while one is answered; behind them the network waits
+T = TypeVar("T")
+
+_FRAMES_AHEAD = 4  # received while one is answered; further frames wait in the network
+_GOING_AWAY, _POLICY = 1001, 1008  # close codes of RFC 6455, section 7.4.1
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one client may ask: tokens of a draft, bytes of a frame, frames a second (twice as many in a burst)."""
+class ClientLimits:
+    """What one client may use.
+
+    draft_tokens: of one draft. frame_bytes: of one frame. frames_per_s: twice as many in a burst. hello_s: seconds
+    until the first frame. unread_s: seconds until the client has read an answer. silent_s: seconds without a frame
+    until a connection without a session is closed.
+    """
 
     draft_tokens: int = 32
     frame_bytes: int = 1 << 20
     frames_per_s: float = 200.0
+    hello_s: float = 10.0
+    unread_s: float = 20.0
+    silent_s: float = 60.0
 
 
-class Connection:
-    """Reads a frame, answers it, reads the next. clock: seconds."""
+class VerifierConnection:
+    """Receives a frame, answers it, receives the next. clock: seconds. threads: for tokenizing and rendering."""
 
     def __init__(
         self,
         socket: WebSocket,
         model: LanguageModel,
-        seats: Seats,
+        sessions: Sessions,
         welcome: Callable[[int], wire.Welcome],
-        bounds: Bounds,
+        limits: ClientLimits,
+        threads: Executor,
         clock: Callable[[], float],
     ) -> None:
-        self._socket, self._model, self._seats = socket, model, seats
-        self._welcome, self._bounds, self._clock = welcome, bounds, clock
-        self._limiter = AsyncLimiter(2 * bounds.frames_per_s, 2.0)
-        self._deaf = False
-        self._seat: Seat | None = None
-        self._session = b""
+        self._socket, self._model, self._sessions = socket, model, sessions
+        self._welcome, self._limits, self._threads, self._clock = welcome, limits, threads, clock
+        self._limiter = AsyncLimiter(2 * limits.frames_per_s, 2.0)
+        self._unread = False
+        self._session: VerifierSession | None = None
+        self._name = b""
 
     async def serve(self) -> None:
-        """Until the client goes; what is being computed for it then is dropped."""
+        """Until the client disconnects; what is being computed for it then is cancelled."""
         frames: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_AHEAD)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._read, frames, group.cancel_scope)
-                with anyio.move_on_after(_HELLO_S) as limit:
-                    greeted = await self._greet(await frames.get())
-                while not limit.cancelled_caught and greeted:
-                    greeted = await self._take(await frames.get())
-                await self._close("goodbye" if not limit.cancelled_caught else "no hello came")
+                group.start_soon(self._receive, frames, group.cancel_scope)
+                await self._close(*await self._answer_all(frames))
                 group.cancel_scope.cancel()
         finally:
-            self._seats.let_go(self)
+            self._sessions.release(self)
 
-    async def _read(self, frames: asyncio.Queue[bytes | None], scope: anyio.CancelScope) -> None:
-        """Take frames in while others are answered, so that a client that goes is noticed at once."""
+    async def _answer_all(self, frames: asyncio.Queue[bytes | None]) -> tuple[int, str]:
+        """Answer frames until the connection has to be closed; the close code and the reason."""
+        with anyio.move_on_after(self._limits.hello_s) as hello:
+            greeted = await self._greet(await frames.get())
+        if hello.cancelled_caught:
+            return _POLICY, "no hello came"
+        while greeted and not self._unread:
+            raw: bytes | None = None
+            with anyio.move_on_after(self._limits.silent_s) as silence:
+                raw = await frames.get()
+            if not silence.cancelled_caught:
+                greeted = await self._answer(raw)
+            elif self._session is None or self._session.closed:
+                return _GOING_AWAY, f"no frame came within {self._limits.silent_s:g} s"
+        return _POLICY, "answers were not read" if self._unread else "goodbye"
+
+    async def _receive(self, frames: asyncio.Queue[bytes | None], scope: anyio.CancelScope) -> None:
+        """Receive frames while others are answered, so that a disconnect is noticed at once."""
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -88,14 +112,14 @@ class Connection:
             await frames.put(message.get("bytes"))
 
     async def _greet(self, raw: bytes | None) -> bool:
-        """The handshake. False where the client was refused."""
+        """The handshake. False if the client was refused."""
         try:
             frame = _parse(raw)
             if not isinstance(frame, wire.Hello):
                 raise WireError("The first frame is not a hello.", "Use a client of SpeculatoViz.")
             if frame.version != wire.VERSION:
                 raise WireError(
-                    f"The client speaks version {frame.version} of the protocol, and this verifier {wire.VERSION}.",
+                    f"The client uses version {frame.version} of the protocol, and this verifier {wire.VERSION}.",
                     "Use the same version of SpeculatoViz on both sides.",
                 )
             own = self._model.tokenizer.fingerprint
@@ -110,8 +134,8 @@ class Connection:
         await self._send(self._welcome(frame.number))
         return True
 
-    async def _take(self, raw: bytes | None) -> bool:
-        """Answer one frame. False once the client is to be let go."""
+    async def _answer(self, raw: bytes | None) -> bool:
+        """Answer one frame. False if the connection has to be closed."""
         arrived = self._clock()
         number = 0
         try:
@@ -119,10 +143,10 @@ class Connection:
             number = frame.number
             if not self._limiter.has_capacity():
                 raise BusyError(
-                    f"More than {self._bounds.frames_per_s:g} frames a second came from one client.", "Send fewer."
+                    f"More than {self._limits.frames_per_s:g} frames a second came from one client.", "Send fewer."
                 )
             await self._limiter.acquire()
-            await self._answer(frame, arrived)
+            await self._answer_frame(frame, arrived)
         except (WireError, BusyError) as error:
             await self._refuse(number, error, final=True)
             return False
@@ -132,9 +156,9 @@ class Connection:
             log.exception("a request failed")
             failed = SpeculatoVizError(f"The verifier failed ({type(error).__name__}).", "See its log.")
             await self._refuse(number, failed, final=False)
-        return not self._deaf
+        return True
 
-    async def _answer(self, frame: wire.ClientFrame, arrived: float) -> None:
+    async def _answer_frame(self, frame: wire.ClientFrame, arrived: float) -> None:
         tokenizer = self._model.tokenizer
         match frame:
             case wire.Open():
@@ -144,79 +168,87 @@ class Connection:
             case wire.Plain():
                 await self._plain(frame, arrived)
             case wire.Encode():
-                ids = await asyncio.to_thread(tokenizer.encode, frame.text, special=frame.special)
+                ids = await self._in_thread(lambda: tokenizer.encode(frame.text, special=frame.special))
                 await self._send(wire.Ids(frame.number, pack(ids)))
             case wire.Render():
                 turns: list[Message] = [{"role": role, "content": content} for role, content in frame.turns]
-                await self._send(wire.Text(frame.number, tokenizer.render_chat(turns)))
+                text = await self._in_thread(lambda: tokenizer.render_chat(turns))
+                await self._send(wire.Text(frame.number, text))
             case wire.AskVocabulary():
-                answer = await asyncio.to_thread(lambda: vocabulary_frame(frame.number, tokenizer.entries()))
+                answer = await self._in_thread(lambda: vocabulary_frame(frame.number, tokenizer.entries()))
                 await self._send(answer)
             case wire.Bye():
-                await self._leave()
-                await self._send(wire.Finished(frame.number, self._since(arrived)))
+                await self._end_session()
+                await self._send(wire.Finished(frame.number, self._since_ms(arrived)))
             case wire.Hello():
                 raise WireError("A second hello came.", "Use a client of SpeculatoViz.")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Tokenizing and rendering take as long as the text and the template make them."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _open(self, frame: wire.Open) -> None:
         request = request_of(frame, self._model.tokenizer.n_vocab)
         if len(frame.session) != 16:
             raise WireError("The session's name is not 16 bytes long.", "Use a client of SpeculatoViz.")
-        if self._session != frame.session:
-            self._seats.let_go(self)
-        self._seat, self._session = await self._seats.take(frame.session, self), frame.session
-        await self._send(wire.Opened(frame.number, await self._seats.open(self._seat, request)))
+        if self._name != frame.session:
+            self._sessions.release(self)
+        self._session, self._name = await self._sessions.acquire(frame.session, self), frame.session
+        await self._send(wire.Opened(frame.number, await self._sessions.begin(self._session, request)))
 
     async def _submit(self, frame: wire.Submit, arrived: float) -> None:
         draft = draft_of(frame, self._model.tokenizer.n_vocab)
-        if len(draft) > self._bounds.draft_tokens:
+        if len(draft) > self._limits.draft_tokens:
             raise BadRequestError(
-                f"The draft has {len(draft)} tokens and {self._bounds.draft_tokens} are allowed.", "Draft less."
+                f"The draft has {len(draft)} tokens and {self._limits.draft_tokens} are allowed.", "Draft less."
             )
         if not (draft.is_chain or self._opened().target.drafting.trees):
             raise BadRequestError("The draft is a tree.", "Draft chains for this model and this rule.")
         # The same draft has another number when it is sent again.
         asked = blake2b(wire.encode(wire.numbered(frame, 0)), digest_size=16).digest()
-        verdict = await self._seats.verify(self._opened(), draft, asked, frame.committed)
-        await self._send(judged_frame(frame.number, frame.round, verdict, self._since(arrived)))
+        verdict = await self._sessions.verify(self._opened(), draft, asked, frame.committed)
+        await self._send(judged_frame(frame.number, frame.round, verdict, self._since_ms(arrived)))
 
     async def _plain(self, frame: wire.Plain, arrived: float) -> None:
-        seat = self._opened()
-        begun_with = len(seat.target.ids)
-        for round in range(min(frame.tokens, self._seats.context_tokens - begun_with)):
-            draft, before = Draft.empty(round), len(seat.target.ids)
-            verdict = await self._seats.verify(seat, draft, secrets.token_bytes(8), before)
+        session = self._opened()
+        begun_with = len(session.target.ids)
+        for round in range(min(frame.tokens, self._sessions.context_tokens - begun_with)):
+            draft, before = Draft.empty(round), len(session.target.ids)
+            verdict = await self._sessions.verify(session, draft, secrets.token_bytes(8), before)
             await self._send(wire.Token(frame.number, verdict.extra.token))
-            if self._deaf:
+            if self._unread:
                 return
-        await self._send(wire.Finished(frame.number, self._since(arrived)))
+        await self._send(wire.Finished(frame.number, self._since_ms(arrived)))
 
-    async def _leave(self) -> None:
-        seat, self._seat = self._seat, None
-        if seat is not None and seat.owner is self:  # another connection may have come for it
-            await self._seats.close(self._session)
+    async def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and session.owner is self:  # another connection may have acquired it
+            await self._sessions.close(self._name)
 
-    def _opened(self) -> Seat:
-        if self._seat is None or self._seat.owner is not self:
+    def _opened(self) -> VerifierSession:
+        if self._session is None or self._session.owner is not self:
             raise OutOfStepError("No session is open on this connection.", "Open one first.")
-        return self._seat
+        return self._session
 
     async def _send(self, frame: Frame) -> None:
-        """What a client that is gone does not take is lost: it will ask again."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(_TAKE_S) as limit:
+        """An answer to a client that is gone is dropped: the client asks again."""
+        with (
+            contextlib.suppress(WebSocketDisconnect, RuntimeError),
+            anyio.move_on_after(self._limits.unread_s) as limit,
+        ):
             await self._socket.send_bytes(wire.encode(frame))
-        self._deaf = self._deaf or limit.cancelled_caught
+        self._unread = self._unread or limit.cancelled_caught
 
     async def _refuse(self, number: int, error: SpeculatoVizError, *, final: bool) -> None:
         await self._send(wire.Refused(number, error.code, error.message, error.hint, final))
         if final:
-            await self._close(error.message)
+            await self._close(_POLICY, error.message)
 
-    async def _close(self, reason: str) -> None:
+    async def _close(self, code: int, reason: str) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(1.0):
-            await self._socket.close(1008, reason.encode()[:120].decode(errors="ignore"))
+            await self._socket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
-    def _since(self, arrived: float) -> float:
+    def _since_ms(self, arrived: float) -> float:
         return (self._clock() - arrived) * 1000
 
 

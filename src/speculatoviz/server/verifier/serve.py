@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 from speculatoviz.config import Settings
@@ -13,47 +14,45 @@ from speculatoviz.measure.text import PASSAGE, PROMPT
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.server import address
-from speculatoviz.server.app import LOOPBACK
-from speculatoviz.server.verifier.app import Serving, create_verifier
+from speculatoviz.server.limits import ConnectionLimits
+from speculatoviz.server.serve import serve_on
+from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
 from speculatoviz.session.targets import Report, is_remote, load
 from speculatoviz.targets.local import LocalTarget
 
 _NOISE_ROWS = 5
-_SPARE_CONNECTIONS = 16  # beyond the sessions: those that are refused, and health
+_SPARE_CONNECTIONS = 16  # beyond one for each session: clients that are refused, and requests for health
 
 
 def run(settings: Settings, clock: Callable[[], float], report: Report) -> Callable[[Callable[[str], None]], None]:
-    """Load and measure the target, and listen; what is returned serves until it is interrupted.
+    """Load and measure the target, and listen. Returns a function that serves until it is interrupted.
 
-    It is told where to say what it serves. Raises BadRequestError where it may not listen there, and ModelError.
+    That function is given another, which it calls with one line about what is served where. Raises BadRequestError if
+    it may not or cannot listen there, and ModelError.
     """
-    if settings.host not in LOOPBACK and settings.api_key is None:
-        raise BadRequestError(
-            f"Without a key the verifier does not listen on {settings.host}.",
-            "Give one (--api-key), or keep to 127.0.0.1.",
-        )
     name = settings.resolved().target
     if is_remote(name):
-        raise BadRequestError(f"{name} is elsewhere already.", "Serve a model of this machine.")
-    listening = address.listen(settings.host, settings.port)
+        raise BadRequestError(f"{name} is remote already.", "Serve a model of this machine.")
+    listening = address.listen_for(settings, "the verifier")
     room = settings.model_copy(update={"context_tokens": settings.context_tokens * settings.sessions})
     model = load(room, name, settings.resolved().target_quantisation, report)
     context_tokens = min(settings.context_tokens, model.description.context_tokens)
     report("measuring the noise floor", 0.9)
     noise = _noise(model, clock)
-    key = None if settings.api_key is None else settings.api_key.get_secret_value()
-    serving = Serving(context_tokens, settings.sessions, settings.session_idle_s, key)
-    server = address.configured(
-        create_verifier(model, serving, clock, noise),
-        serving.bounds.frame_bytes,
-        settings.sessions + _SPARE_CONNECTIONS,
+    options = VerifierOptions(
+        context_tokens, settings.sessions, settings.session_idle_s, address.key_of(settings), settings.host
     )
+    limits = ConnectionLimits(sockets=settings.sessions + _SPARE_CONNECTIONS, message_bytes=options.limits.frame_bytes)
+    application = create_verifier(model, options, clock, noise)
+    server = address.configured(application, limits)
 
-    def serve(say: Callable[[str], None]) -> None:
-        where = address.url(settings.host, listening).replace("http://", "ws://")
-        say(f"{model.description.name} for {settings.sessions} sessions at verifier:{where} (Ctrl+C stops it)")
+    def serve(announce: Callable[[str], None]) -> None:
+        everywhere = settings.host in {"", "0.0.0.0", "::"}  # noqa: S104
+        where = address.url(socket.gethostname() if everywhere else settings.host, listening)
+        where = where.replace("http://", "ws://")
+        announce(f"{model.description.name} for {settings.sessions} sessions at verifier:{where} (Ctrl+C stops it)")
         try:
-            server.run(sockets=[listening])
+            serve_on(server, listening, lambda: application.state.batcher.stuck)
         finally:
             model.close()
 

@@ -1,4 +1,4 @@
-"""The sessions of a verifier: who may use a cache, what it holds, and when it goes to another."""
+"""The sessions of a verifier: their caches, the connections that use them, and when they are closed."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from speculatoviz.core.types import Draft, Floats, Request, Verdict
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
 from speculatoviz.models.window import WindowFeed
-from speculatoviz.server.verifier.passes import Job, Passes
+from speculatoviz.server.verifier.batching import Job, PassBatcher
 from speculatoviz.targets.local import LocalTarget
 
-_SHARED_CHUNK = 16  # prefill tokens in a pass while others wait for theirs
+_SHARED_CHUNK = 16  # prefill tokens in a pass while there are other sessions
 
 
 class BusyError(SpeculatoVizError):
-    """More than a verifier takes on."""
+    """More than a verifier serves."""
 
     code = "busy"
 
 
 class OutOfStepError(SpeculatoVizError):
-    """A draft for another place than the session is at: it has to be opened again."""
+    """A draft for another position than the session's: the client has to open the session again."""
 
     code = "out_of_step"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """The last round of a session: what was asked, behind how many ids, and what the verdict was."""
+class LastRound:
+    """The last round of a session. asked: hash of the draft as it was sent. before: the ids committed before it."""
 
     asked: bytes
     before: tuple[int, ...]
@@ -41,193 +41,205 @@ class Answered:
 
 
 @dataclass(slots=True, eq=False)
-class Seat:
-    """One session: its cache and the last thing it was asked.
+class VerifierSession:
+    """A cache of the target, with the request it is used for.
 
-    held: whether the cache is where `target` believes. owner: the connection that has it, None for none. lock: one
-    request at a time. `take_up`, `take_back` and `judge` are called in the computing thread.
+    used_s: when it was last used, on the clock of the sessions. owner: the connection that uses it, or None. intact:
+    whether the cache holds what `target` assumes. lock: one client's request at a time. `begin`, `rewind` and `judge`
+    are called in the computing thread.
     """
 
     target: LocalTarget
     used_s: float
     owner: object | None = None
     request: Request | None = None
-    answered: Answered | None = None
-    held: bool = False
+    last: LastRound | None = None
+    intact: bool = False
     closed: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def take_up(self, request: Request) -> list[int]:
-        """Begin a request, or go on with it; the ids that have to be fed before its first draft can be judged."""
+    def begin(self, request: Request) -> list[int]:
+        """Begin a request or resume it. Returns the ids to feed before its first draft can be judged."""
         if self._resumes(request):
             self.request = request
             return []
-        self.answered, self.request, self.held = None, request, False
+        self.last, self.request, self.intact = None, request, False
         return self.target.take_up(request)
 
     def _resumes(self, request: Request) -> bool:
-        """Whether the session already is where this prompt ends, or one answered round further."""
+        """Whether the cache ends where this prompt ends, or one answered round later, under the same terms."""
         same = self.request is not None and _terms(self.request) == _terms(request)
-        behind = self.answered is not None and self.answered.before == request.prompt
-        return self.held and same and (self.target.ids == request.prompt or behind)
+        one_round_later = self.last is not None and self.last.before == request.prompt
+        return self.intact and same and (self.target.ids == request.prompt or one_round_later)
 
-    def known(self, asked: bytes, before: int) -> Verdict | None:
-        """The verdict of a round that is asked for a second time, bit for bit."""
-        last = self.answered
+    def repeated(self, asked: bytes, before: int) -> Verdict | None:
+        """The last verdict, if the same draft after the same number of ids is sent again; else None."""
+        last = self.last
         return last.verdict if last and last.asked == asked and len(last.before) == before else None
 
-    def is_beyond(self, before: int) -> bool:
-        """Whether the last round has to be taken back for a draft behind so many ids. Raises OutOfStepError."""
-        if not self.held:
+    def needs_rewind(self, before: int) -> bool:
+        """Whether the last round has to be undone for a draft after `before` ids. Raises OutOfStepError."""
+        if not self.intact:
             raise OutOfStepError("A draft came before the session was open.", "Open the session first.")
         if len(self.target.ids) == before:
             return False
-        if self.answered is None or len(self.answered.before) != before:
+        if self.last is None or len(self.last.before) != before:
             raise OutOfStepError(
                 f"A draft came for {before} committed tokens, and the session has {len(self.target.ids)}.",
                 "Open the session again.",
             )
         return True
 
-    def take_back(self) -> None:
+    def rewind(self) -> None:
+        """Undo the last round."""
         assert self.request is not None
-        assert self.answered is not None
-        last, self.answered = self.answered, None
+        assert self.last is not None
+        last, self.last = self.last, None
         self.target.take_up(replace(self.request, prompt=last.before))
 
     def judge(self, draft: Draft, asked: bytes, logits: Floats) -> Verdict:
+        """The verdict on a draft of n tokens. logits: float[n + 1, V]."""
         before = self.target.ids
-        self.held = False  # a failure would leave the draft in the cache
+        self.intact = False  # a failure would leave the draft in the cache
         verdict = self.target.judge(draft, logits)
-        self.answered, self.held = Answered(asked, before, verdict), True
+        self.last, self.intact = LastRound(asked, before, verdict), True
         return verdict
 
 
-class Seats:
-    """At most `most` sessions of `context_tokens` each. clock: seconds; idle_s: until an unused one is given up."""
+class Sessions:
+    """At most `limit` sessions of `context_tokens` each, by name. clock: seconds.
+
+    idle_s: seconds without use until a session is closed.
+    """
 
     def __init__(
         self,
         model: LanguageModel,
-        passes: Passes,
+        batcher: PassBatcher,
         context_tokens: int,
-        most: int,
+        limit: int,
         idle_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._model, self._passes, self._clock = model, passes, clock
-        self.context_tokens, self.most, self.idle_s = context_tokens, most, idle_s
-        self._seats: dict[bytes, Seat] = {}
-        self._taking = asyncio.Lock()
+        self._model, self._batcher, self._clock = model, batcher, clock
+        self.context_tokens, self.limit, self.idle_s = context_tokens, limit, idle_s
+        self._sessions: dict[bytes, VerifierSession] = {}
+        self._acquiring = asyncio.Lock()
 
     @property
-    def taken(self) -> int:
-        return len(self._seats)
+    def count(self) -> int:
+        """Sessions that exist."""
+        return len(self._sessions)
 
-    async def take(self, session: bytes, owner: object) -> Seat:
-        """The session's seat, or a new one. Raises BusyError where all are in use."""
-        async with self._taking:  # or others would come in between while a cache is opened, and be too many
+    async def acquire(self, name: bytes, owner: object) -> VerifierSession:
+        """The session of that name, or a new one, for a connection. Raises BusyError if all are in use."""
+        async with self._acquiring:  # while a cache is opened, no other connection may count the sessions
             await self.expire()
-            seat = self._seats.get(session)
-            if seat is None:
-                if len(self._seats) >= self.most and not await self._give_up_one():
+            session = self._sessions.get(name)
+            if session is None:
+                if self.count >= self.limit and not await self._close_unowned():
                     raise BusyError(
-                        f"All {self.most} sessions of this verifier are in use.",
+                        f"All {self.limit} sessions of this verifier are in use.",
                         "Try again later, or start it with more (--sessions).",
                     )
-                seat = await self._new(session)
-            seat.owner, seat.used_s = owner, self._clock()
-            return seat
+                session = await self._new(name)
+            session.owner, session.used_s = owner, self._clock()
+            return session
 
-    async def _new(self, session: bytes) -> Seat:
-        """A client that goes meanwhile leaves no cache behind that nobody knows of: there is nothing in between."""
-        target = await self._passes.compute(lambda: LocalTarget(self._model, self.context_tokens, self._clock))
-        seat = self._seats[session] = Seat(target, self._clock())
-        return seat
+    async def _new(self, name: bytes) -> VerifierSession:
+        """No await between opening the cache and storing it: a client that disconnects must not leave it unowned."""
+        target = await self._batcher.compute(lambda: LocalTarget(self._model, self.context_tokens, self._clock))
+        session = self._sessions[name] = VerifierSession(target, self._clock())
+        return session
 
-    def let_go(self, owner: object) -> None:
-        """A connection is gone; its session may come back."""
-        for seat in self._seats.values():
-            if seat.owner is owner:
-                seat.owner, seat.used_s = None, self._clock()
+    def release(self, owner: object) -> None:
+        """The connection is gone. Its sessions stay: the client may connect again."""
+        for session in self._sessions.values():
+            if session.owner is owner:
+                session.owner, session.used_s = None, self._clock()
 
-    async def close(self, session: bytes) -> None:
-        if seat := self._seats.pop(session, None):
-            with anyio.CancelScope(shield=True):  # what is begun is ended, or memory would be lost
-                async with seat.lock:
-                    seat.closed = True
-                    await self._passes.compute(seat.target.close)
+    async def close(self, name: bytes) -> None:
+        """Close a session and free its cache, after the request in progress."""
+        if session := self._sessions.pop(name, None):
+            with anyio.CancelScope(shield=True):  # interrupted, the cache would never be freed
+                async with session.lock:
+                    session.closed = True
+                    await self._batcher.compute(session.target.close)
 
     async def expire(self) -> None:
-        """Give up what nobody has used for long."""
+        """Close sessions that have not been used for `idle_s`."""
         now = self._clock()
-        for session in [
-            s for s, seat in self._seats.items() if not seat.lock.locked() and now - seat.used_s > self.idle_s
-        ]:
-            await self.close(session)
+        idle = [
+            name
+            for name, session in self._sessions.items()
+            if not session.lock.locked() and now - session.used_s > self.idle_s
+        ]
+        for name in idle:
+            await self.close(name)
 
-    async def keep_expiring(self) -> None:
-        """Memory goes back although nobody new comes."""
+    async def expire_regularly(self) -> None:
+        """Free memory although no new client comes."""
         while True:
             await asyncio.sleep(self.idle_s / 4)
             await self.expire()
 
     async def close_all(self) -> None:
-        for session in list(self._seats):
-            await self.close(session)
+        """Close every session."""
+        for name in list(self._sessions):
+            await self.close(name)
 
-    async def open(self, seat: Seat, request: Request) -> int:
-        """Hold the request's prompt; how many of its ids were held before.
+    async def begin(self, session: VerifierSession, request: Request) -> int:
+        """Bring the request's prompt into the cache. Returns how many of its ids were there already.
 
-        Raises ContextFullError, and OutOfStepError where the session was given up meanwhile.
+        Raises ContextFullError, and OutOfStepError if the session was closed meanwhile.
         """
         if len(request.prompt) >= self.context_tokens:
             raise ContextFullError(
                 f"The prompt has {len(request.prompt)} tokens and a session holds {self.context_tokens}.",
                 "Shorten the prompt, or start the verifier with a larger --context-tokens.",
             )
-        async with self._using(seat):
-            todo = await self._passes.compute(lambda: seat.take_up(request))
-            held = len(request.prompt) - len(todo)
-            while todo:
-                size = PREFILL_TOKENS if self.taken == 1 else _SHARED_CHUNK
-                chunk, todo = todo[:size], todo[size:]
-                await self._passes.run(Job(WindowFeed(seat.target.window, chunk, "last"), lambda _rows: None))
-            seat.held = True
-            return held
+        async with self._using(session):
+            missing = await self._batcher.compute(lambda: session.begin(request))
+            present = len(request.prompt) - len(missing)
+            while missing:
+                size = PREFILL_TOKENS if self.count == 1 else _SHARED_CHUNK
+                chunk, missing = missing[:size], missing[size:]
+                await self._batcher.run(Job(WindowFeed(session.target.window, chunk, "last"), lambda _rows: None))
+            session.intact = True
+            return present
 
-    async def verify(self, seat: Seat, draft: Draft, asked: bytes, before: int) -> Verdict:
-        """The verdict; that of before where it is asked for again. asked: the draft as it was sent.
+    async def verify(self, session: VerifierSession, draft: Draft, asked: bytes, before: int) -> Verdict:
+        """The verdict on a draft after `before` committed ids. A draft that is sent again gets its first verdict.
 
-        Raises OutOfStepError and ContextFullError.
+        asked: hash of the draft as it was sent. Raises OutOfStepError and ContextFullError.
         """
-        async with self._using(seat):
-            if (known := seat.known(asked, before)) is not None:
-                return known
-            if seat.is_beyond(before):  # else nothing but the pass itself goes through the computing thread
-                await self._passes.compute(seat.take_back)
+        async with self._using(session):
+            if (verdict := session.repeated(asked, before)) is not None:
+                return verdict
+            if session.needs_rewind(before):
+                await self._batcher.compute(session.rewind)
             if before + len(draft) >= self.context_tokens:
                 raise ContextFullError(
                     f"A session holds {self.context_tokens} tokens and the draft goes beyond.",
                     "Draft less, or end here.",
                 )
-            job = Job(seat.target.wish(draft), lambda logits: seat.judge(draft, asked, logits))
-            return await self._passes.run(job)
+            job = Job(session.target.wish(draft), lambda logits: session.judge(draft, asked, logits))
+            return await self._batcher.run(job)
 
     @asynccontextmanager
-    async def _using(self, seat: Seat) -> AsyncIterator[None]:
-        async with seat.lock:
-            if seat.closed:
-                raise OutOfStepError("The session was given up.", "Open it again.")
-            seat.used_s = self._clock()
+    async def _using(self, session: VerifierSession) -> AsyncIterator[None]:
+        async with session.lock:
+            if session.closed:
+                raise OutOfStepError("The session was closed.", "Open it again.")
+            session.used_s = self._clock()
             yield
 
-    async def _give_up_one(self) -> bool:
-        """Give the session that is longest without a connection up."""
+    async def _close_unowned(self) -> bool:
+        """Close the session that has been without a connection longest. False if every session has one."""
         free = [
-            (seat.used_s, session)
-            for session, seat in self._seats.items()
-            if seat.owner is None and not seat.lock.locked()
+            (session.used_s, name)
+            for name, session in self._sessions.items()
+            if session.owner is None and not session.lock.locked()
         ]
         if not free:
             return False

@@ -1,11 +1,11 @@
-"""The one thread that computes: what several sessions ask for at the same time shares one forward pass."""
+"""The computing thread of a verifier: jobs of several sessions share one forward pass."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,62 +14,76 @@ import anyio
 from speculatoviz.core.types import Floats
 from speculatoviz.models.base import PREFILL_TOKENS
 from speculatoviz.models.window import Window, WindowFeed, feed_together
+from speculatoviz.server.workers import DaemonExecutor
 
 T = TypeVar("T")
 
-_LINGER_SHARE = 0.05  # of a pass: how long it may be held up for sessions that were in the last one
+_LINGER_SHARE = 0.05  # of a pass: the longest wait for sessions that were in the last pass
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job(Generic[T]):
-    """What a window is to be fed, and what is made of the rows, in the computing thread."""
+    """Tokens to feed to a window, and a function of the resulting logits, float[rows, V], for the computing thread."""
 
-    wish: WindowFeed
+    feed: WindowFeed
     finish: Callable[[Floats], T]
 
     @property
     def window(self) -> Window:
-        return self.wish.window
+        """The session's cache."""
+        return self.feed.window
 
     @property
     def size(self) -> int:
-        """Tokens of the pass that it takes."""
-        return len(self.wish.tokens)
+        """Tokens that it adds to a pass."""
+        return len(self.feed.tokens)
 
 
-class Passes:
-    """Puts jobs together to passes, first come, first served. clock: seconds.
+class PassBatcher:
+    """Batches jobs into forward passes, first come, first served. clock: seconds.
 
-    A pass takes one job of each window, up to the tokens that a pass may have. While one is computed the next
-    gathers; a session that was part of the last pass is waited for briefly, or lockstep would fall apart into passes
-    of one.
+    A pass takes at most one job of each window, and at most PREFILL_TOKENS tokens unless one job alone is larger. Jobs
+    that arrive during a pass wait for the next. Sessions that were in the last pass are waited for briefly; otherwise
+    sessions in lockstep would fall apart into passes of one.
+
+    stop_s: seconds to wait for the pass in progress at the end. passes, jobs, rows: how many were computed so far.
+    stuck: whether a pass was still being computed at the end.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._executor = ThreadPoolExecutor(1, "verifier")
+    def __init__(self, clock: Callable[[], float], stop_s: float = 10.0) -> None:
+        self._clock, self._stop_s = clock, stop_s
+        self._executor = DaemonExecutor(1, "verifier")
         self._waiting: list[tuple[Job[object], asyncio.Future[object]]] = []
         self._arrived = asyncio.Event()
         self._last: set[int] = set()
         self._linger_s = 0.0
         self.passes = self.jobs = self.rows = 0
+        self.stuck = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        """Compute passes. The end waits for the pass in progress, for at most `stop_s`."""
         task = asyncio.create_task(self._work())
         try:
             yield
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            self._executor.shutdown()
+            self._executor.shutdown(wait=False)
+            try:
+                async with asyncio.timeout(self._stop_s):
+                    await asyncio.wait([task])
+                    await asyncio.shield(asyncio.wrap_future(self._executor.ended))
+            except TimeoutError:
+                self.stuck = True
+                log.warning("a pass was still being computed after %g s; the model is not closed", self._stop_s)
 
     async def run(self, job: Job[T]) -> T:
-        """What the job makes of its rows. Raises what the pass raises.
+        """The job's result. Raises what the pass raises.
 
-        Cancelled, it still ends only with the pass that the job is part of, if there is one: nothing is at work on a
-        window behind the back of those who use it next.
+        If the caller is cancelled, this returns only after a pass that the job is part of: nothing may feed the
+        window while the pass still uses it.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         waiting = (job, future)
@@ -83,11 +97,11 @@ class Passes:
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([future])
             if not future.cancelled():
-                future.exception()  # looked at, by nobody
+                future.exception()  # marks it as retrieved
             raise
 
     async def compute(self, work: Callable[[], T]) -> T:
-        """Run something else in the computing thread, between two passes. Once begun with, it is seen to its end."""
+        """Run something else in the computing thread, between two passes. A call that has begun is waited for."""
         done = asyncio.get_running_loop().run_in_executor(self._executor, work)
         with anyio.CancelScope(shield=True):
             await asyncio.wait([done])
@@ -97,14 +111,14 @@ class Passes:
         while True:
             await self._arrived.wait()
             await self._linger()
-            batch = self._take()
+            batch = self._next_batch()
             if not batch:
                 self._arrived.clear()
                 continue
             begun = self._clock()
             outcomes = await self.compute(lambda batch=batch: self._pass([job for job, _ in batch]))  # type: ignore[misc]
             self._linger_s = _LINGER_SHARE * (self._clock() - begun)
-            self._last = {id(job.window) for job, _ in batch if job.wish.rows == "all"}
+            self._last = {id(job.window) for job, _ in batch if job.feed.rows == "all"}
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if future.cancelled():
                     continue
@@ -114,7 +128,7 @@ class Passes:
                     future.set_result(outcome)
 
     async def _linger(self) -> None:
-        """Wait a moment for those of the last pass that have not come again."""
+        """Wait briefly for the sessions of the last pass whose next job has not arrived."""
         end = self._clock() + self._linger_s
         while (left := end - self._clock()) > 0 and not self._last <= {id(job.window) for job, _ in self._waiting}:
             self._arrived.clear()
@@ -122,8 +136,8 @@ class Passes:
                 await asyncio.wait_for(self._arrived.wait(), left)
         self._arrived.set()
 
-    def _take(self) -> list[tuple[Job[object], asyncio.Future[object]]]:
-        """The next pass, in order of arrival; jobs nobody waits for any more are dropped."""
+    def _next_batch(self) -> list[tuple[Job[object], asyncio.Future[object]]]:
+        """The jobs of the next pass, in order of arrival. Cancelled jobs are dropped."""
         self._waiting = [(job, future) for job, future in self._waiting if not future.cancelled()]
         batch, total, windows = list[tuple[Job[object], asyncio.Future[object]]](), 0, set[int]()
         for job, future in self._waiting:
@@ -135,11 +149,11 @@ class Passes:
         return batch
 
     def _pass(self, batch: Sequence[Job[object]]) -> list[object]:
-        """One pass in the computing thread; each job's result, or what it raised."""
+        """One pass in the computing thread; each job's result, or the exception it raised."""
         try:
-            logits = feed_together([job.wish for job in batch])
+            logits = feed_together([job.feed for job in batch])
         except Exception as error:
-            # One bad job must not take the others with it.
+            # A job that makes the pass fail must not fail the others.
             return [error] if len(batch) == 1 else [self._pass([job])[0] for job in batch]
         self.passes, self.jobs = self.passes + 1, self.jobs + len(batch)
         self.rows += sum(job.size for job in batch)

@@ -1,0 +1,43 @@
+"""What one client may use of a server: time, sockets, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits of every connection, whatever it asks for. Applied by `protocols`.
+
+    sockets: connections at the same time. At the limit a new connection replaces the one that has been silent longest.
+    request_s: seconds until a new connection has sent the head of a request, and until a WebSocket is accepted.
+    unread_s: seconds that an answer waits for a client that reads nothing of it.
+    close_s: seconds for a closing handshake, and for what was sent before it, until the connection is cut.
+    message_bytes: size of a WebSocket message. A longer one closes the socket with code 1009.
+    stop_s: seconds that a stopping server waits for its clients.
+    """
+
+    sockets: int = 256
+    request_s: float = 10.0
+    unread_s: float = 30.0
+    close_s: float = 5.0
+    message_bytes: int = 1 << 18
+    stop_s: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Limits of the sockets that runs are started on, and of the thread that computes them.
+
+    unread_bytes: events that may wait for one client. A client that leaves more unread is disconnected.
+    silent_s: seconds without a message and without a run until a socket is closed.
+    close_s: seconds for sending the closing frame of a socket.
+    idle_s: seconds without a run until the server measures pass times.
+    stop_s: seconds that a stopping server waits for the work of the models' thread.
+    """
+
+    unread_bytes: int = 16 << 20
+    silent_s: float = 1800.0
+    close_s: float = 5.0
+    idle_s: float = 3.0
+    stop_s: float = 10.0

@@ -1,0 +1,169 @@
+"""The models of the server: loaded in the background, used by one thread, lent to one run at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from typing import TypeVar
+
+from speculatoviz.config import Settings
+from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
+from speculatoviz.server.bridge import Stream
+from speculatoviz.server.limits import RunLimits
+from speculatoviz.server.run_queue import PlaceListener, RunQueue
+from speculatoviz.server.workers import DaemonExecutor
+from speculatoviz.session.session import Session
+from speculatoviz.session.targets import Report
+
+T = TypeVar("T")
+SessionLoader = Callable[[Report], Session]
+
+_PREPARING_THREADS = 4
+
+log = logging.getLogger(__name__)
+
+
+class ModelHost:
+    """Loads a session and runs work on it.
+
+    session: None until it is loaded. failure: why it could not be loaded. stage, progress: of the loading; progress is
+    a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. stuck: whether a thread was still
+    at work when the server stopped.
+    """
+
+    def __init__(self, settings: Settings, load: SessionLoader, limits: RunLimits) -> None:
+        self.settings, self._load, self._limits = settings, load, limits
+        self.session: Session | None = None
+        self.failure: SpeculatoVizError | None = None
+        self.stage = "starting"
+        self.progress: float | None = None
+        self.queue = RunQueue()
+        self.stuck = False
+        self._models = DaemonExecutor(1, "models")
+        self._preparing = DaemonExecutor(_PREPARING_THREADS, "prepare")
+        self._loaded: Session | None = None  # owned by the models' thread
+        self._activity = asyncio.Event()
+        self._stopping = threading.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the models, measure them while nothing runs, and close them at the end.
+
+        The end takes at most `limits.stop_s`. A thread that is still at work then is abandoned.
+        """
+        task = asyncio.create_task(self._load_and_measure())
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            task.cancel()
+            await asyncio.wait([task])
+            await self._stop()
+
+    def ready(self) -> Session:
+        """The session. Raises ModelError, or the error of its loading, if there is none."""
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)  # a traceback would grow with every raise
+        if self.session is None:
+            raise ModelError(f"The models are not loaded yet ({self.stage}).", "Try again in a moment.")
+        return self.session
+
+    async def prepare(self, work: Callable[[], T]) -> T:
+        """Run what tokenizes text, renders a template or asks a remote target, beside the models' thread.
+
+        Cancelled, it ends at once; a call that has begun goes on in its thread, and its result is dropped.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, work)
+
+    async def stream(
+        self, items: Callable[[], Iterator[T]], on_place: PlaceListener, cancelled: threading.Event
+    ) -> AsyncGenerator[T, None]:
+        """Wait for the models, then run `items` in their thread.
+
+        The models are released when the computing ends, however slowly the items are taken. cancelled: set when
+        nobody takes them any more.
+        """
+        self._activity.set()
+        await self.queue.acquire(on_place)
+        try:
+            work = Stream(self._models, items)
+        except RuntimeError:  # the server is stopping
+            self.queue.release()
+            raise
+        work.finished.add_done_callback(lambda _: self.queue.release())
+        try:
+            async for item in work:
+                yield item
+        finally:
+            cancelled.set()
+
+    async def _load_and_measure(self) -> None:
+        try:
+            self.session = await self._compute(self._load_session)
+        except SpeculatoVizError as error:
+            self.failure = error
+        except Exception as error:
+            log.exception("loading failed")
+            self.failure = ModelError(f"The models could not be loaded ({error}).", "See the server's log.")
+        else:
+            await self._measure_while_idle(self.session)
+
+    def _load_session(self) -> Session:
+        self._loaded = self._load(self._report)
+        return self._loaded
+
+    async def _measure_while_idle(self, session: Session) -> None:
+        """Measure pass times, one batch size at a time, while nothing runs."""
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.idle_s):
+                    await self._activity.wait()
+                self._activity.clear()
+            except TimeoutError:
+                if self.queue.idle and not await self._fill_one(session):
+                    return
+
+    async def _fill_one(self, session: Session) -> bool:
+        await self.queue.acquire(lambda _place: None)
+        try:
+            return await self._compute(lambda: session.calibration.fill_one(self._wanted))
+        except CancelledError:
+            return True
+        except Exception:
+            log.exception("measuring pass times failed; they stay as they are")
+            return False
+        finally:
+            self.queue.release()
+
+    def _wanted(self) -> bool:
+        """Whether a measurement has to make room for a run or for the end. Called in the models' thread."""
+        return self.queue.waiting > 0 or self._stopping.is_set()
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._models, work)
+
+    async def _stop(self) -> None:
+        """Close the session, once no thread uses it."""
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+        try:
+            async with asyncio.timeout(self._limits.stop_s):
+                await asyncio.shield(asyncio.wrap_future(self._preparing.ended))
+                await self._compute(self._close_session)
+        except TimeoutError:
+            self.stuck = True
+            log.warning("the models were still at work after %g s; they are not closed", self._limits.stop_s)
+        except Exception:
+            log.exception("closing the models failed")
+        self._models.shutdown(wait=False)
+
+    def _close_session(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()
+
+    def _report(self, stage: str, progress: float | None) -> None:
+        if self._stopping.is_set():
+            raise CancelledError
+        self.stage, self.progress = stage, progress
