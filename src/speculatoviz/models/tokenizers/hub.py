@@ -14,7 +14,8 @@ from tokenizers import Tokenizer as Engine
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
-from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
+from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
+from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 # Ends of a turn or a text that checkpoints do not always declare among their end tokens.
 _ENDS = frozenset(
@@ -88,7 +89,7 @@ class HubTokenizer:
     def _template(self) -> ChatTemplate:
         if self._source is None:
             raise BadRequestError(*NO_TEMPLATE)
-        return ChatTemplate(self._source, bos=_text(self._config.get("bos_token")), eos=self._eos)
+        return ChatTemplate(self._source, {"bos_token": _text(self._config.get("bos_token")), "eos_token": self._eos})
 
     @property
     def _eos(self) -> str:

@@ -17,7 +17,8 @@ from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.files.decoder import require_vocabulary
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.llamacpp_log import capture_log
-from speculatoviz.models.tokenizers.chat import NO_TEMPLATE, ChatTemplate
+from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
+from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 _PIECE_BYTES = 64
 _UNUSED = lib.LLAMA_TOKEN_ATTR_UNUSED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -78,8 +79,10 @@ class LlamaCppTokenizer:
             raise BadRequestError(*NO_TEMPLATE)
         return ChatTemplate(
             source.decode(),
-            bos=self._name_of(lib.llama_vocab_bos(self._vocab)),
-            eos=self._name_of(lib.llama_vocab_eos(self._vocab)),
+            {
+                "bos_token": self._name_of(lib.llama_vocab_bos(self._vocab)),
+                "eos_token": self._name_of(lib.llama_vocab_eos(self._vocab)),
+            },
         )
 
     def _name_of(self, token: int) -> str:

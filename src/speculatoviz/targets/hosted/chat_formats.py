@@ -12,7 +12,7 @@ from functools import cached_property
 
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Message, Tokenizer, VocabularyEntry
-from speculatoviz.models.tokenizers.chat import ChatTemplate
+from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +161,4 @@ class _Fitted:
     @cached_property
     def _template(self) -> ChatTemplate:
         assert self._family is not None
-        return ChatTemplate(self._family.template, bos=self._family.bos, eos=self._family.ends[0])
+        return ChatTemplate(self._family.template, {"bos_token": self._family.bos, "eos_token": self._family.ends[0]})
