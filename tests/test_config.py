@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from speculatoviz.config import PROFILES, RANGES, Settings, load_settings
 from speculatoviz.errors import BadRequestError
 from speculatoviz.server.messages import parse
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 from support import environment
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"

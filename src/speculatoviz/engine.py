@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from speculatoviz.core.chance import ChanceSource
+from speculatoviz.core.rounds import Plan, Round, Times, Verdict
 from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
 from speculatoviz.core.text import TextStream
-from speculatoviz.core.types import Draft, FinishReason, Plan, Request, Round, Status, Times, Verdict
+from speculatoviz.core.types import Draft, FinishReason, Request, Status
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError, CancelledError, SpeculatoVizError
 from speculatoviz.policies.base import Policy, State

@@ -23,7 +23,8 @@ from speculatoviz.cli.terminal import Transcript, progress
 from speculatoviz.core.types import Exactness
 from speculatoviz.models.files import catalogue
 from speculatoviz.targets.base import Remote
-from speculatoviz.telemetry.events import Event, RemoteInfo, Shadow, ShadowScore, Started
+from speculatoviz.telemetry.events import Event, Shadow, ShadowScore, Started
+from speculatoviz.telemetry.parts import RemoteInfo
 from support import environment, toy_session
 from support.program import call
 

@@ -13,18 +13,9 @@ from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import STYLES, Transcript, summary
 from speculatoviz.core.steps import Ended
 from speculatoviz.models.runtimes.toy import ToyTokenizer
-from speculatoviz.telemetry.events import (
-    Departure,
-    Done,
-    Event,
-    Queued,
-    RemoteInfo,
-    RunWarning,
-    Started,
-    UsageInfo,
-    VerifyResult,
-)
+from speculatoviz.telemetry.events import Departure, Done, Event, Queued, RunWarning, Started, VerifyResult
 from speculatoviz.telemetry.narrator import Narrator
+from speculatoviz.telemetry.parts import RemoteInfo, UsageInfo
 from support import toy_session
 from support.rounds import make_round
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Draft, Drafting, Plan, Request, Sampling
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Drafting, Request, Sampling
 from speculatoviz.drafters import multi
 from speculatoviz.drafters.about import DrafterName
 from speculatoviz.drafters.base import Drafter

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import ROOT, Draft, Drafting, Plan, Probes, Rule, Sampling, Support
+from speculatoviz.core.types import ROOT, Draft, Drafting, Probes, Rule, Sampling, Support
 from speculatoviz.drafters import merge as merging
 from speculatoviz.drafters import multi
 from speculatoviz.drafters.base import Drafter

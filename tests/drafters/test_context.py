@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Ended
-from speculatoviz.core.types import Drafting, Limits, Request, Round, Sampling
+from speculatoviz.core.types import Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.multi import MultiDrafter

@@ -10,8 +10,9 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Limits, Node, Plan, Request, Sampling, Support
+from speculatoviz.core.types import Draft, Drafting, Limits, Node, Request, Sampling, Support
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.drafters.hybrid import HybridDrafter

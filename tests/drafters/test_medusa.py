@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Limits, Plan, Request, Sampling
+from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.runtimes.toy import ToyModel

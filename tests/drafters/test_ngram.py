@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Limits, Plan, Request, Sampling
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.ngram import NgramDrafter
 
 

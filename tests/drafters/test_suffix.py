@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.sampling import QUANTA
-from speculatoviz.core.types import ROOT, Draft, Drafting, Limits, Plan, Request, Sampling
+from speculatoviz.core.types import ROOT, Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.suffix import SuffixDrafter
 from support.toy_pair import no_clock
 

@@ -11,7 +11,8 @@ import pytest
 from drafters import test_audit
 from drafters.test_audit import SIGNIFICANCE, audit
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Drafting, Plan, Request, Rule, Sampling, Support
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Drafting, Request, Rule, Sampling, Support
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.models.runtimes.toy import ToyModel
 from support.toy_pair import SAMPLINGS, largest_difference, no_clock

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.sampling import support
-from speculatoviz.core.types import Draft, Limits, Plan, Request, Sampling
+from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import CancelledError, VocabularyMismatchError
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.types import Drafting, Floats, Plan, Sampling, Support
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Drafting, Floats, Sampling, Support
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel

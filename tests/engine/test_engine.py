@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
-from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.engine import Change, Step, speculate
 from speculatoviz.errors import BadRequestError

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.rounds import Plan, Round
 from speculatoviz.core.steps import Drafted, Ended
-from speculatoviz.core.types import Draft, Plan, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter

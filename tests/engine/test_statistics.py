@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import ROOT, Drafting, Plan, Rule, Sampling
+from speculatoviz.core.types import ROOT, Drafting, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter

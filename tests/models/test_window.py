@@ -14,8 +14,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.sampling import distribution
-from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Limits, Request, Round, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Feed, LanguageModel, Message

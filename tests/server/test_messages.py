@@ -13,7 +13,7 @@ from speculatoviz.config import RANGES
 from speculatoviz.errors import BadRequestError
 from speculatoviz.server.messages import MAX_MESSAGE_BYTES, parse
 from speculatoviz.server.socket_run import failure
-from speculatoviz.telemetry.events import Cancel, Start, Update
+from speculatoviz.telemetry.messages import Cancel, Start, Update
 
 plain_text = st.text(st.sampled_from('kt07-+.eE"\\{}[]:,/ \n\0\u2028é語'), max_size=40)
 any_text = st.text(st.sampled_from("ak0 \n\0\u2028é語\ud800"), max_size=20)

@@ -8,7 +8,7 @@ import pytest
 
 from speculatoviz.engine import Change
 from speculatoviz.server.socket_run import PendingChanges
-from speculatoviz.telemetry.events import Update
+from speculatoviz.telemetry.messages import Update
 
 
 def pending(*updates: dict[str, Any]) -> PendingChanges:

@@ -21,7 +21,8 @@ from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.session.drafters import missing
 from speculatoviz.session.session import Session
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import Done, DraftToken, Start, Started, VerifyResult
+from speculatoviz.telemetry.events import Done, DraftToken, Started, VerifyResult
+from speculatoviz.telemetry.messages import Start
 from support import toy_session
 
 ALONE = {"ngram", "suffix", "lookahead"}

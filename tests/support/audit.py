@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Draft, Floats, Plan, Request, Support
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Floats, Request, Support
 from speculatoviz.drafters.base import Drafter
 
 LEAST = 5.0  # draws expected of a token that is counted by itself

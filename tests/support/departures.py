@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import ROOT, Limits, Need, Request, Round, Rule, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import ROOT, Limits, Need, Request, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import decode
 from speculatoviz.models.window import Window

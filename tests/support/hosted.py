@@ -11,7 +11,8 @@ import httpx2
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Round, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel

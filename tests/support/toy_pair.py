@@ -10,8 +10,9 @@ import numpy as np
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, ChanceSource
+from speculatoviz.core.rounds import Plan, Round
 from speculatoviz.core.sampling import distribution
-from speculatoviz.core.types import Draft, Limits, Need, Plan, Request, Round, Sampling
+from speculatoviz.core.types import Draft, Limits, Need, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate

@@ -12,7 +12,8 @@ from speculatoviz.core.types import Floats
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import local
-from speculatoviz.telemetry.events import Event, Start
+from speculatoviz.telemetry.events import Event
+from speculatoviz.telemetry.messages import Start
 
 
 def load(folder: Path, **settings: Any) -> Session:

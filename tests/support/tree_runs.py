@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from speculatoviz.core.types import Drafting, Round, Rule, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Drafting, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ToyModel

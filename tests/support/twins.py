@@ -12,8 +12,9 @@ from speculatoviz.core import rejection
 from speculatoviz.core.chance import EXTRA, Chance, Toss
 from speculatoviz.core.comparison import verify_match
 from speculatoviz.core.rejection import Decision, verify_block
+from speculatoviz.core.rounds import Check, Extra, Plan, Round
 from speculatoviz.core.sampling import Distribution
-from speculatoviz.core.types import ROOT, Check, Draft, Extra, Floats, Need, Plan, Request, Round, Support
+from speculatoviz.core.types import ROOT, Draft, Floats, Need, Request, Support
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.window import Window

@@ -13,7 +13,8 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Limits, Request, Round, Rule, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Limits, Request, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate

@@ -13,8 +13,9 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Round, Verdict
 from speculatoviz.core.steps import Drafted
-from speculatoviz.core.types import Draft, Drafting, Limits, Request, Round, Sampling, Scores, Verdict
+from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling, Scores
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel

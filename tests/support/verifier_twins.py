@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
+from speculatoviz.core.rounds import Plan, Verdict
 from speculatoviz.core.sampling import quantised
-from speculatoviz.core.types import Draft, Floats, Plan, Request, Support, Verdict
+from speculatoviz.core.types import Draft, Floats, Request, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.targets.base import Pending
 from speculatoviz.targets.local import LocalTarget

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speculatoviz.core.types import Round, Usage
+from speculatoviz.core.rounds import Round, Usage
 from speculatoviz.telemetry.events import MetricValues
 from speculatoviz.telemetry.metrics import WINDOW_ROUNDS, MetricsFold
 from support.rounds import make_round, times

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Plan, Round
 from speculatoviz.core.steps import Changed, Drafted, Ended
-from speculatoviz.core.types import Exactness, Limits, Plan, Request, Round, Sampling, Scores
+from speculatoviz.core.types import Exactness, Limits, Request, Sampling, Scores
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import Step, speculate
 from speculatoviz.models.runtimes.toy import ToyModel, ToyTokenizer

@@ -9,7 +9,8 @@ import pytest
 from speculatoviz.core.types import Draft, Node
 from speculatoviz.errors import BadRequestError
 from speculatoviz.session.session import Session
-from speculatoviz.telemetry.events import Done, Shadow, Start, Started
+from speculatoviz.telemetry.events import Done, Shadow, Started
+from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.shadow import ORACLE, Guess, Shadowed, ShadowFold, closest, matched
 from support import toy_session
 

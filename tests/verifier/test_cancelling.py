@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.core.types import Draft, Verdict
+from speculatoviz.core.rounds import Verdict
+from speculatoviz.core.types import Draft
 from speculatoviz.errors import CancelledError
 from speculatoviz.server.verifier.batching import PassBatcher
 from speculatoviz.targets.loop import wait

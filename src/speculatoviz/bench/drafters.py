@@ -17,7 +17,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.machine import describe
 from speculatoviz.session.session import Session
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 PLAIN = "plain"
 

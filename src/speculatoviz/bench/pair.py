@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.models.base import Feed, LanguageModel, Rows
 from speculatoviz.session.session import Session
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 PROMPTS = {
     "code": "Write a Python function that merges two sorted lists",

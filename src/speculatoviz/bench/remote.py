@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 from speculatoviz.bench.relay import Relay
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Request, Round
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Request
 from speculatoviz.engine import decode
 from speculatoviz.errors import TargetError
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.base import RemoteTarget
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 PROMPTS = {
     "coding": "Write a Python function that merges two sorted lists, with a docstring and three tests.",

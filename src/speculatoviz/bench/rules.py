@@ -9,14 +9,15 @@ import numpy as np
 
 from speculatoviz.bench.pair import PROMPTS
 from speculatoviz.core.rejection import prefixes
+from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.sampling import Distribution, distribution
-from speculatoviz.core.types import Draft, Floats, Verdict
+from speculatoviz.core.types import Draft, Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.lab.decode import decode_prompt
 from speculatoviz.session.session import Session
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 _RESAMPLES = 2_000
 

@@ -21,7 +21,8 @@ from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.errors import BadRequestError, OutputError
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry import trace
-from speculatoviz.telemetry.events import Event, Start
+from speculatoviz.telemetry.events import Event
+from speculatoviz.telemetry.messages import Start
 
 
 def register(app: typer.Typer) -> None:

@@ -20,9 +20,9 @@ from speculatoviz.telemetry.events import (
     RunWarning,
     Shadow,
     Started,
-    UsageInfo,
     VerifyResult,
 )
+from speculatoviz.telemetry.parts import UsageInfo
 
 Report = Callable[[str, float | None], None]
 

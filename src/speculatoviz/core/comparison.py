@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from speculatoviz.core.chance import EXTRA, Chance
 from speculatoviz.core.rejection import Decision, extra_status
+from speculatoviz.core.rounds import Check, Extra
 from speculatoviz.core.sampling import Distribution
-from speculatoviz.core.types import ROOT, Check, Draft, Extra, Status
+from speculatoviz.core.types import ROOT, Draft, Status
 
 TYPICAL_EPSILON = 0.09  # the thresholds of Medusa's code
 TYPICAL_DELTA = 0.3

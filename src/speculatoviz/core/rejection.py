@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from speculatoviz.core.chance import EXTRA, Chance, Toss
+from speculatoviz.core.rounds import Check, Extra
 from speculatoviz.core.sampling import Distribution
-from speculatoviz.core.types import ROOT, Check, Draft, Extra, Status, Support
+from speculatoviz.core.types import ROOT, Draft, Status, Support
 
 
 class Decision(NamedTuple):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from speculatoviz.core.types import Draft, Exactness, FinishReason, Plan, Sampling
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Exactness, FinishReason, Sampling
 
 
 @dataclass(frozen=True, slots=True)

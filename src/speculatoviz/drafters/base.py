@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.rounds import Plan, Round
 from speculatoviz.core.sampling import quantised
-from speculatoviz.core.types import Draft, Need, Plan, Request, Round, Support
+from speculatoviz.core.types import Draft, Need, Request, Support
 from speculatoviz.errors import CancelledError
 
 Pays = Callable[[float], bool]  # given about how many milliseconds a pass takes: whether to begin it

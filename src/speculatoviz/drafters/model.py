@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.sampling import best_id, covered_mass, scores, support, without
-from speculatoviz.core.types import Draft, Floats, Node, Plan, Request, Sampling, Scores, Support
+from speculatoviz.core.types import Draft, Floats, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
 from speculatoviz.errors import VocabularyMismatchError

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance, Toss
-from speculatoviz.core.types import Draft, Floats, Plan
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Floats
 from speculatoviz.drafters.base import CompositeDrafter, Drafter
 from speculatoviz.drafters.merge import merge
 

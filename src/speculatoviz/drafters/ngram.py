@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.types import Draft, Ints, Plan, Support
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Ints, Support
 from speculatoviz.drafters.base import BaseDrafter
 
 

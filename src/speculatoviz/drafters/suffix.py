@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.rounds import Plan
 from speculatoviz.core.sampling import without
-from speculatoviz.core.types import ROOT, Draft, Node, Plan, Request, Scores, Support
+from speculatoviz.core.types import ROOT, Draft, Node, Request, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.drafters.suffix_automaton import Corpus, Level, Match, SuffixAutomaton
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from speculatoviz import engine
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Round
+from speculatoviz.core.rounds import Round
 from speculatoviz.policies.base import Policy
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.base import Target
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import Baseline, NoiseFloor
+from speculatoviz.telemetry.parts import Baseline, NoiseFloor
 
 # The probability that a drafted token is accepted, assumed before anything of a run is known: code and summaries of
 # the Qwen pair reach 0.9 at T=0; a match of prompt lookup is less reliable.

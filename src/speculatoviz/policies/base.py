@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from speculatoviz.core.types import Plan, Round
+from speculatoviz.core.rounds import Plan, Round
 
 
 @dataclass(frozen=True, slots=True)

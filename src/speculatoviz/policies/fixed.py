@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speculatoviz.core.types import Plan, Round
+from speculatoviz.core.rounds import Plan, Round
 from speculatoviz.policies.base import State
 
 

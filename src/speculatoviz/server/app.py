@@ -23,7 +23,7 @@ from speculatoviz.server.info import Health, SettingsInfo, TestDraft
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
 from speculatoviz.server.socket import TokensConnection
-from speculatoviz.telemetry.events import Start
+from speculatoviz.telemetry.messages import Start
 
 T = TypeVar("T")
 

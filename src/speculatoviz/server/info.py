@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from speculatoviz.core.types import Label, Rule
-from speculatoviz.telemetry.events import (
-    Baseline,
-    ExactnessInfo,
-    ModelInfo,
-    NoiseFloor,
-    RemoteInfo,
-    Strict,
-)
+from speculatoviz.telemetry.parts import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, RemoteInfo, Strict
 
 
 class Health(Strict):

@@ -7,7 +7,7 @@ from pydantic_core import from_json
 
 from speculatoviz.config import in_words
 from speculatoviz.errors import BadRequestError
-from speculatoviz.telemetry.events import CLIENT_MESSAGE, Cancel, Start, Update
+from speculatoviz.telemetry.messages import CLIENT_MESSAGE, Cancel, Start, Update
 
 MAX_MESSAGE_BYTES = 64 * 1024
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
-from speculatoviz.telemetry.events import ClientMessage, Event
+from speculatoviz.telemetry.events import Event
+from speculatoviz.telemetry.messages import ClientMessage
 
 
 def main() -> None:

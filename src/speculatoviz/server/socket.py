@@ -14,7 +14,7 @@ from speculatoviz.server.messages import parse
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
 from speculatoviz.server.socket_run import SocketRun, failure
-from speculatoviz.telemetry.events import Cancel, Start, Update
+from speculatoviz.telemetry.messages import Cancel, Start, Update
 
 _GOING_AWAY, _POLICY = 1001, 1008  # close codes of RFC 6455, section 7.4.1
 

@@ -12,7 +12,8 @@ from speculatoviz.engine import Change
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
-from speculatoviz.telemetry.events import Done, Event, Failure, Queued, Start, Update
+from speculatoviz.telemetry.events import Done, Event, Failure, Queued
+from speculatoviz.telemetry.messages import Start, Update
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import run_seed, seeded
-from speculatoviz.core.types import Draft, Exactness, Limits, Plan, Request, Sampling
+from speculatoviz.core.rounds import Plan
+from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
@@ -28,19 +29,11 @@ from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
 from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
 from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.telemetry.events import (
-    Departure,
-    Done,
-    Event,
-    Metrics,
-    NoiseFloor,
-    RemoteInfo,
-    Start,
-    Started,
-    Updated,
-)
+from speculatoviz.telemetry.events import Departure, Done, Event, Metrics, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
+from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
+from speculatoviz.telemetry.parts import NoiseFloor, RemoteInfo
 from speculatoviz.telemetry.shadow import Shadows
 
 T = TypeVar("T")

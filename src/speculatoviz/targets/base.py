@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from speculatoviz.core.types import Draft, Drafting, Exactness, Request, Verdict
+from speculatoviz.core.rounds import Verdict
+from speculatoviz.core.types import Draft, Drafting, Exactness, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
 

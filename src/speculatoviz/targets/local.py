@@ -7,22 +7,10 @@ from dataclasses import replace
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.rejection import Decision
+from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import Distribution, distribution, scores
-from speculatoviz.core.types import (
-    ROOT,
-    Check,
-    Draft,
-    Drafting,
-    Exactness,
-    Extra,
-    Floats,
-    Limits,
-    Need,
-    Request,
-    Sampling,
-    Verdict,
-)
+from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Limits, Need, Request, Sampling
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
 from speculatoviz.models.window import Window, WindowFeed

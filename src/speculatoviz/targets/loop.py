@@ -11,7 +11,7 @@ from concurrent.futures import wait as wait_for
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from speculatoviz.core.types import Verdict
+from speculatoviz.core.rounds import Verdict
 from speculatoviz.errors import CancelledError
 
 T = TypeVar("T")

@@ -1,161 +1,28 @@
-"""The messages of a run: the one vocabulary of the page, the trace and the metrics.
+"""The events of a run: the one vocabulary of the page, the trace and the metrics.
 
 Contract: JSON, snake_case. Times are milliseconds, log-probabilities and entropies are in nats, and what is
-not known is null. `draft` is q, `target` is p. The page's TypeScript types are generated from this module.
+not known is null. `draft` is q, `target` is p. The page's TypeScript types are generated from this module
+and from `messages`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from speculatoviz.config import RANGES
 from speculatoviz.core.types import FinishReason, Label, Rule, Status
-
-
-class Strict(BaseModel):
-    """Immutable; unknown fields are refused and NaN or infinity never travels as a number."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
-    )
-
-
-# --- what a client sends ------------------------------------------------------------------------------
-
-
-class ChatMessage(Strict):
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class Start(Strict):
-    """Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation)."""
-
-    type: Literal["start"] = "start"
-    prompt: str | None = None
-    messages: list[ChatMessage] | None = None
-    raw: bool = Field(False, description="feed `prompt` as it is, without the chat template")
-    max_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = None
-    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
-    k: Annotated[int, RANGES["k"].field()] | None = None
-    top_p: Annotated[float, RANGES["top_p"].field()] | None = None
-    top_k: Annotated[int, RANGES["top_k"].field()] | None = None
-    min_p: Annotated[float, RANGES["min_p"].field()] | None = None
-    seed: Annotated[int, RANGES["seed"].field()] | None = None
-    stop: list[str] = Field(default_factory=list, max_length=8)
-    ignore_eos: bool = False
-    drafter: str | None = None
-    policy: Literal["fixed"] = "fixed"
-    rule: Rule | None = None
-    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
-    shadow: list[str] = Field(
-        default_factory=list, max_length=8, description="drafters that guess beside the one in use, unused and untimed"
-    )
-    evidence: bool = Field(True, description="compute entropies and alternatives for display")
-
-
-class Update(Strict):
-    """Change a run; takes effect between rounds."""
-
-    type: Literal["update"]
-    k: Annotated[int, RANGES["k"].field()] | None = None
-    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
-    drafter: str | None = None
-    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
-
-
-class Cancel(Strict):
-    type: Literal["cancel"]
-
-
-ClientMessage = Annotated[Start | Update | Cancel, Field(discriminator="type")]
-
-
-# --- what the server sends ----------------------------------------------------------------------------
-
-
-class TopToken(Strict):
-    token: str
-    token_id: int
-    logprob: float
-
-
-class ModelInfo(Strict):
-    name: str
-    runtime: str
-    quantisation: str
-    parameters: int | None
-    size_bytes: int | None
-    context_tokens: int
-    vocabulary: int
-    fingerprint: str
-    computes_on: str
-
-
-class SamplingInfo(Strict):
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-
-
-class ExactnessInfo(Strict):
-    label: Label
-    reason: str
-
-
-class NoiseFloor(Strict):
-    """Total variation between passes of one and of `rows` tokens of the target over the same tokens.
-
-    Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
-    """
-
-    mean_total_variation: float
-    max_total_variation: float
-    argmax_agreement: float
-    tokens: int
-    context_tokens: int = 0
-    rows: int = 0
-
-
-class Baseline(Strict):
-    """Plain decoding of the same target by the same engine at depth 0: a run, never a formula."""
-
-    tps: float
-    tokens: int
-    context_tokens: int
-    age_s: float
-    kind: Literal["startup", "plain_run", "streaming", "per_call"]
-
-
-class Finding(Strict):
-    question: str
-    answer: str
-
-
-class RemoteInfo(Strict):
-    """What was found out about a remote target when it was connected to. `calls_per_round`: of a usual round."""
-
-    url: str
-    mode: str
-    rtt_ms: float | None
-    calls_per_round: float | None
-    findings: list[Finding]
-    rate_limit: str | None
-    warning: str | None
-
-
-class UsageInfo(Strict):
-    """What verification took of a remote target: requests, tokens as it bills them, bytes over the wire."""
-
-    calls: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cached_tokens: int | None
-    sent_bytes: int | None
-    received_bytes: int | None
+from speculatoviz.telemetry.parts import (
+    Baseline,
+    ExactnessInfo,
+    ModelInfo,
+    NoiseFloor,
+    RemoteInfo,
+    SamplingInfo,
+    Strict,
+    TopToken,
+    UsageInfo,
+)
 
 
 class ServerEvent(Strict):
@@ -235,7 +102,7 @@ class RunWarning(ServerEvent):
 
 
 class VerifyResult(ServerEvent):
-    """One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
+    """One tested, discarded or emitted token. `node` is null for the token after the accepted path.
 
     `text` is what this token adds to the visible text: empty while a character or a possible stop string is
     incomplete, and more than the token itself when it completes one. Joined, they are `generated_text`,
@@ -325,7 +192,7 @@ class Metrics(MetricValues, ServerEvent):
 
 
 class ShadowGuess(Strict):
-    """What one drafter guessed behind a round's prefix. `matched`: of its longest path, how many tokens came true."""
+    """What one drafter guessed after a round's prefix. `matched`: how many tokens of its longest path came true."""
 
     drafter: str
     tokens: list[str] = Field(description="the path of its tree that came closest")
@@ -396,5 +263,4 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 
-CLIENT_MESSAGE: TypeAdapter[Start | Update | Cancel] = TypeAdapter(ClientMessage)
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -9,26 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from speculatoviz.core.rounds import Check, Extra, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
-from speculatoviz.core.types import ROOT, Check, Exactness, Extra, Round, Sampling, Scores, Status, Usage
+from speculatoviz.core.types import ROOT, Exactness, Sampling, Scores, Status
 from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.targets.base import Remote, Target
-from speculatoviz.telemetry.events import (
-    Done,
-    DraftToken,
+from speculatoviz.telemetry.events import Done, DraftToken, Metrics, MetricValues, RunWarning, Updated, VerifyResult
+from speculatoviz.telemetry.parts import (
     ExactnessInfo,
     Finding,
-    Metrics,
-    MetricValues,
     ModelInfo,
     RemoteInfo,
-    RunWarning,
     SamplingInfo,
     TopToken,
-    Updated,
     UsageInfo,
-    VerifyResult,
 )
 
 

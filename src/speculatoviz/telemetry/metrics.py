@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speculatoviz.core.types import Round, Usage
+from speculatoviz.core.rounds import Round, Usage
 from speculatoviz.telemetry.events import MetricValues
 from speculatoviz.telemetry.mapping import usage_info
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Changed, Drafted, Ended
-from speculatoviz.core.types import Round
 from speculatoviz.engine import Step
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.telemetry.events import Event, Shadow, ShadowGuess

@@ -8,8 +8,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from speculatoviz.core.chance import ChanceSource
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Begun, Changed
-from speculatoviz.core.types import ROOT, Draft, Drafting, Request, Round
+from speculatoviz.core.types import ROOT, Draft, Drafting, Request
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import Step
 from speculatoviz.telemetry.events import ShadowScore

@@ -15,7 +15,8 @@ from pydantic_core import from_json
 
 from speculatoviz.errors import TraceError
 from speculatoviz.machine import describe
-from speculatoviz.telemetry.events import EVENT, Done, Event, Failure, Strict
+from speculatoviz.telemetry.events import EVENT, Done, Event, Failure
+from speculatoviz.telemetry.parts import Strict
 from speculatoviz.telemetry.upgrade import from_version_1
 
 VERSION = 2  # version 1 is read as well

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from speculatoviz.core.types import Usage
+from speculatoviz.core.rounds import Usage
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.hosted.endpoint import Answer, Bill, Endpoint, Patience, asked_to_wait_s, server_ms_of
 from support.hosted import endpoint, stand_in

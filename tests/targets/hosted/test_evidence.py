@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Round, Sampling
+from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.policies.fixed import FixedPolicy

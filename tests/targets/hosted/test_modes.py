@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from speculatoviz.core.rounds import Extra, Round
 from speculatoviz.core.sampling import distribution
-from speculatoviz.core.types import Extra, Round, Sampling
+from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from speculatoviz.core.types import Draft, Floats, Request, Verdict
+from speculatoviz.core.rounds import Verdict
+from speculatoviz.core.types import Draft, Floats, Request
 from speculatoviz.errors import ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
 from speculatoviz.models.window import WindowFeed

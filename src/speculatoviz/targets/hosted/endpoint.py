@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import openai
 
-from speculatoviz.core.types import Usage
+from speculatoviz.core.rounds import Usage
 from speculatoviz.errors import TargetError
 
 Json = dict[str, Any]

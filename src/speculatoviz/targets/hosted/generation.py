@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from speculatoviz.core.types import Draft, Request, Usage, Verdict
+from speculatoviz.core.rounds import Usage, Verdict
+from speculatoviz.core.types import Draft, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.hosted.endpoint import Bill
 from speculatoviz.targets.hosted.modes import Api, Said, compared

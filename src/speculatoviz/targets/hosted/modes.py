@@ -19,9 +19,10 @@ import numpy as np
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.rejection import verify_tokens
+from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.truncated import Row, estimate, first_kept
-from speculatoviz.core.types import Check, Draft, Extra, Label, Limits, Sampling, Scores, Status, Support, Verdict
+from speculatoviz.core.types import Draft, Label, Limits, Sampling, Scores, Status, Support
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.hosted.endpoint import Bill
 

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from speculatoviz.core.types import Sampling, Usage
+from speculatoviz.core.rounds import Usage
+from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError, TargetError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.targets.base import Remote

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from speculatoviz.core.types import Limits, Sampling, Usage
+from speculatoviz.core.rounds import Usage
+from speculatoviz.core.types import Limits, Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.targets.hosted.endpoint import Answer, Bill, Endpoint, Json

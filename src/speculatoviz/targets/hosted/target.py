@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import get_args
 
 from speculatoviz.core.chance import ChanceSource, seeded
-from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request, Sampling, Verdict
+from speculatoviz.core.rounds import Verdict
+from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request, Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.targets.base import Remote, refuse_needs

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.sampling import QUANTA
-from speculatoviz.core.types import ROOT, Check, Draft, Extra, Ints, Limits, Request, Sampling, Scores, Support, Verdict
+from speculatoviz.core.types import ROOT, Draft, Ints, Limits, Request, Sampling, Scores, Support
 from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.targets.verifier.wire import Judged, Open, Submit, Vocabulary, WireCheck, WireError, WireScores
 

@@ -16,17 +16,9 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from speculatoviz.core.rounds import Usage, Verdict
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import (
-    Draft,
-    Drafting,
-    Exactness,
-    Limits,
-    Request,
-    Sampling,
-    Usage,
-    Verdict,
-)
+from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request, Sampling
 from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
 from speculatoviz.targets.base import Remote, refuse_needs

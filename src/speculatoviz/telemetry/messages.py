@@ -1,0 +1,61 @@
+"""What a client sends: start a run, change it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from speculatoviz.config import RANGES
+from speculatoviz.core.types import Rule
+from speculatoviz.telemetry.parts import Strict
+
+
+class ChatMessage(Strict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Start(Strict):
+    """Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation)."""
+
+    type: Literal["start"] = "start"
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    raw: bool = Field(False, description="feed `prompt` as it is, without the chat template")
+    max_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = None
+    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
+    k: Annotated[int, RANGES["k"].field()] | None = None
+    top_p: Annotated[float, RANGES["top_p"].field()] | None = None
+    top_k: Annotated[int, RANGES["top_k"].field()] | None = None
+    min_p: Annotated[float, RANGES["min_p"].field()] | None = None
+    seed: Annotated[int, RANGES["seed"].field()] | None = None
+    stop: list[str] = Field(default_factory=list, max_length=8)
+    ignore_eos: bool = False
+    drafter: str | None = None
+    policy: Literal["fixed"] = "fixed"
+    rule: Rule | None = None
+    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
+    shadow: list[str] = Field(
+        default_factory=list, max_length=8, description="drafters that guess beside the one in use, unused and untimed"
+    )
+    evidence: bool = Field(True, description="compute entropies and alternatives for display")
+
+
+class Update(Strict):
+    """Change a run; takes effect between rounds."""
+
+    type: Literal["update"]
+    k: Annotated[int, RANGES["k"].field()] | None = None
+    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
+    drafter: str | None = None
+    nodes: Annotated[int, RANGES["nodes"].field()] | None = None
+
+
+class Cancel(Strict):
+    type: Literal["cancel"]
+
+
+ClientMessage = Annotated[Start | Update | Cancel, Field(discriminator="type")]
+
+CLIENT_MESSAGE: TypeAdapter[Start | Update | Cancel] = TypeAdapter(ClientMessage)

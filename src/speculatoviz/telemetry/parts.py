@@ -1,0 +1,99 @@
+"""Objects that several events contain: models, sampling, exactness, baselines, remote targets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from speculatoviz.core.types import Label
+
+
+class Strict(BaseModel):
+    """Immutable; unknown fields are refused and NaN or infinity never travels as a number."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
+
+
+class TopToken(Strict):
+    token: str
+    token_id: int
+    logprob: float
+
+
+class ModelInfo(Strict):
+    name: str
+    runtime: str
+    quantisation: str
+    parameters: int | None
+    size_bytes: int | None
+    context_tokens: int
+    vocabulary: int
+    fingerprint: str
+    computes_on: str
+
+
+class SamplingInfo(Strict):
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+
+
+class ExactnessInfo(Strict):
+    label: Label
+    reason: str
+
+
+class NoiseFloor(Strict):
+    """Total variation between passes of one and of `rows` tokens of the target over the same tokens.
+
+    Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
+    """
+
+    mean_total_variation: float
+    max_total_variation: float
+    argmax_agreement: float
+    tokens: int
+    context_tokens: int = 0
+    rows: int = 0
+
+
+class Baseline(Strict):
+    """Plain decoding of the same target by the same engine at depth 0: a run, never a formula."""
+
+    tps: float
+    tokens: int
+    context_tokens: int
+    age_s: float
+    kind: Literal["startup", "plain_run", "streaming", "per_call"]
+
+
+class Finding(Strict):
+    question: str
+    answer: str
+
+
+class RemoteInfo(Strict):
+    """What was found out about a remote target when it was connected to. `calls_per_round`: of a usual round."""
+
+    url: str
+    mode: str
+    rtt_ms: float | None
+    calls_per_round: float | None
+    findings: list[Finding]
+    rate_limit: str | None
+    warning: str | None
+
+
+class UsageInfo(Strict):
+    """What verification took of a remote target: requests, tokens as it bills them, bytes over the wire."""
+
+    calls: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    sent_bytes: int | None
+    received_bytes: int | None
