@@ -1,7 +1,8 @@
 // Generated from the server's messages by `npm run protocol`; do not edit.
 
 export type ClientMessage = Start | Update | Cancel;
-export type ServerMessage = Queued | Started | Updated | DraftToken | VerifyResult | Metrics | Shadow | Done | Failure;
+export type ServerMessage =
+  Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Done | Failure;
 
 export interface Protocol {
   ClientMessage: ClientMessage;
@@ -133,13 +134,17 @@ export interface ExactnessInfo {
   reason: string;
 }
 /**
- * Total variation between one-by-one and batched passes of the target over the same tokens.
+ * Total variation between passes of one and of `rows` tokens of the target over the same tokens.
+ *
+ * Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
  */
 export interface NoiseFloor {
   mean_total_variation: number;
   max_total_variation: number;
   argmax_agreement: number;
   tokens: number;
+  context_tokens: number;
+  rows: number;
 }
 /**
  * Plain decoding of the same target by the same engine at depth 0: a run, never a formula.
@@ -215,6 +220,18 @@ export interface TopToken {
   token: string;
   token_id: number;
   logprob: number;
+}
+/**
+ * Something went wrong and the run goes on: what happened, and what to do about it.
+ */
+export interface RunWarning {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "warning";
+  round: number;
+  message: string;
+  hint: string;
 }
 /**
  * One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
@@ -357,6 +374,9 @@ export interface ShadowScore {
    */
   mean_draft_ms: number | null;
 }
+/**
+ * The end of a run. `departure` is null unless a greedy run can be compared with one of the other kind.
+ */
 export interface Done {
   run: string | null;
   seq: number;
@@ -371,6 +391,7 @@ export interface Done {
   token_ids: number[];
   finish_reason: "stop" | "length" | "context" | "cancelled" | "error";
   metrics: MetricValues;
+  departure: Departure | null;
 }
 /**
  * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
@@ -407,6 +428,19 @@ export interface MetricValues {
   total_variation_bound: number;
   usage: UsageInfo | null;
 }
+/**
+ * Where the greedy text of a speculative run and that of a plain run of the same prompt part.
+ *
+ * `position`: of the first token that differs, from 0. `margin`: the difference of the two highest log-probabilities
+ * there, in nats, in the plain run if it has scores, else in the speculative one; null if neither has. A small margin
+ * is a near tie, which the noise floor of a quantised model can turn.
+ */
+export interface Departure {
+  position: number;
+  plain_token: string;
+  speculative_token: string;
+  margin: number | null;
+}
 export interface Failure {
   run: string | null;
   seq: number;
@@ -440,7 +474,7 @@ export interface Health {
   runs_waiting: number;
 }
 /**
- * `GET /api/settings`: what the page's form offers, and what it starts from.
+ * `GET /api/settings`: the ranges and choices of the page's form, and its defaults.
  */
 export interface SettingsInfo {
   ranges: {
@@ -455,12 +489,18 @@ export interface SettingsInfo {
   rules: RuleInfo[];
   pass_times: PassTime[];
 }
+/**
+ * The allowed values of a setting, ends included, and the step of its slider.
+ */
 export interface RangeInfo {
   min: number;
   max: number;
   step: number;
   help: string;
 }
+/**
+ * A profile: a target with the draft model and the drafter that suit it. `draft`: null without a draft model.
+ */
 export interface ProfileInfo {
   name: string;
   title: string;
@@ -469,7 +509,7 @@ export interface ProfileInfo {
   drafter: string;
 }
 /**
- * A drafter. `reason`: why it cannot be used, and what to do about it; null where it is available.
+ * A drafter. `reason`: why it cannot be used, and what to do about it; null if it is available.
  */
 export interface DrafterInfo {
   name: string;
@@ -481,7 +521,7 @@ export interface DrafterInfo {
   reason: string | null;
 }
 /**
- * A verification rule. `label` is what it can claim; `trees`: whether it takes more than chains.
+ * A verification rule. `label`: its exactness label. `trees`: whether it verifies trees as well as chains.
  */
 export interface RuleInfo {
   name: "token" | "block" | "match" | "typical";
@@ -498,7 +538,7 @@ export interface PassTime {
   ms: number;
 }
 /**
- * `GET /api/test-draft`: a few tokens drafted, nothing verified.
+ * `POST /api/test-draft`: a few tokens drafted, nothing verified. `tps`: drafted tokens per second.
  */
 export interface TestDraft {
   drafter: string;
@@ -507,6 +547,9 @@ export interface TestDraft {
   draft_ms: number;
   tps: number | null;
 }
+/**
+ * A drafted token, with q of the token and the time that drafting it took.
+ */
 export interface DraftedToken {
   token: string;
   token_id: number;

@@ -32,6 +32,25 @@ describe("parseMessage", () => {
     expect(parseMessage(JSON.stringify(now))).toEqual({ ...parseMessage(JSON.stringify(bare)), ...now });
   });
 
+  it("takes warnings, and completes noise floors and ends of runs from before they had departures", () => {
+    const envelope = { run: "r", seq: 1, t_ms: 2.5 };
+    const warning = { ...envelope, type: "warning", round: 3, message: "It broke.", hint: "Mend it." };
+    expect(parseMessage(JSON.stringify(warning))).toEqual(warning);
+    const floor = { mean_total_variation: 0.01, max_total_variation: 0.02, argmax_agreement: 1, tokens: 16 };
+    const old = { ...envelope, type: "started", noise_floor: floor };
+    expect(parseMessage(JSON.stringify(old))).toMatchObject({
+      noise_floor: { ...floor, context_tokens: 0, rows: 0 },
+    });
+    const measured = { ...floor, context_tokens: 512, rows: 5 };
+    expect(parseMessage(JSON.stringify({ ...old, noise_floor: measured }))).toMatchObject({
+      noise_floor: measured,
+    });
+    const done = { ...envelope, type: "done", metrics: {} };
+    expect(parseMessage(JSON.stringify(done))).toMatchObject({ departure: null });
+    const departure = { position: 3, plain_token: "a", speculative_token: "b", margin: 0.1 };
+    expect(parseMessage(JSON.stringify({ ...done, departure }))).toMatchObject({ departure });
+  });
+
   it("lifts the figures that version 1 held one level down, and keeps the round's own apart", () => {
     const usage = (calls: number) => ({ calls, sent_bytes: null });
     const old = {

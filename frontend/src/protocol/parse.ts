@@ -1,11 +1,12 @@
 // JSON text to a server message. Unknown types are ignored, so that a newer server can say more than this page knows.
-import type { Metrics, MetricValues, ServerMessage, Started, Updated } from "./generated";
+import type { Done, Metrics, MetricValues, NoiseFloor, ServerMessage, Started, Updated } from "./generated";
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "queued",
   "started",
   "updated",
   "draft_token",
+  "warning",
   "verify_result",
   "metrics",
   "shadow",
@@ -37,6 +38,8 @@ const STARTED_SINCE = {
   translated: false,
   nodes: 0,
 } satisfies Partial<Started>;
+const FLOOR_SINCE = { context_tokens: 0, rows: 0 } satisfies Partial<NoiseFloor>;
+const DONE_SINCE = { departure: null } satisfies Partial<Done>;
 const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
 const VALUES_SINCE = {
   per_call_tps: null,
@@ -61,16 +64,19 @@ function flattened(message: Metrics): Metrics {
   return { ...own, ...round, ...metrics };
 }
 
+const floorOf = ({ noise_floor }: Started): NoiseFloor | null =>
+  noise_floor ? { ...FLOOR_SINCE, ...noise_floor } : null;
+
 function completed(message: ServerMessage): ServerMessage {
   switch (message.type) {
     case "started":
-      return { ...STARTED_SINCE, ...message };
+      return { ...STARTED_SINCE, ...message, noise_floor: floorOf(message) };
     case "updated":
       return { ...UPDATED_SINCE, ...message };
     case "metrics":
       return { ...METRICS_SINCE, ...flattened(message) };
     case "done":
-      return { ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
+      return { ...DONE_SINCE, ...message, metrics: { ...VALUES_SINCE, ...message.metrics } };
     default:
       return message;
   }

@@ -11,6 +11,7 @@ import type {
   Updated,
   VerifyResult,
 } from "../protocol/generated";
+import type { Warnings } from "./warnings";
 
 export type Status = VerifyResult["status"];
 export type RuleName = Started["rule"];
@@ -67,6 +68,7 @@ export interface Run {
   readonly weakest: ExactnessLabel | null;
   /** What further drafters guessed, up to the last round of which the following tokens are known. */
   readonly shadow: Shadow | null;
+  readonly warnings: Warnings;
   readonly done: Done | null;
   readonly failure: Failure | null;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Shadow } from "../protocol/generated";
 import { emptyRun, reduce, reduceAll } from "./reducer";
-import { done, draft, failure, roundOf, started, treeOf } from "./sample";
+import { done, draft, failure, roundOf, started, treeOf, warning } from "./sample";
 import { spine, visibleText } from "./selectors";
 
 const begun = reduce(emptyRun, started());
@@ -71,6 +71,23 @@ describe("reduce", () => {
     const shadow = (round: number): Shadow => ({ ...frame, round, guesses: [], scores: [] });
     expect(reduceAll(run, [shadow(0), shadow(1)]).shadow?.round).toBe(1);
     expect(reduce(run, started()).sources).toEqual([]);
+  });
+
+  it("keeps each warning once, from its first round on, and none of an earlier run", () => {
+    const run = reduceAll(begun, [
+      warning({ round: 3 }),
+      warning({ round: 4 }),
+      warning({ round: 4, hint: "Wait." }),
+      warning({ round: 5, message: "The target is slow." }),
+    ]);
+    expect(run.warnings.map(({ round, message, hint }) => [round, message, hint])).toEqual([
+      [3, "The drafter failed.", "Choose another drafter."],
+      [4, "The drafter failed.", "Wait."],
+      [5, "The target is slow.", "Choose another drafter."],
+    ]);
+    expect(reduce(run, warning({ round: 9 })).warnings).toBe(run.warnings);
+    expect(reduce(run, warning({ run: "other", message: "Another run's." }))).toBe(run);
+    expect(reduce(run, started({ run: "next" })).warnings).toEqual([]);
   });
 
   it("remembers the place in the queue", () => {

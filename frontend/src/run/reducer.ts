@@ -2,6 +2,7 @@
 import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
 import { weaker } from "./exactness";
 import type { Round, RuleName, Run, Token } from "./model";
+import { withWarning } from "./warnings";
 
 export const emptyRun: Run = {
   id: null,
@@ -14,6 +15,7 @@ export const emptyRun: Run = {
   latest: null,
   weakest: null,
   shadow: null,
+  warnings: [],
   done: null,
   failure: null,
 };
@@ -42,6 +44,8 @@ export function reduce(run: Run, event: ServerMessage): Run {
       return { ...run, updates: [...run.updates, event] };
     case "shadow":
       return { ...run, shadow: event };
+    case "warning":
+      return { ...run, warnings: withWarning(run.warnings, event) };
     case "done":
       return { ...run, phase: event.finish_reason === "error" ? "failed" : "done", done: event };
     case "error":

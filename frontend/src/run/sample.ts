@@ -5,6 +5,7 @@ import type {
   Failure,
   Metrics,
   MetricValues,
+  RunWarning,
   ServerMessage,
   Started,
   Updated,
@@ -140,6 +141,7 @@ export const done = (changes: Partial<Done> = {}): Done => ({
   token_ids: [],
   finish_reason: "stop",
   metrics: values,
+  departure: null,
   ...changes,
 });
 
@@ -150,6 +152,15 @@ export const failure = (changes: Partial<Failure> = {}): Failure => ({
   message: "It broke.",
   hint: "Mend it.",
   round: null,
+  ...changes,
+});
+
+export const warning = (changes: Partial<RunWarning> = {}): RunWarning => ({
+  ...frame,
+  type: "warning",
+  round: 0,
+  message: "The drafter failed.",
+  hint: "Choose another drafter.",
   ...changes,
 });
 

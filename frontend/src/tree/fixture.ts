@@ -202,6 +202,7 @@ export const IDLE: Run = {
   latest: null,
   weakest: null,
   shadow: null,
+  warnings: [],
   done: null,
   failure: null,
 };
