@@ -1,7 +1,7 @@
 import { memo, useCallback, useDeferredValue, useMemo } from "react";
 import { isReady, isRunning } from "./app/store";
-import { useSpaced } from "./app/useSpaced";
 import { useApp, useStore } from "./app/useStore";
+import { useThrottled } from "./app/useThrottled";
 import { Dashboard } from "./charts/Dashboard";
 import { ShadowPanel } from "./charts/ShadowPanel";
 import { ControlPanel } from "./controls/ControlPanel";
@@ -11,7 +11,7 @@ import "./views/live/shell.css";
 import { Announcer } from "./views/live/Announcer";
 import { Header } from "./views/live/Header";
 import { Notices } from "./views/live/Notices";
-import { Source } from "./views/live/Source";
+import { RecordingBanner } from "./views/live/RecordingBanner";
 import { TextPanel } from "./views/live/TextPanel";
 import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
@@ -26,7 +26,7 @@ function useRunByRound(): Run {
   const { id, phase, latest, done, failure } = run;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the run as it was when one of these last changed
   const steady = useMemo(() => run, [id, phase, latest, done, failure]);
-  return useDeferredValue(useSpaced(steady, phase !== "running"));
+  return useDeferredValue(useThrottled(steady, phase !== "running"));
 }
 
 function DashboardPanel() {
@@ -52,7 +52,7 @@ export function App() {
           <ControlPanel />
         </section>
         <div className="column-run">
-          <Source />
+          <RecordingBanner />
           <Notices />
           <TreePanel />
           <TextPanel />

@@ -4,7 +4,7 @@ import "./theme.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { browserWorld, Store } from "./app/store";
+import { browserEnvironment, Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
 import { StoreContext } from "./app/useStore";
 
@@ -14,7 +14,7 @@ watchSystemTheme();
 const root = document.getElementById("root");
 if (!root) throw new Error("The page has no #root element.");
 
-const store = new Store(browserWorld());
+const store = new Store(browserEnvironment());
 void store.connect();
 
 createRoot(root).render(

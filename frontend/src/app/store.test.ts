@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { ClientMessage, Health, ServerMessage } from "../protocol/generated";
 import type { SocketEvents } from "../protocol/socket";
-import { done, draft, failure, roundOf, started, timed, updated } from "../run/sample";
-import { isRunning, Store, type World } from "./store";
+import { done, draft, failure, roundOf, started, timed, updated } from "../testing/messages";
+import { type Environment, isRunning, Store } from "./store";
 
-/** A world whose frames and timers run when the test says so. */
-class FakeWorld implements World {
+/** An environment whose frames and timers run when the test says so. */
+class FakeEnvironment implements Environment {
   events: SocketEvents | null = null;
   sent: ClientMessage[] = [];
   open = true;
@@ -30,7 +30,7 @@ class FakeWorld implements World {
   settings = async () => null;
   recording = async () => this.trace;
   nextFrame = (callback: (nowMs: number) => void) => void this.frames.push(callback);
-  spareFrame = this.nextFrame;
+  throttledFrame = this.nextFrame;
   later = (callback: () => void, delayMs: number) => void this.timers.push({ callback, delayMs });
 
   frame(count = 1) {
@@ -56,7 +56,7 @@ const trace = [
   ...timed([started(), ...roundOf(0, ["a"], 1, "b"), done()]).map((e) => JSON.stringify(e)),
 ].join("\n");
 
-let world: FakeWorld;
+let environment: FakeEnvironment;
 let store: Store;
 const play = () => store.get().play;
 
@@ -67,16 +67,16 @@ async function connected(): Promise<void> {
 
 beforeEach(() => {
   localStorage.clear();
-  world = new FakeWorld();
-  store = new Store(world);
+  environment = new FakeEnvironment();
+  store = new Store(environment);
 });
 
 describe("recording", () => {
   it("plays on a first visit, and not on later ones once the models are ready", async () => {
-    world.trace = trace;
+    environment.trace = trace;
     await connected();
     expect(play()?.source).toBe("recording");
-    store = new Store(world);
+    store = new Store(environment);
     await connected();
     expect(play()).toBeNull();
     store.watchRecording();
@@ -85,8 +85,8 @@ describe("recording", () => {
 
   it("plays while the models are loading, and gives way to the user's run", async () => {
     localStorage.setItem("speculatoviz.visited", "true");
-    world.trace = trace;
-    world.healthStatus = "loading";
+    environment.trace = trace;
+    environment.healthStatus = "loading";
     await connected();
     expect(play()?.source).toBe("recording");
     store.start();
@@ -99,11 +99,11 @@ describe("a run", () => {
     await connected();
     store.choose({ prompt: "hello" });
     store.start();
-    expect(world.sent).toMatchObject([{ type: "start", prompt: "hello" }]);
+    expect(environment.sent).toMatchObject([{ type: "start", prompt: "hello" }]);
     expect(isRunning(store.get())).toBe(true);
-    world.events?.onMessage(started());
+    environment.events?.onMessage(started());
     expect(play()?.events).toHaveLength(0);
-    world.receive([...roundOf(0, ["a"], 1, "b"), done()]);
+    environment.receive([...roundOf(0, ["a"], 1, "b"), done()]);
     expect(play()?.shown.done).not.toBeNull();
     expect(isRunning(store.get())).toBe(false);
   });
@@ -114,7 +114,7 @@ describe("a run", () => {
     store.start();
     expect(store.get().notices).toHaveLength(1);
     store.choose({ prompt: "hello" });
-    world.open = false;
+    environment.open = false;
     store.start();
     expect(store.get().notices.at(-1)?.message).toMatch(/cannot be reached/);
     expect(store.get().choices.prompt).toBe("hello");
@@ -124,80 +124,82 @@ describe("a run", () => {
   it("is cut off in words when the connection drops; what still comes of it is ignored, and the next run works", async () => {
     await connected();
     store.start();
-    world.receive([started(), draft(0, 0, "a")]);
-    world.events?.onStatus("reconnecting");
-    world.frame();
+    environment.receive([started(), draft(0, 0, "a")]);
+    environment.events?.onStatus("reconnecting");
+    environment.frame();
     expect(play()?.full).toMatchObject({ phase: "failed", failure: { code: "connection_lost" } });
     expect(store.get().notices.at(-1)?.message).toMatch(/round 1/);
-    world.events?.onStatus("connected");
-    world.receive([draft(0, 1, "b")]);
+    environment.events?.onStatus("connected");
+    environment.receive([draft(0, 1, "b")]);
     expect(play()?.full.phase).toBe("failed");
     store.start();
-    world.receive([draft(0, 1, "b"), started({ run: "second" })]);
+    environment.receive([draft(0, 1, "b"), started({ run: "second" })]);
     expect(play()?.full).toMatchObject({ id: "second", phase: "running", rounds: [] });
   });
 
   it("counts rounds that no frame has shown yet when it is cut off", async () => {
     await connected();
     store.start();
-    world.events?.onMessage(started());
-    for (const event of roundOf(0, ["a"], 1, "b")) world.events?.onMessage(event);
-    world.events?.onStatus("reconnecting");
+    environment.events?.onMessage(started());
+    for (const event of roundOf(0, ["a"], 1, "b")) environment.events?.onMessage(event);
+    environment.events?.onStatus("reconnecting");
     expect(store.get().notices.at(-1)?.message).toMatch(/in round 1/);
-    world.frame();
+    environment.frame();
     expect(play()?.shown).toMatchObject({ phase: "failed", rounds: [{ index: 0 }] });
   });
 
   it("fails on an error of its own, but not on a refused message", async () => {
     await connected();
     store.start();
-    world.receive([started(), failure({ code: "bad_request", message: "No." })]);
+    environment.receive([started(), failure({ code: "bad_request", message: "No." })]);
     expect(play()?.full.phase).toBe("running");
     expect(store.get().notices.at(-1)?.message).toBe("No.");
-    world.receive([failure()]);
+    environment.receive([failure()]);
     expect(play()?.full.phase).toBe("failed");
     expect(store.get().notices.at(-1)).toMatchObject({ message: "It broke.", hint: "Mend it." });
     store.start();
-    world.receive([failure({ run: null, code: "bad_request" })]);
+    environment.receive([failure({ run: null, code: "bad_request" })]);
     expect(isRunning(store.get())).toBe(false);
-    world.receive([failure({ run: null, message: "Too late to stop." })]);
+    environment.receive([failure({ run: null, message: "Too late to stop." })]);
     expect(store.get().notices.at(-1)?.message).toBe("It broke.");
   });
 
   it("sends one update for a burst of changes, with only what was touched", async () => {
     await connected();
     store.start();
-    world.debounce();
-    world.receive([started({ k: 0, sampling: { temperature: 1, top_k: 0, top_p: 1, min_p: 0 } })]);
+    environment.debounce();
+    environment.receive([started({ k: 0, sampling: { temperature: 1, top_k: 0, top_p: 1, min_p: 0 } })]);
     store.choose({ numbers: { temperature: 0.5 } });
     store.choose({ numbers: { temperature: 0.6 } });
-    world.debounce();
-    expect(world.sent.slice(1)).toEqual([{ type: "update", temperature: 0.6 }]);
-    world.receive([updated({ round: 1, sampling: { temperature: 0.6, top_k: 0, top_p: 1, min_p: 0 } })]);
+    environment.debounce();
+    expect(environment.sent.slice(1)).toEqual([{ type: "update", temperature: 0.6 }]);
+    environment.receive([
+      updated({ round: 1, sampling: { temperature: 0.6, top_k: 0, top_p: 1, min_p: 0 } }),
+    ]);
     store.choose({ numbers: { temperature: 0.6 } });
-    world.debounce();
-    expect(world.sent).toHaveLength(2);
+    environment.debounce();
+    expect(environment.sent).toHaveLength(2);
   });
 
   it("changes the size of the tree with the drafter, as not every one takes trees", async () => {
     await connected();
     store.start();
-    world.receive([started({ k: 4, nodes: 12 })]);
+    environment.receive([started({ k: 4, nodes: 12 })]);
     store.choose({ drafter: "ngram" });
-    world.debounce();
-    expect(world.sent.slice(1)).toEqual([{ type: "update", drafter: "ngram", nodes: 0 }]);
+    environment.debounce();
+    expect(environment.sent.slice(1)).toEqual([{ type: "update", drafter: "ngram", nodes: 0 }]);
   });
 
   it("measures the plain baseline with the same prompt and settings", async () => {
     await connected();
     store.start();
-    world.receive([started({ prompt: "same", seed: 7 }), done()]);
+    environment.receive([started({ prompt: "same", seed: 7 }), done()]);
     store.startPlain();
-    expect(world.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0 });
+    expect(environment.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0 });
   });
 });
 
 it("remembers the settings", async () => {
   store.choose({ prompt: "mine", numbers: { k: 6 } });
-  expect(new Store(world).get().choices).toMatchObject({ prompt: "mine", numbers: { k: 6 } });
+  expect(new Store(environment).get().choices).toMatchObject({ prompt: "mine", numbers: { k: 6 } });
 });

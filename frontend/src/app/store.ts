@@ -15,8 +15,8 @@ import { parseRecording, type Recording } from "../run/recording";
 import { inForce } from "../run/selectors";
 import { EXAMPLES } from "./examples";
 import { type Choices, choicesFrom, type Form, formFrom, startMessage, updateMessage } from "./form";
-import { type Clockwork, setCalm, spareFrames } from "./frames";
 import { recall, remember } from "./storage";
+import { setMotionReduced, type Timers, throttledFrames } from "./throttle";
 
 export interface Notice {
   readonly id: number;
@@ -37,31 +37,31 @@ export interface AppState {
   readonly notices: readonly Notice[];
 }
 
-/** The outside world; replaced in tests. */
-export interface World {
+/** What the store needs of the browser and the server; replaced in tests. */
+export interface Environment {
   openSocket(events: SocketEvents): Socket;
   health(): Promise<Health | null>;
   settings(): Promise<SettingsInfo | null>;
   recording(): Promise<string | null>;
   nextFrame(callback: (nowMs: number) => void): void;
   /** Frames for a live run, which leave the cores to the models. */
-  spareFrame(callback: (nowMs: number) => void): void;
+  throttledFrame(callback: (nowMs: number) => void): void;
   later(callback: () => void, delayMs: number): void;
 }
 
-const clockwork: Clockwork = {
+const timers: Timers = {
   now: () => performance.now(),
   nextFrame: (callback) => void requestAnimationFrame(callback),
   later: (callback, delayMs) => void setTimeout(callback, delayMs),
 };
 
-export const browserWorld = (): World => ({
-  ...clockwork,
+export const browserEnvironment = (): Environment => ({
+  ...timers,
   openSocket: (events) => openSocket(socketUrl(location), events),
   health: fetchHealth,
   settings: fetchSettings,
   recording: () => fetchText("/recording.jsonl"),
-  spareFrame: spareFrames(clockwork, setCalm),
+  throttledFrame: throttledFrames(timers, setMotionReduced),
 });
 
 const LOADING_POLL_MS = 1000;
@@ -92,7 +92,7 @@ export class Store {
   private pollTicket = 0;
   private noticeCount = 0;
 
-  constructor(private readonly world: World) {
+  constructor(private readonly environment: Environment) {
     const mode = recall("mode");
     this.state = {
       connection: "connecting",
@@ -123,11 +123,15 @@ export class Store {
   // --- server -----------------------------------------------------------------------------------
 
   async connect(): Promise<void> {
-    this.socket = this.world.openSocket({
+    this.socket = this.environment.openSocket({
       onStatus: (connection) => this.onConnection(connection),
       onMessage: (message) => this.onMessage(message),
     });
-    const [text, health] = await Promise.all([this.world.recording(), this.world.health(), this.poll()]);
+    const [text, health] = await Promise.all([
+      this.environment.recording(),
+      this.environment.health(),
+      this.poll(),
+    ]);
     const recording = text === null ? null : parseRecording(text);
     this.set({ recording });
     const firstVisit = recall("visited") === null;
@@ -151,18 +155,18 @@ export class Store {
     this.pollTicket += 1;
     const ticket = this.pollTicket;
     const before = this.state.health;
-    const health = await this.world.health();
+    const health = await this.environment.health();
     if (ticket !== this.pollTicket) return;
     this.set({ health });
     if (health && (this.state.settings === null || health.status !== before?.status))
       await this.loadSettings();
     if (ticket !== this.pollTicket) return;
     const delayMs = health?.status === "ready" ? READY_POLL_MS : LOADING_POLL_MS;
-    this.world.later(() => void (ticket === this.pollTicket && this.poll()), delayMs);
+    this.environment.later(() => void (ticket === this.pollTicket && this.poll()), delayMs);
   }
 
   private async loadSettings(): Promise<void> {
-    const settings = await this.world.settings();
+    const settings = await this.environment.settings();
     if (settings) this.set({ settings });
   }
 
@@ -268,7 +272,7 @@ export class Store {
     }
     this.updateTicket += 1;
     const ticket = this.updateTicket;
-    this.world.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);
+    this.environment.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);
   }
 
   private sendUpdate(): void {
@@ -319,10 +323,10 @@ export class Store {
   private wake(): void {
     if (this.frameAsked) return;
     this.frameAsked = true;
-    const { state, world } = this;
+    const { state, environment } = this;
     const beside = isRunning(state) && state.play?.mode === "real" && state.play.following;
-    const ask = beside ? world.spareFrame : world.nextFrame;
-    ask.call(world, (nowMs) => this.frame(nowMs));
+    const ask = beside ? environment.throttledFrame : environment.nextFrame;
+    ask.call(environment, (nowMs) => this.frame(nowMs));
   }
 
   /** With what has come since the last frame. */

@@ -2,7 +2,7 @@ import { fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { MetricValues } from "../protocol/generated";
 import type { Run } from "../run/model";
-import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, USAGE, VALUES } from "../tree/fixture";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, USAGE, VALUES } from "../testing/runs";
 import { Dashboard } from "./Dashboard";
 
 const GOOD: MetricValues = {

@@ -1,24 +1,16 @@
 // The figures of a run. Drawn again once a round, when its metrics come; not with every token.
 import { memo, type ReactNode, useState } from "react";
 import type { Run } from "../run/model";
-import { Cost } from "./Cost";
+import { AcceptanceGauge } from "./AcceptanceGauge";
 import { EfficiencyBars } from "./EfficiencyBars";
-import { Gauge } from "./Gauge";
+import { KeyFigures } from "./KeyFigures";
 import { LatencyChart } from "./LatencyChart";
-import { Numbers } from "./Numbers";
-import { Positions } from "./Positions";
+import { PositionChart } from "./PositionChart";
 import { SpeedChart } from "./SpeedChart";
 import { SpeedupFigure } from "./SpeedupFigure";
-import {
-  type Against,
-  acceptanceHistory,
-  isVerified,
-  latencySeries,
-  plainOf,
-  positionRates,
-  speedSeries,
-  valuesOf,
-} from "./select";
+import { acceptanceHistory, latencySeries, positionRates, speedSeries } from "./series";
+import { type BaselineKind, isVerified, plainOf, valuesOf } from "./speedup";
+import { UsagePanel } from "./UsagePanel";
 import "./charts.css";
 
 interface Props {
@@ -34,25 +26,30 @@ export const Dashboard = memo(Figures, (a, b) => {
 });
 
 function Figures({ run, onMeasurePlain, beside }: Props) {
-  const [against, setAgainst] = useState<Against>("streaming");
+  const [baselineKind, setBaselineKind] = useState<BaselineKind>("streaming");
   const values = valuesOf(run);
-  const plain = isVerified(run) ? plainOf(run, against) : null;
+  const plain = isVerified(run) ? plainOf(run, baselineKind) : null;
   return (
     <section className="db" aria-label="Measurements">
       <div className="db-head">
-        <SpeedupFigure run={run} against={against} onAgainst={setAgainst} onMeasurePlain={onMeasurePlain} />
-        <Gauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
+        <SpeedupFigure
+          run={run}
+          baselineKind={baselineKind}
+          onBaselineKind={setBaselineKind}
+          onMeasurePlain={onMeasurePlain}
+        />
+        <AcceptanceGauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
       </div>
-      <Numbers values={values} done={run.done !== null} />
+      <KeyFigures values={values} done={run.done !== null} />
       {values?.usage && (
-        <Cost usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
+        <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
       )}
       {beside}
       {values ? (
         <div className="db-charts">
           <SpeedChart series={speedSeries(run)} plain={plain} />
           <LatencyChart rows={latencySeries(run)} />
-          <Positions rates={positionRates(values)} />
+          <PositionChart rates={positionRates(values)} />
           <EfficiencyBars values={values} />
         </div>
       ) : (

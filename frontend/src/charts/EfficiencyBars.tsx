@@ -1,9 +1,9 @@
 // What became of the drafted tokens, and where the emitted ones came from.
 import type { MetricValues } from "../protocol/generated";
-import { Explain } from "../ui/Explain";
+import { HelpTooltip } from "../ui/HelpTooltip";
 import { percent } from "../words/format";
 import { Figure } from "./Figure";
-import { efficiencyOf } from "./select";
+import { efficiencyOf } from "./series";
 
 const HELP =
   "The upper bar is every drafted token: kept, or spent for nothing. The lower is every emitted token by origin: accepted drafts are the ones speculation got at a discount.";
@@ -70,10 +70,10 @@ function Split({ name, total, parts }: { name: string; total: number; parts: rea
       </div>
       <p className="db-counts">
         {shown.map((part) => (
-          <Explain key={part.name} help={`${part.help} ${percent(part.count / total)} of ${name}.`}>
+          <HelpTooltip key={part.name} help={`${part.help} ${percent(part.count / total)} of ${name}.`}>
             <span className="db-swatch is-solid" style={{ color: part.colour }} />
             {part.count} {part.name}
-          </Explain>
+          </HelpTooltip>
         ))}
       </p>
     </div>

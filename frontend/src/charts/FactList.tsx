@@ -1,6 +1,6 @@
 // Terms with their values; every term explains itself.
 
-import { Explain } from "../ui/Explain";
+import { HelpTooltip } from "../ui/HelpTooltip";
 import type { Fact } from "../words/facts";
 
 export function FactList({ facts, className }: { facts: readonly Fact[]; className?: string }) {
@@ -9,7 +9,7 @@ export function FactList({ facts, className }: { facts: readonly Fact[]; classNa
       {facts.map(({ term, value, help }) => (
         <div key={term}>
           <dt>
-            <Explain help={help}>{term}</Explain>
+            <HelpTooltip help={help}>{term}</HelpTooltip>
           </dt>
           <dd>{value}</dd>
         </div>

@@ -1,7 +1,7 @@
 // A chart with its heading and its text alternative.
 import { VisuallyHidden } from "radix-ui";
 import { type ReactNode, useId } from "react";
-import { Explain } from "../ui/Explain";
+import { HelpTooltip } from "../ui/HelpTooltip";
 
 interface Props {
   readonly title: string;
@@ -24,7 +24,7 @@ export function Figure({ title, help, aside, className = "", table, children }: 
     <section className={`db-figure ${className}`} aria-labelledby={id}>
       <header>
         <h3 id={id}>
-          <Explain help={help}>{title}</Explain>
+          <HelpTooltip help={help}>{title}</HelpTooltip>
         </h3>
         {aside}
       </header>
@@ -73,10 +73,10 @@ export function Key({ items }: { items: readonly KeyItem[] }) {
   return (
     <p className="db-key">
       {items.map(({ name, help, colour, look = "solid" }) => (
-        <Explain key={name} help={help}>
+        <HelpTooltip key={name} help={help}>
           <span className={`db-swatch is-${look}`} style={{ color: colour }} />
           {name}
-        </Explain>
+        </HelpTooltip>
       ))}
     </p>
   );

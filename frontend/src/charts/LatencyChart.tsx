@@ -1,10 +1,11 @@
 // Where the time of the last rounds went.
 import { Bar, BarChart, type BarShapeProps, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
+import type { TimePart } from "../run/times";
 import { milliseconds } from "../words/format";
-import { ChartTip } from "./ChartTip";
-import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
+import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
+import { ChartTooltip } from "./ChartTooltip";
 import { Figure, Key, type KeyItem } from "./Figure";
-import type { LatencyRow, TimePart } from "./select";
+import type { LatencyRow } from "./series";
 
 const HELP = "How long each of the last ten rounds took, and on what. The parts add up to the round.";
 const PARTS: readonly { part: TimePart; help: string }[] = [
@@ -88,7 +89,7 @@ export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
             </defs>
             <XAxis {...AXIS} dataKey="round" interval="preserveStartEnd" minTickGap={4} />
             <YAxis {...AXIS} {...axis} interval={0} width={34} />
-            <Tooltip {...TIP} content={<ChartTip words={words} />} />
+            <Tooltip {...TOOLTIP} content={<ChartTooltip words={words} />} />
             {shown.map(({ part }) => (
               <Bar
                 key={part}

@@ -4,11 +4,11 @@ import type { AppState } from "../app/store";
 import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
 import { inForce } from "../run/selectors";
-import { Explain } from "../ui/Explain";
-import { elide, visible } from "../ui/label";
-import { OriginBadge } from "../ui/Origin";
+import { HelpTooltip } from "../ui/HelpTooltip";
+import { SourceBadge } from "../ui/SourceMark";
 import { fixed, milliseconds, percent } from "../words/format";
-import { originOf } from "../words/origins";
+import { elide, visible } from "../words/label";
+import { sourceOf } from "../words/sources";
 import { type ShadowRow, shadowNote, shadowRows } from "./shadow";
 import "./shadow.css";
 
@@ -40,7 +40,7 @@ export const Shadows = memo(function Shadows({ shadow, temperature, used, ownMs 
   return (
     <section className="sh" aria-label="Shadow drafters">
       <h3>
-        <Explain help={HELP}>Shadow drafters</Explain>
+        <HelpTooltip help={HELP}>Shadow drafters</HelpTooltip>
       </h3>
       <p className="sh-note">{shadowNote(temperature)}</p>
       <Scores rows={shadowRows(shadow, used, ownMs)} />
@@ -74,7 +74,7 @@ function Scores({ rows }: { rows: readonly ShadowRow[] }) {
           <th scope="col">Drafter</th>
           {COLUMNS.map(({ name, help }) => (
             <th key={name} scope="col">
-              <Explain help={help}>{name}</Explain>
+              <HelpTooltip help={help}>{name}</HelpTooltip>
             </th>
           ))}
         </tr>
@@ -104,12 +104,12 @@ const ORACLE_HELP =
   "The best guess of every round, whoever made it: what a perfect choice among these drafters, or the tree of all their branches, would reach.";
 
 function Name({ row }: { row: ShadowRow }) {
-  if (row.kind === "oracle") return <Explain help={ORACLE_HELP}>oracle of the union</Explain>;
+  if (row.kind === "oracle") return <HelpTooltip help={ORACLE_HELP}>oracle of the union</HelpTooltip>;
   return (
     <span className="sh-name">
-      <OriginBadge source={row.drafter} />
+      <SourceBadge source={row.drafter} />
       <span>
-        {originOf(row.drafter).title} {row.kind === "used" && <em>in use</em>}
+        {sourceOf(row.drafter).title} {row.kind === "used" && <em>in use</em>}
       </span>
     </span>
   );
@@ -121,9 +121,9 @@ function Guess({ guess: { drafter, tokens, matched, drafted } }: { guess: Shadow
   const beside = drafted - tokens.length;
   return (
     <li>
-      <OriginBadge source={drafter} />
+      <SourceBadge source={drafter} />
       <span className="sr-only">
-        {originOf(drafter).title}: matched {matched} of {tokens.length}.
+        {sourceOf(drafter).title}: matched {matched} of {tokens.length}.
       </span>
       {tokens.length === 0 && <i>no guess</i>}
       {tokens.map((token, at) => (

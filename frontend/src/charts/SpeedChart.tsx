@@ -10,10 +10,11 @@ import {
   YAxis,
 } from "recharts";
 import { fixed } from "../words/format";
-import { ChartTip } from "./ChartTip";
-import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TIP } from "./chart";
+import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
+import { ChartTooltip } from "./ChartTooltip";
 import { Figure, Key, type KeyItem } from "./Figure";
-import type { Plain, SpeedPoint } from "./select";
+import type { SpeedPoint } from "./series";
+import type { Plain } from "./speedup";
 
 const HELP =
   "Emitted tokens over the time of their rounds. A bar is each round alone, the line the last 50 rounds together; the dashed line is the target decoding alone.";
@@ -71,7 +72,7 @@ export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Pla
           >
             <XAxis {...AXIS} dataKey="round" minTickGap={28} />
             <YAxis {...AXIS} {...axis} interval={0} width={34} />
-            <Tooltip {...TIP} content={<ChartTip words={words} />} />
+            <Tooltip {...TOOLTIP} content={<ChartTooltip words={words} />} />
             <Bar
               {...NO_ANIMATION}
               name="round"

@@ -1,7 +1,7 @@
 // What the table of shadows shows, as pure functions of the last scores.
 import type { Shadow } from "../protocol/generated";
 import { fixed } from "../words/format";
-import { originOf } from "../words/origins";
+import { sourceOf } from "../words/sources";
 
 const ORACLE = "oracle";
 
@@ -22,7 +22,7 @@ export function shadowRows({ scores }: Shadow, used: string | null, ownMs: numbe
   const most = Math.max(...scores.map((score) => score.mean_matched), 1e-9);
   const rows = scores.map(({ drafter, mean_matched, best_share, mean_draft_ms }): ShadowRow => {
     const kind = drafter === ORACLE ? "oracle" : drafter === used ? "used" : "shadow";
-    const colour = kind === "oracle" ? "var(--text-faint)" : originOf(drafter).colour;
+    const colour = kind === "oracle" ? "var(--text-faint)" : sourceOf(drafter).colour;
     const draftMs = kind === "used" ? (mean_draft_ms ?? ownMs) : mean_draft_ms;
     return {
       drafter,

@@ -1,10 +1,10 @@
 import { ChevronRight, Play, Square } from "lucide-react";
 import { isReady, isRunning } from "../app/store";
 import { useApp, useStore } from "../app/useStore";
-import { waitingFor } from "../run/selectors";
+import { waitingFor } from "../words/waiting";
 import "./controls.css";
-import { Fields } from "./Fields";
 import { PromptBox } from "./PromptBox";
+import { SettingsForm } from "./SettingsForm";
 import { useWide } from "./useWide";
 
 /** Why a run cannot be started now; null if it can. */
@@ -34,7 +34,7 @@ export function ControlPanel() {
 /** On a phone the settings fold away, so that the run is not far below its button. */
 function Settings() {
   const wide = useWide();
-  if (wide) return <Fields />;
+  if (wide) return <SettingsForm />;
   return (
     <details className="group/settings">
       <summary className="flex list-none items-center gap-1 text-[13px] font-medium">
@@ -42,7 +42,7 @@ function Settings() {
         Settings
       </summary>
       <div className="pt-3">
-        <Fields />
+        <SettingsForm />
       </div>
     </details>
   );

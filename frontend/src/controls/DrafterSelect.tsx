@@ -1,7 +1,7 @@
 import { type ReactNode, useId } from "react";
 import { formOf } from "../app/store";
 import { useApp, useStore } from "../app/useStore";
-import { DrafterPicker } from "./DrafterPicker";
+import { DrafterListbox } from "./DrafterListbox";
 
 export function DrafterSelect({ note }: { note: ReactNode }) {
   const store = useStore();
@@ -16,7 +16,7 @@ export function DrafterSelect({ note }: { note: ReactNode }) {
         <label htmlFor={id} className="text-soft">
           Drafter
         </label>
-        <DrafterPicker
+        <DrafterListbox
           id={id}
           drafters={drafters}
           chosen={chosen}

@@ -3,8 +3,8 @@
 import { shadowable } from "../app/form";
 import { formOf, isRunning } from "../app/store";
 import { useApp, useStore } from "../app/useStore";
-import { OriginBadge } from "../ui/Origin";
-import { Folded } from "./Folded";
+import { SourceBadge } from "../ui/SourceMark";
+import { Disclosure } from "./Disclosure";
 
 export function ShadowChoice() {
   const store = useStore();
@@ -20,7 +20,7 @@ export function ShadowChoice() {
     store.choose({ shadow: on ? [...others, name] : others });
   };
   return (
-    <Folded title={`Shadow drafters${inUse > 0 ? ` (${inUse})` : ""}`}>
+    <Disclosure title={`Shadow drafters${inUse > 0 ? ` (${inUse})` : ""}`}>
       <fieldset disabled={running} className="flex flex-col gap-1.5 text-[13px]">
         <legend className="mb-1.5 text-[12px] text-faint">
           They guess beside the one in use: unused, and not timed in the run.
@@ -33,11 +33,11 @@ export function ShadowChoice() {
               checked={chosen.includes(name)}
               onChange={(event) => toggle(name, event.target.checked)}
             />
-            <OriginBadge source={name} />
+            <SourceBadge source={name} />
             {title}
           </label>
         ))}
       </fieldset>
-    </Folded>
+    </Disclosure>
   );
 }

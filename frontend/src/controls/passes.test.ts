@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { formFrom, noChoices } from "../app/form";
 import type { MetricValues, SettingsInfo } from "../protocol/generated";
 import { emptyRun, reduceAll } from "../run/reducer";
-import { done, started, updated } from "../run/sample";
+import { done, started, updated } from "../testing/messages";
 import { acceptanceNote, passRatio } from "./passes";
 
 const TIMES = [

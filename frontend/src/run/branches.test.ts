@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { attentionOf, changesSource, isTree, kinIn, pathTo } from "./branches";
+import { type Branch, roundOf, started, treeOf } from "../testing/messages";
+import { attentionOf, changesSource, isTree, pathTo, siblingInfoIn } from "./branches";
 import { emptyRun, reduceAll } from "./reducer";
-import { type Branch, roundOf, started, treeOf } from "./sample";
 import { tokenByKey } from "./selectors";
 
 /** the ─ cat ─ sat, a second "the" from elsewhere, a ─ dog; cat has a sibling. */
@@ -22,28 +22,28 @@ function at(key: string) {
   if (!token || !round) throw new Error("missing");
   return { token, round };
 }
-const kin = (key: string) => kinIn(run, at(key).token);
+const siblingInfo = (key: string) => siblingInfoIn(run, at(key).token);
 
 describe("the branches of a draft", () => {
   it("tell a tree from a chain", () => {
     expect(run.rounds.map(isTree)).toEqual([true, false]);
-    expect(kin("1:0")).toBeNull();
+    expect(siblingInfo("1:0")).toBeNull();
   });
 
   it("give each token its place among the alternatives", () => {
-    expect(kin("0:0")).toMatchObject({ parent: null, place: 1, siblings: 3, twin: 0 });
-    expect(kin("0:3")).toMatchObject({ place: 2, siblings: 3 });
-    expect(kin("0:6")).toMatchObject({ parent: { label: "the" }, place: 2, siblings: 2 });
-    expect(kin("0:2")).toMatchObject({ place: 1, siblings: 1 });
-    expect(kin("0:+")).toMatchObject({ parent: { label: "cat" }, place: 0 });
+    expect(siblingInfo("0:0")).toMatchObject({ parent: null, number: 1, count: 3, duplicateOf: 0 });
+    expect(siblingInfo("0:3")).toMatchObject({ number: 2, count: 3 });
+    expect(siblingInfo("0:6")).toMatchObject({ parent: { label: "the" }, number: 2, count: 2 });
+    expect(siblingInfo("0:2")).toMatchObject({ number: 1, count: 1 });
+    expect(siblingInfo("0:+")).toMatchObject({ parent: { label: "cat" }, number: 0 });
   });
 
   it("name an earlier sibling that says the same", () => {
-    expect(kin("0:5")).toMatchObject({ place: 3, twin: 1 });
+    expect(siblingInfo("0:5")).toMatchObject({ number: 3, duplicateOf: 1 });
   });
 
   it("are the same objects each time they are asked for", () => {
-    expect(kin("0:0")).toBe(kin("0:0"));
+    expect(siblingInfo("0:0")).toBe(siblingInfo("0:0"));
   });
 
   it("lead from the committed text to a token", () => {

@@ -5,31 +5,31 @@ import type { Round, Run, Token } from "./model";
 export type Children = ReadonlyMap<number | null, readonly Token[]>;
 
 /** A token among the alternatives for its place. */
-export interface Kin {
+export interface SiblingInfo {
   /** The drafted token it hangs on; null for the last committed token. */
   readonly parent: Token | null;
   /** Among the drafted children of its parent, from 1; 0 for the token that was not drafted. */
-  readonly place: number;
+  readonly number: number;
   /** How many those are. */
-  readonly siblings: number;
+  readonly count: number;
   /** The place of an earlier sibling that says the same; 0 if there is none. */
-  readonly twin: number;
+  readonly duplicateOf: number;
 }
 
-interface Family {
+interface DraftTree {
   readonly children: Children;
   readonly byNode: ReadonlyMap<number, Token>;
   readonly isTree: boolean;
   /** By key, as far as it was asked for: the same object each time. */
-  readonly kin: Map<string, Kin>;
+  readonly siblingInfo: Map<string, SiblingInfo>;
 }
 
 /** Rounds never change in place, so each is read once. */
-const read = new WeakMap<Round, Family>();
+const read = new WeakMap<Round, DraftTree>();
 
-function familyOf(round: Round): Family {
-  let family = read.get(round);
-  if (!family) {
+function draftTreeOf(round: Round): DraftTree {
+  let tree = read.get(round);
+  if (!tree) {
     const children = new Map<number | null, Token[]>();
     const byNode = new Map<number, Token>();
     for (const token of round.drafted) {
@@ -39,44 +39,44 @@ function familyOf(round: Round): Family {
       else children.set(token.parent, [token]);
     }
     const isTree = [...children.values()].some((siblings) => siblings.length > 1);
-    family = { children, byNode, isTree, kin: new Map() };
-    read.set(round, family);
+    tree = { children, byNode, isTree, siblingInfo: new Map() };
+    read.set(round, tree);
   }
-  return family;
+  return tree;
 }
 
-export const childrenOf = (round: Round): Children => familyOf(round).children;
+export const childrenOf = (round: Round): Children => draftTreeOf(round).children;
 
 /** Whether its draft has branches; a chain has none. */
-export const isTree = (round: Round): boolean => familyOf(round).isTree;
+export const isTree = (round: Round): boolean => draftTreeOf(round).isTree;
 
 /** Null in a chain, where a token has no alternatives. */
-export function kinOf(round: Round, token: Token): Kin | null {
-  const family = familyOf(round);
-  if (!family.isTree) return null;
-  let kin = family.kin.get(token.key);
-  if (!kin) {
-    kin = findKin(family, token);
-    family.kin.set(token.key, kin);
+export function siblingInfoOf(round: Round, token: Token): SiblingInfo | null {
+  const tree = draftTreeOf(round);
+  if (!tree.isTree) return null;
+  let siblingInfo = tree.siblingInfo.get(token.key);
+  if (!siblingInfo) {
+    siblingInfo = findSiblingInfo(tree, token);
+    tree.siblingInfo.set(token.key, siblingInfo);
   }
-  return kin;
+  return siblingInfo;
 }
 
-function findKin({ children, byNode }: Family, token: Token): Kin {
+function findSiblingInfo({ children, byNode }: DraftTree, token: Token): SiblingInfo {
   const siblings = children.get(token.parent) ?? [];
   const same = siblings.findIndex((other) => other.tokenId === token.tokenId);
   const at = siblings.findIndex((other) => other.key === token.key);
   return {
     parent: token.parent === null ? null : (byNode.get(token.parent) ?? null),
-    place: at + 1,
-    siblings: siblings.length,
-    twin: same < at ? same + 1 : 0,
+    number: at + 1,
+    count: siblings.length,
+    duplicateOf: same < at ? same + 1 : 0,
   };
 }
 
-export function kinIn(run: Run, token: Token): Kin | null {
+export function siblingInfoIn(run: Run, token: Token): SiblingInfo | null {
   const round = run.rounds.find(({ index }) => index === token.round);
-  return round ? kinOf(round, token) : null;
+  return round ? siblingInfoOf(round, token) : null;
 }
 
 /**
@@ -85,7 +85,7 @@ export function kinIn(run: Run, token: Token): Kin | null {
  */
 export function changesSource(round: Round, token: Token): boolean {
   if (!token.draft) return false;
-  const { children, byNode } = familyOf(round);
+  const { children, byNode } = draftTreeOf(round);
   const siblings = children.get(token.parent) ?? [];
   const standing =
     siblings.find(({ status }) => status === "accepted") ??
@@ -99,7 +99,7 @@ export function changesSource(round: Round, token: Token): boolean {
 
 /** The drafted tokens from a child of the last committed token down to this one, itself included if it was drafted. */
 export function pathTo(round: Round, token: Token): readonly Token[] {
-  const { byNode } = familyOf(round);
+  const { byNode } = draftTreeOf(round);
   const path = token.node === null ? [] : [token];
   for (let up = token.parent; up !== null; ) {
     const parent = byNode.get(up);

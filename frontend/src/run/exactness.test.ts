@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { metrics, started, updated } from "../testing/messages";
 import { exactnessOf, weaker } from "./exactness";
 import { emptyRun, reduceAll } from "./reducer";
-import { metrics, started, updated } from "./sample";
 
 const declared = (label: "exact" | "bounded", reason = "So it was declared.") =>
   started({ exactness: { label, reason } });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { done, roundOf, started, timed } from "../testing/messages";
 import type { Playback } from "./playback";
 import * as playback from "./playback";
-import { done, roundOf, started, timed } from "./sample";
 
 const words = ["a", "b", "c"];
 const run = (rounds: number) =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { done, started } from "../testing/messages";
 import { parseRecording } from "./recording";
-import { done, started } from "./sample";
 
 const header =
   '{"type":"trace","version":1,"created":"2026-01-02T03:04:05Z","speculatoviz":"0.1.0","machine":"two cores"}';

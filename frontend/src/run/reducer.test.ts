@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Shadow } from "../protocol/generated";
+import { done, draft, failure, roundOf, started, treeOf, warning } from "../testing/messages";
 import { emptyRun, reduce, reduceAll } from "./reducer";
-import { done, draft, failure, roundOf, started, treeOf, warning } from "./sample";
 import { spine, visibleText } from "./selectors";
 
 const begun = reduce(emptyRun, started());

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { RemoteInfo, ServerMessage } from "../protocol/generated";
+import type { RemoteInfo } from "../protocol/generated";
+import { type Branch, done, draft, roundOf, started, treeOf, updated, verdict } from "../testing/messages";
 import type { Token } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
-import { type Branch, done, draft, roundOf, started, treeOf, updated, verdict } from "./sample";
 import * as select from "./selectors";
 
 const run = reduceAll(emptyRun, [
@@ -44,17 +44,6 @@ describe("selectors", () => {
     expect(select.tokenByKey(run, "1:+")?.status).toBe("bonus");
     expect(select.tokenByKey(run, "9:0")).toBeNull();
     expect(select.tokenByKey(run, null)).toBeNull();
-  });
-
-  it("says what a run waits for, and nothing once it does not wait", () => {
-    const queued = (place: number) => ({ run: "r", seq: 0, t_ms: 0, type: "queued", place }) as const;
-    const waiting = (...events: ServerMessage[]) => select.waitingFor(reduceAll(emptyRun, events));
-    expect(waiting(queued(1))).toBe("The model is taken; this run is next.");
-    expect(waiting(queued(2))).toBe("The model is taken; this run is number 2 in the queue.");
-    expect(waiting(queued(1), started())).toBe("Reading the prompt…");
-    expect(select.waitingFor(run)).toBeNull();
-    expect(waiting(started(), done())).toBeNull();
-    expect(waiting()).toBeNull();
   });
 
   it("links a rejected token and its replacement both ways", () => {

@@ -1,8 +1,8 @@
 // What views ask of a run. Pure; nothing is kept between calls.
-import type { ModelInfo, RemoteInfo, Updated } from "../protocol/generated";
-import { turnedDown } from "../words/verdicts";
+import type { RemoteInfo, Updated } from "../protocol/generated";
 import { childrenOf } from "./branches";
 import type { Round, Run, Token } from "./model";
+import { failedTest } from "./token";
 
 /** The committed text as tokens, in order. */
 export const spine = (run: Run): Token[] => run.rounds.flatMap((round) => round.emitted);
@@ -29,26 +29,26 @@ export function tokenByKey(run: Run, key: string | null): Token | null {
 }
 
 /** The drafted tokens that were turned down where this one was emitted, in the order of their tests. */
-export function turnedDownAt(round: Round, emitted: Token): Token[] {
-  return round.drafted.filter((other) => other.parent === emitted.parent && turnedDown(other));
+export function failedTestsAt(round: Round, emitted: Token): Token[] {
+  return round.drafted.filter((other) => other.parent === emitted.parent && failedTest(other));
 }
 
 /** The drafted tokens that this resampled token stands in for. */
 export function replacedBy(run: Run, token: Token): Token[] {
   const round = token.status === "resampled" ? roundAt(run, token.round) : null;
-  return round ? turnedDownAt(round, token) : [];
+  return round ? failedTestsAt(round, token) : [];
 }
 
 /** The token that was emitted in the place of this one, which was turned down. */
 export function replacementOf(run: Run, token: Token): Token | null {
-  if (!turnedDown(token)) return null;
+  if (!failedTest(token)) return null;
   return roundAt(run, token.round)?.emitted.find((other) => other.parent === token.parent) ?? null;
 }
 
 /** Of siblings that are not decided for: the one whose turn it is, else what was tested last. */
 const ghostOf = (siblings: readonly Token[]): Token | undefined =>
   siblings.find(({ status }) => status === "pending") ??
-  siblings.findLast(turnedDown) ??
+  siblings.findLast(failedTest) ??
   siblings.find(({ status }) => status === "discarded");
 
 /** Drafted tokens of the open round that nothing has decided in favour of yet, along one path. */
@@ -80,22 +80,12 @@ export function textLines(run: Run, showRejected: boolean): Token[][] {
   };
   for (const round of run.rounds) {
     for (const token of round.emitted) {
-      if (showRejected) turnedDownAt(round, token).forEach(add);
+      if (showRejected) failedTestsAt(round, token).forEach(add);
       add(token);
     }
   }
   ghosts(run).forEach(add);
   return lines;
-}
-
-/** What a run that shows nothing yet waits for; null where it does not wait. */
-export function waitingFor(run: Run): string | null {
-  if (run.phase === "running") return run.rounds.length === 0 ? "Reading the prompt…" : null;
-  if (run.phase !== "queued" || !run.queued) return null;
-  const { place } = run.queued;
-  return place === 1
-    ? "The model is taken; this run is next."
-    : `The model is taken; this run is number ${place} in the queue.`;
 }
 
 export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
@@ -114,7 +104,7 @@ function roundEnd(round: Round): RoundEnd {
   if (last?.status === "bonus") return "bonus";
   if (last?.status === "plain") return "plain";
   // A sibling may be rejected beside a path that is kept to its end: what counts is how the path ended.
-  const stopped = round.drafted.some((token) => turnedDown(token) && token.parent === (last?.node ?? null));
+  const stopped = round.drafted.some((token) => failedTest(token) && token.parent === (last?.node ?? null));
   return last?.status === "resampled" || stopped ? "rejection" : "open";
 }
 
@@ -164,9 +154,4 @@ export function changedAtRound(run: Run, value: (at: Changing) => unknown): numb
     before = value(update);
   }
   return changed;
-}
-
-/** "Qwen2.5-Coder 1.5B" and the like stay as they are; only a path or file ending is dropped. */
-export function modelTitle(model: ModelInfo): string {
-  return (model.name.split("/").at(-1) ?? model.name).replace(/\.gguf$/i, "").replace(/-instruct$/i, "");
 }

@@ -3,9 +3,9 @@ import { CircleHelp } from "lucide-react";
 import { Popover } from "radix-ui";
 import { memo } from "react";
 import type { RuleName, Status } from "../run/model";
-import { Explain } from "../ui/Explain";
-import { OriginBadge } from "../ui/Origin";
-import { originOf } from "../words/origins";
+import { HelpTooltip } from "../ui/HelpTooltip";
+import { SourceBadge } from "../ui/SourceMark";
+import { sourceOf } from "../words/sources";
 import { statusHelp } from "../words/verdicts";
 import { glyph } from "./glyph";
 
@@ -79,38 +79,38 @@ export const Legend = memo(function Legend({ remote, rule, sources }: Signs) {
   return (
     <>
       {SHOWN.map((status) => (
-        <Explain key={status} help={statusHelp(status, rule)}>
+        <HelpTooltip key={status} help={statusHelp(status, rule)}>
           <Swatch status={status} />
           {status}
-        </Explain>
+        </HelpTooltip>
       ))}
       {sources.length > 1 &&
         sources.map((source) => (
-          <Explain key={source} help={originHelp(source)}>
-            <OriginBadge source={source} />
-            {originOf(source).title}
-          </Explain>
+          <HelpTooltip key={source} help={sourceHelp(source)}>
+            <SourceBadge source={source} />
+            {sourceOf(source).title}
+          </HelpTooltip>
         ))}
       {timesOf(remote).map(({ part, help }) => (
-        <Explain key={part} help={help} className="tt-times">
+        <HelpTooltip key={part} help={help} className="tt-times">
           <span className="tt-dash" style={{ background: `var(--time-${part})` }} />
           {part}
-        </Explain>
+        </HelpTooltip>
       ))}
     </>
   );
 });
 
-const originHelp = (source: string) =>
+const sourceHelp = (source: string) =>
   `Drafted by “${source}”: the line to such a token has this colour, and its letter stands where a branch of it begins.`;
 
 export const Encoding = memo(function Encoding({ compared, rule }: Pick<Signs, "compared" | "rule">) {
   const fill = fillOf({ compared, rule });
   return (
     <>
-      <Explain help={SIZE_HELP}>size = entropy</Explain>
+      <HelpTooltip help={SIZE_HELP}>size = entropy</HelpTooltip>
       <span aria-hidden="true">·</span>
-      <Explain help={fill.help}>{fill.words}</Explain>
+      <HelpTooltip help={fill.help}>{fill.words}</HelpTooltip>
     </>
   );
 });
@@ -123,7 +123,7 @@ export const LegendPopover = memo(function LegendPopover({ remote, compared, rul
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content
-          className="explain-body tt-pop"
+          className="tooltip-body tt-pop"
           sideOffset={6}
           collisionPadding={8}
           aria-label="Legend"
@@ -141,9 +141,9 @@ export const LegendPopover = memo(function LegendPopover({ remote, compared, rul
               sources.map((source) => (
                 <div key={source}>
                   <dt>
-                    <OriginBadge source={source} /> {originOf(source).title}
+                    <SourceBadge source={source} /> {sourceOf(source).title}
                   </dt>
-                  <dd>{originHelp(source)}</dd>
+                  <dd>{sourceHelp(source)}</dd>
                 </div>
               ))}
             {timesOf(remote).map(({ part, help }) => (

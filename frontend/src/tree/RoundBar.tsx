@@ -2,11 +2,11 @@
 import { memo } from "react";
 import { countsOf } from "./bars";
 import { describeRound } from "./describe";
-import type { Marks } from "./marks";
-import type { PlacedBar } from "./placed";
+import type { LayoutBar } from "./geometry";
+import type { Highlight } from "./highlight";
 
-interface Props extends Marks {
-  readonly bar: PlacedBar;
+interface Props extends Highlight {
+  readonly bar: LayoutBar;
   readonly id: string;
 }
 
@@ -43,7 +43,7 @@ export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, act
   );
 });
 
-function Stack({ bar, top }: { bar: PlacedBar; top: number }) {
+function Stack({ bar, top }: { bar: LayoutBar; top: number }) {
   const counts = countsOf(bar.round);
   const tested = {
     accepted: counts.accepted,

@@ -1,12 +1,12 @@
 // The rows in view.
 import type { Attention } from "../run/branches";
 import type { Run } from "../run/model";
-import type { Marks } from "./marks";
-import type { Row } from "./placed";
+import type { Row } from "./geometry";
+import type { Highlight } from "./highlight";
 import { TreeRow } from "./TreeRow";
 import type { View } from "./useView";
 
-interface Props extends Marks {
+interface Props extends Highlight {
   readonly run: Run;
   readonly view: View;
   readonly id: string;
@@ -36,7 +36,7 @@ export function Rows({ run, view, id, attention, hovered, selected, active }: Pr
             top={top}
             scale={layout.scale}
             id={id}
-            origins={run.sources.length > 1}
+            showSources={run.sources.length > 1}
             attention={attention && holds(row, attention.round) ? attention : null}
             later={attention !== null && !row.nodes.some((node) => node.token.round <= attention.round)}
             newFrom={holds(row, newest) ? newest : Number.POSITIVE_INFINITY}

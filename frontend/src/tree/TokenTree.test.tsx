@@ -1,8 +1,8 @@
 import { fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Round, Run } from "../run/model";
-import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "./fixture";
-import { bushy } from "./forest";
+import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "../testing/runs";
+import { bushy } from "../testing/trees";
 import { TokenTree } from "./TokenTree";
 
 const rounds = ["aard+", "aaaa*"].map((spec, i) => roundOf(i, chain(spec)));
@@ -184,14 +184,14 @@ describe("the token tree", () => {
       for (const name of ["draft model", "prompt lookup"]) {
         expect(within(header).getByRole("button", { name })).toBeTruthy();
       }
-      expect(document.querySelectorAll(".tt-origin").length).toBeGreaterThan(2);
+      expect(document.querySelectorAll(".tt-source").length).toBeGreaterThan(2);
       expect(item(/^round 2, position 1, .*sibling 2 of 2.* from prompt lookup$/)).toBeTruthy();
     });
 
     it("does not where there is one", () => {
       show({ ...tree, sources: ["model"] });
       expect(screen.queryByRole("button", { name: "draft model" })).toBeNull();
-      expect(document.querySelector(".tt-origin")).toBeNull();
+      expect(document.querySelector(".tt-source")).toBeNull();
     });
 
     it("explains the rule that decided", () => {

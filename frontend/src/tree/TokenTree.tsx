@@ -2,19 +2,21 @@
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { attentionOf } from "../run/branches";
 import type { Run } from "../run/model";
-import { emittedCount, waitingFor } from "../run/selectors";
+import { emittedCount } from "../run/selectors";
 import { useSize } from "../ui/useSize";
-import { attentionWords } from "./caption";
+import { attentionWords } from "../words/attention";
+import { waitingFor } from "../words/waiting";
 import { fitZoom } from "./fit";
+import type { Layout } from "./geometry";
 import type { Signs } from "./Legend";
-import { NodeTip } from "./NodeTip";
+import { NodeTooltip } from "./NodeTooltip";
 import { nodeAt, type Step, step } from "./navigate";
-import type { Layout } from "./placed";
 import { Rows } from "./Rows";
 import { TreeHeader } from "./TreeHeader";
 import { useView, type View } from "./useView";
 import "./tree.css";
-import "./branches.css";
+import "./nodes.css";
+import "./attention.css";
 
 interface Props {
   readonly run: Run;
@@ -77,7 +79,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
     else onSelect(key === selected ? null : key);
   };
 
-  const tip = tipOf(layout, pointed ?? active);
+  const tip = tooltipOf(layout, pointed ?? active);
   const attention = useMemo(() => attentionOf(run, active ?? hovered), [run, active, hovered]);
   const shownAttention = layout.scale.detail === "bars" ? null : attention;
   return (
@@ -114,7 +116,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
           selected={selected}
           active={active}
         />
-        {tip && <NodeTip key={tip.token.key} {...tip} wide={size.width >= ROOM_FOR_TIPS} />}
+        {tip && <NodeTooltip key={tip.token.key} {...tip} wide={size.width >= ROOM_FOR_TIPS} />}
         {run.rounds.length === 0 && <Empty run={run} />}
       </div>
       {shownAttention && <p className="tt-caption">{attentionWords(shownAttention)}</p>}
@@ -157,10 +159,17 @@ function elementId(layout: Layout, id: string, key: string | null): string | und
   return layout.scale.detail === "bars" ? `${id}round-${Number.parseInt(key, 10)}` : `${id}${key}`;
 }
 
-function tipOf(layout: Layout, key: string | null) {
+function tooltipOf(layout: Layout, key: string | null) {
   const found = key === null ? null : nodeAt(layout, key);
   if (!found) return null;
   const { node, row } = found;
   const y = (layout.tops[row] ?? 0) + node.y;
-  return { token: node.token, kin: node.kin, x: node.x, y, room: node.r + 2, end: node.right };
+  return {
+    token: node.token,
+    siblingInfo: node.siblingInfo,
+    x: node.x,
+    y,
+    room: node.r + 2,
+    end: node.right,
+  };
 }

@@ -1,10 +1,10 @@
 // One token of the river: a sign for its status, its label, and who drafted it.
 import type { Token } from "../run/model";
-import { OriginMark } from "../ui/Origin";
+import { SourceMark } from "../ui/SourceMark";
 import { describeToken } from "./describe";
+import type { LayoutNode } from "./geometry";
 import { fillOpacity, glyph } from "./glyph";
-import type { Marks } from "./marks";
-import type { PlacedNode } from "./placed";
+import type { Highlight } from "./highlight";
 import type { Scale } from "./scale";
 
 /** Said by the label of the node around it. */
@@ -13,18 +13,28 @@ const DRAWN = { "aria-hidden": true } as const;
 const MARK_ABOVE = 6;
 const MARK_BEFORE = 6;
 
-interface Props extends Marks {
-  readonly node: PlacedNode;
+interface Props extends Highlight {
+  readonly node: LayoutNode;
   readonly scale: Scale;
   readonly id: string;
   readonly isNew: boolean;
-  readonly origins: boolean;
+  readonly showSources: boolean;
   /** Null where nothing is asked. */
   readonly attended: boolean | null;
 }
 
-export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, selected, active }: Props) {
-  const { token, kin, r } = node;
+export function TreeNode({
+  node,
+  scale,
+  id,
+  isNew,
+  showSources,
+  attended,
+  hovered,
+  selected,
+  active,
+}: Props) {
+  const { token, siblingInfo, r } = node;
   const names = [
     "tt-node",
     `is-${token.status}`,
@@ -35,7 +45,7 @@ export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, s
     attended === true && "is-attended",
     attended === false && "is-unseen",
   ];
-  const among = kin && kin.siblings > 1 && kin.place > 0;
+  const among = siblingInfo && siblingInfo.count > 1 && siblingInfo.number > 0;
   return (
     <g
       className={names.filter(Boolean).join(" ")}
@@ -45,10 +55,10 @@ export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, s
         role="treeitem"
         id={`${id}${token.key}`}
         aria-level={node.level}
-        aria-posinset={among ? kin.place : undefined}
-        aria-setsize={among ? kin.siblings : undefined}
+        aria-posinset={among ? siblingInfo.number : undefined}
+        aria-setsize={among ? siblingInfo.count : undefined}
         aria-selected={selected === token.key}
-        aria-label={describeToken(token, kin, origins)}
+        aria-label={describeToken(token, siblingInfo, showSources)}
         data-key={token.key}
         data-status={token.status}
       >
@@ -57,8 +67,8 @@ export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, s
         <Shape token={token} r={r} />
       </g>
       <Label node={node} scale={scale} />
-      {origins && node.head && scale.detail === "full" && token.draft && (
-        <OriginMark
+      {showSources && node.head && scale.detail === "full" && token.draft && (
+        <SourceMark
           source={token.draft.source}
           x={node.lane === 0 ? 0 : node.left - node.x - MARK_BEFORE}
           y={node.lane === 0 ? -r - MARK_ABOVE : 0}
@@ -68,7 +78,7 @@ export function TreeNode({ node, scale, id, isNew, origins, attended, hovered, s
   );
 }
 
-function HitArea({ node, scale }: { node: PlacedNode; scale: Scale }) {
+function HitArea({ node, scale }: { node: LayoutNode; scale: Scale }) {
   const below = scale.detail === "full" ? scale.labelDrop + 4 : node.r + 3;
   const half = scale.laneHeight / 2;
   const [y, height] = node.lane === 0 ? [-scale.radiusMax, scale.radiusMax + below] : [-half, 2 * half];
@@ -78,7 +88,7 @@ function HitArea({ node, scale }: { node: PlacedNode; scale: Scale }) {
 }
 
 /** Under a node of the spine, beside one on a branch. */
-function Label({ node, scale }: { node: PlacedNode; scale: Scale }) {
+function Label({ node, scale }: { node: LayoutNode; scale: Scale }) {
   if (node.label === null) return null;
   const beside = node.lane > 0;
   return (

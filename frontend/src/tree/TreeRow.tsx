@@ -1,15 +1,15 @@
 // One line of the river. Drawn again only when something in it changed.
 import { memo } from "react";
 import type { Attention } from "../run/branches";
-import { originOf } from "../words/origins";
-import type { Marks } from "./marks";
-import type { PlacedEdge, Row } from "./placed";
+import { sourceOf } from "../words/sources";
+import type { LayoutEdge, Row } from "./geometry";
+import type { Highlight } from "./highlight";
 import { RoundBar } from "./RoundBar";
-import { Segment } from "./Segment";
+import { RoundHeader } from "./RoundHeader";
 import type { Scale } from "./scale";
 import { TreeNode } from "./TreeNode";
 
-interface Props extends Marks {
+interface Props extends Highlight {
   readonly row: Row;
   readonly top: number;
   readonly scale: Scale;
@@ -18,7 +18,7 @@ interface Props extends Marks {
   /** Rounds from this one on are new: they grow in. */
   readonly newFrom: number;
   /** Whether several sources draft in this run, so that each is told. */
-  readonly origins: boolean;
+  readonly showSources: boolean;
   /** What a token of this line attends to. */
   readonly attention: Attention | null;
   /** Whether the line came after what is attended to. */
@@ -26,11 +26,11 @@ interface Props extends Marks {
 }
 
 export const TreeRow = memo(function TreeRow(props: Props) {
-  const { row, top, scale, id, newFrom, origins, attention, later, ...marks } = props;
+  const { row, top, scale, id, newFrom, showSources, attention, later, ...marks } = props;
   return (
     <g className={later ? "tt-row is-later" : "tt-row"} style={{ transform: `translate(0px, ${top}px)` }}>
       {row.segments.map((segment) => (
-        <Segment
+        <RoundHeader
           key={segment.key}
           segment={segment}
           scale={scale}
@@ -42,7 +42,7 @@ export const TreeRow = memo(function TreeRow(props: Props) {
           key={edge.key}
           edge={edge}
           isNew={Number.parseInt(edge.to, 10) >= newFrom}
-          origins={origins}
+          showSources={showSources}
           attended={attended(attention, edge.to)}
         />
       ))}
@@ -53,7 +53,7 @@ export const TreeRow = memo(function TreeRow(props: Props) {
           scale={scale}
           id={id}
           isNew={node.token.round >= newFrom}
-          origins={origins}
+          showSources={showSources}
           attended={attended(attention, node.token.key)}
           {...marks}
         />
@@ -73,13 +73,13 @@ function attended(attention: Attention | null, key: string): boolean | null {
 }
 
 interface EdgeProps {
-  readonly edge: PlacedEdge;
+  readonly edge: LayoutEdge;
   readonly isNew: boolean;
-  readonly origins: boolean;
+  readonly showSources: boolean;
   readonly attended: boolean | null;
 }
 
-const Edge = memo(function Edge({ edge, isNew, origins, attended: seen }: EdgeProps) {
+const Edge = memo(function Edge({ edge, isNew, showSources, attended: seen }: EdgeProps) {
   const names = [
     "tt-edge",
     `is-${edge.kind}`,
@@ -87,7 +87,7 @@ const Edge = memo(function Edge({ edge, isNew, origins, attended: seen }: EdgePr
     seen === true && "is-attended",
     seen === false && "is-unseen",
   ];
-  const colour = origins && edge.source !== null ? originOf(edge.source).colour : undefined;
+  const colour = showSources && edge.source !== null ? sourceOf(edge.source).colour : undefined;
   return (
     <path
       className={names.filter(Boolean).join(" ")}

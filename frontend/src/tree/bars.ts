@@ -1,6 +1,6 @@
 // Far out, a round condenses to one bar.
 import type { Round } from "../run/model";
-import type { Layout, PlacedBar, Row } from "./placed";
+import type { Layout, LayoutBar, Row } from "./geometry";
 import { finish } from "./rows";
 import type { Scale } from "./scale";
 
@@ -23,12 +23,12 @@ export function countsOf(round: Round): RoundCounts {
   return { ...counts, extra };
 }
 
-export function layBars(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
+export function layoutBars(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
   const pitch = scale.cellWidth + scale.roundGap;
   const perRow = Math.max(1, Math.floor((width - 2 * scale.margin + scale.roundGap) / pitch));
   const rows: Row[] = [];
   for (let start = 0; start < rounds.length; start += perRow) {
-    const bars: PlacedBar[] = rounds.slice(start, start + perRow).map((round, index) => ({
+    const bars: LayoutBar[] = rounds.slice(start, start + perRow).map((round, index) => ({
       round,
       x: scale.margin + index * pitch,
       y: 0,

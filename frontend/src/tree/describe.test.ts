@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { kinOf } from "../run/branches";
+import { siblingInfoOf } from "../run/branches";
 import type { Token } from "../run/model";
+import { chain, roundOf } from "../testing/runs";
 import { describeRound, describeToken } from "./describe";
-import { chain, roundOf } from "./fixture";
 
 const round = roundOf(11, chain("ard+"), (_, position) => [" the", "\n", "        "][position] ?? "");
 
@@ -44,12 +44,12 @@ it("names what a token of a tree hangs on, and which of its siblings it is", () 
   });
   const said = (node: number, named = false) => {
     const token = tree.drafted[node] as Token;
-    return describeToken(token, kinOf(tree, token), named);
+    return describeToken(token, siblingInfoOf(tree, token), named);
   };
-  expect(said(1)).toMatch(/, sibling 2 of 2 behind the text, the same as sibling 1, discarded$/);
-  expect(said(2)).toMatch(/, the only one behind ' token', accepted, /);
+  expect(said(1)).toMatch(/, sibling 2 of 2 after the text, the same token as sibling 1, discarded$/);
+  expect(said(2)).toMatch(/, the only one after ' token', accepted, /);
   expect(said(1, true)).toMatch(/, from draft model$/);
   const extra = tree.emitted.at(-1) as Token;
-  expect(describeToken(extra, kinOf(tree, extra), true)).toMatch(/, behind ' token', bonus$/);
+  expect(describeToken(extra, siblingInfoOf(tree, extra), true)).toMatch(/, after ' token', bonus$/);
   expect(describeRound(tree)).toMatch(/^round 1, 3 drafted as a tree, 2 accepted, /);
 });

@@ -1,7 +1,7 @@
 // What a screen reader is told of nodes and rounds.
-import { isTree, type Kin } from "../run/branches";
+import { isTree, type SiblingInfo } from "../run/branches";
 import type { Round, Token } from "../run/model";
-import { originOf } from "../words/origins";
+import { sourceOf } from "../words/sources";
 import { STATUS } from "../words/verdicts";
 import { countsOf } from "./bars";
 import { timeLabel } from "./layout";
@@ -17,27 +17,27 @@ export function spokenLabel(label: string): string {
   return label.length === 1 ? `${SPOKEN[sign]}` : `${label.length} times ${SPOKEN[sign]}`;
 }
 
-/** "sibling 2 of 3 behind ' the'" */
-function place({ parent, place: at, siblings, twin }: Kin): string[] {
-  const behind = `behind ${parent ? spokenLabel(parent.label) : "the text"}`;
-  if (at === 0) return [behind];
-  const among = siblings === 1 ? `the only one ${behind}` : `sibling ${at} of ${siblings} ${behind}`;
-  return twin === 0 ? [among] : [among, `the same as sibling ${twin}`];
+/** "sibling 2 of 3 after ' the'" */
+function siblingWords({ parent, number, count, duplicateOf }: SiblingInfo): string[] {
+  const after = `after ${parent ? spokenLabel(parent.label) : "the text"}`;
+  if (number === 0) return [after];
+  const among = count === 1 ? `the only one ${after}` : `sibling ${number} of ${count} ${after}`;
+  return duplicateOf === 0 ? [among] : [among, `the same token as sibling ${duplicateOf}`];
 }
 
-/** "round 12, position 2, ' the', sibling 2 of 3 behind ' in', rejected, acceptance probability 0.31" */
-export function describeToken(token: Token, kin: Kin | null = null, named = false): string {
+/** "round 12, position 2, ' the', sibling 2 of 3 after ' in', rejected, acceptance probability 0.31" */
+export function describeToken(token: Token, siblingInfo: SiblingInfo | null = null, named = false): string {
   const parts = [
     `round ${token.round + 1}`,
     `position ${token.position + 1}`,
     spokenLabel(token.label),
-    ...(kin ? place(kin) : []),
+    ...(siblingInfo ? siblingWords(siblingInfo) : []),
     STATUS[token.status].name,
   ];
   if (token.compared && token.status === "accepted") parts.push("the target drew it too");
   if (token.compared && token.status === "rejected") parts.push("the target drew another token");
   parts.push(...chance(token));
-  if (named && token.draft) parts.push(`from ${originOf(token.draft.source).title}`);
+  if (named && token.draft) parts.push(`from ${sourceOf(token.draft.source).title}`);
   return parts.join(", ");
 }
 

@@ -7,22 +7,24 @@ export function elbow(points: readonly Point[], radius: number): string {
   const way = points.filter((point, at) => at === 0 || !same(point, points[at - 1]));
   const [first, ...rest] = way;
   if (!first) return "";
-  const parts = [`M${spot(first)}`];
+  const parts = [`M${position(first)}`];
   rest.forEach((corner, at) => {
     const before = way[at] ?? corner;
     const after = rest[at + 1];
     if (!after) {
-      parts.push(`L${spot(corner)}`);
+      parts.push(`L${position(corner)}`);
       return;
     }
     const turn = Math.min(radius, distance(before, corner) / 2, distance(corner, after) / 2);
-    parts.push(`L${spot(toward(corner, before, turn))}Q${spot(corner)} ${spot(toward(corner, after, turn))}`);
+    parts.push(
+      `L${position(toward(corner, before, turn))}Q${position(corner)} ${position(toward(corner, after, turn))}`,
+    );
   });
   return parts.join("");
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100;
-const spot = ([x, y]: Point): string => `${round(x)},${round(y)}`;
+const position = ([x, y]: Point): string => `${round(x)},${round(y)}`;
 const distance = (a: Point, b: Point): number => Math.abs(a[0] - b[0]) + Math.abs(a[1] - b[1]);
 const same = (a: Point, b: Point | undefined): boolean => b !== undefined && distance(a, b) < 0.01;
 

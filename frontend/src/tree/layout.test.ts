@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Round } from "../run/model";
+import { chain, type RoundShape, roundOf } from "../testing/runs";
+import { bushy } from "../testing/trees";
 import { fitZoom } from "./fit";
-import { chain, type RoundShape, roundOf } from "./fixture";
-import { bushy } from "./forest";
+import type { Layout, LayoutNode, Row } from "./geometry";
 import { layout } from "./layout";
-import type { Layout, PlacedNode, Row } from "./placed";
 import { scaleAt } from "./scale";
 
 const WIDTH = 700;
@@ -38,7 +38,7 @@ const edgesTo = (placed: Layout, key: string) =>
 const FORESTS = [bushy(32, 2, 3), bushy(32, 3, 2), bushy(32, 8, 1), bushy(24, 24, 0), bushy(12, 1, 5)];
 const forest = FORESTS.map((shape, i) => roundOf(i, shape, labels));
 
-function overlaps(nodes: readonly PlacedNode[]): string[] {
+function overlaps(nodes: readonly LayoutNode[]): string[] {
   const sorted = [...nodes].sort((a, b) => a.lane - b.lane || a.left - b.left);
   return sorted.flatMap((node, i) => {
     const next = sorted[i + 1];

@@ -1,30 +1,30 @@
 // The river: rounds flow along a spine and wrap like text; what was not accepted hangs below. Pure geometry.
 import { isTree } from "../run/branches";
 import type { Round } from "../run/model";
-import { layBars } from "./bars";
-import { hangAll } from "./hanging";
-import { reachOf } from "./measure";
+import { layoutBars } from "./bars";
+import { layoutBranches } from "./branchLayout";
+import { reachOf } from "./branchSize";
+import { columnsOf } from "./columns";
 import {
   besideWidth,
   type Layout,
+  type LayoutEdge,
+  type LayoutNode,
   type OpenRow,
   type Place,
-  type PlacedEdge,
-  type PlacedNode,
   place,
   type Row,
   widthOf,
-} from "./placed";
+} from "./geometry";
 import { finish } from "./rows";
 import type { Scale } from "./scale";
-import { columnsOf } from "./spine";
 
 /** Where the next column goes. */
 interface Cursor {
   rows: OpenRow[];
   row: OpenRow;
   x: number;
-  previous: PlacedNode | null;
+  previous: LayoutNode | null;
   previousRow: OpenRow | null;
 }
 
@@ -49,10 +49,10 @@ function openRow(): OpenRow {
 }
 
 export function layout(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
-  if (scale.detail === "bars") return layBars(rounds, width, scale, before);
+  if (scale.detail === "bars") return layoutBars(rounds, width, scale, before);
   const row = openRow();
   const cursor: Cursor = { rows: [row], row, x: scale.margin, previous: null, previousRow: null };
-  for (const round of rounds) layRound(round, cursor, width, scale);
+  for (const round of rounds) layoutRound(round, cursor, width, scale);
   const rows = cursor.rows
     .filter((open) => open.nodes.length > 0 || open.segments.length > 0)
     .map((open) => closeRow(open, scale));
@@ -76,7 +76,7 @@ function spanOf(round: Round, scale: Scale): number {
   return Math.max(x, end);
 }
 
-function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): void {
+function layoutRound(round: Round, cursor: Cursor, width: number, scale: Scale): void {
   const header = headerOf(round, scale);
   // A chain wraps as text does; a tree is read as a whole.
   const begun = cursor.row.segments.length > 0;
@@ -106,7 +106,7 @@ function layRound(round: Round, cursor: Cursor, width: number, scale: Scale): vo
   if (!lastPiece) return;
   cursor.x = lastPiece.end + scale.roundGap;
   addSegments(round, pieces, header);
-  layColumns(round, places, cursor, width, scale);
+  layoutColumns(round, places, cursor, width, scale);
 }
 
 function addSegments(
@@ -133,14 +133,14 @@ function addSegments(
   });
 }
 
-function layColumns(
+function layoutColumns(
   round: Round,
   places: readonly Place[],
   cursor: Cursor,
   width: number,
   scale: Scale,
 ): void {
-  const parents = new Map<number | null, PlacedNode>();
+  const parents = new Map<number | null, LayoutNode>();
   if (cursor.previous) parents.set(null, cursor.previous);
   for (const { row, column, x, left } of places) {
     if (!column.token) continue;
@@ -155,11 +155,11 @@ function layColumns(
     cursor.previous = node;
     cursor.previousRow = row;
   }
-  hangAll(round, places, parents, width, scale);
+  layoutBranches(round, places, parents, width, scale);
 }
 
 /** From the token before; at the start of a line, from the edge of the page. */
-function spineEdge(from: PlacedNode | null, sameRow: boolean, to: PlacedNode, scale: Scale): PlacedEdge {
+function spineEdge(from: LayoutNode | null, sameRow: boolean, to: LayoutNode, scale: Scale): LayoutEdge {
   const start = from && sameRow ? from.x + from.r : 0;
   return {
     key: `${to.token.key}<`,
@@ -172,7 +172,7 @@ function spineEdge(from: PlacedNode | null, sameRow: boolean, to: PlacedNode, sc
 }
 
 /** At a line's end the river runs on to the edge, where the next line takes it up. */
-function leavingEdge(from: PlacedNode, to: PlacedNode, width: number): PlacedEdge {
+function leavingEdge(from: LayoutNode, to: LayoutNode, width: number): LayoutEdge {
   return {
     key: `${from.token.key}>`,
     from: from.token.key,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { chain, roundOf } from "./fixture";
+import { chain, roundOf } from "../testing/runs";
 import { layout } from "./layout";
 import { type Step, step } from "./navigate";
 import { scaleAt } from "./scale";

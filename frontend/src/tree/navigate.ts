@@ -1,13 +1,13 @@
 // Moving through the tree with the arrow keys: left and right along a path, up and down between siblings.
 import { childrenOf } from "../run/branches";
 import type { Round, Token } from "../run/model";
-import type { Layout, PlacedNode } from "./placed";
-import { columnsOf } from "./spine";
+import { columnsOf } from "./columns";
+import type { Layout, LayoutNode } from "./geometry";
 
 export type Step = "left" | "right" | "up" | "down" | "first" | "last";
 
 interface Found {
-  readonly node: PlacedNode;
+  readonly node: LayoutNode;
   readonly row: number;
 }
 
@@ -50,7 +50,7 @@ function sideways(layout: Layout, found: Found, direction: "left" | "right"): st
 }
 
 /** The alternatives for one place from top to bottom: what stands on the path, if anything does, then what hangs. */
-function siblingsOf(round: Round, node: PlacedNode): readonly Token[] {
+function siblingsOf(round: Round, node: LayoutNode): readonly Token[] {
   for (const { token, roots } of columnsOf(round)) {
     const column = token ? [token, ...roots] : roots;
     if (column.some(({ key }) => key === node.token.key)) return column;
@@ -80,10 +80,10 @@ function upOrDown(layout: Layout, { node, row }: Found, direction: "up" | "down"
   return nearest(spine, node, 0)?.token.key ?? null;
 }
 
-function nearest(nodes: readonly PlacedNode[], to: PlacedNode, laneWeight: number): PlacedNode | null {
-  const distance = (node: PlacedNode) =>
+function nearest(nodes: readonly LayoutNode[], to: LayoutNode, laneWeight: number): LayoutNode | null {
+  const distance = (node: LayoutNode) =>
     Math.abs(node.x - to.x) + laneWeight * 40 * Math.abs(node.lane - to.lane);
-  return nodes.reduce<PlacedNode | null>(
+  return nodes.reduce<LayoutNode | null>(
     (best, node) => (best === null || distance(node) < distance(best) ? node : best),
     null,
   );

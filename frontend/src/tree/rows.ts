@@ -1,6 +1,6 @@
 // Stacks rows, and keeps the identity of those that did not change.
 import type { Round } from "../run/model";
-import type { Layout, Row } from "./placed";
+import type { Layout, Row } from "./geometry";
 import type { Scale } from "./scale";
 
 function sameRow(a: Row, b: Row): boolean {

@@ -2,8 +2,8 @@
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Run } from "../run/model";
 import { prefersLessMotion } from "../ui/useSize";
+import type { Layout } from "./geometry";
 import { layout as lay } from "./layout";
-import type { Layout } from "./placed";
 import { scaleAt } from "./scale";
 import { useZoom } from "./useZoom";
 

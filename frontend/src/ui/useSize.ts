@@ -1,5 +1,5 @@
 import { type RefObject, useLayoutEffect, useState } from "react";
-import { isCalm } from "../app/frames";
+import { isMotionReduced } from "../app/throttle";
 
 /** An element's inner size, kept up to date; null until it was measured. */
 export function useSize(ref: RefObject<HTMLElement | null>): { width: number; height: number } | null {
@@ -20,5 +20,5 @@ export function useSize(ref: RefObject<HTMLElement | null>): { width: number; he
 }
 
 export function prefersLessMotion(): boolean {
-  return isCalm() || (window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false);
+  return isMotionReduced() || (window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false);
 }

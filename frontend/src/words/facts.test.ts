@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Token } from "../run/model";
 import { emptyRun, reduceAll } from "../run/reducer";
-import { draft, started, verdict } from "../run/sample";
 import { tokenByKey } from "../run/selectors";
+import { draft, started, verdict } from "../testing/messages";
 import { tokenFacts } from "./facts";
 import { verdictSentence } from "./verdicts";
 

@@ -1,5 +1,5 @@
 // The numbers of one token, in words and in the order of the decision they explain.
-import type { Kin } from "../run/branches";
+import type { SiblingInfo } from "../run/branches";
 import type { Token } from "../run/model";
 import { DASH, fixed, milliseconds, percent, probability, shown } from "./format";
 
@@ -93,20 +93,23 @@ function decisionFacts(token: Token): Fact[] {
 }
 
 /** Which of the alternatives for its place it is. */
-function branchFacts(kin: Kin | null): Fact[] {
-  if (!kin || kin.place === 0) return [];
-  const behind = kin.parent ? `behind “${shown(kin.parent.label)}”` : "behind the text";
+function branchFacts(siblingInfo: SiblingInfo | null): Fact[] {
+  if (!siblingInfo || siblingInfo.number === 0) return [];
+  const behind = siblingInfo.parent ? `behind “${shown(siblingInfo.parent.label)}”` : "behind the text";
   const facts = [
     {
       term: "sibling",
-      value: kin.siblings === 1 ? `the only one, ${behind}` : `${kin.place} of ${kin.siblings}, ${behind}`,
+      value:
+        siblingInfo.count === 1
+          ? `the only one, ${behind}`
+          : `${siblingInfo.number} of ${siblingInfo.count}, ${behind}`,
       help: "Drafted alternatives for the same place; they are tested in this order.",
     },
   ];
-  if (kin.twin === 0) return facts;
+  if (siblingInfo.duplicateOf === 0) return facts;
   const twin = {
     term: "same token as",
-    value: `sibling ${kin.twin}`,
+    value: `sibling ${siblingInfo.duplicateOf}`,
     help: "Two drafts said the same. A drawn token is never withdrawn: both are tested, in turn.",
   };
   return [...facts, twin];
@@ -140,14 +143,14 @@ function draftFacts({ draft }: Token): Fact[] {
   ];
 }
 
-export function tokenFacts(token: Token, kin: Kin | null = null): Fact[] {
+export function tokenFacts(token: Token, siblingInfo: SiblingInfo | null = null): Fact[] {
   const facts: Fact[] = [
     {
       term: "round, position",
       value: `${token.round + 1}, ${token.position + 1}`,
       help: "Which draft-and-verify step, and how far behind the committed text.",
     },
-    ...branchFacts(kin),
+    ...branchFacts(siblingInfo),
     ...sideFacts(token),
     ...decisionFacts(token),
     entropyFact(token),

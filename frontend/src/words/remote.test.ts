@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { REMOTE } from "../tree/fixture";
+import { REMOTE } from "../testing/runs";
 import {
   addressOf,
   boundWords,

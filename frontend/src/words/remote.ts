@@ -96,7 +96,7 @@ const share = (part: number, all: number | null): string =>
   all === null || all === 0 ? "" : ` (${percent(part / all)} of the prompt)`;
 
 /** What verification took so far; only what is known. `rounds`: how many it was for. */
-export function costFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo | null): Fact[] {
+export function usageFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo | null): Fact[] {
   const { prompt_tokens, completion_tokens, cached_tokens, sent_bytes, received_bytes } = usage;
   const perRound = rounds > 0 ? `, ${calls(usage.calls / rounds)} a round` : "";
   const facts: Fact[] = [

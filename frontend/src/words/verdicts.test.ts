@@ -2,10 +2,11 @@ import { describe, expect, it } from "vitest";
 import type { VerifyResult } from "../protocol/generated";
 import type { RuleName } from "../run/model";
 import { emptyRun, reduceAll } from "../run/reducer";
-import { draft, started, verdict } from "../run/sample";
 import { tokenByKey } from "../run/selectors";
+import { failedTest } from "../run/token";
+import { draft, started, verdict } from "../testing/messages";
 import { tokenFacts } from "./facts";
-import { statusHelp, turnedDown, verdictSentence } from "./verdicts";
+import { statusHelp, verdictSentence } from "./verdicts";
 
 function judged(rule: RuleName, status: VerifyResult["status"], changes: Partial<VerifyResult>) {
   const events = [
@@ -36,10 +37,10 @@ describe("block verification", () => {
   });
 
   it("discards what it turned down", () => {
-    expect(turnedDown(judged("block", "discarded", tested))).toBe(true);
-    expect(turnedDown(judged("token", "discarded", {}))).toBe(false);
-    expect(turnedDown(judged("token", "rejected", {}))).toBe(true);
-    expect(turnedDown(judged("block", "accepted", tested))).toBe(false);
+    expect(failedTest(judged("block", "discarded", tested))).toBe(true);
+    expect(failedTest(judged("token", "discarded", {}))).toBe(false);
+    expect(failedTest(judged("token", "rejected", {}))).toBe(true);
+    expect(failedTest(judged("block", "accepted", tested))).toBe(false);
   });
 
   it("has its own words for what its number is", () => expect(terms("block")).toContain("prefix kept with"));
@@ -71,7 +72,7 @@ describe("typical acceptance", () => {
   it("discards what was likely enough on a shorter path, without having turned it down", () => {
     const token = judged("typical", "discarded", { acceptance_prob: 1, target_prob: 0.12 });
     expect(verdictSentence(token)).toMatch(/but another path is longer/);
-    expect(turnedDown(token)).toBe(false);
+    expect(failedTest(token)).toBe(false);
     expect(verdictSentence(judged("typical", "discarded", {}))).toMatch(
       /^Never tested: drafted behind a token/,
     );

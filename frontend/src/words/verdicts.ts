@@ -136,10 +136,3 @@ function byTypical({ status, verdict }: Token, chance: number): string | null {
   if (status !== "discarded" || chance < 1) return null;
   return `Discarded: the target gives it ${p}, which is likely enough, but another path is longer.`;
 }
-
-/** Whether it was tested and not kept: rejected, or under block verification the end of a prefix that was not kept. */
-export function turnedDown({ status, verdict }: Token): boolean {
-  if (status === "rejected") return true;
-  const chance = verdict?.acceptance_prob ?? null;
-  return status === "discarded" && chance !== null && chance < 1;
-}

@@ -62,7 +62,7 @@ describe("pointing at a token", () => {
     await tab.node(key).hover();
     await expect.poll(() => tab.token(key).getAttribute("data-hovered"), soon).toBe("true");
     expect(await tab.text.locator("[data-hovered]").count()).toBe(1);
-    await tab.page.locator(".tt-tip").getByText("drafted by").waitFor();
+    await tab.page.locator(".tt-tooltip").getByText("drafted by").waitFor();
   });
 
   it("and clicking opens what target, draft and residual had to offer", async () => {

@@ -67,7 +67,7 @@ describe("a run that drafts trees", () => {
       const place = siblings.length === 1 ? "the only one" : `sibling ${siblings.indexOf(drawn) + 1} of`;
       const name = await tab.node(keyOf(drawn)).getAttribute("aria-label");
       expect(name).toContain(place);
-      expect(name).toContain(drawn.parent === null ? "behind the text" : "behind ");
+      expect(name).toContain(drawn.parent === null ? "after the text" : "after ");
     }
 
     await tab.node(keyOf(token)).hover();

@@ -1,8 +1,8 @@
 import { render, screen } from "@testing-library/react";
 import { afterEach, expect, it } from "vitest";
 import type { Round, Token } from "../../run/model";
-import { chain, roundOf } from "../../tree/fixture";
-import { bushy } from "../../tree/forest";
+import { chain, roundOf } from "../../testing/runs";
+import { bushy } from "../../testing/trees";
 import { AttentionMatrix } from "./AttentionMatrix";
 
 afterEach(() => document.body.replaceChildren());

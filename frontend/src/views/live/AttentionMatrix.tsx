@@ -2,7 +2,7 @@
 import { useMemo } from "react";
 import { isTree, pathTo } from "../../run/branches";
 import type { Round, Token } from "../../run/model";
-import { Explain } from "../../ui/Explain";
+import { HelpTooltip } from "../../ui/HelpTooltip";
 import { shown } from "../../words/format";
 
 const HELP =
@@ -39,7 +39,7 @@ export function AttentionMatrix({ round, token }: { round: Round; token: Token }
   return (
     <section aria-label="Tree attention" className="matrix">
       <h3 className="mb-1 text-[12px] font-medium text-soft">
-        <Explain help={HELP}>Tree attention</Explain>
+        <HelpTooltip help={HELP}>Tree attention</HelpTooltip>
       </h3>
       <svg
         role="img"

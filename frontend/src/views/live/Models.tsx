@@ -4,8 +4,9 @@ import { Popover } from "radix-ui";
 import { type AppState, formOf } from "../../app/store";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
-import { inForce, modelTitle, remoteOf } from "../../run/selectors";
+import { inForce, remoteOf } from "../../run/selectors";
 import { bytes, counted, milliseconds, whole } from "../../words/format";
+import { modelTitle } from "../../words/models";
 import { addressOf, isElsewhere, runtimeOf, whereabouts } from "../../words/remote";
 
 /** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */

@@ -1,6 +1,6 @@
 import { cleanup, render, screen } from "@testing-library/react";
 import { afterEach, describe, expect, it } from "vitest";
-import { REMOTE } from "../../tree/fixture";
+import { REMOTE } from "../../testing/runs";
 import { RemoteFacts, Warning } from "./RemoteFacts";
 
 afterEach(cleanup);

@@ -9,7 +9,7 @@ import {
   useState,
 } from "react";
 import { useApp, useStore } from "../../app/useStore";
-import { kinIn } from "../../run/branches";
+import { siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { textLines, tokenByKey } from "../../run/selectors";
 import { nextTokenKey } from "./navigation";
@@ -96,7 +96,7 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
         {run.done?.text_tail}
       </div>
       {pointed && anchor && hovered !== selected && (
-        <TokenCard token={pointed} kin={kinIn(run, pointed)} anchor={anchor.box} />
+        <TokenCard token={pointed} siblingInfo={siblingInfoIn(run, pointed)} anchor={anchor.box} />
       )}
     </div>
   );

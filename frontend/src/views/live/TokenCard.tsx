@@ -1,8 +1,8 @@
 // The numbers of the token under the pointer or the focus.
 import { createPortal } from "react-dom";
-import type { Kin } from "../../run/branches";
+import type { SiblingInfo } from "../../run/branches";
 import type { Token } from "../../run/model";
-import { OriginBadge } from "../../ui/Origin";
+import { SourceBadge } from "../../ui/SourceMark";
 import { tokenFacts } from "../../words/facts";
 import { shown } from "../../words/format";
 import { STATUS, verdictSentence } from "../../words/verdicts";
@@ -32,14 +32,14 @@ export function TokenHead({ token }: { token: Token }) {
   );
 }
 
-export function Facts({ token, kin }: { token: Token; kin: Kin | null }) {
+export function Facts({ token, siblingInfo }: { token: Token; siblingInfo: SiblingInfo | null }) {
   return (
     <dl className="facts">
-      {tokenFacts(token, kin).map(({ term, value, help, source }) => (
+      {tokenFacts(token, siblingInfo).map(({ term, value, help, source }) => (
         <div key={term} className="contents" title={help}>
           <dt>{term}</dt>
           <dd>
-            {source !== undefined && <OriginBadge source={source} />}
+            {source !== undefined && <SourceBadge source={source} />}
             {value}
           </dd>
         </div>
@@ -51,17 +51,17 @@ export function Facts({ token, kin }: { token: Token; kin: Kin | null }) {
 interface Props {
   readonly token: Token;
   /** Null in a chain. */
-  readonly kin: Kin | null;
+  readonly siblingInfo: SiblingInfo | null;
   readonly anchor: DOMRect;
 }
 
-export function TokenCard({ token, kin, anchor }: Props) {
+export function TokenCard({ token, siblingInfo, anchor }: Props) {
   const position = place(anchor, { width: window.innerWidth, height: window.innerHeight });
   return createPortal(
     <div aria-hidden className="popover token-card space-y-2" style={position}>
       <TokenHead token={token} />
       <p className="text-[12px]">{verdictSentence(token)}</p>
-      <Facts token={token} kin={kin} />
+      <Facts token={token} siblingInfo={siblingInfo} />
     </div>,
     document.body,
   );

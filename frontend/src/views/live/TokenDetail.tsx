@@ -3,10 +3,10 @@ import { X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useStore } from "../../app/useStore";
 import type { TopToken } from "../../protocol/generated";
-import { attentionOf, kinIn } from "../../run/branches";
+import { attentionOf, siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
-import { attentionWords } from "../../tree/caption";
+import { attentionWords } from "../../words/attention";
 import { percent, probability, shown } from "../../words/format";
 import { verdictSentence } from "../../words/verdicts";
 import { AttentionMatrix } from "./AttentionMatrix";
@@ -43,7 +43,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
       <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
       <Others word="It replaced" tokens={replaced} />
       {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
-      <Facts token={token} kin={kinIn(run, token)} />
+      <Facts token={token} siblingInfo={siblingInfoIn(run, token)} />
       <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
       <Alternatives title="Draft q" tokens={draft?.top_tokens} token={token} />
       <Alternatives

@@ -2,7 +2,7 @@ import { cleanup, render, screen } from "@testing-library/react";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Token } from "../../run/model";
 import { emptyRun, reduceAll } from "../../run/reducer";
-import { roundOf, started } from "../../run/sample";
+import { roundOf, started } from "../../testing/messages";
 import { LineText } from "./TokenText";
 
 afterEach(cleanup);

@@ -1,8 +1,9 @@
 // One token in the running text. Its status is told by colour and by the line under it.
 import { memo, type ReactNode } from "react";
 import type { Status, Token } from "../../run/model";
+import { failedTest } from "../../run/token";
 import { shown, spoken } from "../../words/format";
-import { STATUS, turnedDown } from "../../words/verdicts";
+import { STATUS } from "../../words/verdicts";
 
 const PIECES = /(\n|\t| {2,}|^ +$)/;
 
@@ -62,7 +63,7 @@ export const GhostText = memo(function GhostText({ token, hovered }: { token: To
       className="token token-ghost"
       data-key={token.key}
       data-status={token.status}
-      data-struck={turnedDown(token) || undefined}
+      data-struck={failedTest(token) || undefined}
       data-hovered={hovered || undefined}
     >
       {shown(token.label).replace(/^·/, " ")}

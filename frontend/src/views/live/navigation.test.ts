@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { emptyRun, reduceAll } from "../../run/reducer";
-import { roundOf, started } from "../../run/sample";
+import { roundOf, started } from "../../testing/messages";
 import { nextTokenKey } from "./navigation";
 
 const run = reduceAll(emptyRun, [started(), ...roundOf(0, ["a", "b"], 1, "c"), ...roundOf(1, ["d"], 1, "e")]);

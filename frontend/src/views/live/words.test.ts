@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Health } from "../../protocol/generated";
 import { emptyRun, reduceAll } from "../../run/reducer";
-import { done, failure, metrics, started } from "../../run/sample";
-import { REMOTE } from "../../tree/fixture";
+import { done, failure, metrics, started } from "../../testing/messages";
+import { REMOTE } from "../../testing/runs";
 import { summary } from "./Announcer";
 import { standing } from "./ConnectionBadge";
 import { place } from "./TokenCard";

@@ -1,0 +1,60 @@
+// Acceptance by place in the draft.
+import { percent } from "../words/format";
+import { Figure, Key } from "./Figure";
+import { bandOf, type PositionRate } from "./series";
+
+const HELP =
+  "For each position of the draft: the share of drafting rounds in which it was accepted (bar), and the share accepted of those that got as far as being tested there (line). Where the bars fall steeply, a shorter draft wastes less.";
+const KEY = [
+  {
+    name: "of all rounds",
+    help: "Rounds that accepted this position, over all drafting rounds.",
+    colour: "var(--text-faint)",
+  },
+  {
+    name: "of those tested",
+    help: "Accepted at this position, over those tested at it.",
+    colour: "var(--text)",
+    look: "tick",
+  },
+] as const;
+
+export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
+  const table = {
+    head: ["Position", "Of all rounds", "Of those tested"],
+    rows: rates.map((rate) => [`${rate.position}`, percent(rate.rate), percent(rate.conditional)]),
+  };
+  const labelled = rates.length <= 5;
+  return (
+    <Figure
+      title="Acceptance by position"
+      help={HELP}
+      aside={rates.length > 0 && <Key items={KEY} />}
+      table={table}
+      className="is-chart"
+    >
+      {rates.length > 0 && (
+        <ol className="db-position-chart" aria-hidden="true">
+          {rates.map(({ position, rate, conditional }) => (
+            <li
+              key={position}
+              title={`position ${position}: ${percent(rate)} of all rounds, ${percent(conditional)} of those tested`}
+            >
+              <span className="db-column">
+                <span className={`db-fill is-${bandOf(rate)}`} style={{ height: `${rate * 100}%` }} />
+                {conditional !== null && (
+                  <span className="db-tick" style={{ bottom: `${conditional * 100}%` }} />
+                )}
+              </span>
+              <span className="db-place">
+                {position}
+                {labelled && <b>{Math.round(rate * 100)} %</b>}
+              </span>
+            </li>
+          ))}
+        </ol>
+      )}
+      {rates.length === 0 && <p className="db-none">No draft has been tested yet.</p>}
+    </Figure>
+  );
+}

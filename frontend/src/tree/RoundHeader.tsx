@@ -1,0 +1,84 @@
+// A round's number, its time, and a thin bar of where the time went.
+import { memo } from "react";
+import type { Metrics } from "../protocol/generated";
+import type { Round } from "../run/model";
+import { aheadMs, timeParts } from "../run/times";
+import { milliseconds } from "../words/format";
+import type { LayoutSegment } from "./geometry";
+import type { Scale } from "./scale";
+
+/** The nodes carry what a screen reader needs. */
+const DRAWN = { "aria-hidden": true } as const;
+
+interface Props {
+  readonly segment: LayoutSegment;
+  readonly scale: Scale;
+  /** Whether the round came after what is attended to. */
+  readonly later: boolean;
+}
+
+export const RoundHeader = memo(function RoundHeader({ segment, scale, later }: Props) {
+  const { x, width, title, time } = segment;
+  return (
+    <g
+      {...DRAWN}
+      className={later ? "tt-round-header is-later" : "tt-round-header"}
+      transform={`translate(${x}, 0)`}
+    >
+      <title>{summary(segment.round)}</title>
+      <rect className="tt-hit" width={width} height={scale.barY + scale.barHeight} />
+      {title !== null && (
+        <text className="tt-title" y={scale.barY - 5} fontSize={scale.headerFont}>
+          {title}
+        </text>
+      )}
+      {time !== null && (
+        <text className="tt-time" x={width} y={scale.barY - 5} fontSize={scale.headerFont}>
+          {time}
+        </text>
+      )}
+      <TimeBar segment={segment} scale={scale} />
+    </g>
+  );
+});
+
+function TimeBar({ segment, scale }: { segment: LayoutSegment; scale: Scale }) {
+  const { round, width, from, to } = segment;
+  const y = scale.barY;
+  const height = scale.barHeight;
+  if (!round.metrics) return <rect className="tt-bar is-open" y={y} width={width} height={height} />;
+  const at = (share: number) => ((Math.min(Math.max(share, from), to) - from) / (to - from)) * width;
+  return (
+    <>
+      {shares(round.metrics).map(({ part, start, end }) => {
+        const left = at(start);
+        const length = at(end) - left;
+        return (
+          length > 0.2 && (
+            <rect key={part} className={`tt-bar is-${part}`} x={left} y={y} width={length} height={height} />
+          )
+        );
+      })}
+    </>
+  );
+}
+
+function shares(metrics: Metrics) {
+  const parts = timeParts(metrics);
+  const total = parts.reduce((sum, { ms }) => sum + ms, 0) || 1;
+  let end = 0;
+  return parts.map(({ part, ms }) => {
+    const start = end;
+    end += ms / total;
+    return { part, start, end };
+  });
+}
+
+function summary(round: Round): string {
+  if (!round.metrics) return `Round ${round.index + 1}, under way`;
+  const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
+  const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");
+  const aheadOf = aheadMs(round.metrics);
+  const ahead = aheadOf > 0 ? `; drafting ahead meanwhile ${milliseconds(aheadOf)}` : "";
+  return `Round ${round.index + 1}: ${milliseconds(round.metrics.round_ms)} (${words}${ahead})`;
+}

@@ -1,6 +1,0 @@
-/** Keys of the tokens that are drawn out from the others. */
-export interface Marks {
-  readonly hovered: string | null;
-  readonly selected: string | null;
-  readonly active: string | null;
-}

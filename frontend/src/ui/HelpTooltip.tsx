@@ -1,0 +1,38 @@
+// A word that explains itself on hover, focus and tap.
+import { Tooltip } from "radix-ui";
+import { type ReactNode, useState } from "react";
+import "./help-tooltip.css";
+
+interface Props {
+  readonly help: ReactNode;
+  readonly children: ReactNode;
+  readonly className?: string;
+  readonly label?: string;
+}
+
+export function HelpTooltip({ help, children, className = "", label }: Props) {
+  const [open, setOpen] = useState(false);
+  return (
+    <Tooltip.Provider delayDuration={250}>
+      <Tooltip.Root open={open} onOpenChange={setOpen}>
+        <Tooltip.Trigger
+          type="button"
+          className={`help-tooltip ${className}`}
+          aria-label={label}
+          onPointerDown={(event) => event.preventDefault()}
+          onClick={(event) => {
+            event.preventDefault();
+            setOpen(true);
+          }}
+        >
+          {children}
+        </Tooltip.Trigger>
+        <Tooltip.Portal>
+          <Tooltip.Content className="tooltip-body" sideOffset={6} collisionPadding={8}>
+            {help}
+          </Tooltip.Content>
+        </Tooltip.Portal>
+      </Tooltip.Root>
+    </Tooltip.Provider>
+  );
+}

@@ -1,0 +1,40 @@
+// Says that what is shown is a recording, and of what.
+import { CirclePlay, Disc } from "lucide-react";
+import { isReady } from "../../app/store";
+import { useApp, useStore } from "../../app/useStore";
+import { day } from "../../words/format";
+
+export function RecordingBanner() {
+  const store = useStore();
+  const recording = useApp((state) => (state.play?.source === "recording" ? state.recording : null));
+  const started = useApp((state) => state.play?.full.started ?? null);
+  const canRun = useApp((state) => isReady(state) && state.connection === "connected");
+  if (!recording) return null;
+  const { machine, created } = recording.header;
+  const facts = [machine, created && day(created)].filter(Boolean);
+  const run = () => {
+    if (started) store.choose({ prompt: started.prompt });
+    store.start();
+  };
+  return (
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-[13px]">
+      <span className="flex items-center gap-2 font-medium whitespace-nowrap">
+        <Disc size={15} aria-hidden className="text-accent" />
+        Recording of a real run
+      </span>
+      <span className="min-w-0 flex-1 basis-52 truncate text-soft" title={facts.join(" · ")}>
+        {facts.join(" · ")}
+      </span>
+      {canRun && (
+        <button
+          type="button"
+          onClick={run}
+          className="inline-flex items-center gap-1.5 rounded-md px-2 py-1 font-medium whitespace-nowrap text-accent hover:bg-surface"
+        >
+          <CirclePlay size={15} aria-hidden />
+          Run it live
+        </button>
+      )}
+    </div>
+  );
+}
