@@ -1,6 +1,7 @@
 // What holds for the page as a whole: accessible, nothing wider than the window, calm where asked, themed as chosen.
 import { describe, expect, it } from "vitest";
 import { settled, violations } from "./axe";
+import { lasting } from "./lasting";
 import { TOY } from "./server";
 import { DESKTOP, PHONE, siteWith } from "./site";
 import { soon, type Tab } from "./tab";
@@ -162,24 +163,8 @@ describe("a run of a thousand tokens", () => {
   const TOKENS = 1024;
   const LARGEST_DOM = 12_000;
 
-  /** The toy ends early by itself, so the page's own start message is made to ask it not to. */
-  async function openForLong(): Promise<Tab> {
-    return await site.open({}, (page) =>
-      page.addInitScript(() => {
-        const send = WebSocket.prototype.send;
-        WebSocket.prototype.send = function (data) {
-          const message = JSON.parse(String(data));
-          send.call(
-            this,
-            JSON.stringify(message.type === "start" ? { ...message, ignore_eos: true } : message),
-          );
-        };
-      }),
-    );
-  }
-
   it("stays usable: every token in the text, and no more of the tree than fits", async () => {
-    const tab = await openForLong();
+    const tab = await site.open({}, lasting);
     await tab.maxTokens(TOKENS);
     const done = await tab.run(PROMPT);
     expect(done.total_tokens).toBe(TOKENS);

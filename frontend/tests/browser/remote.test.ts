@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { fixed, kibibytes, milliseconds } from "../../src/words/format";
 import { violations } from "./axe";
 import { distance } from "./distance";
+import { lasting } from "./lasting";
 import { verifier } from "./server";
 import { PHONE, siteWith } from "./site";
 import type { Tab } from "./tab";
@@ -145,11 +146,14 @@ describe("the figures of a run against a verifier", () => {
   });
 
   it("measure one call per token where the target is run alone", async () => {
-    const tab = await site.open();
+    // A run of fewer than 16 tokens is no baseline.
+    const tab = await site.open({}, lasting);
+    await tab.maxTokens(64);
     await tab.run(PROMPT);
     await tab.button("Measure plain now").click();
     await tab.announced(/^Run .*0 of 0 drafted/).waitFor({ state: "attached" });
     const plain = tab.last("done");
+    expect(plain.total_tokens).toBe(64);
     expect(await tab.region("Speedup").textContent()).toContain("decodes alone, one call per token");
     await tab.run(PROMPT);
     expect(tab.last("started").per_call_baseline).toMatchObject({ tokens: plain.total_tokens });
