@@ -234,7 +234,7 @@ export interface RunWarning {
   hint: string;
 }
 /**
- * One tested, discarded or emitted token. `node` is null for the token behind the accepted path.
+ * One tested, discarded or emitted token. `node` is null for the token after the accepted path.
  *
  * `text` is what this token adds to the visible text: empty while a character or a possible stop string is
  * incomplete, and more than the token itself when it completes one. Joined, they are `generated_text`,
@@ -346,7 +346,7 @@ export interface Shadow {
   scores: ShadowScore[];
 }
 /**
- * What one drafter guessed behind a round's prefix. `matched`: of its longest path, how many tokens came true.
+ * What one drafter guessed after a round's prefix. `matched`: how many tokens of its longest path came true.
  */
 export interface ShadowGuess {
   drafter: string;
