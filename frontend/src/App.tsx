@@ -1,5 +1,5 @@
 import { memo, useCallback, useDeferredValue, useMemo } from "react";
-import { isReady, isRunning } from "./app/store";
+import { isReady, isRunning } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
 import { useThrottled } from "./app/useThrottled";
 import { Dashboard } from "./charts/Dashboard";

@@ -4,7 +4,8 @@ import "./theme.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { browserEnvironment, Store } from "./app/store";
+import { browserEnvironment } from "./app/environment";
+import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
 import { StoreContext } from "./app/useStore";
 

@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { ClientMessage, Health, ServerMessage } from "../protocol/generated";
 import type { SocketEvents } from "../protocol/socket";
 import { done, draft, failure, roundOf, started, timed, updated } from "../testing/messages";
-import { type Environment, isRunning, Store } from "./store";
+import type { Environment } from "./environment";
+import { isRunning } from "./state";
+import { Store } from "./store";
 
 /** An environment whose frames and timers run when the test says so. */
 class FakeEnvironment implements Environment {

@@ -1,80 +1,20 @@
 // The page's one mutable thing: what the server said, what the user chose, and what is shown of it.
 
-import { fetchHealth, fetchSettings, fetchText } from "../protocol/api";
-import type { Failure, Health, ServerMessage, SettingsInfo, Start } from "../protocol/generated";
-import {
-  type ConnectionStatus,
-  openSocket,
-  type Socket,
-  type SocketEvents,
-  socketUrl,
-} from "../protocol/socket";
+import type { ServerMessage, Start } from "../protocol/generated";
+import type { ConnectionStatus, Socket } from "../protocol/socket";
 import type { Mode, Playback } from "../run/playback";
 import * as playback from "../run/playback";
-import { parseRecording, type Recording } from "../run/recording";
+import { parseRecording } from "../run/recording";
 import { inForce } from "../run/selectors";
-import { EXAMPLES } from "./examples";
-import { type Choices, choicesFrom, type Form, formFrom, startMessage, updateMessage } from "./form";
+import type { Environment } from "./environment";
+import { type Choices, startMessage, updateMessage } from "./form";
+import { Inbox } from "./inbox";
+import { type AppState, formOf, initialState, isRunning } from "./state";
 import { recall, remember } from "./storage";
-import { setMotionReduced, type Timers, throttledFrames } from "./throttle";
-
-export interface Notice {
-  readonly id: number;
-  readonly message: string;
-  readonly hint: string;
-}
-
-export interface AppState {
-  readonly connection: ConnectionStatus;
-  readonly health: Health | null;
-  readonly settings: SettingsInfo | null;
-  readonly recording: Recording | null;
-  readonly play: Playback | null;
-  readonly mode: Mode;
-  readonly choices: Choices;
-  readonly hovered: string | null;
-  readonly selected: string | null;
-  readonly notices: readonly Notice[];
-}
-
-/** What the store needs of the browser and the server; replaced in tests. */
-export interface Environment {
-  openSocket(events: SocketEvents): Socket;
-  health(): Promise<Health | null>;
-  settings(): Promise<SettingsInfo | null>;
-  recording(): Promise<string | null>;
-  nextFrame(callback: (nowMs: number) => void): void;
-  /** Frames for a live run, which leave the cores to the models. */
-  throttledFrame(callback: (nowMs: number) => void): void;
-  later(callback: () => void, delayMs: number): void;
-}
-
-const timers: Timers = {
-  now: () => performance.now(),
-  nextFrame: (callback) => void requestAnimationFrame(callback),
-  later: (callback, delayMs) => void setTimeout(callback, delayMs),
-};
-
-export const browserEnvironment = (): Environment => ({
-  ...timers,
-  openSocket: (events) => openSocket(socketUrl(location), events),
-  health: fetchHealth,
-  settings: fetchSettings,
-  recording: () => fetchText("/recording.jsonl"),
-  throttledFrame: throttledFrames(timers, setMotionReduced),
-});
 
 const LOADING_POLL_MS = 1000;
 const READY_POLL_MS = 20_000;
 const UPDATE_DEBOUNCE_MS = 150;
-/** No run of the server has this name: nothing that still comes of a run that was cut off is taken in. */
-const CUT_OFF = "";
-
-export const isRunning = (state: AppState): boolean =>
-  state.play?.source === "live" && !playback.isComplete(state.play);
-export const isReady = (state: AppState): boolean => state.health?.status === "ready";
-export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);
-
 const UPDATABLE = ["k", "nodes", "temperature", "drafter"] as const;
 type UpdateField = (typeof UPDATABLE)[number];
 
@@ -82,10 +22,8 @@ export class Store {
   private state: AppState;
   private readonly listeners = new Set<() => void>();
   private socket: Socket | null = null;
-  private inbox: ServerMessage[] = [];
-  private readonly pastRuns = new Set<string>();
+  private readonly inbox = new Inbox();
   private readonly touched = new Set<UpdateField>();
-  private runId: string | null = null;
   private frameAt: number | null = null;
   private frameAsked = false;
   private updateTicket = 0;
@@ -93,19 +31,7 @@ export class Store {
   private noticeCount = 0;
 
   constructor(private readonly environment: Environment) {
-    const mode = recall("mode");
-    this.state = {
-      connection: "connecting",
-      health: null,
-      settings: null,
-      recording: null,
-      play: null,
-      mode: mode === "paced" || mode === "slow" ? mode : "real",
-      choices: choicesFrom(recall("choices"), EXAMPLES[0].prompt),
-      hovered: null,
-      selected: null,
-      notices: [],
-    };
+    this.state = initialState(recall("mode"), recall("choices"));
   }
 
   readonly get = (): AppState => this.state;
@@ -177,47 +103,21 @@ export class Store {
       this.notify(message.message, message.hint);
       if (message.code === "bad_request" && this.hasStarted()) return;
     }
-    if (!this.belongs(message)) return;
-    this.inbox.push(message);
+    if (this.state.play?.source !== "live" || !this.inbox.add(message)) return;
     this.wake();
     if (message.type === "done") void this.poll();
   }
 
   /** From then on a bad request is a refused change, and the run goes on. */
   private hasStarted(): boolean {
-    return this.state.play?.full.started != null || this.inbox.some((message) => message.type === "started");
+    return this.state.play?.full.started != null || this.inbox.hasStarted();
   }
 
-  /** Whether a message is about the run on the page; the first one of a run makes it so. */
-  private belongs(message: ServerMessage): boolean {
-    if (this.state.play?.source !== "live") return false;
-    if (this.runId !== null) return message.run === this.runId;
-    if (message.run !== null && this.pastRuns.has(message.run)) return false;
-    if (message.run === null) return message.type === "error" || message.type === "queued";
-    this.runId = message.run;
-    this.pastRuns.add(message.run);
-    return true;
-  }
-
+  /** Ends the run on the page: the server ends it when the connection is lost. */
   private cutOff(): void {
     this.takeIn();
-    const round = this.state.play?.full.rounds.at(-1)?.index ?? null;
-    const failure: Failure = {
-      type: "error",
-      run: this.runId,
-      seq: -1,
-      t_ms: this.state.play?.events.at(-1)?.t_ms ?? 0,
-      code: "connection_lost",
-      message:
-        round === null
-          ? "The connection was lost before the first round."
-          : `The connection was lost in round ${round + 1}; the run was cut off there.`,
-      hint: "The page reconnects by itself. Then generate again.",
-      round,
-    };
-    this.inbox.push(failure);
-    this.runId = CUT_OFF;
-    this.notify(failure.message, failure.hint);
+    const { message, hint } = this.inbox.closeLost(this.state.play);
+    this.notify(message, hint);
     this.wake();
   }
 
@@ -235,8 +135,7 @@ export class Store {
       this.notify("The server cannot be reached.", "Your prompt is kept; generate again once connected.");
       return;
     }
-    this.inbox = [];
-    this.runId = null;
+    this.inbox.open();
     this.touched.clear();
     this.set({ play: playback.openLive(this.state.mode), selected: null, hovered: null, notices: [] });
   }
@@ -331,9 +230,7 @@ export class Store {
 
   /** With what has come since the last frame. */
   private received(play: Playback): Playback {
-    const messages = this.inbox;
-    this.inbox = [];
-    return playback.receive(play, messages);
+    return playback.receive(play, this.inbox.take());
   }
 
   private takeIn(): void {

@@ -1,5 +1,6 @@
 import { createContext, useContext, useSyncExternalStore } from "react";
-import type { AppState, Store } from "./store";
+import type { AppState } from "./state";
+import type { Store } from "./store";
 
 export const StoreContext = createContext<Store | null>(null);
 

@@ -1,6 +1,6 @@
 // What further drafters would have guessed, beside the one in use. Hidden where none does.
 import { memo } from "react";
-import type { AppState } from "../app/store";
+import type { AppState } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
 import { inForce } from "../run/selectors";

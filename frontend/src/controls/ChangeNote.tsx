@@ -1,6 +1,6 @@
 // From which round a change made while running took effect.
 
-import { type AppState, formOf, isRunning } from "../app/store";
+import { type AppState, formOf, isRunning } from "../app/state";
 import { useApp } from "../app/useStore";
 import { changedAtRound, inForce } from "../run/selectors";
 

@@ -1,5 +1,5 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { isReady, isRunning } from "../app/store";
+import { isReady, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { waitingFor } from "../words/waiting";
 import "./controls.css";

@@ -1,5 +1,5 @@
 import { type ReactNode, useId } from "react";
-import { formOf } from "../app/store";
+import { formOf } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { DrafterListbox } from "./DrafterListbox";
 

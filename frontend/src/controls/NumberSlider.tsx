@@ -1,7 +1,7 @@
 import { Slider } from "radix-ui";
 import type { ReactNode } from "react";
 import { type NumberField, rangeOf } from "../app/form";
-import { formOf, isRunning } from "../app/store";
+import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
 /** These change while a run goes on; the others wait for the next one. */

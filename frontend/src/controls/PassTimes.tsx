@@ -1,6 +1,6 @@
 // What a deeper draft costs on this machine: measured times of one pass of the target over 1, 2, 3 … tokens.
 
-import { type AppState, formOf } from "../app/store";
+import { type AppState, formOf } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { PassTime } from "../protocol/generated";
 import { fixed, milliseconds } from "../words/format";

@@ -1,6 +1,6 @@
 import { useId } from "react";
 import { EXAMPLES } from "../app/examples";
-import { isRunning } from "../app/store";
+import { isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
 export function PromptBox() {

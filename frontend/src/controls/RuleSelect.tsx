@@ -1,7 +1,7 @@
 // How the target decides about drafted tokens. Set before a run; a lossy rule is marked wherever it appears.
 import { TriangleAlert } from "lucide-react";
 import { useId } from "react";
-import { formOf, isRunning } from "../app/store";
+import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import type { RuleInfo } from "../protocol/generated";
 import type { RuleName } from "../run/model";

@@ -1,6 +1,6 @@
 import { Dices } from "lucide-react";
 import { useId } from "react";
-import { formOf, isRunning } from "../app/store";
+import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { fixed } from "../words/format";
 import { ChangeNote } from "./ChangeNote";

@@ -1,7 +1,7 @@
 // Further drafters that guess from the same prefix, to be compared with the one in use.
 
 import { shadowable } from "../app/form";
-import { formOf, isRunning } from "../app/store";
+import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { SourceBadge } from "../ui/SourceMark";
 import { Disclosure } from "./Disclosure";

@@ -1,6 +1,6 @@
 // What to do when there is nothing to see yet.
 
-import { isReady } from "../../app/store";
+import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import type { Run } from "../../run/model";
 

@@ -1,7 +1,7 @@
 // Which models speculate in what is shown, or else those that the server has loaded; and where each computes.
 import { Cloud } from "lucide-react";
 import { Popover } from "radix-ui";
-import { type AppState, formOf } from "../../app/store";
+import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
 import { inForce, remoteOf } from "../../run/selectors";

@@ -1,6 +1,6 @@
 // Says that what is shown is a recording, and of what.
 import { CirclePlay, Disc } from "lucide-react";
-import { isReady } from "../../app/store";
+import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { day } from "../../words/format";
 

@@ -1,0 +1,32 @@
+// What the store needs of the browser and the server. Tests replace it.
+import { fetchHealth, fetchSettings, fetchText } from "../protocol/api";
+import type { Health, SettingsInfo } from "../protocol/generated";
+import { openSocket, type Socket, type SocketEvents, socketUrl } from "../protocol/socket";
+import { setMotionReduced, type Timers, throttledFrames } from "./throttle";
+
+export interface Environment {
+  openSocket(events: SocketEvents): Socket;
+  health(): Promise<Health | null>;
+  settings(): Promise<SettingsInfo | null>;
+  /** The text of the recording that the server provides; null without one. */
+  recording(): Promise<string | null>;
+  nextFrame(callback: (nowMs: number) => void): void;
+  /** Frames for a live run, which leave the processor to the models. */
+  throttledFrame(callback: (nowMs: number) => void): void;
+  later(callback: () => void, delayMs: number): void;
+}
+
+const timers: Timers = {
+  now: () => performance.now(),
+  nextFrame: (callback) => void requestAnimationFrame(callback),
+  later: (callback, delayMs) => void setTimeout(callback, delayMs),
+};
+
+export const browserEnvironment = (): Environment => ({
+  ...timers,
+  openSocket: (events) => openSocket(socketUrl(location), events),
+  health: fetchHealth,
+  settings: fetchSettings,
+  recording: () => fetchText("/recording.jsonl"),
+  throttledFrame: throttledFrames(timers, setMotionReduced),
+});

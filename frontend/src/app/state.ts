@@ -1,0 +1,51 @@
+// The state of the page: what the server reported, what the user chose, and what is shown.
+import type { Health, SettingsInfo } from "../protocol/generated";
+import type { ConnectionStatus } from "../protocol/socket";
+import type { Mode, Playback } from "../run/playback";
+import { isComplete } from "../run/playback";
+import type { Recording } from "../run/recording";
+import { EXAMPLES } from "./examples";
+import { type Choices, choicesFrom, type Form, formFrom } from "./form";
+
+/** A message to the user: what happened, and what to do. */
+export interface Notice {
+  readonly id: number;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface AppState {
+  readonly connection: ConnectionStatus;
+  readonly health: Health | null;
+  readonly settings: SettingsInfo | null;
+  readonly recording: Recording | null;
+  /** The run on the page, live or recorded; null before the first. */
+  readonly play: Playback | null;
+  readonly mode: Mode;
+  readonly choices: Choices;
+  /** Keys of the token under the pointer and of the selected token. */
+  readonly hovered: string | null;
+  readonly selected: string | null;
+  readonly notices: readonly Notice[];
+}
+
+/** The state before the server answers, with what the browser has stored. */
+export function initialState(savedMode: unknown, savedChoices: unknown): AppState {
+  return {
+    connection: "connecting",
+    health: null,
+    settings: null,
+    recording: null,
+    play: null,
+    mode: savedMode === "paced" || savedMode === "slow" ? savedMode : "real",
+    choices: choicesFrom(savedChoices, EXAMPLES[0].prompt),
+    hovered: null,
+    selected: null,
+    notices: [],
+  };
+}
+
+export const isRunning = (state: AppState): boolean =>
+  state.play?.source === "live" && !isComplete(state.play);
+export const isReady = (state: AppState): boolean => state.health?.status === "ready";
+export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);
