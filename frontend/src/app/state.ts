@@ -4,6 +4,7 @@ import type { ConnectionStatus } from "../protocol/socket";
 import type { Mode, Playback } from "../run/playback";
 import { isComplete } from "../run/playback";
 import type { Recording } from "../run/recording";
+import type { Warnings } from "../run/warnings";
 import { EXAMPLES } from "./examples";
 import { type Choices, choicesFrom, type Form, formFrom } from "./form";
 
@@ -27,6 +28,8 @@ export interface AppState {
   readonly hovered: string | null;
   readonly selected: string | null;
   readonly notices: readonly Notice[];
+  /** Warnings of the run on the page that the user dismissed. */
+  readonly dismissed: Warnings;
 }
 
 /** The state before the server answers, with what the browser has stored. */
@@ -42,6 +45,7 @@ export function initialState(savedMode: unknown, savedChoices: unknown): AppStat
     hovered: null,
     selected: null,
     notices: [],
+    dismissed: [],
   };
 }
 

@@ -1,57 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { ClientMessage, Health, ServerMessage } from "../protocol/generated";
-import type { SocketEvents } from "../protocol/socket";
-import { done, draft, failure, roundOf, started, timed, updated } from "../testing/messages";
-import type { Environment } from "./environment";
+import { seekRound } from "../run/playback";
+import { remaining } from "../run/warnings";
+import { FakeEnvironment } from "../testing/environment";
+import { done, draft, failure, roundOf, started, timed, updated, warning } from "../testing/messages";
 import { isRunning } from "./state";
 import { Store } from "./store";
-
-/** An environment whose frames and timers run when the test says so. */
-class FakeEnvironment implements Environment {
-  events: SocketEvents | null = null;
-  sent: ClientMessage[] = [];
-  open = true;
-  healthStatus: Health["status"] | null = "ready";
-  trace: string | null = null;
-  healthCalls = 0;
-  frames: ((nowMs: number) => void)[] = [];
-  timers: { callback: () => void; delayMs: number }[] = [];
-  nowMs = 0;
-
-  openSocket(events: SocketEvents) {
-    this.events = events;
-    queueMicrotask(() => events.onStatus("connected"));
-    return { send: (message: ClientMessage) => this.open && this.sent.push(message) > 0, close: () => {} };
-  }
-  /** Each answer takes longer than the one before, so that they overlap. */
-  health = async () => {
-    this.healthCalls += 1;
-    for (let turns = 10 * this.healthCalls; turns > 0; turns -= 1) await null;
-    return this.healthStatus === null ? null : ({ status: this.healthStatus } as Health);
-  };
-  settings = async () => null;
-  recording = async () => this.trace;
-  nextFrame = (callback: (nowMs: number) => void) => void this.frames.push(callback);
-  throttledFrame = this.nextFrame;
-  later = (callback: () => void, delayMs: number) => void this.timers.push({ callback, delayMs });
-
-  frame(count = 1) {
-    for (let at = 0; at < count; at += 1) {
-      this.nowMs += 16;
-      for (const callback of this.frames.splice(0)) callback(this.nowMs);
-    }
-  }
-  /** Runs the short timers; polling ones wait. */
-  debounce() {
-    const due = this.timers.filter((timer) => timer.delayMs < 500);
-    this.timers = this.timers.filter((timer) => timer.delayMs >= 500);
-    for (const timer of due) timer.callback();
-  }
-  receive(messages: readonly ServerMessage[]) {
-    for (const message of messages) this.events?.onMessage(message);
-    this.frame();
-  }
-}
 
 const trace = [
   '{"type":"trace"}',
@@ -164,6 +117,31 @@ describe("a run", () => {
     expect(isRunning(store.get())).toBe(false);
     environment.receive([failure({ run: null, message: "Too late to stop." })]);
     expect(store.get().notices.at(-1)?.message).toBe("It broke.");
+  });
+
+  it("shows a warning from its round on, until it is dismissed, and none of an earlier run", async () => {
+    await connected();
+    store.start();
+    const early = warning({ round: 1 });
+    const shown = () =>
+      remaining(play()?.shown.warnings ?? [], store.get().dismissed).map(({ message }) => message);
+    environment.receive([started(), ...roundOf(0, ["a"], 1, "b"), warning({ round: 1, message: "Late." })]);
+    environment.receive([early, ...roundOf(1, ["c"], 1, "d"), done()]);
+    expect(shown()).toEqual(["Late.", early.message]);
+    store.playback((state) => seekRound(state, 1));
+    expect(shown()).toEqual([]);
+    store.playback((state) => seekRound(state, 2));
+    const late = play()?.shown.warnings[0];
+    if (late) store.dismissWarning(late);
+    expect(shown()).toEqual([early.message]);
+    store.playback((state) => seekRound(state, 0));
+    store.playback((state) => seekRound(state, 2));
+    expect(shown()).toEqual([early.message]);
+
+    store.start();
+    expect(shown()).toEqual([]);
+    environment.receive([started({ run: "next" }), warning({ run: "next", message: "Late." })]);
+    expect(shown()).toEqual(["Late."]);
   });
 
   it("sends one update for a burst of changes, with only what was touched", async () => {

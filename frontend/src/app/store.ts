@@ -1,6 +1,6 @@
 // The page's one mutable thing: what the server said, what the user chose, and what is shown of it.
 
-import type { ServerMessage, Start } from "../protocol/generated";
+import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
 import type { Mode, Playback } from "../run/playback";
 import * as playback from "../run/playback";
@@ -137,7 +137,8 @@ export class Store {
     }
     this.inbox.open();
     this.touched.clear();
-    this.set({ play: playback.openLive(this.state.mode), selected: null, hovered: null, notices: [] });
+    this.open(playback.openLive(this.state.mode));
+    this.set({ notices: [] });
   }
 
   /** The target alone over the prompt of the last run, which measures what it is compared with. */
@@ -155,8 +156,12 @@ export class Store {
   watchRecording(): void {
     const { recording, mode } = this.state;
     if (!recording || isRunning(this.state)) return;
-    this.set({ play: playback.openRecording(recording.events, mode), selected: null, hovered: null });
+    this.open(playback.openRecording(recording.events, mode));
     this.wake();
+  }
+
+  private open(play: Playback): void {
+    this.set({ play, selected: null, hovered: null, dismissed: [] });
   }
 
   choose(changes: Partial<Omit<Choices, "numbers">> & { numbers?: Choices["numbers"] }): void {
@@ -217,6 +222,10 @@ export class Store {
 
   dismiss(id: number): void {
     this.set({ notices: this.state.notices.filter((notice) => notice.id !== id) });
+  }
+
+  dismissWarning(warning: RunWarning): void {
+    this.set({ dismissed: [...this.state.dismissed, warning] });
   }
 
   private wake(): void {

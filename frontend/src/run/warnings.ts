@@ -8,3 +8,7 @@ export function withWarning(warnings: Warnings, event: RunWarning): Warnings {
   const known = warnings.some(({ message, hint }) => message === event.message && hint === event.hint);
   return known ? warnings : [...warnings, event];
 }
+
+/** Those that were not dismissed. */
+export const remaining = (warnings: Warnings, dismissed: Warnings): Warnings =>
+  warnings.filter((warning) => !dismissed.includes(warning));

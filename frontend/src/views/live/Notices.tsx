@@ -1,30 +1,39 @@
-// Errors, calmly: what happened and what to do, until dismissed.
-import { TriangleAlert, X } from "lucide-react";
+// Errors, and the warnings of the run that is shown. Each region is live and not atomic: only what is new is announced.
 import { useApp, useStore } from "../../app/useStore";
+import { remaining, type Warnings } from "../../run/warnings";
+import { NoticeBar } from "./NoticeBar";
+
+const NONE: Warnings = [];
 
 export function Notices() {
   const store = useStore();
   const notices = useApp((state) => state.notices);
   return (
-    <div role="alert" aria-label="Notices">
-      {notices.map(({ id, message, hint }) => (
-        <div
-          key={id}
-          className="flex items-start gap-3 border-b border-line bg-surface px-4 py-2 text-[13px]"
-        >
-          <TriangleAlert size={16} className="mt-0.5 shrink-0 text-(--status-resampled)" aria-hidden />
-          <p className="min-w-0 flex-1">
-            <span className="font-medium">{message}</span> <span className="text-soft">{hint}</span>
-          </p>
-          <button
-            type="button"
-            className="icon-button -my-1"
-            onClick={() => store.dismiss(id)}
-            aria-label="Dismiss"
-          >
-            <X size={15} aria-hidden />
-          </button>
-        </div>
+    <>
+      <div role="alert" aria-atomic={false} aria-label="Notices">
+        {notices.map(({ id, message, hint }) => (
+          <NoticeBar key={id} message={message} hint={hint} onDismiss={() => store.dismiss(id)} />
+        ))}
+      </div>
+      <RunWarnings />
+    </>
+  );
+}
+
+/** The run goes on, so these wait until the screen reader is done with what it reads. */
+function RunWarnings() {
+  const store = useStore();
+  const received = useApp((state) => state.play?.shown.warnings ?? NONE);
+  const dismissed = useApp((state) => state.dismissed);
+  return (
+    <div role="log" aria-atomic={false} aria-label="Warnings of the run">
+      {remaining(received, dismissed).map((warning) => (
+        <NoticeBar
+          key={`${warning.message}\n${warning.hint}`}
+          message={`Round ${warning.round + 1}: ${warning.message}`}
+          hint={warning.hint}
+          onDismiss={() => store.dismissWarning(warning)}
+        />
       ))}
     </div>
   );
