@@ -67,7 +67,7 @@ export function TreeNode({
         <Shape token={token} r={r} />
       </g>
       <Label node={node} scale={scale} />
-      {showSources && node.head && scale.detail === "full" && token.draft && (
+      {showSources && node.sourceChanges && scale.detail === "full" && token.draft && (
         <SourceMark
           source={token.draft.source}
           x={node.lane === 0 ? 0 : node.left - node.x - MARK_BEFORE}

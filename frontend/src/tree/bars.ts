@@ -1,7 +1,7 @@
 // Far out, a round condenses to one bar.
 import type { Round } from "../run/model";
 import type { Layout, LayoutBar, Row } from "./geometry";
-import { finish } from "./rows";
+import { stackRows } from "./rows";
 import type { Scale } from "./scale";
 
 export interface RoundCounts {
@@ -37,5 +37,5 @@ export function layoutBars(rounds: readonly Round[], width: number, scale: Scale
     }));
     rows.push({ nodes: [], edges: [], segments: [], bars, height: scale.cellHeight });
   }
-  return finish(rows, width, scale, before);
+  return stackRows(rows, width, scale, before);
 }

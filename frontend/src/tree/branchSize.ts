@@ -1,38 +1,39 @@
-// How much room branches take below the spine, and which of them share lines.
+// The width of branches below the spine, and which siblings share a line.
 import { type Children, childrenOf, isTree, pathTo } from "../run/branches";
 import type { Round, Token } from "../run/model";
 import { failedTest } from "../run/token";
-import { besideWidth } from "./geometry";
+import { branchNodeWidth } from "./nodeSize";
 import type { Scale } from "./scale";
 
-/** Between the room of a node and the line to what follows it. */
-export const CLEAR = 2;
-/** Fewer alternatives than this, on which nothing hangs, are a list. */
-const LEAST_RAIL = 4;
+/** Between a node with its label and the edge to its child. */
+export const EDGE_GAP = 2;
+/** From this number on, leaves of one parent are drawn side by side. */
+const LEAVES_IN_ROW_FROM = 4;
 
-/** A discarded tail is dots, in a chain: its words show from a large zoom on. In a tree they tell branches apart. */
+/** In a chain, discarded tokens are dots without labels below a large zoom. In a tree labels tell branches apart. */
 export function isLabelled(token: Token, round: Round, scale: Scale): boolean {
   if (token.status !== "discarded" || scale.labelledTails || isTree(round)) return true;
-  // Where block verification cut the draft, this is what the next token stands in for.
+  // Under block verification this is the token that the emitted one replaces.
   return failedTest(token) && pathTo(round, token).at(-2)?.status !== "discarded";
 }
 
-export const roomOf = (token: Token, round: Round, scale: Scale): number =>
-  isLabelled(token, round, scale) ? besideWidth(token, scale) : scale.tailStep;
+/** Width of a node below the spine, with its label if it has one. */
+export const drawnWidth = (token: Token, round: Round, scale: Scale): number =>
+  isLabelled(token, round, scale) ? branchNodeWidth(token, scale) : scale.tailStep;
 
-/** From a node's room to the room of what follows it: dots stand close. */
-export function linkTo(token: Token, round: Round, scale: Scale): number {
-  return isLabelled(token, round, scale) ? CLEAR + scale.indent : 0;
+/** Length of the edge from a parent to `token` in the same lane; dots follow each other without one. */
+export function edgeLength(token: Token, round: Round, scale: Scale): number {
+  return isLabelled(token, round, scale) ? EDGE_GAP + scale.indent : 0;
 }
 
-export interface Group {
+export interface SiblingGroup {
   readonly tokens: readonly Token[];
-  /** Whether they hang side by side from one line, since nothing hangs on them. */
-  readonly rail: boolean;
+  /** Whether the tokens are leaves that are drawn side by side. */
+  readonly inRow: boolean;
 }
 
-/** Siblings in their order: runs of leaves together, and each of the others for itself. */
-export function groupsOf(siblings: readonly Token[], children: Children): Group[] {
+/** Siblings in their order: successive leaves as one group, each other token as a group of its own. */
+export function siblingGroups(siblings: readonly Token[], children: Children): SiblingGroup[] {
   const runs: Token[][] = [];
   let leaves: Token[] | null = null;
   for (const token of siblings) {
@@ -41,46 +42,46 @@ export function groupsOf(siblings: readonly Token[], children: Children): Group[
     else runs.push([token]);
     leaves = isLeaf ? (runs.at(-1) ?? null) : null;
   }
-  return runs.flatMap((run): Group[] =>
-    run.length >= LEAST_RAIL
-      ? [{ tokens: run, rail: true }]
-      : run.map((token) => ({ tokens: [token], rail: false })),
+  return runs.flatMap((run): SiblingGroup[] =>
+    run.length >= LEAVES_IN_ROW_FROM
+      ? [{ tokens: run, inRow: true }]
+      : run.map((token) => ({ tokens: [token], inRow: false })),
   );
 }
 
-/** Leaves side by side, from the line they hang from to the right, in as many lines as it takes. */
-export function railLines(tokens: readonly Token[], most: number, round: Round, scale: Scale): Token[][] {
-  const lines: Token[][] = [];
+/** Splits leaves into rows of at most `widest` pixels. */
+export function leafRows(tokens: readonly Token[], widest: number, round: Round, scale: Scale): Token[][] {
+  const rows: Token[][] = [];
   let used = 0;
   for (const token of tokens) {
-    const room = roomOf(token, round, scale) + scale.leafGap;
-    const line = lines.at(-1);
-    if (line && used + room <= most) line.push(token);
+    const width = drawnWidth(token, round, scale) + scale.leafGap;
+    const row = rows.at(-1);
+    if (row && used + width <= widest) row.push(token);
     else {
-      lines.push([token]);
+      rows.push([token]);
       used = 0;
     }
-    used += room;
+    used += width;
   }
-  return lines;
+  return rows;
 }
 
-const widthOfLine = (line: readonly Token[], round: Round, scale: Scale): number =>
-  line.reduce((sum, token) => sum + roomOf(token, round, scale) + scale.leafGap, -scale.leafGap);
+const leafRowWidth = (row: readonly Token[], round: Round, scale: Scale): number =>
+  row.reduce((sum, token) => sum + drawnWidth(token, round, scale) + scale.leafGap, -scale.leafGap);
 
-/** How far right of the line that they hang from siblings reach, with all that hangs on them, when nothing wraps it. */
-export function reachOf(siblings: readonly Token[], round: Round, scale: Scale): number {
+/** Width of siblings with all their descendants, from the trunk to the right, without wrapping. */
+export function branchWidth(siblings: readonly Token[], round: Round, scale: Scale): number {
   const children = childrenOf(round);
-  const beyond = (token: Token): number => {
+  const subtreeWidth = (token: Token): number => {
     const [first, ...others] = children.get(token.node) ?? [];
-    const ahead = first ? linkTo(first, round, scale) + beyond(first) : 0;
-    const below = others.length > 0 ? CLEAR + reachOf(others, round, scale) : 0;
-    return roomOf(token, round, scale) + Math.max(ahead, below);
+    const inLane = first ? edgeLength(first, round, scale) + subtreeWidth(first) : 0;
+    const below = others.length > 0 ? EDGE_GAP + branchWidth(others, round, scale) : 0;
+    return drawnWidth(token, round, scale) + Math.max(inLane, below);
   };
-  const reaches = groupsOf(siblings, children).map(({ tokens, rail }) => {
-    if (!rail) return Math.max(...tokens.map(beyond));
-    const lines = railLines(tokens, scale.railWidth, round, scale);
-    return Math.max(...lines.map((line) => widthOfLine(line, round, scale)));
+  const widths = siblingGroups(siblings, children).map(({ tokens, inRow }) => {
+    if (!inRow) return Math.max(...tokens.map(subtreeWidth));
+    const rows = leafRows(tokens, scale.leafRowWidth, round, scale);
+    return Math.max(...rows.map((row) => leafRowWidth(row, round, scale)));
   });
-  return scale.indent + Math.max(0, ...reaches);
+  return scale.indent + Math.max(0, ...widths);
 }

@@ -3,20 +3,11 @@ import { isTree } from "../run/branches";
 import type { Round } from "../run/model";
 import { layoutBars } from "./bars";
 import { layoutBranches } from "./branchLayout";
-import { reachOf } from "./branchSize";
+import { branchWidth } from "./branchSize";
 import { columnsOf } from "./columns";
-import {
-  besideWidth,
-  type Layout,
-  type LayoutEdge,
-  type LayoutNode,
-  type OpenRow,
-  type Place,
-  place,
-  type Row,
-  widthOf,
-} from "./geometry";
-import { finish } from "./rows";
+import type { ColumnPosition, Layout, LayoutEdge, LayoutNode, OpenRow, Row } from "./geometry";
+import { branchNodeWidth, layoutNode, spineNodeWidth } from "./nodeSize";
+import { stackRows } from "./rows";
 import type { Scale } from "./scale";
 
 /** Where the next column goes. */
@@ -45,7 +36,7 @@ function headerOf(round: Round, scale: Scale) {
 }
 
 function openRow(): OpenRow {
-  return { nodes: [], edges: [], segments: [], taken: [] };
+  return { nodes: [], edges: [], segments: [], occupied: [] };
 }
 
 export function layout(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
@@ -56,7 +47,7 @@ export function layout(rounds: readonly Round[], width: number, scale: Scale, be
   const rows = cursor.rows
     .filter((open) => open.nodes.length > 0 || open.segments.length > 0)
     .map((open) => closeRow(open, scale));
-  return finish(rows, width, scale, before);
+  return stackRows(rows, width, scale, before);
 }
 
 function breakRow(cursor: Cursor, scale: Scale): void {
@@ -66,12 +57,12 @@ function breakRow(cursor: Cursor, scale: Scale): void {
 }
 
 /** How far right of its beginning a round reaches when nothing wraps it. */
-function spanOf(round: Round, scale: Scale): number {
+function roundWidth(round: Round, scale: Scale): number {
   let x = 0;
   let end = 0;
   for (const { token, roots } of columnsOf(round)) {
-    if (roots.length > 0) end = Math.max(end, x + reachOf(roots, round, scale));
-    x += token ? widthOf(token, scale) : scale.columnMin;
+    if (roots.length > 0) end = Math.max(end, x + branchWidth(roots, round, scale));
+    x += token ? spineNodeWidth(token, scale) : scale.columnMin;
   }
   return Math.max(x, end);
 }
@@ -80,13 +71,13 @@ function layoutRound(round: Round, cursor: Cursor, width: number, scale: Scale):
   const header = headerOf(round, scale);
   // A chain wraps as text does; a tree is read as a whole.
   const begun = cursor.row.segments.length > 0;
-  if (begun && isTree(round) && cursor.x + spanOf(round, scale) > width - scale.margin)
+  if (begun && isTree(round) && cursor.x + roundWidth(round, scale) > width - scale.margin)
     breakRow(cursor, scale);
-  const places: Place[] = [];
+  const positions: ColumnPosition[] = [];
   const pieces: { row: OpenRow; x: number; end: number }[] = [];
   for (const column of columnsOf(round)) {
-    const need = column.token ? widthOf(column.token, scale) : scale.columnMin;
-    const below = column.roots.map((root) => scale.indent + besideWidth(root, scale));
+    const need = column.token ? spineNodeWidth(column.token, scale) : scale.columnMin;
+    const below = column.roots.map((root) => scale.indent + branchNodeWidth(root, scale));
     const room = Math.max(need, ...below, pieces.length === 0 ? header.width : 0);
     const first = cursor.row.segments.length + pieces.length === 0;
     if (cursor.x + room > width - scale.margin && !first) breakRow(cursor, scale);
@@ -96,8 +87,8 @@ function layoutRound(round: Round, cursor: Cursor, width: number, scale: Scale):
       pieces.push(piece);
     }
     const x = cursor.x + need / 2;
-    places.push({ row: cursor.row, column, x, left: cursor.x });
-    const reach = column.roots.length > 0 ? reachOf(column.roots, round, scale) : 0;
+    positions.push({ row: cursor.row, column, x, left: cursor.x });
+    const reach = column.roots.length > 0 ? branchWidth(column.roots, round, scale) : 0;
     const right = Math.min(width - scale.margin, cursor.x + reach);
     cursor.x += need;
     piece.end = Math.max(cursor.x, right, piece.end, pieces.length === 1 ? piece.x + header.width : 0);
@@ -106,7 +97,7 @@ function layoutRound(round: Round, cursor: Cursor, width: number, scale: Scale):
   if (!lastPiece) return;
   cursor.x = lastPiece.end + scale.roundGap;
   addSegments(round, pieces, header);
-  layoutColumns(round, places, cursor, width, scale);
+  layoutColumns(round, positions, cursor, width, scale);
 }
 
 function addSegments(
@@ -135,27 +126,32 @@ function addSegments(
 
 function layoutColumns(
   round: Round,
-  places: readonly Place[],
+  positions: readonly ColumnPosition[],
   cursor: Cursor,
   width: number,
   scale: Scale,
 ): void {
   const parents = new Map<number | null, LayoutNode>();
   if (cursor.previous) parents.set(null, cursor.previous);
-  for (const { row, column, x, left } of places) {
+  for (const { row, column, x, left } of positions) {
     if (!column.token) continue;
-    const right = left + widthOf(column.token, scale);
-    const node = place(round, column.token, { x, y: scale.spineY, left, right, lane: 0, level: 1 }, scale);
+    const right = left + spineNodeWidth(column.token, scale);
+    const node = layoutNode(
+      round,
+      column.token,
+      { x, y: scale.spineY, left, right, lane: 0, level: 1 },
+      scale,
+    );
     row.edges.push(spineEdge(cursor.previous, cursor.previousRow === row, node, scale));
     if (cursor.previous && cursor.previousRow !== row) {
-      cursor.previousRow?.edges.push(leavingEdge(cursor.previous, node, width));
+      cursor.previousRow?.edges.push(rowEndEdge(cursor.previous, node, width));
     }
     row.nodes.push(node);
     if (column.token.node !== null) parents.set(column.token.node, node);
     cursor.previous = node;
     cursor.previousRow = row;
   }
-  layoutBranches(round, places, parents, width, scale);
+  layoutBranches(round, positions, parents, width, scale);
 }
 
 /** From the token before; at the start of a line, from the edge of the page. */
@@ -172,7 +168,7 @@ function spineEdge(from: LayoutNode | null, sameRow: boolean, to: LayoutNode, sc
 }
 
 /** At a line's end the river runs on to the edge, where the next line takes it up. */
-function leavingEdge(from: LayoutNode, to: LayoutNode, width: number): LayoutEdge {
+function rowEndEdge(from: LayoutNode, to: LayoutNode, width: number): LayoutEdge {
   return {
     key: `${from.token.key}>`,
     from: from.token.key,
@@ -184,6 +180,6 @@ function leavingEdge(from: LayoutNode, to: LayoutNode, width: number): LayoutEdg
 }
 
 function closeRow(open: OpenRow, scale: Scale): Row {
-  const height = scale.spineY + scale.spineBelow + open.taken.length * scale.laneHeight;
+  const height = scale.spineY + scale.spineBelow + open.occupied.length * scale.laneHeight;
   return { nodes: open.nodes, edges: open.edges, segments: open.segments, bars: [], height };
 }

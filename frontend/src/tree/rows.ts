@@ -22,7 +22,7 @@ function same<T extends object>(a: T, b: T | undefined): boolean {
 }
 
 /** Stacks the rows; a row equal to the one before keeps its identity, so that finished rows are not drawn again. */
-export function finish(rows: Row[], width: number, scale: Scale, before?: Layout): Layout {
+export function stackRows(rows: Row[], width: number, scale: Scale, before?: Layout): Layout {
   const kept = rows.map((row, index) => {
     const old = before?.scale.zoom === scale.zoom ? before.rows[index] : undefined;
     return old && sameRow(row, old) ? old : row;

@@ -45,7 +45,7 @@ export interface Scale {
   /** From the line that a branch comes down along to its first node's room. */
   readonly indent: number;
   /** How wide alternatives stand side by side before they take another line, and the gap between them. */
-  readonly railWidth: number;
+  readonly leafRowWidth: number;
   readonly leafGap: number;
   /** Between a node and its label beside it. */
   readonly besideGap: number;
@@ -91,7 +91,7 @@ function fullScale(zoom: number): Scale {
     spineBelow: labelDrop + 5,
     laneHeight: 2 * radiusMax + 4,
     indent: 15 * zoom,
-    railWidth: 230 * zoom,
+    leafRowWidth: 230 * zoom,
     leafGap: 9 * zoom,
     besideGap: 4 * zoom,
     rowGap: 14 * zoom,
@@ -121,7 +121,7 @@ function dotsScale(zoom: number): Scale {
     spineBelow: 8 * size,
     laneHeight: 14 * size,
     indent: 6 * size,
-    railWidth: 110 * size,
+    leafRowWidth: 110 * size,
     leafGap: 2 * size,
     besideGap: 0,
     rowGap: 9 * size,
