@@ -10,7 +10,7 @@ import pytest
 from speculatoviz.config import PROFILES, Settings
 from speculatoviz.heads.file import read
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from speculatoviz.session.drafters import SHIPPED, lineup
+from speculatoviz.session.drafters import SHIPPED, make_drafters
 from speculatoviz.targets.local import LocalTarget
 from support.departures import greedy_rounds
 
@@ -49,7 +49,7 @@ def target(smol_path: Path) -> Iterator[LocalTarget]:
 @pytest.mark.parametrize(("kind", "least"), [("eagle", 1.5), ("medusa", 1.15)])
 def test_the_target_accepts_what_it_drafts(kind: str, least: float, target: LocalTarget) -> None:
     """Well below what was measured, and well above the 1.0 of an untrained head."""
-    drafter = lineup(Settings(_env_file=None), target, None, None, lambda: 0.0)[kind]
+    drafter = make_drafters(Settings(_env_file=None), target, None, None, lambda: 0.0)[kind]
     rounds = []
     for question in QUESTIONS:
         ids = target.tokenizer.encode(

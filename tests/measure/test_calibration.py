@@ -20,7 +20,7 @@ from support import toy_session
 def calibration(session: Session, folder: Path) -> Calibration:
     assert isinstance(session.calibration, Calibration)
     own = session.calibration
-    return Calibration(own._target, own._draft, folder, 1, time.perf_counter)
+    return Calibration(own._target, own._window, own._draft, folder, 1, time.perf_counter)
 
 
 def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
@@ -31,20 +31,20 @@ def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
     slow = {"ms": 400.0}
     monkeypatch.setattr(module, "pass_ms", lambda window, ids, rows, clock: slow["ms"] + rows)
     first = calibration(session, tmp_path / "times")
-    while first.fill_one():
+    while first.measure_next():
         pass
     assert dict(first.pass_ms) == {rows: 400.0 + rows for rows in range(1, LARGEST_PASS + 1)}
     slow["ms"] = 10.0
-    assert not first.fill_one()
+    assert not first.measure_next()
     second = calibration(session, tmp_path / "times")
     steps = 0
-    while second.fill_one():
+    while second.measure_next():
         steps += 1
     assert steps == LARGEST_PASS
     assert dict(second.pass_ms) == {rows: 10.0 + rows for rows in range(1, LARGEST_PASS + 1)}
     slow["ms"] = 99.0
     third = calibration(session, tmp_path / "times")
-    while third.fill_one():
+    while third.measure_next():
         pass
     assert third.pass_ms[3] == 13.0
     session.close()

@@ -19,7 +19,7 @@ from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET
 from speculatoviz.models.window import Window
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import local
+from speculatoviz.session.targets import open_local
 from speculatoviz.telemetry.events import Done, Started
 from support import toy_session
 
@@ -101,7 +101,7 @@ def test_a_run_is_shown_the_measurement_that_covers_it(
 def session(folder: Path) -> Session:
     settings = Settings(_env_file=None, target="toy:3", draft="toy:3~7", k=4, cache_dir=str(folder))
     target, draft = Noisy(3, ALPHABET), toy_session.ShortMemory(3, ALPHABET, mix=(7, 0.1))
-    made = Session(settings, local(target, draft, time.perf_counter), draft, time.perf_counter)
+    made = Session(settings, open_local(target, draft, time.perf_counter), draft, time.perf_counter)
     made.calibration.measure(text(24), lambda: 4, lambda _stage, _share: None)
     return made
 
@@ -119,7 +119,7 @@ def test_the_floor_is_refreshed_as_runs_grow_longer(tmp_path: Path) -> None:
     assert first.noise_floor is not None
     assert (first.noise_floor.mean_total_variation, first.noise_floor.context_tokens) == (0.0, 40)
 
-    own.calibration.fill_one()  # what the server does while nobody runs anything
+    own.calibration.measure_next()  # what the server does while nobody runs anything
     second, _ = floors(own, max_tokens=150, temperature=0.9)
     assert second.noise_floor is not None
     assert second.noise_floor.mean_total_variation > 0.01

@@ -17,7 +17,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.files.requantise import requantise
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from speculatoviz.session.drafters import lineup
+from speculatoviz.session.drafters import make_drafters
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 from support.questions import questions
@@ -37,7 +37,7 @@ class Pair:
 
     def __init__(self, model: LanguageModel, draft: LanguageModel | None, cheaper: LanguageModel | None = None) -> None:
         self.target = LocalTarget(model, CONTEXT, lambda: 0.0)
-        self.drafters = lineup(Settings(_env_file=None), self.target, draft, cheaper, lambda: 0.0)
+        self.drafters = make_drafters(Settings(_env_file=None), self.target, draft, cheaper, lambda: 0.0)
 
     @property
     def branching(self) -> list[Drafter]:

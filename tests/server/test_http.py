@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from speculatoviz.config import PROFILES, RANGES, Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.core.rules import RULES
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL
 from speculatoviz.errors import CancelledError, ModelError
@@ -22,7 +23,6 @@ from speculatoviz.measure.plain import PlainRun
 from speculatoviz.server import app
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report
 from support.live_server import PATIENCE_S, Server, Toys, poll
 from support.raw_socket import raw_socket
 
@@ -46,7 +46,7 @@ def test_while_models_load_health_reports_progress_and_a_start_is_refused(
 ) -> None:
     go, waiting = threading.Event(), threading.Event()
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         report("downloading toy:0", 0.25)
         waiting.set()
         assert go.wait(PATIENCE_S)
@@ -77,7 +77,7 @@ def test_while_models_load_health_reports_progress_and_a_start_is_refused(
 def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server], toys: Toys) -> None:
     waiting, ended, too_late = threading.Event(), threading.Event(), threading.Event()
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         waiting.set()
         while not too_late.wait(0.001):  # a download of any length
             try:
@@ -109,7 +109,7 @@ def test_stopping_while_models_load_ends_the_loading(serve: Callable[..., Server
 def test_models_that_cannot_be_loaded_are_explained(
     serve: Callable[..., Server], failure: Exception, words: str, hint: str
 ) -> None:
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         raise failure
 
     server = serve(load=load)
@@ -232,10 +232,10 @@ def test_while_idle_every_batch_size_is_measured(serve: Callable[..., Server]) -
 def test_measuring_that_fails_leaves_the_server_working(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fill_one(calibration: object) -> bool:
+    def measure_next(calibration: object) -> bool:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(Calibration, "fill_one", fill_one)
+    monkeypatch.setattr(Calibration, "measure_next", measure_next)
     with caplog.at_level(logging.ERROR):
         server = serve(runs=RunLimits(idle_s=0.001))
         server.wait_until("ready")
@@ -284,7 +284,7 @@ NAN, INF = float("nan"), float("inf")
 def nan_server(serve: Callable[..., Server], toys: Toys) -> Server:
     """A server whose model computed NaN while it was measured, and whose pass times were stored so."""
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         session = toys.load(report)
         known = session.calibration
         assert isinstance(known, Calibration)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import ModelError
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report
 from speculatoviz.telemetry.events import Event as SentEvent
 from support.live_server import PATIENCE_S, Client, Event, Server, Toys
 
@@ -146,7 +146,7 @@ def test_a_start_right_after_done_waits_until_the_models_are_released(
 ) -> None:
     released = threading.Event()
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         session = toys.load(report)
         run = session.run
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from speculatoviz.core.progress import Progress
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report
 from support.live_server import PATIENCE_S, RUN_LIMITS, Server, Toys, poll
 from support.raw_socket import raw_socket
 
@@ -43,7 +43,7 @@ def stuck(server: Server) -> bool:
 def test_a_server_at_rest_closes_its_models(serve: Callable[..., Server], toys: Toys) -> None:
     closed: list[bool] = []
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         session = toys.load(report)
         close = session.close
         session.close = lambda: (close(), closed.append(True))[0]  # type: ignore[method-assign]
@@ -59,7 +59,7 @@ def test_a_server_at_rest_closes_its_models(serve: Callable[..., Server], toys: 
 def test_models_that_were_loaded_while_the_server_stopped_are_closed(serve: Callable[..., Server], toys: Toys) -> None:
     waiting, loaded, closed = threading.Event(), threading.Event(), threading.Event()
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         waiting.set()
         assert loaded.wait(PATIENCE_S)
         session = toys.load(lambda _stage, _share: None)
@@ -80,7 +80,7 @@ def test_models_that_were_loaded_while_the_server_stopped_are_closed(serve: Call
 def test_it_stops_although_loading_never_ends(brief: Callable[..., Server], toys: Toys, go: threading.Event) -> None:
     waiting = threading.Event()
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         waiting.set()
         assert go.wait(PATIENCE_S)
         return toys.load(report)

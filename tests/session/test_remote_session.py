@@ -65,8 +65,8 @@ def test_drafters_that_need_the_target_itself_say_so(load: Any) -> None:
 
     assert set(session.missing) == {"lookahead", "medusa", "eagle", "selfspec"}
     for reason in session.missing.values():
-        assert "target elsewhere" in reason.why
-        assert reason.remedy == "Load the target here, with `--target NAME`."
+        assert "a remote target" in reason.why
+        assert reason.remedy == "Load the target on this machine, with `--target NAME`."
 
 
 def test_every_round_tells_what_it_took(load: Any) -> None:
@@ -120,7 +120,7 @@ def test_a_plain_run_is_one_call_per_token_and_leaves_the_streaming_baseline(loa
 
 def test_a_draft_model_of_another_vocabulary_is_translated(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "speculatoviz.session.session.load",
+        "speculatoviz.session.session.load_named_model",
         lambda *_: ToyModel(0, [b"!!", *reversed(ALPHABET)], mix=(7, 0.5)),
     )
     session = load()

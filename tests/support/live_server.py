@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.server import address
@@ -27,7 +28,7 @@ from speculatoviz.server.app import create_app
 from speculatoviz.server.limits import ConnectionLimits, RunLimits
 from speculatoviz.server.model_host import SessionLoader
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report, local
+from speculatoviz.session.targets import open_local
 
 CONTEXT_TOKENS = 512
 RUN_LIMITS = RunLimits(idle_s=3600.0)  # measuring while idle would take passes that a test counts on
@@ -118,9 +119,9 @@ class Toys:
         chosen: dict[str, Any] = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24}
         self.settings = Settings(_env_file=None, **chosen | {"cache_dir": str(cache_dir)} | settings)
 
-    def load(self, report: Report) -> Session:
+    def load(self, report: Progress) -> Session:
         session = Session(
-            self.settings, local(self.target, self.draft, time.perf_counter), self.draft, time.perf_counter
+            self.settings, open_local(self.target, self.draft, time.perf_counter), self.draft, time.perf_counter
         )
         session.calibration.measure(
             session.encode_turn("write a test"), lambda: session.default_k(session.drafter), report

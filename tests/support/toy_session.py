@@ -11,7 +11,7 @@ from speculatoviz.config import Settings
 from speculatoviz.core.types import Floats
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import local
+from speculatoviz.session.targets import open_local
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import Start
 
@@ -32,7 +32,7 @@ def repetitive(folder: Path, **settings: Any) -> Session:
     """A session whose text repeats itself, so that every drafter has something to draft."""
     chosen = Settings(_env_file=None, target="toy:0", draft="toy:0~7", cache_dir=str(folder), **settings)
     target, draft = ShortMemory(0, ALPHABET), ShortMemory(0, ALPHABET, mix=(7, 0.3))
-    return Session(chosen, local(target, draft, time.perf_counter), draft, time.perf_counter)
+    return Session(chosen, open_local(target, draft, time.perf_counter), draft, time.perf_counter)
 
 
 def run(session: Session, prompt: str = "once upon a time", **start: Any) -> list[Event]:

@@ -72,7 +72,7 @@ def speedups(
 
 def overhead_share(session: Session, k: int, max_tokens: int, temperature: float) -> dict[str, float]:
     """The share of the rounds' time that is not a forward pass, with evidence off."""
-    models = [m for m in (session.connected.model, session.draft_model) if m is not None]
+    models = [m for m in (session.opened.model, session.draft_model) if m is not None]
     clocks = [PassClock(model, session.clock) for model in models]
     _decode(session, PROMPTS["code"], k, 16, temperature)  # the prompt is cached from here on
     for clock in clocks:

@@ -25,7 +25,6 @@ from speculatoviz.engine import decode
 from speculatoviz.errors import TargetError
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
-from speculatoviz.targets.base import RemoteTarget
 from speculatoviz.telemetry.messages import Start
 
 PROMPTS = {
@@ -37,7 +36,7 @@ MODES = ("per_call", "streaming", "speculative", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ModeRun:
     """One run. tps: tokens per second after the first token. rounds: without the first one."""
 
     tps: float
@@ -60,7 +59,7 @@ def _prompt(session: Session, text: str, k: int, repeats: int, max_tokens: int) 
     start = Start(prompt=text, k=k, max_tokens=max_tokens, temperature=0.0, evidence=False, ignore_eos=True)
     request = session.prepare(start).request
     run(session, request, "overlap", k)  # the prompt is cached from here on
-    runs = {mode: list[Measured]() for mode in MODES}
+    runs = {mode: list[ModeRun]() for mode in MODES}
     for _ in range(repeats):
         for mode in MODES:
             runs[mode].append(run(session, request, mode, k))
@@ -74,22 +73,22 @@ def _prompt(session: Session, text: str, k: int, repeats: int, max_tokens: int) 
     }
 
 
-def run(session: Session, request: Request, mode: str, k: int) -> Measured:
+def run(session: Session, request: Request, mode: str, k: int) -> ModeRun:
     """Decode in one mode. The rate leaves out the first token or round, whose time contains the prompt."""
     clock, target = session.clock, session.target
     if mode == "streaming":
-        if not isinstance(target, RemoteTarget):
+        if target.remote is None:
             raise TargetError("The target is not a remote one.", "Name one.")
-        arrived = [clock() for _ in target.stream(request)]
-        return Measured((len(arrived) - 1) / (arrived[-1] - arrived[0]))
+        arrived = [clock() for _ in target.remote.stream(request)]
+        return ModeRun((len(arrived) - 1) / (arrived[-1] - arrived[0]))
     own = replace(request, overlap=mode == "overlap")
     policy = FixedPolicy(session.drafter, 0 if mode == "per_call" else k)
     rounds = tuple(decode(own, target, session.drafters, policy, seeded(0), clock))[1:]
     tokens = sum(len(round.emitted) for round in rounds)
-    return Measured(1000 * tokens / sum(round.times.round_ms for round in rounds), rounds)
+    return ModeRun(1000 * tokens / sum(round.times.round_ms for round in rounds), rounds)
 
 
-def overlap_gain(without: Sequence[Measured], overlapped: Sequence[Measured]) -> dict[str, float]:
+def overlap_gain(without: Sequence[ModeRun], overlapped: Sequence[ModeRun]) -> dict[str, float]:
     """The milliseconds that drafting ahead saved of a round, and an upper bound on them.
 
     A right guess saves at most the drafting of the next round, and at most the time of the flight:
@@ -112,7 +111,7 @@ def overlap_gain(without: Sequence[Measured], overlapped: Sequence[Measured]) ->
     }
 
 
-def _mean_round_ms(measured: Measured) -> float:
+def _mean_round_ms(measured: ModeRun) -> float:
     return statistics.fmean(round.times.round_ms for round in measured.rounds)
 
 

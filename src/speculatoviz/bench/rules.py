@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from speculatoviz.core.sampling import Distribution, distribution
 from speculatoviz.core.types import Draft, Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.lab.decode import decode_prompt
+from speculatoviz.models.window import Window
 from speculatoviz.session.session import Session
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import LocalTarget
@@ -43,21 +44,19 @@ def expected_accepted(draft: Draft, p: Sequence[Distribution]) -> dict[str, floa
 
 
 class RecordingTarget(LocalTarget):
-    """Notes, for every draft, what each rule accepts in expectation. Its own verdicts are unchanged."""
+    """Records for every draft how many tokens each rule accepts in expectation. Its own verdicts are unchanged.
 
-    seen: list[dict[str, float]]
+    window: of the target whose drafts are recorded. clock: seconds. seen: by round, by rule.
+    """
 
-    @classmethod
-    def over(cls, target: LocalTarget) -> RecordingTarget:
-        made = cls.__new__(cls)
-        made.__dict__.update(target.__dict__)
-        made.seen = []
-        return made
+    def __init__(self, window: Window, clock: Callable[[], float]) -> None:
+        super().__init__(window.model, window.context.size, clock, window=window)
+        self.seen: list[dict[str, float]] = []
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
         if len(draft):
             rows = layout(self._ids[-1], draft)
-            p = [distribution(logits[rows.row(node)], self._request.sampling) for node in range(-1, len(draft))]
+            p = [distribution(logits[rows.row(node)], self.request.sampling) for node in range(-1, len(draft))]
             self.seen.append(expected_accepted(draft, p))
         return super().judge(draft, logits)
 
@@ -65,11 +64,12 @@ class RecordingTarget(LocalTarget):
 def compare(session: Session, temperature: float, k: int, max_tokens: int, seeds: int) -> dict[str, dict[str, float]]:
     """For each prompt and over all: the mean acceptance length of each rule, and the gain of block over token with its
     95 % interval (bootstrap over rounds). Raises ModelError for a remote target."""
-    if not isinstance(session.target, LocalTarget):
+    window = session.target.window
+    if window is None:
         raise ModelError("The rules can only be compared on a target in this process.", "Name a local --target.")
     results, everything = {}, list[dict[str, float]]()
     for name, prompt in PROMPTS.items():
-        target = RecordingTarget.over(session.target)
+        target = RecordingTarget(window, session.clock)
         for seed in range(seeds):
             start = Start(prompt=prompt, k=k, max_tokens=max_tokens, temperature=temperature, seed=seed, rule="token")
             decode_prompt(session, start, target=target)

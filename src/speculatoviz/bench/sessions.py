@@ -20,7 +20,7 @@ from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window, WindowFeed, feed_together
-from speculatoviz.session.targets import load
+from speculatoviz.session.targets import load_named_model
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.verifier.target import VerifierTarget
 
@@ -104,7 +104,7 @@ def _passes(settings: Settings, k: int, repeats: int) -> tuple[float, float]:
     """Median milliseconds of a pass over the rows of one session, and of all sessions; the two alternate."""
     pair = settings.resolved()
     room = settings.model_copy(update={"context_tokens": 512 * SESSIONS})
-    model = load(room, pair.target, pair.target_quantisation, lambda _stage, _share: None)
+    model = load_named_model(room, pair.target, pair.target_quantisation, lambda _stage, _share: None)
     try:
         windows = [Window(model, 512) for _ in range(SESSIONS)]
         ids = _text(model)
@@ -125,9 +125,9 @@ def _text(model: LanguageModel) -> list[int]:
 
 
 def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:
-    begun = time.perf_counter()
+    begun_s = time.perf_counter()
     feed_together([WindowFeed(window, ids) for window in windows])
-    took_ms = (time.perf_counter() - begun) * 1000
+    pass_ms = (time.perf_counter() - begun_s) * 1000
     for window in windows:
         window.keep(_CONTEXT)
-    return took_ms
+    return pass_ms

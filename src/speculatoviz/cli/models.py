@@ -58,11 +58,7 @@ def pull_model(
     from speculatoviz.models.files.names import locate, parse
 
     with progress() as report:
-        path = locate(
-            parse(name),
-            settings.cache_dir,
-            lambda stage, done, total: report(stage, done / total if total else None),
-        )
+        path = locate(parse(name), settings.cache_dir, download.by_share(report))
         if entry := catalogue.CATALOGUE.get(parse(name).place):
             download.verify(entry, settings.cache_dir)
     TextConsole(soft_wrap=True).print(str(path))

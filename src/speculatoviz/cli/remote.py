@@ -18,8 +18,8 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.load import load_tokenizer
-from speculatoviz.session.targets import is_remote, loading, remote
-from speculatoviz.targets.base import Remote, RemoteTarget
+from speculatoviz.session.targets import is_remote, loading_options, open_remote
+from speculatoviz.targets.base import RemoteTarget
 
 _TRIED = {"temperature 0": Sampling(0.0), "temperature 0.7": Sampling(0.7), "temperature 1": Sampling(1.0)}
 
@@ -60,21 +60,21 @@ def probe(
             f"Begin with one of: {', '.join(REMOTE_SCHEMES)}, and a colon.",
         )
     with progress() as report:
-        connected = remote(settings, target, lambda: _drafts_tokenizer(settings), time.perf_counter, report, full=True)
+        opened = open_remote(settings, target, lambda: _draft_tokenizer(settings), time.perf_counter, report, full=True)
     try:
-        assert isinstance(connected.target, RemoteTarget)
-        _print(connected.target, connected.target.about())
+        assert opened.target.remote is not None
+        _print(opened.target.remote)
     finally:
-        connected.close()
+        opened.close()
 
 
-def _drafts_tokenizer(settings: Settings) -> Tokenizer | None:
+def _draft_tokenizer(settings: Settings) -> Tokenizer | None:
     draft = settings.model_copy(update={"target": None}).resolved()
-    return load_tokenizer(draft.draft or draft.target, loading(settings), lambda _stage, _done, _total: None)
+    return load_tokenizer(draft.draft or draft.target, loading_options(settings), lambda _stage, _done, _total: None)
 
 
-def _print(target: RemoteTarget, about: Remote) -> None:
-    console = TextConsole()
+def _print(target: RemoteTarget) -> None:
+    console, about = TextConsole(), target.about()
     found = Table("what", "found", box=None, pad_edge=False)
     found.add_row("address", about.url)
     found.add_row("model", target.description.name)

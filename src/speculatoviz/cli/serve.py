@@ -14,8 +14,8 @@ from speculatoviz.cli.help import add
 from speculatoviz.cli.output import notice
 from speculatoviz.cli.terminal import both, progress
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def serve(
     """Serve the page, which shows every step of every run."""
     from speculatoviz.server.serve import page_server
 
-    def load(report: Report) -> Session:
+    def load(report: Progress) -> Session:
         with progress() as shown:
             return Session.load(settings, time.perf_counter, both(report, shown))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
 from speculatoviz.cli.output import TextConsole, plain
+from speculatoviz.core.progress import Progress
 from speculatoviz.telemetry.events import (
     Departure,
     Done,
@@ -23,8 +25,6 @@ from speculatoviz.telemetry.events import (
     VerifyResult,
 )
 from speculatoviz.telemetry.parts import UsageInfo
-
-Report = Callable[[str, float | None], None]
 
 STYLES = {
     "accepted": "green",
@@ -155,7 +155,7 @@ def _number(value: float | None, pattern: str) -> str:
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[Progress]:
     """A progress bar on stderr, or lines if that is no terminal.
 
     The report that it yields takes the stage and the share that is done, 0 to 1, None if unknown.
@@ -167,7 +167,7 @@ def progress() -> Iterator[Report]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
         printed = ""
 
@@ -181,7 +181,7 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def both(first: Report, second: Report) -> Report:
+def both(first: Progress, second: Progress) -> Progress:
     """A report that passes everything on to two others."""
 
     def report(stage: str, share: float | None) -> None:

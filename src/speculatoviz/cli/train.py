@@ -14,12 +14,14 @@ from speculatoviz.cli.help import add, program
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import TrainError
 from speculatoviz.heads.file import HeadKind
 from speculatoviz.models.files.catalogue import CATALOGUE
+from speculatoviz.models.files.download import by_share
 from speculatoviz.models.files.names import parse
 from speculatoviz.models.load import Loading, gguf_file
-from speculatoviz.train.job import Report, TrainJob, WriteWith
+from speculatoviz.train.job import TrainJob, WriteWith
 
 TokensFlag = Annotated[
     int, typer.Option("--tokens", min=1000, help="size of the training text in tokens; what is missing is generated")
@@ -104,7 +106,7 @@ def _check(settings: Settings, out: Path, write_with: str) -> None:
         raise TrainError(f"A training cannot use the seed {settings.seed}.", "Choose one from 0 to 2^32 - 1.")
 
 
-def _target_file(settings: Settings, report: Report) -> tuple[Path, str]:
+def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
     """The target's GGUF file, fetched and requantised if needed, and its name."""
     chosen = settings.resolved()
     name = parse(chosen.target)
@@ -113,16 +115,12 @@ def _target_file(settings: Settings, report: Report) -> tuple[Path, str]:
             f"{chosen.target} is not a GGUF file: heads use its embedding and output rows.",
             "Choose a target that llama.cpp runs.",
         )
-
-    def fetching(stage: str, done: int, total: int) -> None:
-        report(stage, done / total if total else None)
-
     how = Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads)
-    source = gguf_file(name, how, chosen.target_quantisation, fetching)
+    source = gguf_file(name, how, chosen.target_quantisation, by_share(report))
     return source, name.place if name.place in CATALOGUE else source.stem
 
 
-def _trained(job: TrainJob, report: Report) -> float:
+def _trained(job: TrainJob, report: Progress) -> float:
     """Train; returns the mean acceptance length on held-out dialogues."""
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 

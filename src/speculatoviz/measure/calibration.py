@@ -1,4 +1,4 @@
-"""What is measured of a loaded pair, at its start and while idle, and the choices that follow from it."""
+"""Measurements of a loaded pair, at its start and while idle, and the draft depth that follows from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+from speculatoviz.core.progress import Progress
 from speculatoviz.core.theory import best_depth
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.about import WITH_MODEL
@@ -18,8 +19,7 @@ from speculatoviz.measure.plain import PlainRun, plain_run, streaming_run
 from speculatoviz.measure.text import PASSAGE, SENTENCE
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window
-from speculatoviz.targets.base import RemoteTarget
-from speculatoviz.targets.local import LocalTarget
+from speculatoviz.targets.base import RemoteTarget, Target
 from speculatoviz.telemetry.parts import Baseline, NoiseFloor
 
 # The probability that a drafted token is accepted, assumed before anything of a run is known: code and summaries of
@@ -31,8 +31,6 @@ _FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table
 REFERENCE_CONTEXT = 512  # tokens at which the noise floor is measured while idle, before any run is that long
 _LONGER = 1.5  # a run this much longer than the longest measured context asks for another measurement
 
-Progress = Callable[[str, float | None], None]  # stage, and the share of the loading that is done; None if unknown
-
 
 def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -> int | None:
     """The depth with the highest expected rate for a drafter; None if no pass was measured."""
@@ -43,14 +41,15 @@ def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, flo
 
 
 def _sentence(draft: Window) -> list[int]:
-    """Ordinary text in the draft model's own ids, which need not be the target's."""
+    """Ordinary text in the ids of the draft model, whose vocabulary may differ from the target's."""
     return draft.model.tokenizer.encode(SENTENCE, special=False)
 
 
-class Measured:
-    """The baselines and the noise floor of a target. clock: seconds.
+class TargetMeasurements:
+    """The measured baselines and noise floors of a target. clock: seconds.
 
-    baseline: what speculation is compared with. per_call: of a remote target, one call for each token.
+    baseline: the plain run that a speedup is relative to. per_call: of a remote target, the plain run with one call for
+    each token. Both are None until they are measured.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -60,13 +59,15 @@ class Measured:
         self.noise = NoiseTable()
 
     def baseline_info(self) -> Baseline | None:
+        """The baseline with its age, as events carry it."""
         return self._info(self.baseline)
 
     def per_call_info(self) -> Baseline | None:
+        """The baseline of one call for each token, likewise."""
         return self._info(self.per_call)
 
     def noise_info(self, context_tokens: int, rows: int) -> NoiseFloor | None:
-        """The noise floor that is known for runs of that context with passes of `rows` tokens."""
+        """The noise floor of runs of `context_tokens` with passes of `rows` tokens (`NoiseTable.for_run`), if known."""
         noise = self.noise.for_run(context_tokens, rows)
         if noise is None or not all(map(math.isfinite, astuple(noise))):  # weights that compute NaN
             return None
@@ -86,24 +87,26 @@ class Measured:
         return Baseline(tps=run.tps, tokens=run.tokens, context_tokens=run.context_tokens, age_s=age_s, kind=run.kind)
 
 
-class Calibration(Measured):
-    """Baseline, noise floor and pass times of a target in this process and of its draft model.
+class Calibration(TargetMeasurements):
+    """Baseline, noise floors and pass times of a target in this process and of its draft model.
 
-    draft: the draft model's window, None without one. folder: where pass times are kept. clock: seconds.
+    window: the target's. draft: the draft model's window, None without one. folder: of the stored pass times. threads:
+    of a forward pass, None for all cores. clock: seconds.
     """
 
     def __init__(
         self,
-        target: LocalTarget,
+        target: Target,
+        window: Window,
         draft: Window | None,
         folder: Path,
         threads: int | None,
         clock: Callable[[], float],
     ) -> None:
         super().__init__(clock)
-        self._target, self._draft = target, draft
+        self._target, self._window, self._draft = target, window, draft
         self._folder, self._threads = folder, threads or usable_cores()
-        self.target_times = self._times(target.model)
+        self.target_times = self._times(window.model)
         self.draft_times = self._times(draft.model) if draft else None
         self._ids: list[int] = []
         self._rows = 2  # of the passes of the runs to come
@@ -139,11 +142,11 @@ class Calibration(Measured):
         self._rows = max(depth(), 1) + 1  # passes of one token would be compared with themselves
         if self._rows not in _FIRST_ROWS:
             self._measure_pass(self._rows)
-        self.noise.add(noise_floor(self._target.window, self._ids, self._rows))
+        self.noise.add(noise_floor(self._window, self._ids, self._rows))
         progress("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
-    def fill_one(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Take one further measurement while nothing else runs. False if none is left.
 
         First the noise floor at the context of a long run, then at 512 tokens, then pass sizes: unknown ones, and after
@@ -152,7 +155,7 @@ class Calibration(Measured):
         """
         if (noise := self._next_noise()) is not None:
             ids, rows = noise
-            self.noise.add(noise_floor(self._target.window, ids, rows, cancelled))
+            self.noise.add(noise_floor(self._window, ids, rows, cancelled))
             self._long_run = None
             return True
         left = [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._measured_sizes]
@@ -160,8 +163,11 @@ class Calibration(Measured):
             self._measure_pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
         return bool(left)
 
-    def ran(self, ids: Sequence[int], rows: int) -> None:
-        """A run ended with these ids in the target's cache. rows: the largest pass that it verified."""
+    def record_run(self, ids: Sequence[int], rows: int) -> None:
+        """Note a finished run: a long one asks for the noise floor at its context.
+
+        ids: of its prompt and its text. rows: the tokens of the largest pass that it verified.
+        """
         if rows > 1 and len(ids) > max(_LONGER * self.noise.longest, POSITIONS + 1):
             self._long_run = list(ids), rows
 
@@ -170,8 +176,8 @@ class Calibration(Measured):
         measured = {rows: ms for rows, ms in self.target_times.ms.items() if rows > 1}
         return _best_depth(drafter, self.draft_ms, measured) or 1
 
-    def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
-        """A whole plain run replaces the baseline measured at the start."""
+    def record_plain_run(self, tps: float, tokens: int, context_tokens: int) -> None:
+        """Replace the baseline by a whole plain run. context_tokens: of its prompt."""
         self.baseline = PlainRun(tps, tokens, context_tokens, self._clock(), "plain_run")
 
     def _next_noise(self) -> tuple[list[int], int] | None:
@@ -182,7 +188,7 @@ class Calibration(Measured):
         return self._reference()
 
     def _reference(self) -> tuple[list[int], int] | None:
-        """512 tokens of ordinary text; None for a model that cannot read it."""
+        """512 tokens of ordinary text; None if the model cannot tokenize it or its tokens are longer."""
         try:
             ids = self._target.tokenizer.encode(PASSAGE, special=False)[:REFERENCE_CONTEXT]
         except BadRequestError:
@@ -193,11 +199,11 @@ class Calibration(Measured):
         return PassTimes(self._folder, model.description, self._threads)
 
     def _measure_pass(self, rows: int) -> None:
-        self.target_times.record(rows, pass_ms(self._target.window, self._ids, rows, self._clock))
+        self.target_times.record(rows, pass_ms(self._window, self._ids, rows, self._clock))
         self._measured_sizes.add(rows)
 
 
-class RemoteCalibration(Measured):
+class RemoteCalibration(TargetMeasurements):
     """Baselines and round trips of a remote target, measured with calls to it. clock: seconds.
 
     noise: as the remote target reports it, None if it does not.
@@ -239,13 +245,13 @@ class RemoteCalibration(Measured):
             progress("measuring the draft model", 0.9)
             self.draft_ms = pass_ms(self._draft, _sentence(self._draft), 1, self._clock)
 
-    def fill_one(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Always False: a remote target is not asked for anything while idle."""
         del cancelled
         return False
 
-    def ran(self, ids: Sequence[int], rows: int) -> None:
-        """Nothing follows from a run: the noise floor is the remote target's."""
+    def record_run(self, ids: Sequence[int], rows: int) -> None:
+        """Does nothing: the noise floor is the one that the remote target reports."""
         del ids, rows
 
     def best_depth(self, drafter: str) -> int:
@@ -253,6 +259,6 @@ class RemoteCalibration(Measured):
         measured = {rows: ms for rows, ms in self._round_ms.items() if rows > 1}
         return _best_depth(drafter, self.draft_ms, measured) or _UNMEASURED_DEPTH
 
-    def learn(self, tps: float, tokens: int, context_tokens: int) -> None:
-        """A whole plain run is one call for each token."""
+    def record_plain_run(self, tps: float, tokens: int, context_tokens: int) -> None:
+        """Replace the per-call baseline: a plain run makes one call for each token."""
         self.per_call = PlainRun(tps, tokens, context_tokens, self._clock(), "per_call")

@@ -83,7 +83,7 @@ class NoiseTable:
         return max((context for context, _ in self._measured), default=0)
 
     def for_run(self, context_tokens: int, rows: int) -> Noise | None:
-        """The measurement that says most about a run of that context with passes of `rows` tokens; None without any.
+        """The measurement that fits a run of that context with passes of `rows` tokens best; None without any.
 
         Of those with the same rows (of all, if there are none) the shortest context that covers the run, else the
         longest one: noise grows with the context.

@@ -10,16 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
 from speculatoviz.server.workers import DaemonExecutor
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Report
 
 T = TypeVar("T")
-SessionLoader = Callable[[Report], Session]
+SessionLoader = Callable[[Progress], Session]
 
 _PREPARING_THREADS = 4
 
@@ -123,13 +123,13 @@ class ModelHost:
                     await self._activity.wait()
                 self._activity.clear()
             except TimeoutError:
-                if self.queue.idle and not await self._fill_one(session):
+                if self.queue.idle and not await self._measure_next(session):
                     return
 
-    async def _fill_one(self, session: Session) -> bool:
+    async def _measure_next(self, session: Session) -> bool:
         await self.queue.acquire(lambda _place: None)
         try:
-            return await self._compute(lambda: session.calibration.fill_one(self._wanted))
+            return await self._compute(lambda: session.calibration.measure_next(self._wanted))
         except CancelledError:
             return True
         except Exception:

@@ -1,4 +1,4 @@
-"""The drafters that there are for a target, by name, and why there are no others."""
+"""Makes the drafters that a target and its settings allow, and gives the reason for each one that is missing."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ from speculatoviz.errors import HeadError
 from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.window import Window
 from speculatoviz.targets.base import Target
-from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME, LocalTarget
+from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
 
-MODEL_SHARE = 0.8  # of a mixture: what a match adds to a model's opinion
+MODEL_SHARE = 0.8  # of the model's q in a mixture; matches have the rest
 SHIPPED = Path(__file__).parents[1] / "heads" / "shipped"
 
 
-def lineup(
+def make_drafters(
     settings: Settings,
     target: Target,
     draft: LanguageModel | None,
     cheaper: LanguageModel | None,
     clock: Callable[[], float],
 ) -> dict[str, Drafter]:
-    """Every drafter that these settings and models allow, those that stand alone before those made of others.
+    """Every drafter that these settings and models allow, by name; drafters made of others come last.
 
-    cheaper: a version of the target. clock: seconds. Raises VocabularyMismatchError, and HeadError for a file of
-    heads that does not fit the target.
+    draft: the draft model. cheaper: a cheaper version of the target, for `selfspec`. clock: seconds. Raises
+    VocabularyMismatchError, and HeadError if the file of a head does not fit the target.
     """
     ngram = NgramDrafter(settings.ngram_min, settings.ngram_max)
     suffix = SuffixDrafter(clock, settings.suffix_longest, corpus_tokens=settings.corpus_tokens)
-    drafters: list[Drafter] = [ngram, suffix, *_of_the_target(settings, target, clock)]
+    drafters: list[Drafter] = [ngram, suffix, *_in_the_targets_passes(settings, target, clock)]
     if cheaper is not None:
         size = min(target.context_tokens, cheaper.description.context_tokens)
         drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size))
@@ -59,7 +60,7 @@ def lineup(
 
 
 def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable[[], float]) -> list[Drafter]:
-    """Matches in the text beside one that writes: the draft model, or a head where there is none."""
+    """Drafters that combine matches with `writer`, the draft model or an EAGLE head; none without such a writer."""
     if not isinstance(writer, ModelDrafter | EagleDrafter):
         return []
     return [
@@ -72,65 +73,66 @@ def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable
 def _model_drafter(
     settings: Settings, target: Target, model: LanguageModel, clock: Callable[[], float]
 ) -> ModelDrafter:
-    """A draft model of the target's own vocabulary, or of another."""
+    """The drafter of a draft model, translated if its vocabulary is not the target's."""
     kind = ModelDrafter if model.tokenizer.fingerprint == target.tokenizer.fingerprint else TranslatedDrafter
     size = min(target.context_tokens, model.description.context_tokens)
     return kind(model, target.tokenizer, size, clock, settings.support_size)
 
 
-def _of_the_target(settings: Settings, target: Target, clock: Callable[[], float]) -> list[Drafter]:
-    """Those that use the target's own passes: they need it in this process."""
+def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[], float]) -> list[Drafter]:
+    """Drafters that read hidden states or probes from the target's own passes: none for a remote target."""
     drafters: list[Drafter] = []
-    if not isinstance(target, LocalTarget):
+    window = target.window
+    if window is None:
         return drafters
-    if _gives(target, "probes"):
+    if _gives(window.model, "probes"):
         size, ngram, guesses = settings.lookahead_window, settings.lookahead_ngram, settings.lookahead_guesses
         drafters.append(LookaheadDrafter(size, ngram, guesses))
-    if _gives(target, "hidden"):
-        drafters += _with_heads(settings, target, clock)
+    if _gives(window.model, "hidden"):
+        drafters += _head_drafters(settings, window, clock)
     elif settings.head is not None:
         raise HeadError(f"{target.description.runtime} gives no hidden states.", "Load the target with llama.cpp.")
     return drafters
 
 
-def _gives(target: LocalTarget, need: Need) -> bool:
-    return NEEDED_OF_A_RUNTIME[need] in target.model.provides
+def _gives(model: LanguageModel, need: Need) -> bool:
+    return NEEDED_OF_A_RUNTIME[need] in model.provides
 
 
-def _with_heads(settings: Settings, target: LocalTarget, clock: Callable[[], float]) -> list[Drafter]:
-    """The settings' own heads, else those that ship for a target of that name."""
+def _head_drafters(settings: Settings, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+    """The drafter of the head that the settings name, else those of the heads that ship for a target of that name."""
     if settings.head is not None:
-        return [_headed(Path(settings.head), target, settings.support_size, clock)]
-    files = sorted(SHIPPED.glob(f"{target.description.name}.*.safetensors"))
-    return [_headed(file, target, settings.support_size, clock) for file in files]
+        return [_head_drafter(Path(settings.head), window, settings.support_size, clock)]
+    files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors"))
+    return [_head_drafter(file, window, settings.support_size, clock) for file in files]
 
 
-def _headed(file: Path, target: LocalTarget, support_size: int, clock: Callable[[], float]) -> Drafter:
+def _head_drafter(file: Path, window: Window, support_size: int, clock: Callable[[], float]) -> Drafter:
     from speculatoviz.heads.file import load, read
     from speculatoviz.heads.rows import GgufRows
 
-    weights = _gguf(target)
+    weights = _gguf_file(window.model)
     if weights is None:
         raise HeadError("Heads share the matrices of a GGUF file, and the target has none.", "Choose a GGUF target.")
-    kind, tokenizer = read(file).kind, target.tokenizer
+    kind, tokenizer = read(file).kind, window.model.tokenizer
     rows = GgufRows(weights, tokenizer.n_vocab)
     head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
     if kind == "eagle":
-        return EagleDrafter(EagleHead(head, rows), target.window, clock, support_size=support_size)
-    return MedusaDrafter(MedusaHeads(head, rows), target.window, clock, support_size=support_size)
+        return EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
+    return MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
 
 
-def _gguf(target: LocalTarget) -> Path | None:
-    """The file of a target that was loaded from one."""
-    path: Path | None = getattr(target.model, "path", None)
+def _gguf_file(model: LanguageModel) -> Path | None:
+    """The file that a model was loaded from; None for a model without one."""
+    path: Path | None = getattr(model, "path", None)
     return path
 
 
-# --- why there are no others ---------------------------------------------------------------------------
+# --- missing drafters -----------------------------------------------------------------------------------
 
 
 class Missing(NamedTuple):
-    """Why there is no drafter of a name, as a clause, and what to do about it, as a sentence."""
+    """A reason, as a clause, and what to do about it, as a sentence."""
 
     why: str
     remedy: str
@@ -139,44 +141,44 @@ class Missing(NamedTuple):
         return f"{self.why[:1].upper()}{self.why[1:]}. {self.remedy}"
 
 
-_ELSEWHERE = {
-    "lookahead": "its guesses ride along in the target's passes, and those of a target elsewhere are not shared",
-    "medusa": "its heads read the target's hidden states, and those of a target elsewhere do not travel",
-    "eagle": "its head reads the target's hidden states, and those of a target elsewhere do not travel",
-    "selfspec": "the weights of a target elsewhere are not here to make a cheaper version of",
+_REMOTE = {
+    "lookahead": "it computes guesses in the target's passes, and a remote target does not take them",
+    "medusa": "its heads read the target's hidden states, and a remote target does not send them",
+    "eagle": "its head reads the target's hidden states, and a remote target does not send them",
+    "selfspec": "it needs the target's weights, and those of a remote target are not on this machine",
 }
 
 
 def missing(settings: Settings, target: Target, present: Container[str]) -> dict[str, Missing]:
-    """Why each other drafter is not among those that `lineup` gave for these settings and this target."""
+    """The reason for each drafter that is not in `present`, the names that `make_drafters` returned."""
     return {name: _why_missing(name, settings, target) for name in DRAFTERS if name not in present}
 
 
 def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missing:
-    """Of those that may be missing: matches in the text are always looked for."""
+    """The reason for one name. `ngram` and `suffix` are never missing."""
     if name in WITH_MODEL:
         other = " and there is no EAGLE head" if name != "model" else ""
         return Missing(f"no draft model is loaded{other}", "Start with `--draft NAME`.")
-    if not isinstance(target, LocalTarget):
-        return Missing(_ELSEWHERE[name], "Load the target here, with `--target NAME`.")
-    runtime = target.description.runtime
+    if target.window is None:
+        return Missing(_REMOTE[name], "Load the target on this machine, with `--target NAME`.")
+    model, runtime = target.window.model, target.description.runtime
     if name == "lookahead":
-        return Missing(f"the target runs on {runtime}, which takes no trees of it", "Load it with llama.cpp.")
+        return Missing(f"the target runs on {runtime}, which computes no trees", "Load it with llama.cpp.")
     if name == "selfspec":
-        if _gguf(target) is None:
-            return Missing("only a GGUF file has a cheaper version to be made of it", "Choose a GGUF target.")
+        if _gguf_file(model) is None:
+            return Missing("a cheaper version can only be made of a GGUF file", "Choose a GGUF target.")
         return Missing("no cheaper version of the target is loaded", f"Start with `--selfspec {SELF_BY_DEFAULT}`.")
-    return _why_no_head(name, settings, target)
+    return _why_no_head(name, settings, model)
 
 
-def _why_no_head(name: str, settings: Settings, target: LocalTarget) -> Missing:
-    if not _gives(target, "hidden"):
-        runtime = target.description.runtime
+def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing:
+    if not _gives(model, "hidden"):
+        runtime = model.description.runtime
         return Missing(f"the target runs on {runtime}, which gives no hidden states", "Load it with llama.cpp.")
-    if _gguf(target) is None:
+    if _gguf_file(model) is None:
         return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")
     given = settings.head is not None
     why = f"the file of --head holds no {name} head" if given else "there is no trained head for this target"
     file, of = f"{name}.safetensors", shlex.quote(settings.resolved().target)
-    order = f"speculatoviz train {name} --target {of} --out {file}"
-    return Missing(why, f"Train one with `{order}`, and start with `--head {file}`.")
+    command = f"speculatoviz train {name} --target {of} --out {file}"
+    return Missing(why, f"Train one with `{command}`, and start with `--head {file}`.")

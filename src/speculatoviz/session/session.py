@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import run_seed, seeded
+from speculatoviz.core.progress import Progress
 from speculatoviz.core.rounds import Plan
 from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
@@ -24,11 +25,9 @@ from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.policies.fixed import FixedPolicy
-from speculatoviz.session.drafters import lineup, missing
+from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
-from speculatoviz.session.targets import Connected, Report, connect, load, load_cheaper_self
-from speculatoviz.targets.base import RemoteTarget
-from speculatoviz.targets.local import LocalTarget
+from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_named_model, open_target
 from speculatoviz.telemetry.events import Departure, Done, Event, Metrics, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
 from speculatoviz.telemetry.messages import Start
@@ -64,16 +63,16 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        connected: Connected,
+        opened: OpenedTarget,
         draft_model: LanguageModel | None,
         clock: Callable[[], float],
         cheaper: LanguageModel | None = None,
     ) -> None:
         self.settings, self.clock, self._cheaper = settings, clock, cheaper
-        self.connected, self.target, self.draft_model = connected, connected.target, draft_model
+        self.opened, self.target, self.draft_model = opened, opened.target, draft_model
         self.size = self.target.context_tokens
         self.target.claim(self.usual)  # a sampling that cannot be had there is refused now
-        self.drafters = lineup(settings, self.target, draft_model, cheaper, clock)
+        self.drafters = make_drafters(settings, self.target, draft_model, cheaper, clock)
         self.missing = missing(settings, self.target, self.drafters)
         self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
         self.drafter = self._usual_drafter()
@@ -83,18 +82,18 @@ class Session:
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
 
     @classmethod
-    def load(cls, settings: Settings, clock: Callable[[], float], report: Report) -> Session:
+    def load(cls, settings: Settings, clock: Callable[[], float], progress: Progress) -> Session:
         """Fetch and load the models of the settings, and measure them.
 
-        report: told the stage and the share of it that is done. Raises ModelError and its kin.
+        clock: seconds. Raises ModelError, TargetError, HeadError and VocabularyMismatchError.
         """
         pair = settings.resolved()
-        draft = load(settings, pair.draft, pair.draft_quantisation, report) if pair.draft else None
-        cheaper = load_cheaper_self(settings, report)
-        session = cls(settings, connect(settings, draft, clock, report), draft, clock, cheaper)
+        draft = load_named_model(settings, pair.draft, pair.draft_quantisation, progress) if pair.draft else None
+        cheaper = load_cheaper_target(settings, progress)
+        session = cls(settings, open_target(settings, draft, clock, progress), draft, clock, cheaper)
         try:
             prompt = session.encode_turn(PROMPT)
-            session.calibration.measure(prompt, lambda: session.default_k(session.drafter), report)
+            session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)
         except BaseException:
             session.close()
             raise
@@ -203,7 +202,7 @@ class Session:
                     yield event.model_copy(update={"remote": self.remote_info(now)})
                 case Done():
                     self._learn(event, request, verified)
-                    self.calibration.ran([*request.prompt, *event.token_ids], rows)
+                    self.calibration.record_run([*request.prompt, *event.token_ids], rows)
                     departure = self._departure(event, request, text) if greedy else None
                     yield event.model_copy(update={"departure": departure})
                 case _:
@@ -223,7 +222,7 @@ class Session:
     def close(self) -> None:
         for drafter in self.drafters.values():
             drafter.close()
-        self.connected.close()
+        self.opened.close()
         for model in (self.draft_model, self._cheaper):
             if model is not None:
                 model.close()
@@ -283,9 +282,8 @@ class Session:
 
     def remote_info(self, request: Request) -> RemoteInfo | None:
         """What was found out about a remote target; None for one in this process."""
-        if not isinstance(self.target, RemoteTarget):
-            return None
-        return remote_info(replace(self.target.about(), mode=self.target.strategy(request)))
+        remote = self.target.remote
+        return None if remote is None else remote_info(replace(remote.about(), mode=remote.strategy(request)))
 
     def noise_info(self, prepared: Prepared | None = None) -> NoiseFloor | None:
         """The noise floor known for a run; without one, for the longest run that was measured."""
@@ -296,11 +294,12 @@ class Session:
         return self.calibration.noise_info(context_tokens, max(prepared.k, prepared.nodes) + 1)
 
     def _calibration(self, draft: Window | None) -> Calibration | RemoteCalibration:
-        if not isinstance(self.target, LocalTarget):
-            assert isinstance(self.target, RemoteTarget)
-            return RemoteCalibration(self.target, draft, self.clock, self.connected.noise)
-        folder = Path(self.settings.cache_dir) / "pass_times"
-        return Calibration(self.target, draft, folder, self.settings.threads, self.clock)
+        window, remote = self.target.window, self.target.remote
+        if window is not None:
+            folder = Path(self.settings.cache_dir) / "pass_times"
+            return Calibration(self.target, window, draft, folder, self.settings.threads, self.clock)
+        assert remote is not None
+        return RemoteCalibration(remote, draft, self.clock, self.opened.noise)
 
     def _learn(self, done: Done, request: Request, verified: bool) -> None:
         """What a finished run is good for: text to match in later ones, and a baseline."""
@@ -317,7 +316,7 @@ class Session:
     def _learn_baseline(self, done: Done, context_tokens: int) -> None:
         values = done.metrics
         if values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0 and values.overall_tps:
-            self.calibration.learn(values.overall_tps, values.tokens, context_tokens)
+            self.calibration.record_plain_run(values.overall_tps, values.tokens, context_tokens)
 
 
 def _tps(run: PlainRun | None) -> float | None:

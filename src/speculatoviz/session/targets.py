@@ -1,4 +1,4 @@
-"""From settings to a target: a model of this process, our own verifier, or somebody else's endpoint."""
+"""Opens the target of the settings: a model of this process, our own verifier, or an endpoint of others."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import ModelError
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.files.download import by_share
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
 from speculatoviz.targets.verifier.target import VerifierTarget
 
-Report = Callable[[str, float | None], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """A target, and what has to be closed after it."""
+class OpenedTarget:
+    """A target with what it was made of, which is closed after it.
+
+    model: of a local target. loop: where a remote target's coroutines run. noise: the noise floor that a verifier
+    reports.
+    """
 
     target: Target
     model: LanguageModel | None = None
@@ -31,6 +35,7 @@ class Connected:
     noise: Noise | None = None
 
     def close(self) -> None:
+        """Close the target, then the model and the loop."""
         self.target.close()
         if self.model is not None:
             self.model.close()
@@ -39,82 +44,85 @@ class Connected:
 
 
 def is_remote(name: str) -> bool:
+    """Whether a target's name begins with the scheme of a remote target, as in `verifier:ws://host:port`."""
     return name.partition(":")[0] in REMOTE_SCHEMES
 
 
-def loading(settings: Settings) -> Loading:
+def loading_options(settings: Settings) -> Loading:
+    """How models are loaded under these settings."""
     return Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
 
 
-def load(settings: Settings, name: str, quantisation: str | None, report: Report) -> LanguageModel:
-    """Load a model of this process. report: told the stage and its share. Raises ModelError."""
-    return load_model(
-        name,
-        loading(settings),
-        quantisation,
-        lambda stage, done, total: report(f"{stage} {name}", done / total if total else None),
-    )
+def load_named_model(settings: Settings, name: str, quantisation: str | None, progress: Progress) -> LanguageModel:
+    """Load a model into this process. quantisation: to requantise it to. Raises ModelError."""
+    return load_model(name, loading_options(settings), quantisation, by_share(progress, name))
 
 
-def load_cheaper_self(settings: Settings, report: Report) -> LanguageModel | None:
-    """The cheaper version of the target that `selfspec` drafts with; None where nobody asked for it."""
+def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:
+    """The cheaper version of the target that `selfspec` drafts with; None if the settings do not ask for one.
+
+    Raises ModelError, also for a remote target.
+    """
     pair = settings.resolved()
     by = settings.selfspec or (SELF_BY_DEFAULT if pair.drafter == "selfspec" else None)
     if by is None:
         return None
     if is_remote(pair.target):
-        raise ModelError("The target is elsewhere: it cannot draft for itself here.", "Choose another drafter.")
-    return load_cheaper(
-        pair.target,
-        loading(settings),
-        by,
-        lambda stage, done, total: report(f"{stage} {pair.target}", done / total if total else None),
-    )
+        raise ModelError(
+            "A remote target cannot draft for itself: its weights are not on this machine.", "Choose another drafter."
+        )
+    return load_cheaper(pair.target, loading_options(settings), by, by_share(progress, pair.target))
 
 
-def connect(settings: Settings, draft: LanguageModel | None, clock: Callable[[], float], report: Report) -> Connected:
-    """The target of the settings. Raises ModelError and TargetError.
+def open_target(
+    settings: Settings, draft: LanguageModel | None, clock: Callable[[], float], progress: Progress
+) -> OpenedTarget:
+    """Load the target of the settings, or connect to it. Raises ModelError and TargetError.
 
-    draft: whose tokenizer an endpoint is read with where no other is named.
+    draft: its tokenizer is used for an endpoint if the settings name no other. clock: seconds.
     """
     pair = settings.resolved()
     if not is_remote(pair.target):
-        model = load(settings, pair.target, pair.target_quantisation, report)
-        return local(model, draft, clock)
+        model = load_named_model(settings, pair.target, pair.target_quantisation, progress)
+        return open_local(model, draft, clock)
     if pair.target_quantisation is not None:
-        raise ModelError(f"{pair.target} cannot be requantised here.", "Requantise it where it is loaded.")
-    report(f"connecting to {pair.target}", None)
-    return remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, report)
+        raise ModelError(
+            f"{pair.target} is remote: it cannot be requantised here.", "Requantise it on the machine that loads it."
+        )
+    progress(f"connecting to {pair.target}", None)
+    return open_remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, progress)
 
 
-def local(model: LanguageModel, draft: LanguageModel | None, clock: Callable[[], float]) -> Connected:
+def open_local(model: LanguageModel, draft: LanguageModel | None, clock: Callable[[], float]) -> OpenedTarget:
+    """A target in this process. Its context is the shorter one of the two models'. clock: seconds."""
     models = [model] if draft is None else [model, draft]
     size = min(m.description.context_tokens for m in models)
-    return Connected(LocalTarget(model, size, clock), model)
+    return OpenedTarget(LocalTarget(model, size, clock), model)
 
 
-def remote(
+def open_remote(
     settings: Settings,
     name: str,
     tokenizer: Callable[[], Tokenizer | None],
     clock: Callable[[], float],
-    report: Report,
+    progress: Progress,
     *,
     full: bool = False,
-) -> Connected:
-    """A target elsewhere, by name. tokenizer: what an endpoint is read with where the settings name none.
+) -> OpenedTarget:
+    """Connect to a remote target by its name. Raises ModelError and TargetError.
 
-    full: probe an endpoint at length. Raises ModelError and TargetError.
+    tokenizer: called for an endpoint's tokenizer if the settings name none. clock: seconds. full: whether to probe an
+    endpoint in full.
     """
     loop = LoopThread()
     try:
-        scheme, _, place = name.partition(":")
+        scheme, _, address = name.partition(":")
         if scheme == "verifier":
             key = _secret(settings.target_api_key)
-            verifier = VerifierTarget(place, loop, clock, Path(settings.cache_dir), key)
-            return Connected(verifier, None, loop, None if verifier.noise is None else Noise(*verifier.noise))
-        read_with = _named_tokenizer(settings, report) or tokenizer()
-        return Connected(_endpoint(settings, name, read_with, loop, clock, full), None, loop)
+            verifier = VerifierTarget(address, loop, clock, Path(settings.cache_dir), key)
+            return OpenedTarget(verifier, None, loop, None if verifier.noise is None else Noise(*verifier.noise))
+        chosen = _named_tokenizer(settings, progress) or tokenizer()
+        return OpenedTarget(_endpoint(settings, name, chosen, loop, clock, full), None, loop)
     except BaseException:
         loop.close()
         raise
@@ -154,13 +162,9 @@ def _endpoint(
     )
 
 
-def _named_tokenizer(settings: Settings, report: Report) -> Tokenizer | None:
+def _named_tokenizer(settings: Settings, progress: Progress) -> Tokenizer | None:
     name = settings.target_tokenizer
-    if name is None:
-        return None
-    return load_tokenizer(
-        name, loading(settings), lambda stage, done, total: report(f"{stage} {name}", done / total if total else None)
-    )
+    return None if name is None else load_tokenizer(name, loading_options(settings), by_share(progress, name))
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -1,69 +1,77 @@
-"""What a target is: something that verifies drafts, wherever its model runs."""
+"""The protocol of targets. A target verifies drafts, wherever its model runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
+from speculatoviz.models.window import Window
 
 
 class Pending(Protocol):
-    """A verification under way."""
+    """A verification that has been submitted."""
 
     def done(self) -> bool:
-        """Whether there is nothing to wait for: the answer is here, or is computed when it is asked for."""
+        """Whether `result` returns without waiting for anything but its own computation."""
 
     def result(self) -> Verdict:
-        """Wait for the outcome. Raises CancelledError once the request is cancelled."""
+        """Wait for the verdict. Raises CancelledError once the request is cancelled."""
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Stop; the verdict is not needed any more."""
 
 
 class Target(Protocol):
-    """Holds the committed ids: the prompt of `begin`, extended by every verdict."""
+    """Verifies drafts. It holds the committed ids: the prompt of `begin`, extended by every verdict.
+
+    Exactly one of `window` and `remote` is not None.
+    """
 
     @property
     def tokenizer(self) -> Tokenizer: ...
     @property
-    def context_tokens(self) -> int: ...
+    def context_tokens(self) -> int:
+        """The most committed ids, with a draft after them."""
+
     @property
     def description(self) -> Description: ...
     @property
     def drafting(self) -> Drafting:
-        """How drafts for the request of the last `begin` are to be made."""
+        """What the target requires of drafts for the request of the last `begin`."""
+
+    @property
+    def window(self) -> Window | None:
+        """The model's context, if the target computes in this process; None for a remote target."""
+
+    @property
+    def remote(self) -> RemoteTarget | None:
+        """The target itself, if it computes elsewhere; None for a local target."""
 
     def claim(self, request: Request) -> Exactness:
-        """What `begin` would answer; computes and asks nothing."""
+        """The label that `begin` would return, and why. Neither computes nor asks anything.
+
+        Raises BadRequestError or TargetError if the target cannot verify such a request.
+        """
 
     def begin(self, request: Request) -> Exactness:
-        """Take up `request.prompt`, reusing what is cached of it. Called again when the sampling changes.
+        """Commit `request.prompt`, reusing what the cache holds of it. Called again when the sampling changes.
 
         Raises CancelledError between chunks of the prefill.
         """
 
     def submit(self, draft: Draft) -> Pending:
-        """Verify a draft behind the committed ids; an empty draft is one plain step."""
+        """Verify a draft after the committed ids. An empty draft is one plain step."""
 
     def close(self) -> None: ...
 
 
-def refuse_needs(request: Request) -> None:
-    """Raises TargetError where a drafter wants what does not travel: hidden states and probes of the target."""
-    if request.needs:
-        raise TargetError(
-            "This drafter reads the target's own states, and a target elsewhere does not send them.",
-            "Choose another drafter, or load the target here.",
-        )
-
-
-@runtime_checkable
 class RemoteTarget(Target, Protocol):
-    """A target elsewhere. It can also decode alone, which is what speculation over a network has to beat."""
+    """A target that computes elsewhere. Its own streaming is the baseline of speculation across a network."""
 
     def stream(self, request: Request) -> Iterator[int]:
         """Plain decoding in one streaming call: ids as they arrive. Raises CancelledError once cancelled."""
@@ -72,15 +80,16 @@ class RemoteTarget(Target, Protocol):
         """How a request would be verified, as `Remote.mode` names it."""
 
     def about(self) -> Remote:
-        """What is known of the endpoint and of the way to it."""
+        """The endpoint and the way to it, as far as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What was found out about a remote target, for the page and `speculatoviz probe`; None where unknown.
+    """What is known of a remote target, for the page and `speculatoviz probe`; None where unknown.
 
-    mode: how it verifies. calls_per_round: requests of a usual round. findings: (what was asked, answer) as they are
-    shown. rate_limit: the headroom it declares, in words. warning: what a user should know before a run starts.
+    mode: how it verifies. rtt_ms: round-trip time. calls_per_round: requests of a usual round. findings: (question,
+    answer) of the probe, as they are shown. rate_limit: the requests that are left, in words. warning: what a user
+    should know before a run starts.
     """
 
     url: str
@@ -90,3 +99,12 @@ class Remote:
     findings: tuple[tuple[str, str], ...] = ()
     rate_limit: str | None = None
     warning: str | None = None
+
+
+def refuse_needs(request: Request) -> None:
+    """Raises TargetError for a drafter that needs hidden states or probes: a remote target does not send them."""
+    if request.needs:
+        raise TargetError(
+            "This drafter reads the target's hidden states, and a remote target does not send them.",
+            "Choose another drafter, or load the target on this machine.",
+        )

@@ -1,4 +1,4 @@
-"""Which rows a forward pass computes for a draft."""
+"""The tokens of a forward pass over a draft, and the row of logits of each node."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from speculatoviz.core.types import ROOT, Draft
 
 
 class Layout(NamedTuple):
-    """The tokens of a pass, the last committed one first, and where each part of the draft finds its row.
+    """The tokens of a pass, the last committed one first, and the rows of its logits float[r, V].
 
-    parents: None for a chain. node_rows, probe_rows: the row behind each node and each probe; the row behind the last
-    committed token is 0.
+    tokens int[r]. parents int[r]: the index of each token's parent, ROOT for the first; None for a chain. node_rows
+    int[n]: the row after each node of the draft. probe_rows: the row after each probe. Row 0 is the one after the last
+    committed token.
     """
 
     tokens: list[int]
@@ -20,12 +21,16 @@ class Layout(NamedTuple):
     probe_rows: list[int]
 
     def row(self, node: int) -> int:
-        """The row behind a node, or behind the last committed token for ROOT."""
+        """The row after a node, or after the last committed token for ROOT."""
         return 0 if node == ROOT else self.node_rows[node]
 
 
 def layout(last: int, draft: Draft) -> Layout:
-    """Equal siblings share a row: both stay nodes, and what follows them is the same."""
+    """The layout of a draft after the committed token `last`.
+
+    Equal siblings share a row: the same tokens precede both, so the distribution after them is the same. The draft
+    keeps both nodes, and the rule tests both.
+    """
     if draft.is_chain and draft.probes is None:
         n = len(draft)
         return Layout([last, *draft.tokens.tolist()], None, list(range(1, n + 1)), [])

@@ -1,4 +1,7 @@
-"""A target in this process: one forward pass over the last committed token and the draft, chain or tree."""
+"""A target in this process: one forward pass over the last committed token and the draft, chain or tree.
+
+V: size of the vocabulary. n: nodes of a draft. r: rows of a pass, as `layout` lays them out; 1 + n for a chain.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import Distribution, distribution, scores
-from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Limits, Need, Request, Sampling
+from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
 from speculatoviz.models.window import Window, WindowFeed
 from speculatoviz.targets.layout import Layout, layout
 
-MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: it has to fit into one pass behind the last committed token
+MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: one pass computes it together with the last committed token
 NEEDED_OF_A_RUNTIME: dict[Need, Capability] = {"hidden": "hidden", "probes": "trees"}
 
 
 def claim(request: Request, where: str) -> Exactness:
-    """What a target can say of a rule when it scores every draft itself. where: the model runs, in words."""
+    """The label of the request's rule for a target that scores every draft itself. where: in words, for the reason."""
     rule = RULES[request.rule]
     return Exactness(rule.label, f"The target scores every draft {where}, and {rule.reason}.")
 
@@ -35,10 +38,11 @@ def decide(
     clock: Callable[[], float],
     alternatives: int,
 ) -> Verdict:
-    """Judge a draft by the target's rows of one pass, float[rows, V], laid out as `rows` says.
+    """Apply the request's rule to a draft.
 
-    alternatives: how many to report per token, where the request wants evidence. Raises ModelError if a row that the
-    decision needs is not finite.
+    logits float[r, V]: of one pass. rows: the row of each node. chance: of the round. clock: seconds. alternatives: how
+    many to report per token, if the request asks for evidence. Raises ModelError if a row that the decision needs is
+    not finite.
     """
     rule = RULES[request.rule]
 
@@ -49,23 +53,23 @@ def decide(
 
     decision = rule.verify(draft, target_distribution, chance)
     probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
-    decided = clock()
+    decided_s = clock()
     checks, extra = decision.checks, decision.extra
     if request.evidence:
-        checks, extra = _shown(decision, draft, logits, rows, alternatives)
-    evidence_ms = (clock() - decided) * 1000
+        checks, extra = _with_scores(decision, draft, logits, rows, alternatives)
+    evidence_ms = (clock() - decided_s) * 1000
     return Verdict(decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed)
 
 
 def committed(draft: Draft, verdict: Verdict) -> list[int]:
-    """The ids a verdict adds: the accepted path and the token behind it."""
+    """The ids that a verdict commits: the accepted path and the extra token after it."""
     return [*draft.tokens[list(verdict.path)].tolist(), verdict.extra.token]
 
 
-def _shown(
+def _with_scores(
     decision: Decision, draft: Draft, logits: Floats, rows: Layout, alternatives: int
 ) -> tuple[tuple[Check, ...], Extra]:
-    """Add the target's raw opinions, for display."""
+    """The checks and the extra token with the target's raw scores (T=1, no filters), for display."""
     above = draft.parents.tolist()
     checks = tuple(
         replace(c, target=scores(logits[rows.row(above[c.node])], c.token, alternatives)) for c in decision.checks
@@ -82,7 +86,9 @@ def _shown(
 class LocalTarget:
     """Verifies drafts with a language model of this process.
 
-    clock: seconds. chance: makes the random choices of a seed. alternatives: how many to report per token.
+    size: tokens of its context. clock: seconds. chance: makes the random choices of a seed. alternatives: how many to
+    report per token. window: a context of the model to share, instead of a new one. Raises ContextFullError if the
+    model has no room for the context.
     """
 
     def __init__(
@@ -92,11 +98,14 @@ class LocalTarget:
         clock: Callable[[], float],
         chance: Callable[[int], ChanceSource] = seeded,
         alternatives: int = 8,
+        *,
+        window: Window | None = None,
     ) -> None:
         self.model = model
-        self.window = Window(model, size)
+        self.window = window or Window(model, size)
+        self.remote = None
         self._clock, self._chance_of, self._alternatives = clock, chance, alternatives
-        self._request = Request((0,), Sampling(), Limits(0))
+        self._begun: Request | None = None
         self._ids: list[int] = []
 
     @property
@@ -113,12 +122,19 @@ class LocalTarget:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """What is committed."""
+        """The committed ids."""
         return tuple(self._ids)
 
     @property
+    def request(self) -> Request:
+        """The request of the last `begin`. Raises RuntimeError before it."""
+        if self._begun is None:
+            raise RuntimeError("begin() must be called before submit()")
+        return self._begun
+
+    @property
     def drafting(self) -> Drafting:
-        return Drafting(trees="trees" in self.model.provides and RULES[self._request.rule].trees, tokens=MOST_TOKENS)
+        return Drafting(trees="trees" in self.model.provides and RULES[self.request.rule].trees, tokens=MOST_TOKENS)
 
     def claim(self, request: Request) -> Exactness:
         lacking = {NEEDED_OF_A_RUNTIME[need] for need in request.needs} - self.model.provides
@@ -130,13 +146,13 @@ class LocalTarget:
         return claim(request, "in this process")
 
     def begin(self, request: Request) -> Exactness:
-        if todo := self.take_up(request):
-            self.window.catch_up(todo, request.cancelled)
+        if missing := self.commit_prompt(request):
+            self.window.catch_up(missing, request.cancelled)
         return self.claim(request)
 
-    def take_up(self, request: Request) -> list[int]:
-        """Commit to the request's prompt; the ids that have to be fed before the first draft can be judged."""
-        self._request, self._ids = request, list(request.prompt)
+    def commit_prompt(self, request: Request) -> list[int]:
+        """`begin` without the prefill. Returns the ids that must be fed before the first draft can be judged."""
+        self._begun, self._ids = request, list(request.prompt)
         self.window.record("hidden" in request.needs)
         return self.window.align(self._ids[:-1])
 
@@ -144,20 +160,20 @@ class LocalTarget:
         return LocalPending(self, draft)
 
     def verify(self, draft: Draft) -> Verdict:
-        """One pass, one decision; afterwards the context holds the committed ids minus the last."""
-        wish = self.wish(draft)
-        return self.judge(draft, self.window.feed(wish.tokens, wish.rows, wish.parents))
+        """Feed and judge a draft in one pass. Afterwards the context holds all committed ids but the last."""
+        feed = self.feed_of(draft)
+        return self.judge(draft, self.window.feed(feed.tokens, feed.rows, feed.parents))
 
-    def wish(self, draft: Draft) -> WindowFeed:
-        """What a pass has to feed to judge a draft: the last committed token and the draft."""
+    def feed_of(self, draft: Draft) -> WindowFeed:
+        """The feed whose logits decide about a draft: the last committed token, then the draft."""
         rows = layout(self._ids[-1], draft)
         return WindowFeed(self.window, rows.tokens, "all", rows.parents)
 
     def judge(self, draft: Draft, logits: Floats) -> Verdict:
-        """Decide by the rows of `wish`, float[rows, V], which the window has just been fed."""
+        """Decide about a draft and commit the outcome. logits float[r, V]: of `feed_of(draft)`, just computed."""
         rows = layout(self._ids[-1], draft)
-        chance = self._chance_of(self._request.seed)("verify", draft.round)
-        verdict = decide(draft, logits, rows, self._request, chance, self._clock, self._alternatives)
+        chance = self._chance_of(self.request.seed)("verify", draft.round)
+        verdict = decide(draft, logits, rows, self.request, chance, self._clock, self._alternatives)
         self.window.accept([0, *(rows.node_rows[node] for node in verdict.path)])
         self._ids += committed(draft, verdict)
         return verdict
@@ -166,12 +182,13 @@ class LocalTarget:
         self.window.close()
 
     def check_cancelled(self) -> None:
-        if self._request.cancelled():
+        """Raises CancelledError once the request is cancelled."""
+        if self.request.cancelled():
             raise CancelledError
 
 
 class LocalPending:
-    """The pass runs when the result is asked for, in the asking thread."""
+    """The pass is computed by the thread that asks for the result."""
 
     def __init__(self, target: LocalTarget, draft: Draft) -> None:
         self._target, self._draft, self._cancelled = target, draft, False

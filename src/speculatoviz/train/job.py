@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from speculatoviz.heads.file import HeadKind
 
-Report = Callable[[str, float | None], None]  # a stage, and the share of it that is done (None if unknown)
 WriteWith = Literal["pytorch", "llamacpp"]
 
 

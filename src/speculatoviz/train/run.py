@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from speculatoviz.core.progress import Progress
 from speculatoviz.heads.file import HeadFile, HeadKind, load, save
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.machine import usable_cores
@@ -18,7 +19,7 @@ from speculatoviz.train.dialogue import Recipe
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
 from speculatoviz.train.fit import Schedule, StepReport, TrainableHead, TrainingResult, fast_dtype, fit
 from speculatoviz.train.generate import RECIPE, write_dialogues
-from speculatoviz.train.job import Report, TrainJob
+from speculatoviz.train.job import TrainJob
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
 from speculatoviz.train.score import HeldOutAnswers
 from speculatoviz.train.store import Corpus, CorpusOrigin, write_errors
@@ -30,7 +31,7 @@ _SCORED_DIALOGUES = 100  # held-out dialogues of a score: enough to choose among
 _REPORT_EVERY = 20  # steps between two lines of progress
 
 
-def train(job: TrainJob, tokenizer: Tokenizer, report: Report) -> TrainingResult:
+def train(job: TrainJob, tokenizer: Tokenizer, report: Progress) -> TrainingResult:
     """Write the dialogues that are missing, train, and write the best head to job.out with a card beside it.
 
     After an interruption another call resumes. Raises TrainError if dialogues, head or card cannot be written or read,
@@ -90,7 +91,7 @@ def head_file(
     return HeadFile(kind, name, fingerprint, target.hidden_size, target.vocabulary, tensors, head.numbers)
 
 
-def _write(job: TrainJob, corpus: Corpus, report: Report) -> None:
+def _write(job: TrainJob, corpus: Corpus, report: Progress) -> None:
     if corpus.counts().tokens >= job.tokens:
         return
     report("loading the target", None)
@@ -126,7 +127,7 @@ def _writing_model(job: TrainJob, recipe: Recipe) -> LanguageModel:
     return BatchedModel(job.source, job.slots, recipe.dialogue_tokens, job.threads)
 
 
-def _step_reports(steps: int, report: Report) -> Callable[[StepReport], None]:
+def _step_reports(steps: int, report: Progress) -> Callable[[StepReport], None]:
     def told(step: StepReport) -> None:
         if step.warning is not None:
             report(step.warning, step.step / steps)

@@ -10,7 +10,7 @@ from speculatoviz.config import Settings
 from speculatoviz.measure.calibration import RemoteCalibration
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.session.session import Session
-from speculatoviz.session.targets import Connected
+from speculatoviz.session.targets import OpenedTarget
 from speculatoviz.targets.hosted.endpoint import Endpoint
 from speculatoviz.targets.hosted.modes import Api
 from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi
@@ -42,7 +42,7 @@ def test_only_what_verifies_has_baselines(mode: str, measured: bool) -> None:
 def test_no_speedup_is_claimed_of_what_was_not_verified(mode: str, claimed: bool) -> None:
     with looped() as loop:
         target = hosted(stand_in(), api, loop, "match")
-        session = Session(Settings(_env_file=None, target="toy:0"), Connected(target), None, time.perf_counter)
+        session = Session(Settings(_env_file=None, target="toy:0"), OpenedTarget(target), None, time.perf_counter)
         session.calibration.measure(PROMPT, lambda: 4, lambda _stage, _share: None)
         target._mode = mode
         before = session.calibration.per_call

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speculatoviz.errors import ModelError
-from speculatoviz.models.files.download import Download, Progress, fetch, silent
+from speculatoviz.models.files.download import Download, FileProgress, fetch, silent
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.hub import HubFile, hub_file
 from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
@@ -107,7 +107,7 @@ def lookup(name: str) -> CatalogueEntry:
     return CATALOGUE[name]
 
 
-def resolve(name: str, cache_dir: Path | str, progress: Progress = silent) -> Path:
+def resolve(name: str, cache_dir: Path | str, progress: FileProgress = silent) -> Path:
     """The GGUF file that `name` stands for, downloaded first if need be; of a split file the first part.
 
     name: a catalogue name, a path that ends in .gguf, or a hub file `owner/repo/file.gguf[@revision]`, each also after

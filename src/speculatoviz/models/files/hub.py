@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from speculatoviz.models.files.gguf import part_names
-from speculatoviz.models.files.source import Report, ReportOfTotal, SourceError
+from speculatoviz.models.files.source import ReportBytes, ReportOfTotal, SourceError
 
 TIMEOUT_S = 4.0  # for the hub's first answer; what follows has the hub library's own timeouts
 
@@ -34,7 +34,7 @@ class HubFile:
         return f"hub file {self.repo}/{self.filename}@{self.revision}"
 
 
-def from_hub(source: HubFile, sha256: str, folder: Path, report: Report) -> Path:
+def from_hub(source: HubFile, sha256: str, folder: Path, report: ReportBytes) -> Path:
     """Download into `folder`, which keeps what is needed to resume; the path of the file in it.
 
     Raises SourceError before the download if the hub already names another hash.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.catalogue import CATALOGUE, resolve
-from speculatoviz.models.files.download import Progress
+from speculatoviz.models.files.download import FileProgress
 from speculatoviz.models.files.hub import hub_folder, hub_tokenizer
 from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
 
@@ -72,7 +72,7 @@ def _either(words: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
+def locate(name: ModelName, cache_dir: Path | str, progress: FileProgress) -> Path:
     """The GGUF file or the folder that `name` stands for, downloaded first if need be.
 
     Raises ModelError with what was tried.
@@ -93,7 +93,7 @@ def locate(name: ModelName, cache_dir: Path | str, progress: Progress) -> Path:
     raise ModelError(f"There is no model {str(name)!r}{because}.", known())
 
 
-def tokenizer_folder(name: ModelName, progress: Progress) -> Path:
+def tokenizer_folder(name: ModelName, progress: FileProgress) -> Path:
     """The folder with the tokenizer of a model that is no GGUF file. Of a hub repository no weights are fetched.
 
     Raises ModelError with what was tried.

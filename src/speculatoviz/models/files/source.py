@@ -8,7 +8,7 @@ from pathlib import Path
 
 CHUNK_BYTES = 1 << 22  # of one read or write
 
-Report = Callable[[int], None]  # bytes so far
+ReportBytes = Callable[[int], None]  # bytes so far
 ReportOfTotal = Callable[[int, int], None]  # bytes so far, bytes in all (0 while unknown)
 
 

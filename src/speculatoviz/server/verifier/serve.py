@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import Progress
 from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.calibration import REFERENCE_CONTEXT
 from speculatoviz.measure.noise import POSITIONS, Noise, noise_floor
@@ -17,14 +18,14 @@ from speculatoviz.server import address
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.serve import serve_on
 from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
-from speculatoviz.session.targets import Report, is_remote, load
+from speculatoviz.session.targets import is_remote, load_named_model
 from speculatoviz.targets.local import LocalTarget
 
 _NOISE_ROWS = 5
 _SPARE_CONNECTIONS = 16  # beyond one for each session: clients that are refused, and requests for health
 
 
-def run(settings: Settings, clock: Callable[[], float], report: Report) -> Callable[[Callable[[str], None]], None]:
+def run(settings: Settings, clock: Callable[[], float], report: Progress) -> Callable[[Callable[[str], None]], None]:
     """Load and measure the target, and listen. Returns a function that serves until it is interrupted.
 
     That function is given another, which it calls with one line about what is served where. Raises BadRequestError if
@@ -35,7 +36,7 @@ def run(settings: Settings, clock: Callable[[], float], report: Report) -> Calla
         raise BadRequestError(f"{name} is remote already.", "Serve a model of this machine.")
     listening = address.listen_for(settings, "the verifier")
     room = settings.model_copy(update={"context_tokens": settings.context_tokens * settings.sessions})
-    model = load(room, name, settings.resolved().target_quantisation, report)
+    model = load_named_model(room, name, settings.resolved().target_quantisation, report)
     context_tokens = min(settings.context_tokens, model.description.context_tokens)
     report("measuring the noise floor", 0.9)
     noise = _noise(model, clock)

@@ -65,7 +65,7 @@ class VerifierSession:
             self.request = request
             return []
         self.last, self.request, self.intact = None, request, False
-        return self.target.take_up(request)
+        return self.target.commit_prompt(request)
 
     def _resumes(self, request: Request) -> bool:
         """Whether the cache ends where this prompt ends, or one answered round later, under the same terms."""
@@ -96,7 +96,7 @@ class VerifierSession:
         assert self.request is not None
         assert self.last is not None
         last, self.last = self.last, None
-        self.target.take_up(replace(self.request, prompt=last.before))
+        self.target.commit_prompt(replace(self.request, prompt=last.before))
 
     def judge(self, draft: Draft, asked: bytes, logits: Floats) -> Verdict:
         """The verdict on a draft of n tokens. logits: float[n + 1, V]."""
@@ -224,7 +224,7 @@ class Sessions:
                     f"A session holds {self.context_tokens} tokens and the draft goes beyond.",
                     "Draft less, or end here.",
                 )
-            job = Job(session.target.wish(draft), lambda logits: session.judge(draft, asked, logits))
+            job = Job(session.target.feed_of(draft), lambda logits: session.judge(draft, asked, logits))
             return await self._batcher.run(job)
 
     @asynccontextmanager

@@ -51,6 +51,11 @@ class HostedTarget:
         self._choice = Choice("match", Exactness("exact", ""))
         self._ids: list[int] = []
         self._watched: Watched | None = None
+        self.window = None
+
+    @property
+    def remote(self) -> HostedTarget:
+        return self
 
     @property
     def tokenizer(self) -> Tokenizer:

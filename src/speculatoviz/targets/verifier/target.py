@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from speculatoviz.core.rounds import Usage, Verdict
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Drafting, Exactness, Request
 from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
 from speculatoviz.targets.base import Remote, refuse_needs
@@ -55,9 +55,10 @@ class VerifierTarget:
         self._url, self._loop, self._clock = url, loop, clock
         self._link = Link(url, api_key, fingerprint, patience or Patience())
         self._session = secrets.token_bytes(16)
-        self._request = Request((0,), Sampling(), Limits(0))
+        self._begun: Request | None = None
         self._ids: list[int] = []
         self._pending: RemotePending | None = None
+        self.window = None
         self._welcome = loop.call(self._link.connect)
         try:
             self.tokenizer = self._load_tokenizer(cache_dir)
@@ -67,12 +68,23 @@ class VerifierTarget:
         self.description = _described(self._welcome)
 
     @property
+    def remote(self) -> VerifierTarget:
+        return self
+
+    @property
+    def request(self) -> Request:
+        """The request of the last `begin`. Raises RuntimeError before it."""
+        if self._begun is None:
+            raise RuntimeError("begin() must be called before submit()")
+        return self._begun
+
+    @property
     def context_tokens(self) -> int:
         return self._welcome.limit.context_tokens
 
     @property
     def drafting(self) -> Drafting:
-        trees = self._welcome.trees and RULES[self._request.rule].trees
+        trees = self._welcome.trees and RULES[self.request.rule].trees
         most = self._welcome.limit.draft_tokens
         return Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=most, trees=trees)
 
@@ -92,14 +104,14 @@ class VerifierTarget:
 
     def begin(self, request: Request) -> Exactness:
         self._abandon()
-        self._request, self._ids = request, list(request.prompt)
+        self._begun, self._ids = request, list(request.prompt)
         self._loop.call(self._open, request.cancelled)
         return self.claim(request)
 
     def submit(self, draft: Draft) -> RemotePending:
         frame = submit_frame(0, draft, len(self._ids))
         ids = self._ids
-        self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self._request.cancelled)
+        self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self.request.cancelled)
         return self._pending
 
     def stream(self, request: Request) -> Iterator[int]:
@@ -159,7 +171,7 @@ class VerifierTarget:
             raise TargetError(f"The verifier answered round {judged.round} instead of {draft.round}.", "Try again.")
         verdict = replace(
             verdict_of(judged, draft),
-            exactness=RULES[self._request.rule].label,
+            exactness=RULES[self.request.rule].label,
             flight_ms=flight_ms,
             network_ms=max(0.0, flight_ms - judged.server_ms),
             usage=Usage(calls=1, sent_bytes=answer.sent_bytes, received_bytes=answer.received_bytes),
@@ -186,7 +198,7 @@ class VerifierTarget:
         await self._link.close()
 
     def _open_frame(self, number: int) -> wire.Open:
-        return open_frame(number, self._session, self._request, self._ids)
+        return open_frame(number, self._session, self.request, self._ids)
 
     # ---- the tokenizer ----
 
