@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { bytes, counted, fixed, kibibytes, milliseconds, percent, shown, spoken, whole } from "./format";
+import {
+  bytes,
+  counted,
+  fixed,
+  kibibytes,
+  milliseconds,
+  percent,
+  shown,
+  spoken,
+  variation,
+  whole,
+} from "./format";
 
 describe("format", () => {
   it("never rounds a probability to certainty or impossibility", () => {
@@ -11,6 +22,23 @@ describe("format", () => {
       "< 0.01 %",
       "> 99.99 %",
     ]);
+  });
+
+  it("shows a total variation with decimals, and rounds an upper bound up", () => {
+    expect([0, 0.00003, 0.0047, 0.0281, 0.5, 1].map((value) => variation(value))).toEqual([
+      "0",
+      "< 0.0001",
+      "0.0047",
+      "0.028",
+      "0.500",
+      "1.000",
+    ]);
+    expect([variation(0.0342, "up"), variation(0.0348, "down"), variation(0.035, "up")]).toEqual([
+      "0.035",
+      "0.034",
+      "0.035",
+    ]);
+    expect(variation(null)).toBe("–");
   });
 
   it("shows unknown as a dash", () => {

@@ -20,6 +20,19 @@ export function percent(value: Maybe): string {
   return `${points.toFixed(digits)} %`;
 }
 
+const ROUNDINGS = { nearest: Math.round, up: Math.ceil, down: Math.floor } as const;
+
+/** A total variation, 0 to 1, never in percent: three decimals, four below 0.01. Upper bounds are rounded up. */
+export function variation(value: Maybe, rounding: keyof typeof ROUNDINGS = "nearest"): string {
+  if (!known(value)) return DASH;
+  if (value === 0) return "0";
+  if (value < 0.0001) return "< 0.0001";
+  const scale = value < 0.01 ? 10_000 : 1000;
+  // 0.035 · 1000 is 35.00000000000001, which is no reason to show 0.036.
+  const steps = ROUNDINGS[rounding](Number((value * scale).toPrecision(12)));
+  return (steps / scale).toFixed(scale === 1000 ? 3 : 4);
+}
+
 export const probability = (logprob: Maybe): number | null => (known(logprob) ? Math.exp(logprob) : null);
 
 export function milliseconds(value: Maybe): string {
@@ -59,6 +72,10 @@ export const counted = (value: Maybe): string =>
 /** Whitespace made visible, for labels outside running text. */
 export const shown = (label: string): string =>
   label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "·");
+
+/** The same within a sentence, where spaces are seen as they are. */
+export const shownInText = (label: string): string =>
+  label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 
 const NAMED: [RegExp, string][] = [
   [/^\n+$/, "line break"],

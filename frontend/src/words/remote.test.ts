@@ -60,7 +60,7 @@ describe("a target elsewhere", () => {
   });
 
   it("says how far off the text can be, until that says nothing", () => {
-    expect(boundWords(0.034)).toMatch(/^Up to here at most 3\.4 % /);
-    expect(boundWords(1)).toMatch(/no longer says anything/);
+    expect(boundWords(0.0341)).toMatch(/^Up to here the total variation .* is at most 0\.035: /);
+    expect(boundWords(1)).toMatch(/^The bound has reached 1, .* excludes nothing\.$/);
   });
 });

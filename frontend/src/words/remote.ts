@@ -1,7 +1,7 @@
 // A target elsewhere, in words: where it is, how it verifies, what it took, and how far off it can be.
 import type { ModelInfo, RemoteInfo, UsageInfo } from "../protocol/generated";
 import type { Fact } from "./facts";
-import { fixed, kibibytes, milliseconds, percent, whole } from "./format";
+import { fixed, kibibytes, milliseconds, percent, variation, whole } from "./format";
 
 interface Mode {
   readonly name: string;
@@ -88,8 +88,9 @@ export function remoteFacts(remote: RemoteInfo): Fact[] {
 
 /** How far from the target's the output can be by now. */
 export function boundWords(bound: number): string {
-  if (bound >= 1) return "The bound has reached 100 %, where it no longer says anything.";
-  return `Up to here at most ${percent(bound)} from the target’s distribution (total variation, added up over the rounds): whatever one asks of this text, its chance differs from the target’s by no more than that.`;
+  if (bound >= 1)
+    return "The bound has reached 1, the largest total variation there is: it excludes nothing.";
+  return `Up to here the total variation from the target’s distribution, added up over the rounds, is at most ${variation(bound, "up")}: no event has a probability that differs from the target’s by more.`;
 }
 
 const share = (part: number, all: number | null): string =>

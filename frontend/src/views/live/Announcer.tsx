@@ -1,9 +1,10 @@
 // Says to a screen reader how a run ended; single tokens are not announced.
 
 import { useApp } from "../../app/useStore";
+import type { Done } from "../../protocol/generated";
 import { exactnessOf } from "../../run/exactness";
 import type { Run } from "../../run/model";
-import { fixed, percent } from "../../words/format";
+import { fixed, variation } from "../../words/format";
 
 const REASONS = {
   stop: "finished",
@@ -16,7 +17,7 @@ const REASONS = {
 export function summary(run: Run): string {
   const { done, failure } = run;
   if (!done) return failure ? `Run failed: ${failure.message} ${failure.hint}` : "";
-  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedWords(run)}.${exactnessWords(run)}`;
+  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedWords(run)}.${exactnessWords(run)}${departedAt(done)}`;
 }
 
 function speedWords(run: Run): string {
@@ -26,13 +27,16 @@ function speedWords(run: Run): string {
   return `, ${fixed(speedup)} times the speed of ${plain}`;
 }
 
+const departedAt = ({ departure }: Done): string =>
+  departure ? ` It departs from plain decoding at token ${departure.position + 1}.` : "";
+
 /** What a listener must know of the text; nothing where it is exact. */
 function exactnessWords(run: Run): string {
   const label = exactnessOf(run)?.label ?? "exact";
   const bound = run.done?.metrics.total_variation_bound ?? null;
   if (label === "unverified") return " Unverified: no speedup is claimed.";
   if (label === "bounded" && bound !== null && bound < 1) {
-    return ` Bounded: at most ${percent(bound)} from the target's distribution.`;
+    return ` Bounded: a total variation of at most ${variation(bound, "up")} from the target's distribution.`;
   }
   return label === "exact" ? "" : ` Exactness: ${label}.`;
 }

@@ -3,12 +3,12 @@ import { Check, Info, TriangleAlert } from "lucide-react";
 import { Popover } from "radix-ui";
 import { useMemo } from "react";
 import { useApp } from "../../app/useStore";
-import type { ExactnessInfo, NoiseFloor } from "../../protocol/generated";
+import type { ExactnessInfo } from "../../protocol/generated";
 import { exactnessOf } from "../../run/exactness";
 import { emptyRun } from "../../run/reducer";
 import { remoteOf } from "../../run/selectors";
-import { percent } from "../../words/format";
 import { boundWords } from "../../words/remote";
+import { DepartureNote, NoiseNote, useDeparture } from "./ExactnessNotes";
 import { RemoteFacts, Warning } from "./RemoteFacts";
 
 const MEANING: Readonly<Record<ExactnessInfo["label"], string>> = {
@@ -34,19 +34,22 @@ function useExactness(): ExactnessInfo | null {
 export function ExactnessBadge() {
   const exactness = useExactness();
   const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
+  const departure = useDeparture();
   if (!exactness) return null;
   const good = exactness.label === "exact" || exactness.label === "exact-greedy";
   const warned = remote?.warning != null;
-  const Icon = warned ? TriangleAlert : good ? Check : Info;
+  const marked = warned || departure !== null;
+  const Icon = marked ? TriangleAlert : good ? Check : Info;
   return (
     <Popover.Root>
       <Popover.Trigger
-        data-status={good && !warned ? "accepted" : "resampled"}
+        data-status={good && !marked ? "accepted" : "resampled"}
         className="flex items-center gap-1 rounded-md border border-current px-2 py-0.5 text-[12px] font-medium whitespace-nowrap text-(--status)"
       >
         <Icon size={13} aria-hidden />
         <span className="sr-only">Exactness: </span>
         {exactness.label}
+        {departure && <> · departs at {departure.position + 1}</>}
         {warned && <span className="sr-only">, with a warning</span>}
       </Popover.Trigger>
       <Popover.Portal>
@@ -63,10 +66,11 @@ export function ExactnessBadge() {
           <p>
             <strong>{exactness.label}.</strong> {MEANING[exactness.label]}
           </p>
+          <DepartureNote />
           {exactness.reason && <p>{exactness.reason}</p>}
           {exactness.label === "bounded" && <Bound />}
           {remote && <RemoteFacts remote={remote} />}
-          <Floor />
+          <NoiseNote />
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
@@ -80,31 +84,6 @@ function Bound() {
   return (
     <p>
       <strong>Bound.</strong> {boundWords(bound)}
-    </p>
-  );
-}
-
-function Floor() {
-  const started = useApp((state) => state.play?.full.started ?? null);
-  const ofServer = useApp((state) => state.health?.noise_floor ?? null);
-  const floor: NoiseFloor | null = started ? started.noise_floor : ofServer;
-  if (!floor) {
-    return started?.remote ? (
-      <p>The noise floor of the target’s kernels is not known here.</p>
-    ) : (
-      <p>The noise floor of the kernels has not been measured yet.</p>
-    );
-  }
-  return (
-    <p>
-      <strong>Noise floor.</strong> “Exact” is with respect to the scores the target returns. A pass over
-      several tokens rounds differently from single steps, in every engine: over {floor.tokens} tokens the two
-      distributions differed by {percent(floor.mean_total_variation)} on average (
-      {percent(floor.max_total_variation)} at most), and{" "}
-      {floor.argmax_agreement === 1
-        ? "always agreed on the best token"
-        : `agreed on the best token ${percent(floor.argmax_agreement)} of the time`}
-      .
     </p>
   );
 }

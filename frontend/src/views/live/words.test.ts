@@ -35,6 +35,12 @@ describe("words for how things stand", () => {
   });
 });
 
+it("tells a listener where a greedy text departs from plain decoding", () => {
+  const departure = { position: 234, plain_token: "a", speculative_token: "b", margin: null };
+  const run = reduceAll(emptyRun, [started(), done({ departure })]);
+  expect(summary(run)).toMatch(/accepted\. It departs from plain decoding at token 235\.$/);
+});
+
 describe("the end of a run elsewhere, for who listens", () => {
   const end = (label: "exact" | "bounded" | "unverified", bound = 0) => {
     const values = { ...done().metrics, overall_speedup: 1.37, total_variation_bound: bound };
@@ -48,7 +54,9 @@ describe("the end of a run elsewhere, for who listens", () => {
   };
   it("says against what it was faster, and how exact the text is", () => {
     expect(end("exact")).toMatch(/accepted, 1\.37 times the speed of one streaming call\.$/);
-    expect(end("bounded", 0.034)).toMatch(/ Bounded: at most 3\.4 % from the target's distribution\.$/);
+    expect(end("bounded", 0.034)).toMatch(
+      / Bounded: a total variation of at most 0\.034 from the target's distribution\.$/,
+    );
   });
   it("claims no speedup of what is unverified", () => {
     expect(end("unverified")).toMatch(/accepted\. Unverified: no speedup is claimed\.$/);

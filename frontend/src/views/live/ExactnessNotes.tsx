@@ -1,0 +1,38 @@
+// What stands in the exactness popover about the noise of the target's kernels, and about a greedy text that departs.
+import { useApp } from "../../app/useStore";
+import type { Departure, NoiseFloor } from "../../protocol/generated";
+import { causeWords, departureWords, floorWords } from "../../words/noise";
+
+/** Where the greedy text of the run on the page parts from plain decoding; null if it does not, or is not known. */
+export const useDeparture = (): Departure | null =>
+  useApp((state) => state.play?.full.done?.departure ?? null);
+
+/** As it was measured when the run began; before a run, the server's latest. */
+const useNoiseFloor = (): NoiseFloor | null =>
+  useApp((state) => {
+    const started = state.play?.full.started;
+    return (started ? started.noise_floor : state.health?.noise_floor) ?? null;
+  });
+
+export function DepartureNote() {
+  const departure = useDeparture();
+  const floor = useNoiseFloor();
+  if (!departure) return null;
+  return (
+    <p className="departure">
+      <strong>Departure.</strong> {departureWords(departure)} {causeWords(departure, floor)}
+    </p>
+  );
+}
+
+export function NoiseNote() {
+  const floor = useNoiseFloor();
+  const isRemote = useApp((state) => (state.play?.full.started ?? state.health)?.remote != null);
+  return (
+    <p>
+      <strong>Noise floor.</strong> “Exact” is with respect to the scores that the target returns. A pass over
+      several tokens rounds differently from passes over one, in every engine; the noise floor is the total
+      variation between the two next-token distributions, 0 to 1. {floorWords(floor, isRemote)}
+    </p>
+  );
+}

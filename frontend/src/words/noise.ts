@@ -1,0 +1,61 @@
+// The noise floor of a target's kernels, and where a greedy text departs from plain decoding, in words.
+import type { Departure, NoiseFloor } from "../protocol/generated";
+import { fixed, shownInText, variation } from "./format";
+
+/** The measurement. `remote`: the target runs on another server, which alone could measure. */
+export function floorWords(floor: NoiseFloor | null, remote: boolean): string {
+  if (!floor) {
+    return remote
+      ? "The noise floor of the target’s kernels is unknown here."
+      : "The noise floor of the kernels has not been measured yet.";
+  }
+  const { mean_total_variation, max_total_variation, argmax_agreement, tokens } = floor;
+  const best =
+    argmax_agreement === 1
+      ? `the most probable token was the same at all ${tokens} positions`
+      : `the most probable token was the same at ${Math.round(argmax_agreement * tokens)} of ${tokens} positions`;
+  return `${conditions(floor)}: ${variation(mean_total_variation)} on average, ${variation(max_total_variation)} at most, and ${best}.`;
+}
+
+/** Older traces have no context and no rows. */
+function conditions({ context_tokens, rows }: NoiseFloor): string {
+  if (context_tokens === 0 || rows === 0) return "Measured at an unknown context";
+  return `Measured at ${context_tokens} tokens of context, ${rows} rows a pass`;
+}
+
+export function departureWords({ position, speculative_token, plain_token }: Departure): string {
+  return `At T=0 the text with speculation departs from plain decoding at token ${position + 1}: '${shownInText(speculative_token)}' instead of '${shownInText(plain_token)}'.`;
+}
+
+/**
+ * The total variation that suffices to exchange two tokens whose log-probabilities differ by `margin` m:
+ * with p + p' ≤ 1 it is (p − p') / 2 = (p + p') tanh(m / 2) / 2 ≤ tanh(m / 2) / 2.
+ */
+export const exchangeVariation = (margin: number): number => Math.tanh(margin / 2) / 2;
+
+/** Whether the noise that was measured can exchange the two tokens; null if the margin or the noise is unknown. */
+export function isNearTie({ margin }: Departure, floor: NoiseFloor | null): boolean | null {
+  if (margin === null || floor === null) return null;
+  return floor.max_total_variation >= exchangeVariation(margin);
+}
+
+/** What is known of the cause: near tie or not, with the figures that decide. */
+export function causeWords(departure: Departure, floor: NoiseFloor | null): string {
+  const { margin } = departure;
+  const near = isNearTie(departure, floor);
+  const noise =
+    floor && `the noise floor is ${variation(floor.max_total_variation, near ? "up" : "down")} at most`;
+  if (margin === null) {
+    return noise === null
+      ? "The margin between the two tokens and the noise floor are unknown, so it is unknown whether this is a near tie."
+      : `The margin between the two tokens is unknown, so it is unknown whether this is a near tie; ${noise}.`;
+  }
+  // Rounded so that the two figures never contradict their comparison.
+  const enough = variation(exchangeVariation(margin), near ? "down" : "up");
+  const figures = `The margin is ${fixed(margin, 3)} nats, so a total variation of ${enough} suffices to exchange the two tokens`;
+  if (noise === null)
+    return `${figures}; the noise floor is unknown, so it is unknown whether this is a near tie.`;
+  return near
+    ? `A near tie. ${figures}, and ${noise}.`
+    : `Not a near tie. ${figures}, but ${noise}: the measured noise does not explain the departure.`;
+}
