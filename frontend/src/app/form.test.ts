@@ -6,7 +6,7 @@ import {
   formFrom,
   noChoices,
   rangeOf,
-  shadowable,
+  shadowChoices,
   startMessage,
   updateMessage,
 } from "./form";
@@ -95,7 +95,7 @@ describe("form", () => {
     const shadow = ["ngram", "model", "eagle"];
     expect(formFrom(settings, { ...noChoices, shadow }).shadow).toEqual(["ngram"]);
     expect(formFrom(settings, { ...noChoices, shadow, drafter: "ngram" }).shadow).toEqual(["model"]);
-    expect(shadowable(settings, "model").map(({ name }) => name)).toEqual(["ngram"]);
+    expect(shadowChoices(settings, "model").map(({ name }) => name)).toEqual(["ngram"]);
   });
 
   it("falls back to the server's rule", () => {

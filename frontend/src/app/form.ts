@@ -1,7 +1,7 @@
 // The form: what the user chose, laid over the server's defaults and kept within its ranges.
 import type { DrafterInfo, RangeInfo, RuleInfo, SettingsInfo, Start, Update } from "../protocol/generated";
 import type { RuleName } from "../run/model";
-import type { InForce } from "../run/selectors";
+import type { CurrentSettings } from "../run/selectors";
 
 export const NUMBERS = [
   "k",
@@ -93,7 +93,7 @@ export function formFrom(settings: SettingsInfo | null, choices: Choices): Form 
   const rule = ruleOf(settings, choices.rule);
   const trees = drafter?.trees === true && rule?.trees === true;
   if (!trees) numbers.nodes = 0;
-  const shadow = shadowable(settings, drafter?.name ?? null).map(({ name }) => name);
+  const shadow = shadowChoices(settings, drafter?.name ?? null).map(({ name }) => name);
   return {
     prompt: choices.prompt,
     drafter: settings ? (drafter?.name ?? null) : choices.drafter,
@@ -117,7 +117,7 @@ function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInf
 }
 
 /** The drafters that could guess beside this one. */
-export const shadowable = (settings: SettingsInfo | null, drafter: string | null): DrafterInfo[] =>
+export const shadowChoices = (settings: SettingsInfo | null, drafter: string | null): DrafterInfo[] =>
   settings?.drafters.filter(({ name, available }) => available && name !== drafter) ?? [];
 
 export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
@@ -126,12 +126,12 @@ export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
 }
 
 /** What differs from what is in force and may change while a run goes on; null if nothing does. */
-export function updateMessage(form: Form, inForce: InForce): Update | null {
+export function updateMessage(form: Form, current: CurrentSettings): Update | null {
   const message: Update = { type: "update" };
-  if (form.numbers.k !== inForce.k) message.k = form.numbers.k;
-  if (form.numbers.nodes !== inForce.nodes) message.nodes = form.numbers.nodes;
-  if (form.numbers.temperature !== inForce.temperature) message.temperature = form.numbers.temperature;
-  if (form.drafter !== null && form.drafter !== inForce.drafter) message.drafter = form.drafter;
+  if (form.numbers.k !== current.k) message.k = form.numbers.k;
+  if (form.numbers.nodes !== current.nodes) message.nodes = form.numbers.nodes;
+  if (form.numbers.temperature !== current.temperature) message.temperature = form.numbers.temperature;
+  if (form.drafter !== null && form.drafter !== current.drafter) message.drafter = form.drafter;
   return Object.keys(message).length > 1 ? message : null;
 }
 

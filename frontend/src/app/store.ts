@@ -5,7 +5,7 @@ import type { ConnectionStatus, Socket } from "../protocol/socket";
 import type { Mode, Playback } from "../run/playback";
 import * as playback from "../run/playback";
 import { parseRecording } from "../run/recording";
-import { inForce } from "../run/selectors";
+import { currentSettings } from "../run/selectors";
 import type { Environment } from "./environment";
 import { type Choices, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
@@ -180,7 +180,7 @@ export class Store {
   }
 
   private sendUpdate(): void {
-    const current = this.state.play && isRunning(this.state) ? inForce(this.state.play.full) : null;
+    const current = this.state.play && isRunning(this.state) ? currentSettings(this.state.play.full) : null;
     const message = current && updateMessage(formOf(this.state), current);
     if (message) {
       for (const field of UPDATABLE) {
@@ -253,7 +253,7 @@ export class Store {
     if (!before) return;
     const play = playback.tick(this.received(before), this.frameAt === null ? 0 : nowMs - this.frameAt);
     if (play !== before) this.set({ play });
-    const busy = play.playing && (!playback.atEdge(play) || playback.isComplete(play));
+    const busy = play.playing && (!playback.atEnd(play) || playback.isComplete(play));
     this.frameAt = busy ? nowMs : null;
     if (busy) this.wake();
   }

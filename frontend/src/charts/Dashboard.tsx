@@ -9,7 +9,7 @@ import { PositionChart } from "./PositionChart";
 import { SpeedChart } from "./SpeedChart";
 import { SpeedupFigure } from "./SpeedupFigure";
 import { acceptanceHistory, latencySeries, positionRates, speedSeries } from "./series";
-import { type BaselineKind, isVerified, plainOf, valuesOf } from "./speedup";
+import { type BaselineKind, baselineOf, isVerified, valuesOf } from "./speedup";
 import { UsagePanel } from "./UsagePanel";
 import "./charts.css";
 
@@ -28,7 +28,7 @@ export const Dashboard = memo(Figures, (a, b) => {
 function Figures({ run, onMeasurePlain, beside }: Props) {
   const [baselineKind, setBaselineKind] = useState<BaselineKind>("streaming");
   const values = valuesOf(run);
-  const plain = isVerified(run) ? plainOf(run, baselineKind) : null;
+  const plain = isVerified(run) ? baselineOf(run, baselineKind) : null;
   return (
     <section className="db" aria-label="Measurements">
       <div className="db-head">

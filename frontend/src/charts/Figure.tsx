@@ -62,16 +62,16 @@ function HiddenTable({ title, table }: { title: string; table: Table }) {
   );
 }
 
-export interface KeyItem {
+export interface LegendItem {
   readonly name: string;
   readonly help: string;
   readonly colour: string;
   readonly look?: "dashed" | "ahead" | "hatched" | "line" | "tick";
 }
 
-export function Key({ items }: { items: readonly KeyItem[] }) {
+export function ChartLegend({ items }: { items: readonly LegendItem[] }) {
   return (
-    <p className="db-key">
+    <p className="db-legend">
       {items.map(({ name, help, colour, look = "solid" }) => (
         <HelpTooltip key={name} help={help}>
           <span className={`db-swatch is-${look}`} style={{ color: colour }} />

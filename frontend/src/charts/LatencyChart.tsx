@@ -4,7 +4,7 @@ import type { TimePart } from "../run/times";
 import { milliseconds } from "../words/format";
 import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
 import { ChartTooltip } from "./ChartTooltip";
-import { Figure, Key, type KeyItem } from "./Figure";
+import { ChartLegend, Figure, type LegendItem } from "./Figure";
 import type { LatencyRow } from "./series";
 
 const HELP = "How long each of the last ten rounds took, and on what. The parts add up to the round.";
@@ -22,7 +22,7 @@ const PARTS: readonly { part: TimePart; help: string }[] = [
   { part: "other", help: "What is left of the round: bookkeeping between the passes." },
 ];
 const AHEAD = "drafting ahead";
-const AHEAD_KEY: KeyItem = {
+const AHEAD_KEY: LegendItem = {
   name: AHEAD,
   help: "Drafting the next round while the target elsewhere checks this one. It goes on beside verify and network, so it is no part of the sum: the narrow hatched bar stands next to what it overlaps.",
   colour: "var(--time-draft)",
@@ -36,7 +36,7 @@ function words(name: string, value: unknown): string | null {
   return Array.isArray(value) ? `meanwhile ${name} ${milliseconds(value[1] - value[0])}` : null;
 }
 
-const keyOf = ({ part, help }: (typeof PARTS)[number]): KeyItem =>
+const keyOf = ({ part, help }: (typeof PARTS)[number]): LegendItem =>
   part === "evidence"
     ? { name: part, help, colour: "var(--time-other)", look: "hatched" }
     : { name: part, help, colour: `var(--time-${part})` };
@@ -71,7 +71,7 @@ export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
     <Figure
       title="Latency per round, ms"
       help={HELP}
-      aside={<Key items={key} />}
+      aside={<ChartLegend items={key} />}
       table={tableOf(rows, ahead)}
       className="is-chart"
     >

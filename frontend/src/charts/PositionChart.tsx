@@ -1,6 +1,6 @@
 // Acceptance by place in the draft.
 import { percent } from "../words/format";
-import { Figure, Key } from "./Figure";
+import { ChartLegend, Figure } from "./Figure";
 import { bandOf, type PositionRate } from "./series";
 
 const HELP =
@@ -29,7 +29,7 @@ export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
     <Figure
       title="Acceptance by position"
       help={HELP}
-      aside={rates.length > 0 && <Key items={KEY} />}
+      aside={rates.length > 0 && <ChartLegend items={KEY} />}
       table={table}
       className="is-chart"
     >

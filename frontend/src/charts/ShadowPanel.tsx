@@ -3,7 +3,7 @@ import { memo } from "react";
 import type { AppState } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
-import { inForce } from "../run/selectors";
+import { currentSettings } from "../run/selectors";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { SourceBadge } from "../ui/SourceMark";
 import { fixed, milliseconds, percent } from "../words/format";
@@ -25,7 +25,7 @@ export function ShadowPanel() {
   return <Shadows shadow={shadow} temperature={temperature} used={used} ownMs={ownMs} />;
 }
 
-const nowOf = ({ play }: AppState) => play && inForce(play.shown);
+const nowOf = ({ play }: AppState) => play && currentSettings(play.shown);
 
 interface Props {
   readonly shadow: Shadow;

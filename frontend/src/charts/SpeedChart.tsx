@@ -12,13 +12,13 @@ import {
 import { fixed } from "../words/format";
 import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
 import { ChartTooltip } from "./ChartTooltip";
-import { Figure, Key, type KeyItem } from "./Figure";
+import { ChartLegend, Figure, type LegendItem } from "./Figure";
 import type { SpeedPoint } from "./series";
-import type { Plain } from "./speedup";
+import type { BaselineFigures } from "./speedup";
 
 const HELP =
   "Emitted tokens over the time of their rounds. A bar is each round alone, the line the last 50 rounds together; the dashed line is the target decoding alone.";
-const KEY: readonly KeyItem[] = [
+const KEY: readonly LegendItem[] = [
   {
     name: "round",
     help: "Each round alone: its emitted tokens over its time.",
@@ -31,7 +31,7 @@ const KEY: readonly KeyItem[] = [
     look: "line",
   },
 ];
-const keyOf = ({ name, help }: Plain): KeyItem => ({
+const keyOf = ({ name, help }: BaselineFigures): LegendItem => ({
   name,
   help,
   colour: "var(--text-soft)",
@@ -42,8 +42,8 @@ const words = (name: string, value: unknown): string =>
   `${name}: ${typeof value === "number" ? fixed(value, 1) : "–"} tok/s`;
 
 /** plain: the target alone; null where nothing may be held against it. */
-export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Plain | null }) {
-  const plainTps = plain?.tps ?? null;
+export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: BaselineFigures | null }) {
+  const baselineTps = plain?.tps ?? null;
   const table = {
     head: ["Round", "Round alone, tok/s", "Running, tok/s"],
     rows: series
@@ -51,14 +51,14 @@ export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Pla
       .map((point) => [`${point.round}`, fixed(point.perRound, 1), fixed(point.running, 1)]),
   };
   const axis = axisFromZero([
-    plainTps ?? 0,
+    baselineTps ?? 0,
     ...series.flatMap((point) => [point.perRound ?? 0, point.running ?? 0]),
   ]);
   return (
     <Figure
       title="Tokens per second"
       help={HELP}
-      aside={<Key items={plain ? [...KEY, keyOf(plain)] : KEY} />}
+      aside={<ChartLegend items={plain ? [...KEY, keyOf(plain)] : KEY} />}
       table={table}
       className="is-chart"
     >
@@ -81,9 +81,9 @@ export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Pla
               fillOpacity={0.28}
               maxBarSize={34}
             />
-            {plainTps !== null && (
+            {baselineTps !== null && (
               <ReferenceLine
-                y={plainTps}
+                y={baselineTps}
                 stroke="var(--text-soft)"
                 strokeDasharray="4 3"
                 strokeWidth={1.25}

@@ -37,7 +37,7 @@ export function SpeedupFigure({ run, baselineKind, onBaselineKind, onMeasurePlai
       <p className="db-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
       <Sentence speedup={speedup} />
       {exactnessOf(run)?.label === "lossy" && (
-        <p className="db-against">Lossy: this text is not distributed as the target’s.</p>
+        <p className="db-baseline">Lossy: this text is not distributed as the target’s.</p>
       )}
       {remote && verified && <Switch baselineKind={baselineKind} onBaselineKind={onBaselineKind} />}
       {verified && onMeasurePlain && (
@@ -51,10 +51,10 @@ export function SpeedupFigure({ run, baselineKind, onBaselineKind, onMeasurePlai
 
 function Sentence({ speedup }: { speedup: Speedup }) {
   return (
-    <p className="db-against">
+    <p className="db-baseline">
       {speedup.kind === "figure" ? (
         <>
-          <b>{fixed(speedup.tps, 1)}</b> tok/s against <b>{fixed(speedup.plainTps, 1)}</b> {speedup.words},{" "}
+          <b>{fixed(speedup.tps, 1)}</b> tok/s against <b>{fixed(speedup.baselineTps, 1)}</b> {speedup.words},{" "}
           {speedup.basis}
         </>
       ) : (

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Metrics, MetricValues } from "../protocol/generated";
 import type { Run } from "../run/model";
 import { IDLE, metricsOf, REMOTE, STARTED, STARTED_REMOTE, VALUES } from "../testing/runs";
-import { ageText, plainOf, speedupOf } from "./speedup";
+import { ageText, baselineOf, speedupOf } from "./speedup";
 
 const GOOD = {
   ...VALUES,
@@ -25,7 +25,7 @@ describe("speedup", () => {
       kind: "figure",
       speedup: 1.24,
       tps: 16.4,
-      plainTps: 13.2,
+      baselineTps: 13.2,
       words: "plain",
       basis: "measured (16 tokens at start, 48 s earlier)",
     });
@@ -39,7 +39,10 @@ describe("speedup", () => {
   });
 
   it("does not describe a baseline by another one's circumstances", () => {
-    expect(speedupOf(runWith({ baseline_tps: 12.1 }))).toMatchObject({ plainTps: 12.1, basis: "measured" });
+    expect(speedupOf(runWith({ baseline_tps: 12.1 }))).toMatchObject({
+      baselineTps: 12.1,
+      basis: "measured",
+    });
   });
 
   it("is not claimed for unverified output", () => {
@@ -88,7 +91,7 @@ describe("speedup of a target elsewhere", () => {
       kind: "figure",
       speedup: 1.24,
       tps: 15.5,
-      plainTps: 12.5,
+      baselineTps: 12.5,
       words: "streaming",
       basis: "measured (16 tokens, 48 s earlier)",
     });
@@ -96,11 +99,11 @@ describe("speedup of a target elsewhere", () => {
       kind: "figure",
       speedup: 2,
       tps: 15.5,
-      plainTps: 7.75,
+      baselineTps: 7.75,
       words: "with one call per token",
       basis: "measured (151 tokens, 5 min earlier)",
     });
-    expect(plainOf(run, "per_call")).toMatchObject({ name: "per call", tps: 7.75 });
+    expect(baselineOf(run, "per_call")).toMatchObject({ name: "per call", tps: 7.75 });
   });
 
   it("is unknown for the one that was not measured, and says which and why", () => {

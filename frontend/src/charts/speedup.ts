@@ -12,7 +12,7 @@ export function valuesOf(run: Run): MetricValues | null {
 export type BaselineKind = "streaming" | "per_call";
 
 /** What speculation is held against. `name`: as a legend has it. `words`: as a sentence goes on with it. */
-export interface Plain {
+export interface BaselineFigures {
   readonly name: string;
   readonly words: string;
   readonly help: string;
@@ -21,7 +21,7 @@ export interface Plain {
   readonly baseline: Baseline | null;
 }
 
-export function plainOf(run: Run, baselineKind: BaselineKind): Plain {
+export function baselineOf(run: Run, baselineKind: BaselineKind): BaselineFigures {
   const { started } = run;
   const values = valuesOf(run);
   const usual = {
@@ -52,7 +52,7 @@ export type Speedup =
       readonly kind: "figure";
       readonly speedup: number;
       readonly tps: number;
-      readonly plainTps: number;
+      readonly baselineTps: number;
       readonly words: string;
       readonly basis: string;
     }
@@ -68,14 +68,14 @@ export function speedupOf(run: Run, baselineKind: BaselineKind = "streaming"): S
   if (!values) return none("nothing has been decoded yet");
   if (!isVerified(run)) return none("not claimed: the output could not be verified as the target's");
   if (values.drafted === 0 && values.rounds > 0) return none(plainReason(run));
-  const plain = plainOf(run, baselineKind);
+  const plain = baselineOf(run, baselineKind);
   if (plain.tps === null) return none(unmeasured(run, baselineKind));
   if (plain.speedup === null || tps === null) return none("no round is over yet");
   return {
     kind: "figure",
     speedup: plain.speedup,
     tps,
-    plainTps: plain.tps,
+    baselineTps: plain.tps,
     words: plain.words,
     basis: basisOf(run, plain.baseline, plain.tps),
   };
@@ -98,8 +98,8 @@ function plainReason(run: Run): string {
 }
 
 /** How and when the plain speed was measured. */
-function basisOf(run: Run, baseline: Baseline | null, plainTps: number): string {
-  if (!baseline || Math.abs(baseline.tps - plainTps) > 1e-6 * plainTps) return "measured";
+function basisOf(run: Run, baseline: Baseline | null, baselineTps: number): string {
+  if (!baseline || Math.abs(baseline.tps - baselineTps) > 1e-6 * baselineTps) return "measured";
   if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens)`;
   const start = baseline.kind === "startup" ? " at start" : "";
   return `measured (${baseline.tokens} tokens${start}, ${ageText(ageAtLatest(run, baseline))} earlier)`;

@@ -2,14 +2,14 @@
 
 import { type AppState, formOf, isRunning } from "../app/state";
 import { useApp } from "../app/useStore";
-import { changedAtRound, inForce } from "../run/selectors";
+import { changedAtRound, currentSettings } from "../run/selectors";
 
 type Field = "k" | "nodes" | "temperature" | "drafter";
 
 function words(state: AppState, field: Field): string | null {
   if (state.play?.source !== "live") return null;
   const run = state.play.full;
-  const current = inForce(run);
+  const current = currentSettings(run);
   // A plain run has depth 0 whatever the form says.
   if (!current || !run.started || run.started.k === 0) return null;
   const form = formOf(state);

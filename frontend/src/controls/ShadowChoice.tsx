@@ -1,6 +1,6 @@
 // Further drafters that guess from the same prefix, to be compared with the one in use.
 
-import { shadowable } from "../app/form";
+import { shadowChoices } from "../app/form";
 import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { SourceBadge } from "../ui/SourceMark";
@@ -12,7 +12,7 @@ export function ShadowChoice() {
   const drafter = useApp((state) => formOf(state).drafter);
   const chosen = useApp((state) => state.choices.shadow);
   const running = useApp(isRunning);
-  const offered = shadowable(settings, drafter);
+  const offered = shadowChoices(settings, drafter);
   if (offered.length === 0) return null;
   const inUse = offered.filter(({ name }) => chosen.includes(name)).length;
   const toggle = (name: string, on: boolean) => {

@@ -3,7 +3,7 @@
 import type { Form } from "../app/form";
 import type { PassTime } from "../protocol/generated";
 import type { Run } from "../run/model";
-import { changedAtRound, inForce } from "../run/selectors";
+import { changedAtRound, currentSettings } from "../run/selectors";
 import { fixed } from "../words/format";
 
 /** Tokens of a round's draft, as far as the form says. */
@@ -21,7 +21,7 @@ const TRAINED: ReadonlySet<string | null> = new Set(["medusa", "eagle"]);
 
 /** Tokens that each drafting round of a run gave, where it ran as the form says from its beginning. */
 function given(form: Form, run: Run | null): number | null {
-  const current = run && inForce(run);
+  const current = run && currentSettings(run);
   if (!current || current.drafter !== form.drafter) return null;
   if (current.k !== form.numbers.k || current.nodes !== form.numbers.nodes) return null;
   if (changedAtRound(run, ({ drafter, k, nodes }) => `${drafter} ${k} ${nodes}`) !== null) return null;

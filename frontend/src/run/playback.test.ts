@@ -66,7 +66,7 @@ describe("a running run", () => {
         events.slice(1 + at * PER_ROUND - (at === 0 ? 1 : 0), 1 + (at + 1) * PER_ROUND),
       );
       state = ticks(state, 10);
-      worstLagRounds = Math.max(worstLagRounds, state.bounds.length - playback.roundsShown(state));
+      worstLagRounds = Math.max(worstLagRounds, state.roundEnds.length - playback.roundsShown(state));
     }
     expect(worstLagRounds * 100).toBeLessThanOrEqual(playback.allowedLagMs(state) + 200);
     expect(worstLagRounds).toBeGreaterThan(1);
@@ -104,7 +104,7 @@ describe("seeking and stepping", () => {
 
   it("shows exactly the rounds asked for, as they were, and the end of the run with the last", () => {
     const third = playback.seekRound(recorded, 3);
-    expect(third.shown).toBe(recorded.marks[2]);
+    expect(third.shown).toBe(recorded.snapshots[2]);
     expect(playback.roundsShown(third)).toBe(3);
     expect(playback.seekRound(third, 99).shown.done).not.toBeNull();
     expect(playback.seekRound(third, -1).shown.rounds).toEqual([]);
@@ -121,7 +121,7 @@ describe("seeking and stepping", () => {
   it("steps token by token and comes back the same way", () => {
     const stops: number[] = [];
     let state = recorded;
-    while (!playback.atEdge(state)) {
+    while (!playback.atEnd(state)) {
       state = playback.stepEvent(state, 1);
       stops.push(state.cursor);
     }

@@ -17,8 +17,8 @@ export interface Playback {
   readonly source: "recording" | "live";
   readonly events: readonly ServerMessage[];
   /** Number of events up to and including the end of each round, and the run as it was then. */
-  readonly bounds: readonly number[];
-  readonly marks: readonly Run[];
+  readonly roundEnds: readonly number[];
+  readonly snapshots: readonly Run[];
   /** Everything received, and what of it is shown. */
   readonly full: Run;
   readonly shown: Run;
@@ -34,11 +34,11 @@ export interface Playback {
   readonly clockMs: number;
 }
 
-const blank = (source: Playback["source"], mode: Mode): Playback => ({
+const emptyPlayback = (source: Playback["source"], mode: Mode): Playback => ({
   source,
   events: [],
-  bounds: [],
-  marks: [],
+  roundEnds: [],
+  snapshots: [],
   full: emptyRun,
   shown: emptyRun,
   cursor: 0,
@@ -49,11 +49,11 @@ const blank = (source: Playback["source"], mode: Mode): Playback => ({
   clockMs: 0,
 });
 
-export const openLive = (mode: Mode): Playback => blank("live", mode);
+export const openLive = (mode: Mode): Playback => emptyPlayback("live", mode);
 
 export function openRecording(events: readonly ServerMessage[], mode: Mode): Playback {
-  const loaded = receive(blank("recording", mode), events);
-  return moved({ ...loaded, clockMs: 0 }, startCursor(loaded));
+  const loaded = receive(emptyPlayback("recording", mode), events);
+  return withCursor({ ...loaded, clockMs: 0 }, startCursor(loaded));
 }
 
 /** Takes in new events; what is shown does not change. */
@@ -61,46 +61,46 @@ export function receive(play: Playback, events: readonly ServerMessage[]): Playb
   if (events.length === 0) return play;
   let full = play.full;
   const all = play.events.slice();
-  const bounds = play.bounds.slice();
-  const marks = play.marks.slice();
+  const roundEnds = play.roundEnds.slice();
+  const snapshots = play.snapshots.slice();
   for (const event of events) {
     full = reduce(full, event);
     all.push(event);
     if (event.type === "metrics") {
-      bounds.push(all.length);
-      marks.push(full);
+      roundEnds.push(all.length);
+      snapshots.push(full);
     }
   }
-  return { ...play, events: all, bounds, marks, full };
+  return { ...play, events: all, roundEnds, snapshots, full };
 }
 
 export const isComplete = (play: Playback): boolean =>
   play.full.phase === "done" || play.full.phase === "failed";
-export const atEdge = (play: Playback): boolean => play.cursor >= play.events.length;
-export const roundsShown = (play: Playback): number => countUpTo(play.bounds, play.cursor);
+export const atEnd = (play: Playback): boolean => play.cursor >= play.events.length;
+export const roundsShown = (play: Playback): number => countUpTo(play.roundEnds, play.cursor);
 export const elapsedMs = (play: Playback): number => play.events[play.cursor - 1]?.t_ms ?? 0;
 
 /** Advances by `dtMs` of wall time. */
 export function tick(play: Playback, dtMs: number): Playback {
   if (!play.playing) return play;
-  if (atEdge(play)) return isComplete(play) ? { ...play, playing: false, following: false } : play;
+  if (atEnd(play)) return isComplete(play) ? { ...play, playing: false, following: false } : play;
   if (play.mode !== "real") return paced(play, dtMs);
-  if (play.following) return moved(play, play.events.length);
+  if (play.following) return withCursor(play, play.events.length);
   const clockMs = play.clockMs + Math.min(dtMs, LONGEST_TICK_MS);
   let cursor = play.cursor;
   while ((play.events[cursor]?.t_ms ?? Number.POSITIVE_INFINITY) <= clockMs) cursor += 1;
-  return { ...moved(play, cursor), clockMs };
+  return { ...withCursor(play, cursor), clockMs };
 }
 
 function paced(play: Playback, dtMs: number): Playback {
   let waitMs = play.waitMs - Math.min(dtMs, LONGEST_TICK_MS) * pace(play);
   let cursor = play.cursor;
   while (waitMs <= 0 && cursor < play.events.length) {
-    waitMs += costMs(play.events[cursor]);
+    waitMs += durationMs(play.events[cursor]);
     cursor += 1;
   }
   // Time without events is not saved up, or the next ones would come in a burst.
-  return { ...moved(play, cursor), waitMs: Math.max(0, waitMs) };
+  return { ...withCursor(play, cursor), waitMs: Math.max(0, waitMs) };
 }
 
 /**
@@ -110,24 +110,24 @@ function paced(play: Playback, dtMs: number): Playback {
 function pace(play: Playback): number {
   if (play.mode === "slow") return 1 / SLOW_FACTOR;
   if (!play.following) return 1;
-  const backlogMs = sumCostMs(play.events, play.cursor, play.events.length);
+  const backlogMs = totalMs(play.events, play.cursor, play.events.length);
   return Math.max(1, backlogMs / allowedLagMs(play));
 }
 
 /** Time that the last two complete rounds take when paced. */
 export function allowedLagMs(play: Playback): number {
-  const end = play.bounds.at(-1) ?? 0;
-  const begin = play.bounds.at(-1 - LAG_ROUNDS) ?? 0;
-  return Math.max(LAG_ROUNDS * (DRAFT_MS + VERDICT_MS), sumCostMs(play.events, begin, end));
+  const end = play.roundEnds.at(-1) ?? 0;
+  const begin = play.roundEnds.at(-1 - LAG_ROUNDS) ?? 0;
+  return Math.max(LAG_ROUNDS * (DRAFT_MS + VERDICT_MS), totalMs(play.events, begin, end));
 }
 
-function sumCostMs(events: readonly ServerMessage[], from: number, to: number): number {
+function totalMs(events: readonly ServerMessage[], from: number, to: number): number {
   let sum = 0;
-  for (let at = from; at < to; at += 1) sum += costMs(events[at]);
+  for (let at = from; at < to; at += 1) sum += durationMs(events[at]);
   return sum;
 }
 
-function costMs(event: ServerMessage | undefined): number {
+function durationMs(event: ServerMessage | undefined): number {
   if (event?.type === "draft_token") return DRAFT_MS;
   if (event?.type !== "verify_result") return 0;
   // What was never tested falls with what was: of a tree that is most of it, at once.
@@ -135,8 +135,8 @@ function costMs(event: ServerMessage | undefined): number {
 }
 
 export function play(state: Playback): Playback {
-  if (isComplete(state) && atEdge(state)) {
-    return { ...moved(state, startCursor(state)), playing: true, following: false, clockMs: 0 };
+  if (isComplete(state) && atEnd(state)) {
+    return { ...withCursor(state, startCursor(state)), playing: true, following: false, clockMs: 0 };
   }
   return { ...onClock(state), playing: true, following: !isComplete(state) };
 }
@@ -147,16 +147,16 @@ export const setMode = (state: Playback, mode: Mode): Playback => ({ ...onClock(
 
 /** Shows the first `rounds` rounds. Going back in a running run pauses; going to its end follows again. */
 export function seekRound(state: Playback, rounds: number): Playback {
-  const last = state.bounds.length;
+  const last = state.roundEnds.length;
   const wanted = Math.max(0, Math.min(last, Math.round(rounds)));
   const follows = !isComplete(state) && wanted === last && state.playing;
-  const end = settled(state, state.bounds[wanted - 1] ?? startCursor(state));
-  const target = onClock({ ...moved(state, end), waitMs: 0 });
+  const end = includingRunEnd(state, state.roundEnds[wanted - 1] ?? startCursor(state));
+  const target = onClock({ ...withCursor(state, end), waitMs: 0 });
   return { ...target, playing: state.playing && (follows || isComplete(state)), following: follows };
 }
 
 export const goLive = (state: Playback): Playback => ({
-  ...moved(state, state.events.length),
+  ...withCursor(state, state.events.length),
   waitMs: 0,
   playing: !isComplete(state),
   following: !isComplete(state),
@@ -165,64 +165,65 @@ export const goLive = (state: Playback): Playback => ({
 /** One drafted token or verdict on or back. */
 export function stepEvent(state: Playback, direction: 1 | -1): Playback {
   let cursor = state.cursor + direction;
-  while (cursor > 0 && cursor < state.events.length && !isStop(state.events, cursor)) cursor += direction;
+  while (cursor > 0 && cursor < state.events.length && !isStep(state.events, cursor)) cursor += direction;
   return stepTo(state, cursor);
 }
 
 /** To the next or previous end of a round. */
 export function stepRound(state: Playback, direction: 1 | -1): Playback {
-  const passed = countUpTo(state.bounds, state.cursor);
-  if (direction > 0) return stepTo(state, settled(state, state.bounds[passed] ?? state.events.length));
-  const here = state.bounds[passed - 1] ?? 0;
-  const atEnd = sumCostMs(state.events, here, state.cursor) === 0;
-  return stepTo(state, state.bounds[passed - (atEnd ? 2 : 1)] ?? 0);
+  const passed = countUpTo(state.roundEnds, state.cursor);
+  if (direction > 0)
+    return stepTo(state, includingRunEnd(state, state.roundEnds[passed] ?? state.events.length));
+  const here = state.roundEnds[passed - 1] ?? 0;
+  const atRoundEnd = totalMs(state.events, here, state.cursor) === 0;
+  return stepTo(state, state.roundEnds[passed - (atRoundEnd ? 2 : 1)] ?? 0);
 }
 
 /** Takes along what follows if no token does: a run's end belongs to its last round. */
-const settled = (state: Playback, cursor: number): number =>
-  state.events.slice(cursor).some((event) => costMs(event) > 0) ? cursor : state.events.length;
+const includingRunEnd = (state: Playback, cursor: number): number =>
+  state.events.slice(cursor).some((event) => durationMs(event) > 0) ? cursor : state.events.length;
 
 function stepTo(state: Playback, cursor: number): Playback {
   const target = Math.max(startCursor(state), Math.min(state.events.length, cursor));
-  return onClock({ ...moved(state, target), playing: false, following: false, waitMs: 0 });
+  return onClock({ ...withCursor(state, target), playing: false, following: false, waitMs: 0 });
 }
 
 /** A step stops in front of each drafted token and verdict. */
-const isStop = (events: readonly ServerMessage[], cursor: number): boolean => costMs(events[cursor]) > 0;
+const isStep = (events: readonly ServerMessage[], cursor: number): boolean => durationMs(events[cursor]) > 0;
 
 /** Behind everything that comes before the first round. */
 export function startCursor(state: Playback): number {
-  const first = state.events.findIndex((event) => costMs(event) > 0);
+  const first = state.events.findIndex((event) => durationMs(event) > 0);
   return first < 0 ? state.events.length : first;
 }
 
 const onClock = (state: Playback): Playback => ({ ...state, clockMs: elapsedMs(state) });
 
-function moved(state: Playback, cursor: number): Playback {
+function withCursor(state: Playback, cursor: number): Playback {
   return cursor === state.cursor ? state : { ...state, cursor, shown: runAt(state, cursor) };
 }
 
-/** The run after `cursor` events. Ends of rounds are taken from the marks, so their objects stay the same. */
+/** The run after `cursor` events. Ends of rounds are taken from the snapshots, so their objects stay the same. */
 function runAt(state: Playback, cursor: number): Run {
   if (cursor >= state.events.length) return state.full;
-  const rounds = countUpTo(state.bounds, cursor);
-  const bound = state.bounds[rounds - 1] ?? 0;
-  const onward = state.cursor >= bound && state.cursor <= cursor;
-  let run = onward ? state.shown : (state.marks[rounds - 1] ?? emptyRun);
-  for (let at = onward ? state.cursor : bound; at < cursor; at += 1) {
+  const rounds = countUpTo(state.roundEnds, cursor);
+  const bound = state.roundEnds[rounds - 1] ?? 0;
+  const continues = state.cursor >= bound && state.cursor <= cursor;
+  let run = continues ? state.shown : (state.snapshots[rounds - 1] ?? emptyRun);
+  for (let at = continues ? state.cursor : bound; at < cursor; at += 1) {
     const event = state.events[at];
     if (event) run = reduce(run, event);
   }
   return run;
 }
 
-/** How many of the ascending `bounds` are at most `limit`. */
-function countUpTo(bounds: readonly number[], limit: number): number {
+/** How many of the ascending `roundEnds` are at most `limit`. */
+function countUpTo(roundEnds: readonly number[], limit: number): number {
   let low = 0;
-  let high = bounds.length;
+  let high = roundEnds.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((bounds[middle] ?? Number.POSITIVE_INFINITY) <= limit) low = middle + 1;
+    if ((roundEnds[middle] ?? Number.POSITIVE_INFINITY) <= limit) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -67,8 +67,8 @@ describe("selectors", () => {
       draft(3, 2, "z"),
       verdict({ round: 3, node: 0, position: 0, status: "accepted", text: "x" }),
     ]);
-    expect(select.ghosts(open).map((token) => token.label)).toEqual(["y", "z"]);
-    expect(select.ghosts(run)).toEqual([]);
+    expect(select.undecidedPath(open).map((token) => token.label)).toEqual(["y", "z"]);
+    expect(select.undecidedPath(run)).toEqual([]);
   });
 
   it("cuts the text into lines behind the token that ends one", () => {
@@ -88,7 +88,7 @@ describe("selectors", () => {
     const changed = reduceAll(run, [updated({ round: 3, k: 5 }), updated({ round: 5, k: 5 })]);
     expect(select.changedAtRound(changed, (at) => at.k)).toBe(3);
     expect(select.changedAtRound(changed, (at) => at.drafter)).toBeNull();
-    expect(select.inForce(changed)?.k).toBe(5);
+    expect(select.currentSettings(changed)?.k).toBe(5);
   });
 });
 
@@ -120,13 +120,13 @@ describe("a round whose draft is a tree", () => {
 
   it("shows one path of what is undecided: the sibling whose turn it is", () => {
     const upTo = (count: number) => reduceAll(emptyRun, [started(), ...events.slice(0, count)]);
-    expect(labels(select.ghosts(upTo(6)))).toEqual(["a", "c"]);
+    expect(labels(select.undecidedPath(upTo(6)))).toEqual(["a", "c"]);
     const accepted = upTo(7);
     expect(labels(accepted.rounds[0]?.emitted)).toEqual(["b"]);
-    expect(labels(select.ghosts(accepted))).toEqual(["d", "f"]);
+    expect(labels(select.undecidedPath(accepted))).toEqual(["d", "f"]);
     const rejected = upTo(9);
     expect(select.tokenByKey(rejected, "0:3")?.status).toBe("rejected");
-    expect(labels(select.ghosts(rejected))).toEqual(["e"]);
+    expect(labels(select.undecidedPath(rejected))).toEqual(["e"]);
   });
 
   it("ends as its path ended, whatever was rejected beside it", () => {

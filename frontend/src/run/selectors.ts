@@ -29,14 +29,14 @@ export function tokenByKey(run: Run, key: string | null): Token | null {
 }
 
 /** The drafted tokens that were turned down where this one was emitted, in the order of their tests. */
-export function failedTestsAt(round: Round, emitted: Token): Token[] {
+export function failedAlternatives(round: Round, emitted: Token): Token[] {
   return round.drafted.filter((other) => other.parent === emitted.parent && failedTest(other));
 }
 
 /** The drafted tokens that this resampled token stands in for. */
 export function replacedBy(run: Run, token: Token): Token[] {
   const round = token.status === "resampled" ? roundAt(run, token.round) : null;
-  return round ? failedTestsAt(round, token) : [];
+  return round ? failedAlternatives(round, token) : [];
 }
 
 /** The token that was emitted in the place of this one, which was turned down. */
@@ -46,22 +46,22 @@ export function replacementOf(run: Run, token: Token): Token | null {
 }
 
 /** Of siblings that are not decided for: the one whose turn it is, else what was tested last. */
-const ghostOf = (siblings: readonly Token[]): Token | undefined =>
+const undecidedChild = (siblings: readonly Token[]): Token | undefined =>
   siblings.find(({ status }) => status === "pending") ??
   siblings.findLast(failedTest) ??
   siblings.find(({ status }) => status === "discarded");
 
 /** Drafted tokens of the open round that nothing has decided in favour of yet, along one path. */
-export function ghosts(run: Run): readonly Token[] {
+export function undecidedPath(run: Run): readonly Token[] {
   const round = run.rounds.at(-1);
   if (!round || round.metrics || run.done) return [];
   const path: Token[] = [];
   const children = childrenOf(round);
   const last = round.emitted.at(-1);
   if (last?.node === null) return [];
-  for (let next = ghostOf(children.get(last?.node ?? null) ?? []); next; ) {
+  for (let next = undecidedChild(children.get(last?.node ?? null) ?? []); next; ) {
     path.push(next);
-    next = ghostOf(children.get(next.node) ?? []);
+    next = undecidedChild(children.get(next.node) ?? []);
   }
   return path;
 }
@@ -80,18 +80,18 @@ export function textLines(run: Run, showRejected: boolean): Token[][] {
   };
   for (const round of run.rounds) {
     for (const token of round.emitted) {
-      if (showRejected) failedTestsAt(round, token).forEach(add);
+      if (showRejected) failedAlternatives(round, token).forEach(add);
       add(token);
     }
   }
-  ghosts(run).forEach(add);
+  undecidedPath(run).forEach(add);
   return lines;
 }
 
 export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
 
 /** One round in the scrubber. `share` is accepted over drafted; null where nothing was drafted. */
-export interface Cell {
+export interface ScrubberCell {
   readonly index: number;
   readonly accepted: number;
   readonly drafted: number;
@@ -108,7 +108,7 @@ function roundEnd(round: Round): RoundEnd {
   return last?.status === "resampled" || stopped ? "rejection" : "open";
 }
 
-export function cellOf(round: Round): Cell {
+export function scrubberCell(round: Round): ScrubberCell {
   const accepted = round.emitted.filter((token) => token.status === "accepted").length;
   const drafted = round.metrics?.round_drafted ?? round.drafted.length;
   return {
@@ -120,7 +120,7 @@ export function cellOf(round: Round): Cell {
   };
 }
 
-export const scrubberCells = (run: Run): Cell[] => run.rounds.map(cellOf);
+export const scrubberCells = (run: Run): ScrubberCell[] => run.rounds.map(scrubberCell);
 
 /** The target elsewhere as it verifies now: an update can change the mode. */
 export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | null =>
@@ -129,7 +129,7 @@ export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | nu
 /** What may change while a run goes on. */
 type Changing = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
 
-export interface InForce {
+export interface CurrentSettings {
   readonly k: number;
   readonly nodes: number;
   readonly drafter: string;
@@ -137,7 +137,7 @@ export interface InForce {
 }
 
 /** What is in force now: what the run started with, overlaid by its updates. */
-export function inForce(run: Run): InForce | null {
+export function currentSettings(run: Run): CurrentSettings | null {
   const source: Changing | null = run.updates.at(-1) ?? run.started;
   if (!source) return null;
   const { k, nodes, drafter, sampling } = source;

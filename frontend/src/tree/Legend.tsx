@@ -53,7 +53,7 @@ const COMPARED = {
   help: "This target tells no probabilities: it draws tokens itself, and a drafted token is kept if it equals that draw. So all kept nodes are filled alike.",
 };
 
-export interface Signs {
+export interface LegendProps {
   /** Whether the target is elsewhere, so that time goes to the network too. */
   readonly remote: boolean;
   /** Whether the target tells no probabilities, so that drafts are compared with its draws. */
@@ -63,7 +63,8 @@ export interface Signs {
   readonly sources: readonly string[];
 }
 
-const fillOf = ({ compared, rule }: Pick<Signs, "compared" | "rule">) => (compared ? COMPARED : FILL[rule]);
+const fillOf = ({ compared, rule }: Pick<LegendProps, "compared" | "rule">) =>
+  compared ? COMPARED : FILL[rule];
 
 function Swatch({ status }: { status: Status }) {
   return (
@@ -75,7 +76,7 @@ function Swatch({ status }: { status: Status }) {
   );
 }
 
-export const Legend = memo(function Legend({ remote, rule, sources }: Signs) {
+export const Legend = memo(function Legend({ remote, rule, sources }: LegendProps) {
   return (
     <>
       {SHOWN.map((status) => (
@@ -104,7 +105,7 @@ export const Legend = memo(function Legend({ remote, rule, sources }: Signs) {
 const sourceHelp = (source: string) =>
   `Drafted by “${source}”: the line to such a token has this colour, and its letter stands where a branch of it begins.`;
 
-export const Encoding = memo(function Encoding({ compared, rule }: Pick<Signs, "compared" | "rule">) {
+export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendProps, "compared" | "rule">) {
   const fill = fillOf({ compared, rule });
   return (
     <>
@@ -115,7 +116,7 @@ export const Encoding = memo(function Encoding({ compared, rule }: Pick<Signs, "
   );
 });
 
-export const LegendPopover = memo(function LegendPopover({ remote, compared, rule, sources }: Signs) {
+export const LegendPopover = memo(function LegendPopover({ remote, compared, rule, sources }: LegendProps) {
   return (
     <Popover.Root>
       <Popover.Trigger className="tt-tool tt-key" aria-label="Legend">

@@ -12,7 +12,7 @@ interface Props extends Highlight {
 
 const ROOM_FOR_NUMBER = 24;
 
-const DRAWN = { "aria-hidden": true } as const;
+const DECORATIVE = { "aria-hidden": true } as const;
 
 export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, active }: Props) {
   const { round, width, height } = bar;
@@ -34,7 +34,7 @@ export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, act
       <rect className="tt-hit" x={-2} y={-2} width={width + 4} height={height + 4} />
       <rect className="tt-frame" x={-2.5} y={-2.5} width={width + 5} height={height + 5} rx={3} />
       {numbered && (
-        <text {...DRAWN} className="tt-title" y={9} fontSize={9.5}>
+        <text {...DECORATIVE} className="tt-title" y={9} fontSize={9.5}>
           {round.index + 1}
         </text>
       )}

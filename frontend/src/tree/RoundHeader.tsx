@@ -8,7 +8,7 @@ import type { LayoutSegment } from "./geometry";
 import type { Scale } from "./scale";
 
 /** The nodes carry what a screen reader needs. */
-const DRAWN = { "aria-hidden": true } as const;
+const DECORATIVE = { "aria-hidden": true } as const;
 
 interface Props {
   readonly segment: LayoutSegment;
@@ -21,7 +21,7 @@ export const RoundHeader = memo(function RoundHeader({ segment, scale, later }: 
   const { x, width, title, time } = segment;
   return (
     <g
-      {...DRAWN}
+      {...DECORATIVE}
       className={later ? "tt-round-header is-later" : "tt-round-header"}
       transform={`translate(${x}, 0)`}
     >

@@ -10,8 +10,8 @@ const run: Run = { ...IDLE, id: "r", phase: "done", started: STARTED, rounds };
 const onHover = vi.fn();
 const onSelect = vi.fn();
 
-function show(shown: Run = run, marks: { hovered?: string; selected?: string } = {}) {
-  const { hovered = null, selected = null } = marks;
+function show(shown: Run = run, highlight: { hovered?: string; selected?: string } = {}) {
+  const { hovered = null, selected = null } = highlight;
   return render(
     <TokenTree run={shown} hovered={hovered} selected={selected} onHover={onHover} onSelect={onSelect} />,
   );

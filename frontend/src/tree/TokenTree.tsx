@@ -8,7 +8,7 @@ import { attentionWords } from "../words/attention";
 import { waitingFor } from "../words/waiting";
 import { fitZoom } from "./fit";
 import type { Layout } from "./geometry";
-import type { Signs } from "./Legend";
+import type { LegendProps } from "./Legend";
 import { NodeTooltip } from "./NodeTooltip";
 import { nodeAt, type Step, step } from "./navigate";
 import { Rows } from "./Rows";
@@ -87,7 +87,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
       <TreeHeader
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
-        signs={useSigns(run)}
+        legend={useLegendProps(run)}
         follow={view.follow}
         onFollow={view.setFollow}
         onZoom={view.zoomBy}
@@ -124,7 +124,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
   );
 }
 
-function useSigns({ started, rounds, sources }: Run): Signs {
+function useLegendProps({ started, rounds, sources }: Run): LegendProps {
   const remote = started?.remote != null;
   const compared = rounds[0]?.drafted[0]?.compared === true;
   const rule = started?.rule ?? "token";

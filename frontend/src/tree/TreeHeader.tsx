@@ -1,19 +1,19 @@
 // The tree's own header: what it is, what its signs mean, and its view.
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
 import type { ReactNode } from "react";
-import { Encoding, Legend, LegendPopover, type Signs } from "./Legend";
+import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
 
 interface Props {
   readonly rounds: number;
   readonly tokens: number;
-  readonly signs: Signs;
+  readonly legend: LegendProps;
   readonly follow: boolean;
   onFollow(follow: boolean): void;
   onZoom(factor: number): void;
   onFit(): void;
 }
 
-export function TreeHeader({ rounds, tokens, signs, follow, onFollow, onZoom, onFit }: Props) {
+export function TreeHeader({ rounds, tokens, legend, follow, onFollow, onZoom, onFit }: Props) {
   const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
   return (
     <header className="tt-header">
@@ -38,13 +38,13 @@ export function TreeHeader({ rounds, tokens, signs, follow, onFollow, onZoom, on
         <Tool label="Follow the newest round" pressed={follow} onClick={() => onFollow(!follow)}>
           <ArrowDownToLine />
         </Tool>
-        <LegendPopover {...signs} />
+        <LegendPopover {...legend} />
       </div>
       <div className="tt-legend">
-        <Legend {...signs} />
+        <Legend {...legend} />
       </div>
       <div className="tt-encoding">
-        <Encoding compared={signs.compared} rule={signs.rule} />
+        <Encoding compared={legend.compared} rule={legend.rule} />
       </div>
     </header>
   );

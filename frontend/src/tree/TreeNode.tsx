@@ -8,7 +8,7 @@ import type { Highlight } from "./highlight";
 import type { Scale } from "./scale";
 
 /** Said by the label of the node around it. */
-const DRAWN = { "aria-hidden": true } as const;
+const DECORATIVE = { "aria-hidden": true } as const;
 /** Above a node of the spine, and left of one on a branch. */
 const MARK_ABOVE = 6;
 const MARK_BEFORE = 6;
@@ -93,7 +93,7 @@ function Label({ node, scale }: { node: LayoutNode; scale: Scale }) {
   const beside = node.lane > 0;
   return (
     <text
-      {...DRAWN}
+      {...DECORATIVE}
       className={beside ? "tt-label is-beside" : "tt-label"}
       x={beside ? node.r + scale.besideGap : undefined}
       y={beside ? scale.labelFont * 0.36 : scale.labelDrop}

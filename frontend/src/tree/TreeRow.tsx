@@ -26,7 +26,7 @@ interface Props extends Highlight {
 }
 
 export const TreeRow = memo(function TreeRow(props: Props) {
-  const { row, top, scale, id, newFrom, showSources, attention, later, ...marks } = props;
+  const { row, top, scale, id, newFrom, showSources, attention, later, ...highlight } = props;
   return (
     <g className={later ? "tt-row is-later" : "tt-row"} style={{ transform: `translate(0px, ${top}px)` }}>
       {row.segments.map((segment) => (
@@ -55,11 +55,11 @@ export const TreeRow = memo(function TreeRow(props: Props) {
           isNew={node.token.round >= newFrom}
           showSources={showSources}
           attended={attended(attention, node.token.key)}
-          {...marks}
+          {...highlight}
         />
       ))}
       {row.bars.map((bar) => (
-        <RoundBar key={bar.round.index} bar={bar} id={id} {...marks} />
+        <RoundBar key={bar.round.index} bar={bar} id={id} {...highlight} />
       ))}
     </g>
   );

@@ -1,7 +1,7 @@
 // The window onto the river: its layout at the current zoom, the rows in view, following and revealing.
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Run } from "../run/model";
-import { prefersLessMotion } from "../ui/useSize";
+import { prefersReducedMotion } from "../ui/useSize";
 import type { Layout } from "./geometry";
 import { layout as lay } from "./layout";
 import { scaleAt } from "./scale";
@@ -118,7 +118,7 @@ export function useView(
 function scrollTo(element: HTMLElement, top: number, smooth: boolean): void {
   const target = Math.max(0, top);
   if (Math.abs(element.scrollTop - target) < 1) return;
-  element.scrollTo?.({ top: target, behavior: smooth && !prefersLessMotion() ? "smooth" : "instant" });
+  element.scrollTo?.({ top: target, behavior: smooth && !prefersReducedMotion() ? "smooth" : "instant" });
 }
 
 function spanOf(layout: Layout | undefined, key: string): { top: number; bottom: number } | null {

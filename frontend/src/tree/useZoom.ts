@@ -4,7 +4,7 @@ import { select } from "d3-selection";
 import "d3-transition";
 import { type D3ZoomEvent, zoom as d3zoom, type ZoomBehavior, zoomIdentity, zoomTransform } from "d3-zoom";
 import { type RefObject, useEffect, useRef, useState } from "react";
-import { prefersLessMotion } from "../ui/useSize";
+import { prefersReducedMotion } from "../ui/useSize";
 import { ZOOM_MAX, ZOOM_MIN } from "./scale";
 
 const STEP_MS = 180;
@@ -75,7 +75,7 @@ export function useZoom(
     const element = view.current;
     if (!element || !behavior.current) return;
     const selection = select(element);
-    if (prefersLessMotion() || Math.abs(zoomTransform(element).k - target) < 1e-3) {
+    if (prefersReducedMotion() || Math.abs(zoomTransform(element).k - target) < 1e-3) {
       selection.call(behavior.current.scaleTo, target);
     } else selection.transition().duration(STEP_MS).call(behavior.current.scaleTo, target);
   };

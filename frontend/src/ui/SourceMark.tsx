@@ -4,7 +4,7 @@ import { sourceOf } from "../words/sources";
 
 const SIDE = 9.5;
 /** Words or a label beside it say the same. */
-const DRAWN = { "aria-hidden": true } as const;
+const DECORATIVE = { "aria-hidden": true } as const;
 
 /** In a drawing, around its middle. */
 export const SourceMark = memo(function SourceMark({
@@ -18,7 +18,7 @@ export const SourceMark = memo(function SourceMark({
 }) {
   const { letter, colour } = sourceOf(source);
   return (
-    <g {...DRAWN} className="tt-source" transform={`translate(${x}, ${y})`}>
+    <g {...DECORATIVE} className="tt-source" transform={`translate(${x}, ${y})`}>
       <rect x={-SIDE / 2} y={-SIDE / 2} width={SIDE} height={SIDE} rx={2} fill={colour} />
       <text y={2.7} fontSize={7.5}>
         {letter}

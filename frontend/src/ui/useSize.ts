@@ -19,6 +19,6 @@ export function useSize(ref: RefObject<HTMLElement | null>): { width: number; he
   return size;
 }
 
-export function prefersLessMotion(): boolean {
+export function prefersReducedMotion(): boolean {
   return isMotionReduced() || (window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false);
 }

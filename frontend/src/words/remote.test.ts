@@ -3,12 +3,12 @@ import { REMOTE } from "../testing/runs";
 import {
   addressOf,
   boundWords,
+  hostOf,
   isElsewhere,
   modeOf,
-  placeOf,
   remoteFacts,
+  remoteLocation,
   runtimeOf,
-  whereabouts,
 } from "./remote";
 
 const byTerm = (facts: ReturnType<typeof remoteFacts>) =>
@@ -16,13 +16,13 @@ const byTerm = (facts: ReturnType<typeof remoteFacts>) =>
 
 describe("a target elsewhere", () => {
   it("is named by its host, without what else is in its address", () => {
-    expect(placeOf("wss://name:secret@verify.example.org:8443/rounds")).toBe("verify.example.org:8443");
-    expect(placeOf("https://api.example.org/v1")).toBe("api.example.org");
-    expect(placeOf("a socket")).toBe("a socket");
+    expect(hostOf("wss://name:secret@verify.example.org:8443/rounds")).toBe("verify.example.org:8443");
+    expect(hostOf("https://api.example.org/v1")).toBe("api.example.org");
+    expect(hostOf("a socket")).toBe("a socket");
     const secret = { ...REMOTE, url: "wss://name:secret@verify.example.org:8443/rounds" };
     expect(addressOf(secret)).toBe(REMOTE.url);
-    expect(whereabouts(REMOTE)).toBe("at verify.example.org:8443, 42 ms away");
-    expect(whereabouts({ ...REMOTE, rtt_ms: null })).toBe("at verify.example.org:8443");
+    expect(remoteLocation(REMOTE)).toBe("at verify.example.org:8443, 42 ms away");
+    expect(remoteLocation({ ...REMOTE, rtt_ms: null })).toBe("at verify.example.org:8443");
   });
 
   it("has its mode in words, under one name for what is one to a user", () => {

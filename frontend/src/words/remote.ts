@@ -36,7 +36,7 @@ const MODES: Readonly<Record<string, Mode>> = {
 export const modeOf = (remote: RemoteInfo): Mode => MODES[remote.mode] ?? { name: remote.mode, words: "" };
 
 /** Host and port, where the address has them; never a name or password in front of them. */
-export function placeOf(url: string): string {
+export function hostOf(url: string): string {
   try {
     return new URL(url).host || url;
   } catch {
@@ -48,8 +48,8 @@ export function placeOf(url: string): string {
 export const addressOf = (remote: RemoteInfo): string => remote.url.replace(/\/\/[^/@]*@/, "//");
 
 /** "at verify.example.org, 42 ms away" */
-export function whereabouts(remote: RemoteInfo): string {
-  const place = `at ${placeOf(remote.url)}`;
+export function remoteLocation(remote: RemoteInfo): string {
+  const place = `at ${hostOf(remote.url)}`;
   return remote.rtt_ms === null ? place : `${place}, ${milliseconds(remote.rtt_ms)} away`;
 }
 

@@ -37,7 +37,7 @@ it("survives the server's end in the middle of a run, and works again once it is
   await tab.page.evaluate(() => Object.assign(window, { sameDocument: true }));
   await site.server.kill();
 
-  const words = tab.notice(/^The connection was lost in round \d+; the run was cut off there\.$/);
+  const words = tab.notice(/^The connection was lost in round \d+; the run ended there\.$/);
   await words.waitFor();
   await expect.poll(() => tab.button("Connection:").textContent(), soon).toMatch(/reconnecting|offline/);
   await tab.announced(/^Run failed: The connection was lost/).waitFor({ state: "attached" });

@@ -136,7 +136,7 @@ export class Tab {
   async shownText(): Promise<string> {
     return this.text.evaluate((element) => {
       const copy = element.cloneNode(true) as HTMLElement;
-      for (const sign of copy.querySelectorAll(".token-unseen, .token-ghost")) sign.remove();
+      for (const sign of copy.querySelectorAll(".token-unseen, .token-undecided")) sign.remove();
       return copy.textContent;
     });
   }

@@ -5,13 +5,13 @@ import type { Health } from "../../protocol/generated";
 import type { ConnectionStatus } from "../../protocol/socket";
 import { percent } from "../../words/format";
 
-interface Standing {
+interface ConnectionState {
   readonly word: string;
   readonly colour: string;
   readonly detail: string;
 }
 
-export function standing(connection: ConnectionStatus, health: Health | null): Standing {
+export function connectionState(connection: ConnectionStatus, health: Health | null): ConnectionState {
   if (connection === "offline") {
     const detail = "The server does not answer. The page keeps trying and recovers by itself.";
     return { word: "offline", colour: "var(--status-rejected)", detail };
@@ -42,7 +42,7 @@ export function standing(connection: ConnectionStatus, health: Health | null): S
 export function ConnectionBadge() {
   const connection = useApp((state) => state.connection);
   const health = useApp((state) => state.health);
-  const { word, colour, detail } = standing(connection, health);
+  const { word, colour, detail } = connectionState(connection, health);
   return (
     <Popover.Root>
       <Popover.Trigger className="flex items-center gap-1.5 text-[13px] whitespace-nowrap text-soft hover:text-text">

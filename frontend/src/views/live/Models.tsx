@@ -4,15 +4,15 @@ import { Popover } from "radix-ui";
 import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
-import { inForce, remoteOf } from "../../run/selectors";
+import { currentSettings, remoteOf } from "../../run/selectors";
 import { bytes, counted, milliseconds, whole } from "../../words/format";
 import { modelTitle } from "../../words/models";
-import { addressOf, isElsewhere, runtimeOf, whereabouts } from "../../words/remote";
+import { addressOf, isElsewhere, remoteLocation, runtimeOf } from "../../words/remote";
 
 /** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
 function drafterOf(state: AppState): string | null {
   const run = state.play?.full;
-  const current = run && inForce(run);
+  const current = run && currentSettings(run);
   if (!current) return formOf(state).drafter ?? state.health?.drafter ?? null;
   return current.k === 0 ? null : current.drafter;
 }
@@ -43,7 +43,7 @@ export function Models() {
         {(remote || isElsewhere(target)) && (
           <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
             <Cloud size={13} aria-hidden />
-            {remote ? whereabouts(remote) : "elsewhere"}
+            {remote ? remoteLocation(remote) : "elsewhere"}
           </span>
         )}
       </Popover.Trigger>

@@ -4,7 +4,7 @@ import { useStore } from "../../app/useStore";
 import type { Round } from "../../run/model";
 import type { Playback } from "../../run/playback";
 import * as playback from "../../run/playback";
-import { type Cell, cellOf } from "../../run/selectors";
+import { type ScrubberCell, scrubberCell } from "../../run/selectors";
 import { percent } from "../../words/format";
 
 const HEIGHT = 28;
@@ -12,7 +12,7 @@ const FOOT = 5;
 const WIDEST_CELL_PX = 26;
 
 /** Three shapes for any number of rounds. */
-export function cellPaths(cells: readonly Cell[]) {
+export function cellPaths(cells: readonly ScrubberCell[]) {
   const paths = { accepted: "", rejection: "", bonus: "", plain: "" };
   const gap = cells.length > 150 ? 0.1 : 0.16;
   cells.forEach((cell, at) => {
@@ -27,7 +27,7 @@ export function cellPaths(cells: readonly Cell[]) {
 }
 
 const Picture = memo(function Picture({ rounds }: { rounds: readonly Round[] }) {
-  const cells = useMemo(() => rounds.map(cellOf), [rounds]);
+  const cells = useMemo(() => rounds.map(scrubberCell), [rounds]);
   const paths = useMemo(() => cellPaths(cells), [cells]);
   return (
     <svg
@@ -47,9 +47,9 @@ const Picture = memo(function Picture({ rounds }: { rounds: readonly Round[] }) 
 function valueText(play: Playback, shown: number): string {
   const last = play.full.rounds[shown - 1];
   if (!last) return "before the first round";
-  const cell = cellOf(last);
+  const cell = scrubberCell(last);
   const share = cell.share === null ? "nothing drafted" : `${percent(cell.share)} accepted`;
-  return `round ${shown} of ${play.bounds.length}, ${share}, ${cell.end}`;
+  return `round ${shown} of ${play.roundEnds.length}, ${share}, ${cell.end}`;
 }
 
 const KEYS: Readonly<Record<string, number>> = {
@@ -88,7 +88,7 @@ export function Scrubber({ play }: { play: Playback }) {
         tabIndex={0}
         aria-label="Round shown"
         aria-valuemin={0}
-        aria-valuemax={play.bounds.length}
+        aria-valuemax={play.roundEnds.length}
         aria-valuenow={shown}
         aria-valuetext={valueText(play, shown)}
         className="scrubber-track"

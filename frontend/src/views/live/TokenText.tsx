@@ -56,11 +56,17 @@ export const TokenText = memo(function TokenText({ token, hovered, selected, tab
 });
 
 /** A drafted token that is not decided yet, or was just turned down. */
-export const GhostText = memo(function GhostText({ token, hovered }: { token: Token; hovered: boolean }) {
+export const UndecidedText = memo(function UndecidedText({
+  token,
+  hovered,
+}: {
+  token: Token;
+  hovered: boolean;
+}) {
   return (
     <span
       aria-hidden
-      className="token token-ghost"
+      className="token token-undecided"
       data-key={token.key}
       data-status={token.status}
       data-struck={failedTest(token) || undefined}
@@ -104,7 +110,7 @@ export const LineText = memo(function LineText({ tokens, hovered, selected, tabS
             tabStop={token.key === tabStop}
           />
         ) : (
-          <GhostText key={token.key} token={token} hovered={token.key === hovered} />
+          <UndecidedText key={token.key} token={token} hovered={token.key === hovered} />
         ),
       )}
     </div>

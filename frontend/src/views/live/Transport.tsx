@@ -69,8 +69,8 @@ function Button(props: { name: string; onClick(): void; disabled?: boolean; chil
 function Buttons({ play }: { play: Playback }) {
   const store = useStore();
   const atStart = play.cursor <= playback.startCursor(play);
-  const atEdge = playback.atEdge(play);
-  const ended = atEdge && playback.isComplete(play);
+  const atEnd = playback.atEnd(play);
+  const ended = atEnd && playback.isComplete(play);
   const step = (change: (state: Playback) => Playback) => () => store.playback(change);
   return (
     <div className="flex items-center">
@@ -93,10 +93,10 @@ function Buttons({ play }: { play: Playback }) {
           {ended ? <RotateCcw size={16} aria-hidden /> : <Play size={17} fill="currentColor" aria-hidden />}
         </Button>
       )}
-      <Button name="On by a token" disabled={atEdge} onClick={step((s) => playback.stepEvent(s, 1))}>
+      <Button name="On by a token" disabled={atEnd} onClick={step((s) => playback.stepEvent(s, 1))}>
         <StepForward size={15} aria-hidden />
       </Button>
-      <Button name="On by a round" disabled={atEdge} onClick={step((s) => playback.stepRound(s, 1))}>
+      <Button name="On by a round" disabled={atEnd} onClick={step((s) => playback.stepRound(s, 1))}>
         <ChevronLast size={17} aria-hidden />
       </Button>
     </div>
@@ -125,7 +125,7 @@ function ModeSelect() {
 
 function Position({ play }: { play: Playback }) {
   const store = useStore();
-  const behind = playback.isComplete(play) ? 0 : play.bounds.length - playback.roundsShown(play);
+  const behind = playback.isComplete(play) ? 0 : play.roundEnds.length - playback.roundsShown(play);
   // Paced playback catches up by itself.
   const isBehind = behind > playback.LAG_ROUNDS && (play.mode === "slow" || !play.following);
   return (

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Cell } from "../../run/selectors";
+import type { ScrubberCell } from "../../run/selectors";
 import { cellPaths } from "./Scrubber";
 
-const cell = (share: number | null, end: Cell["end"]): Cell => ({
+const cell = (share: number | null, end: ScrubberCell["end"]): ScrubberCell => ({
   index: 0,
   accepted: 0,
   drafted: 0,

@@ -4,7 +4,7 @@ import { emptyRun, reduceAll } from "../../run/reducer";
 import { done, failure, metrics, started } from "../../testing/messages";
 import { REMOTE } from "../../testing/runs";
 import { summary } from "./Announcer";
-import { standing } from "./ConnectionBadge";
+import { connectionState } from "./ConnectionBadge";
 import { place } from "./TokenCard";
 
 const health = (changes: Partial<Health>) =>
@@ -12,15 +12,17 @@ const health = (changes: Partial<Health>) =>
 
 describe("words for how things stand", () => {
   it("says what the connection and the models do", () => {
-    expect(standing("offline", null).word).toBe("offline");
+    expect(connectionState("offline", null).word).toBe("offline");
     expect(
-      standing("connected", health({ status: "loading", stage: "downloading", progress: 0.42 })).word,
+      connectionState("connected", health({ status: "loading", stage: "downloading", progress: 0.42 })).word,
     ).toBe("downloading 42 %");
-    expect(standing("connected", health({ status: "loading", stage: "loading" })).word).toBe("loading");
+    expect(connectionState("connected", health({ status: "loading", stage: "loading" })).word).toBe(
+      "loading",
+    );
     expect(
-      standing("connected", health({ status: "failed", message: "No file.", hint: "Put it." })).detail,
+      connectionState("connected", health({ status: "failed", message: "No file.", hint: "Put it." })).detail,
     ).toBe("No file. Put it.");
-    expect(standing("connected", health({ status: "ready" })).word).toBe("connected");
+    expect(connectionState("connected", health({ status: "ready" })).word).toBe("connected");
   });
 
   it("sums up a finished run, without a speedup that was not measured", () => {
