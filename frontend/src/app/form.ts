@@ -2,17 +2,9 @@
 import type { DrafterInfo, RangeInfo, RuleInfo, SettingsInfo, Start, Update } from "../protocol/generated";
 import type { RuleName } from "../run/model";
 import type { CurrentSettings } from "../run/selectors";
+import { seedOf } from "./seed";
 
-export const NUMBERS = [
-  "k",
-  "nodes",
-  "temperature",
-  "max_tokens",
-  "top_p",
-  "top_k",
-  "min_p",
-  "seed",
-] as const;
+export const NUMBERS = ["k", "nodes", "temperature", "max_tokens", "top_p", "top_k", "min_p"] as const;
 export type NumberField = (typeof NUMBERS)[number];
 
 /** Only what the user touched; the rest follows the server's defaults. */
@@ -22,6 +14,7 @@ export interface Choices {
   readonly rule: RuleName | null;
   /** Drafters that guess beside the one in use. */
   readonly shadow: readonly string[];
+  readonly seed: number | null;
   readonly numbers: Partial<Readonly<Record<NumberField, number>>>;
 }
 
@@ -32,10 +25,19 @@ export interface Form {
   readonly shadow: readonly string[];
   /** Whether this drafter can draft branches, and this rule can verify them. */
   readonly trees: boolean;
+  /** Null leaves the seed to the server. */
+  readonly seed: number | null;
   readonly numbers: Readonly<Record<NumberField, number>>;
 }
 
-export const noChoices: Choices = { prompt: "", drafter: null, rule: null, shadow: [], numbers: {} };
+export const noChoices: Choices = {
+  prompt: "",
+  drafter: null,
+  rule: null,
+  shadow: [],
+  seed: null,
+  numbers: {},
+};
 
 /** What the page offers before the server has said what it allows. */
 const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
@@ -52,7 +54,6 @@ const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
   top_p: { min: 0.05, max: 1, step: 0.05, value: 1, help: "nucleus sampling" },
   top_k: { min: 0, max: 1000, step: 1, value: 0, help: "sample from the k most probable tokens; 0 is off" },
   min_p: { min: 0, max: 1, step: 0.01, value: 0, help: "drop tokens below this share of the best one" },
-  seed: { min: 0, max: Number.MAX_SAFE_INTEGER, step: 1, value: 0, help: "seed of every random choice" },
 };
 
 /** Sliders cover the useful part of what the server allows. */
@@ -82,8 +83,7 @@ export function clamp(value: number, range: RangeInfo): number {
 function numberOf(settings: SettingsInfo | null, choices: Choices, field: NumberField): number {
   const standard = settings?.defaults[field];
   const value = choices.numbers[field] ?? (typeof standard === "number" ? standard : FALLBACK[field].value);
-  const range = rangeOf(settings, field);
-  return field === "seed" ? Math.round(Math.min(range.max, Math.max(range.min, value))) : clamp(value, range);
+  return clamp(value, rangeOf(settings, field));
 }
 
 export function formFrom(settings: SettingsInfo | null, choices: Choices): Form {
@@ -100,6 +100,7 @@ export function formFrom(settings: SettingsInfo | null, choices: Choices): Form 
     rule: settings ? (rule?.name ?? null) : choices.rule,
     shadow: choices.shadow.filter((name) => shadow.includes(name)),
     trees,
+    seed: seedOf(settings, choices.seed),
     numbers,
   };
 }
@@ -121,8 +122,8 @@ export const shadowChoices = (settings: SettingsInfo | null, drafter: string | n
   settings?.drafters.filter(({ name, available }) => available && name !== drafter) ?? [];
 
 export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
-  const { prompt, drafter, rule, shadow, numbers } = form;
-  return { type: "start", prompt, drafter, rule, shadow: [...shadow], ...numbers, ...changes };
+  const { prompt, drafter, rule, shadow, seed, numbers } = form;
+  return { type: "start", prompt, drafter, rule, shadow: [...shadow], seed, ...numbers, ...changes };
 }
 
 /** What differs from what is in force and may change while a run goes on; null if nothing does. */
@@ -138,7 +139,7 @@ export function updateMessage(form: Form, current: CurrentSettings): Update | nu
 /** Reads what was saved; anything unexpected is left out. */
 export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   if (typeof saved !== "object" || saved === null) return { ...noChoices, prompt: firstPrompt };
-  const { prompt, drafter, rule, shadow, numbers } = saved as Record<string, unknown>;
+  const { prompt, drafter, rule, shadow, seed, numbers } = saved as Record<string, unknown>;
   const kept: Partial<Record<NumberField, number>> = {};
   for (const field of NUMBERS) {
     const value = (numbers as Record<string, unknown> | null | undefined)?.[field];
@@ -150,6 +151,7 @@ export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
     // A rule that the server does not have is left aside with its settings.
     rule: typeof rule === "string" ? (rule as RuleName) : null,
     shadow: Array.isArray(shadow) ? shadow.filter((name) => typeof name === "string") : [],
+    seed: typeof seed === "number" && Number.isFinite(seed) ? seed : null,
     numbers: kept,
   };
 }

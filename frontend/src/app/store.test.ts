@@ -174,8 +174,15 @@ describe("a run", () => {
     await connected();
     store.start();
     environment.receive([started({ prompt: "same", seed: 7 }), done()]);
+    store.choose({ seed: 8 });
     store.startPlain();
     expect(environment.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0 });
+    environment.receive([
+      started({ run: "plain", seed: JSON.parse("18446744073709551617") }),
+      done({ run: "plain" }),
+    ]);
+    store.startPlain();
+    expect(environment.sent.at(-1)).toMatchObject({ seed: null, k: 0 });
   });
 });
 

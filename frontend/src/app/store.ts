@@ -9,6 +9,7 @@ import { currentSettings } from "../run/selectors";
 import type { Environment } from "./environment";
 import { type Choices, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
+import { exactSeed } from "./seed";
 import { type AppState, formOf, initialState, isRunning } from "./state";
 import { recall, remember } from "./storage";
 
@@ -146,7 +147,8 @@ export class Store {
     const last = this.state.play?.full.started;
     if (!last) return;
     const { sampling, max_tokens, seed, prompt } = last;
-    this.start({ ...sampling, prompt, max_tokens, seed, k: 0, nodes: 0, shadow: [] });
+    const same = { ...sampling, prompt, max_tokens, seed: exactSeed(seed) };
+    this.start({ ...same, k: 0, nodes: 0, shadow: [] });
   }
 
   stop(): void {
