@@ -58,7 +58,7 @@ def test_a_verified_round_is_as_near_to_the_target_as_the_bounds_say(temperature
 def test_a_chain_is_as_near_to_the_target_as_its_bounds_say() -> None:
     """Two positions: the bounds of the rows a round emits from add up."""
     rng, sampling = np.random.default_rng(5), Sampling(0.8)
-    logits = rng.normal(scale=1.5, size=(6, 5))  # behind the prompt, and behind each first token
+    logits = rng.normal(scale=1.5, size=(6, 5))  # after the prompt, and after each first token
     qs = [Support(np.arange(5, dtype=np.int32), rng.dirichlet(np.ones(5))) for _ in range(6)]
     ps = [distribution(row, sampling).dense(5) for row in logits]
     script, emitted, mean_bound = Script(), np.zeros((5, 5)), 0.0

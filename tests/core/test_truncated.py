@@ -91,7 +91,7 @@ def test_a_nucleus_within_the_error_of_the_sum_is_uncertain(error: float, edge: 
     assert 0.0 < bound < 0.15
 
 
-def test_a_sum_that_belies_the_slack_counts_as_the_most_that_is_allowed() -> None:
+def test_a_sum_beyond_the_slack_widens_the_bound() -> None:
     logits = np.array([5.0, 1.0, 0.5, 0.0])
     row = endpoint(logits, 3)
     over = Row(row.ids, row.logprobs + np.log1p(8e-3), 3, 4)
@@ -162,7 +162,7 @@ def test_only_an_equal_of_a_lower_id_can_hide_the_argmax(logits: list[float], to
     assert p_hat.ids.tolist() == [int(np.argmax(logits))]
 
 
-def test_of_equals_the_endpoints_order_counts() -> None:
+def test_the_endpoints_order_ranks_equal_scores() -> None:
     row = Row(np.array([2, 0], np.int32), np.log(np.array([0.25, 0.25])), 2, 4)
     p_hat, bound = estimate(row, Sampling(1.0, top_k=1))
     assert (p_hat.dense(4).tolist(), bound) == ([0, 0, 1, 0], 0.0)
@@ -191,7 +191,7 @@ def test_the_bound_of_a_peaked_row_is_small(temperature: float, name: str) -> No
 
 @pytest.mark.parametrize("temperature", [1.0, 1.5, 2.0])
 def test_the_bound_is_met_where_the_tail_is_what_it_assumes(temperature: float) -> None:
-    """An even tail: the bound is the truth, so no smaller one would hold."""
+    """A uniform tail: the bound equals the distance, so no smaller bound holds."""
     logits = np.repeat([0.0, -3.0], [5, V - 5])
     p_hat, bound = estimate(endpoint(logits, 5), Sampling(temperature))
     truth = variation(p_hat, distribution(logits, Sampling(temperature)).dense(V))
@@ -228,35 +228,35 @@ def test_the_weight_of_a_tail_lies_between_its_extremes(
     probs: list[float], above: float, count: int, power: float
 ) -> None:
     mass = sum(probs)
-    tail = truncated._Tail(len(probs), max(probs) * above, truncated._Span(mass * 0.99, mass * 1.01))
+    tail = truncated._Tail(len(probs), max(probs) * above, truncated._Interval(mass * 0.99, mass * 1.01))
     found = tail.weight(count, power)
     true = sum(x**power for x in sorted(probs, reverse=True)[:count])
     assert found.low * (1 - ROUNDING) <= true <= found.high * (1 + ROUNDING) + 1e-300
 
 
-def always_piled(tail: truncated._Tail, count: int, power: float) -> truncated._Span:
+def always_concentrated(tail: truncated._Tail, count: int, power: float) -> truncated._Interval:
     """The formula for T <= 1 at any T."""
-    weight = tail.mass.high * tail.each ** (power - 1) if tail.each > 0 else 0.0
-    return truncated._Span(weight, weight)
+    weight = tail.mass.high * tail.largest ** (power - 1) if tail.largest > 0 else 0.0
+    return truncated._Interval(weight, weight)
 
 
-def no_tail(tail: truncated._Tail, count: int, power: float) -> truncated._Span:
-    return truncated._Span(0.0, 0.0)
+def no_tail(tail: truncated._Tail, count: int, power: float) -> truncated._Interval:
+    return truncated._Interval(0.0, 0.0)
 
 
-def without_vocabulary(tail: truncated._Tail, count: int, power: float) -> truncated._Span:
-    """Takes the tail's mass for one token's."""
-    return truncated._Span(tail.mass.low**power, tail.mass.high**power)
+def without_vocabulary(tail: truncated._Tail, count: int, power: float) -> truncated._Interval:
+    """Treats the tail as one token."""
+    return truncated._Interval(tail.mass.low**power, tail.mass.high**power)
 
 
-@pytest.mark.parametrize("twin", [always_piled, no_tail, without_vocabulary])
+@pytest.mark.parametrize("twin", [always_concentrated, no_tail, without_vocabulary])
 def test_broken_sums_over_the_tail_are_caught(monkeypatch: pytest.MonkeyPatch, twin: object) -> None:
     monkeypatch.setattr(truncated._Tail, "weight", twin)
     assert failures(estimate, 3, Sampling(1.5))
     assert failures(estimate, 3, Sampling(1.5, top_k=30))
 
 
-def test_the_formula_for_low_temperatures_says_a_fiftieth_where_the_truth_is_a_half(
+def test_the_formula_for_low_temperatures_is_far_too_small_above_temperature_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logits = np.log(np.repeat([0.98 / 20, 0.02 / 50_000], [20, 50_000]))
@@ -264,7 +264,7 @@ def test_the_formula_for_low_temperatures_says_a_fiftieth_where_the_truth_is_a_h
     p = distribution(logits, sampling).dense(len(logits))
     p_hat, bound = estimate(row, sampling)
     assert 0.5 < variation(p_hat, p) <= bound < 0.52
-    monkeypatch.setattr(truncated._Tail, "weight", always_piled)
+    monkeypatch.setattr(truncated._Tail, "weight", always_concentrated)
     assert estimate(row, sampling)[1] < 0.03
 
 

@@ -1,16 +1,10 @@
-"""Verifying with scores that an endpoint cut off at its N most probable tokens, and with its own draws.
+"""Verification with an endpoint's truncated scores and with its own draws.
 
-p is the target's distribution, q the draft's. Two ways lead past what the endpoint does not say:
+p is the target's distribution, q the draft's. The proofs are in docs/exactness.md, "Truncated scores" and "Thinning";
+the docstrings name their steps.
 
-- `estimate` gives a lower bound of p, token by token, and what it lacks of 1: the bound on the total variation.
-- `first_kept` draws from the residual norm(max(0, p - q)) exactly, given draws from p that the server made.
-
-Why a lower bound can be verified with. An endpoint adds the drafted token's score to its top A, so what is known
-depends on the token x that was drawn. Let f <= p be a function of the top and of the token's own score, of which a
-row shows A and x. A round over a chain that tests x with f, and on rejection draws from norm(max(0, f - q)), emits y
-with probability out(y) >= f(y) on A, because it rejects with 1 - sum min(q, f) >= sum over A of max(0, f - q), and
-out(y) >= min(q, f)(y) elsewhere. Hence TV(out, p) = sum max(0, p - out) <= 1 - f(A) - sum over the rest of
-min(q, f), which is at most the mean over x ~ q of 1 - f(A and x): the mean of the bounds `estimate` returns.
+- `estimate` returns a lower bound of p and an upper bound on the total variation distance that it causes.
+- `first_kept` draws from the residual norm(max(0, p - q)) exactly, by thinning draws from p that the server made.
 """
 
 from __future__ import annotations
@@ -36,15 +30,16 @@ _NOT_PROBABILITIES = 1e-2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """What an endpoint said of one place.
+    """The scores that an endpoint returned for one position.
 
-    ids int32[n], unique; logprobs float64[n], raw (T=1, unfiltered, normalised over the whole vocabulary), minus
-    infinity allowed. The first top_n are the most probable tokens in the endpoint's own order, which also ranks
-    equals: no other id has a log-probability above the last of them. Further ids (the drafted token) may follow.
-    n_vocab: rows of the model's output, padding included; too many loosens bounds, too few breaks them.
-    slack: how far the sum of the endpoint's probabilities over the whole vocabulary may be from 1 (by default what
-    float32 loses; llama.cpp servers reach 2e-4). Ratios of its probabilities are taken as exact.
-    Raises ValueError where the numbers cannot be what this says.
+    ids int32[n], unique. logprobs float64[n]: raw (T=1, no filters, normalised over the whole vocabulary); minus
+    infinity is allowed. top_n: the first top_n ids are the most probable tokens, in the endpoint's order, which also
+    ranks equal ones; no other id has a higher log-probability than the last of them. Further ids, such as the drafted
+    token, may follow. n_vocab: rows of the model's output, padding included; too many make the bounds loose, too few
+    make them wrong. slack: how far the sum of the probabilities over the vocabulary may be from 1; the default is the
+    rounding of float32, llama.cpp servers reach 2e-4. Ratios of probabilities are taken as exact.
+
+    Raises ValueError for numbers that contradict this description.
     """
 
     ids: Ints
@@ -77,22 +72,20 @@ class Row:
 
     @property
     def whole(self) -> bool:
+        """Whether every token of the vocabulary has a score."""
         return len(self.ids) == self.n_vocab
 
 
 def estimate(row: Row, sampling: Sampling) -> tuple[Distribution, float]:
-    """A lower bound of the target's distribution p on the known ids, and an upper bound on the total variation.
+    """A lower bound f of the target's distribution p, and a bound b on total variation ("Truncated scores", 5 to 8).
 
-    The Distribution's weights over its total are at most p, token by token; what they lack of 1 is at most the
-    second value. That value also bounds TV(p-hat, p), with p-hat what is drawn from the Distribution (its weights
-    renormalised), and, in the mean over the drafted token, the error of a verified chain (see the module). It is 0.0
-    where the Distribution is p: whole rows; T=0 with the argmax certain; top_k <= top_n; and where top-p or min-p
-    keep the same known tokens however the unknown mass lies. Of equal scores, the endpoint's order ranks the top
-    (at T=0 and in whole rows the lowest id comes first).
+    Returns (f, b). f: a Distribution over known ids with f(y) = weight(y) / total <= p(y); its total is larger than the
+    sum of its weights unless b = 0. b: 1 - f(known ids) <= b, TV(norm(f), p) <= b, and the mean of b over the drafted
+    token bounds the error of a verified chain (step 4).
 
-    With w = p^(1/T): filters keep a prefix of the ranking, so the kept set S has w(C) <= w(S) <= W for the tokens C
-    that are certainly kept and the most weight W that S can have; w/W on C is at most p = w/w(S), and TV(p-hat, p) is
-    1 - w(C)/w(S). Unfiltered, C is the top and W = w(C) (1 + r) with the r of `_Tail.weight`: TV <= r / (1 + r).
+    b is 0.0 where f = p: in a whole row; at T=0 if the argmax is certain; for top_k <= top_n; if top-p or min-p keep
+    the same known tokens wherever the unknown mass lies. Among equal scores the endpoint's order decides, and at T=0
+    and in whole rows the lowest id.
     """
     if row.whole:
         by_id = np.argsort(row.ids)
@@ -103,21 +96,17 @@ def estimate(row: Row, sampling: Sampling) -> tuple[Distribution, float]:
 
 
 def _greedy(row: Row) -> tuple[Distribution, float]:
-    """The point mass on the argmax. Only an unknown id that equals the top, with a lower id, could be it instead.
-
-    None can where the last of the top is below the first, where all lower ids are known, or where what is left of
-    the mass is less than the top token has (always, if that is more than half).
-    """
+    """The point mass on the argmax, which is certain unless an unknown lower id may have the same score (step 8)."""
     largest = float(row.logprobs[0])
     best = int(row.ids[row.logprobs == largest].min())
-    hidden_below = best - int(np.count_nonzero(row.ids < best))
+    unknown_below = best - int(np.count_nonzero(row.ids < best))  # unknown ids that are lower
     known = float(np.exp(row.logprobs).sum())
     unknown = max(0.0, 1.0 - known) + _total_error(row, known)
-    certain = row.logprobs[row.top_n - 1] < largest or hidden_below == 0 or unknown < math.exp(largest)
+    certain = row.logprobs[row.top_n - 1] < largest or unknown_below == 0 or unknown < math.exp(largest)
     return Distribution(np.ones(1), 1.0, np.array([best], np.int32)), 0.0 if certain else 1.0
 
 
-class _Span(NamedTuple):
+class _Interval(NamedTuple):
     low: float
     high: float
 
@@ -125,62 +114,56 @@ class _Span(NamedTuple):
 class _Tail(NamedTuple):
     """The tokens outside the top, known and unknown.
 
-    size tokens, none with more than `each`, together with `mass`; both relative to the most probable token's.
+    size: how many there are. largest: the most probability that one of them can have (c). mass: their probability
+    together (m). Both are relative to the probability of the most probable token.
     """
 
     size: int
-    each: float
-    mass: _Span
+    largest: float
+    mass: _Interval
 
     @classmethod
     def of(cls, row: Row) -> _Tail:
+        """The tail of a truncated row."""
         probs = np.exp(row.logprobs)
         top, further = float(probs[: row.top_n].sum()), float(probs[row.top_n :].sum())
         error = _total_error(row, top + further)
-        mass = _Span(max(1.0 - top - error, 0.0), max(1.0 - top, further) + error)
+        mass = _Interval(max(1.0 - top - error, 0.0), max(1.0 - top, further) + error)
         gap = float(row.logprobs[row.top_n - 1] - row.logprobs[0])
         # What underflows at T=1 may still count at a high temperature.
-        each = max(math.exp(gap), math.ulp(0.0)) if gap > -math.inf else 0.0
-        return cls(row.n_vocab - row.top_n, each, _Span(mass.low / float(probs[0]), mass.high / float(probs[0])))
+        largest = max(math.exp(gap), math.ulp(0.0)) if gap > -math.inf else 0.0
+        return cls(row.n_vocab - row.top_n, largest, _Interval(mass.low / float(probs[0]), mass.high / float(probs[0])))
 
-    def weight(self, count: int, power: float) -> _Span:
-        """The least and the most that x^power can sum to over the `count` most probable of these tokens.
-
-        With mass m, x <= c and power = 1/T, two arrangements are extreme: piled up, m/c tokens at c each, which makes
-        m c^(power-1); and even, which makes count^(1-power) m^power. For T <= 1 x^power is convex and lies below its
-        chord x c^(power-1): piled up is the most. For T > 1 it is concave and lies above: piled up is the least.
-        Jensen's inequality gives the even sum as the other end. At T=1 both are m; neither exceeds count c^power.
-        The r of TV <= r / (1 + r) is the larger, over the weight of the top.
-        """
+    def weight(self, count: int, power: float) -> _Interval:
+        """The interval of sum x^power over the `count` most probable of these tokens; power = 1/T (step 7)."""
         count = min(count, self.size)
-        if count <= 0 or self.each <= 0.0:
-            return _Span(0.0, 0.0)
+        if count <= 0 or self.largest <= 0.0:
+            return _Interval(0.0, 0.0)
 
-        def piled(mass: float) -> float:
-            return float(min(count, mass / self.each) * self.each**power)
+        def concentrated(mass: float) -> float:
+            return float(min(count, mass / self.largest) * self.largest**power)
 
-        def even(mass: float) -> float:
-            return float(count * min(self.each, mass / count) ** power)
+        def uniform(mass: float) -> float:
+            return float(count * min(self.largest, mass / count) ** power)
 
-        least = self.mass.low * count / self.size  # the most probable have at least their share
-        return _Span(min(piled(least), even(least)), max(piled(self.mass.high), even(self.mass.high)))
+        low, high = self.mass.low * count / self.size, self.mass.high  # the most probable have at least their share
+        return _Interval(min(concentrated(low), uniform(low)), max(concentrated(high), uniform(high)))
 
     def reaching(self, prob: float) -> int:
-        """The most tokens here that can have `prob` or more each."""
+        """The most of these tokens that can have a probability of `prob` or more each."""
         return int(min(self.size, self.mass.high / prob)) if prob > 0.0 else self.size
 
 
 def _total_error(row: Row, known: float) -> float:
-    """How far the sum over the vocabulary may be from 1: where the known sum belies the slack, all a Row allows."""
+    """How far the sum over the vocabulary may be from 1: the slack, or all that a Row allows if `known` exceeds it."""
     return (row.slack if known <= 1.0 + row.slack else _NOT_PROBABILITIES) + _ROUNDING
 
 
 class _Filtered:
-    """A truncated row at T > 0 under the filters, in weights w = p^(1/T) relative to the top token's.
+    """A truncated row at T > 0 under the filters, in weights w = p^(1/T) relative to the top token's (steps 5 and 6).
 
-    Each filter keeps a prefix of the ranking: top-k its first top_k, top-p as many as reach its share of the weight
-    behind top-k, min-p those whose weight is at least min_p. So all three together keep the shortest of the three.
-    Lengths beyond the top stand for any number, up to n_vocab.
+    Each filter keeps a prefix of the ranking, so together they keep the shortest of the three. Numbers of tokens are
+    numbers of places in the ranking; what lies beyond the top is known up to an interval only.
     """
 
     def __init__(self, row: Row, sampling: Sampling) -> None:
@@ -189,59 +172,59 @@ class _Filtered:
         self.weights = np.exp((row.logprobs - row.logprobs[0]) * self.power)
         self.limit = min(sampling.top_k or row.n_vocab, row.n_vocab)
         self.sums = np.cumsum(self.weights[: min(self.top_n, self.limit)])
-        behind = self.tail.weight(self.limit - self.top_n, self.power)
-        self.total = _Span(float(self.sums[-1]) + behind.low, float(self.sums[-1]) + behind.high)
+        beyond = self.tail.weight(self.limit - self.top_n, self.power)
+        self.total = _Interval(float(self.sums[-1]) + beyond.low, float(self.sums[-1]) + beyond.high)
 
     def estimate(self) -> tuple[Distribution, float]:
-        (nucleus, nucleus_most), (above, above_most) = self._nucleus(), self._above_floor()
-        sure = min(self.limit, nucleus, above, self.top_n)
-        most = min(self.limit, nucleus_most, above_most)
-        kept = np.arange(sure)
-        if most > self.top_n == sure:
-            kept = np.append(kept, self._sure_beyond_top())
+        """f and b of `estimate`."""
+        nucleus, above = self._nucleus(), self._above_floor()
+        fewest = min(self.limit, nucleus[0], above[0], self.top_n)
+        most = min(self.limit, nucleus[1], above[1])
+        kept = np.arange(fewest)
+        if most > self.top_n == fewest:
+            kept = np.append(kept, self._kept_beyond_top())
         kept = kept[np.argsort(self.row.ids[kept])]
         weights, ids = self.weights[kept], self.row.ids[kept].astype(np.int32)
         weight = float(weights.sum())
-        if most == sure:
+        if most == fewest:
             return Distribution(weights, weight, ids), 0.0
         most_weight = max(weight, self._most_weight(most))
         return Distribution(weights, most_weight, ids), 1.0 - weight / most_weight
 
     def _nucleus(self) -> tuple[int, int]:
-        """The shortest and the longest that top-p can keep, over every total weight there can be."""
+        """The fewest and the most tokens that top-p can keep, over the interval of the total weight."""
         if self.sampling.top_p >= 1.0:
             return self.limit, self.limit
         goals = self.sampling.top_p * np.array(self.total) * (1 - _ROUNDING)
-        short, long = (int(places) + 1 for places in np.searchsorted(self.sums, goals))
-        return short, long if long <= len(self.sums) else self.limit
+        fewest, most = (int(index) + 1 for index in np.searchsorted(self.sums, goals))
+        return fewest, most if most <= len(self.sums) else self.limit
 
     def _above_floor(self) -> tuple[int, int]:
-        """The fewest and the most that min-p can keep; a weight at the floor, up to rounding, may go either way."""
+        """The fewest and the most tokens that min-p can keep. A weight that rounds to the floor counts as both."""
         floor, top = self.sampling.min_p, self.weights[: self.top_n]
         if floor <= 0.0:
             return self.limit, self.limit
-        sure = int(np.count_nonzero(top >= min(1.0, floor * (1 + _ROUNDING))))
+        fewest = int(np.count_nonzero(top >= min(1.0, floor * (1 + _ROUNDING))))
         most = int(np.count_nonzero(top >= floor * (1 - _ROUNDING)))
         if most == self.top_n:
             most += self.tail.reaching((floor * (1 - _ROUNDING)) ** self.sampling.temperature)
-        return sure, most
+        return fewest, most
 
     def _most_weight(self, most: int) -> float:
-        """The most weight the kept set can have, if it is at most a prefix of length `most`."""
+        """W: the most weight that a kept set of at most `most` tokens can have."""
         if most <= self.top_n:
             return float(self.sums[most - 1])
         weight = float(self.sums[-1]) + self.tail.weight(most - self.top_n, self.power).high
         if self.sampling.top_p < 1.0:
-            # A nucleus is over its goal by less than its last token, which is not above the last of the top.
+            # A nucleus exceeds its goal by less than the weight of its last token, at most that of the last of the top.
             weight = min(weight, self.sampling.top_p * self.total.high + float(self.weights[self.top_n - 1]))
         return weight
 
-    def _sure_beyond_top(self) -> npt.NDArray[np.intp]:
-        """Places of further known ids that every filter keeps for certain.
+    def _kept_beyond_top(self) -> npt.NDArray[np.intp]:
+        """The indices of the further known ids that every filter certainly keeps.
 
-        Each is judged by the top and its own score alone, so that f (see the module) does not depend on the others.
-        Ahead of it or equal stand at most mass / prob tokens outside the top; a token is in the nucleus if the weight
-        without it falls short of the goal.
+        Each is decided from the top and its own score alone, as step 1 requires. At most mass / prob tokens outside the
+        top are as probable as it. A token is in the nucleus if the weight without it is below the goal.
         """
         weights = self.weights[self.top_n :]
         probs = np.exp(self.row.logprobs[self.top_n :] - self.row.logprobs[0])
@@ -254,13 +237,9 @@ class _Filtered:
 
 
 def thinned(prob_p: float, prob_q: float) -> float:
-    """Probability max(0, 1 - q(x) / p(x)) of keeping a token x that was drawn from p after a rejection.
+    """The probability max(0, 1 - q(x) / p(x)) of keeping a token x that was drawn from p ("Thinning", step 1).
 
-    A draw is x and kept with probability p(x) max(0, 1 - q(x)/p(x)) = max(0, p(x) - q(x)), so a kept one has the
-    residual's distribution, without a look at the rest of the vocabulary. One draw is kept with probability
-    sum max(0, p - q) = TV(p, q), so 1 / TV(p, q) draws are expected; a rejection itself has probability TV(p, q),
-    which makes it one draw per tested token on average. prob_p must be the probability with which x was drawn: for a
-    raw log-probability, at T=1 without filters.
+    prob_p: the probability with which x was drawn. For a raw log-probability that is the one at T=1 without filters.
     """
     if prob_q <= 0.0:
         return 1.0
@@ -270,14 +249,15 @@ def thinned(prob_p: float, prob_q: float) -> float:
 def first_kept(
     draws: Sequence[tuple[int, float]], q: Support | None, token: int, chance: Chance, tested: int = 0
 ) -> int | None:
-    """Index of the first of the server's draws that thinning keeps, None if it keeps none.
+    """The index of the first draw that thinning keeps; None if it keeps none ("Thinning", steps 2 and 3).
 
-    draws: independent draws (id, p(id)) from p at the place where `token`, drawn from q (None: chosen without
-    chance), was rejected. tested: draws already tested at this place; after None, ask for more and go on with it, as
-    anything else would favour the tokens that are kept early. A kept draw is the round's extra token: nothing is
-    drawn under EXTRA. Draw i is tested under node FIRST_DRAW + i, beyond any draft's nodes, so its uniform is its
-    own; one place in a round at most is thinned, as a chain ends at its first rejection. Chains only: after several
-    rejected siblings the residual is a residual's, and its normaliser needs the whole vocabulary.
+    draws: (id, p(id)) of independent draws from p at the position where `token` was rejected. q: what `token` was drawn
+    from; None for a chosen token. tested: the number of draws tested at this position before. After None, ask the
+    server for more draws and continue; anything else would prefer tokens that are kept early.
+
+    A kept draw is the extra token of the round. Draw i uses the random number of node FIRST_DRAW + i; a chain has at
+    most one rejected position, so each number is used once. For chains only: after several rejected siblings the
+    residual's normaliser needs the whole vocabulary.
     """
     q = q or Support.point(token)
     for index, (drawn, prob_p) in enumerate(draws):
