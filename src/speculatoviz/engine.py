@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from speculatoviz.core.chance import ChanceSource
-from speculatoviz.core.rounds import Plan, Round, Times, Verdict
+from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.rounds import Round, Times, Verdict
 from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
 from speculatoviz.core.text import TextStream
 from speculatoviz.core.types import Draft, FinishReason, Request, Status
@@ -98,7 +99,8 @@ class _DecodingRun:
         self.text = TextStream(target.tokenizer.token_bytes, request.limits.stop)
         self.index = 0
         self.finish_reason: FinishReason | None = None
-        self._begun: str | None = None  # the drafter that has begun this run
+        self._begun: set[str] = set()  # drafters that have begun this run
+        self._fresh = True  # whether the time of a drafter's prefill belongs to the prompt's
         self._failed: set[str] = set()  # drafters that are not asked again
         self._draft_ms = self._other_ms = self._prefill_ms = 0.0
 
@@ -129,7 +131,7 @@ class _DecodingRun:
                 self.request = replace(self.request, needs=needs)
         self.request = replace(self.request, prompt=tuple(self.ids))
         exactness = self.target.begin(self.request)
-        self._begun = None
+        self._begun, self._fresh = set(), True
         self._prefill_ms += self.watch.lap()
         return Changed(self.index, self._plan(), self.request.sampling, exactness)
 
@@ -178,25 +180,31 @@ class _DecodingRun:
             prefill_ms=self._prefill_ms,
         )
         result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
-        self.index, self._prefill_ms = self.index + 1, 0.0
+        self.index, self._prefill_ms, self._fresh = self.index + 1, 0.0, False
         self.policy.observe(result)
         if drafted.plan.depth > 0:
             self.drafters[drafted.plan.drafter].observe(result)
         return result
 
     def _draft(self, plan: Plan) -> Draft:
-        """The draft of the planned drafter, which begins first if it was not the one in use."""
-        drafter = self.drafters[plan.drafter]
-        if self._begun != plan.drafter:
-            drafter.begin(replace(self.request, prompt=tuple(self.ids), drafting=self.target.drafting))
-            self._begun = plan.drafter
-        self._prefill_ms += self.watch.lap()
-        return drafter.draft(self.ids, self.index, plan, self.chance("draft", self.index))
+        """The draft of the planned drafter, which begins first if it has not yet.
+
+        Beginning counts as prefill in the first round, and as drafting later, when a policy has chosen the drafter.
+        """
+        if plan.drafter not in self._begun:
+            self._begin(plan.drafter)
+            if self._fresh:
+                self._prefill_ms += self.watch.lap()
+        return self.drafters[plan.drafter].draft(self.ids, self.index, plan, self.chance("draft", self.index))
+
+    def _begin(self, drafter: str) -> None:
+        self.drafters[drafter].begin(replace(self.request, prompt=tuple(self.ids), drafting=self.target.drafting))
+        self._begun.add(drafter)
 
     def _drop(self, drafter: str, error: SpeculatoVizError) -> tuple[str, str]:
         """Stop asking a drafter that failed: the target can decode without it, so its failure must not end the run."""
         self._failed.add(drafter)
-        self._begun = None
+        self._begun.discard(drafter)
         return f"The drafter {drafter} failed, and the run goes on without it. {error.message}", error.hint
 
     def _prepare_next(self, drafted: Drafted, pending: Pending) -> None:
@@ -210,7 +218,7 @@ class _DecodingRun:
         if not self.request.overlap or not len(draft) or not draft.is_chain or pending.done():
             return
         expected = [*self.ids, *draft.tokens.tolist()]
-        plan = self._plan(1, len(expected) + 1)
+        plan = self._plan(1, expected)
         if plan.depth == 0 or plan.drafter != name or expected[-1] in self.request.limits.end_ids:
             return
         try:
@@ -222,15 +230,20 @@ class _DecodingRun:
                 lambda pass_ms: not pending.done() and self.draft_ahead.pays(pass_ms),
             )
         except SpeculatoVizError:
-            self._begun = None  # it begins again in the next round, where a failure is reported
+            self._begun.discard(name)  # it begins again in the next round, where a failure is reported
 
-    def _plan(self, ahead: int = 0, committed: int | None = None) -> Plan:
+    def _plan(self, ahead: int = 0, expected: list[int] | None = None) -> Plan:
         """The policy's plan, limited by max_tokens, the context and the target's pass.
 
-        ahead: rounds from now. committed: the number of committed ids then.
+        ahead: rounds from now. expected: the ids that are expected then, without the last one, which is not known yet.
         """
-        committed = len(self.ids) if committed is None else committed
-        plan = self.policy.plan(State(self.index + ahead, committed))
+        ids = self.ids if expected is None else expected
+        committed = len(ids) + ahead
+        done = committed - self._prompt_tokens
+        left_tokens = self.request.limits.max_tokens - done
+        plan = self.policy.plan(
+            State(self.index + ahead, committed, left_tokens, lambda name: self._outlook(name, ids))
+        )
         if plan.depth > 0 and plan.drafter not in self.drafters:
             raise BadRequestError(
                 f"There is no drafter named {plan.drafter!r} here.",
@@ -238,11 +251,21 @@ class _DecodingRun:
             )
         if plan.drafter in self._failed:
             return replace(plan, depth=0, nodes=0)
-        done = committed - self._prompt_tokens
         left = self.target.context_tokens - committed  # the last committed token is not fed yet
         room = min(left, self.target.drafting.tokens or left)
-        depth = max(0, min(plan.depth, self.request.limits.max_tokens - done - 1, left - 1, room))
+        depth = max(0, min(plan.depth, left_tokens - 1, left - 1, room))
         return replace(plan, depth=depth, nodes=min(plan.nodes, room), room=room)
+
+    def _outlook(self, name: str, ids: list[int]) -> Outlook:
+        """What a drafter knows of its next draft after `ids`. One that reads text only begins for it."""
+        drafter = self.drafters.get(name)
+        if drafter is None or name in self._failed:
+            return Outlook(longest=0)
+        if name not in self._begun:
+            if not drafter.begins_at_no_cost:
+                return Outlook(missing=len(ids))
+            self._begin(name)
+        return drafter.outlook(ids)
 
     def _commit(self, draft: Draft, verdict: Verdict) -> tuple[tuple[int, ...], tuple[Status, ...], tuple[str, ...]]:
         """Add the verdict's tokens to the output, up to an end token, a stop string or a limit."""

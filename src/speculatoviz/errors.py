@@ -32,7 +32,8 @@ class NotFiniteError(ModelError):
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(
             message or "The model computed scores that are not finite numbers.",
-            hint or "Use another file or quantisation of the model: these weights are damaged or overflow.",
+            hint
+            or "Its weights are damaged, or too large for their number format: choose another file or quantisation.",
         )
 
 

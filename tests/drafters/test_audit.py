@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Drafting, Request, Sampling
 from speculatoviz.drafters import multi
 from speculatoviz.drafters.about import DrafterName

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import ROOT, Draft, Drafting, Probes, Rule, Sampling, Support
 from speculatoviz.drafters import merge as merging

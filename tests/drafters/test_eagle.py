@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Limits, Node, Request, Sampling, Support
 from speculatoviz.drafters.base import Drafter

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Sampling
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter

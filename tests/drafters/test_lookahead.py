@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import ROOT, Draft, Drafting, Floats, Limits, Request, Sampling, Support
 from speculatoviz.drafters.lookahead import LookaheadDrafter, Pool
 from speculatoviz.engine import speculate

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.medusa import MedusaDrafter

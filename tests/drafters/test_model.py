@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter, check_vocabulary
 from speculatoviz.engine import speculate

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.ngram import NgramDrafter
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import QUANTA
 from speculatoviz.core.types import ROOT, Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.suffix import SuffixDrafter

@@ -11,7 +11,7 @@ import pytest
 from drafters import test_audit
 from drafters.test_audit import SIGNIFICANCE, audit
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Drafting, Request, Rule, Sampling, Support
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.models.runtimes.toy import ToyModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import support
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.drafters.translated import TranslatedDrafter

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Drafting, Floats, Sampling, Support
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.models.base import Tokenizer

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Drafted, Ended
 from speculatoviz.core.types import Draft, Request, Sampling
 from speculatoviz.drafters.base import Drafter

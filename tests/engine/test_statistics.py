@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import ROOT, Drafting, Rule, Sampling
 from speculatoviz.drafters.base import Drafter

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Floats, Request, Support
 from speculatoviz.drafters.base import Drafter
 

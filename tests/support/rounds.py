@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from speculatoviz.core.rounds import Check, Extra, Plan, Round, Times, Verdict
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Check, Extra, Round, Times, Verdict
 from speculatoviz.core.types import Draft, Scores, Status
 
 A, B, C, D = 0, 1, 2, 3

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, ChanceSource
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Draft, Limits, Need, Request, Sampling
 from speculatoviz.drafters.base import Drafter
@@ -57,6 +58,7 @@ class FixedDrafter:
     """Always proposes the same tokens, as a point mass or under given distributions."""
 
     name = "fixed"
+    begins_at_no_cost = True
     needs: frozenset[Need] = frozenset()
 
     def __init__(self, tokens: Sequence[int]) -> None:
@@ -72,6 +74,9 @@ class FixedDrafter:
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         return False
+
+    def outlook(self, prefix: list[int]) -> Outlook:
+        return Outlook(tuple(self._tokens))
 
     def observe(self, round: Round) -> None:
         pass

@@ -11,8 +11,9 @@ import numpy as np
 from speculatoviz.core import rejection
 from speculatoviz.core.chance import EXTRA, Chance, Toss
 from speculatoviz.core.comparison import verify_match
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.rejection import Decision, verify_block
-from speculatoviz.core.rounds import Check, Extra, Plan, Round
+from speculatoviz.core.rounds import Check, Extra, Round
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.types import ROOT, Draft, Floats, Need, Request, Support
 from speculatoviz.drafters.base import Drafter

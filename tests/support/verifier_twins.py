@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
-from speculatoviz.core.rounds import Plan, Verdict
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.sampling import quantised
 from speculatoviz.core.types import Draft, Floats, Request, Support
 from speculatoviz.drafters.model import ModelDrafter

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.types import Exactness, Limits, Request, Sampling, Scores
 from speculatoviz.drafters.model import ModelDrafter

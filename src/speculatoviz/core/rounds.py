@@ -1,10 +1,11 @@
-"""One round: what the policy planned, what verification decided, and what was emitted."""
+"""One round: what verification decided, what was emitted, and how long it took."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Label, Scores, Status
 
 
@@ -88,26 +89,6 @@ class Verdict:
     flight_ms: float | None = None
     usage: Usage | None = None
     probed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a policy decides for a round.
-
-    depth: the longest path that the draft may have, 0 for no draft. nodes: the largest number of tokens of the draft;
-    more than `depth` asks for a tree. room: the tokens, probes included, that fit into the target's pass and context;
-    None for any number.
-    """
-
-    drafter: str
-    depth: int
-    nodes: int = 0
-    room: int | None = None
-
-    @property
-    def spare(self) -> int:
-        """How many nodes a tree may have beyond a chain of full depth."""
-        return max(0, self.nodes - self.depth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,14 @@ def best_id(logits: Floats) -> int:
     return best
 
 
+def largest_prob(logits: Floats, sampling: Sampling) -> float:
+    """The largest probability of logits float[V] at the sampling's temperature, at 1 if it is greedy; no filters."""
+    best = float(logits[best_id(logits)])
+    scale = logits.dtype.type(1.0 if sampling.greedy else 1.0 / sampling.temperature)
+    weights = np.exp((logits - logits.dtype.type(best)) * scale)
+    return 1.0 / float(weights.sum())
+
+
 def support(logits: Floats, sampling: Sampling, size: int) -> Support:
     """The q of a draft model: its `size` most probable tokens, filtered and renormalised.
 

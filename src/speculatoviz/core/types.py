@@ -166,6 +166,7 @@ class Node(NamedTuple):
     scores: Scores | None = None
     time_ms: float = 0.0
     covered_mass: float | None = None
+    certainty: float | None = None
 
 
 class Probes(NamedTuple):
@@ -185,7 +186,8 @@ class Draft:
     tokens int32[n]. parents int32[n]: an earlier node, or ROOT. q[i]: the distribution that tokens[i] was drawn from,
     given its ancestors and its earlier siblings; None for a token that was chosen without chance (a point mass).
     source[i]: the drafter's name. scores[i]: the drafter's raw scores there. times_ms[i]: what the node cost.
-    covered_mass[i]: the share of the draft model's own distribution that lies on the support of q[i].
+    covered_mass[i]: the share of the draft model's own distribution that lies on the support of q[i]. certainties[i]:
+    the largest probability of the drafter's own distribution at node i, where a plan's stop rule asked for it.
 
     The two laws of drafting, without which verification is not exact: whether a node exists, and from which q, depends
     only on what was known before its token was drawn; a drawn token is never withdrawn. What is tested earlier must
@@ -201,6 +203,7 @@ class Draft:
     times_ms: tuple[float, ...]
     evidence_ms: float = 0.0  # the part of the drafter's time that went into scores and covered_mass
     covered_mass: tuple[float | None, ...] = ()
+    certainties: tuple[float | None, ...] = ()
     ahead: int = 0  # nodes that were drafted while a remote target verified the round before
     kept_mass: float | None = None  # mean share of the draft model's q that the target's vocabulary contains, this run
     probes: Probes | None = None
@@ -247,6 +250,7 @@ class Draft:
             times_ms=tuple(node.time_ms for node in nodes),
             evidence_ms=evidence_ms,
             covered_mass=tuple(node.covered_mass for node in nodes),
+            certainties=tuple(node.certainty for node in nodes),
         )
 
     @classmethod

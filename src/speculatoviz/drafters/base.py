@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.sampling import quantised
 from speculatoviz.core.types import Draft, Need, Request, Support
 from speculatoviz.errors import CancelledError
@@ -26,6 +27,10 @@ class Drafter(Protocol):
     @property
     def needs(self) -> frozenset[Need]:
         """What it needs of the target beyond verdicts. A target that does not provide it refuses the request."""
+
+    @property
+    def begins_at_no_cost(self) -> bool:
+        """Whether `begin` computes no forward pass."""
 
     def begin(self, request: Request) -> None:
         """Prepare to continue `request.prompt`. Raises CancelledError between chunks of a prefill."""
@@ -45,6 +50,9 @@ class Drafter(Protocol):
         A drafter that needs no time returns False.
         """
 
+    def outlook(self, prefix: list[int]) -> Outlook:
+        """What it knows of its draft after `prefix`, without a forward pass. Called after `begin`."""
+
     def observe(self, round: Round) -> None:
         """Learn from a finished round."""
 
@@ -56,6 +64,7 @@ class BaseDrafter(ABC):
     """What drafters share: the request of the run, what follows from it, and optional methods that do nothing."""
 
     name: str
+    begins_at_no_cost: ClassVar[bool] = False
     _needs: ClassVar[frozenset[Need]] = frozenset()
     _begun: Request | None = None
 
@@ -84,6 +93,10 @@ class BaseDrafter(ABC):
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
         del prefix, round, plan, chance, pays
         return False
+
+    def outlook(self, prefix: list[int]) -> Outlook:
+        del prefix
+        return Outlook()
 
     def observe(self, round: Round) -> None:
         del round

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import best_id, covered_mass, scores, support, top_ids, without
 from speculatoviz.core.types import ROOT, Draft, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter

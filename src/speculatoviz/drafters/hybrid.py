@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft
 from speculatoviz.drafters.base import CompositeDrafter, Drafter, Pays
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import ROOT, Draft, Node, Probes, Request
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.models.base import PREFILL_TOKENS

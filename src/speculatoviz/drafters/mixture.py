@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Node, Support
 from speculatoviz.drafters.base import CompositeDrafter, Drafter
 

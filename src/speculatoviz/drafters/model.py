@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
-from speculatoviz.core.sampling import best_id, covered_mass, scores, support, without
+from speculatoviz.core.planning import Outlook, Plan, StopRule
+from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, without
 from speculatoviz.core.types import Draft, Floats, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
@@ -33,6 +33,7 @@ class _Choice(NamedTuple):
     evidence_ms: float
     rest: Support | None = None
     prob: float = 1.0
+    certainty: float | None = None
 
 
 @dataclass(slots=True)
@@ -85,9 +86,9 @@ class ModelDrafter(BaseDrafter):
         choices = ahead.choices[: plan.depth] if ahead is not None and right else []
         drafted_ahead = len(choices)
         self._spare = plan.spare if self.request.drafting.trees else 0
-        self._extend(prefix, choices, plan.depth, chance, lambda _pass_ms: True)
+        self._extend(prefix, choices, plan, chance, lambda _pass_ms: True)
         nodes = [
-            Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass)  # ROOT is -1
+            Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass, c.certainty)  # ROOT is -1
             for node, c in enumerate(choices)
         ]
         drawn = None if self.deterministic else chance
@@ -116,38 +117,55 @@ class ModelDrafter(BaseDrafter):
         if guess in self.request.limits.end_ids:
             return False
         ahead = _AheadDraft([*prefix, guess], round)
-        self._extend(ahead.prefix, ahead.choices, plan.depth, chance, pays)
+        self._extend(ahead.prefix, ahead.choices, plan, chance, pays)
         # Evidence that was computed while the target was busy took no time of the next round.
         ahead.choices = [choice._replace(evidence_ms=0.0) for choice in ahead.choices]
         self._ahead = ahead
         return bool(ahead.choices)
 
+    def outlook(self, prefix: list[int]) -> Outlook:
+        ids = self._draft_ids(prefix)
+        if not ids or len(ids) > self.window.context.size:
+            return Outlook(longest=0)
+        return Outlook(missing=len(ids) - self.window.common(ids), stops=True)
+
     def close(self) -> None:
         self.window.close()
 
-    def _extend(self, prefix: list[int], choices: list[_Choice], depth: int, chance: Chance, pays: Pays) -> None:
-        """Append choices after `prefix` up to `depth` or an end token, as long as `pays` allows another pass.
+    def _extend(self, prefix: list[int], choices: list[_Choice], plan: Plan, chance: Chance, pays: Pays) -> None:
+        """Append choices after `prefix` up to the plan's depth or an end token, as long as `pays` allows another pass.
 
-        Appends nothing if the draft model cannot read the prefix, and no more than its context holds.
+        Appends nothing if the draft model cannot read the prefix, and no more than its context holds. The plan's stop
+        rule is asked before a pass and before a token is drawn.
         """
+        depth, stop = plan.depth, plan.stop
         ids, ends = self._draft_ids(prefix), self.request.limits.end_ids
         if not ids:
             return
         depth = min(depth, self.window.context.size - len(ids) + 1)  # the last token is not fed
         while len(choices) < depth and not (choices and choices[-1].token in ends) and pays(self._pass_ms):
             self.check_cancelled()
+            certainties = [c.certainty or 0.0 for c in choices]
+            if stop is not None and choices and not stop.computes_another(certainties):
+                break
             # After full acceptance the last drafted token has not been fed yet: it is part of this pass.
             todo = self.window.missing([*ids, *(c.draft_id for c in choices)])
-            choice = self._next_choice(todo, len(choices), chance)
+            choice = self._next_choice(todo, certainties, chance, stop)
             if choice is None:
                 break
             choices.append(choice)
             self._pass_ms = choice.time_ms + choice.evidence_ms
 
-    def _next_choice(self, todo: list[int], node: int, chance: Chance) -> _Choice | None:
+    def _next_choice(
+        self, todo: list[int], certainties: list[float], chance: Chance, stop: StopRule | None
+    ) -> _Choice | None:
+        """The next token after those with these certainties; None if it is not drawn."""
         begun_s = self._clock()
         logits = self._logits(todo)
-        choice = self._choose(logits, node, chance)
+        certainty = None if stop is None else largest_prob(logits, self.request.sampling)
+        if stop is not None and certainty is not None and not stop.adds_another(certainties, certainty):
+            return None
+        choice = self._choose(logits, len(certainties), chance)
         if choice is None:
             return None
         token, q = choice
@@ -157,7 +175,7 @@ class ModelDrafter(BaseDrafter):
         shown = self._scores(logits, token) if evidence else None
         mass = self._covered_mass(logits, q) if evidence and q else None
         evidence_ms = (self._clock() - chosen_s) * 1000
-        made = _Choice(token, draft_id, q, shown, mass, (chosen_s - begun_s) * 1000, evidence_ms)
+        made = _Choice(token, draft_id, q, shown, mass, (chosen_s - begun_s) * 1000, evidence_ms, certainty=certainty)
         return self._with_rest(made, logits) if self._spare else made
 
     def _with_rest(self, choice: _Choice, logits: Floats) -> _Choice:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance, Toss
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Floats
 from speculatoviz.drafters.base import CompositeDrafter, Drafter
 from speculatoviz.drafters.merge import merge

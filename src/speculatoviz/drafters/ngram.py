@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.types import Draft, Ints, Support
 from speculatoviz.drafters.base import BaseDrafter
+
+_OUTLOOK = 16  # tokens
 
 
 class NgramDrafter(BaseDrafter):
@@ -17,6 +19,7 @@ class NgramDrafter(BaseDrafter):
     """
 
     name = "ngram"
+    begins_at_no_cost = True
 
     def __init__(self, shortest: int = 2, longest: int = 4) -> None:
         if not 1 <= shortest <= longest:
@@ -28,6 +31,12 @@ class NgramDrafter(BaseDrafter):
         tokens = self._continuation(np.array(prefix, np.int32), plan.depth)
         ends = [i for i, token in enumerate(tokens) if token in self.request.limits.end_ids]
         return Draft.chain(round, tokens[: ends[0] + 1] if ends else tokens, (), self.name)
+
+    def outlook(self, prefix: list[int]) -> Outlook:
+        """Its certainty is the length of the match divided by the longest one searched for."""
+        after, size = self._match(np.array(prefix, np.int32))
+        tokens = tuple(prefix[after : after + _OUTLOOK]) if size else ()
+        return Outlook(tokens, (size / self._longest,) * len(tokens), longest=len(prefix) - after if size else 0)
 
     def next(self, prefix: list[int]) -> Support | None:
         """The point mass on the token that followed the match; None without a match."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.sampling import without
 from speculatoviz.core.types import ROOT, Draft, Node, Request, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
@@ -25,6 +26,8 @@ from speculatoviz.drafters.suffix_automaton import Corpus, Level, Match, SuffixA
 
 _NEGLIGIBLE = 1e-3  # the rest of the probability below which shorter contexts are not read
 _LOOK_AHEAD = 8  # tokens that `confidence` sums over
+_OUTLOOK = 16  # tokens of an outlook
+_UNLIKELY = 0.05  # the estimated probability of being reached below which an outlook ends
 
 
 class _Matches(NamedTuple):
@@ -76,6 +79,7 @@ class SuffixDrafter(BaseDrafter):
     """
 
     name = "suffix"
+    begins_at_no_cost = True
 
     def __init__(
         self,
@@ -115,17 +119,33 @@ class SuffixDrafter(BaseDrafter):
         estimate = self._estimate(self._matches(prefix))
         return estimate.q if estimate else None
 
+    def outlook(self, prefix: list[int]) -> Outlook:
+        """The most probable path, as far as it is likely to be reached."""
+        tokens: list[int] = []
+        certainties: list[float] = []
+        reach = 1.0
+        for token, certainty in itertools.islice(self._path(prefix), _OUTLOOK):
+            reach *= certainty
+            if reach < _UNLIKELY:
+                break
+            tokens.append(token)
+            certainties.append(certainty)
+            if token in self.request.limits.end_ids:
+                break
+        return Outlook(tuple(tokens), tuple(certainties), longest=len(tokens))
+
     def confidence(self, prefix: list[int]) -> float:
         """The expected number of accepted tokens on the best path of eight: sum of the reach of its nodes."""
-        matches, reach, expected = self._matches(prefix), 1.0, 0.0
-        for _ in range(_LOOK_AHEAD):
-            estimate = self._estimate(matches)
-            if estimate is None:
-                break
-            reach *= estimate.known * float(estimate.q.probs.max())
-            expected += reach
-            matches = self._after(matches, int(estimate.q.ids[estimate.q.probs.argmax()]))
-        return expected
+        certainties = (certainty for _, certainty in itertools.islice(self._path(prefix), _LOOK_AHEAD))
+        return float(sum(itertools.accumulate(certainties, operator.mul)))
+
+    def _path(self, prefix: list[int]) -> Iterator[tuple[int, float]]:
+        """The most probable continuation: tokens, each with the estimated probability that it comes next."""
+        matches = self._matches(prefix)
+        while (estimate := self._estimate(matches)) is not None:
+            token = int(estimate.q.ids[estimate.q.probs.argmax()])
+            yield token, estimate.known * float(estimate.q.probs.max())
+            matches = self._after(matches, token)
 
     # --- estimates from counts ---------------------------------------------------------------------------
 

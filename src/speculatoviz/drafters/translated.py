@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import best_id, covered_mass, scores
 from speculatoviz.core.types import Draft, Floats, Request, Sampling, Scores, Support
 from speculatoviz.drafters.model import ModelDrafter

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Protocol, TypedDict
 import numpy as np
 
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, SpeculatoVizError
+from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, NotFiniteError, SpeculatoVizError
 
 PREFILL_TOKENS = 64  # of one pass; a run can be cancelled between two passes
 
@@ -196,15 +196,12 @@ def fingerprint(entries: Iterable[VocabularyEntry]) -> str:
 
 
 def check_finite(logits: Floats, name: str) -> None:
-    """Raises ModelError if a row of logits float[..., V] gives no distribution: a NaN, +inf, or nothing but -inf.
+    """Raises NotFiniteError if a row of logits float[..., V] gives no distribution: a NaN, +inf, or nothing but -inf.
 
     name: of the model, for the message. The maximum of a row tells all three apart from a usable row.
     """
     if not np.isfinite(logits.max(axis=-1)).all():
-        raise ModelError(
-            f"{name} computes scores that are not finite numbers.",
-            "Its weights are damaged, or too large for their number format: choose another file or quantisation.",
-        )
+        raise NotFiniteError(f"{name} computes scores that are not finite numbers.")
 
 
 @contextmanager

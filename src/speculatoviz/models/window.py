@@ -38,15 +38,19 @@ class Window:
         if on:
             self.keep(self._known)
 
+    def common(self, ids: Sequence[int]) -> int:
+        """The length of the longest common prefix of `ids` and what is held."""
+        limit = min(len(self.ids), len(ids))
+        if self.ids[:limit] == list(ids[:limit]):
+            return limit
+        return next(place for place in range(limit) if self.ids[place] != ids[place])
+
     def missing(self, ids: Sequence[int]) -> list[int]:
         """Rewind to the longest common prefix with `ids`, and return the rest of them, which has to be fed.
 
         Never empty: if all are held, the last one is fed again, because the caller needs its row.
         """
-        common = 0
-        limit = min(len(self.ids), len(ids) - 1)
-        while common < limit and self.ids[common] == ids[common]:
-            common += 1
+        common = min(self.common(ids), len(ids) - 1)
         self.keep(common)
         return list(ids[common:])
 

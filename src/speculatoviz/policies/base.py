@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.rounds import Round
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a policy may know before a round. round: its index. committed: the number of committed ids."""
+    """What a policy may know before a round.
+
+    round: its index. committed: the number of committed ids. left: the most tokens that the run may still emit.
+    outlook: what the drafter of a name knows of its next draft; it computes no forward pass.
+    """
 
     round: int
     committed: int
+    left: int
+    outlook: Callable[[str], Outlook]
 
 
 class Policy(Protocol):

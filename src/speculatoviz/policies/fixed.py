@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from speculatoviz.core.rounds import Plan, Round
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round
 from speculatoviz.policies.base import State
 
 

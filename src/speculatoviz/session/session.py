@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import run_seed, seeded
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
-from speculatoviz.core.rounds import Plan
 from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter

@@ -16,7 +16,8 @@ import pytest
 from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, seeded
-from speculatoviz.core.rounds import Plan, Round, Verdict
+from speculatoviz.core.planning import Plan
+from speculatoviz.core.rounds import Round, Verdict
 from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
 from speculatoviz.engine import speculate
 from speculatoviz.errors import TargetError

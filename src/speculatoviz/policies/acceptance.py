@@ -1,0 +1,95 @@
+"""Running estimates of acceptance: by drafter, position, and the drafter's own certainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_POSITIONS = 16
+_BINS = 10  # of certainty, 0 to 1
+_MEMORY = 0.97  # weight of what is known when one test is added: about the last 33 tests count
+_STALE = 0.99  # weight of what is known after a round in which a drafter was not tested
+_PRIOR = 2.0  # tests that the prior counts as
+_POOLED = 4.0  # tests of one position at which it counts as much as all positions together
+_CARRIED = 8.0  # tests that what earlier runs showed counts as at most
+_LEAST, _MOST = 0.01, 0.99
+
+
+class Rate:
+    """A share of successes with forgetting. mean: the estimate. tests: how many tests it counts as."""
+
+    def __init__(self, mean: float, tests: float = _PRIOR) -> None:
+        self.mean, self.tests = mean, tests
+
+    def add(self, success: bool) -> None:
+        kept = self.tests * _MEMORY
+        self.mean = (self.mean * kept + success) / (kept + 1.0)
+        self.tests = kept + 1.0
+
+    def age(self, share: float) -> None:
+        """Trust the estimate less: the share of its tests that still counts."""
+        self.tests *= share
+
+    def carry(self) -> None:
+        """Begin another text: what is known counts as few tests."""
+        self.tests = min(self.tests, _CARRIED)
+
+    def optimistic(self, deviations: float) -> float:
+        """The mean and some standard deviations of it."""
+        return min(_MOST, self.mean + deviations * math.sqrt(0.25 / (self.tests + 1.0)))
+
+
+class Acceptance:
+    """What is known of one drafter. prior: the acceptance assumed before anything of it is known."""
+
+    def __init__(self, prior: float) -> None:
+        self._all = Rate(prior)
+        self._positions = [Rate(prior, 0.0) for _ in range(_POSITIONS)]
+        self._bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
+
+    def at(self, position: int) -> float:
+        """The estimated acceptance at a position, if the tokens before it are accepted."""
+        own = self._positions[min(position, _POSITIONS - 1)]
+        pooled = (own.mean * own.tests + self._all.mean * _POOLED) / (own.tests + _POOLED)
+        return min(max(pooled, _LEAST), _MOST)
+
+    def given(self, certainty: float) -> float:
+        """The estimated acceptance of a token whose drafter is this certain: what became of similar ones.
+
+        Interpolated between the middles of two bins.
+        """
+        place = min(max(certainty * _BINS - 0.5, 0.0), _BINS - 1.0)
+        low = int(place)
+        high = min(low + 1, _BINS - 1)
+        mean = self._bins[low].mean * (low + 1 - place) + self._bins[high].mean * (place - low)
+        return min(max(mean, _LEAST), _MOST)
+
+    def path(self, depth: int, certainties: Sequence[float] = (), deviations: float = 0.0) -> list[float]:
+        """The estimated acceptance of each of `depth` positions; certainties: of the first ones, if known.
+
+        deviations: how many standard deviations of the drafter's overall rate to add, for an optimistic estimate.
+        """
+        more = self._all.optimistic(deviations) - self._all.mean if deviations else 0.0
+        known = [self.given(certainty) for certainty in certainties[:depth]]
+        estimated = known + [self.at(position) for position in range(len(known), depth)]
+        return [min(_MOST, rate + more) for rate in estimated]
+
+    def observe(self, accepted: int, tested: int, certainties: Sequence[float | None]) -> None:
+        """A path of which the first `accepted` tokens were accepted, of `tested` that were compared."""
+        for position in range(tested):
+            success = position < accepted
+            self._all.add(success)
+            self._positions[min(position, _POSITIONS - 1)].add(success)
+            certainty = certainties[position] if position < len(certainties) else None
+            if certainty is not None:
+                self._bins[min(int(certainty * _BINS), _BINS - 1)].add(success)
+
+    def age(self) -> None:
+        """A round passed in which this drafter was not tested."""
+        for rate in (self._all, *self._positions):
+            rate.age(_STALE)
+
+    def carry(self) -> None:
+        """Another text begins."""
+        for rate in (self._all, *self._positions):
+            rate.carry()

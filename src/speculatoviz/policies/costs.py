@@ -1,0 +1,113 @@
+"""What a round costs: the measured times of passes and drafts, kept fresh by the rounds themselves.
+
+All times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+
+from speculatoviz.core.rounds import Round
+
+_NEWEST = 0.1  # weight of a round in the running averages
+_TRUST = 4.0  # observations at which a pass size's own ratio counts as much as the ratio of all sizes
+_UNKNOWN_SHARE = 0.3  # of a plain pass: the assumed cost of a drafted token that was never measured
+_BATCHED = 0.3  # of the time of a single token: what one more token costs in a batch that a draft model reads
+_SLOWEST = 8.0  # a single observation changes an estimate by at most this factor
+
+
+class Average:
+    """A running mean of logarithms, so that one slow round counts little. weight: observations in it."""
+
+    def __init__(self, value: float) -> None:
+        self.value, self.weight = value, 0.0
+
+    def add(self, observed: float) -> None:
+        bounded = min(max(observed, self.value / _SLOWEST), self.value * _SLOWEST)
+        share = max(_NEWEST, 1.0 / (self.weight + 1.0))
+        self.value = math.exp((1.0 - share) * math.log(self.value) + share * math.log(bounded))
+        self.weight = min(self.weight + 1.0, 1.0 / _NEWEST)
+
+
+class VerifyCosts:
+    """The time of a verification by rows, a row for each token of the target's pass.
+
+    measured: the table of pass times as it is now; it grows while a session is idle. A pass costs the table's time
+    multiplied by the recent ratio of observed to tabulated times: of all sizes, and of this size where it was observed.
+    Between two sizes of the table the time is interpolated, because it is not monotone; after the last it grows as
+    between the last two.
+    """
+
+    def __init__(self, measured: Callable[[], Mapping[int, float]]) -> None:
+        self._measured = measured
+        self._all = Average(1.0)
+        self._by_rows: dict[int, Average] = {}
+
+    def ms(self, rows: int) -> float:
+        """The expected time of a pass over `rows` tokens."""
+        own, ratio = self._by_rows.get(rows), self._all.value
+        if own is not None:
+            share = own.weight / (own.weight + _TRUST)
+            ratio = math.exp((1.0 - share) * math.log(ratio) + share * math.log(own.value))
+        return self._tabulated(rows) * ratio
+
+    def observe(self, rows: int, ms: float) -> None:
+        """A pass over `rows` tokens took `ms`."""
+        if ms <= 0.0:
+            return
+        ratio = ms / self._tabulated(rows)
+        self._all.add(ratio)
+        self._by_rows.setdefault(rows, Average(self._all.value)).add(ratio)
+
+    def _tabulated(self, rows: int) -> float:
+        table = dict(self._measured()) or {1: 1.0}
+        sizes = sorted(table)
+        place = bisect_left(sizes, rows)
+        if place < len(sizes) and sizes[place] == rows:
+            return table[rows]
+        if place == 0 or len(sizes) == 1:
+            return table[sizes[0]] if place == 0 else table[sizes[0]] * rows / sizes[0]
+        low, high = (sizes[-2], sizes[-1]) if place == len(sizes) else (sizes[place - 1], sizes[place])
+        slope = (table[high] - table[low]) / (high - low)
+        return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])
+
+
+class DraftCosts:
+    """The time of one drafted token, by drafter. known: measured before the run."""
+
+    def __init__(self, known: Mapping[str, float], verify: VerifyCosts) -> None:
+        self._verify = verify
+        self._known = dict(known)
+        self._token: dict[str, Average] = {}
+
+    def token_ms(self, drafter: str) -> float:
+        """The expected time of one more drafted token."""
+        if drafter in self._token:
+            return self._token[drafter].value
+        return self._known.get(drafter, _UNKNOWN_SHARE * self._verify.ms(1))
+
+    def catch_up_ms(self, drafter: str, missing: int) -> float:
+        """The expected time of reading `missing` tokens; one or two of them are part of the first drafting pass."""
+        return max(0, missing - 2) * _BATCHED * self.token_ms(drafter)
+
+    def observe(self, drafter: str, passes: int, ms: float) -> None:
+        """A draft took `ms` for `passes` passes, or tokens."""
+        if passes > 0 and ms > 0.0:
+            self._token.setdefault(drafter, Average(max(ms / passes, 1e-6))).add(ms / passes)
+
+
+class Costs:
+    """The costs of a target and its drafters, as far as rounds and measurements show."""
+
+    def __init__(self, pass_ms: Callable[[], Mapping[int, float]], draft_ms: Mapping[str, float]) -> None:
+        self.verify = VerifyCosts(pass_ms)
+        self.draft = DraftCosts(draft_ms, self.verify)
+
+    def observe(self, round: Round, missing: int) -> None:
+        """Learn from a finished round. missing: tokens that its drafter had to read first."""
+        rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
+        self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
+        if len(round.draft) and missing <= 2:  # a catch-up would make a token look dear
+            self.draft.observe(round.plan.drafter, len(round.draft), round.times.draft_ms)
