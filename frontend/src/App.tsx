@@ -17,10 +17,10 @@ import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
-/** By itself: it follows the run without drawing the charts again. */
+/** A constant element: it follows the run without rendering the charts again. */
 const SHADOWS = <ShadowPanel />;
 
-/** Figures change once a round: the dashboard does not follow every token, and drawing it never holds up the text. */
+/** Figures change once per round, so the dashboard does not follow every token and does not delay the text. */
 function useRunByRound(): Run {
   const run = useApp((state) => state.play?.shown ?? emptyRun);
   const { id, phase, latest, done, failure } = run;
@@ -37,7 +37,7 @@ function DashboardPanel() {
   const prompt = run.started?.prompt;
   const measure = useCallback(() => store.startPlain(), [store]);
   const canMeasure = idle && source === "live" && run.done !== null && prompt !== undefined;
-  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} beside={SHADOWS} />;
+  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} middle={SHADOWS} />;
 }
 
 export function App() {

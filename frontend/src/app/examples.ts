@@ -1,4 +1,4 @@
-// Prompts to begin with. They differ in how predictable their answers are, which is what speculation lives on.
+// Example prompts. Their answers differ in how predictable they are, and so in acceptance.
 export interface Example {
   readonly name: string;
   readonly prompt: string;

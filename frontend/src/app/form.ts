@@ -1,4 +1,4 @@
-// The form: what the user chose, laid over the server's defaults and kept within its ranges.
+// The form: the user's choices, or the server's defaults, within the server's ranges.
 import type { DrafterInfo, RangeInfo, RuleInfo, SettingsInfo, Start, Update } from "../protocol/generated";
 import type { RuleName } from "../run/model";
 import type { CurrentSettings } from "../run/selectors";
@@ -7,12 +7,12 @@ import { seedOf } from "./seed";
 export const NUMBERS = ["k", "nodes", "temperature", "max_tokens", "top_p", "top_k", "min_p"] as const;
 export type NumberField = (typeof NUMBERS)[number];
 
-/** Only what the user touched; the rest follows the server's defaults. */
+/** Only what the user changed. The rest follows the server's defaults. */
 export interface Choices {
   readonly prompt: string;
   readonly drafter: string | null;
   readonly rule: RuleName | null;
-  /** Drafters that guess beside the one in use. */
+  /** Shadow drafters. */
   readonly shadow: readonly string[];
   readonly seed: number | null;
   readonly numbers: Partial<Readonly<Record<NumberField, number>>>;
@@ -23,7 +23,7 @@ export interface Form {
   readonly drafter: string | null;
   readonly rule: RuleName | null;
   readonly shadow: readonly string[];
-  /** Whether this drafter can draft branches, and this rule can verify them. */
+  /** Whether the drafter can draft trees and the rule can verify them. */
   readonly trees: boolean;
   /** Null leaves the seed to the server. */
   readonly seed: number | null;
@@ -39,7 +39,7 @@ export const noChoices: Choices = {
   numbers: {},
 };
 
-/** What the page offers before the server has said what it allows. */
+/** Ranges and defaults until the server sends its own. */
 const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
   k: { min: 1, max: 16, step: 1, value: 4, help: "draft depth: tokens drafted per round" },
   nodes: {
@@ -47,30 +47,36 @@ const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
     max: 63,
     step: 1,
     value: 0,
-    help: "most tokens of a draft tree; up to the depth it is a chain",
+    help: "largest number of tokens of a draft tree; up to the depth it is a chain",
   },
   temperature: { min: 0, max: 2, step: 0.05, value: 0, help: "sampling temperature; 0 is greedy" },
-  max_tokens: { min: 64, max: 1024, step: 1, value: 256, help: "tokens to generate at most" },
+  max_tokens: { min: 64, max: 1024, step: 1, value: 256, help: "largest number of generated tokens" },
   top_p: { min: 0.05, max: 1, step: 0.05, value: 1, help: "nucleus sampling" },
   top_k: { min: 0, max: 1000, step: 1, value: 0, help: "sample from the k most probable tokens; 0 is off" },
-  min_p: { min: 0, max: 1, step: 0.01, value: 0, help: "drop tokens below this share of the best one" },
+  min_p: {
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: 0,
+    help: "drop tokens below this share of the highest probability",
+  },
 };
 
-/** Sliders cover the useful part of what the server allows. */
-const OFFERED: Partial<Record<NumberField, { min: number; max: number; step?: number }>> = {
+/** Sliders cover the useful part of the server's ranges. */
+const USEFUL: Partial<Record<NumberField, { min: number; max: number; step?: number }>> = {
   k: { min: 1, max: 16 },
   max_tokens: { min: 64, max: 1024, step: 16 },
 };
 
 export function rangeOf(settings: SettingsInfo | null, field: NumberField): RangeInfo {
   const allowed = settings?.ranges[field] ?? FALLBACK[field];
-  const offered = OFFERED[field];
-  if (!offered) return allowed;
+  const useful = USEFUL[field];
+  if (!useful) return allowed;
   return {
     ...allowed,
-    min: Math.max(allowed.min, offered.min),
-    max: Math.min(allowed.max, offered.max),
-    step: offered.step ?? allowed.step,
+    min: Math.max(allowed.min, useful.min),
+    max: Math.min(allowed.max, useful.max),
+    step: useful.step ?? allowed.step,
   };
 }
 
@@ -117,7 +123,7 @@ function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInf
   return named(chosen) ?? named(settings?.defaults.rule) ?? rules[0] ?? null;
 }
 
-/** The drafters that could guess beside this one. */
+/** The drafters that can run as shadow drafters of this one. */
 export const shadowChoices = (settings: SettingsInfo | null, drafter: string | null): DrafterInfo[] =>
   settings?.drafters.filter(({ name, available }) => available && name !== drafter) ?? [];
 
@@ -126,7 +132,7 @@ export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
   return { type: "start", prompt, drafter, rule, shadow: [...shadow], seed, ...numbers, ...changes };
 }
 
-/** What differs from what is in force and may change while a run goes on; null if nothing does. */
+/** The changes that a live run accepts; null if nothing differs from its current settings. */
 export function updateMessage(form: Form, current: CurrentSettings): Update | null {
   const message: Update = { type: "update" };
   if (form.numbers.k !== current.k) message.k = form.numbers.k;
@@ -136,7 +142,7 @@ export function updateMessage(form: Form, current: CurrentSettings): Update | nu
   return Object.keys(message).length > 1 ? message : null;
 }
 
-/** Reads what was saved; anything unexpected is left out. */
+/** Reads stored choices. Unexpected values are ignored. */
 export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   if (typeof saved !== "object" || saved === null) return { ...noChoices, prompt: firstPrompt };
   const { prompt, drafter, rule, shadow, seed, numbers } = saved as Record<string, unknown>;
@@ -148,7 +154,7 @@ export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   return {
     prompt: typeof prompt === "string" ? prompt : "",
     drafter: typeof drafter === "string" ? drafter : null,
-    // A rule that the server does not have is left aside with its settings.
+    // Whether the server has this rule is checked against its settings.
     rule: typeof rule === "string" ? (rule as RuleName) : null,
     shadow: Array.isArray(shadow) ? shadow.filter((name) => typeof name === "string") : [],
     seed: typeof seed === "number" && Number.isFinite(seed) ? seed : null,

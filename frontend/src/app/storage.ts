@@ -1,7 +1,7 @@
-// What a browser remembers. Storage can be forbidden or full: then nothing is remembered and nothing breaks.
+// Values stored in the browser. If storage is forbidden or full, nothing is stored and nothing fails.
 const PREFIX = "speculatoviz.";
 
-export function recall(name: string): unknown {
+export function loadValue(name: string): unknown {
   try {
     const text = localStorage.getItem(PREFIX + name);
     return text === null ? null : JSON.parse(text);
@@ -10,10 +10,10 @@ export function recall(name: string): unknown {
   }
 }
 
-export function remember(name: string, value: unknown): void {
+export function saveValue(name: string, value: unknown): void {
   try {
     localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // Not remembered.
+    // Storage is forbidden or full.
   }
 }

@@ -1,4 +1,4 @@
-// The page's one mutable thing: what the server said, what the user chose, and what is shown of it.
+// The store: holds the state of the page, and is the only place that changes it.
 
 import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
@@ -11,7 +11,7 @@ import { type Choices, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
 import { exactSeed } from "./seed";
 import { type AppState, formOf, initialState, isRunning } from "./state";
-import { recall, remember } from "./storage";
+import { loadValue, saveValue } from "./storage";
 
 const LOADING_POLL_MS = 1000;
 const READY_POLL_MS = 20_000;
@@ -26,13 +26,13 @@ export class Store {
   private readonly inbox = new Inbox();
   private readonly touched = new Set<UpdateField>();
   private frameAt: number | null = null;
-  private frameAsked = false;
+  private frameRequested = false;
   private updateTicket = 0;
   private pollTicket = 0;
   private noticeCount = 0;
 
   constructor(private readonly environment: Environment) {
-    this.state = initialState(recall("mode"), recall("choices"));
+    this.state = initialState(loadValue("mode"), loadValue("choices"));
   }
 
   readonly get = (): AppState => this.state;
@@ -61,8 +61,8 @@ export class Store {
     ]);
     const recording = text === null ? null : parseRecording(text);
     this.set({ recording });
-    const firstVisit = recall("visited") === null;
-    remember("visited", true);
+    const firstVisit = loadValue("visited") === null;
+    saveValue("visited", true);
     const canRun = health?.status === "ready";
     if (recording && this.state.play === null && (firstVisit || !canRun)) this.watchRecording();
   }
@@ -72,12 +72,12 @@ export class Store {
     this.set({ connection });
     if (connection === "connected") void this.poll();
     else if (before === "connected") {
-      if (isRunning(this.state)) this.cutOff();
+      if (isRunning(this.state)) this.endLostRun();
       void this.poll();
     }
   }
 
-  /** Health until the models are ready and now and then after; settings whenever they may have changed. */
+  /** Reads the server's health, often until the models are ready; and its settings whenever they may have changed. */
   private async poll(): Promise<void> {
     this.pollTicket += 1;
     const ticket = this.pollTicket;
@@ -99,27 +99,27 @@ export class Store {
 
   private onMessage(message: ServerMessage): void {
     if (message.type === "error") {
-      // What comes behind the end answers a stop or a change that was already on its way.
+      // An error after the end answers a stop or a change that was sent before it.
       if (!isRunning(this.state)) return;
       this.notify(message.message, message.hint);
       if (message.code === "bad_request" && this.hasStarted()) return;
     }
     if (this.state.play?.source !== "live" || !this.inbox.add(message)) return;
-    this.wake();
+    this.requestFrame();
     if (message.type === "done") void this.poll();
   }
 
-  /** From then on a bad request is a refused change, and the run goes on. */
+  /** After the start, a bad request is a refused change, and the run goes on. */
   private hasStarted(): boolean {
     return this.state.play?.full.started != null || this.inbox.hasStarted();
   }
 
-  /** Ends the run on the page: the server ends it when the connection is lost. */
-  private cutOff(): void {
-    this.takeIn();
+  /** The server ends a run whose connection is lost; this ends it on the page. */
+  private endLostRun(): void {
+    this.receiveAll();
     const { message, hint } = this.inbox.closeLost(this.state.play);
     this.notify(message, hint);
-    this.wake();
+    this.requestFrame();
   }
 
   // --- runs -------------------------------------------------------------------------------------
@@ -129,11 +129,14 @@ export class Store {
     const form = formOf(this.state);
     const message = startMessage(form, changes);
     if (!message.prompt?.trim()) {
-      this.notify("There is no prompt.", "Write one, or pick an example.");
+      this.notify("There is no prompt.", "Write one, or choose an example.");
       return;
     }
     if (!this.socket?.send(message)) {
-      this.notify("The server cannot be reached.", "Your prompt is kept; generate again once connected.");
+      this.notify(
+        "The server cannot be reached.",
+        "Your prompt is kept. Generate again when the page is connected.",
+      );
       return;
     }
     this.inbox.open();
@@ -142,7 +145,7 @@ export class Store {
     this.set({ notices: [] });
   }
 
-  /** The target alone over the prompt of the last run, which measures what it is compared with. */
+  /** Runs the last prompt with the target alone, which measures its baseline. */
   startPlain(): void {
     const last = this.state.play?.full.started;
     if (!last) return;
@@ -159,7 +162,7 @@ export class Store {
     const { recording, mode } = this.state;
     if (!recording || isRunning(this.state)) return;
     this.open(playback.openRecording(recording.events, mode));
-    this.wake();
+    this.requestFrame();
   }
 
   private open(play: Playback): void {
@@ -169,12 +172,13 @@ export class Store {
   choose(changes: Partial<Omit<Choices, "numbers">> & { numbers?: Choices["numbers"] }): void {
     const { choices } = this.state;
     const next = { ...choices, ...changes, numbers: { ...choices.numbers, ...changes.numbers } };
-    remember("choices", next);
+    saveValue("choices", next);
     this.set({ choices: next });
     for (const field of UPDATABLE) {
-      // Not every drafter takes trees.
-      const follows = (field === "drafter" || field === "nodes") && changes.drafter !== undefined;
-      if (follows || (field !== "drafter" && changes.numbers?.[field] !== undefined)) this.touched.add(field);
+      // Not every drafter drafts trees, so the tree size can change with the drafter.
+      const changesWithDrafter = (field === "drafter" || field === "nodes") && changes.drafter !== undefined;
+      if (changesWithDrafter || (field !== "drafter" && changes.numbers?.[field] !== undefined))
+        this.touched.add(field);
     }
     this.updateTicket += 1;
     const ticket = this.updateTicket;
@@ -199,11 +203,11 @@ export class Store {
     const { play } = this.state;
     if (!play) return;
     this.set({ play: change(play) });
-    this.wake();
+    this.requestFrame();
   }
 
   setMode(mode: Mode): void {
-    remember("mode", mode);
+    saveValue("mode", mode);
     this.set({ mode });
     this.playback((play) => playback.setMode(play, mode));
   }
@@ -230,33 +234,33 @@ export class Store {
     this.set({ dismissed: [...this.state.dismissed, warning] });
   }
 
-  private wake(): void {
-    if (this.frameAsked) return;
-    this.frameAsked = true;
+  private requestFrame(): void {
+    if (this.frameRequested) return;
+    this.frameRequested = true;
     const { state, environment } = this;
-    const beside = isRunning(state) && state.play?.mode === "real" && state.play.following;
-    const ask = beside ? environment.throttledFrame : environment.nextFrame;
-    ask.call(environment, (nowMs) => this.frame(nowMs));
+    const throttled = isRunning(state) && state.play?.mode === "real" && state.play.following;
+    const request = throttled ? environment.throttledFrame : environment.nextFrame;
+    request.call(environment, (nowMs) => this.frame(nowMs));
   }
 
-  /** With what has come since the last frame. */
+  /** With the messages since the last frame. */
   private received(play: Playback): Playback {
     return playback.receive(play, this.inbox.take());
   }
 
-  private takeIn(): void {
+  private receiveAll(): void {
     if (this.state.play) this.set({ play: this.received(this.state.play) });
   }
 
-  /** Once per animation frame: take in what came, advance what is shown. */
+  /** One animation frame: adds the new messages and advances the playback. */
   private frame(nowMs: number): void {
-    this.frameAsked = false;
+    this.frameRequested = false;
     const before = this.state.play;
     if (!before) return;
     const play = playback.tick(this.received(before), this.frameAt === null ? 0 : nowMs - this.frameAt);
     if (play !== before) this.set({ play });
     const busy = play.playing && (!playback.atEnd(play) || playback.isComplete(play));
     this.frameAt = busy ? nowMs : null;
-    if (busy) this.wake();
+    if (busy) this.requestFrame();
   }
 }

@@ -1,12 +1,12 @@
-// System, dark or light: remembered, and applied before the first paint.
-import { recall, remember } from "./storage";
+// The theme: system, dark or light. It is stored, and applied before the first paint.
+import { loadValue, saveValue } from "./storage";
 
 export type Theme = "system" | "dark" | "light";
 
 const isDarkQuery = () => window.matchMedia("(prefers-color-scheme: dark)");
 
 export function savedTheme(): Theme {
-  const saved = recall("theme");
+  const saved = loadValue("theme");
   return saved === "dark" || saved === "light" ? saved : "system";
 }
 
@@ -16,11 +16,11 @@ export function applyTheme(theme: Theme): void {
 }
 
 export function setTheme(theme: Theme): void {
-  remember("theme", theme);
+  saveValue("theme", theme);
   applyTheme(theme);
 }
 
-/** Follows the system while nothing else was chosen. */
+/** Follows the system until the user chooses a theme. */
 export function watchSystemTheme(): void {
   isDarkQuery().addEventListener("change", () => savedTheme() === "system" && applyTheme("system"));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { throttledFrames } from "./throttle";
 
-/** Frames every 16 ms, later when what was drawn took long; time passes only here. */
+/** A frame every 16 ms, or later after a long one. Time passes only in `advance`. */
 class FakeTimers {
   nowMs = 0;
   private frames: ((nowMs: number) => void)[] = [];
@@ -25,35 +25,35 @@ class FakeTimers {
   }
 }
 
-function framesIn(totalMs: number, costMs: number): { count: number; spaced: boolean } {
+function framesIn(totalMs: number, durationMs: number): { count: number; throttled: boolean } {
   const timers = new FakeTimers();
   let count = 0;
-  let spaced = false;
-  const nextFrame = throttledFrames(timers, (held) => {
-    spaced = held;
+  let throttled = false;
+  const nextFrame = throttledFrames(timers, (isThrottled) => {
+    throttled = isThrottled;
   });
   const draw = () => {
     count += 1;
-    timers.nowMs += costMs;
+    timers.nowMs += durationMs;
     nextFrame(draw);
   };
   nextFrame(draw);
   timers.advance(totalMs);
-  return { count, spaced };
+  return { count, throttled };
 }
 
-describe("frames beside a model", () => {
-  it("come as fast as the screen while they are cheap", () => {
-    const { count, spaced } = framesIn(1000, 1);
+describe("throttled frames", () => {
+  it("come at the screen's rate while they are short", () => {
+    const { count, throttled } = framesIn(1000, 1);
     expect(count).toBeGreaterThan(25);
-    expect(spaced).toBe(false);
+    expect(throttled).toBe(false);
   });
 
-  it("keep their distance when they are dear", () => {
-    const { count, spaced } = framesIn(4000, 40);
+  it("take their share of the time when they are long", () => {
+    const { count, throttled } = framesIn(4000, 40);
     expect(count * 40).toBeLessThan(4000 * 0.12);
     expect(count).toBeGreaterThan(4);
-    expect(spaced).toBe(true);
+    expect(throttled).toBe(true);
   });
 
   it("never wait longer than 400 ms for the next", () => {

@@ -1,12 +1,12 @@
-// A page beside a model shares its cores: time spent drawing is time the model does not decode.
+// Throttled animation frames. The page shares the processor with the model, so drawing slows down decoding.
 
-/** Share of the time that drawing a live run may take of the page's thread; rastering takes as much again. */
+/** The share of time that drawing a live run may take on the page's thread; rasterising takes as much again. */
 const DRAWING_SHARE = 0.06;
-/** A frame this cheap needs no spacing. */
-const CHEAP_MS = 8;
+/** Frames up to this duration are not throttled. */
+const UNTHROTTLED_MS = 8;
 const LONGEST_GAP_MS = 400;
 
-/** Whether drawing is dear here and a live run goes on: nothing should move for its own sake. */
+/** Whether frames of a live run are throttled, so that animations are switched off. */
 export const isMotionReduced = (): boolean => document.documentElement.dataset.motion === "reduced";
 
 export function setMotionReduced(reduced: boolean): void {
@@ -20,12 +20,12 @@ export interface Timers {
 }
 
 /**
- * Animation frames that keep a distance in proportion to what the last one cost: scripts, style, layout and paint,
- * up to the first task behind them. `onSpacing` is told whether frames are being held back.
+ * Returns a function that requests animation frames. After each frame it waits in proportion to the frame's duration:
+ * scripts, style, layout and paint, up to the next task. `onThrottle` receives whether frames are delayed.
  */
 export function throttledFrames(
   timers: Timers,
-  onSpacing: (spaced: boolean) => void = () => {},
+  onThrottle: (throttled: boolean) => void = () => {},
 ): (callback: (nowMs: number) => void) => void {
   let notBeforeMs = 0;
   let measuring = false;
@@ -34,25 +34,25 @@ export function throttledFrames(
   const draw = (callback: (nowMs: number) => void) => {
     measuring = true;
     timers.nextFrame((nowMs) => {
-      const begunMs = timers.now();
+      const startMs = timers.now();
       callback(nowMs);
-      timers.later(() => measured(timers.now() - begunMs), 0);
+      timers.later(() => measured(timers.now() - startMs), 0);
     });
   };
   const measured = (costMs: number) => {
-    const gapMs = costMs > CHEAP_MS ? Math.min(LONGEST_GAP_MS, costMs / DRAWING_SHARE) : 0;
+    const gapMs = costMs > UNTHROTTLED_MS ? Math.min(LONGEST_GAP_MS, costMs / DRAWING_SHARE) : 0;
     notBeforeMs = timers.now() + gapMs;
     measuring = false;
-    onSpacing(gapMs > 0);
+    onThrottle(gapMs > 0);
     const waiting = next;
     next = null;
-    if (waiting) ask(waiting);
+    if (waiting) request(waiting);
   };
-  const ask = (callback: (nowMs: number) => void) => {
+  const request = (callback: (nowMs: number) => void) => {
     const waitMs = notBeforeMs - timers.now();
     if (measuring) next = callback;
     else if (waitMs > 0) timers.later(() => draw(callback), waitMs);
     else draw(callback);
   };
-  return ask;
+  return request;
 }

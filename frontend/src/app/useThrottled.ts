@@ -3,7 +3,7 @@ import { isMotionReduced } from "./throttle";
 
 const REDUCED_GAP_MS = 1000;
 
-/** The value, followed at once where drawing is cheap, else about once a second; the last one always arrives. */
+/** The current value; while frames are throttled, updated about once a second. The last value always arrives. */
 export function useThrottled<T>(value: T, urgent: boolean): T {
   const [shown, setShown] = useState(value);
   const shownAtMs = useRef(0);

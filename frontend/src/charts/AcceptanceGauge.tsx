@@ -1,4 +1,4 @@
-// Acceptance as a gauge, with how it went so far.
+// The acceptance rate as a gauge, with its course over the run.
 import { scaleLinear } from "d3-scale";
 import { arc, line } from "d3-shape";
 import { HelpTooltip } from "../ui/HelpTooltip";
@@ -6,7 +6,7 @@ import { DASH } from "../words/format";
 import { type AcceptancePoint, bandOf } from "./series";
 
 const HELP =
-  "Accepted over drafted tokens in the last 50 rounds (of the whole run once it is done). Of a draft tree only one path can be kept, so there it is low by nature; compare the acceptance length. Red under 50 %, yellow to 75 %, green above. The line is the same rate after each round.";
+  "Accepted / drafted tokens in the last 50 rounds, or in the whole run after its end. Only one path of a draft tree can be accepted, so trees have a low rate; compare the acceptance length instead. Red below 50 %, yellow below 75 %, green from there on. The line shows the rate after each round.";
 const START = -0.72 * Math.PI;
 const END = 0.72 * Math.PI;
 const OUTER = 40;

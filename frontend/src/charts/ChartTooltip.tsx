@@ -1,8 +1,8 @@
-// A chart's tooltip: one line a series.
+// The tooltip of a chart: one line per series.
 import type { TooltipContentProps } from "recharts";
 
 interface Props extends Partial<TooltipContentProps> {
-  /** Null leaves the series out. */
+  /** The line of a series; null hides it. */
   readonly words: (name: string, value: unknown) => string | null;
 }
 

@@ -48,21 +48,21 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it("shows the speedup and what it is measured against", () => {
+it("shows the speedup and its baseline", () => {
   render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
   const speedup = screen.getByRole("region", { name: "Speedup" });
   expect(speedup.textContent).toContain("1.24×");
   expect(speedup.textContent).toContain("16.4 tok/s against 13.2 plain, measured (16 tokens at start");
 });
 
-it("shows a dash and the reason where there is no baseline", () => {
+it("shows a dash and the reason without a baseline", () => {
   render(<Dashboard run={runWith({ baseline_tps: null, speedup: null })} onMeasurePlain={null} />);
   const speedup = screen.getByRole("region", { name: "Speedup" });
   expect(speedup.textContent).not.toContain("×");
   expect(speedup.textContent).toContain("the target alone has not been measured yet");
 });
 
-it("offers to measure the target alone, only where that is possible", () => {
+it("offers to measure the baseline, only if that is possible", () => {
   const measure = vi.fn();
   const { rerender } = render(<Dashboard run={runWith({})} onMeasurePlain={measure} />);
   fireEvent.click(screen.getByRole("button", { name: "Measure plain now" }));
@@ -71,7 +71,7 @@ it("offers to measure the target alone, only where that is possible", () => {
   expect(screen.queryByRole("button", { name: "Measure plain now" })).toBeNull();
 });
 
-it("shows the figures as text besides the charts", () => {
+it("shows the figures as text next to the charts", () => {
   render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
   expect(screen.getByRole("img", { name: "Acceptance rate 75 %" })).toBeTruthy();
   expect([...document.querySelectorAll("dd")].map((value) => value.textContent)).toEqual([
@@ -95,8 +95,8 @@ it("shows dashes, not zeros, before a run", () => {
   expect([...document.querySelectorAll("dd")].map((value) => value.textContent)).toEqual(["–", "–", "–"]);
 });
 
-describe("a target elsewhere", () => {
-  const ELSEWHERE: Partial<MetricValues> = {
+describe("a remote target", () => {
+  const REMOTE_VALUES: Partial<MetricValues> = {
     effective_tps: 15.5,
     baseline_tps: 12.5,
     speedup: 1.24,
@@ -105,16 +105,16 @@ describe("a target elsewhere", () => {
     usage: USAGE,
   };
   const show = (values: Partial<MetricValues> = {}, changes: Partial<Run> = {}) => {
-    const run = { ...runWith({ ...ELSEWHERE, ...values }, STARTED_REMOTE), ...changes };
+    const run = { ...runWith({ ...REMOTE_VALUES, ...values }, STARTED_REMOTE), ...changes };
     render(<Dashboard run={run} onMeasurePlain={() => {}} />);
     return screen.getByRole("region", { name: "Speedup" });
   };
-  const cost = () =>
-    [...screen.getByRole("region", { name: "Cost at the target" }).querySelectorAll("dl > div")].map((row) =>
+  const usage = () =>
+    [...screen.getByRole("region", { name: "Usage of the target" }).querySelectorAll("dl > div")].map((row) =>
       [...row.children].map((part) => part.textContent),
     );
 
-  it("switches what the speedup is held against, and the line in the chart with it", () => {
+  it("switches the baseline of the speedup, and the line in the chart with it", () => {
     const speedup = show();
     expect(speedup.textContent).toContain("1.24×15.5 tok/s against 12.5 streaming, measured (16 tokens");
     const keys = () => screen.getByRole("region", { name: "Tokens per second" }).textContent;
@@ -125,13 +125,13 @@ describe("a target elsewhere", () => {
     expect(keys()).toContain("per call");
   });
 
-  it("shows a dash and the reason where one of the two was not measured", () => {
+  it("shows a dash and the reason if a baseline was not measured", () => {
     const speedup = show({ per_call_tps: null, per_call_speedup: null });
     fireEvent.click(screen.getByRole("radio", { name: "per call" }));
     expect(speedup.textContent).toContain("–15.5 tok/s; one call per token has not been measured yet");
   });
 
-  it("claims nothing, and compares with nothing, of what is unverified", () => {
+  it("claims no speedup and shows no baseline for an unverified run", () => {
     const speedup = show({}, { weakest: "unverified" });
     expect(speedup.textContent).not.toContain("×");
     expect(speedup.textContent).toContain("not claimed");
@@ -140,31 +140,31 @@ describe("a target elsewhere", () => {
     expect(screen.getByRole("region", { name: "Tokens per second" }).textContent).not.toContain("streaming");
   });
 
-  it("lists what verification took", () => {
+  it("lists the usage", () => {
     show();
-    expect(cost()).toEqual([
-      ["Calls", "6, 2 a round"],
+    expect(usage()).toEqual([
+      ["Calls", "6, 2 per round"],
       ["Prompt tokens", "12,480 billed"],
       ["Cached", "3,120 (25 % of the prompt)"],
       ["Completion tokens", "21 billed"],
-      ["A round’s data", "2.9 KiB up, 1.1 KiB down"],
+      ["Data per round", "2.9 KiB sent, 1.1 KiB received"],
     ]);
   });
 
-  it("leaves out what is not known", () => {
+  it("has no rows for unknown usage", () => {
     const unknown = { prompt_tokens: null, completion_tokens: null, cached_tokens: null, sent_bytes: null };
     show({ usage: { ...USAGE, ...unknown, received_bytes: null } });
-    expect(cost()).toEqual([["Calls", "6, 2 a round"]]);
+    expect(usage()).toEqual([["Calls", "6, 2 per round"]]);
   });
 
-  it("has no cost and no choice of baselines in the server's own process", () => {
+  it("has no usage and one baseline for a target in the server's process", () => {
     render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
-    expect(screen.queryByRole("region", { name: "Cost at the target" })).toBeNull();
+    expect(screen.queryByRole("region", { name: "Usage of the target" })).toBeNull();
     expect(screen.queryByRole("radio")).toBeNull();
   });
 
-  it("shows drafting ahead beside the parts, and in the table", () => {
-    const { rounds, latest } = runWith(ELSEWHERE, STARTED_REMOTE);
+  it("shows drafting ahead next to the parts, and in the table", () => {
+    const { rounds, latest } = runWith(REMOTE_VALUES, STARTED_REMOTE);
     const ahead = rounds.map((round, i) => ({
       ...round,
       metrics: round.metrics && { ...round.metrics, hidden_draft_ms: [0, 31, 0][i] ?? 0, round_usage: USAGE },
@@ -177,9 +177,9 @@ describe("a target elsewhere", () => {
     expect(document.querySelectorAll(".db-ahead")).toHaveLength(1);
   });
 
-  it("shows the kept share of q where the vocabularies differ", () => {
+  it("shows the kept mass if the vocabularies differ", () => {
     show({ kept_mass: 0.914 });
-    const kept = screen.getByText("Kept share of q").closest("div");
+    const kept = screen.getByText("Kept mass").closest("div");
     expect(kept?.querySelector("dd")?.textContent).toBe("91.4 %");
   });
 });

@@ -1,4 +1,4 @@
-// The figures of a run. Drawn again once a round, when its metrics come; not with every token.
+// The figures of a run. They render once per round, when its metrics come, not with every token.
 import { memo, type ReactNode, useState } from "react";
 import type { Run } from "../run/model";
 import { AcceptanceGauge } from "./AcceptanceGauge";
@@ -16,19 +16,19 @@ import "./charts.css";
 interface Props {
   readonly run: Run;
   readonly onMeasurePlain: (() => void) | null;
-  /** What stands between figures and charts, and follows the run by itself. */
-  readonly beside?: ReactNode;
+  /** Content between figures and charts that follows the run by itself. */
+  readonly middle?: ReactNode;
 }
 
 export const Dashboard = memo(Figures, (a, b) => {
-  const kept = ["latest", "done", "started", "updates", "phase"] as const;
-  return a.onMeasurePlain === b.onMeasurePlain && kept.every((part) => a.run[part] === b.run[part]);
+  const shown = ["latest", "done", "started", "updates", "phase"] as const;
+  return a.onMeasurePlain === b.onMeasurePlain && shown.every((part) => a.run[part] === b.run[part]);
 });
 
-function Figures({ run, onMeasurePlain, beside }: Props) {
+function Figures({ run, onMeasurePlain, middle }: Props) {
   const [baselineKind, setBaselineKind] = useState<BaselineKind>("streaming");
   const values = valuesOf(run);
-  const plain = isVerified(run) ? baselineOf(run, baselineKind) : null;
+  const baseline = isVerified(run) ? baselineOf(run, baselineKind) : null;
   return (
     <section className="db" aria-label="Measurements">
       <div className="db-head">
@@ -44,18 +44,16 @@ function Figures({ run, onMeasurePlain, beside }: Props) {
       {values?.usage && (
         <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
       )}
-      {beside}
+      {middle}
       {values ? (
         <div className="db-charts">
-          <SpeedChart series={speedSeries(run)} plain={plain} />
+          <SpeedChart series={speedSeries(run)} baseline={baseline} />
           <LatencyChart rows={latencySeries(run)} />
           <PositionChart rates={positionRates(values)} />
           <EfficiencyBars values={values} />
         </div>
       ) : (
-        <p className="db-none">
-          Charts fill from the first round on. Every figure is measured in the run itself.
-        </p>
+        <p className="db-none">The charts start with the first round. Every figure is measured in the run.</p>
       )}
     </section>
   );

@@ -1,4 +1,4 @@
-// What became of the drafted tokens, and where the emitted ones came from.
+// The drafted tokens by outcome, and the emitted tokens by origin.
 import type { MetricValues } from "../protocol/generated";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { percent } from "../words/format";
@@ -6,7 +6,7 @@ import { Figure } from "./Figure";
 import { efficiencyOf } from "./series";
 
 const HELP =
-  "The upper bar is every drafted token: kept, or spent for nothing. The lower is every emitted token by origin: accepted drafts are the ones speculation got at a discount.";
+  "The upper bar divides the drafted tokens into accepted and not accepted. The lower bar divides the emitted tokens by origin; accepted drafts are those that speculation emitted without a pass of their own.";
 
 interface Part {
   readonly name: string;
@@ -16,37 +16,37 @@ interface Part {
 }
 
 export function EfficiencyBars({ values }: { values: MetricValues }) {
-  const { drafted, accepted, notKept, bonus, resampled, plain, tokens } = efficiencyOf(values);
-  const kept = {
+  const { drafted, accepted, notAccepted, bonus, resampled, plain, tokens } = efficiencyOf(values);
+  const acceptedPart = {
     name: "accepted",
     count: accepted,
     colour: "var(--status-accepted)",
-    help: "Drafted, tested and kept.",
+    help: "Drafted, tested and accepted.",
   };
   const draftParts: Part[] = [
-    kept,
+    acceptedPart,
     {
-      name: "not kept",
-      count: notKept,
+      name: "not accepted",
+      count: notAccepted,
       colour: "var(--status-rejected)",
-      help: "Drafted, then rejected, or discarded untested: behind a rejection, or beside what was accepted.",
+      help: "Drafted, then rejected, or discarded without a test: after a rejected token, or on another branch than the accepted path.",
     },
   ];
   const emittedParts: Part[] = [
-    kept,
+    acceptedPart,
     {
       name: "bonus",
       count: bonus,
       colour: "var(--status-bonus)",
-      help: "The extra token of a pass in which the whole draft was accepted.",
+      help: "Drawn from p after a fully accepted draft.",
     },
     {
       name: "resampled",
       count: resampled,
       colour: "var(--status-resampled)",
-      help: "Drawn by the target in place of a rejected token.",
+      help: "Drawn from the residual in place of a rejected token.",
     },
-    { name: "plain", count: plain, colour: "var(--status-plain)", help: "Decoded without a draft." },
+    { name: "plain", count: plain, colour: "var(--status-plain)", help: "Emitted without a draft." },
   ];
   return (
     <Figure title="Token efficiency" help={HELP} className="db-efficiency">

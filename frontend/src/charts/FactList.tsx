@@ -1,4 +1,4 @@
-// Terms with their values; every term explains itself.
+// Terms with their values. Every term has an explanation.
 
 import { HelpTooltip } from "../ui/HelpTooltip";
 import type { Fact } from "../words/facts";

@@ -1,4 +1,4 @@
-// A chart with its heading and its text alternative.
+// A chart with its heading, and its data as a table for screen readers.
 import { VisuallyHidden } from "radix-ui";
 import { type ReactNode, useId } from "react";
 import { HelpTooltip } from "../ui/HelpTooltip";
@@ -6,7 +6,7 @@ import { HelpTooltip } from "../ui/HelpTooltip";
 interface Props {
   readonly title: string;
   readonly help: ReactNode;
-  /** What stands at the right of the heading: a legend or a figure. */
+  /** A legend or a figure at the right of the heading. */
   readonly aside?: ReactNode;
   readonly className?: string;
   readonly table?: Table;

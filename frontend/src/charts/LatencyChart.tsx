@@ -1,4 +1,4 @@
-// Where the time of the last rounds went.
+// The time of the last rounds, by part.
 import { Bar, BarChart, type BarShapeProps, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
 import type { TimePart } from "../run/times";
 import { milliseconds } from "../words/format";
@@ -7,36 +7,37 @@ import { ChartTooltip } from "./ChartTooltip";
 import { ChartLegend, Figure, type LegendItem } from "./Figure";
 import type { LatencyRow } from "./series";
 
-const HELP = "How long each of the last ten rounds took, and on what. The parts add up to the round.";
+const HELP =
+  "The duration of each of the last ten rounds, divided into parts. The parts add up to the round.";
 const PARTS: readonly { part: TimePart; help: string }[] = [
-  { part: "draft", help: "The drafter proposing tokens." },
-  { part: "verify", help: "The target's one pass over the whole draft, and the decision." },
+  { part: "draft", help: "The drafter proposes tokens." },
+  { part: "verify", help: "One pass of the target over the whole draft, and the decision." },
   {
     part: "network",
-    help: "Waiting for a target that sits on another machine; nothing when it is in this process.",
+    help: "The way to a remote target and back; 0 for a target in this process.",
   },
   {
     part: "evidence",
-    help: "Computing what is only shown: entropies and alternatives. It can be switched off.",
+    help: "Entropies and alternatives, computed only for display. They can be switched off.",
   },
-  { part: "other", help: "What is left of the round: bookkeeping between the passes." },
+  { part: "other", help: "The rest of the round, between the passes." },
 ];
 const AHEAD = "drafting ahead";
-const AHEAD_KEY: LegendItem = {
+const AHEAD_ITEM: LegendItem = {
   name: AHEAD,
-  help: "Drafting the next round while the target elsewhere checks this one. It goes on beside verify and network, so it is no part of the sum: the narrow hatched bar stands next to what it overlaps.",
+  help: "Drafting the next round while a remote target verifies this one. It overlaps with verify and network, so it is not part of the sum. The narrow hatched bar is next to the parts that it overlaps.",
   colour: "var(--time-draft)",
   look: "ahead",
 };
 const fillOf = (part: TimePart) => (part === "evidence" ? "url(#db-hatch)" : `var(--time-${part})`);
 
-/** What is drafted ahead is a span beside the others, where there is one. */
+/** The value of drafting ahead is its interval; the others are durations. */
 function words(name: string, value: unknown): string | null {
   if (name !== AHEAD) return `${name} ${milliseconds(typeof value === "number" ? value : null)}`;
-  return Array.isArray(value) ? `meanwhile ${name} ${milliseconds(value[1] - value[0])}` : null;
+  return Array.isArray(value) ? `${name}, overlapped, ${milliseconds(value[1] - value[0])}` : null;
 }
 
-const keyOf = ({ part, help }: (typeof PARTS)[number]): LegendItem =>
+const legendItem = ({ part, help }: (typeof PARTS)[number]): LegendItem =>
   part === "evidence"
     ? { name: part, help, colour: "var(--time-other)", look: "hatched" }
     : { name: part, help, colour: `var(--time-${part})` };
@@ -47,7 +48,7 @@ function tableOf(rows: readonly LatencyRow[], ahead: boolean) {
       "Round",
       "Total",
       ...PARTS.map(({ part }) => part),
-      ...(ahead ? [`${AHEAD}, beside the total`] : []),
+      ...(ahead ? [`${AHEAD}, not in the total`] : []),
     ],
     rows: rows.map((row) => [
       `${row.round}`,
@@ -58,20 +59,20 @@ function tableOf(rows: readonly LatencyRow[], ahead: boolean) {
   };
 }
 
-/** From the end of this round's own drafting, when the draft is on its way, on. */
-const spanOf = ({ draft, ahead }: LatencyRow): [number, number] | null =>
+/** Drafting ahead begins when this round's own draft is finished and sent. */
+const aheadInterval = ({ draft, ahead }: LatencyRow): [number, number] | null =>
   ahead > 0 ? [draft, draft + ahead] : null;
 
 export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
   const shown = PARTS.filter(({ part }) => part !== "network" || rows.some((row) => row.network > 0));
   const ahead = rows.some((row) => row.ahead > 0);
-  const key = [...shown.map(keyOf), ...(ahead ? [AHEAD_KEY] : [])];
-  const axis = axisFromZero(rows.flatMap((row) => [row.total, spanOf(row)?.[1] ?? 0]));
+  const legend = [...shown.map(legendItem), ...(ahead ? [AHEAD_ITEM] : [])];
+  const axis = axisFromZero(rows.flatMap((row) => [row.total, aheadInterval(row)?.[1] ?? 0]));
   return (
     <Figure
       title="Latency per round, ms"
       help={HELP}
-      aside={<ChartLegend items={key} />}
+      aside={<ChartLegend items={legend} />}
       table={tableOf(rows, ahead)}
       className="is-chart"
     >
@@ -101,15 +102,15 @@ export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
                 maxBarSize={34}
               />
             ))}
-            {/* On an axis of its own, so that it takes no room from the bars it stands next to. */}
+            {/* On an axis of its own, so that it does not make the other bars narrower. */}
             {ahead && <XAxis xAxisId="ahead" dataKey="round" hide />}
             {ahead && (
               <Bar
                 {...NO_ANIMATION}
                 xAxisId="ahead"
-                dataKey={spanOf}
+                dataKey={aheadInterval}
                 name={AHEAD}
-                shape={Beside}
+                shape={AheadBar}
                 maxBarSize={34}
               />
             )}
@@ -120,8 +121,8 @@ export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
   );
 }
 
-/** A narrow bar right of the place where a bar would be. */
-function Beside({ x, y, width, height }: BarShapeProps) {
+/** A narrow bar at the right of the round's bar. */
+function AheadBar({ x, y, width, height }: BarShapeProps) {
   const narrow = Math.min(8, Math.max(3, width * 0.32));
   const top = Math.min(y, y + height);
   return (

@@ -1,19 +1,19 @@
-// Acceptance by place in the draft.
+// Acceptance by position in the draft.
 import { percent } from "../words/format";
 import { ChartLegend, Figure } from "./Figure";
 import { bandOf, type PositionRate } from "./series";
 
 const HELP =
-  "For each position of the draft: the share of drafting rounds in which it was accepted (bar), and the share accepted of those that got as far as being tested there (line). Where the bars fall steeply, a shorter draft wastes less.";
-const KEY = [
+  "For each position of the draft: the share of the drafting rounds that accepted it (bar), and the share of the rounds that tested it (line). If the bars fall steeply, a shorter draft wastes fewer tokens.";
+const LEGEND = [
   {
     name: "of all rounds",
-    help: "Rounds that accepted this position, over all drafting rounds.",
+    help: "Rounds that accepted this position / drafting rounds.",
     colour: "var(--text-faint)",
   },
   {
     name: "of those tested",
-    help: "Accepted at this position, over those tested at it.",
+    help: "Rounds that accepted this position / rounds that tested it.",
     colour: "var(--text)",
     look: "tick",
   },
@@ -29,7 +29,7 @@ export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
     <Figure
       title="Acceptance by position"
       help={HELP}
-      aside={rates.length > 0 && <ChartLegend items={KEY} />}
+      aside={rates.length > 0 && <ChartLegend items={LEGEND} />}
       table={table}
       className="is-chart"
     >
@@ -46,7 +46,7 @@ export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
                   <span className="db-tick" style={{ bottom: `${conditional * 100}%` }} />
                 )}
               </span>
-              <span className="db-place">
+              <span className="db-position">
                 {position}
                 {labelled && <b>{Math.round(rate * 100)} %</b>}
               </span>

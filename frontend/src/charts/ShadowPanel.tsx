@@ -1,4 +1,4 @@
-// What further drafters would have guessed, beside the one in use. Hidden where none does.
+// The drafts of the shadow drafters and their scores. Hidden without shadow drafters.
 import { memo } from "react";
 import type { AppState } from "../app/state";
 import { useApp } from "../app/useStore";
@@ -13,41 +13,41 @@ import { type ShadowRow, shadowNote, shadowRows } from "./shadow";
 import "./shadow.css";
 
 const HELP =
-  "All drafters guess from the same prefix, round by round. A guess is scored once the tokens behind it have come: how many of them its best path said, one by one from the first.";
+  "All drafters draft from the same prefix, round by round. The score of a draft is the number of the following tokens that its best path matches, counted from the first.";
 
-/** For itself, so that it does not draw the charts again with every score. */
+/** A component of its own, so that a new score does not render the charts again. */
 export function ShadowPanel() {
   const shadow = useApp((state) => state.play?.shown.shadow ?? null);
-  const temperature = useApp((state) => nowOf(state)?.temperature ?? 0);
-  const used = useApp((state) => (nowOf(state)?.k === 0 ? null : (nowOf(state)?.drafter ?? null)));
-  const ownMs = useApp((state) => state.play?.shown.latest?.avg_draft_latency_ms ?? null);
+  const temperature = useApp((state) => settingsOf(state)?.temperature ?? 0);
+  const used = useApp((state) => (settingsOf(state)?.k === 0 ? null : (settingsOf(state)?.drafter ?? null)));
+  const usedMs = useApp((state) => state.play?.shown.latest?.avg_draft_latency_ms ?? null);
   if (!shadow) return null;
-  return <Shadows shadow={shadow} temperature={temperature} used={used} ownMs={ownMs} />;
+  return <Shadows shadow={shadow} temperature={temperature} used={used} usedMs={usedMs} />;
 }
 
-const nowOf = ({ play }: AppState) => play && currentSettings(play.shown);
+const settingsOf = ({ play }: AppState) => play && currentSettings(play.shown);
 
 interface Props {
   readonly shadow: Shadow;
   readonly temperature: number;
-  /** Null where the target decodes alone. */
+  /** The drafter in use; null if the target decodes alone. */
   readonly used: string | null;
-  /** What a draft of the one in use took, in the run. */
-  readonly ownMs: number | null;
+  /** Its mean draft time in the run. */
+  readonly usedMs: number | null;
 }
 
-export const Shadows = memo(function Shadows({ shadow, temperature, used, ownMs }: Props) {
+export const Shadows = memo(function Shadows({ shadow, temperature, used, usedMs }: Props) {
   return (
     <section className="sh" aria-label="Shadow drafters">
       <h3>
         <HelpTooltip help={HELP}>Shadow drafters</HelpTooltip>
       </h3>
       <p className="sh-note">{shadowNote(temperature)}</p>
-      <Scores rows={shadowRows(shadow, used, ownMs)} />
-      <h4 className="sh-head">Guesses of round {shadow.round + 1}</h4>
-      <ul className="sh-guesses">
+      <Scores rows={shadowRows(shadow, used, usedMs)} />
+      <h4 className="sh-head">Drafts of round {shadow.round + 1}</h4>
+      <ul className="sh-drafts">
         {shadow.guesses.map((guess) => (
-          <Guess key={guess.drafter} guess={guess} />
+          <Draft key={guess.drafter} guess={guess} />
         ))}
       </ul>
     </section>
@@ -55,14 +55,17 @@ export const Shadows = memo(function Shadows({ shadow, temperature, used, ownMs 
 });
 
 const COLUMNS = [
-  { name: "Matched", help: "Mean number of the following tokens that its guess said, from the first on." },
+  {
+    name: "Matched",
+    help: "Mean number of the following tokens that its draft matched, counted from the first.",
+  },
   {
     name: "Best",
-    help: "Share of the rounds in which no other guess came further; several can share a round.",
+    help: "Share of the rounds in which no other draft matched more. Several drafters can share a round.",
   },
   {
     name: "Draft time",
-    help: "Mean time of a guess. Of the drafter in use it is that of the run; of a shadow it is no part of it.",
+    help: "Mean time of a draft. For the drafter in use it is measured in the run; the time of a shadow drafter is not part of the run.",
   },
 ] as const;
 
@@ -101,10 +104,10 @@ function Scores({ rows }: { rows: readonly ShadowRow[] }) {
 }
 
 const ORACLE_HELP =
-  "The best guess of every round, whoever made it: what a perfect choice among these drafters, or the tree of all their branches, would reach.";
+  "The best draft of every round: the score of a perfect choice among these drafters, or of one tree with all their drafts.";
 
 function Name({ row }: { row: ShadowRow }) {
-  if (row.kind === "oracle") return <HelpTooltip help={ORACLE_HELP}>oracle of the union</HelpTooltip>;
+  if (row.kind === "oracle") return <HelpTooltip help={ORACLE_HELP}>oracle</HelpTooltip>;
   return (
     <span className="sh-name">
       <SourceBadge source={row.drafter} />
@@ -117,18 +120,18 @@ function Name({ row }: { row: ShadowRow }) {
 
 const LONGEST = 12;
 
-function Guess({ guess: { drafter, tokens, matched, drafted } }: { guess: ShadowGuess }) {
-  const beside = drafted - tokens.length;
+function Draft({ guess: { drafter, tokens, matched, drafted } }: { guess: ShadowGuess }) {
+  const inBranches = drafted - tokens.length;
   return (
     <li>
       <SourceBadge source={drafter} />
       <span className="sr-only">
         {sourceOf(drafter).title}: matched {matched} of {tokens.length}.
       </span>
-      {tokens.length === 0 && <i>no guess</i>}
+      {tokens.length === 0 && <i>no draft</i>}
       {tokens.map((token, at) => (
         <code
-          // biome-ignore lint/suspicious/noArrayIndexKey: a token is its place in the guess
+          // biome-ignore lint/suspicious/noArrayIndexKey: a token is its position in the draft
           key={at}
           className={at < matched ? "is-matched" : at === matched ? "is-missed" : undefined}
           title={visible(token)}
@@ -136,7 +139,7 @@ function Guess({ guess: { drafter, tokens, matched, drafted } }: { guess: Shadow
           {elide(visible(token), LONGEST)}
         </code>
       ))}
-      {beside > 0 && <small>+ {beside} in branches</small>}
+      {inBranches > 0 && <small>+ {inBranches} in branches</small>}
     </li>
   );
 }

@@ -1,4 +1,4 @@
-// Tokens per second after each round, against the target alone.
+// Tokens per second after each round, with the baseline.
 import {
   Bar,
   ComposedChart,
@@ -17,21 +17,21 @@ import type { SpeedPoint } from "./series";
 import type { BaselineFigures } from "./speedup";
 
 const HELP =
-  "Emitted tokens over the time of their rounds. A bar is each round alone, the line the last 50 rounds together; the dashed line is the target decoding alone.";
-const KEY: readonly LegendItem[] = [
+  "Emitted tokens / the time of their rounds. A bar is one round, the line the last 50 rounds together. The dashed line is the baseline: the target alone.";
+const LEGEND: readonly LegendItem[] = [
   {
     name: "round",
-    help: "Each round alone: its emitted tokens over its time.",
+    help: "One round: its emitted tokens / its time.",
     colour: "color-mix(in srgb, var(--accent) 35%, var(--surface))",
   },
   {
     name: "running",
-    help: "The last 50 rounds together: all their emitted tokens over all their time.",
+    help: "The last 50 rounds together: their emitted tokens / their time.",
     colour: "var(--accent)",
     look: "line",
   },
 ];
-const keyOf = ({ name, help }: BaselineFigures): LegendItem => ({
+const legendItem = ({ name, help }: BaselineFigures): LegendItem => ({
   name,
   help,
   colour: "var(--text-soft)",
@@ -41,9 +41,9 @@ const keyOf = ({ name, help }: BaselineFigures): LegendItem => ({
 const words = (name: string, value: unknown): string =>
   `${name}: ${typeof value === "number" ? fixed(value, 1) : "–"} tok/s`;
 
-/** plain: the target alone; null where nothing may be held against it. */
-export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: BaselineFigures | null }) {
-  const baselineTps = plain?.tps ?? null;
+/** `baseline` is null if no speedup may be claimed. */
+export function SpeedChart({ series, baseline }: { series: SpeedPoint[]; baseline: BaselineFigures | null }) {
+  const baselineTps = baseline?.tps ?? null;
   const table = {
     head: ["Round", "Round alone, tok/s", "Running, tok/s"],
     rows: series
@@ -58,7 +58,7 @@ export function SpeedChart({ series, plain }: { series: SpeedPoint[]; plain: Bas
     <Figure
       title="Tokens per second"
       help={HELP}
-      aside={<ChartLegend items={plain ? [...KEY, keyOf(plain)] : KEY} />}
+      aside={<ChartLegend items={baseline ? [...LEGEND, legendItem(baseline)] : LEGEND} />}
       table={table}
       className="is-chart"
     >

@@ -1,4 +1,4 @@
-// What speculation gained, and against what.
+// The speedup and its baseline.
 import { RadioGroup } from "radix-ui";
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
@@ -7,12 +7,12 @@ import { fixed } from "../words/format";
 import { type BaselineKind, isVerified, type Speedup, speedupOf } from "./speedup";
 
 const MEASURED =
-  "Both are measured, never computed from a formula. Time spent only on what is shown here counts against speculation.";
-const HELP = `Tokens per second with speculation, divided by tokens per second of the same target decoding alone on this machine. ${MEASURED}`;
-const REMOTE_HELP = `Tokens per second with speculation, divided by tokens per second of the same target decoding alone: in one streaming call, which is what speculation has to beat, or with one call for every token. ${MEASURED}`;
-const WAYS: readonly { value: BaselineKind; name: string; help: string }[] = [
-  { value: "streaming", name: "streaming", help: "Against the target alone in one streaming call" },
-  { value: "per_call", name: "per call", help: "Against the target alone, one call for every token" },
+  "Both are measured, never computed from a formula. Time that is spent only for display counts against speculation.";
+const HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone on this machine. ${MEASURED}`;
+const REMOTE_HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone, in one streaming call, which is harder to beat, or with one call for each token. ${MEASURED}`;
+const BASELINES: readonly { value: BaselineKind; name: string; help: string }[] = [
+  { value: "streaming", name: "streaming", help: "Relative to the target alone in one streaming call" },
+  { value: "per_call", name: "per call", help: "Relative to the target alone, with one call for each token" },
 ];
 
 interface Props {
@@ -26,9 +26,9 @@ export function SpeedupFigure({ run, baselineKind, onBaselineKind, onMeasurePlai
   const speedup = speedupOf(run, baselineKind);
   const remote = run.started?.remote != null;
   const verified = isVerified(run);
-  const plainWay = remote
-    ? "Runs the same prompt with the target alone, one call per token, and takes its speed as that baseline"
-    : "Runs the same prompt with the target alone, and takes its speed as the baseline";
+  const plainHelp = remote
+    ? "Runs the same prompt with the target alone, with one call per token. Its speed becomes that baseline"
+    : "Runs the same prompt with the target alone. Its speed becomes the baseline";
   return (
     <section className="db-speedup" aria-label="Speedup">
       <h3>
@@ -37,11 +37,11 @@ export function SpeedupFigure({ run, baselineKind, onBaselineKind, onMeasurePlai
       <p className="db-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
       <Sentence speedup={speedup} />
       {exactnessOf(run)?.label === "lossy" && (
-        <p className="db-baseline">Lossy: this text is not distributed as the target’s.</p>
+        <p className="db-baseline">Lossy: the distribution of this text is not the target’s.</p>
       )}
-      {remote && verified && <Switch baselineKind={baselineKind} onBaselineKind={onBaselineKind} />}
+      {remote && verified && <BaselineSwitch baselineKind={baselineKind} onBaselineKind={onBaselineKind} />}
       {verified && onMeasurePlain && (
-        <button type="button" className="db-button" onClick={onMeasurePlain} title={plainWay}>
+        <button type="button" className="db-button" onClick={onMeasurePlain} title={plainHelp}>
           Measure plain now
         </button>
       )}
@@ -71,7 +71,7 @@ function Sentence({ speedup }: { speedup: Speedup }) {
   );
 }
 
-function Switch({
+function BaselineSwitch({
   baselineKind,
   onBaselineKind,
 }: {
@@ -82,11 +82,11 @@ function Switch({
     <RadioGroup.Root
       className="db-segments"
       orientation="horizontal"
-      aria-label="Speedup against"
+      aria-label="Baseline of the speedup"
       value={baselineKind}
       onValueChange={(value) => onBaselineKind(value as BaselineKind)}
     >
-      {WAYS.map(({ value, name, help }) => (
+      {BASELINES.map(({ value, name, help }) => (
         <RadioGroup.Item key={value} value={value} className="db-segment" title={help}>
           {name}
         </RadioGroup.Item>

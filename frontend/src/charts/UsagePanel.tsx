@@ -1,11 +1,11 @@
-// What verification took of a target elsewhere: calls, billed tokens, bytes.
+// The usage of a remote target: calls, billed tokens, bytes.
 import type { RemoteInfo, UsageInfo } from "../protocol/generated";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { usageFacts } from "../words/remote";
 import { FactList } from "./FactList";
 
 const HELP =
-  "What the verification of this run took of the target so far, as far as it is known. Measuring the baselines is not in it.";
+  "What the rounds of this run used so far, as far as it is known. The runs that measured the baselines are not included.";
 
 interface Props {
   readonly usage: UsageInfo;
@@ -15,9 +15,9 @@ interface Props {
 
 export function UsagePanel({ usage, rounds, remote }: Props) {
   return (
-    <section className="db-usage" aria-label="Cost at the target">
+    <section className="db-usage" aria-label="Usage of the target">
       <h3>
-        <HelpTooltip help={HELP}>Cost at the target</HelpTooltip>
+        <HelpTooltip help={HELP}>Usage of the target</HelpTooltip>
       </h3>
       <FactList facts={usageFacts(usage, rounds, remote)} />
     </section>

@@ -1,4 +1,4 @@
-// What all charts have in common.
+// Axes, margins and tooltips of all charts.
 import { scaleLinear } from "d3-scale";
 
 const TICKS = 3;
@@ -10,7 +10,7 @@ interface Axis {
   tickFormatter: (value: number) => string;
 }
 
-/** An axis from zero to a round figure not below any value; thousands are written so that they fit. */
+/** An axis from zero to a round number that no value exceeds. Thousands are abbreviated. */
 export function axisFromZero(values: readonly number[]): Axis {
   const scale = scaleLinear([0, Math.max(1e-6, ...values)], [0, 1]).nice(TICKS);
   const ticks = scale.ticks(TICKS);

@@ -16,7 +16,7 @@ describe("series", () => {
   const open = roundOf(14, chain("a?", false));
   const run: Run = { ...IDLE, started: STARTED, rounds: [...rounds, open] };
 
-  it("have one entry per finished round, counted from one", () => {
+  it("have one entry per finished round, counted from 1", () => {
     expect(acceptanceHistory(run).map((point) => point.round)).toEqual(
       rounds.map((round) => round.index + 1),
     );
@@ -32,7 +32,7 @@ describe("series", () => {
     expect(latencySeries(run).map((row) => row.round)).toEqual([5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
   });
 
-  it("keep what was drafted ahead beside the parts", () => {
+  it("hold the time of drafting ahead apart from the parts", () => {
     const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 77, round_usage: USAGE };
     const [row] = latencySeries({ ...IDLE, rounds: [{ ...roundOf(0, chain("aaar+")), metrics }] });
     expect(row).toMatchObject({ ahead: 77, total: metrics.round_ms });
@@ -44,11 +44,11 @@ it("colours acceptance red under 50 %, yellow to 75 %, green above", () => {
   expect([0.49, 0.5, 0.74, 0.75].map(bandOf)).toEqual(["low", "mid", "mid", "high"]);
 });
 
-it("counts what was drafted and not kept", () => {
+it("counts the drafted tokens that were not accepted", () => {
   expect(efficiencyOf({ ...GOOD, bonus: 1, resampled: 2, tokens: 12 })).toEqual({
     drafted: 12,
     accepted: 9,
-    notKept: 3,
+    notAccepted: 3,
     bonus: 1,
     resampled: 2,
     plain: 0,
@@ -56,7 +56,7 @@ it("counts what was drafted and not kept", () => {
   });
 });
 
-it("pairs both rates of a position, unknown staying unknown", () => {
+it("pairs both rates of a position, null if unknown", () => {
   const values = {
     ...GOOD,
     per_position_acceptance_rate: [0.8, 0],

@@ -1,4 +1,4 @@
-// What the charts show, as pure functions of a run. Unknown stays null.
+// The data of the charts, as functions of a run. Unknown values are null.
 import type { Metrics, MetricValues } from "../protocol/generated";
 import type { Run } from "../run/model";
 import { aheadMs, type TimePart } from "../run/times";
@@ -40,7 +40,7 @@ export function speedSeries(run: Run): SpeedPoint[] {
   }));
 }
 
-/** `ahead` is no part of `total`. */
+/** Times in ms. `ahead` (drafting ahead) is not part of `total`. */
 export type LatencyRow = {
   readonly round: number;
   readonly total: number;
@@ -65,7 +65,7 @@ export function latencySeries(run: Run, last = 10): LatencyRow[] {
 export interface Efficiency {
   readonly drafted: number;
   readonly accepted: number;
-  readonly notKept: number;
+  readonly notAccepted: number;
   readonly bonus: number;
   readonly resampled: number;
   readonly plain: number;
@@ -74,14 +74,14 @@ export interface Efficiency {
 
 export function efficiencyOf(values: MetricValues): Efficiency {
   const { drafted, accepted, bonus, resampled, plain, tokens } = values;
-  return { drafted, accepted, notKept: drafted - accepted, bonus, resampled, plain, tokens };
+  return { drafted, accepted, notAccepted: drafted - accepted, bonus, resampled, plain, tokens };
 }
 
 export interface PositionRate {
   readonly position: number;
-  /** Rounds that accepted this position, of all drafting rounds. */
+  /** Rounds that accepted this position / drafting rounds. */
   readonly rate: number;
-  /** Accepted of those that were tested here. */
+  /** Rounds that accepted this position / rounds that tested it. */
   readonly conditional: number | null;
 }
 

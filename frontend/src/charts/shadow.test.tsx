@@ -27,8 +27,8 @@ const SHADOW: Shadow = {
 
 afterEach(() => document.body.replaceChildren());
 
-describe("the scores of shadows", () => {
-  it("end with the oracle, and take the time of the drafter in use from the run", () => {
+describe("the scores of shadow drafters", () => {
+  it("end with the oracle, and have the time of the drafter in use from the run", () => {
     const rows = shadowRows(SHADOW, "model", 31);
     expect(rows.map(({ drafter, kind, draftMs }) => [drafter, kind, draftMs])).toEqual([
       ["model", "used", 31],
@@ -38,18 +38,20 @@ describe("the scores of shadows", () => {
     expect(rows.map(({ share }) => share)).toEqual([0.8, 0.2, 1]);
   });
 
-  it("call none the one in use, where the target decodes alone", () => {
+  it("have no drafter in use if the target decodes alone", () => {
     expect(shadowRows(SHADOW, null, 31).map(({ kind }) => kind)).toEqual(["shadow", "shadow", "oracle"]);
   });
 
-  it("say what a guess is held against where tokens are drawn", () => {
+  it("explain what a draft is compared with if tokens are drawn", () => {
     expect(shadowNote(0)).toMatch(/not used, and not timed in the run\.$/);
-    expect(shadowNote(0.7)).toMatch(/At temperature 0\.7 a guess is scored against the tokens that this run/);
+    expect(shadowNote(0.7)).toMatch(
+      /At temperature 0\.7 a draft is compared with the tokens that this run drew/,
+    );
   });
 });
 
-describe("the panel of shadows", () => {
-  const show = () => render(<Shadows shadow={SHADOW} temperature={0} used="model" ownMs={31} />);
+describe("the panel of shadow drafters", () => {
+  const show = () => render(<Shadows shadow={SHADOW} temperature={0} used="model" usedMs={31} />);
 
   it("is a table with a row for each drafter", () => {
     show();
@@ -57,16 +59,16 @@ describe("the panel of shadows", () => {
     const rows = table.getAllByRole("row").map((row) => row.textContent);
     expect(rows[1]).toMatch(/draft model in use2\.00.*75 %31 ms$/);
     expect(rows[2]).toMatch(/prompt lookup 0\.50.*25 %0\.2 ms$/);
-    expect(rows[3]).toMatch(/oracle of the union2\.50$/);
+    expect(rows[3]).toMatch(/oracle2\.50$/);
   });
 
-  it("marks how much of a guess came true, in words too", () => {
+  it("marks the matched tokens of a draft, in words too", () => {
     show();
-    const [guess, none] = screen.getAllByRole("listitem");
-    expect(guess?.textContent).toMatch(/draft model: matched 2 of 3\./);
-    const marked = [...(guess?.querySelectorAll("code") ?? [])].map((token) => token.className);
+    const [draft, none] = screen.getAllByRole("listitem");
+    expect(draft?.textContent).toMatch(/draft model: matched 2 of 3\./);
+    const marked = [...(draft?.querySelectorAll("code") ?? [])].map((token) => token.className);
     expect(marked).toEqual(["is-matched", "is-matched", "is-missed"]);
-    expect(guess?.textContent).toMatch(/\+ 6 in branches$/);
-    expect(none?.textContent).toMatch(/no guess/);
+    expect(draft?.textContent).toMatch(/\+ 6 in branches$/);
+    expect(none?.textContent).toMatch(/no draft/);
   });
 });

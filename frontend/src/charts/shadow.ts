@@ -1,4 +1,4 @@
-// What the table of shadows shows, as pure functions of the last scores.
+// The rows of the shadow drafters' table, as functions of the last scores.
 import type { Shadow } from "../protocol/generated";
 import { fixed } from "../words/format";
 import { sourceOf } from "../words/sources";
@@ -8,22 +8,23 @@ const ORACLE = "oracle";
 export interface ShadowRow {
   readonly drafter: string;
   readonly kind: "used" | "shadow" | "oracle";
-  /** Mean number of tokens. */
+  /** Mean number of matched tokens per draft. */
   readonly matched: number;
-  /** Of the highest mean; for a bar. */
+  /** `matched` / the highest `matched`, for a bar. */
   readonly share: number;
+  /** Share of the rounds in which no other draft matched more. */
   readonly best: number;
   readonly draftMs: number | null;
   readonly colour: string;
 }
 
-/** One row a drafter, the oracle last. `used`: the one in use, whose drafts took `ownMs` in the run. */
-export function shadowRows({ scores }: Shadow, used: string | null, ownMs: number | null): ShadowRow[] {
+/** One row per drafter, the oracle last. `used`: the drafter in use. `usedMs`: its mean draft time in the run. */
+export function shadowRows({ scores }: Shadow, used: string | null, usedMs: number | null): ShadowRow[] {
   const most = Math.max(...scores.map((score) => score.mean_matched), 1e-9);
   const rows = scores.map(({ drafter, mean_matched, best_share, mean_draft_ms }): ShadowRow => {
     const kind = drafter === ORACLE ? "oracle" : drafter === used ? "used" : "shadow";
     const colour = kind === "oracle" ? "var(--text-faint)" : sourceOf(drafter).colour;
-    const draftMs = kind === "used" ? (mean_draft_ms ?? ownMs) : mean_draft_ms;
+    const draftMs = kind === "used" ? (mean_draft_ms ?? usedMs) : mean_draft_ms;
     return {
       drafter,
       kind,
@@ -38,8 +39,9 @@ export function shadowRows({ scores }: Shadow, used: string | null, ownMs: numbe
 }
 
 export function shadowNote(temperature: number): string {
-  const note = "Shadows guess from the same prefix; they are not used, and not timed in the run.";
+  const note =
+    "Shadow drafters draft from the same prefix. Their drafts are not used, and not timed in the run.";
   if (temperature === 0) return note;
   const decimals = Number.isInteger(temperature * 10) ? 1 : 2;
-  return `${note} At temperature ${fixed(temperature, decimals)} a guess is scored against the tokens that this run happened to emit.`;
+  return `${note} At temperature ${fixed(temperature, decimals)} a draft is compared with the tokens that this run drew.`;
 }

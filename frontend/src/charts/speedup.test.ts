@@ -20,7 +20,7 @@ function runWith(values: Partial<MetricValues>, more: Partial<Run> = {}): Run {
 }
 
 describe("speedup", () => {
-  it("says against what, and how old the measurement is by now", () => {
+  it("names the baseline, and the age of its measurement", () => {
     expect(speedupOf(runWith({}))).toEqual({
       kind: "figure",
       speedup: 1.24,
@@ -38,7 +38,7 @@ describe("speedup", () => {
     });
   });
 
-  it("does not describe a baseline by another one's circumstances", () => {
+  it("does not describe a baseline that changed since the start", () => {
     expect(speedupOf(runWith({ baseline_tps: 12.1 }))).toMatchObject({
       baselineTps: 12.1,
       basis: "measured",
@@ -54,28 +54,28 @@ describe("speedup", () => {
     });
   });
 
-  it("is unknown before a baseline, and says so", () => {
+  it("is unknown without a baseline", () => {
     const none = speedupOf(runWith({ baseline_tps: null, speedup: null }));
     expect(none).toMatchObject({ kind: "none", reason: "the target alone has not been measured yet" });
   });
 
-  it("is not a figure of a plain run", () => {
+  it("has no figure for a plain run", () => {
     const plain = runWith({ drafted: 0, accepted: 0, speedup: 1 });
     const latest = plain.latest && { ...plain.latest, k: 0 };
     expect(speedupOf({ ...plain, latest })).toMatchObject({ kind: "none", reason: /plain run/ });
   });
 
-  it("takes the whole run's figures once it is done", () => {
+  it("has the figures of the whole run after its end", () => {
     const done = { ...({} as NonNullable<Run["done"]>), t_ms: 9000, metrics: { ...GOOD, speedup: 1.19 } };
     expect(speedupOf(runWith({}, { done }))).toMatchObject({ speedup: 1.19 });
   });
 
-  it("is nothing before a run", () => {
+  it("is empty before a run", () => {
     expect(speedupOf(IDLE)).toMatchObject({ kind: "none", tps: null });
   });
 });
 
-describe("speedup of a target elsewhere", () => {
+describe("speedup of a remote target", () => {
   const values = {
     effective_tps: 15.5,
     baseline_tps: 12.5,
@@ -85,7 +85,7 @@ describe("speedup of a target elsewhere", () => {
   };
   const started = STARTED_REMOTE;
 
-  it("is against one streaming call, unless asked for against one call per token", () => {
+  it("is relative to one streaming call, or on demand to one call per token", () => {
     const run = runWith(values, { started });
     expect(speedupOf(run)).toEqual({
       kind: "figure",
@@ -106,7 +106,7 @@ describe("speedup of a target elsewhere", () => {
     expect(baselineOf(run, "per_call")).toMatchObject({ name: "per call", tps: 7.75 });
   });
 
-  it("is unknown for the one that was not measured, and says which and why", () => {
+  it("is unknown for a baseline that was not measured, with the reason", () => {
     const unknown = { ...values, per_call_tps: null, per_call_speedup: null };
     expect(speedupOf(runWith(unknown, { started }), "per_call")).toEqual({
       kind: "none",
@@ -116,24 +116,24 @@ describe("speedup of a target elsewhere", () => {
     const spared = { ...started, remote: { ...REMOTE, warning: "Few calls are left." } };
     const none = { ...unknown, baseline_tps: null, speedup: null };
     expect(speedupOf(runWith(none, { started: spared }))).toMatchObject({
-      reason: "one streaming call was not measured, to spare what the endpoint allows",
+      reason: "one streaming call was not measured, because the endpoint allows few calls",
     });
   });
 
-  it("is not claimed for either once a round was unverified", () => {
+  it("is not claimed for either after an unverified round", () => {
     const run = runWith(values, { started, weakest: "unverified" });
     for (const baselineKind of ["streaming", "per_call"] as const) {
       expect(speedupOf(run, baselineKind)).toMatchObject({ kind: "none", reason: /not claimed/ });
     }
   });
 
-  it("calls a plain run what it is there", () => {
+  it("describes a plain run of a remote target", () => {
     const plain = runWith({ ...values, drafted: 0 }, { started });
     const latest = plain.latest && { ...plain.latest, k: 0 };
     expect(speedupOf({ ...plain, latest })).toMatchObject({ reason: /decodes alone, one call per token$/ });
   });
 });
 
-it("tells ages in words", () => {
+it("formats ages", () => {
   expect([40, 300, 3 * 3600].map(ageText)).toEqual(["40 s", "5 min", "3 h"]);
 });

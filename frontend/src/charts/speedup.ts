@@ -1,17 +1,17 @@
-// The speedup of a run, and the baseline it is relative to. Unknown stays null.
+// The speedup of a run, and the baseline that it is relative to. Unknown values are null.
 import type { Baseline, MetricValues } from "../protocol/generated";
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
 
-/** The figures to show: of the whole run once it is done, of the last rounds while it goes on. */
+/** The figures of the whole run after its end, or of the last rounds during it. */
 export function valuesOf(run: Run): MetricValues | null {
   return run.done?.metrics ?? run.latest ?? null;
 }
 
-/** A target elsewhere can decode alone in two ways, and speculation can be held against either. */
+/** A remote target has two baselines: one streaming call, or one call for each token. */
 export type BaselineKind = "streaming" | "per_call";
 
-/** What speculation is held against. `name`: as a legend has it. `words`: as a sentence goes on with it. */
+/** A baseline and the figures relative to it. `name` is for a legend, `words` for a sentence after the speed. */
 export interface BaselineFigures {
   readonly name: string;
   readonly words: string;
@@ -24,23 +24,23 @@ export interface BaselineFigures {
 export function baselineOf(run: Run, baselineKind: BaselineKind): BaselineFigures {
   const { started } = run;
   const values = valuesOf(run);
-  const usual = {
+  const main = {
     tps: values?.baseline_tps ?? null,
     speedup: values?.speedup ?? null,
     baseline: started?.baseline ?? null,
   };
   if (!started?.remote) {
-    const help = "The same target decoding alone on this machine, measured.";
-    return { name: "plain", words: "plain", help, ...usual };
+    const help = "Plain decoding: the same target alone on this machine, measured.";
+    return { name: "plain", words: "plain", help, ...main };
   }
   if (baselineKind === "streaming") {
-    const help = "The same target decoding alone, its tokens sent in one streaming call; measured.";
-    return { name: "streaming", words: "streaming", help, ...usual };
+    const help = "Plain decoding: the same target alone, in one streaming call, measured.";
+    return { name: "streaming", words: "streaming", help, ...main };
   }
   return {
     name: "per call",
     words: "with one call per token",
-    help: "The same target decoding alone, one call for every token; measured.",
+    help: "Plain decoding: the same target alone, with one call for each token, measured.",
     tps: values?.per_call_tps ?? null,
     speedup: values?.per_call_speedup ?? null,
     baseline: started.per_call_baseline,
@@ -58,7 +58,7 @@ export type Speedup =
     }
   | { readonly kind: "none"; readonly tps: number | null; readonly reason: string };
 
-/** Whether a speedup may be claimed at all. */
+/** Whether a speedup may be claimed. */
 export const isVerified = (run: Run): boolean => exactnessOf(run)?.label !== "unverified";
 
 export function speedupOf(run: Run, baselineKind: BaselineKind = "streaming"): Speedup {
@@ -68,36 +68,36 @@ export function speedupOf(run: Run, baselineKind: BaselineKind = "streaming"): S
   if (!values) return none("nothing has been decoded yet");
   if (!isVerified(run)) return none("not claimed: the output could not be verified as the target's");
   if (values.drafted === 0 && values.rounds > 0) return none(plainReason(run));
-  const plain = baselineOf(run, baselineKind);
-  if (plain.tps === null) return none(unmeasured(run, baselineKind));
-  if (plain.speedup === null || tps === null) return none("no round is over yet");
+  const base = baselineOf(run, baselineKind);
+  if (base.tps === null) return none(reasonUnmeasured(run, baselineKind));
+  if (base.speedup === null || tps === null) return none("no round has finished yet");
   return {
     kind: "figure",
-    speedup: plain.speedup,
+    speedup: base.speedup,
     tps,
-    baselineTps: plain.tps,
-    words: plain.words,
-    basis: basisOf(run, plain.baseline, plain.tps),
+    baselineTps: base.tps,
+    words: base.words,
+    basis: basisOf(run, base.baseline, base.tps),
   };
 }
 
-function unmeasured(run: Run, baselineKind: BaselineKind): string {
+function reasonUnmeasured(run: Run, baselineKind: BaselineKind): string {
   const remote = run.started?.remote;
   if (!remote) return "the target alone has not been measured yet";
   const what = baselineKind === "streaming" ? "one streaming call" : "one call per token";
-  if (remote.warning !== null) return `${what} was not measured, to spare what the endpoint allows`;
+  if (remote.warning !== null) return `${what} was not measured, because the endpoint allows few calls`;
   return `${what} has not been measured yet`;
 }
 
 function plainReason(run: Run): string {
   const depth = run.latest?.k ?? run.started?.k;
-  const way = run.started?.remote ? ", one call per token" : "";
+  const calls = run.started?.remote ? ", one call per token" : "";
   return depth === 0
-    ? `a plain run: the target decodes alone${way}`
-    : "nothing was drafted, so nothing could be gained";
+    ? `a plain run: the target decodes alone${calls}`
+    : "no token was drafted, so there is no speedup";
 }
 
-/** How and when the plain speed was measured. */
+/** How and when the baseline was measured. */
 function basisOf(run: Run, baseline: Baseline | null, baselineTps: number): string {
   if (!baseline || Math.abs(baseline.tps - baselineTps) > 1e-6 * baselineTps) return "measured";
   if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens)`;
@@ -110,6 +110,7 @@ function ageAtLatest(run: Run, baseline: Baseline): number {
   return baseline.age_s + Math.max(0, (last?.t_ms ?? 0) - (run.started?.t_ms ?? 0)) / 1000;
 }
 
+/** 40 → "40 s", 300 → "5 min" */
 export function ageText(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;

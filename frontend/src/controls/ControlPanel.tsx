@@ -7,12 +7,12 @@ import { PromptBox } from "./PromptBox";
 import { SettingsForm } from "./SettingsForm";
 import { useWide } from "./useWide";
 
-/** Why a run cannot be started now; null if it can. */
+/** The reason why no run can start now; null if one can. */
 function useObstacle(): string | null {
   return useApp((state) => {
-    if (state.connection !== "connected") return "Waiting for the server. What you type is kept.";
+    if (state.connection !== "connected") return "Waiting for the server. Your prompt is kept.";
     if (state.health?.status === "failed") return "The models could not be loaded.";
-    if (!isReady(state)) return "The models are being loaded. You can already write your prompt.";
+    if (!isReady(state)) return "The models are loading. You can write your prompt already.";
     return null;
   });
 }
@@ -25,13 +25,13 @@ export function ControlPanel() {
       <Loading />
       <Settings />
       <p className="text-[12px] text-faint">
-        Every figure on this page is measured. The baseline is the same target decoding alone.
+        Every figure on this page is measured. The baseline is plain decoding: the same target alone.
       </p>
     </div>
   );
 }
 
-/** On a phone the settings fold away, so that the run is not far below its button. */
+/** On a phone the settings are collapsed, so that the run is not far below its button. */
 function Settings() {
   const wide = useWide();
   if (wide) return <SettingsForm />;
@@ -86,7 +86,7 @@ function RunButton() {
   );
 }
 
-/** What a run that has not begun waits for. */
+/** What a run without tokens waits for. */
 function Waiting() {
   const words = useApp((state) => state.play && waitingFor(state.play.full));
   if (words === null) return null;

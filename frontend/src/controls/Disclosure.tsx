@@ -1,10 +1,10 @@
-// What few want to see stays folded until it is asked for.
+// Content that is hidden until the user opens it.
 import { ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 
 interface Props {
   readonly title: ReactNode;
-  /** Less than a setting: an aside to one. */
+  /** Smaller and fainter: a note to a setting. */
   readonly quiet?: boolean;
   readonly children: ReactNode;
 }

@@ -33,7 +33,7 @@ const show = (drafters = DRAFTERS, chosen: string | null = "ngram") =>
     </>,
   );
 const control = () => screen.getByRole("combobox", { name: "Drafter" });
-/** An entry is named by all it says, its title first. */
+/** The name of an entry is its whole text, which begins with its title. */
 const option = (title: string) =>
   within(screen.getByRole("listbox", { name: "Drafters" })).getByRole("option", {
     name: new RegExp(`^${title} `),
@@ -56,7 +56,7 @@ afterEach(() => {
   onChoose.mockClear();
 });
 
-it("offers what can be used first, and marks the rest", () => {
+it("lists the available drafters first, and marks the others", () => {
   show();
   expect(control().textContent).toBe("Prompt lookup");
   open();
@@ -70,7 +70,7 @@ it("offers what can be used first, and marks the rest", () => {
   ).toHaveLength(1);
 });
 
-it("says of each what it does, and of those that cannot be used why", () => {
+it("describes each drafter, with the reason if it is not available", () => {
   show();
   open();
   const list = within(screen.getByRole("listbox"));
@@ -80,7 +80,7 @@ it("says of each what it does, and of those that cannot be used why", () => {
   expect(within(option("EAGLE head")).getByText("train eagle --out a.safetensors").tagName).toBe("CODE");
 });
 
-it("lets the keyboard reach what cannot be used, and not choose it", async () => {
+it("lets the keyboard reach an unavailable drafter, and not choose it", async () => {
   show();
   open();
   fireEvent.keyDown(option("Prompt lookup"), { key: "End" });
@@ -94,13 +94,13 @@ it("lets the keyboard reach what cannot be used, and not choose it", async () =>
   expect(screen.queryByRole("listbox")).toBeNull();
 });
 
-it("does not choose by the first letter what cannot be used", () => {
+it("does not choose an unavailable drafter by its first letter", () => {
   show();
   fireEvent.keyDown(control(), { key: "e" });
   expect(onChoose).not.toHaveBeenCalled();
 });
 
-it("cannot be opened while there is nothing to choose", () => {
+it("cannot be opened without an available drafter", () => {
   show([drafter("eagle", "EAGLE head", "The models are not loaded.")], null);
   expect(control().hasAttribute("disabled")).toBe(true);
 });

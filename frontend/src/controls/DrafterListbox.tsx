@@ -1,5 +1,5 @@
-// A choice among drafters in which those that cannot be used stand too: what a native list disables cannot be reached
-// with the keyboard, so nobody would read there why.
+// A list of all drafters, with the reason for each that is not available. The keyboard does not reach disabled options
+// of a native list, so their reasons could not be read there.
 import { Check, ChevronDown, ChevronUp } from "lucide-react";
 import { Select } from "radix-ui";
 import type { KeyboardEvent, SyntheticEvent } from "react";
@@ -16,7 +16,7 @@ interface Props {
 export function DrafterListbox({ id, drafters, chosen, describedBy, onChoose }: Props) {
   const usable = drafters.filter(({ available }) => available);
   const missing = drafters.filter(({ available }) => !available);
-  // Typing a name at the closed list would choose any.
+  // Typing a name while the list is closed would choose an unavailable drafter.
   const choose = (name: string) => usable.some((drafter) => drafter.name === name) && onChoose(name);
   const title = drafters.find(({ name }) => name === chosen)?.title;
   return (
@@ -61,18 +61,23 @@ export function DrafterListbox({ id, drafters, chosen, describedBy, onChoose }: 
 
 const stop = (event: SyntheticEvent) => event.preventDefault();
 const stopChoice = (event: KeyboardEvent) => (event.key === "Enter" || event.key === " ") && stop(event);
-/** It takes the focus like the others, and cannot be chosen. */
-const UNUSABLE = { "aria-disabled": true, onClick: stop, onPointerUp: stop, onKeyDown: stopChoice } as const;
+/** It takes the focus like the others and cannot be chosen. */
+const UNAVAILABLE = {
+  "aria-disabled": true,
+  onClick: stop,
+  onPointerUp: stop,
+  onKeyDown: stopChoice,
+} as const;
 
 function Entry({ drafter }: { drafter: DrafterInfo }) {
   const { name, title, help, available, reason } = drafter;
-  // Named by all it says, not by its title alone: else a screen reader would leave the reason out.
+  // Its name is its whole text. With the title alone, a screen reader would leave the reason out.
   return (
     <Select.Item
       value={name}
       className="drafter-entry"
       aria-labelledby={undefined}
-      {...(available ? {} : UNUSABLE)}
+      {...(available ? {} : UNAVAILABLE)}
     >
       <span className="flex items-center justify-between gap-2 font-medium">
         <Select.ItemText>{title}</Select.ItemText>{" "}
@@ -83,14 +88,14 @@ function Entry({ drafter }: { drafter: DrafterInfo }) {
       <span className="drafter-help">{help}</span>{" "}
       {reason !== null && (
         <span className="drafter-reason">
-          <Words text={reason} />
+          <TextWithCode text={reason} />
         </span>
       )}
     </Select.Item>
   );
 }
 
-/** Text in which what stands between backticks is code. */
-function Words({ text }: { text: string }) {
+/** Text with code between backticks. */
+function TextWithCode({ text }: { text: string }) {
   return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={part}>{part}</code> : part));
 }

@@ -4,7 +4,7 @@ import { type NumberField, rangeOf } from "../app/form";
 import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
-/** These change while a run goes on; the others wait for the next one. */
+/** Fields that may change during a run. The others apply to the next run. */
 const LIVE: ReadonlySet<NumberField> = new Set(["k", "nodes", "temperature"]);
 
 interface Props {
@@ -22,7 +22,7 @@ export function NumberSlider({ field, name, show, note }: Props) {
   const range = rangeOf(settings, field);
   const disabled = running && !LIVE.has(field);
   return (
-    <div title={disabled ? `${range.help}; set before a run` : range.help}>
+    <div title={disabled ? `${range.help}; cannot change during a run` : range.help}>
       <div className="mb-1 flex items-baseline justify-between gap-2 text-[13px]">
         <span className="text-soft">{name}</span>
         <span className="figures font-medium">{show(value)}</span>

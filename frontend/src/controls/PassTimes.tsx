@@ -1,4 +1,4 @@
-// What a deeper draft costs on this machine: measured times of one pass of the target over 1, 2, 3 … tokens.
+// The cost of a deeper draft on this machine: measured times of one pass of the target over 1, 2, 3 … tokens.
 
 import { type AppState, formOf } from "../app/state";
 import { useApp } from "../app/useStore";
@@ -20,8 +20,8 @@ export function PassTimes() {
     <div className="-mt-1.5 flex items-end gap-3 text-[12px] text-faint">
       <p className="flex-1">
         {ratio === null
-          ? `Checking ${drafted + 1} tokens at once has not been measured yet.`
-          : `Checking ${drafted + 1} tokens at once costs ${fixed(ratio, 1)} times one, measured.`}
+          ? `A pass over ${drafted + 1} tokens has not been measured yet.`
+          : `A pass over ${drafted + 1} tokens takes ${fixed(ratio, 1)} times as long as over one, measured.`}
       </p>
       <div aria-hidden className="flex h-6 items-end gap-px">
         {times.map((time) => (
@@ -40,7 +40,7 @@ export function PassTimes() {
   );
 }
 
-/** Where such a pass costs more than a trained drafter wins: what it can still be judged by. */
+/** For a trained drafter that cannot gain on this machine: its measure is acceptance. */
 export function AcceptanceNote() {
   const text = useApp((state) => {
     const { play } = state;

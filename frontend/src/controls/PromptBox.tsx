@@ -17,7 +17,7 @@ export function PromptBox() {
         className="prompt-box"
         rows={5}
         value={prompt}
-        placeholder="Ask the model something, or pick an example."
+        placeholder="Write a prompt, or choose an example."
         onChange={(event) => store.choose({ prompt: event.target.value })}
         onKeyDown={(event) => {
           if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;

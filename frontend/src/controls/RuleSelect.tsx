@@ -1,4 +1,4 @@
-// How the target decides about drafted tokens. Set before a run; a lossy rule is marked wherever it appears.
+// The rule that verifies drafts. It cannot change during a run. A lossy rule is marked.
 import { TriangleAlert } from "lucide-react";
 import { useId } from "react";
 import { formOf, isRunning } from "../app/state";
@@ -17,7 +17,11 @@ export function RuleSelect() {
   return (
     <div className="text-[13px]">
       <div className="flex items-center justify-between gap-3">
-        <label htmlFor={id} className="text-soft" title={running ? "Set before a run" : undefined}>
+        <label
+          htmlFor={id}
+          className="text-soft"
+          title={running ? "The rule cannot change during a run" : undefined}
+        >
           Rule
         </label>
         <select
@@ -51,7 +55,7 @@ function Help({ id, rule }: { id: string; rule: RuleInfo }) {
         </span>
       )}
       {rule.help}
-      {!rule.trees && " It takes chains only."}
+      {!rule.trees && " It verifies chains only."}
     </p>
   );
 }

@@ -45,7 +45,7 @@ export function SettingsForm() {
   );
 }
 
-/** Where drafter and rule take trees. As many tokens as the depth are a chain. */
+/** Shown if the drafter drafts trees and the rule verifies them. Up to the depth, the draft is a chain. */
 function TreeSize() {
   const trees = useApp((state) => formOf(state).trees);
   const depth = useApp((state) => formOf(state).numbers.k);

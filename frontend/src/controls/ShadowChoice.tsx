@@ -1,4 +1,4 @@
-// Further drafters that guess from the same prefix, to be compared with the one in use.
+// Shadow drafters: they draft from the same prefix, for comparison with the drafter in use.
 
 import { shadowChoices } from "../app/form";
 import { formOf, isRunning } from "../app/state";
@@ -23,7 +23,7 @@ export function ShadowChoice() {
     <Disclosure title={`Shadow drafters${inUse > 0 ? ` (${inUse})` : ""}`}>
       <fieldset disabled={running} className="flex flex-col gap-1.5 text-[13px]">
         <legend className="mb-1.5 text-[12px] text-faint">
-          They guess beside the one in use: unused, and not timed in the run.
+          They draft from the same prefix. Their drafts are not used, and not timed in the run.
         </legend>
         {offered.map(({ name, title, help }) => (
           <label key={name} className="flex cursor-pointer items-center gap-2" title={help}>

@@ -13,7 +13,7 @@ const TIMES = [
 ];
 
 describe("passRatio", () => {
-  it("compares the pass of a round with a single one, if both were measured", () => {
+  it("compares the pass of a round with a single pass, if both were measured", () => {
     expect(passRatio(TIMES, 3)).toBe(1.8);
     expect(passRatio(TIMES, 5)).toBeNull();
   });
@@ -38,26 +38,26 @@ describe("the note that acceptance is the measure", () => {
       }),
     ]);
 
-  it("stands where a pass over the draft costs more than a run won by it, in measured figures", () => {
+  it("appears if a pass over the draft costs more than a run gained by it", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4), runOf(2.1))).toBe(
-      "A pass over 5 tokens costs 3.02 single passes here: a round has to give more tokens than that to gain, " +
-        "and gave 2.10. Acceptance is the measure of this drafter on this machine, not speed.",
+      "A pass over 5 tokens costs 3.02 single passes here. To gain, a round must emit more tokens than that, " +
+        "but it emitted 2.10. On this machine acceptance is the measure of this drafter, not speed.",
     );
   });
 
-  it("says nothing where the drafter wins enough, or the run gained all the same", () => {
+  it("is absent if the drafter gains enough, or if the run gained nevertheless", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4), runOf(3.4))).toBeNull();
     expect(acceptanceNote(TIMES, formOf("eagle", 4), runOf(2.1, { speedup: 1.1 }))).toBeNull();
   });
 
-  it("needs no run where no acceptance could win, as with a large tree", () => {
+  it("needs no run if no acceptance could gain, as with a large tree", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4, 6), null)).toMatch(
-      /^A pass over 7 tokens costs 8\.00 .* more tokens than that to gain, and can give 5\. Acceptance/,
+      /^A pass over 7 tokens costs 8\.00 .* more tokens than that, but it can emit at most 5\. On this machine/,
     );
     expect(acceptanceNote(TIMES, formOf("eagle", 4), null)).toBeNull();
   });
 
-  it("holds no run against settings that it was not made with", () => {
+  it("compares no run that had other settings", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 3), runOf(1.1))).toBeNull();
     expect(acceptanceNote(TIMES, formOf("medusa", 4), runOf(1.1))).toBeNull();
     const changed = reduceAll(runOf(null), [updated({ drafter: "eagle", k: 4, round: 5 })]);
@@ -65,7 +65,7 @@ describe("the note that acceptance is the measure", () => {
     expect(acceptanceNote(TIMES, formOf("eagle", 4), { ...run, done: runOf(1.1).done })).toBeNull();
   });
 
-  it("is for trained drafters, and waits for what has not been measured", () => {
+  it("is for trained drafters with measured pass times", () => {
     const ngram = reduceAll(emptyRun, [started({ drafter: "ngram", k: 4 }), runOf(1.1).done ?? done()]);
     expect(acceptanceNote(TIMES, formOf("ngram", 4), ngram)).toBeNull();
     expect(acceptanceNote([], formOf("eagle", 4), runOf(1.1))).toBeNull();

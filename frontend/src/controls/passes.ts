@@ -1,4 +1,4 @@
-// What a pass of the target over a draft costs on this machine, and what a round has to give to be worth it.
+// The cost of a pass of the target over a draft, and the tokens that a round must emit to gain.
 
 import type { Form } from "../app/form";
 import type { PassTime } from "../protocol/generated";
@@ -6,21 +6,21 @@ import type { Run } from "../run/model";
 import { changedAtRound, currentSettings } from "../run/selectors";
 import { fixed } from "../words/format";
 
-/** Tokens of a round's draft, as far as the form says. */
+/** The number of tokens that a round drafts with these settings. */
 export const draftedBy = ({ numbers }: Form): number => Math.max(numbers.k, numbers.nodes);
 
-/** How many single passes a pass over a draft and the token before it costs; null unless both were measured. */
+/** Time of a pass over `drafted` + 1 tokens / time of a pass over one; null unless both were measured. */
 export function passRatio(times: readonly PassTime[], drafted: number): number | null {
   const single = times.find((time) => time.tokens === 1);
   const batch = times.find((time) => time.tokens === drafted + 1);
   return single && batch && single.ms > 0 ? batch.ms / single.ms : null;
 }
 
-/** Drafters that are trained: how good one is shows in its acceptance, whatever a pass costs where it runs. */
+/** Trained drafters. Their acceptance does not depend on the cost of a pass on this machine. */
 const TRAINED: ReadonlySet<string | null> = new Set(["medusa", "eagle"]);
 
-/** Tokens that each drafting round of a run gave, where it ran as the form says from its beginning. */
-function given(form: Form, run: Run | null): number | null {
+/** Mean acceptance length of a run that had the settings of the form from its beginning; null for other runs. */
+function acceptanceLength(form: Form, run: Run | null): number | null {
   const current = run && currentSettings(run);
   if (!current || current.drafter !== form.drafter) return null;
   if (current.k !== form.numbers.k || current.nodes !== form.numbers.nodes) return null;
@@ -29,22 +29,21 @@ function given(form: Form, run: Run | null): number | null {
 }
 
 /**
- * Where a trained drafter cannot gain on this machine, or did not in this run: by how much a pass over its draft costs
- * more than the tokens that came of it. null where that is not so, or not known.
- * run: of this machine; null for a recording.
+ * For a trained drafter without gain: a pass over its draft costs more single passes than a round emits tokens. Null if
+ * it gains, or if the figures are unknown. `run` is a run of this machine, null for a recording.
  */
 export function acceptanceNote(times: readonly PassTime[], form: Form, run: Run | null): string | null {
   const drafted = draftedBy(form);
   const ratio = passRatio(times, drafted);
   if (ratio === null || !TRAINED.has(form.drafter)) return null;
   const most = form.numbers.k + 1;
-  const tokens = given(form, run);
+  const tokens = acceptanceLength(form, run);
   const values = run?.done?.metrics ?? run?.latest;
-  // Pass times are measured apart from the run: where it gained all the same, the run is right.
+  // Pass times are measured apart from the run. If the run gained nevertheless, the run is right.
   const gained = tokens !== null && (values?.speedup ?? 0) > 1;
-  const reached = tokens ?? most;
-  if (gained || ratio <= reached) return null;
-  const cost = `A pass over ${drafted + 1} tokens costs ${fixed(ratio)} single passes here: a round has to give more tokens than that to gain`;
-  const found = tokens === null ? `and can give ${most}` : `and gave ${fixed(tokens)}`;
-  return `${cost}, ${found}. Acceptance is the measure of this drafter on this machine, not speed.`;
+  const emitted = tokens ?? most;
+  if (gained || ratio <= emitted) return null;
+  const cost = `A pass over ${drafted + 1} tokens costs ${fixed(ratio)} single passes here. To gain, a round must emit more tokens than that`;
+  const found = tokens === null ? `but it can emit at most ${most}` : `but it emitted ${fixed(tokens)}`;
+  return `${cost}, ${found}. On this machine acceptance is the measure of this drafter, not speed.`;
 }

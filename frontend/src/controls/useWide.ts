@@ -8,5 +8,5 @@ function subscribe(changed: () => void): () => void {
   return () => list.removeEventListener("change", changed);
 }
 
-/** Whether there is room for more than one column. */
+/** Whether the window is wide enough for more than one column. */
 export const useWide = (): boolean => useSyncExternalStore(subscribe, () => query().matches);

@@ -1,4 +1,4 @@
-// The two documents the page reads besides the socket.
+// The server's HTTP routes that the page reads.
 import type { Health, SettingsInfo } from "./generated";
 
 async function getJson<T>(path: string): Promise<T | null> {

@@ -1,4 +1,4 @@
-// JSON text to a server message. Unknown types are ignored, so that a newer server can say more than this page knows.
+// JSON text to a server message. Unknown types are ignored, so that a newer server can send more than this page knows.
 import type { Done, Metrics, MetricValues, NoiseFloor, ServerMessage, Started, Updated } from "./generated";
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
@@ -31,7 +31,7 @@ export function parseMessage(text: string): ServerMessage | null {
   return completed(value as unknown as ServerMessage);
 }
 
-// What came into the protocol after the first traces were written: in those it is unknown, or was never otherwise.
+// Fields that older traces do not have: unknown there, or with the value that they always had.
 const STARTED_SINCE = {
   remote: null,
   per_call_baseline: null,

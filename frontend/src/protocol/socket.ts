@@ -1,4 +1,4 @@
-// The socket of a run: reconnects by itself, and says in one word how it stands.
+// The WebSocket of the page. It reconnects by itself and reports its status.
 import ReconnectingWebSocket from "reconnecting-websocket";
 import type { ClientMessage, ServerMessage } from "./generated";
 import { parseMessage } from "./parse";
@@ -15,7 +15,7 @@ export interface SocketEvents {
   onMessage(message: ServerMessage): void;
 }
 
-/** Attempts after which a server counts as away; trying goes on. */
+/** After so many failed attempts the status is offline. Attempts go on. */
 export const ATTEMPTS_UNTIL_OFFLINE = 5;
 
 export function socketUrl(place: { protocol: string; host: string }): string {
@@ -35,7 +35,7 @@ export function openSocket(url: string, events: SocketEvents): Socket {
     reconnectionDelayGrowFactor: 1.6,
     connectionTimeout: 4000,
     minUptime: 1000,
-    // A start queued while away would run long after the user asked for it.
+    // A start that waits for a connection would run long after the user asked for it.
     maxEnqueuedMessages: 0,
   });
   let wasConnected = false;

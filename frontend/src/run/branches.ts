@@ -1,18 +1,18 @@
-// A round's draft as a tree: who hangs on whom, and what a node attends to in the pass that verifies it.
+// A round's draft as a tree: parents, siblings, paths, and the tokens that a node attends to during verification.
 import type { Round, Run, Token } from "./model";
 
-/** Drafted nodes by parent, in node order; null is the last committed token. */
+/** Drafted tokens by the node of their parent, in node order. The parent null is the last committed token. */
 export type Children = ReadonlyMap<number | null, readonly Token[]>;
 
-/** A token among the alternatives for its place. */
+/** A token among its siblings: the tokens drafted after the same parent. */
 export interface SiblingInfo {
-  /** The drafted token it hangs on; null for the last committed token. */
+  /** Null if the parent is the last committed token. */
   readonly parent: Token | null;
-  /** Among the drafted children of its parent, from 1; 0 for the token that was not drafted. */
+  /** Its number among the siblings, from 1; 0 for a token that was not drafted. */
   readonly number: number;
-  /** How many those are. */
+  /** The number of siblings, itself included. */
   readonly count: number;
-  /** The place of an earlier sibling that says the same; 0 if there is none. */
+  /** The number of an earlier sibling with the same token id; 0 if there is none. */
   readonly duplicateOf: number;
 }
 
@@ -20,15 +20,15 @@ interface DraftTree {
   readonly children: Children;
   readonly byNode: ReadonlyMap<number, Token>;
   readonly isTree: boolean;
-  /** By key, as far as it was asked for: the same object each time. */
+  /** By token key, filled on demand, so that each token always gets the same object. */
   readonly siblingInfo: Map<string, SiblingInfo>;
 }
 
-/** Rounds never change in place, so each is read once. */
-const read = new WeakMap<Round, DraftTree>();
+/** Round objects never change, so each is indexed once. */
+const draftTrees = new WeakMap<Round, DraftTree>();
 
 function draftTreeOf(round: Round): DraftTree {
-  let tree = read.get(round);
+  let tree = draftTrees.get(round);
   if (!tree) {
     const children = new Map<number | null, Token[]>();
     const byNode = new Map<number, Token>();
@@ -40,17 +40,17 @@ function draftTreeOf(round: Round): DraftTree {
     }
     const isTree = [...children.values()].some((siblings) => siblings.length > 1);
     tree = { children, byNode, isTree, siblingInfo: new Map() };
-    read.set(round, tree);
+    draftTrees.set(round, tree);
   }
   return tree;
 }
 
 export const childrenOf = (round: Round): Children => draftTreeOf(round).children;
 
-/** Whether its draft has branches; a chain has none. */
+/** Whether any token has siblings. A chain has none. */
 export const isTree = (round: Round): boolean => draftTreeOf(round).isTree;
 
-/** Null in a chain, where a token has no alternatives. */
+/** Null in a chain, where no token has siblings. */
 export function siblingInfoOf(round: Round, token: Token): SiblingInfo | null {
   const tree = draftTreeOf(round);
   if (!tree.isTree) return null;
@@ -80,24 +80,24 @@ export function siblingInfoIn(run: Run, token: Token): SiblingInfo | null {
 }
 
 /**
- * Whether another source drafted it than the token it is drawn next to: the alternative above it, which is the one on
- * the path for the first that hangs, or the token it follows.
+ * Whether the token's drafter differs from that of the token it is drawn next to. That is the sibling above it: the
+ * accepted or pending one on the spine, then the others in order; or else its parent.
  */
 export function changesSource(round: Round, token: Token): boolean {
   if (!token.draft) return false;
   const { children, byNode } = draftTreeOf(round);
   const siblings = children.get(token.parent) ?? [];
-  const standing =
+  const onSpine =
     siblings.find(({ status }) => status === "accepted") ??
     siblings.find(({ status }) => status === "pending");
-  const hanging = siblings.filter((other) => other !== standing);
-  const at = hanging.findIndex(({ key }) => key === token.key);
-  const above = at < 0 ? undefined : (hanging[at - 1] ?? standing);
-  const beside = above ?? (token.parent === null ? undefined : byNode.get(token.parent));
-  return beside?.draft?.source !== token.draft.source;
+  const below = siblings.filter((other) => other !== onSpine);
+  const at = below.findIndex(({ key }) => key === token.key);
+  const above = at < 0 ? undefined : (below[at - 1] ?? onSpine);
+  const neighbour = above ?? (token.parent === null ? undefined : byNode.get(token.parent));
+  return neighbour?.draft?.source !== token.draft.source;
 }
 
-/** The drafted tokens from a child of the last committed token down to this one, itself included if it was drafted. */
+/** The drafted tokens from the last committed token to this one, itself included if it was drafted. */
 export function pathTo(round: Round, token: Token): readonly Token[] {
   const { byNode } = draftTreeOf(round);
   const path = token.node === null ? [] : [token];
@@ -110,17 +110,17 @@ export function pathTo(round: Round, token: Token): readonly Token[] {
   return path.reverse();
 }
 
-/** What one token attends to in the pass that verifies the draft, beyond the committed text. */
+/** The drafted tokens that one token attends to in the pass that verifies the draft. */
 export interface Attention {
   readonly round: number;
   readonly token: Token;
   readonly path: readonly Token[];
   readonly keys: ReadonlySet<string>;
-  /** Nodes of the draft that it cannot see. */
+  /** The number of drafted tokens that it does not attend to. */
   readonly hidden: number;
 }
 
-/** Null in a chain, where each token attends to all before it. */
+/** Null in a chain, where each token attends to every token before it. */
 export function attentionOf(run: Run, key: string | null): Attention | null {
   if (key === null) return null;
   const index = Number.parseInt(key, 10);

@@ -1,4 +1,4 @@
-// How exact a run is: what was declared for it, unless a round of it was less.
+// The exactness of a run: its declared label, or the weakest label of its rounds.
 import type { ExactnessInfo } from "../protocol/generated";
 import type { ExactnessLabel, Run } from "./model";
 
@@ -7,12 +7,12 @@ const FROM_STRONGEST: readonly ExactnessLabel[] = ["exact", "exact-greedy", "bou
 export const weaker = (a: ExactnessLabel, b: ExactnessLabel): ExactnessLabel =>
   FROM_STRONGEST.indexOf(a) >= FROM_STRONGEST.indexOf(b) ? a : b;
 
-/** Of the whole run so far: a text is no more exact than its least exact round. */
+/** Of the whole run so far. A text is as exact as its least exact round. */
 export function exactnessOf(run: Pick<Run, "started" | "updates" | "weakest">): ExactnessInfo | null {
   const declared = (run.updates.at(-1) ?? run.started)?.exactness ?? null;
   if (!declared || run.weakest === null) return declared;
   const label = weaker(declared.label, run.weakest);
   if (label === declared.label) return declared;
-  const since = `Declared ${declared.label}, but some rounds of this run were ${label}.`;
-  return { label, reason: [since, declared.reason].filter(Boolean).join(" ") };
+  const change = `Declared ${declared.label}, but some rounds of this run were ${label}.`;
+  return { label, reason: [change, declared.reason].filter(Boolean).join(" ") };
 }

@@ -1,4 +1,4 @@
-// What the page knows of a run: built only by the reducer, from events alone.
+// The model of a run. Only the reducer builds it, from events alone.
 import type {
   Done,
   DraftToken,
@@ -17,14 +17,14 @@ export type Status = VerifyResult["status"];
 export type RuleName = Started["rule"];
 export type ExactnessLabel = ExactnessInfo["label"];
 
-/** A token as drawn in the tree and the text; the same object wherever it appears. */
+/** A token of the tree and the text. It is the same object wherever it appears. */
 export interface Token {
-  /** Unique within a run: `round:node`, or `round:+` for the token behind the accepted path. */
+  /** Unique within a run: `round:node`, or `round:+` for the extra token after the accepted path. */
   readonly key: string;
   readonly round: number;
-  /** Index in the round's draft; null for the token behind the accepted path. */
+  /** Index in the round's draft; null for the extra token after the accepted path. */
   readonly node: number | null;
-  /** Draft node this one hangs on; null for the last committed token. */
+  /** The node of the parent; null for the last committed token. */
   readonly parent: number | null;
   /** Depth below the committed text, from 0. */
   readonly position: number;
@@ -32,11 +32,11 @@ export interface Token {
   /** The token's own text, with bytes outside UTF-8 escaped. */
   readonly label: string;
   readonly status: Status;
-  /** What it adds to the visible text; empty unless emitted. */
+  /** The visible text that the token adds; empty unless it was emitted. */
   readonly text: string;
-  /** How the run decides about drafted tokens. */
+  /** The rule that verifies the drafts of the run. */
   readonly rule: RuleName;
-  /** Decided by comparing the draft with the target's own draw, of which no probability is known. */
+  /** Whether the draft was compared with a token that the target drew, without probabilities. */
   readonly compared: boolean;
   readonly draft: DraftToken | null;
   readonly verdict: VerifyResult | null;
@@ -46,7 +46,7 @@ export interface Round {
   readonly index: number;
   /** Draft nodes in node order. */
   readonly drafted: readonly Token[];
-  /** What the round committed, in order: accepted nodes, then the token behind them. */
+  /** The tokens that the round committed, in order: accepted nodes, then the extra token. */
   readonly emitted: readonly Token[];
   /** Times and metrics; null until the round is over. */
   readonly metrics: Metrics | null;
@@ -61,12 +61,12 @@ export interface Run {
   readonly started: Started | null;
   readonly rounds: readonly Round[];
   readonly updates: readonly Updated[];
-  /** Who drafted, in the order in which they first did. */
+  /** The drafters of this run's tokens, in the order of their first token. */
   readonly sources: readonly string[];
   readonly latest: Metrics | null;
-  /** The weakest exactness any round reported; null before the first. */
+  /** The weakest exactness that a round reported; null before the first. */
   readonly weakest: ExactnessLabel | null;
-  /** What further drafters guessed, up to the last round of which the following tokens are known. */
+  /** The last scores and drafts of the shadow drafters. */
   readonly shadow: Shadow | null;
   readonly warnings: Warnings;
   readonly done: Done | null;

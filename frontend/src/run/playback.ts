@@ -1,4 +1,4 @@
-// Which part of the received events is shown, and when the next one is due. Pure: time comes in as an argument.
+// Playback: how many of the received events are shown, and when the next one follows. Time is an argument.
 import type { ServerMessage } from "../protocol/generated";
 import type { Run } from "./model";
 import { emptyRun, reduce } from "./reducer";
@@ -8,29 +8,29 @@ export type Mode = "real" | "paced" | "slow";
 export const DRAFT_MS = 50;
 export const VERDICT_MS = 80;
 export const SLOW_FACTOR = 4;
-/** Rounds that pacing may lag behind a running run before it hurries. */
+/** When paced, a live run may lag by the duration of so many rounds; beyond that the pace grows. */
 export const LAG_ROUNDS = 2;
-/** A tab that slept must not skip through a recording. */
+/** A background tab gets no frames. Its first frame must not skip through a recording. */
 const LONGEST_TICK_MS = 250;
 
 export interface Playback {
   readonly source: "recording" | "live";
   readonly events: readonly ServerMessage[];
-  /** Number of events up to and including the end of each round, and the run as it was then. */
+  /** For each finished round: the number of events up to its end, and the run at that moment. */
   readonly roundEnds: readonly number[];
   readonly snapshots: readonly Run[];
-  /** Everything received, and what of it is shown. */
+  /** The run after all events, and after the shown ones. */
   readonly full: Run;
   readonly shown: Run;
-  /** Events shown. */
+  /** The number of events shown. */
   readonly cursor: number;
   readonly mode: Mode;
   readonly playing: boolean;
-  /** Stays at a running run's newest event: at once in real time, within a bounded lag when paced. */
+  /** Follows a live run: without lag in real time, with a bounded lag when paced. */
   readonly following: boolean;
-  /** Until the next event, when paced. */
+  /** Time until the next event, when paced. */
   readonly waitMs: number;
-  /** Position on the run's own clock, when played back in real time. */
+  /** Time on the run's clock, when replayed in real time. */
   readonly clockMs: number;
 }
 
@@ -56,7 +56,7 @@ export function openRecording(events: readonly ServerMessage[], mode: Mode): Pla
   return withCursor({ ...loaded, clockMs: 0 }, startCursor(loaded));
 }
 
-/** Takes in new events; what is shown does not change. */
+/** Adds new events. The shown run does not change. */
 export function receive(play: Playback, events: readonly ServerMessage[]): Playback {
   if (events.length === 0) return play;
   let full = play.full;
@@ -80,7 +80,7 @@ export const atEnd = (play: Playback): boolean => play.cursor >= play.events.len
 export const roundsShown = (play: Playback): number => countUpTo(play.roundEnds, play.cursor);
 export const elapsedMs = (play: Playback): number => play.events[play.cursor - 1]?.t_ms ?? 0;
 
-/** Advances by `dtMs` of wall time. */
+/** Advances by `dtMs` of real time. */
 export function tick(play: Playback, dtMs: number): Playback {
   if (!play.playing) return play;
   if (atEnd(play)) return isComplete(play) ? { ...play, playing: false, following: false } : play;
@@ -99,13 +99,13 @@ function paced(play: Playback, dtMs: number): Playback {
     waitMs += durationMs(play.events[cursor]);
     cursor += 1;
   }
-  // Time without events is not saved up, or the next ones would come in a burst.
+  // Idle time is not saved up, or the next events would come in a burst.
   return { ...withCursor(play, cursor), waitMs: Math.max(0, waitMs) };
 }
 
 /**
- * Nominal milliseconds shown per millisecond. Behind a running run the pace grows with the backlog, so that the lag
- * never exceeds the time of about two rounds. Slow motion was asked for to look closely and does not hurry.
+ * Nominal milliseconds shown per millisecond of real time. For a live run it grows with the backlog, so that the lag
+ * stays below the duration of about two rounds. Slow motion keeps its pace, so that one can look closely.
  */
 function pace(play: Playback): number {
   if (play.mode === "slow") return 1 / SLOW_FACTOR;
@@ -114,7 +114,7 @@ function pace(play: Playback): number {
   return Math.max(1, backlogMs / allowedLagMs(play));
 }
 
-/** Time that the last two complete rounds take when paced. */
+/** Duration of the last two finished rounds when paced. */
 export function allowedLagMs(play: Playback): number {
   const end = play.roundEnds.at(-1) ?? 0;
   const begin = play.roundEnds.at(-1 - LAG_ROUNDS) ?? 0;
@@ -130,7 +130,7 @@ function totalMs(events: readonly ServerMessage[], from: number, to: number): nu
 function durationMs(event: ServerMessage | undefined): number {
   if (event?.type === "draft_token") return DRAFT_MS;
   if (event?.type !== "verify_result") return 0;
-  // What was never tested falls with what was: of a tree that is most of it, at once.
+  // Tokens that were never tested take no time of their own. In a tree they are the majority.
   return event.status === "discarded" && event.acceptance_prob === null ? 0 : VERDICT_MS;
 }
 
@@ -145,7 +145,7 @@ export const pause = (state: Playback): Playback => ({ ...state, playing: false,
 
 export const setMode = (state: Playback, mode: Mode): Playback => ({ ...onClock(state), mode, waitMs: 0 });
 
-/** Shows the first `rounds` rounds. Going back in a running run pauses; going to its end follows again. */
+/** Shows the first `rounds` rounds. In a live run, going back pauses and going to its end follows again. */
 export function seekRound(state: Playback, rounds: number): Playback {
   const last = state.roundEnds.length;
   const wanted = Math.max(0, Math.min(last, Math.round(rounds)));
@@ -162,7 +162,7 @@ export const goLive = (state: Playback): Playback => ({
   following: !isComplete(state),
 });
 
-/** One drafted token or verdict on or back. */
+/** One drafted token or verdict forward or back. */
 export function stepEvent(state: Playback, direction: 1 | -1): Playback {
   let cursor = state.cursor + direction;
   while (cursor > 0 && cursor < state.events.length && !isStep(state.events, cursor)) cursor += direction;
@@ -179,7 +179,7 @@ export function stepRound(state: Playback, direction: 1 | -1): Playback {
   return stepTo(state, state.roundEnds[passed - (atRoundEnd ? 2 : 1)] ?? 0);
 }
 
-/** Takes along what follows if no token does: a run's end belongs to its last round. */
+/** The end of a run belongs to its last round: after that round the cursor moves to the last event. */
 const includingRunEnd = (state: Playback, cursor: number): number =>
   state.events.slice(cursor).some((event) => durationMs(event) > 0) ? cursor : state.events.length;
 
@@ -188,10 +188,10 @@ function stepTo(state: Playback, cursor: number): Playback {
   return onClock({ ...withCursor(state, target), playing: false, following: false, waitMs: 0 });
 }
 
-/** A step stops in front of each drafted token and verdict. */
+/** Steps stop before each drafted token and verdict. */
 const isStep = (events: readonly ServerMessage[], cursor: number): boolean => durationMs(events[cursor]) > 0;
 
-/** Behind everything that comes before the first round. */
+/** After the events that come before the first round. */
 export function startCursor(state: Playback): number {
   const first = state.events.findIndex((event) => durationMs(event) > 0);
   return first < 0 ? state.events.length : first;
@@ -203,7 +203,7 @@ function withCursor(state: Playback, cursor: number): Playback {
   return cursor === state.cursor ? state : { ...state, cursor, shown: runAt(state, cursor) };
 }
 
-/** The run after `cursor` events. Ends of rounds are taken from the snapshots, so their objects stay the same. */
+/** The run after `cursor` events. Runs at the end of a round come from the snapshots, so they stay the same objects. */
 function runAt(state: Playback, cursor: number): Run {
   if (cursor >= state.events.length) return state.full;
   const rounds = countUpTo(state.roundEnds, cursor);
@@ -217,7 +217,7 @@ function runAt(state: Playback, cursor: number): Run {
   return run;
 }
 
-/** How many of the ascending `roundEnds` are at most `limit`. */
+/** The number of entries of the ascending `roundEnds` that are at most `limit`. */
 function countUpTo(roundEnds: readonly number[], limit: number): number {
   let low = 0;
   let high = roundEnds.length;

@@ -1,4 +1,4 @@
-// Trace files: a header line, then one server message a line.
+// Trace files: a header line, then one server message per line.
 import type { ServerMessage } from "../protocol/generated";
 import { parseMessage } from "../protocol/parse";
 
@@ -29,7 +29,7 @@ function parseHeader(line: string): RecordingHeader | null {
   }
 }
 
-/** Null unless the text is a trace with a run in it. */
+/** Null unless the text is a trace that contains a run. */
 export function parseRecording(text: string): Recording | null {
   const [first = "", ...rest] = text.split("\n");
   const header = parseHeader(first);

@@ -1,4 +1,4 @@
-// Events in, a run out. Pure; what an event does not touch keeps its identity, so that views can memoise by reference.
+// The run after an event. Parts that the event does not change stay the same objects, so views can compare references.
 import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
 import { weaker } from "./exactness";
 import type { Round, RuleName, Run, Token } from "./model";
@@ -59,7 +59,7 @@ export const reduceAll = (run: Run, events: Iterable<ServerMessage>): Run => {
   return result;
 };
 
-/** An error behind the end changes nothing; one that the run survives is undone by its next round. */
+/** An error after the end changes nothing. If the run goes on after an error, its next event sets the phase again. */
 function fail(run: Run, event: Failure): Run {
   if (run.phase === "done") return run;
   return { ...run, phase: "failed", failure: event };
@@ -120,19 +120,19 @@ function addVerdict(round: Round, event: VerifyResult, rule: RuleName): Round {
   };
   return {
     ...round,
-    drafted: placed(round.drafted, before, token),
+    drafted: withToken(round.drafted, before, token),
     emitted: emitted ? [...round.emitted, token] : round.emitted,
   };
 }
 
-/** The token behind the path was decided as the draft before it was. */
+/** The extra token counts as compared if the draft before it was compared. */
 function isCompared(round: Round, event: VerifyResult): boolean {
   if (event.node === null) return round.drafted.some((token) => token.compared);
   const tested = event.status === "accepted" || event.status === "rejected";
   return tested && event.acceptance_prob === null;
 }
 
-function placed(drafted: readonly Token[], before: Token | undefined, token: Token): readonly Token[] {
+function withToken(drafted: readonly Token[], before: Token | undefined, token: Token): readonly Token[] {
   if (before) return drafted.map((other) => (other === before ? token : other));
   return token.node === null ? drafted : [...drafted, token];
 }

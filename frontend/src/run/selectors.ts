@@ -1,11 +1,8 @@
-// What views ask of a run. Pure; nothing is kept between calls.
+// Values that views derive from a run.
 import type { RemoteInfo, Updated } from "../protocol/generated";
 import { childrenOf } from "./branches";
 import type { Round, Run, Token } from "./model";
 import { failedTest } from "./token";
-
-/** The committed text as tokens, in order. */
-export const spine = (run: Run): Token[] => run.rounds.flatMap((round) => round.emitted);
 
 export const emittedCount = (run: Run): number =>
   run.rounds.reduce((sum, round) => sum + round.emitted.length, 0);
@@ -28,30 +25,30 @@ export function tokenByKey(run: Run, key: string | null): Token | null {
   return round.drafted.find(same) ?? round.emitted.find(same) ?? null;
 }
 
-/** The drafted tokens that were turned down where this one was emitted, in the order of their tests. */
+/** The drafted tokens that failed their test at the position of this emitted one, in the order of the tests. */
 export function failedAlternatives(round: Round, emitted: Token): Token[] {
   return round.drafted.filter((other) => other.parent === emitted.parent && failedTest(other));
 }
 
-/** The drafted tokens that this resampled token stands in for. */
+/** The drafted tokens that this resampled token replaces. */
 export function replacedBy(run: Run, token: Token): Token[] {
   const round = token.status === "resampled" ? roundAt(run, token.round) : null;
   return round ? failedAlternatives(round, token) : [];
 }
 
-/** The token that was emitted in the place of this one, which was turned down. */
+/** The token that was emitted instead of this one; null unless this one failed its test. */
 export function replacementOf(run: Run, token: Token): Token | null {
   if (!failedTest(token)) return null;
   return roundAt(run, token.round)?.emitted.find((other) => other.parent === token.parent) ?? null;
 }
 
-/** Of siblings that are not decided for: the one whose turn it is, else what was tested last. */
+/** The sibling to show while none is accepted: the next to be tested, or else the last that was tested. */
 const undecidedChild = (siblings: readonly Token[]): Token | undefined =>
   siblings.find(({ status }) => status === "pending") ??
   siblings.findLast(failedTest) ??
   siblings.find(({ status }) => status === "discarded");
 
-/** Drafted tokens of the open round that nothing has decided in favour of yet, along one path. */
+/** One path of drafted tokens after the committed text that are not accepted yet; empty after the round. */
 export function undecidedPath(run: Run): readonly Token[] {
   const round = run.rounds.at(-1);
   if (!round || round.metrics || run.done) return [];
@@ -67,8 +64,8 @@ export function undecidedPath(run: Run): readonly Token[] {
 }
 
 /**
- * The running text, cut behind each token that ends a line: what a growing text has to lay out anew is its last line.
- * Behind the committed tokens come the drafted ones; what was turned down stands before its replacement if asked for.
+ * The text as lines of tokens, so that a growing text renders only its last line again. Undecided tokens follow the
+ * committed ones. With `showRejected`, tokens that failed their test come before their replacement.
  */
 export function textLines(run: Run, showRejected: boolean): Token[][] {
   const lines: Token[][] = [];
@@ -90,7 +87,7 @@ export function textLines(run: Run, showRejected: boolean): Token[][] {
 
 export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
 
-/** One round in the scrubber. `share` is accepted over drafted; null where nothing was drafted. */
+/** One round in the scrubber. `share` = accepted / drafted; null if nothing was drafted. */
 export interface ScrubberCell {
   readonly index: number;
   readonly accepted: number;
@@ -103,7 +100,7 @@ function roundEnd(round: Round): RoundEnd {
   const last = round.emitted.at(-1);
   if (last?.status === "bonus") return "bonus";
   if (last?.status === "plain") return "plain";
-  // A sibling may be rejected beside a path that is kept to its end: what counts is how the path ended.
+  // A sibling of an accepted token may be rejected, so the end of the accepted path decides.
   const stopped = round.drafted.some((token) => failedTest(token) && token.parent === (last?.node ?? null));
   return last?.status === "resampled" || stopped ? "rejection" : "open";
 }
@@ -122,11 +119,11 @@ export function scrubberCell(round: Round): ScrubberCell {
 
 export const scrubberCells = (run: Run): ScrubberCell[] => run.rounds.map(scrubberCell);
 
-/** The target elsewhere as it verifies now: an update can change the mode. */
+/** The remote target with its current mode, which an update can change. */
 export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | null =>
   run.updates.at(-1)?.remote ?? run.started?.remote ?? null;
 
-/** What may change while a run goes on. */
+/** Settings that may change during a run. */
 type Changing = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
 
 export interface CurrentSettings {
@@ -136,7 +133,7 @@ export interface CurrentSettings {
   readonly temperature: number;
 }
 
-/** What is in force now: what the run started with, overlaid by its updates. */
+/** The settings of the last update, or those of the start. */
 export function currentSettings(run: Run): CurrentSettings | null {
   const source: Changing | null = run.updates.at(-1) ?? run.started;
   if (!source) return null;
@@ -144,7 +141,7 @@ export function currentSettings(run: Run): CurrentSettings | null {
   return { k, nodes, drafter, temperature: sampling.temperature };
 }
 
-/** The first round in which the value now in force was in force; null if the run began with it. */
+/** The first round with the current value; null if the run began with it. */
 export function changedAtRound(run: Run, value: (at: Changing) => unknown): number | null {
   if (!run.started) return null;
   let before = value(run.started);

@@ -14,11 +14,11 @@ export function timeParts(metrics: Metrics): { part: TimePart; ms: number }[] {
   ];
 }
 
-/** Less than this is shown as 0.0 ms: the time it takes to find that there is nothing to draft ahead. */
+/** Shorter times are shown as 0: they only find that there is nothing to draft ahead. */
 const LEAST_AHEAD_MS = 0.05;
 
-/** Drafting of the next round while this one was verified elsewhere; no part of the round's time. */
+/** Time of drafting ahead while a remote target verified this round. It is not part of the round's time. */
 export function aheadMs({ round_usage, hidden_draft_ms }: Metrics): number {
-  const elsewhere = round_usage !== null;
-  return elsewhere && hidden_draft_ms >= LEAST_AHEAD_MS ? hidden_draft_ms : 0;
+  const isRemote = round_usage !== null;
+  return isRemote && hidden_draft_ms >= LEAST_AHEAD_MS ? hidden_draft_ms : 0;
 }

@@ -1,4 +1,4 @@
-// A word that explains itself on hover, focus and tap.
+// A term with an explanation on hover, focus and tap.
 import { Tooltip } from "radix-ui";
 import { type ReactNode, useState } from "react";
 import "./help-tooltip.css";

@@ -1,12 +1,12 @@
-// Who drafted: a small letter in the colour of the source, in the tree and in words.
+// The drafter of a token as a letter in its colour, in drawings and in text.
 import { memo } from "react";
 import { sourceOf } from "../words/sources";
 
 const SIDE = 9.5;
-/** Words or a label beside it say the same. */
+/** The text or label next to it names the drafter. */
 const DECORATIVE = { "aria-hidden": true } as const;
 
-/** In a drawing, around its middle. */
+/** In an SVG drawing, centred at (x, y). */
 export const SourceMark = memo(function SourceMark({
   source,
   x,
@@ -27,7 +27,7 @@ export const SourceMark = memo(function SourceMark({
   );
 });
 
-/** Beside words that name it. */
+/** In text, next to the drafter's name. */
 export function SourceBadge({ source }: { source: string }) {
   const { letter, colour } = sourceOf(source);
   return (

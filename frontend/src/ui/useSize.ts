@@ -1,7 +1,7 @@
 import { type RefObject, useLayoutEffect, useState } from "react";
 import { isMotionReduced } from "../app/throttle";
 
-/** An element's inner size, kept up to date; null until it was measured. */
+/** The inner size of an element; null until it is measured. */
 export function useSize(ref: RefObject<HTMLElement | null>): { width: number; height: number } | null {
   const [size, setSize] = useState<{ width: number; height: number } | null>(null);
   useLayoutEffect(() => {

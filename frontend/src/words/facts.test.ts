@@ -16,24 +16,24 @@ const tested = { target_logprob: -1, target_prob: 0.3, draft_prob: 0.6, acceptan
 const judged = { round: 0, node: 0, position: 0, status: "rejected", text: "" } as const;
 
 describe("facts of a token", () => {
-  it("gives the decision with its numbers", () => {
+  it("explain the decision with its figures", () => {
     const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged, tested)], "0:0");
     expect(verdictSentence(token)).toBe(
-      "Rejected: kept with probability 50 % = min(1, 30 % / 60 %), and the uniform drawn, 0.750, is above it.",
+      "Rejected: the acceptance probability is 50 % = min(1, 30 % / 60 %), and the uniform, 0.750, is above it.",
     );
     expect(factOf(token, "target log-prob")).toBe("−1.00 (37 %)");
     expect(factOf(token, "round, position")).toBe("1, 1");
   });
 
-  it("shows what is unknown as a dash, never as zero", () => {
+  it("show unknown figures as a dash, never as zero", () => {
     const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged)], "0:0");
     expect(factOf(token, "target log-prob")).toBe("–");
     const waiting = tokenOf([started(), draft(0, 0, "a")], "0:0");
     expect(factOf(waiting, "acceptance prob.")).toBe("–");
-    expect(factOf(waiting, "uniform drawn")).toBe("–");
+    expect(factOf(waiting, "uniform")).toBe("–");
   });
 
-  it("speaks of draws where the target tells no probabilities, in numbers nowhere", () => {
+  it("describes draws without figures where the target returns no probabilities", () => {
     const round = (status: "accepted" | "rejected", extra: "bonus" | "resampled") =>
       [
         started(),
@@ -43,34 +43,32 @@ describe("facts of a token", () => {
       ] as const;
     const sentence = (events: Parameters<typeof reduceAll>[1], key: string) => {
       const token = tokenOf(events, key);
-      for (const term of ["acceptance prob.", "uniform drawn"]) expect(factOf(token, term)).toBeUndefined();
+      for (const term of ["acceptance prob.", "uniform"]) expect(factOf(token, term)).toBeUndefined();
       expect(factOf(token, "decided by")).toBe("comparison");
       return verdictSentence(token);
     };
-    expect(sentence(round("accepted", "bonus"), "0:0")).toBe(
-      "Accepted: the target drew this very token too.",
-    );
+    expect(sentence(round("accepted", "bonus"), "0:0")).toBe("Accepted: the target drew the same token.");
     expect(sentence(round("rejected", "resampled"), "0:0")).toMatch(
       /^Rejected: the target drew another token/,
     );
-    const words = [
+    const sentences = [
       sentence(round("accepted", "bonus"), "0:+"),
       sentence(round("rejected", "resampled"), "0:+"),
     ];
-    for (const said of words) expect(said).not.toMatch(/p\/q|p − q|%/);
-    expect(words[0]).not.toBe(words[1]);
+    for (const words of sentences) expect(words).not.toMatch(/p\/q|p − q|%/);
+    expect(sentences[0]).not.toBe(sentences[1]);
   });
 
-  it("says how much of the draft's distribution q covers, where that is known", () => {
+  it("has the covered mass of q, if it is known", () => {
     const covering = (covered_mass: number | null) =>
-      factOf(tokenOf([started(), { ...draft(0, 0, "a"), covered_mass }], "0:0"), "q covers");
-    expect(covering(0.984)).toBe("98.4 % of the draft");
+      factOf(tokenOf([started(), { ...draft(0, 0, "a"), covered_mass }], "0:0"), "covered mass");
+    expect(covering(0.984)).toBe("98.4 %");
     expect(covering(null)).toBeUndefined();
   });
 
-  it("leaves out what does not apply to a token that was not drafted", () => {
+  it("leave out the draft's figures for a token that was not drafted", () => {
     const token = tokenOf([started(), verdict({ ...judged, node: null, status: "bonus", text: "x" })], "0:+");
-    expect(factOf(token, "uniform drawn")).toBeUndefined();
-    expect(factOf(token, "drafted by")).toBe("target");
+    expect(factOf(token, "uniform")).toBeUndefined();
+    expect(factOf(token, "drafted by")).toBe("none");
   });
 });

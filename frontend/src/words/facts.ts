@@ -1,4 +1,4 @@
-// The numbers of one token, in words and in the order of the decision they explain.
+// The figures of one token, in the order of the decision that they explain.
 import type { SiblingInfo } from "../run/branches";
 import type { Token } from "../run/model";
 import { DASH, fixed, milliseconds, percent, probability, shown } from "./format";
@@ -7,31 +7,30 @@ export interface Fact {
   readonly term: string;
   readonly value: string;
   readonly help: string;
-  /** The drafter it names, which has a sign of its own. */
+  /** The drafter that the value names; the page shows its letter. */
   readonly source?: string;
 }
 
-const LOGPROB_HELP = "Natural logarithm of the model's own probability, before temperature and filters.";
+const LOGPROB_HELP =
+  "Natural logarithm of the model's probability of this token, before temperature and filters.";
 
 const COVERED_HELP =
-  "q covers this much of the draft's distribution: the draft draws from its most probable tokens alone, renormalised. Any such q is exact; what it leaves out costs only acceptance.";
+  "The share of the draft model's distribution that lies on the support of q: q holds only its most probable tokens, renormalised. The rest costs acceptance, never exactness.";
 
-function sideFacts(token: Token): Fact[] {
-  const { draft, verdict } = token;
+function logprobFacts({ draft, verdict }: Token): Fact[] {
   const target = verdict?.target_logprob ?? null;
   const own = verdict?.draft_logprob ?? draft?.logprob ?? null;
   return [
-    {
-      term: "target log-prob",
-      value: `${fixed(target)} (${percent(probability(target))})`,
-      help: LOGPROB_HELP,
-    },
-    { term: "draft log-prob", value: `${fixed(own)} (${percent(probability(own))})`, help: LOGPROB_HELP },
-  ].map((fact) => (fact.value.startsWith(DASH) ? { ...fact, value: DASH } : fact));
+    { term: "target log-prob", value: logprobWords(target), help: LOGPROB_HELP },
+    { term: "draft log-prob", value: logprobWords(own), help: LOGPROB_HELP },
+  ];
 }
 
-/** A certain decision needs no draw, which is not the same as an unknown one. */
-function drawn({ verdict }: Token): string {
+const logprobWords = (logprob: number | null): string =>
+  logprob === null ? DASH : `${fixed(logprob)} (${percent(probability(logprob))})`;
+
+/** A certain decision needs no random number. That is not the same as an unknown one. */
+function uniformWords({ verdict }: Token): string {
   const certain = verdict?.acceptance_prob === 0 || verdict?.acceptance_prob === 1;
   return certain && verdict.uniform === null ? "none needed" : fixed(verdict?.uniform, 3);
 }
@@ -39,46 +38,46 @@ function drawn({ verdict }: Token): string {
 const COMPARISON: Fact = {
   term: "decided by",
   value: "comparison",
-  help: "The target draws tokens itself and tells no probabilities: the draft is kept while it equals those draws.",
+  help: "The target returns tokens that it drew, without probabilities. A draft is accepted while it equals them.",
 };
 
-/** Where tokens are compared no number is held against a probability. */
+/** How the rule decided. A comparison has no probabilities. */
 function decisionFacts(token: Token): Fact[] {
   if (token.compared) return [COMPARISON];
-  const chance = percent(token.verdict?.acceptance_prob);
+  const acceptance = percent(token.verdict?.acceptance_prob);
   switch (token.rule) {
     case "token":
       return [
         {
           term: "acceptance prob.",
-          value: chance,
-          help: "min(1, p/q): the share of draws in which this token would be kept.",
+          value: acceptance,
+          help: "min(1, p/q): the probability that this token is accepted.",
         },
         {
-          term: "uniform drawn",
-          value: drawn(token),
-          help: "The random number the acceptance probability was held against.",
+          term: "uniform",
+          value: uniformWords(token),
+          help: "A random number in [0, 1). The token is accepted if it is below the acceptance probability.",
         },
       ];
     case "block":
       return [
         {
-          term: "prefix kept with",
-          value: chance,
-          help: "How likely the whole prefix that ends here is kept, once no longer one was.",
+          term: "prefix acceptance prob.",
+          value: acceptance,
+          help: "The probability that the whole prefix up to this token is accepted, if no longer prefix was.",
         },
         {
-          term: "uniform drawn",
-          value: drawn(token),
-          help: "The random number that probability was held against; none where a longer prefix was kept.",
+          term: "uniform",
+          value: uniformWords(token),
+          help: "The random number that decides about this prefix; none where a longer prefix was accepted.",
         },
       ];
     case "match":
       return [
         {
-          term: "chance of a match",
-          value: chance,
-          help: "The target's probability of saying the same. It draws a token of its own, and keeps the draft where they are equal.",
+          term: "match prob.",
+          value: acceptance,
+          help: "The target's probability of this token. The target draws a token, and the draft is accepted if both are equal.",
         },
       ];
     case "typical":
@@ -86,33 +85,30 @@ function decisionFacts(token: Token): Fact[] {
         {
           term: "target p",
           value: percent(token.verdict?.target_prob),
-          help: "Kept where p ≥ min(ε, δ·exp(−H)): a threshold instead of a chance, which is why the rule is lossy.",
+          help: "Accepted if p ≥ min(ε, δ·exp(−H)), H being the entropy of p. A threshold decides instead of a random number, so the rule is lossy.",
         },
       ];
   }
 }
 
-/** Which of the alternatives for its place it is. */
-function branchFacts(siblingInfo: SiblingInfo | null): Fact[] {
-  if (!siblingInfo || siblingInfo.number === 0) return [];
-  const behind = siblingInfo.parent ? `behind “${shown(siblingInfo.parent.label)}”` : "behind the text";
+/** Which of its siblings the token is. */
+function siblingFacts(info: SiblingInfo | null): Fact[] {
+  if (!info || info.number === 0) return [];
+  const after = info.parent ? `after “${shown(info.parent.label)}”` : "after the text";
   const facts = [
     {
       term: "sibling",
-      value:
-        siblingInfo.count === 1
-          ? `the only one, ${behind}`
-          : `${siblingInfo.number} of ${siblingInfo.count}, ${behind}`,
-      help: "Drafted alternatives for the same place; they are tested in this order.",
+      value: info.count === 1 ? `the only one, ${after}` : `${info.number} of ${info.count}, ${after}`,
+      help: "The alternatives that were drafted after the same token. They are tested in this order.",
     },
   ];
-  if (siblingInfo.duplicateOf === 0) return facts;
-  const twin = {
+  if (info.duplicateOf === 0) return facts;
+  const duplicate = {
     term: "same token as",
-    value: `sibling ${siblingInfo.duplicateOf}`,
-    help: "Two drafts said the same. A drawn token is never withdrawn: both are tested, in turn.",
+    value: `sibling ${info.duplicateOf}`,
+    help: "Two drafts proposed the same token. A drawn token is never withdrawn, so both are tested in turn.",
   };
-  return [...facts, twin];
+  return [...facts, duplicate];
 }
 
 function entropyFact({ verdict, draft }: Token): Fact {
@@ -121,25 +117,26 @@ function entropyFact({ verdict, draft }: Token): Fact {
   return {
     term: "entropy",
     value: entropy === null ? DASH : `${fixed(entropy)} nats`,
-    help: ofTarget ? "Of the target's distribution here." : "Of the draft's distribution here.",
+    help: `The entropy of the ${ofTarget ? "target" : "draft"}'s distribution at this position.`,
   };
 }
 
 function draftFacts({ draft }: Token): Fact[] {
-  if (!draft) return [{ term: "drafted by", value: "target", help: "Emitted by the target, not drafted." }];
+  if (!draft)
+    return [{ term: "drafted by", value: "none", help: "The target emitted this token without a draft." }];
   const covered: Fact[] =
     draft.covered_mass === null
       ? []
-      : [{ term: "q covers", value: `${percent(draft.covered_mass)} of the draft`, help: COVERED_HELP }];
+      : [{ term: "covered mass", value: percent(draft.covered_mass), help: COVERED_HELP }];
   return [
     ...covered,
     {
       term: "drafted by",
       value: draft.source,
-      help: "Where this token of the draft came from.",
+      help: "The drafter that proposed this token.",
       source: draft.source,
     },
-    { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "Time to draft this token." },
+    { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "The time to draft this token." },
   ];
 }
 
@@ -148,14 +145,14 @@ export function tokenFacts(token: Token, siblingInfo: SiblingInfo | null = null)
     {
       term: "round, position",
       value: `${token.round + 1}, ${token.position + 1}`,
-      help: "Which draft-and-verify step, and how far behind the committed text.",
+      help: "The draft-and-verify step, and the position after the committed text. Both count from 1.",
     },
-    ...branchFacts(siblingInfo),
-    ...sideFacts(token),
+    ...siblingFacts(siblingInfo),
+    ...logprobFacts(token),
     ...decisionFacts(token),
     entropyFact(token),
     ...draftFacts(token),
   ];
-  // Nothing was drafted or tested there: those rows do not apply, which is not the same as unknown.
+  // A token that was not drafted has no draft figures. They are left out, because a dash means unknown.
   return token.draft ? facts : facts.filter((fact) => fact.value !== DASH);
 }

@@ -45,7 +45,7 @@ describe("format", () => {
     expect([fixed(null), percent(undefined), milliseconds(Number.NaN)]).toEqual(["–", "–", "–"]);
   });
 
-  it("says sizes and counts in the unit that suits them", () => {
+  it("formats sizes and counts in a unit that suits them", () => {
     expect([0, 812, 98_362_432, 1_117_320_768].map(bytes)).toEqual([
       "0 bytes",
       "812 bytes",
@@ -61,12 +61,12 @@ describe("format", () => {
     expect([bytes(null), counted(undefined)]).toEqual(["–", "–"]);
   });
 
-  it("says what goes over the wire in binary units, and counts in digits", () => {
+  it("formats message sizes in binary units, and counts in digits", () => {
     expect([474, 2970, 3_250_586, null].map(kibibytes)).toEqual(["474 bytes", "2.9 KiB", "3.1 MiB", "–"]);
     expect([12_480, undefined].map(whole)).toEqual(["12,480", "–"]);
   });
 
-  it("makes white space visible, and speakable", () => {
+  it("makes white space visible, and names it for screen readers", () => {
     expect(shown(" a\n\tb")).toBe("·a↵⇥b");
     expect(["\n\n", "   ", " if"].map(spoken)).toEqual(["line break", "spaces", "if"]);
   });

@@ -1,4 +1,4 @@
-// Numbers in words. Unknown is a dash.
+// Numbers and token text as words. An unknown number is a dash.
 export const DASH = "–";
 
 type Maybe = number | null | undefined;
@@ -9,7 +9,7 @@ const known = (value: Maybe): value is number =>
 export const fixed = (value: Maybe, digits = 2): string =>
   known(value) ? value.toFixed(digits).replace("-", "−") : DASH;
 
-/** A probability in percent, with as many digits as it takes not to read 0 % or 100 % when it is neither. */
+/** A probability in percent, with enough digits that it reads 0 % or 100 % only if it is. */
 export function percent(value: Maybe): string {
   if (!known(value)) return DASH;
   if (value === 0 || value === 1) return `${value * 100} %`;
@@ -28,7 +28,7 @@ export function variation(value: Maybe, rounding: keyof typeof ROUNDINGS = "near
   if (value === 0) return "0";
   if (value < 0.0001) return "< 0.0001";
   const scale = value < 0.01 ? 10_000 : 1000;
-  // 0.035 · 1000 is 35.00000000000001, which is no reason to show 0.036.
+  // 0.035 · 1000 is 35.00000000000001, which must not become 0.036.
   const steps = ROUNDINGS[rounding](Number((value * scale).toPrecision(12)));
   return (steps / scale).toFixed(scale === 1000 ? 3 : 4);
 }
@@ -50,11 +50,11 @@ const scaled = (value: number, units: readonly string[]): string => {
   return `${shown.toFixed(step === 0 || shown >= 100 ? 0 : shown >= 10 ? 1 : 2)} ${units[step]}`.trim();
 };
 
-/** A size in decimal units, as downloads state it. */
+/** A file size in decimal units: 98.4 MB. */
 export const bytes = (value: Maybe): string =>
   known(value) ? scaled(value, ["bytes", "kB", "MB", "GB", "TB"]) : DASH;
 
-/** Bytes of a message, in binary units: 2.9 KiB. */
+/** The size of messages in binary units: 2.9 KiB. */
 export function kibibytes(value: Maybe): string {
   if (!known(value)) return DASH;
   if (value < 1024) return `${Math.round(value)} bytes`;
@@ -69,11 +69,11 @@ export const whole = (value: Maybe): string => (known(value) ? value.toLocaleStr
 export const counted = (value: Maybe): string =>
   known(value) ? scaled(value, ["", "thousand", "million", "billion"]) : DASH;
 
-/** Whitespace made visible, for labels outside running text. */
+/** White space made visible, for labels outside running text. */
 export const shown = (label: string): string =>
   label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "·");
 
-/** The same within a sentence, where spaces are seen as they are. */
+/** The same within a sentence, where spaces stay spaces. */
 export const shownInText = (label: string): string =>
   label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 
@@ -83,7 +83,7 @@ const NAMED: [RegExp, string][] = [
   [/^\s+$/, "white space"],
 ];
 
-/** A token's name for a screen reader. */
+/** The name of a token for a screen reader. */
 export function spoken(label: string): string {
   for (const [pattern, name] of NAMED) if (pattern.test(label)) return name;
   return label.trim() || "empty";

@@ -1,6 +1,6 @@
-// Token text made visible: whitespace as signs, runs counted, long labels elided, width in mono cells.
+// Token text as labels: visible white space, short runs, a limited width in cells of a monospaced font.
 
-const NAMED: Record<string, string> = { " ": "·", "\n": "↵", "\t": "⇥", "\r": "␍" };
+const SYMBOLS: Record<string, string> = { " ": "·", "\n": "↵", "\t": "⇥", "\r": "␍" };
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const LONGEST_PLAIN_RUN = 2;
 
@@ -17,15 +17,15 @@ function codePoint(character: string): string {
   return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
-/** Every character of a token drawn: `" the"` → `·the`, eight spaces → `·⁸`, nothing at all → `∅`. */
+/** A token with every character visible: `" the"` → `·the`, eight spaces → `·⁸`, the empty token → `∅`. */
 export function visible(label: string): string {
   if (label === "") return "∅";
-  const signed = label.replace(/ +|\n+|\t+|\r+/g, (run) => {
-    const sign = NAMED[run[0] ?? ""] ?? "";
-    return run.length > LONGEST_PLAIN_RUN ? sign + superscript(run.length) : sign.repeat(run.length);
+  const withSymbols = label.replace(/ +|\n+|\t+|\r+/g, (run) => {
+    const symbol = SYMBOLS[run[0] ?? ""] ?? "";
+    return run.length > LONGEST_PLAIN_RUN ? symbol + superscript(run.length) : symbol.repeat(run.length);
   });
-  if (!INVISIBLE.test(signed)) return signed;
-  return graphemes(signed)
+  if (!INVISIBLE.test(withSymbols)) return withSymbols;
+  return graphemes(withSymbols)
     .map((part) => ([...part].length === 1 && INVISIBLE.test(part) ? codePoint(part) : part))
     .join("");
 }
@@ -34,10 +34,10 @@ function graphemes(text: string): string[] {
   return Array.from(segmenter.segment(text), (part) => part.segment);
 }
 
-/** Printable ASCII and the signs above: one character, one cell. */
+/** Printable ASCII and the symbols above take one cell per character. */
 const SINGLE = /^[\x20-\x7e·↵⇥␍⁰¹²³⁴-⁹…]*$/;
 
-/** Width in monospace cells; East Asian characters and emoji take two. */
+/** Width in cells of a monospaced font. East Asian characters and emoji take two. */
 export function cells(text: string): number {
   if (SINGLE.test(text)) return text.length;
   let width = 0;
@@ -45,7 +45,7 @@ export function cells(text: string): number {
   return width;
 }
 
-/** Shortened to at most `limit` cells, the last one an ellipsis. */
+/** The text, shortened to at most `limit` cells with an ellipsis at its end. */
 export function elide(text: string, limit: number): string {
   if (cells(text) <= limit) return text;
   let kept = "";

@@ -4,7 +4,7 @@ import {
   addressOf,
   boundWords,
   hostOf,
-  isElsewhere,
+  isRemote,
   modeOf,
   remoteFacts,
   remoteLocation,
@@ -14,21 +14,21 @@ import {
 const byTerm = (facts: ReturnType<typeof remoteFacts>) =>
   Object.fromEntries(facts.map(({ term, value }) => [term, value]));
 
-describe("a target elsewhere", () => {
-  it("is named by its host, without what else is in its address", () => {
+describe("a remote target", () => {
+  it("is named by its host, without the rest of its address", () => {
     expect(hostOf("wss://name:secret@verify.example.org:8443/rounds")).toBe("verify.example.org:8443");
     expect(hostOf("https://api.example.org/v1")).toBe("api.example.org");
     expect(hostOf("a socket")).toBe("a socket");
     const secret = { ...REMOTE, url: "wss://name:secret@verify.example.org:8443/rounds" };
     expect(addressOf(secret)).toBe(REMOTE.url);
-    expect(remoteLocation(REMOTE)).toBe("at verify.example.org:8443, 42 ms away");
+    expect(remoteLocation(REMOTE)).toBe("at verify.example.org:8443, round trip 42 ms");
     expect(remoteLocation({ ...REMOTE, rtt_ms: null })).toBe("at verify.example.org:8443");
   });
 
-  it("has its mode in words, under one name for what is one to a user", () => {
+  it("has its mode in words, with one name for modes that are the same for a user", () => {
     const mode = (name: string) => modeOf({ ...REMOTE, mode: name });
-    expect(mode("verifier").words).toBe("judged by our verifier, one round trip a round");
-    expect(mode("generate").name).toBe("watched only");
+    expect(mode("verifier").words).toBe("our verifier applies the rule, one round trip per round");
+    expect(mode("generate").name).toBe("unverified");
     expect(mode("match").name).toBe("sample-and-match");
     expect(["greedy", "rows", "scores"].map((name) => mode(name).name)).toEqual([
       "scores",
@@ -39,28 +39,28 @@ describe("a target elsewhere", () => {
     expect(mode("telepathy")).toEqual({ name: "telepathy", words: "" });
   });
 
-  it("leaves out what is not known of it", () => {
+  it("has no facts that are unknown", () => {
     expect(byTerm(remoteFacts(REMOTE))).toEqual({
       Address: REMOTE.url,
       "Round trip": "42 ms, measured",
-      "Calls a round": "1",
+      "Calls per round": "1",
     });
     const other = { ...REMOTE, rtt_ms: null, calls_per_round: 2.25, rate_limit: "30 requests (27 left)" };
     expect(byTerm(remoteFacts(other))).toEqual({
       Address: REMOTE.url,
-      "Calls a round": "2.3",
-      Headroom: "30 requests (27 left)",
+      "Calls per round": "2.3",
+      "Rate limit": "30 requests (27 left)",
     });
   });
 
-  it("is told from its runtime", () => {
+  it("is recognised by its runtime", () => {
     const model = { runtime: "llama.cpp, remote" } as Parameters<typeof runtimeOf>[0];
-    expect([runtimeOf(model), isElsewhere(model)]).toEqual(["llama.cpp", true]);
-    expect(isElsewhere({ ...model, runtime: "llama.cpp" })).toBe(false);
+    expect([runtimeOf(model), isRemote(model)]).toEqual(["llama.cpp", true]);
+    expect(isRemote({ ...model, runtime: "llama.cpp" })).toBe(false);
   });
 
   it("says how far off the text can be, until that says nothing", () => {
-    expect(boundWords(0.0341)).toMatch(/^Up to here the total variation .* is at most 0\.035: /);
+    expect(boundWords(0.0341)).toMatch(/^So far the total variation .* is at most 0\.035: /);
     expect(boundWords(1)).toMatch(/^The bound has reached 1, .* excludes nothing\.$/);
   });
 });

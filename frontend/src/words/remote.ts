@@ -1,4 +1,4 @@
-// A target elsewhere, in words: where it is, how it verifies, what it took, and how far off it can be.
+// A remote target in words: its address, how it verifies, its usage, and the bound of its output.
 import type { ModelInfo, RemoteInfo, UsageInfo } from "../protocol/generated";
 import type { Fact } from "./facts";
 import { fixed, kibibytes, milliseconds, percent, variation, whole } from "./format";
@@ -11,31 +11,34 @@ interface Mode {
 const SCORES = "scores";
 const THINNING: Mode = {
   name: "thinning",
-  words: "its score of every drafted token decides; where one falls, its own draws are thinned",
+  words: "it scores every drafted token; the replacement of a rejected token comes from its draws, thinned",
 };
 
 const MODES: Readonly<Record<string, Mode>> = {
-  verifier: { name: "verifier", words: "judged by our verifier, one round trip a round" },
-  scores: { name: SCORES, words: "it scores every drafted token, and the decision is made here" },
-  greedy: { name: SCORES, words: "it tells its most probable token at every place of the draft" },
-  rows: { name: SCORES, words: "it tells all tokens that the sampling keeps, at every place of the draft" },
+  verifier: { name: "verifier", words: "our verifier applies the rule, one round trip per round" },
+  scores: { name: SCORES, words: "it scores every drafted token, and the rule is applied here" },
+  greedy: { name: SCORES, words: "it returns its most probable token at every position of the draft" },
+  rows: {
+    name: SCORES,
+    words: "it returns every token that passes the sampling filters, at every position of the draft",
+  },
   thinning: THINNING,
   thinned: THINNING,
   match: {
     name: "sample-and-match",
-    words: "it draws a token behind every prefix of the draft, which stands while it equals those draws",
+    words: "it draws a token after every prefix of the draft, which is accepted while it equals those draws",
   },
   bounded: {
     name: "bounded",
-    words: "it tells only its most probable tokens; what the others could change is bounded",
+    words: "it returns only its most probable tokens; the effect of the others is bounded",
   },
-  generate: { name: "watched only", words: "it generates by itself, and verifies nothing of the draft" },
+  generate: { name: "unverified", words: "it generates the tokens and verifies no draft" },
 };
 
-/** A mode that this page does not know yet has its own name and no words. */
+/** A mode that this page does not know keeps its name and has no words. */
 export const modeOf = (remote: RemoteInfo): Mode => MODES[remote.mode] ?? { name: remote.mode, words: "" };
 
-/** Host and port, where the address has them; never a name or password in front of them. */
+/** Host and port of an address, without a user name and password; the address itself if it has no host. */
 export function hostOf(url: string): string {
   try {
     return new URL(url).host || url;
@@ -44,96 +47,104 @@ export function hostOf(url: string): string {
   }
 }
 
-/** The whole address, without a name or password. */
+/** The whole address, without a user name and password. */
 export const addressOf = (remote: RemoteInfo): string => remote.url.replace(/\/\/[^/@]*@/, "//");
 
-/** "at verify.example.org, 42 ms away" */
+/** "at verify.example.org, round trip 42 ms" */
 export function remoteLocation(remote: RemoteInfo): string {
-  const place = `at ${hostOf(remote.url)}`;
-  return remote.rtt_ms === null ? place : `${place}, ${milliseconds(remote.rtt_ms)} away`;
+  const host = `at ${hostOf(remote.url)}`;
+  return remote.rtt_ms === null ? host : `${host}, round trip ${milliseconds(remote.rtt_ms)}`;
 }
 
-const ELSEWHERE = /, remote$/;
+const REMOTE = /, remote$/;
 
-/** What computes it, without saying where. */
-export const runtimeOf = (model: ModelInfo): string => model.runtime.replace(ELSEWHERE, "");
-export const isElsewhere = (model: ModelInfo): boolean => ELSEWHERE.test(model.runtime);
+/** The runtime of a model, without its location. */
+export const runtimeOf = (model: ModelInfo): string => model.runtime.replace(REMOTE, "");
+export const isRemote = (model: ModelInfo): boolean => REMOTE.test(model.runtime);
 
 const calls = (value: number): string => (Number.isInteger(value) ? `${value}` : fixed(value, 1));
 
-/** What is known of the way to it; what is not known is left out. */
+/** What is known of the connection to it. */
 export function remoteFacts(remote: RemoteInfo): Fact[] {
   const facts: Fact[] = [
-    { term: "Address", value: addressOf(remote), help: "Where the target is; the drafts are made here." },
+    {
+      term: "Address",
+      value: addressOf(remote),
+      help: "The address of the target. Drafts are made by this server.",
+    },
   ];
   if (remote.rtt_ms !== null) {
     facts.push({
       term: "Round trip",
       value: `${milliseconds(remote.rtt_ms)}, measured`,
-      help: "There and back without any work in between.",
+      help: "The time of a request and its answer without any computation.",
     });
   }
   if (remote.calls_per_round !== null) {
     facts.push({
-      term: "Calls a round",
+      term: "Calls per round",
       value: calls(remote.calls_per_round),
-      help: "Requests that a usual round takes.",
+      help: "Requests that one round normally needs.",
     });
   }
   if (remote.rate_limit !== null) {
-    facts.push({ term: "Headroom", value: remote.rate_limit, help: "The limits the endpoint declares." });
+    facts.push({
+      term: "Rate limit",
+      value: remote.rate_limit,
+      help: "The limits that the endpoint declares.",
+    });
   }
   return facts;
 }
 
-/** How far from the target's the output can be by now. */
+/** The upper bound of the total variation between the output and the target's distribution so far. */
 export function boundWords(bound: number): string {
   if (bound >= 1)
-    return "The bound has reached 1, the largest total variation there is: it excludes nothing.";
-  return `Up to here the total variation from the target’s distribution, added up over the rounds, is at most ${variation(bound, "up")}: no event has a probability that differs from the target’s by more.`;
+    return "The bound has reached 1, the largest possible total variation, so it excludes nothing.";
+  return `So far the total variation from the target’s distribution, summed over the rounds, is at most ${variation(bound, "up")}: no event has a probability that differs from the target’s by more.`;
 }
 
 const share = (part: number, all: number | null): string =>
   all === null || all === 0 ? "" : ` (${percent(part / all)} of the prompt)`;
 
-/** What verification took so far; only what is known. `rounds`: how many it was for. */
+/** What the rounds so far used, as far as it is known. `rounds`: their number. */
 export function usageFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo | null): Fact[] {
   const { prompt_tokens, completion_tokens, cached_tokens, sent_bytes, received_bytes } = usage;
-  const perRound = rounds > 0 ? `, ${calls(usage.calls / rounds)} a round` : "";
+  const perRound = rounds > 0 ? `, ${calls(usage.calls / rounds)} per round` : "";
   const facts: Fact[] = [
     {
       term: "Calls",
       value: `${whole(usage.calls)}${perRound}`,
-      help: "Requests to the target for all rounds so far, baselines not included.",
+      help: "Requests to the target for all rounds so far, without those of the baselines.",
     },
   ];
   const add = (term: string, value: string, help: string) => facts.push({ term, value, help });
   if (prompt_tokens !== null) {
-    add("Prompt tokens", `${whole(prompt_tokens)} billed`, "Tokens read, as the endpoint counts them.");
+    add("Prompt tokens", `${whole(prompt_tokens)} billed`, "Prompt tokens, as the endpoint counts them.");
   }
   if (cached_tokens !== null) {
     add(
       "Cached",
       `${whole(cached_tokens)}${share(cached_tokens, prompt_tokens)}`,
-      "Prompt tokens that the endpoint had computed before; many bill them at less.",
+      "Prompt tokens that the endpoint took from its cache. Many endpoints bill less for them.",
     );
   }
   if (completion_tokens !== null) {
     add(
       "Completion tokens",
       `${whole(completion_tokens)} billed`,
-      "Tokens written, as the endpoint counts them.",
+      "Generated tokens, as the endpoint counts them.",
     );
   }
-  const way = [
-    sent_bytes !== null && `${kibibytes(sent_bytes / Math.max(1, rounds))} up`,
-    received_bytes !== null && `${kibibytes(received_bytes / Math.max(1, rounds))} down`,
+  const data = [
+    sent_bytes !== null && `${kibibytes(sent_bytes / Math.max(1, rounds))} sent`,
+    received_bytes !== null && `${kibibytes(received_bytes / Math.max(1, rounds))} received`,
   ].filter((words) => words !== false);
-  if (way.length > 0) {
-    add("A round’s data", way.join(", "), "What goes over the wire for one round, on average.");
+  if (data.length > 0) {
+    add("Data per round", data.join(", "), "Bytes in both directions, on average over the rounds.");
   }
   if (remote?.rate_limit != null) {
-    add("Headroom", remote.rate_limit, "The limits the endpoint declared when the run began.");
+    add("Rate limit", remote.rate_limit, "The limits that the endpoint declared when the run began.");
   }
   return facts;
 }

@@ -14,21 +14,21 @@ const SOURCES = [
   "hybrid",
 ];
 
-describe("who drafted a token", () => {
-  it("has a letter of its own, each", () => {
+describe("the drafter of a token", () => {
+  it("has a letter that no other has", () => {
     expect(new Set(SOURCES.map((source) => sourceOf(source).letter)).size).toBe(SOURCES.length);
   });
 
-  it("is a blend where several distributions were blended into one", () => {
-    const blend = sourceOf("eagle+suffix");
-    expect(blend).toEqual({
+  it("is a mixture if several distributions were mixed", () => {
+    const mixture = sourceOf("eagle+suffix");
+    expect(mixture).toEqual({
       ...sourceOf("mixture"),
       source: "eagle+suffix",
       title: "EAGLE head and suffix automaton",
     });
   });
 
-  it("is named by what is not known", () => {
+  it("keeps its name if the page does not know it", () => {
     expect(sourceOf("oracle")).toEqual({
       source: "oracle",
       letter: "O",

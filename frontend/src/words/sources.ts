@@ -1,4 +1,4 @@
-// Who drafted a token: a letter and a colour for each source. The letter says it without the colour.
+// The drafter of a token: each has a title, a colour, and a letter for readers who do not see the colour.
 
 export interface DraftSource {
   readonly source: string;
@@ -15,21 +15,21 @@ const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> 
   lookahead: ["L", "lookahead"],
   medusa: ["H", "Medusa heads"],
   eagle: ["E", "EAGLE head"],
-  selfspec: ["T", "the target itself"],
-  mixture: ["B", "blend of drafters"],
+  selfspec: ["T", "self-speculation"],
+  mixture: ["B", "mixture of drafters"],
 };
 
-/** Drafters that let others draft: no token is from them, but they are compared. */
+/** Drafters that combine others. Tokens have the source of the others; these appear in comparisons only. */
 const COMPOSED: Readonly<Record<string, readonly [letter: string, title: string]>> = {
   multi: ["&", "several branches"],
-  hybrid: ["/", "match, else model"],
+  hybrid: ["/", "prompt lookup, else model"],
 };
 
-/** Sources joined by + blended their distributions into one, from which the token was drawn. */
+/** `a+b` is a mixture: the token was drawn from the mixed distribution of a and b. */
 export function sourceOf(source: string): DraftSource {
-  const blended = source.split("+");
-  if (blended.length > 1) {
-    return { ...sourceOf("mixture"), source, title: blended.map((one) => sourceOf(one).title).join(" and ") };
+  const mixed = source.split("+");
+  if (mixed.length > 1) {
+    return { ...sourceOf("mixture"), source, title: mixed.map((one) => sourceOf(one).title).join(" and ") };
   }
   const known = KNOWN[source];
   if (known) return { source, letter: known[0], title: known[1], colour: `var(--source-${source})` };

@@ -26,56 +26,57 @@ describe("block verification", () => {
 
   it("tests prefixes", () => {
     expect(verdictSentence(judged("block", "accepted", { acceptance_prob: 0.8, uniform: 0.2 }))).toBe(
-      "Accepted: the prefix of this token alone is kept with probability 80 %, and the uniform drawn, 0.200, is within it.",
+      "Accepted: the prefix of this token alone has the acceptance probability 80 %, and the uniform, 0.200, is below it.",
     );
     expect(verdictSentence(judged("block", "accepted", { acceptance_prob: 0.4 }))).toMatch(
-      /this far or further/,
+      /a prefix that contains this token was accepted/,
     );
     expect(verdictSentence(judged("block", "discarded", tested))).toMatch(
       /^Discarded: .* 40 %.* 0\.750, is above it\.$/,
     );
   });
 
-  it("discards what it turned down", () => {
+  it("discards the end of a prefix that failed its test", () => {
     expect(failedTest(judged("block", "discarded", tested))).toBe(true);
     expect(failedTest(judged("token", "discarded", {}))).toBe(false);
     expect(failedTest(judged("token", "rejected", {}))).toBe(true);
     expect(failedTest(judged("block", "accepted", tested))).toBe(false);
   });
 
-  it("has its own words for what its number is", () => expect(terms("block")).toContain("prefix kept with"));
+  it("has its own name for its probability", () =>
+    expect(terms("block")).toContain("prefix acceptance prob."));
 });
 
 describe("sample-and-match", () => {
   const words = (status: "accepted" | "rejected") =>
     verdictSentence(judged("match", status, { acceptance_prob: 0.25, target_prob: 0.25, draft_prob: 0.9 }));
 
-  it("compares, and holds no uniform against a probability", () => {
-    expect(words("accepted")).toMatch(/the target drew this very token too, .* 25 %/);
+  it("compares tokens, and has no uniform", () => {
+    expect(words("accepted")).toMatch(/the target drew the same token, with probability 25 %/);
     expect(words("rejected")).toMatch(/the target drew another token; .* 25 %/);
     expect(words("rejected")).not.toMatch(/min\(1/);
-    expect(terms("match")).toContain("chance of a match");
-    expect(terms("match")).not.toContain("uniform drawn");
+    expect(terms("match")).toContain("match prob.");
+    expect(terms("match")).not.toContain("uniform");
   });
 });
 
 describe("typical acceptance", () => {
-  it("says that it is lossy, wherever it decided", () => {
+  it("is called lossy in every decision", () => {
     const words = (status: "accepted" | "rejected", acceptance_prob: number) =>
       verdictSentence(judged("typical", status, { acceptance_prob, target_prob: 0.12 }));
-    expect(words("accepted", 1)).toMatch(/gives it 12 %, which is likely enough\. Lossy/);
-    expect(words("rejected", 0)).toMatch(/too unlikely\. Lossy/);
+    expect(words("accepted", 1)).toMatch(
+      /probability of this token is 12 %, which is high enough\. The rule is lossy/,
+    );
+    expect(words("rejected", 0)).toMatch(/too low\. The rule is lossy/);
     expect(terms("typical")).toContain("target p");
     expect(terms("typical")).not.toContain("acceptance prob.");
   });
 
-  it("discards what was likely enough on a shorter path, without having turned it down", () => {
+  it("discards probable enough tokens on a shorter path, which did not fail a test", () => {
     const token = judged("typical", "discarded", { acceptance_prob: 1, target_prob: 0.12 });
     expect(verdictSentence(token)).toMatch(/but another path is longer/);
     expect(failedTest(token)).toBe(false);
-    expect(verdictSentence(judged("typical", "discarded", {}))).toMatch(
-      /^Never tested: drafted behind a token/,
-    );
+    expect(verdictSentence(judged("typical", "discarded", {}))).toMatch(/^Never tested: it follows a token/);
   });
 });
 

@@ -1,14 +1,13 @@
-// What became of a token and why, in the words of the rule that decided it.
-
+// The status of a token and its reason, in the words of the rule that decided.
 import type { RuleName, Status, Token } from "../run/model";
 import { fixed, percent } from "./format";
 
 export interface StatusWord {
   readonly name: string;
+  /** Repeats the colour as a shape. */
   readonly glyph: string;
 }
 
-/** The glyph doubles the colour. */
 export const STATUS: Readonly<Record<Status, StatusWord>> = {
   accepted: { name: "accepted", glyph: "○" },
   rejected: { name: "rejected", glyph: "✕" },
@@ -22,60 +21,60 @@ export const STATUS: Readonly<Record<Status, StatusWord>> = {
 type Helps = Readonly<Record<Status, string>>;
 
 const BY_TOKEN: Helps = {
-  accepted: "Drafted, tested and kept: the uniform drawn was within min(1, p/q).",
+  accepted: "Drafted, tested and accepted: the uniform was below min(1, p/q).",
   rejected:
-    "Drafted and tested, but the uniform drawn was above min(1, p/q). What hangs on it falls too; a sibling, if it has one, is tested against what p has left.",
-  resampled:
-    "Stands in for what was rejected: drawn from what the target has left over the draft, norm(max(0, p − q)).",
-  bonus: "Its whole path was accepted, so the same pass of the target gives one more token for free.",
-  pending: "Drafted, and waiting for the target's verdict.",
-  discarded: "Never tested: drafted behind a rejected token, or beside an accepted one.",
-  plain: "Decoded by the target alone, without speculation.",
+    "Drafted, tested and rejected: the uniform was above min(1, p/q). Tokens drafted after it are discarded. Its next sibling, if it has one, is tested against the residual.",
+  resampled: "Replaces a rejected token. It is drawn from the residual, norm(max(0, p − q)).",
+  bonus: "Drawn from p after a fully accepted draft, in the same pass of the target.",
+  pending: "Drafted and not verified yet.",
+  discarded:
+    "Drafted and never tested: it follows a rejected token, or is on another branch than the accepted path.",
+  plain: "Emitted by the target alone, without a draft.",
 };
 
 const BY_RULE: Readonly<Record<RuleName, Helps>> = {
   token: BY_TOKEN,
   block: {
     ...BY_TOKEN,
-    accepted:
-      "In the longest prefix of the draft that was kept. Prefixes are tested whole, the longest first.",
+    accepted: "Part of the longest accepted prefix. Whole prefixes are tested, the longest first.",
     resampled:
-      "Follows the prefix that was kept: drawn from what the target has left over the draft there, norm(max(0, w·p − q)), w being the prefix's weight.",
-    bonus: "The whole draft was kept, so the same pass of the target gives one more token for free.",
-    discarded: "Beyond the prefix that was kept: the longer prefixes were tested whole, and not kept.",
+      "Follows the accepted prefix. It is drawn from the residual, norm(max(0, w·p − q)), w being the weight of the prefix.",
+    discarded: "After the accepted prefix: the longer prefixes were tested as a whole and not accepted.",
   },
   match: {
     ...BY_TOKEN,
-    accepted: "The target drew this very token too.",
+    accepted: "The target drew the same token.",
     rejected: "The target drew another token.",
-    resampled: "The target's own draw, which no drafted token equals.",
-    bonus: "The target drew everything on this path too, so its next draw stands as well.",
+    resampled: "The token that the target drew. No drafted token equals it.",
+    bonus: "The target drew every token of this path, so its next draw is emitted too.",
     discarded:
-      "Never compared: drafted behind a token that the target did not draw, or beside one that it drew.",
+      "Never compared: it follows a token that the target did not draw, or is on another branch than the drawn path.",
   },
   typical: {
     ...BY_TOKEN,
-    accepted: "Likely enough for the target, p ≥ min(ε, δ·exp(−H)), and on the longest path of such tokens.",
-    rejected: "Too unlikely for the target: p < min(ε, δ·exp(−H)), H being the entropy of p.",
-    resampled: "Drawn from p behind the longest path of tokens that were likely enough.",
-    discarded: "Never tested, or likely enough but on a shorter path.",
+    accepted:
+      "Probable enough for the target, p ≥ min(ε, δ·exp(−H)), and on the longest path of such tokens.",
+    rejected: "Too improbable for the target: p < min(ε, δ·exp(−H)), H being the entropy of p.",
+    resampled: "Drawn from p after the longest path of probable enough tokens.",
+    discarded: "Never tested, or probable enough but on a shorter path.",
   },
 };
 
 /** What a status means under a rule. */
 export const statusHelp = (status: Status, rule: RuleName = "token"): string => BY_RULE[rule][status];
 
-/** The same statuses where the target draws tokens itself and tells no probabilities. */
+/** The same statuses for a target that returns drawn tokens without probabilities. */
 const COMPARED: Readonly<Partial<Record<Status, string>>> = {
-  accepted: "Accepted: the target drew this very token too.",
-  rejected: "Rejected: the target drew another token, which stands here instead.",
-  resampled: "The target’s own draw, standing in for a drafted token that differed from it.",
-  bonus: "The target drew everything that was drafted too, so its next draw stands as well.",
+  accepted: "Accepted: the target drew the same token.",
+  rejected: "Rejected: the target drew another token, which is emitted instead.",
+  resampled: "The token that the target drew. It replaces a different drafted token.",
+  bonus: "The target drew every drafted token, so its next draw is emitted too.",
 };
 
-const TOO_DEEP = "Never tested: drafted behind a token that was too unlikely.";
+const AFTER_IMPROBABLE = "Never tested: it follows a token that was too improbable.";
 
-type Sentence = (token: Token, chance: number) => string | null;
+/** `acceptance` is `acceptance_prob` of the verdict. */
+type Sentence = (token: Token, acceptance: number) => string | null;
 
 const SENTENCES: Readonly<Record<RuleName, Sentence>> = {
   token: byToken,
@@ -84,55 +83,59 @@ const SENTENCES: Readonly<Record<RuleName, Sentence>> = {
   typical: byTypical,
 };
 
-/** One sentence: why this token is what it is. */
+/** One sentence: the reason for the status of this token. */
 export function verdictSentence(token: Token): string {
   const { verdict, rule, status } = token;
   if (!verdict) return statusHelp("pending", rule);
   const comparison = token.compared ? COMPARED[status] : undefined;
   if (comparison !== undefined) return comparison;
-  const chance = verdict.acceptance_prob;
-  if (rule === "typical" && status === "discarded" && chance === null) return TOO_DEEP;
-  return (chance === null ? null : SENTENCES[rule](token, chance)) ?? statusHelp(status, rule);
+  const acceptance = verdict.acceptance_prob;
+  if (rule === "typical" && status === "discarded" && acceptance === null) return AFTER_IMPROBABLE;
+  return (acceptance === null ? null : SENTENCES[rule](token, acceptance)) ?? statusHelp(status, rule);
 }
 
 const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);
 
-function byToken({ status, verdict }: Token, chance: number): string | null {
+/** "and the uniform, 0.750, is above it" */
+const uniformClause = (uniform: number | null, side: "above" | "below"): string =>
+  uniform === null
+    ? "and no random number was needed"
+    : `and the uniform, ${fixed(uniform, 3)}, is ${side} it`;
+
+function byToken({ status, verdict }: Token, acceptance: number): string | null {
   if (status !== "accepted" && status !== "rejected") return null;
   const { target_prob: p = null, draft_prob: q = null, uniform = null } = verdict ?? {};
   const ratio = p !== null && q !== null ? ` = min(1, ${percent(p)} / ${percent(q)})` : "";
-  const kept = `${capital(status)}: kept with probability ${percent(chance)}${ratio}`;
-  if (uniform === null) return `${kept}; no draw was needed.`;
-  return `${kept}, and the uniform drawn, ${fixed(uniform, 3)}, is ${status === "accepted" ? "within" : "above"} it.`;
+  const side = status === "accepted" ? "below" : "above";
+  return `${capital(status)}: the acceptance probability is ${percent(acceptance)}${ratio}, ${uniformClause(uniform, side)}.`;
 }
 
-function byBlock({ status, verdict, position }: Token, chance: number): string | null {
+function byBlock({ status, verdict, position }: Token, acceptance: number): string | null {
   const uniform = verdict?.uniform ?? null;
   const prefix =
     position === 0 ? "the prefix of this token alone" : `the prefix of ${position + 1} tokens that ends here`;
+  const probability = `${prefix} has the acceptance probability ${percent(acceptance)}`;
   if (status === "accepted") {
-    if (uniform === null) return "Accepted: a prefix that reaches this far or further was kept.";
-    return `Accepted: ${prefix} is kept with probability ${percent(chance)}, and the uniform drawn, ${fixed(uniform, 3)}, is within it.`;
+    if (uniform === null) return "Accepted: a prefix that contains this token was accepted.";
+    return `Accepted: ${probability}, ${uniformClause(uniform, "below")}.`;
   }
   if (status !== "discarded") return null;
-  const drawn =
-    uniform === null ? "no draw was needed" : `the uniform drawn, ${fixed(uniform, 3)}, is above it`;
-  return `Discarded: ${prefix} is kept with probability ${percent(chance)}, and ${drawn}.`;
+  return `Discarded: ${probability}, ${uniformClause(uniform, "above")}.`;
 }
 
-function byMatch({ status }: Token, chance: number): string | null {
+function byMatch({ status }: Token, acceptance: number): string | null {
   if (status === "accepted")
-    return `Accepted: the target drew this very token too, of which the chance was ${percent(chance)}.`;
+    return `Accepted: the target drew the same token, with probability ${percent(acceptance)}.`;
   if (status !== "rejected") return null;
-  return `Rejected: the target drew another token; the chance that it says this one was ${percent(chance)}.`;
+  return `Rejected: the target drew another token; its probability of this one was ${percent(acceptance)}.`;
 }
 
-function byTypical({ status, verdict }: Token, chance: number): string | null {
-  const p = percent(verdict?.target_prob);
-  if (status === "accepted")
-    return `Accepted: the target gives it ${p}, which is likely enough. Lossy: no chance decides.`;
-  if (status === "rejected")
-    return `Rejected: the target gives it ${p}, which is too unlikely. Lossy: no chance decides.`;
-  if (status !== "discarded" || chance < 1) return null;
-  return `Discarded: the target gives it ${p}, which is likely enough, but another path is longer.`;
+const LOSSY = "The rule is lossy: no random number decides.";
+
+function byTypical({ status, verdict }: Token, acceptance: number): string | null {
+  const p = `the target's probability of this token is ${percent(verdict?.target_prob)}`;
+  if (status === "accepted") return `Accepted: ${p}, which is high enough. ${LOSSY}`;
+  if (status === "rejected") return `Rejected: ${p}, which is too low. ${LOSSY}`;
+  if (status !== "discarded" || acceptance < 1) return null;
+  return `Discarded: ${p}, which is high enough, but another path is longer.`;
 }

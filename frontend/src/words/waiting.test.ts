@@ -4,12 +4,12 @@ import { emptyRun, reduceAll } from "../run/reducer";
 import { done, roundOf, started } from "../testing/messages";
 import { waitingFor } from "./waiting";
 
-it("says what a run waits for, and nothing once it does not wait", () => {
+it("names what a run waits for, and nothing if it does not wait", () => {
   const queued = (place: number) => ({ run: "r", seq: 0, t_ms: 0, type: "queued", place }) as const;
   const waiting = (...events: ServerMessage[]) => waitingFor(reduceAll(emptyRun, events));
-  expect(waiting(queued(1))).toBe("The model is taken; this run is next.");
-  expect(waiting(queued(2))).toBe("The model is taken; this run is number 2 in the queue.");
-  expect(waiting(queued(1), started())).toBe("Reading the prompt…");
+  expect(waiting(queued(1))).toBe("The model is busy. This run is next.");
+  expect(waiting(queued(2))).toBe("The model is busy. This run is number 2 in the queue.");
+  expect(waiting(queued(1), started())).toBe("Computing the prompt…");
   expect(waiting(started(), ...roundOf(0, ["a"], 1, "b"))).toBeNull();
   expect(waiting(started(), done())).toBeNull();
   expect(waiting()).toBeNull();

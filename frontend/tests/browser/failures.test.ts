@@ -49,7 +49,7 @@ it("survives the server's end in the middle of a run, and works again once it is
   await tab.prompt.fill("Typed while nobody listened.");
   await tab.prompt.press("Control+Enter");
   await tab.notice("The server cannot be reached.").waitFor();
-  await tab.page.getByText("Waiting for the server. What you type is kept.").waitFor();
+  await tab.page.getByText("Waiting for the server. Your prompt is kept.").waitFor();
   expect(tab.sent.filter(({ type }) => type === "start")).toHaveLength(1);
 
   await site.serveAgain();

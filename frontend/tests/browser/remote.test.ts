@@ -58,17 +58,17 @@ describe.each(["dark", "light"] as const)("a run against a verifier, in %s colou
     const host = new URL(remote.url).host;
     await tab.button("Exactness: exact").click();
     expect(await definitions(tab, "dialog", "Exactness")).toMatchObject({
-      Mode: "verifier: judged by our verifier, one round trip a round",
+      Mode: "verifier: our verifier applies the rule, one round trip per round",
       Address: remote.url,
       "Round trip": `${milliseconds(remote.rtt_ms)}, measured`,
-      "Calls a round": "1",
+      "Calls per round": "1",
       ...Object.fromEntries(remote.findings.map(({ question, answer }) => [question, answer])),
     });
     expect(remote.findings.length).toBeGreaterThan(2);
     expect(await violations(tab)).toEqual([]);
     await tab.page.keyboard.press("Escape");
 
-    await tab.button(new RegExp(`drafts for .* at ${host}, .* away`)).click();
+    await tab.button(new RegExp(`drafts for .* at ${host}, round trip .*`)).click();
     const models = tab.page.getByRole("dialog", { name: "Models" });
     await models.getByText(`elsewhere: ${remote.url}`).waitFor();
     expect(await violations(tab)).toEqual([]);
@@ -135,13 +135,13 @@ describe("the figures of a run against a verifier", () => {
     const { usage, rounds } = (await tab.run(PROMPT)).metrics;
     if (usage?.sent_bytes == null || usage.received_bytes == null) throw new Error("Nothing was counted.");
     expect(usage.calls).toBe(rounds);
-    const way = [
-      `${kibibytes(usage.sent_bytes / rounds)} up`,
-      `${kibibytes(usage.received_bytes / rounds)} down`,
+    const data = [
+      `${kibibytes(usage.sent_bytes / rounds)} sent`,
+      `${kibibytes(usage.received_bytes / rounds)} received`,
     ];
-    expect(await definitions(tab, "region", "Cost at the target")).toEqual({
-      Calls: `${rounds}, 1 a round`,
-      "A round’s data": way.join(", "),
+    expect(await definitions(tab, "region", "Usage of the target")).toEqual({
+      Calls: `${rounds}, 1 per round`,
+      "Data per round": data.join(", "),
     });
   });
 

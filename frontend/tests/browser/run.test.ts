@@ -147,7 +147,7 @@ async function seesFigures(tab: Tab): Promise<void> {
   const efficiency = await tab.region("Token efficiency").textContent();
   expect(efficiency).toContain(`${drafted} drafted`);
   expect(efficiency).toContain(`${tokens} emitted`);
-  const parts = { accepted, "not kept": drafted - accepted, bonus, resampled };
+  const parts = { accepted, "not accepted": drafted - accepted, bonus, resampled };
   for (const [name, count] of Object.entries(parts)) {
     if (count > 0) expect(efficiency).toContain(`${count} ${name}`);
     else expect(efficiency).not.toContain(name);
@@ -257,7 +257,7 @@ describe("a run that goes on", () => {
     await second.generate(CODE);
     await second.until("queued");
     expect(second.last("queued").place).toBe(1);
-    const words = second.page.getByText("The model is taken; this run is next.");
+    const words = second.page.getByText("The model is busy. This run is next.");
     await expect.poll(() => words.count(), soon).toBe(2);
     expect(second.ofType("started")).toEqual([]);
 

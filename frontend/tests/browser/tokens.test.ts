@@ -42,7 +42,7 @@ describe("pointing at a token", () => {
       `round, position${result.round + 1}, ${result.position + 1}`,
       `target log-prob${fixed(result.target_logprob)} (${percent(probability(result.target_logprob))})`,
       `draft log-prob${fixed(result.draft_logprob)} (${percent(probability(result.draft_logprob))})`,
-      `q covers${percent(draft?.covered_mass)} of the draft`,
+      `covered mass${percent(draft?.covered_mass)}`,
       `acceptance prob.${percent(result.acceptance_prob)}`,
       `entropy${fixed(result.entropy)} nats`,
     ]) {
@@ -95,7 +95,7 @@ describe("pointing at a token", () => {
 
     await tab.details.getByRole("button", { name: shown(rejected?.draft_token ?? "") }).click();
     await tab.details.getByText("It was replaced by").waitFor();
-    await tab.details.getByText("Rejected: kept with probability").waitFor();
+    await tab.details.getByText("Rejected: the acceptance probability is").waitFor();
     await tab.button("Close token details").click();
     await tab.details.waitFor({ state: "detached" });
   });

@@ -7,7 +7,7 @@ import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
 import { currentSettings, remoteOf } from "../../run/selectors";
 import { bytes, counted, milliseconds, whole } from "../../words/format";
 import { modelTitle } from "../../words/models";
-import { addressOf, isElsewhere, remoteLocation, runtimeOf } from "../../words/remote";
+import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 
 /** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
 function drafterOf(state: AppState): string | null {
@@ -40,7 +40,7 @@ export function Models() {
           </>
         )}
         <Model model={target} mixed={mixed} />
-        {(remote || isElsewhere(target)) && (
+        {(remote || isRemote(target)) && (
           <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
             <Cloud size={13} aria-hidden />
             {remote ? remoteLocation(remote) : "elsewhere"}

@@ -8,23 +8,23 @@ afterEach(cleanup);
 const rows = () =>
   [...document.querySelectorAll("dl > div")].map((row) => [...row.children].map((part) => part.textContent));
 
-describe("what is known of a target elsewhere", () => {
-  it("is listed: how it verifies, where it is, and what was found out", () => {
+describe("facts of a remote target", () => {
+  it("lists its mode, its address and the findings", () => {
     render(<RemoteFacts remote={REMOTE} />);
     expect(rows()).toEqual([
-      ["Mode", "verifier: judged by our verifier, one round trip a round"],
+      ["Mode", "verifier: our verifier applies the rule, one round trip per round"],
       ["Address", REMOTE.url],
       ["Round trip", "42 ms, measured"],
-      ["Calls a round", "1"],
+      ["Calls per round", "1"],
       ["protocol version", "3"],
       ["context", "2048 tokens"],
     ]);
   });
 
-  it("has no heading for findings where there are none", () => {
+  it("has no heading without findings", () => {
     render(<RemoteFacts remote={{ ...REMOTE, findings: [] }} />);
     expect(screen.getAllByRole("heading").map((heading) => heading.textContent)).toEqual([
-      "The target is elsewhere",
+      "Remote target",
     ]);
   });
 

@@ -1,4 +1,4 @@
-// Where a target elsewhere is, how it verifies, and what was found out about it.
+// A remote target: its address, how it verifies, and the findings of the probe.
 import { TriangleAlert } from "lucide-react";
 import type { RemoteInfo } from "../../protocol/generated";
 import { modeOf, remoteFacts } from "../../words/remote";
@@ -17,8 +17,8 @@ export function Warning({ words }: { words: string }) {
 export function RemoteFacts({ remote }: { remote: RemoteInfo }) {
   const mode = modeOf(remote);
   return (
-    <section aria-label="The target elsewhere" className="remote-facts">
-      <h3>The target is elsewhere</h3>
+    <section aria-label="Remote target" className="remote-facts">
+      <h3>Remote target</h3>
       <dl>
         <div>
           <dt>Mode</dt>
@@ -36,7 +36,7 @@ export function RemoteFacts({ remote }: { remote: RemoteInfo }) {
       </dl>
       {remote.findings.length > 0 && (
         <>
-          <h3>What was found out about it</h3>
+          <h3>Findings</h3>
           <dl>
             {remote.findings.map(({ question, answer }) => (
               <div key={question}>
