@@ -52,6 +52,18 @@ describe("form", () => {
     expect(formFrom(narrow, { ...noChoices, numbers: { max_tokens: 900 } }).numbers.max_tokens).toBe(512);
   });
 
+  it("uses the server's defaults as they are, also where the sliders would not offer them", () => {
+    const defaults = { ...settings.defaults, k: 0, temperature: 0.77, max_tokens: 40 };
+    const unusual = { ...settings, defaults };
+    expect(formFrom(unusual, noChoices).numbers).toMatchObject({ k: 0, temperature: 0.77, max_tokens: 40 });
+    expect(rangeOf(unusual, "k")).toMatchObject({ min: 0, max: 16 });
+    expect(rangeOf(unusual, "max_tokens")).toMatchObject({ min: 40, max: 1024 });
+    const many = { ...settings, defaults: { ...defaults, max_tokens: 4096 } };
+    expect(rangeOf(many, "max_tokens")).toMatchObject({ min: 64, max: 4096 });
+    const chosen = (max_tokens: number) => formFrom(unusual, { ...noChoices, numbers: { max_tokens } });
+    expect([56, 60, 2000].map((tokens) => chosen(tokens).numbers.max_tokens)).toEqual([56, 56, 1024]);
+  });
+
   it("keeps values on their steps without rounding noise", () => {
     expect(clamp(0.1 + 0.2, range(0, 2, 0.05))).toBe(0.3);
     expect(clamp(9, range(0, 2, 0.05))).toBe(2);

@@ -62,34 +62,41 @@ const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
   },
 };
 
-/** Sliders cover the useful part of the server's ranges. */
+/** Sliders cover the useful part of the server's ranges, and always its default. */
 const USEFUL: Partial<Record<NumberField, { min: number; max: number; step?: number }>> = {
   k: { min: 1, max: 16 },
   max_tokens: { min: 64, max: 1024, step: 16 },
 };
 
+function defaultOf(settings: SettingsInfo | null, field: NumberField): number {
+  const standard = settings?.defaults[field];
+  return typeof standard === "number" ? standard : FALLBACK[field].value;
+}
+
 export function rangeOf(settings: SettingsInfo | null, field: NumberField): RangeInfo {
   const allowed = settings?.ranges[field] ?? FALLBACK[field];
   const useful = USEFUL[field];
   if (!useful) return allowed;
+  const standard = defaultOf(settings, field);
   return {
     ...allowed,
-    min: Math.max(allowed.min, useful.min),
-    max: Math.min(allowed.max, useful.max),
+    min: Math.max(allowed.min, Math.min(useful.min, standard)),
+    max: Math.min(allowed.max, Math.max(useful.max, standard)),
     step: useful.step ?? allowed.step,
   };
 }
 
 export function clamp(value: number, range: RangeInfo): number {
   const bounded = Math.min(range.max, Math.max(range.min, value));
+  const stepped = range.min + Math.round((bounded - range.min) / range.step) * range.step;
   // Steps of 0.05 add up to 0.15000000000000002.
-  return Number((Math.round(bounded / range.step) * range.step).toFixed(6));
+  return Number(Math.min(range.max, stepped).toFixed(6));
 }
 
 function numberOf(settings: SettingsInfo | null, choices: Choices, field: NumberField): number {
-  const standard = settings?.defaults[field];
-  const value = choices.numbers[field] ?? (typeof standard === "number" ? standard : FALLBACK[field].value);
-  return clamp(value, rangeOf(settings, field));
+  const chosen = choices.numbers[field];
+  // The server's default is used as it is, also between two steps.
+  return chosen === undefined ? defaultOf(settings, field) : clamp(chosen, rangeOf(settings, field));
 }
 
 export function formFrom(settings: SettingsInfo | null, choices: Choices): Form {
