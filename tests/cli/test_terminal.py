@@ -12,6 +12,7 @@ from speculatoviz.cli.document import Document
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import STYLES, Transcript, summary
 from speculatoviz.core.steps import Ended
+from speculatoviz.models.base import UNKNOWN
 from speculatoviz.models.runtimes.toy import ToyTokenizer
 from speculatoviz.telemetry.events import Departure, Done, Event, Queued, RunWarning, Started, VerifyResult
 from speculatoviz.telemetry.narrator import Narrator
@@ -114,6 +115,14 @@ def test_the_headline_names_the_drafter(events: list[Event]) -> None:
 
     assert printed(started.model_copy(update={"drafter": "ngram"})).startswith("ngram drafts 3 for toy-0")
     assert printed(started.model_copy(update={"k": 0})) == "toy-0 F64 alone\n"
+
+
+def test_the_headline_leaves_out_what_the_target_does_not_report(events: list[Event]) -> None:
+    started = events[0]
+    assert isinstance(started, Started)
+    model = started.target_model.model_copy(update={"quantisation": UNKNOWN})
+
+    assert printed(started.model_copy(update={"k": 0, "target_model": model})) == "toy-0 alone\n"
 
 
 def test_an_unknown_figure_is_a_dash() -> None:

@@ -72,6 +72,35 @@ describe("the choice of a drafter", () => {
   });
 });
 
+describe("token text", () => {
+  const PLACES = [
+    ".text-flow .token",
+    ".tt-label",
+    ".token-name",
+    ".bar-label",
+    ".sh-guesses code",
+    "textarea",
+  ];
+
+  it("has no ligatures", async () => {
+    const tab = await site.open();
+    await tab.page.getByText("Shadow drafters").click();
+    await tab.page.getByRole("checkbox", { name: "Prompt lookup" }).check();
+    await tab.run(PROMPT);
+    await tab.token("0:+").click();
+    await tab.details.waitFor();
+    const found = await tab.page.evaluate(
+      (places) =>
+        places.map((place) => {
+          const elements = [...document.querySelectorAll(place)];
+          return [place, ...new Set(elements.map((part) => getComputedStyle(part).fontVariantLigatures))];
+        }),
+      PLACES,
+    );
+    expect(found).toEqual(PLACES.map((place) => [place, "none"]));
+  });
+});
+
 describe("the layout", () => {
   it("is never wider than the window, and cuts nothing off", async () => {
     const tab = await site.open();

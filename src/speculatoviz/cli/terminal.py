@@ -14,6 +14,7 @@ from rich.text import Text
 
 from speculatoviz.cli.output import TextConsole, plain
 from speculatoviz.core.progress import Progress
+from speculatoviz.models.base import UNKNOWN
 from speculatoviz.telemetry.events import (
     Departure,
     Done,
@@ -77,7 +78,7 @@ class Transcript:
 def headline(started: Started) -> str:
     """One line: what drafts how deep for which target, and the exactness label."""
     quantisation = started.target_model.quantisation
-    target = " ".join([started.target_model.name, *([quantisation] if quantisation != "not told" else [])])
+    target = " ".join([started.target_model.name, *([quantisation] if quantisation != UNKNOWN else [])])
     if started.k == 0:
         return f"{target} alone"
     draft = started.draft_model

@@ -30,6 +30,9 @@ class Message(TypedDict):
     content: str
 
 
+UNKNOWN = "unknown"  # quantisation of a model whose file or endpoint does not report it
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """A loaded model as it is shown to users; None if the file does not tell.

@@ -7,7 +7,7 @@ import pytest
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.base import UNKNOWN, Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.hosted.open import open_endpoint, parse
 from speculatoviz.targets.hosted.target import HostedTarget
@@ -152,8 +152,10 @@ def test_a_free_tier_is_warned_of_before_a_run() -> None:
     served = stand_in()
     served.headers = {"x-ratelimit-limit-requests-minute": "5", "x-ratelimit-remaining-requests-minute": "4"}
     with looped() as loop:
-        about = opened(served, loop).about()
+        target = opened(served, loop)
+        about = target.about()
 
+    assert target.description.quantisation == UNKNOWN
     assert about.warning is not None
     assert "5 requests a minute" in about.warning
     assert about.rate_limit == "5 requests per minute (4 left)"

@@ -5,8 +5,9 @@ import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
 import { currentSettings, remoteOf } from "../../run/selectors";
-import { bytes, counted, milliseconds, whole } from "../../words/format";
-import { modelTitle } from "../../words/models";
+
+import { counted, milliseconds, whole } from "../../words/format";
+import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 
 /** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
@@ -59,11 +60,8 @@ export function Models() {
   );
 }
 
-/** What endpoints of others say of their weights. */
-const NOT_TOLD = "not told";
-
 function Model({ model, mixed }: { model: ModelInfo; mixed: boolean }) {
-  const parts = [model.quantisation !== NOT_TOLD && model.quantisation, mixed && runtimeOf(model)];
+  const parts = [quantisationOf(model), mixed && runtimeOf(model)];
   return (
     <span className="whitespace-nowrap">
       {modelTitle(model)} <span className="text-[11px] text-faint">{parts.filter(Boolean).join(", ")}</span>
@@ -80,11 +78,7 @@ const FACTS: readonly Row[] = [
   { name: "Name", of: (model) => model.name },
   { name: "Runtime", of: runtimeOf },
   { name: "Computes on", of: (model) => model.computes_on },
-  {
-    name: "Weights",
-    of: ({ quantisation, size_bytes }) =>
-      size_bytes === null ? quantisation : `${quantisation}, ${bytes(size_bytes)}`,
-  },
+  { name: "Weights", of: weightsOf },
   { name: "Parameters", of: (model) => counted(model.parameters) },
   { name: "Context", of: (model) => `${whole(model.context_tokens)} tokens` },
   { name: "Vocabulary", of: (model) => `${whole(model.vocabulary)} rows` },

@@ -23,9 +23,7 @@ describe("facts of a remote target", () => {
 
   it("has no heading without findings", () => {
     render(<RemoteFacts remote={{ ...REMOTE, findings: [] }} />);
-    expect(screen.getAllByRole("heading").map((heading) => heading.textContent)).toEqual([
-      "Remote target",
-    ]);
+    expect(screen.getAllByRole("heading").map((heading) => heading.textContent)).toEqual(["Remote target"]);
   });
 
   it("warns in words, not by colour alone", () => {

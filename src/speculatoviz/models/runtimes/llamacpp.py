@@ -16,7 +16,16 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability, ContextBudget, Description, Feed, Rows, check_feeds
+from speculatoviz.models.base import (
+    PREFILL_TOKENS,
+    UNKNOWN,
+    Capability,
+    ContextBudget,
+    Description,
+    Feed,
+    Rows,
+    check_feeds,
+)
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.llamacpp_log import ErrorLog, capture_log
@@ -285,4 +294,4 @@ def _file_type(code: str | None) -> str:
         for name in dir(lib)
         if name.startswith("LLAMA_FTYPE_")
     }
-    return names.get(int(code), f"type {code}") if code is not None else "unknown"
+    return names.get(int(code), f"type {code}") if code is not None else UNKNOWN

@@ -12,7 +12,7 @@ import httpx2
 from speculatoviz.core.chance import ChanceSource, seeded
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import Description, Tokenizer
+from speculatoviz.models.base import UNKNOWN, Description, Tokenizer
 from speculatoviz.targets.hosted import dialects, probe
 from speculatoviz.targets.hosted.chat_formats import fitted
 from speculatoviz.targets.hosted.choice import Abilities
@@ -188,7 +188,7 @@ def _description(address: Address, model: str, context_tokens: int) -> Descripti
     return Description(
         name=model,
         runtime=f"{_RUNTIMES[address.scheme]}, remote",
-        quantisation="not told",
+        quantisation=UNKNOWN,
         context_tokens=context_tokens,
         computes_on=re.sub(r"^https?://", "", address.root),
         **facts,
