@@ -27,7 +27,7 @@ describe("the rooms of the page", () => {
 
   it("have no circles", () => expect(circles(SOURCES)).toEqual([]));
 
-  it("are pure where they decide and where they speak", () => expect(impurities(SOURCES)).toEqual([]));
+  it("are pure in run and words", () => expect(impurities(SOURCES)).toEqual([]));
 
   it("have files of a size that can be read", () => {
     const files = [...SOURCES, ...read("tests")].filter(([path]) => path !== "protocol/generated.ts");

@@ -74,13 +74,13 @@ describe("form", () => {
     expect(formFrom(settings, { ...noChoices, drafter: "eagle" }).drafter).toBe("model");
   });
 
-  it("makes the start message, with changes laid over it", () => {
+  it("makes the start message, with changes", () => {
     const form = formFrom(settings, { ...noChoices, prompt: "hi" });
     expect(startMessage(form)).toMatchObject({ type: "start", prompt: "hi", k: 3, drafter: "model" });
     expect(startMessage(form, { k: 0 }).k).toBe(0);
   });
 
-  it("drafts trees where drafter and rule take them, and remembers the size meanwhile", () => {
+  it("drafts trees if drafter and rule support them, and keeps the chosen size otherwise", () => {
     const chosen = { ...noChoices, numbers: { nodes: 12 } };
     const form = formFrom(settings, chosen);
     expect(form).toMatchObject({ trees: true, rule: "token", numbers: { nodes: 12 } });
@@ -99,7 +99,7 @@ describe("form", () => {
     });
   });
 
-  it("lets those guess beside that are there and not in use", () => {
+  it("offers the available drafters that are not in use as shadow drafters", () => {
     const shadow = ["ngram", "model", "eagle"];
     expect(formFrom(settings, { ...noChoices, shadow }).shadow).toEqual(["ngram"]);
     expect(formFrom(settings, { ...noChoices, shadow, drafter: "ngram" }).shadow).toEqual(["model"]);
@@ -115,7 +115,7 @@ describe("form", () => {
     });
   });
 
-  it("updates only what differs from what is in force", () => {
+  it("updates only what differs from the current settings", () => {
     const form = formFrom(settings, noChoices);
     expect(updateMessage(form, { k: 3, nodes: 0, temperature: 0.7, drafter: "model" })).toBeNull();
     expect(updateMessage(form, { k: 5, nodes: 0, temperature: 0.7, drafter: "ngram" })).toEqual({
@@ -125,7 +125,7 @@ describe("form", () => {
     });
   });
 
-  it("reads back what was saved and drops what it does not understand", () => {
+  it("reads stored choices and ignores unexpected values", () => {
     expect(choicesFrom({ prompt: "a", drafter: 3, seed: "x", numbers: { k: 2, other: 1 } })).toEqual({
       prompt: "a",
       drafter: null,

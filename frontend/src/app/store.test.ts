@@ -38,7 +38,7 @@ describe("recording", () => {
     expect(play()?.source).toBe("recording");
   });
 
-  it("plays while the models are loading, and gives way to the user's run", async () => {
+  it("plays while the models are loading, until the user starts a run", async () => {
     localStorage.setItem("speculatoviz.visited", "true");
     environment.trace = trace;
     environment.healthStatus = "loading";
@@ -63,7 +63,7 @@ describe("a run", () => {
     expect(isRunning(store.get())).toBe(false);
   });
 
-  it("refuses to begin without a prompt or a connection, in words, and keeps what was typed", async () => {
+  it("does not start without a prompt or a connection, with a notice, and keeps the prompt", async () => {
     await connected();
     store.choose({ prompt: "  " });
     store.start();
@@ -76,7 +76,7 @@ describe("a run", () => {
     expect(play()).toBeNull();
   });
 
-  it("is cut off in words when the connection drops; what still comes of it is ignored, and the next run works", async () => {
+  it("ends with a notice when the connection is lost; its later messages are ignored, and the next run works", async () => {
     await connected();
     store.start();
     environment.receive([started(), draft(0, 0, "a")]);
@@ -92,7 +92,7 @@ describe("a run", () => {
     expect(play()?.full).toMatchObject({ id: "second", phase: "running", rounds: [] });
   });
 
-  it("counts rounds that no frame has shown yet when it is cut off", async () => {
+  it("counts rounds that no frame has shown when the connection is lost", async () => {
     await connected();
     store.start();
     environment.events?.onMessage(started());
@@ -144,7 +144,7 @@ describe("a run", () => {
     expect(shown()).toEqual(["Late."]);
   });
 
-  it("sends one update for a burst of changes, with only what was touched", async () => {
+  it("sends one update for several quick changes, with only the changed fields", async () => {
     await connected();
     store.start();
     environment.debounce();
@@ -161,7 +161,7 @@ describe("a run", () => {
     expect(environment.sent).toHaveLength(2);
   });
 
-  it("changes the size of the tree with the drafter, as not every one takes trees", async () => {
+  it("changes the tree size with the drafter, because not every drafter drafts trees", async () => {
     await connected();
     store.start();
     environment.receive([started({ k: 4, nodes: 12 })]);
@@ -186,7 +186,7 @@ describe("a run", () => {
   });
 });
 
-it("remembers the settings", async () => {
+it("stores the settings", async () => {
   store.choose({ prompt: "mine", numbers: { k: 6 } });
   expect(new Store(environment).get().choices).toMatchObject({ prompt: "mine", numbers: { k: 6 } });
 });

@@ -7,7 +7,7 @@ describe("parseMessage", () => {
     expect(parseMessage(JSON.stringify(message))).toEqual(message);
   });
 
-  it("completes what an older trace does not know of, and leaves alone what is there", () => {
+  it("adds fields that an older trace does not have, and keeps the others", () => {
     const envelope = { run: "r", seq: 1, t_ms: 2.5 };
     expect(parseMessage(JSON.stringify({ ...envelope, type: "started" }))).toMatchObject({
       remote: null,
@@ -32,7 +32,7 @@ describe("parseMessage", () => {
     expect(parseMessage(JSON.stringify(now))).toEqual({ ...parseMessage(JSON.stringify(bare)), ...now });
   });
 
-  it("takes warnings, and completes noise floors and ends of runs from before they had departures", () => {
+  it("reads warnings, and adds the fields of noise floors and of ends of runs that older traces do not have", () => {
     const envelope = { run: "r", seq: 1, t_ms: 2.5 };
     const warning = { ...envelope, type: "warning", round: 3, message: "It broke.", hint: "Mend it." };
     expect(parseMessage(JSON.stringify(warning))).toEqual(warning);
@@ -51,7 +51,7 @@ describe("parseMessage", () => {
     expect(parseMessage(JSON.stringify({ ...done, departure }))).toMatchObject({ departure });
   });
 
-  it("lifts the figures that version 1 held one level down, and keeps the round's own apart", () => {
+  it("flattens the figures of version 1, apart from those of the round", () => {
     const usage = (calls: number) => ({ calls, sent_bytes: null });
     const old = {
       ...{ run: "r", seq: 1, t_ms: 2.5, type: "metrics", round: 4 },

@@ -4,7 +4,7 @@ import { attentionOf, changesSource, isTree, pathTo, siblingInfoIn } from "./bra
 import { emptyRun, reduceAll } from "./reducer";
 import { tokenByKey } from "./selectors";
 
-/** the ─ cat ─ sat, a second "the" from elsewhere, a ─ dog; cat has a sibling. */
+/** the ─ cat ─ sat, a second "the" from another drafter, a ─ dog; cat has a sibling. */
 const TREE: readonly Branch[] = [
   { word: "the", parent: null, status: "accepted", source: "ngram" },
   { word: "cat", parent: 0, status: "accepted", source: "ngram" },
@@ -25,12 +25,12 @@ function at(key: string) {
 const siblingInfo = (key: string) => siblingInfoIn(run, at(key).token);
 
 describe("the branches of a draft", () => {
-  it("tell a tree from a chain", () => {
+  it("distinguish a tree from a chain", () => {
     expect(run.rounds.map(isTree)).toEqual([true, false]);
     expect(siblingInfo("1:0")).toBeNull();
   });
 
-  it("give each token its place among the alternatives", () => {
+  it("give each token its number among its siblings", () => {
     expect(siblingInfo("0:0")).toMatchObject({ parent: null, number: 1, count: 3, duplicateOf: 0 });
     expect(siblingInfo("0:3")).toMatchObject({ number: 2, count: 3 });
     expect(siblingInfo("0:6")).toMatchObject({ parent: { label: "the" }, number: 2, count: 2 });
@@ -38,11 +38,11 @@ describe("the branches of a draft", () => {
     expect(siblingInfo("0:+")).toMatchObject({ parent: { label: "cat" }, number: 0 });
   });
 
-  it("name an earlier sibling that says the same", () => {
+  it("name an earlier sibling with the same token", () => {
     expect(siblingInfo("0:5")).toMatchObject({ number: 3, duplicateOf: 1 });
   });
 
-  it("are the same objects each time they are asked for", () => {
+  it("return the same objects every time", () => {
     expect(siblingInfo("0:0")).toBe(siblingInfo("0:0"));
   });
 
@@ -53,7 +53,7 @@ describe("the branches of a draft", () => {
     expect(labels("0:+")).toEqual(["the", "cat"]);
   });
 
-  it("tell where the source changes: from the sibling before, or from the token they hang on", () => {
+  it("know where the drafter changes: relative to the sibling above, or to the parent", () => {
     const changes = ["0:0", "0:1", "0:2", "0:3", "0:4", "0:5", "0:6", "0:+"].filter((key) => {
       return changesSource(at(key).round, at(key).token);
     });
@@ -61,7 +61,7 @@ describe("the branches of a draft", () => {
   });
 });
 
-it("tells the source anew where the one on the path stood between two that hang", () => {
+it("compares the drafters of two siblings below the spine, although the one on the spine is between them", () => {
   const grown = reduceAll(emptyRun, [
     started(),
     ...treeOf(
@@ -80,7 +80,7 @@ it("tells the source anew where the one on the path stood between two that hang"
 });
 
 describe("tree attention", () => {
-  it("is a token's own path, and none of its siblings", () => {
+  it("is a token's own path without its siblings", () => {
     expect(attentionOf(run, "0:2")).toMatchObject({
       round: 0,
       hidden: 4,
@@ -89,13 +89,13 @@ describe("tree attention", () => {
     expect(attentionOf(run, "0:5")).toMatchObject({ hidden: 6, keys: new Set(["0:5"]) });
   });
 
-  it("is that of the row it comes from, for a token that was not in the pass", () => {
+  it("is that of the row it was drawn from, for a token that was not in the pass", () => {
     const attention = attentionOf(run, "0:+");
     expect(attention?.path.map(({ key }) => key)).toEqual(["0:0", "0:1"]);
     expect(attention?.keys.has("0:+")).toBe(true);
   });
 
-  it("is nothing to speak of in a chain", () => {
+  it("is null in a chain", () => {
     expect(attentionOf(run, "1:0")).toBeNull();
     expect(attentionOf(run, null)).toBeNull();
     expect(attentionOf(run, "9:0")).toBeNull();

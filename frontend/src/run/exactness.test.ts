@@ -6,14 +6,14 @@ import { emptyRun, reduceAll } from "./reducer";
 const declared = (label: "exact" | "bounded", reason = "So it was declared.") =>
   started({ exactness: { label, reason } });
 
-describe("how exact a run is", () => {
-  it("is what was declared, while every round was at least that", () => {
+describe("the exactness of a run", () => {
+  it("is the declared label if no round is weaker", () => {
     const run = reduceAll(emptyRun, [declared("bounded"), metrics(0, 2, { exactness: "exact" })]);
     expect(exactnessOf(run)).toEqual({ label: "bounded", reason: "So it was declared." });
     expect(exactnessOf(emptyRun)).toBeNull();
   });
 
-  it("is what its least exact round was, whatever came after", () => {
+  it("is the label of its weakest round, whatever follows", () => {
     const run = reduceAll(emptyRun, [
       declared("exact"),
       metrics(0, 2, { exactness: "unverified" }),
@@ -24,7 +24,7 @@ describe("how exact a run is", () => {
     expect(exactnessOf(run)).toMatchObject({ label: "unverified", reason: /some rounds .* unverified/ });
   });
 
-  it("begins anew with a run", () => {
+  it("starts again with a new run", () => {
     const run = reduceAll(emptyRun, [declared("exact"), metrics(0, 2, { exactness: "bounded" })]);
     expect(reduceAll(run, [declared("exact")]).weakest).toBeNull();
   });

@@ -17,7 +17,7 @@ function ticks(state: Playback, count: number, dtMs = 10): Playback {
 }
 
 describe("a recording", () => {
-  it("plays by its own clock in real time and stops at its end", () => {
+  it("plays in real time by its own clock, and stops at its end", () => {
     const opened = playback.openRecording(run(2), "real");
     expect(opened.cursor).toBe(1);
     expect(playback.tick(opened, 9).cursor).toBe(1);
@@ -28,7 +28,7 @@ describe("a recording", () => {
     expect(playback.play(ended)).toMatchObject({ playing: true, cursor: 1 });
   });
 
-  it("does not skip ahead after the tab slept", () => {
+  it("does not skip ahead after the tab was in the background", () => {
     const opened = playback.openRecording(run(20), "real");
     expect(playback.tick(opened, 60_000).cursor).toBeLessThan(30);
   });
@@ -45,7 +45,7 @@ describe("a recording", () => {
   });
 });
 
-describe("a running run", () => {
+describe("a live run", () => {
   const live = (mode: playback.Mode, rounds: number) =>
     playback.receive(playback.openLive(mode), run(rounds).slice(0, -1));
 
@@ -55,7 +55,7 @@ describe("a running run", () => {
     expect(state.playing).toBe(true);
   });
 
-  it("is caught up with when paced: the lag stays within the time of about two rounds", () => {
+  it("stays within a lag of about two rounds when paced", () => {
     // Rounds arrive every 100 ms, four times faster than they are paced.
     let state = playback.openLive("paced");
     const events = run(60);
@@ -75,7 +75,7 @@ describe("a running run", () => {
     expect(state.shown).toBe(state.full);
   });
 
-  it("does not hurry in slow motion, and can jump to the newest", () => {
+  it("keeps its pace in slow motion, and can jump to the newest event", () => {
     const state = ticks(live("slow", 30), 10);
     expect(playback.roundsShown(state)).toBe(0);
     const jumped = playback.goLive(state);
@@ -83,13 +83,13 @@ describe("a running run", () => {
     expect(jumped.following).toBe(true);
   });
 
-  it("does not save up time without events", () => {
+  it("does not save up idle time", () => {
     const waiting = ticks(playback.receive(playback.openLive("paced"), run(1).slice(0, 1)), 500);
     const next = playback.tick(playback.receive(waiting, run(1).slice(1, 9)), 10);
     expect(next.cursor).toBe(2);
   });
 
-  it("stands still when paused while events come in, and follows again on play", () => {
+  it("does not move when paused while events arrive, and follows again on play", () => {
     const paused = playback.pause(playback.tick(live("real", 1), 0));
     const later = ticks(playback.receive(paused, run(3).slice(9, 17)), 50);
     expect(later.shown).toBe(paused.shown);
@@ -102,7 +102,7 @@ describe("a running run", () => {
 describe("seeking and stepping", () => {
   const recorded = playback.openRecording(run(5), "real");
 
-  it("shows exactly the rounds asked for, as they were, and the end of the run with the last", () => {
+  it("shows exactly the requested rounds, and the end of the run with the last one", () => {
     const third = playback.seekRound(recorded, 3);
     expect(third.shown).toBe(recorded.snapshots[2]);
     expect(playback.roundsShown(third)).toBe(3);
@@ -111,14 +111,14 @@ describe("seeking and stepping", () => {
     expect(playback.seekRound(third, 0).shown.started).not.toBeNull();
   });
 
-  it("keeps playing from there in a finished run and pauses a running one", () => {
+  it("goes on playing a finished run and pauses a live one", () => {
     expect(playback.seekRound(recorded, 2).playing).toBe(true);
     const running = playback.tick(playback.receive(playback.openLive("real"), run(5).slice(0, -1)), 0);
     expect(playback.seekRound(running, 2)).toMatchObject({ playing: false, following: false });
     expect(playback.seekRound(running, 5)).toMatchObject({ playing: true, following: true });
   });
 
-  it("steps token by token and comes back the same way", () => {
+  it("steps by token, and back through the same states", () => {
     const stops: number[] = [];
     let state = recorded;
     while (!playback.atEnd(state)) {
@@ -134,7 +134,7 @@ describe("seeking and stepping", () => {
     expect(back).toEqual(stops);
   });
 
-  it("steps by round, also from the middle of one", () => {
+  it("steps by round, also from the middle of a round", () => {
     let state = playback.stepRound(recorded, 1);
     expect(playback.roundsShown(state)).toBe(1);
     expect(state.playing).toBe(false);
@@ -146,7 +146,7 @@ describe("seeking and stepping", () => {
     expect(playback.stepRound(playback.seekRound(recorded, 4), 1).shown.done).not.toBeNull();
   });
 
-  it("keeps the objects of finished rounds wherever one goes", () => {
+  it("keeps the objects of finished rounds at every position", () => {
     const second = playback.seekRound(recorded, 2).shown.rounds[0];
     const middle = playback.stepEvent(playback.seekRound(recorded, 3), 1).shown.rounds[0];
     expect(second).toBe(recorded.full.rounds[0]);

@@ -8,13 +8,13 @@ const lines = (...parts: unknown[]) =>
   parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join("\n");
 
 describe("parseRecording", () => {
-  it("reads header and messages, and skips lines it does not know", () => {
+  it("reads header and messages, and skips unknown lines", () => {
     const recording = parseRecording(lines(header, started(), '{"type":"later"}', "", done(), ""));
     expect(recording?.header.machine).toBe("two cores");
     expect(recording?.events.map((event) => event.type)).toEqual(["started", "done"]);
   });
 
-  it("refuses what is not a trace, or holds no run", () => {
+  it("refuses text that is not a trace, or contains no run", () => {
     expect(parseRecording("<!doctype html>")).toBeNull();
     expect(parseRecording(lines(started(), done()))).toBeNull();
     expect(parseRecording(header)).toBeNull();

@@ -32,7 +32,7 @@ describe("reduce", () => {
     expect(emitted(run).map((token) => token.status)).toEqual(["plain", "accepted", "bonus"]);
   });
 
-  it("keeps the objects of rounds and tokens that an event does not touch", () => {
+  it("keeps the objects of rounds and tokens that an event does not change", () => {
     const before = reduceAll(begun, [...roundOf(0, ["a"], 1, "b"), draft(1, 0, "c")]);
     const after = reduce(before, draft(1, 1, "d"));
     expect(after.rounds[0]).toBe(before.rounds[0]);
@@ -40,7 +40,7 @@ describe("reduce", () => {
     expect(after.rounds[1]).not.toBe(before.rounds[1]);
   });
 
-  it("ignores the events of another run, and begins afresh with a new one", () => {
+  it("ignores events of other runs, and starts again with a new run", () => {
     const run = reduceAll(begun, roundOf(0, ["a"], 1, "b"));
     expect(reduce(run, { ...draft(1, 0, "c"), run: "other" })).toBe(run);
     const next = reduce(run, started({ run: "next" }));
@@ -56,7 +56,7 @@ describe("reduce", () => {
     expect(reduce(reduce(begun, done()), failure()).phase).toBe("done");
   });
 
-  it("knows who drafted, by which rule, and what shadows guessed last", () => {
+  it("has the drafters, the rule, and the last drafts of the shadow drafters", () => {
     const tree = [
       { word: "a", parent: null, status: "accepted", source: "ngram" },
       { word: "b", parent: null, status: "discarded" },
@@ -92,7 +92,7 @@ describe("reduce", () => {
     expect(reduce(run, started({ run: "next" })).warnings).toEqual([]);
   });
 
-  it("remembers the place in the queue", () => {
+  it("has the position in the queue", () => {
     const queued = reduce(emptyRun, { type: "queued", run: "r", seq: 0, t_ms: 0, place: 2 });
     expect(queued).toMatchObject({ phase: "queued", queued: { place: 2 } });
     expect(reduce(queued, started())).toMatchObject({ phase: "running", queued: { place: 2 } });

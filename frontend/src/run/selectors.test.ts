@@ -23,7 +23,7 @@ const REMOTE: RemoteInfo = {
 };
 
 describe("selectors", () => {
-  it("knows how a target elsewhere verifies now, which an update can change", () => {
+  it("has the current mode of a remote target, which an update can change", () => {
     const begun = reduceAll(emptyRun, [started({ remote: REMOTE })]);
     const changed = reduceAll(begun, [updated({ remote: { ...REMOTE, mode: "greedy" } })]);
     expect(select.remoteOf(begun)?.mode).toBe("thinned");
@@ -31,7 +31,7 @@ describe("selectors", () => {
     expect(select.remoteOf(run)).toBeNull();
   });
 
-  it("describes each round for the scrubber; what drafted nothing has no share", () => {
+  it("has a scrubber cell for each round, without a share if nothing was drafted", () => {
     expect(select.scrubberCells(run).map(({ share, end }) => [share, end])).toEqual([
       [1 / 3, "rejection"],
       [1, "bonus"],
@@ -55,12 +55,12 @@ describe("selectors", () => {
     expect(select.replacedBy(run, rejected)).toEqual([]);
   });
 
-  it("joins the text with what only the end decided", () => {
+  it("joins the text with the tail that the end adds", () => {
     const ended = reduceAll(run, [done({ text_tail: "!" })]);
     expect(select.visibleText(ended)).toBe("adefgh!");
   });
 
-  it("shows what is drafted but undecided, from behind what was accepted", () => {
+  it("has the undecided tokens after the accepted ones", () => {
     const open = reduceAll(run, [
       draft(3, 0, "x"),
       draft(3, 1, "y"),
@@ -71,7 +71,7 @@ describe("selectors", () => {
     expect(select.undecidedPath(run)).toEqual([]);
   });
 
-  it("cuts the text into lines behind the token that ends one", () => {
+  it("cuts the text into lines after each token that ends a line", () => {
     const lined = reduceAll(emptyRun, [
       started(),
       ...roundOf(0, ["a", "b\n"], 2, "c"),
@@ -84,7 +84,7 @@ describe("selectors", () => {
     expect(labels(true)).toEqual([["a", "b\n"], ["c", "x", "d\n\n"], ["e"]]);
   });
 
-  it("says since which round a change is in force", () => {
+  it("has the first round with the current settings", () => {
     const changed = reduceAll(run, [updated({ round: 3, k: 5 }), updated({ round: 5, k: 5 })]);
     expect(select.changedAtRound(changed, (at) => at.k)).toBe(3);
     expect(select.changedAtRound(changed, (at) => at.drafter)).toBeNull();
@@ -105,7 +105,7 @@ describe("a round whose draft is a tree", () => {
   const grown = reduceAll(emptyRun, [started(), ...events]);
   const labels = (line: readonly { label: string }[] | undefined) => line?.map(({ label }) => label);
 
-  it("replaces all siblings of a place, and no others", () => {
+  it("replaces all siblings at one position, and no others", () => {
     const token = (key: string) => select.tokenByKey(grown, key) as Token;
     expect(labels(select.replacedBy(grown, token("0:+")))).toEqual(["d", "e"]);
     expect(select.replacementOf(grown, token("0:3"))?.label).toBe("x");
@@ -113,12 +113,12 @@ describe("a round whose draft is a tree", () => {
     expect(select.replacementOf(grown, token("0:2"))).toBeNull();
   });
 
-  it("shows what was rejected where it would have stood", () => {
+  it("shows rejected tokens before their replacement", () => {
     expect(labels(select.textLines(grown, true)[0])).toEqual(["a", "b", "d", "e", "x"]);
     expect(labels(select.textLines(grown, false)[0])).toEqual(["b", "x"]);
   });
 
-  it("shows one path of what is undecided: the sibling whose turn it is", () => {
+  it("shows one undecided path, through the sibling that is tested next", () => {
     const upTo = (count: number) => reduceAll(emptyRun, [started(), ...events.slice(0, count)]);
     expect(labels(select.undecidedPath(upTo(6)))).toEqual(["a", "c"]);
     const accepted = upTo(7);
@@ -129,14 +129,14 @@ describe("a round whose draft is a tree", () => {
     expect(labels(select.undecidedPath(rejected))).toEqual(["e"]);
   });
 
-  it("ends as its path ended, whatever was rejected beside it", () => {
+  it("ends as its path ends, whatever siblings were rejected", () => {
     expect(select.scrubberCells(grown)).toMatchObject([{ accepted: 1, drafted: 6, end: "rejection" }]);
     const kept = TREE.slice(0, 3);
     expect(select.scrubberCells(reduceAll(emptyRun, treeOf(0, kept, "x")))).toMatchObject([{ end: "bonus" }]);
   });
 });
 
-it("ends a round in a rejection where block verification cut the draft short", () => {
+it("ends a round in a rejection if block verification cut the draft", () => {
   const cut = reduceAll(emptyRun, [
     started({ rule: "block" }),
     draft(0, 0, "a"),

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { metricsOf, USAGE } from "../testing/runs";
 import { aheadMs, timeParts } from "./times";
 
-it("takes nothing for drafting ahead where there is nobody elsewhere, or too little to show", () => {
+it("has no time of drafting ahead without a remote target, or if it is too short to show", () => {
   const metrics = { ...metricsOf(0, 4, 3, 4), hidden_draft_ms: 0.3 };
   expect(aheadMs(metrics)).toBe(0);
   expect(aheadMs({ ...metrics, round_usage: USAGE })).toBe(0.3);

@@ -3,7 +3,7 @@ import type { Environment } from "../app/environment";
 import type { ClientMessage, Health, ServerMessage, SettingsInfo } from "../protocol/generated";
 import type { SocketEvents } from "../protocol/socket";
 
-/** An environment whose frames and timers run when the test says so. */
+/** An environment whose frames and timers run when the test calls `frame` and `debounce`. */
 export class FakeEnvironment implements Environment {
   events: SocketEvents | null = null;
   sent: ClientMessage[] = [];

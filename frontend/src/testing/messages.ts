@@ -1,4 +1,4 @@
-// Made-up messages for tests; nothing on the page imports this.
+// Messages for tests.
 import type {
   Done,
   DraftToken,
@@ -81,13 +81,13 @@ export const draft = (round: number, node: number, token: string): DraftToken =>
   covered_mass: null,
 });
 
-type Judged = Pick<VerifyResult, "round" | "node" | "position" | "status" | "text">;
+type Tested = Pick<VerifyResult, "round" | "node" | "position" | "status" | "text">;
 
-export const verdict = (judged: Judged, changes: Partial<VerifyResult> = {}): VerifyResult => ({
+export const verdict = (tested: Tested, changes: Partial<VerifyResult> = {}): VerifyResult => ({
   ...frame,
   type: "verify_result",
   draft_token: null,
-  final_token: judged.text,
+  final_token: tested.text,
   token_id: 9,
   draft_logprob: null,
   target_logprob: null,
@@ -99,7 +99,7 @@ export const verdict = (judged: Judged, changes: Partial<VerifyResult> = {}): Ve
   target_top_tokens: [],
   residual_top_tokens: [],
   verify_latency_ms: 20,
-  ...judged,
+  ...tested,
   ...changes,
 });
 
@@ -164,21 +164,22 @@ export const warning = (changes: Partial<RunWarning> = {}): RunWarning => ({
   ...changes,
 });
 
-/** A round of drafted words of which the first `kept` are accepted; then one more token. */
+/** A round of drafted words, the first `accepted` of which are accepted; then one extra token. */
 export function roundOf(
   round: number,
   words: readonly string[],
-  kept: number,
+  accepted: number,
   extra: string,
 ): ServerMessage[] {
-  const status = words.length === 0 ? "plain" : kept < words.length ? "resampled" : "bonus";
-  const judge = (node: number) => (node < kept ? "accepted" : node === kept ? "rejected" : "discarded");
+  const status = words.length === 0 ? "plain" : accepted < words.length ? "resampled" : "bonus";
+  const statusOf = (node: number) =>
+    node < accepted ? "accepted" : node === accepted ? "rejected" : "discarded";
   return [
     ...words.map((word, node) => draft(round, node, word)),
     ...words.map((word, node) =>
-      verdict({ round, node, position: node, status: judge(node), text: node < kept ? word : "" }),
+      verdict({ round, node, position: node, status: statusOf(node), text: node < accepted ? word : "" }),
     ),
-    verdict({ round, node: null, position: kept, status, text: extra }),
+    verdict({ round, node: null, position: accepted, status, text: extra }),
     metrics(round, words.length),
   ];
 }
@@ -190,7 +191,7 @@ export interface Branch {
   readonly source?: string;
 }
 
-/** A round whose draft is a tree, its verdicts in the server's order; then one more token. */
+/** A round whose draft is a tree, with its verdicts in the server's order; then one extra token. */
 export function treeOf(
   round: number,
   branches: readonly Branch[],
@@ -204,8 +205,8 @@ export function treeOf(
   const order = ["accepted", "rejected", "discarded"].flatMap((status) =>
     branches.map((branch, node) => ({ ...branch, node })).filter((branch) => branch.status === status),
   );
-  const kept = branches.findLastIndex(({ status }) => status === "accepted");
-  const ends = !branches.some(({ parent }) => parent === (kept < 0 ? null : kept));
+  const last = branches.findLastIndex(({ status }) => status === "accepted");
+  const ends = !branches.some(({ parent }) => parent === (last < 0 ? null : last));
   return [
     ...branches.map(({ word, parent, source = "model" }, node) => ({
       ...draft(round, node, word),
@@ -223,7 +224,7 @@ export function treeOf(
     verdict({
       round,
       node: null,
-      position: kept < 0 ? 0 : position(kept) + 1,
+      position: last < 0 ? 0 : position(last) + 1,
       status: ends ? "bonus" : "resampled",
       text: extra,
     }),

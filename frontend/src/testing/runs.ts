@@ -1,4 +1,4 @@
-// Made-up runs for tests of the tree and the charts; nothing on the page imports this.
+// Runs for tests of the tree and the charts.
 import type {
   DraftToken,
   Metrics,
@@ -22,7 +22,7 @@ export interface Node {
 export interface RoundShape {
   readonly nodes: readonly Node[];
   readonly extra: "resampled" | "bonus" | "plain" | null;
-  /** Whether the round's metrics have come. */
+  /** Whether the round has its metrics. */
   readonly over?: boolean;
 }
 
@@ -253,7 +253,7 @@ export const REMOTE: RemoteInfo = {
   warning: null,
 };
 
-/** Of three rounds elsewhere. */
+/** The usage of three rounds with a remote target. */
 export const USAGE: UsageInfo = {
   calls: 6,
   prompt_tokens: 12_480,
@@ -263,7 +263,7 @@ export const USAGE: UsageInfo = {
   received_bytes: 3 * 1126,
 };
 
-/** A run elsewhere, with two baselines that cannot be mistaken for each other. */
+/** A run with a remote target, whose two baselines differ clearly. */
 export const STARTED_REMOTE: Started = {
   ...STARTED,
   remote: REMOTE,

@@ -1,8 +1,8 @@
-// Made-up trees for tests of the drawing; nothing on the page imports this.
+// Draft trees for tests of the layout.
 import type { Node, RoundShape } from "./runs";
 
-/** A draft of many branches: `fan` children below each of the first nodes; the first child's path is kept `kept` deep. */
-export function bushy(count: number, fan: number, kept: number): RoundShape {
+/** A wide draft: the first nodes have `fan` children each; the path of first children is accepted to depth `accepted`. */
+export function bushy(count: number, fan: number, accepted: number): RoundShape {
   const parents = Array.from({ length: count }, (_, node) =>
     node < fan ? null : Math.floor(node / fan) - 1,
   );
@@ -11,12 +11,12 @@ export function bushy(count: number, fan: number, kept: number): RoundShape {
     const first = parents.indexOf(parent) === node;
     const depth = depthOf(parents, node);
     const above = parent === null ? "accepted" : statuses[parent];
-    const onPath = above === "accepted" && first && depth < kept;
-    const tested = above === "accepted" && depth === kept;
+    const onPath = above === "accepted" && first && depth < accepted;
+    const tested = above === "accepted" && depth === accepted;
     statuses.push(onPath ? "accepted" : tested ? "rejected" : "discarded");
   });
   const nodes = parents.map((parent, node) => ({ parent, status: statuses[node] ?? "discarded" }));
-  return { nodes, extra: kept === 0 ? "resampled" : "bonus" };
+  return { nodes, extra: accepted === 0 ? "resampled" : "bonus" };
 }
 
 function depthOf(parents: readonly (number | null)[], node: number): number {

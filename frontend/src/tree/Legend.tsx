@@ -1,4 +1,4 @@
-// What the tree's signs mean: in its header where there is room, in a popover where there is not.
+// The legend of the tree: in its header if there is space, else in a popover.
 import { CircleHelp } from "lucide-react";
 import { Popover } from "radix-ui";
 import { memo } from "react";
@@ -12,54 +12,54 @@ import { glyph } from "./glyph";
 const SHOWN: readonly Status[] = ["accepted", "rejected", "resampled", "bonus", "pending", "discarded"];
 
 const TIMES = [
-  { part: "draft", help: "The violet part of the bar over a round: time the drafter took." },
+  { part: "draft", help: "The violet part of the bar above a round: time of the drafter." },
   {
     part: "verify",
-    help: "The teal part of the bar over a round: time of the target's one pass over the whole draft.",
+    help: "The teal part of the bar above a round: time of the target's pass over the draft.",
   },
   {
     part: "network",
-    help: "The pink part of the bar over a round: time on the way to a target elsewhere and back.",
+    help: "The pink part of the bar above a round: time on the way to a remote target and back.",
   },
 ] as const;
 
 const timesOf = (remote: boolean) => TIMES.filter(({ part }) => remote || part !== "network");
 
 const SIZE_HELP =
-  "The larger a node, the less certain the model was there: entropy of the target's distribution in nats (of the draft's until it is verified). Where none is known, all have one size.";
+  "A larger node has a higher entropy of the target's distribution, in nats (of the draft's before the verdict). Nodes with unknown entropy have one size.";
 
-/** What the fill of a node says under each rule: a chance, where chance decides. */
+/** The meaning of a node's fill under each rule. */
 const FILL: Readonly<Record<RuleName, { words: string; help: string }>> = {
   token: {
     words: "opacity = acceptance probability",
-    help: "The fuller a node, the more likely it was to be kept: min(1, p/q), p being the target's probability of the token and q the draft's.",
+    help: "The acceptance probability is min(1, p/q), p being the target's probability of the token and q the draft's.",
   },
   block: {
-    words: "opacity = chance of its prefix",
-    help: "The fuller a node, the more likely the whole prefix that ends there was to be kept, once no longer one was.",
+    words: "opacity = prefix acceptance probability",
+    help: "The probability that the whole prefix up to this token is accepted, if no longer prefix was.",
   },
   match: {
-    words: "opacity = chance of a match",
-    help: "The fuller a node, the more likely the target was to draw the same token.",
+    words: "opacity = match probability",
+    help: "The probability that the target draws the same token.",
   },
   typical: {
-    words: "full = likely enough",
-    help: "Typical acceptance keeps what is likely enough for the target: no chance decides, and the output is not the target's.",
+    words: "filled = probable enough",
+    help: "Typical acceptance accepts every token that is probable enough for the target. No random number decides, and the output distribution is not the target's.",
   },
 };
 
 const COMPARED = {
-  words: "kept = the target drew it too",
-  help: "This target tells no probabilities: it draws tokens itself, and a drafted token is kept if it equals that draw. So all kept nodes are filled alike.",
+  words: "filled = the target drew the same token",
+  help: "This target returns drawn tokens without probabilities. A drafted token is accepted if it equals the drawn one, so all accepted nodes have the same fill.",
 };
 
 export interface LegendProps {
-  /** Whether the target is elsewhere, so that time goes to the network too. */
+  /** Whether the target is remote, so that rounds have network time. */
   readonly remote: boolean;
-  /** Whether the target tells no probabilities, so that drafts are compared with its draws. */
+  /** Whether drafts are compared with the target's draws, without probabilities. */
   readonly compared: boolean;
   readonly rule: RuleName;
-  /** Who drafts; told where there is more than one. */
+  /** The drafters of the run; the legend lists them if there are several. */
   readonly sources: readonly string[];
 }
 
@@ -103,7 +103,7 @@ export const Legend = memo(function Legend({ remote, rule, sources }: LegendProp
 });
 
 const sourceHelp = (source: string) =>
-  `Drafted by “${source}”: the line to such a token has this colour, and its letter stands where a branch of it begins.`;
+  `Drafted by “${source}”: the edge to the token has this colour, and the letter marks the first token of a branch.`;
 
 export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendProps, "compared" | "rule">) {
   const fill = fillOf({ compared, rule });

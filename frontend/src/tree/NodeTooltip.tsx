@@ -1,4 +1,4 @@
-// The key numbers of the token under the pointer.
+// The figures of the token under the pointer.
 import { Tooltip } from "radix-ui";
 import type { SiblingInfo } from "../run/branches";
 import type { Token } from "../run/model";
@@ -7,8 +7,8 @@ import { tokenFacts } from "../words/facts";
 import { visible } from "../words/label";
 import { STATUS, verdictSentence } from "../words/verdicts";
 
-/** The tree has items alone, and the item says of itself what stands here. */
-const UNSAID = { "aria-hidden": true, "aria-describedby": undefined } as const;
+/** Screen readers skip the tooltip: the tree item has the same text. */
+const HIDDEN = { "aria-hidden": true, "aria-describedby": undefined } as const;
 
 interface Props {
   readonly token: Token;
@@ -16,21 +16,22 @@ interface Props {
   readonly siblingInfo: SiblingInfo | null;
   readonly x: number;
   readonly y: number;
+  /** Radius of the node with a margin. */
   readonly room: number;
-  /** Where its label ends. */
+  /** x of the right end of its label. */
   readonly end: number;
   readonly wide: boolean;
 }
 
 export function NodeTooltip({ token, siblingInfo, x, y, room, end, wide }: Props) {
-  // What a token of a tree attends to stands above it and to its left, and is to be seen.
+  // The tokens that a token of a tree attends to are above it and at its left, and must stay visible.
   const side = !siblingInfo ? "top" : wide ? "right" : "bottom";
   const place = side === "right" ? { left: x - room, width: end - x + room } : { left: x };
   return (
     <Tooltip.Provider>
       <Tooltip.Root open>
         <Tooltip.Trigger asChild>
-          <span {...UNSAID} className="tt-anchor" style={{ ...place, top: y - room, height: 2 * room }} />
+          <span {...HIDDEN} className="tt-anchor" style={{ ...place, top: y - room, height: 2 * room }} />
         </Tooltip.Trigger>
         <Tooltip.Portal>
           <Tooltip.Content
@@ -38,7 +39,7 @@ export function NodeTooltip({ token, siblingInfo, x, y, room, end, wide }: Props
             side={side}
             sideOffset={side === "right" ? 10 : 4}
             collisionPadding={8}
-            aria-label="The token pointed at"
+            aria-label="Token under the pointer"
           >
             <p className="tt-tooltip-head">
               <code>{visible(token.label)}</code>

@@ -1,4 +1,4 @@
-// A condensed round: how much of its draft was kept, and what ended it.
+// A round as one bar: its tokens by status.
 import { memo } from "react";
 import { countsOf } from "./bars";
 import { describeRound } from "./describe";
@@ -16,15 +16,19 @@ const DECORATIVE = { "aria-hidden": true } as const;
 
 export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, active }: Props) {
   const { round, width, height } = bar;
-  const holds = (key: string | null) => key !== null && Number.parseInt(key, 10) === round.index;
+  const contains = (key: string | null) => key !== null && Number.parseInt(key, 10) === round.index;
   const numbered = width >= ROOM_FOR_NUMBER && height >= 18;
-  const names = ["tt-round", (holds(hovered) || holds(active)) && "is-lit", holds(selected) && "is-selected"];
+  const names = [
+    "tt-round",
+    (contains(hovered) || contains(active)) && "is-lit",
+    contains(selected) && "is-selected",
+  ];
   return (
     <g
       role="treeitem"
       id={`${id}round-${round.index}`}
       aria-level={1}
-      aria-selected={holds(selected)}
+      aria-selected={contains(selected)}
       aria-label={describeRound(round)}
       data-key={round.emitted[0]?.key ?? round.drafted[0]?.key}
       data-round={round.index}

@@ -1,4 +1,4 @@
-// A round's number, its time, and a thin bar of where the time went.
+// The header of a round: its number, its time, and a thin bar that divides the time into parts.
 import { memo } from "react";
 import type { Metrics } from "../protocol/generated";
 import type { Round } from "../run/model";
@@ -7,13 +7,13 @@ import { milliseconds } from "../words/format";
 import type { LayoutSegment } from "./geometry";
 import type { Scale } from "./scale";
 
-/** The nodes carry what a screen reader needs. */
+/** The nodes have the text for screen readers. */
 const DECORATIVE = { "aria-hidden": true } as const;
 
 interface Props {
   readonly segment: LayoutSegment;
   readonly scale: Scale;
-  /** Whether the round came after what is attended to. */
+  /** Whether the round comes after the attended one, so that it is dimmed. */
   readonly later: boolean;
 }
 
@@ -75,10 +75,10 @@ function shares(metrics: Metrics) {
 }
 
 function summary(round: Round): string {
-  if (!round.metrics) return `Round ${round.index + 1}, under way`;
+  if (!round.metrics) return `Round ${round.index + 1}, in progress`;
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");
-  const aheadOf = aheadMs(round.metrics);
-  const ahead = aheadOf > 0 ? `; drafting ahead meanwhile ${milliseconds(aheadOf)}` : "";
+  const overlappedMs = aheadMs(round.metrics);
+  const ahead = overlappedMs > 0 ? `; drafting ahead, overlapped, ${milliseconds(overlappedMs)}` : "";
   return `Round ${round.index + 1}: ${milliseconds(round.metrics.round_ms)} (${words}${ahead})`;
 }

@@ -1,4 +1,4 @@
-// The rows in view.
+// The visible rows.
 import type { Attention } from "../run/branches";
 import type { Run } from "../run/model";
 import type { Row } from "./geometry";
@@ -10,7 +10,7 @@ interface Props extends Highlight {
   readonly run: Run;
   readonly view: View;
   readonly id: string;
-  /** What the token pointed at attends to; null where none is, or in a chain. */
+  /** The tokens that the token under the pointer attends to; null without one, or in a chain. */
   readonly attention: Attention | null;
 }
 
@@ -30,7 +30,7 @@ export function Rows({ run, view, id, attention, hovered, selected, active }: Pr
         const mine = (key: string | null) => (key !== null && layout.rowOf.get(key) === index ? key : null);
         return (
           <TreeRow
-            // biome-ignore lint/suspicious/noArrayIndexKey: a line is its place
+            // biome-ignore lint/suspicious/noArrayIndexKey: a row is its index
             key={index}
             row={row}
             top={top}

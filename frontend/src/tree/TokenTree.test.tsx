@@ -38,14 +38,14 @@ afterEach(() => {
 });
 
 describe("the token tree", () => {
-  it("draws every token as a node that describes itself", () => {
+  it("draws every token as a named node", () => {
     show();
     expect(screen.getAllByRole("treeitem")).toHaveLength(10);
     expect(item(/^round 1, position 3, ' token'', rejected, acceptance probability 0\.\d\d$/)).toBeTruthy();
     expect(item(/^round 1, position 3, ' token', resampled$/)).toBeTruthy();
   });
 
-  it("tells which token the pointer is on, and which one was chosen", () => {
+  it("reports the token under the pointer, and the selected one", () => {
     show();
     const node = item(/resampled/);
     fireEvent.pointerMove(node);
@@ -56,18 +56,18 @@ describe("the token tree", () => {
     expect(onHover).toHaveBeenLastCalledWith(null);
   });
 
-  it("shows a token's numbers while it is pointed at", () => {
+  it("shows the figures of the token under the pointer", () => {
     show();
     fireEvent.pointerMove(item(/round 1, position 1/));
     expect(screen.getAllByText("acceptance prob.").length).toBeGreaterThan(0);
   });
 
-  it("lights up a token that is hovered elsewhere", () => {
+  it("highlights a token that the pointer is on in the text", () => {
     show(run, { hovered: "1:2" });
     expect(item(/round 2, position 3/).parentElement?.classList).toContain("is-lit");
   });
 
-  it("is walked with the arrow keys and chosen from with Enter", () => {
+  it("moves with the arrow keys and selects with Enter", () => {
     show();
     const tree = screen.getByRole("tree");
     fireEvent.keyDown(tree, { key: "ArrowLeft" });
@@ -82,7 +82,7 @@ describe("the token tree", () => {
     expect(onSelect).toHaveBeenLastCalledWith("0:2");
   });
 
-  it("lets go of the choice with Escape", () => {
+  it("clears the selection with Escape", () => {
     show(run, { selected: "0:2" });
     expect(item(/rejected/).getAttribute("aria-selected")).toBe("true");
     fireEvent.keyDown(screen.getByRole("tree"), { key: "Escape" });
@@ -101,21 +101,21 @@ describe("the token tree", () => {
     expect(button.getAttribute("aria-pressed")).toBe("true");
   });
 
-  it("counts what was emitted, not what waits for a verdict", () => {
+  it("counts the emitted tokens, not the pending ones", () => {
     show({ ...run, phase: "running", rounds: [...rounds, roundOf(2, chain("??", false))] });
     expect(screen.getByText("· 8 tokens")).toBeTruthy();
   });
 
-  it("only draws the lines in view", () => {
+  it("renders only the visible rows", () => {
     const long = Array.from({ length: 400 }, (_, i) => roundOf(i, chain("aard+")));
     show({ ...run, rounds: long });
     expect(screen.getAllByRole("treeitem").length).toBeLessThan(500);
   });
 
-  it("explains its signs", () => {
+  it("has a legend", () => {
     show();
     const header = within(screen.getByRole("region", { name: "Token tree" }));
-    for (const sign of [
+    for (const name of [
       "accepted",
       "rejected",
       "resampled",
@@ -124,11 +124,11 @@ describe("the token tree", () => {
       "discarded",
       "size = entropy",
     ]) {
-      expect(header.getByRole("button", { name: sign })).toBeTruthy();
+      expect(header.getByRole("button", { name })).toBeTruthy();
     }
   });
 
-  it("explains a target that tells no probabilities, and fills no rejection by one", () => {
+  it("explains a target without probabilities, and fills no rejected node", () => {
     const blind = rounds.map((round) => ({
       ...round,
       drafted: round.drafted.map((token) => ({
@@ -139,7 +139,7 @@ describe("the token tree", () => {
     }));
     show({ ...run, started: STARTED_REMOTE, rounds: blind });
     const header = within(screen.getByRole("region", { name: "Token tree" }));
-    expect(header.getByRole("button", { name: "kept = the target drew it too" })).toBeTruthy();
+    expect(header.getByRole("button", { name: "filled = the target drew the same token" })).toBeTruthy();
     expect(header.queryByRole("button", { name: /acceptance probability/ })).toBeNull();
     expect(header.getByRole("button", { name: "network" })).toBeTruthy();
     expect(item(/rejected, the target drew another token$/).querySelector(".tt-disc")).toBeNull();
@@ -161,24 +161,24 @@ describe("the token tree", () => {
     };
     const branch = (name: RegExp) => item(name).parentElement?.classList;
 
-    it("shows what the node pointed at attends to, in the drawing and in a line", () => {
+    it("shows the tokens that the node under the pointer attends to, in the drawing and in a line", () => {
       show(tree, { hovered: "1:3" });
       expect(branch(/^round 2, position 1, .*sibling 1 of 2/)).toContain("is-attended");
-      expect(branch(/^round 2, position 1, .*sibling 2 of 2/)).toContain("is-unseen");
+      expect(branch(/^round 2, position 1, .*sibling 2 of 2/)).toContain("is-unattended");
       expect(document.querySelectorAll(".tt-node.is-attended")).toHaveLength(2);
       expect(
         screen.getByText(/attends to the whole text, 1 drafted token before it, and itself/),
       ).toBeTruthy();
       expect(screen.getByText(/12 other nodes are hidden from it\.$/)).toBeTruthy();
-      expect(branch(/^round 1, position 1,/)).not.toContain("is-unseen");
+      expect(branch(/^round 1, position 1,/)).not.toContain("is-unattended");
     });
 
-    it("dims nothing while nothing is pointed at, nor in a chain", () => {
+    it("dims nothing without a pointer, nor in a chain", () => {
       show(tree, { hovered: "0:0" });
       expect(document.querySelector(".is-attending, .tt-caption")).toBeNull();
     });
 
-    it("tells who drafted, where there is more than one", () => {
+    it("shows the drafters if there are several", () => {
       show(tree);
       const header = screen.getByRole("region", { name: "Token tree" });
       for (const name of ["draft model", "prompt lookup"]) {
@@ -188,20 +188,20 @@ describe("the token tree", () => {
       expect(item(/^round 2, position 1, .*sibling 2 of 2.* from prompt lookup$/)).toBeTruthy();
     });
 
-    it("does not where there is one", () => {
+    it("shows no drafter if there is one", () => {
       show({ ...tree, sources: ["model"] });
       expect(screen.queryByRole("button", { name: "draft model" })).toBeNull();
       expect(document.querySelector(".tt-source")).toBeNull();
     });
 
-    it("explains the rule that decided", () => {
+    it("explains the rule", () => {
       show({ ...tree, started: { ...STARTED, rule: "typical" } });
-      expect(screen.getByRole("button", { name: "full = likely enough" })).toBeTruthy();
+      expect(screen.getByRole("button", { name: "filled = probable enough" })).toBeTruthy();
     });
   });
 
-  it("says what will stand here before a run", () => {
+  it("describes itself before a run", () => {
     show(IDLE);
-    expect(screen.getByText(/Each round of speculation will stand here/)).toBeTruthy();
+    expect(screen.getByText(/The rounds of a run appear here/)).toBeTruthy();
   });
 });

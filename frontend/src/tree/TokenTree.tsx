@@ -1,4 +1,4 @@
-// The token tree: the committed text as a river, what speculation cost hanging below it.
+// The token tree: the committed text along a spine, with the branches that were not accepted below it.
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { attentionOf } from "../run/branches";
 import type { Run } from "../run/model";
@@ -36,8 +36,8 @@ const STEPS: Record<string, Step> = {
 };
 const START_ZOOM = 1;
 const ZOOM_STEP = 1.25;
-/** A tip beside a token needs this much. */
-const ROOM_FOR_TIPS = 640;
+/** From this width on, tooltips are at the right of a token. */
+const WIDE_FROM = 640;
 const UNMEASURED = { width: 780, height: 520 };
 
 export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
@@ -79,7 +79,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
     else onSelect(key === selected ? null : key);
   };
 
-  const tip = tooltipOf(layout, pointed ?? active);
+  const tooltip = tooltipOf(layout, pointed ?? active);
   const attention = useMemo(() => attentionOf(run, active ?? hovered), [run, active, hovered]);
   const shownAttention = layout.scale.detail === "bars" ? null : attention;
   return (
@@ -116,7 +116,7 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
           selected={selected}
           active={active}
         />
-        {tip && <NodeTooltip key={tip.token.key} {...tip} wide={size.width >= ROOM_FOR_TIPS} />}
+        {tooltip && <NodeTooltip key={tooltip.token.key} {...tooltip} wide={size.width >= WIDE_FROM} />}
         {run.rounds.length === 0 && <Empty run={run} />}
       </div>
       {shownAttention && <p className="tt-caption">{attentionWords(shownAttention)}</p>}
@@ -135,7 +135,7 @@ function Empty({ run }: { run: Run }) {
   return (
     <p className="tt-empty">
       {waitingFor(run) ??
-        "Each round of speculation will stand here: what was drafted, what was kept, and what hangs below."}
+        "The rounds of a run appear here: drafted tokens, accepted tokens, and the branches that were not accepted."}
     </p>
   );
 }
@@ -153,7 +153,7 @@ function keyUnder(event: { target: EventTarget }): string | null {
   return element?.getAttribute("data-key") ?? null;
 }
 
-/** Of the active token, or of the condensed round that holds it. */
+/** The element id of the active token, or of the bar of its round. */
 function elementId(layout: Layout, id: string, key: string | null): string | undefined {
   if (key === null || !layout.rowOf.has(key)) return undefined;
   return layout.scale.detail === "bars" ? `${id}round-${Number.parseInt(key, 10)}` : `${id}${key}`;

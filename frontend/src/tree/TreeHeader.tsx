@@ -1,4 +1,4 @@
-// The tree's own header: what it is, what its signs mean, and its view.
+// The header of the tree: its counts, its legend, and its view.
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
 import type { ReactNode } from "react";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";

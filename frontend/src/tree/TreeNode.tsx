@@ -1,4 +1,4 @@
-// One token of the river: a sign for its status, its label, and who drafted it.
+// One token of the tree: the shape of its status, its label, and its drafter.
 import type { Token } from "../run/model";
 import { SourceMark } from "../ui/SourceMark";
 import { describeToken } from "./describe";
@@ -7,9 +7,9 @@ import { fillOpacity, glyph } from "./glyph";
 import type { Highlight } from "./highlight";
 import type { Scale } from "./scale";
 
-/** Said by the label of the node around it. */
+/** The label of the node contains this text. */
 const DECORATIVE = { "aria-hidden": true } as const;
-/** Above a node of the spine, and left of one on a branch. */
+/** Distance of the drafter's mark: above a node of the spine, at the left of one on a branch. */
 const MARK_ABOVE = 6;
 const MARK_BEFORE = 6;
 
@@ -19,7 +19,7 @@ interface Props extends Highlight {
   readonly id: string;
   readonly isNew: boolean;
   readonly showSources: boolean;
-  /** Null where nothing is asked. */
+  /** Whether the token under the pointer attends to it; null if that does not apply. */
   readonly attended: boolean | null;
 }
 
@@ -38,14 +38,14 @@ export function TreeNode({
   const names = [
     "tt-node",
     `is-${token.status}`,
-    node.lane > 0 && "is-hanging",
+    node.lane > 0 && "is-below",
     isNew && "is-new",
     (hovered === token.key || active === token.key) && "is-lit",
     selected === token.key && "is-selected",
     attended === true && "is-attended",
-    attended === false && "is-unseen",
+    attended === false && "is-unattended",
   ];
-  const among = siblingInfo && siblingInfo.count > 1 && siblingInfo.number > 0;
+  const hasSiblings = siblingInfo && siblingInfo.count > 1 && siblingInfo.number > 0;
   return (
     <g
       className={names.filter(Boolean).join(" ")}
@@ -55,8 +55,8 @@ export function TreeNode({
         role="treeitem"
         id={`${id}${token.key}`}
         aria-level={node.level}
-        aria-posinset={among ? siblingInfo.number : undefined}
-        aria-setsize={among ? siblingInfo.count : undefined}
+        aria-posinset={hasSiblings ? siblingInfo.number : undefined}
+        aria-setsize={hasSiblings ? siblingInfo.count : undefined}
         aria-selected={selected === token.key}
         aria-label={describeToken(token, siblingInfo, showSources)}
         data-key={token.key}
@@ -87,7 +87,7 @@ function HitArea({ node, scale }: { node: LayoutNode; scale: Scale }) {
   );
 }
 
-/** Under a node of the spine, beside one on a branch. */
+/** Below a node of the spine, at the right of one on a branch. */
 function Label({ node, scale }: { node: LayoutNode; scale: Scale }) {
   if (node.label === null) return null;
   const beside = node.lane > 0;
@@ -106,11 +106,11 @@ function Label({ node, scale }: { node: LayoutNode; scale: Scale }) {
 }
 
 function Shape({ token, r }: { token: Token; r: number }) {
-  const chance = token.verdict?.acceptance_prob ?? null;
-  const opacity = fillOpacity(token.status, chance);
+  const acceptance = token.verdict?.acceptance_prob ?? null;
+  const opacity = fillOpacity(token.status, acceptance);
   return (
     <g className="tt-shape">
-      {token.status === "rejected" && chance !== null && (
+      {token.status === "rejected" && acceptance !== null && (
         <circle className="tt-disc" r={r} fillOpacity={opacity} />
       )}
       <path d={glyph(token.status, r)} fillOpacity={opacity} />

@@ -1,4 +1,4 @@
-// One line of the river. Drawn again only when something in it changed.
+// One row of the tree. It renders again only when something in it changed.
 import { memo } from "react";
 import type { Attention } from "../run/branches";
 import { sourceOf } from "../words/sources";
@@ -15,13 +15,13 @@ interface Props extends Highlight {
   readonly scale: Scale;
   /** Prefix of the nodes' element ids. */
   readonly id: string;
-  /** Rounds from this one on are new: they grow in. */
+  /** Rounds from this one on are new and appear with an animation. */
   readonly newFrom: number;
-  /** Whether several sources draft in this run, so that each is told. */
+  /** Whether the run has several drafters, so that each token shows its own. */
   readonly showSources: boolean;
-  /** What a token of this line attends to. */
+  /** The tokens that a token of this row attends to. */
   readonly attention: Attention | null;
-  /** Whether the line came after what is attended to. */
+  /** Whether the row comes after the attended round, so that it is dimmed. */
   readonly later: boolean;
 }
 
@@ -65,7 +65,7 @@ export const TreeRow = memo(function TreeRow(props: Props) {
   );
 });
 
-/** The committed text before the round is attended to as a whole: true of what was drafted, null of that text. */
+/** Whether a drafted token is attended to; null for the committed text before the round, which always is. */
 function attended(attention: Attention | null, key: string): boolean | null {
   if (!attention) return null;
   if (attention.keys.has(key)) return true;
@@ -79,13 +79,13 @@ interface EdgeProps {
   readonly attended: boolean | null;
 }
 
-const Edge = memo(function Edge({ edge, isNew, showSources, attended: seen }: EdgeProps) {
+const Edge = memo(function Edge({ edge, isNew, showSources, attended: isAttended }: EdgeProps) {
   const names = [
     "tt-edge",
     `is-${edge.kind}`,
     isNew && "is-new",
-    seen === true && "is-attended",
-    seen === false && "is-unseen",
+    isAttended === true && "is-attended",
+    isAttended === false && "is-unattended",
   ];
   const colour = showSources && edge.source !== null ? sourceOf(edge.source).colour : undefined;
   return (

@@ -1,4 +1,4 @@
-// Far out, a round condenses to one bar.
+// At a small zoom each round is one bar.
 import type { Round } from "../run/model";
 import type { Layout, LayoutBar, Row } from "./geometry";
 import { stackRows } from "./rows";
@@ -6,12 +6,12 @@ import type { Scale } from "./scale";
 
 export interface RoundCounts {
   readonly accepted: number;
-  /** Tested and refused. */
+  /** Tested and not accepted. */
   readonly rejected: number;
-  /** Behind a rejection, never tested. */
+  /** Never tested. */
   readonly discarded: number;
   readonly pending: number;
-  /** The token behind the accepted path. */
+  /** The extra token after the accepted path. */
   readonly extra: "resampled" | "bonus" | "plain" | null;
 }
 

@@ -10,7 +10,7 @@ export const EDGE_GAP = 2;
 /** From this number on, leaves of one parent are drawn side by side. */
 const LEAVES_IN_ROW_FROM = 4;
 
-/** In a chain, discarded tokens are dots without labels below a large zoom. In a tree labels tell branches apart. */
+/** In a chain, discarded tokens are dots without labels below a large zoom. In a tree, labels distinguish the branches. */
 export function isLabelled(token: Token, round: Round, scale: Scale): boolean {
   if (token.status !== "discarded" || scale.labelledTails || isTree(round)) return true;
   // Under block verification this is the token that the emitted one replaces.

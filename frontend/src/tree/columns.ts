@@ -1,15 +1,15 @@
-// A round seen as columns: what stands on the committed path, and what hangs below each place of it.
+// A round as columns: each has a token on the spine and the branches below it.
 import { type Children, childrenOf } from "../run/branches";
 import type { Round, Token } from "../run/model";
 
 export interface Column {
-  /** Null where the token that replaces a rejection is not known yet. */
+  /** Null while the replacement of a rejected token is not known. */
   readonly token: Token | null;
-  /** Drafted siblings that did not (or not yet) make it onto the path. */
+  /** The first tokens of the branches: drafted siblings that are not on the spine. */
   readonly roots: readonly Token[];
 }
 
-/** What was emitted, continued through pending nodes as long as the round is open. */
+/** The emitted tokens, then a path of pending ones while the round is open. */
 function spineOf(round: Round, children: Children): Token[] {
   const spine = [...round.emitted];
   const last = spine.at(-1);
@@ -24,14 +24,14 @@ function spineOf(round: Round, children: Children): Token[] {
   }
 }
 
-/** Rounds never change in place, so each is read once. */
-const read = new WeakMap<Round, readonly Column[]>();
+/** Round objects never change, so each is divided once. */
+const columnsByRound = new WeakMap<Round, readonly Column[]>();
 
 export function columnsOf(round: Round): readonly Column[] {
-  let columns = read.get(round);
+  let columns = columnsByRound.get(round);
   if (!columns) {
     columns = buildColumns(round, childrenOf(round));
-    read.set(round, columns);
+    columnsByRound.set(round, columns);
   }
   return columns;
 }

@@ -1,4 +1,4 @@
-// What a screen reader is told of nodes and rounds.
+// Names of nodes and rounds for screen readers.
 import { isTree, type SiblingInfo } from "../run/branches";
 import type { Round, Token } from "../run/model";
 import { sourceOf } from "../words/sources";
@@ -6,15 +6,15 @@ import { STATUS } from "../words/verdicts";
 import { countsOf } from "./bars";
 import { timeLabel } from "./layout";
 
-const SPOKEN: Record<string, string> = { " ": "space", "\n": "line break", "\t": "tab", "\r": "return" };
+const NAMED: Record<string, string> = { " ": "space", "\n": "line break", "\t": "tab", "\r": "return" };
 
 export function spokenLabel(label: string): string {
   const sign = label[0] ?? "";
   if (label === "") return "empty";
-  if (!(sign in SPOKEN) || label.trim() !== "") return `'${label}'`;
+  if (!(sign in NAMED) || label.trim() !== "") return `'${label}'`;
   const same = [...label].every((character) => character === sign);
   if (!same) return "white space";
-  return label.length === 1 ? `${SPOKEN[sign]}` : `${label.length} times ${SPOKEN[sign]}`;
+  return label.length === 1 ? `${NAMED[sign]}` : `${label.length} times ${NAMED[sign]}`;
 }
 
 /** "sibling 2 of 3 after ' the'" */
@@ -26,7 +26,11 @@ function siblingWords({ parent, number, count, duplicateOf }: SiblingInfo): stri
 }
 
 /** "round 12, position 2, ' the', sibling 2 of 3 after ' in', rejected, acceptance probability 0.31" */
-export function describeToken(token: Token, siblingInfo: SiblingInfo | null = null, named = false): string {
+export function describeToken(
+  token: Token,
+  siblingInfo: SiblingInfo | null = null,
+  withSource = false,
+): string {
   const parts = [
     `round ${token.round + 1}`,
     `position ${token.position + 1}`,
@@ -34,23 +38,23 @@ export function describeToken(token: Token, siblingInfo: SiblingInfo | null = nu
     ...(siblingInfo ? siblingWords(siblingInfo) : []),
     STATUS[token.status].name,
   ];
-  if (token.compared && token.status === "accepted") parts.push("the target drew it too");
+  if (token.compared && token.status === "accepted") parts.push("the target drew the same token");
   if (token.compared && token.status === "rejected") parts.push("the target drew another token");
-  parts.push(...chance(token));
-  if (named && token.draft) parts.push(`from ${sourceOf(token.draft.source).title}`);
+  parts.push(...acceptanceWords(token));
+  if (withSource && token.draft) parts.push(`from ${sourceOf(token.draft.source).title}`);
   return parts.join(", ");
 }
 
-const CHANCE = {
+const PROBABILITY = {
   token: "acceptance probability",
-  block: "prefix kept with probability",
-  match: "chance of a match",
+  block: "prefix acceptance probability",
+  match: "match probability",
 } as const;
 
-/** Typical acceptance is a threshold: no chance decides. */
-function chance({ verdict, rule }: Token): string[] {
+/** Typical acceptance decides by a threshold, without a probability. */
+function acceptanceWords({ verdict, rule }: Token): string[] {
   const probability = verdict?.acceptance_prob ?? null;
-  return probability === null || rule === "typical" ? [] : [`${CHANCE[rule]} ${probability.toFixed(2)}`];
+  return probability === null || rule === "typical" ? [] : [`${PROBABILITY[rule]} ${probability.toFixed(2)}`];
 }
 
 /** "round 12, 4 drafted, 2 accepted, 1 rejected, 1 discarded, then one resampled, 312 ms" */

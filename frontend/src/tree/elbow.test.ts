@@ -13,7 +13,7 @@ it("rounds the corners of a line", () => {
     ),
   ).toBe("M0,0L6,0Q10,0 10,4L10,20");
 });
-it("takes no more of a side than half", () => {
+it("takes at most half of a side", () => {
   expect(
     elbow(
       [
@@ -25,7 +25,7 @@ it("takes no more of a side than half", () => {
     ),
   ).toBe("M0,0L2,0Q4,0 4,2L4,20");
 });
-it("passes over points that are the same, and draws nothing for none", () => {
+it("ignores repeated points, and is empty without points", () => {
   expect(
     elbow(
       [

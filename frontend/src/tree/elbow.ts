@@ -1,15 +1,15 @@
-// A line along right angles, with its corners rounded.
+// A line of horizontal and vertical parts with rounded corners.
 
 export type Point = readonly [x: number, y: number];
 
-/** An SVG path through the points; each corner takes at most half of its shorter side. */
+/** An SVG path through the points. A corner's radius is at most half of its shorter side. */
 export function elbow(points: readonly Point[], radius: number): string {
-  const way = points.filter((point, at) => at === 0 || !same(point, points[at - 1]));
-  const [first, ...rest] = way;
+  const distinct = points.filter((point, at) => at === 0 || !same(point, points[at - 1]));
+  const [first, ...rest] = distinct;
   if (!first) return "";
   const parts = [`M${position(first)}`];
   rest.forEach((corner, at) => {
-    const before = way[at] ?? corner;
+    const before = distinct[at] ?? corner;
     const after = rest[at + 1];
     if (!after) {
       parts.push(`L${position(corner)}`);

@@ -1,4 +1,4 @@
-// The largest zoom at which the whole run is in view.
+// The largest zoom at which the whole run fits into the panel.
 import type { Round } from "../run/model";
 import { layout } from "./layout";
 import { scaleAt, ZOOM_MIN } from "./scale";

@@ -1,4 +1,4 @@
-// Shape doubles colour: a ring, a cross, a diamond, a star, a square, a dot.
+// The shape of a status, which repeats its colour: circle, cross, diamond, star, square, dot.
 import {
   type SymbolType,
   symbol,
@@ -10,7 +10,7 @@ import {
 } from "d3-shape";
 import type { Status } from "../run/model";
 
-/** Area that makes each symbol look as large as a circle of radius 1. */
+/** Symbols, with the area at which they look as large as a circle of radius 1. */
 const SHAPES: Record<Status, readonly [SymbolType, number]> = {
   accepted: [symbolCircle, Math.PI],
   pending: [symbolCircle, Math.PI],
@@ -26,7 +26,7 @@ export function glyph(status: Status, radius: number): string {
   return symbol(type, area * radius * radius)() ?? "";
 }
 
-/** How opaque a node is filled: its acceptance probability; full where none applies, faint where it is not known yet. */
+/** The opacity of a node's fill. It grows with the acceptance probability; without one it depends on the status. */
 export function fillOpacity(status: Status, acceptanceProbability: number | null): number {
   if (acceptanceProbability !== null) return 0.08 + 0.72 * acceptanceProbability;
   return status === "pending" ? 0.12 : status === "discarded" ? 0.25 : 0.8;

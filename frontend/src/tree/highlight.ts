@@ -1,4 +1,4 @@
-/** Keys of the tokens that are drawn out from the others. */
+/** Keys of the highlighted tokens; `active` is the one that the keyboard is on. */
 export interface Highlight {
   readonly hovered: string | null;
   readonly selected: string | null;

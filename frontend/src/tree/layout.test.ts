@@ -48,19 +48,19 @@ function overlaps(nodes: readonly LayoutNode[]): string[] {
   });
 }
 
-/** Straight parts of lines that come down through the room of a node on a lane. */
+/** Vertical parts of edges that cross a node below the spine. */
 function crossings({ nodes, edges }: Row): string[] {
-  const falls = edges.flatMap(({ to, path }) => uprights(path).map((fall) => ({ to, ...fall })));
+  const verticals = edges.flatMap(({ to, path }) => verticalParts(path).map((part) => ({ to, ...part })));
   return nodes
     .filter(({ lane }) => lane > 0)
     .flatMap((node) =>
-      falls
+      verticals
         .filter(({ x, top, bottom }) => x > node.left && x < node.right && top < node.y && bottom > node.y)
         .map(({ to }) => `${to} through ${node.token.key}`),
     );
 }
 
-function uprights(path: string): { x: number; top: number; bottom: number }[] {
+function verticalParts(path: string): { x: number; top: number; bottom: number }[] {
   const points = [...path.matchAll(/(-?[\d.]+),(-?[\d.]+)/g)].map(
     ([, x, y]) => [Number(x), Number(y)] as const,
   );
@@ -78,16 +78,16 @@ describe.each([
   ["deep drafts, tails labelled", deep(20), 360, 1.6],
   ["dots", many(200), WIDTH, 0.6],
   ["trees", [0, 1, 2, 3].map((i) => roundOf(i, TREE, labels)), WIDTH, 1],
-  ["thirty-two nodes a round", forest, 900, 1],
-  ["thirty-two nodes a round on a phone", forest, 340, 1],
-  ["thirty-two nodes a round, far out", forest, 340, 0.6],
-  ["thirty-two nodes a round, near", forest, 340, 1.6],
+  ["thirty-two nodes per round", forest, 900, 1],
+  ["thirty-two nodes per round on a phone", forest, 340, 1],
+  ["thirty-two nodes per round, small zoom", forest, 340, 0.6],
+  ["thirty-two nodes per round, large zoom", forest, 340, 1.6],
   ["trees on a phone", [0, 1, 2, 3].map((i) => roundOf(i, TREE, labels)), 360, 1.6],
 ] as const)("%s", (_, rounds, width, zoom) => {
   const scale = scaleAt(zoom);
   const placed = layout(rounds, width, scale);
 
-  it("draws every token once", () => {
+  it("contains every token once", () => {
     const drawn = nodesOf(placed).map((node) => node.token.key);
     const extras = rounds.flatMap((round) => round.emitted.filter((token) => token.node === null));
     const expected = [...rounds.flatMap((round) => round.drafted), ...extras].map((token) => token.key);
@@ -98,7 +98,7 @@ describe.each([
     expect(placed.spine).toEqual(rounds.flatMap((round) => round.emitted.map((token) => token.key)));
   });
 
-  it("stays between the margins", () => {
+  it("stays within the margins", () => {
     for (const node of nodesOf(placed)) {
       expect(node.left).toBeGreaterThanOrEqual(scale.margin - 1e-6);
       expect(node.right).toBeLessThanOrEqual(width - scale.margin + 1e-6);
@@ -108,11 +108,11 @@ describe.each([
     }
   });
 
-  it("lets no two nodes of a lane share room", () => {
+  it("has no overlapping nodes in a lane", () => {
     expect(placed.rows.flatMap((row) => overlaps(row.nodes))).toEqual([]);
   });
 
-  it("lets no two segments of a row overlap, time labels included", () => {
+  it("has no overlapping segments in a row, time labels included", () => {
     for (const { segments } of placed.rows) {
       segments.forEach((segment, i) => {
         const next = segments[i + 1];
@@ -121,7 +121,7 @@ describe.each([
     }
   });
 
-  it("hangs what was not kept below the spine, and inside its row", () => {
+  it("has rejected and discarded tokens below the spine, inside their row", () => {
     for (const row of placed.rows) {
       for (const node of row.nodes) {
         const kept = !["rejected", "discarded"].includes(node.token.status);
@@ -131,24 +131,24 @@ describe.each([
     }
   });
 
-  // Near on a phone every branch wraps: a line may pass behind a label there.
-  it.skipIf(width < 400 && zoom > 1)("leads no line through a node or a label", () => {
+  // At a large zoom on a phone every branch wraps, and an edge may cross a label.
+  it.skipIf(width < 400 && zoom > 1)("has no edge that crosses a node or a label", () => {
     for (const row of placed.rows) expect(crossings(row)).toEqual([]);
   });
 
-  it("gives every node an edge that reaches it", () => {
+  it("has one edge to every node", () => {
     for (const node of nodesOf(placed)) expect(edgesTo(placed, node.token.key)).toHaveLength(1);
   });
 });
 
-describe("lines", () => {
-  it("are only as tall as what hangs in them", () => {
+describe("rows", () => {
+  it("are only as high as their branches", () => {
     const flat = layout(chains(["aaaa*"]), WIDTH, FULL).rows[0]?.height ?? 0;
-    const hanging = layout(chains(["aaar+"]), WIDTH, FULL).rows[0]?.height ?? 0;
-    expect(hanging - flat).toBeCloseTo(FULL.laneHeight);
+    const withBranch = layout(chains(["aaar+"]), WIDTH, FULL).rows[0]?.height ?? 0;
+    expect(withBranch - flat).toBeCloseTo(FULL.laneHeight);
   });
 
-  it("keep an edge from the token before, when a resampled token begins one", () => {
+  it("have an edge from the token before, if a resampled token begins a row", () => {
     const placed = layout(many(60), 360, FULL);
     const starts = placed.rows.slice(1).flatMap((row) => row.nodes.find((node) => node.lane === 0) ?? []);
     const resampled = starts.filter((node) => node.token.status === "resampled");
@@ -159,7 +159,7 @@ describe("lines", () => {
     }
   });
 
-  it("split a round that does not fit, and share its time bar out", () => {
+  it("split a round that does not fit, and its time bar", () => {
     const pieces = layout(chains(["aaaaaaaaaaaaaaaa*"]), 360, FULL).rows.flatMap((row) => row.segments);
     expect(pieces.length).toBeGreaterThan(1);
     expect(pieces[0]).toMatchObject({ from: 0, title: "1" });
@@ -173,33 +173,33 @@ describe("lines", () => {
 describe("a rejection", () => {
   const placed = layout(chains(["aard+"]), WIDTH, FULL);
 
-  it("stands under the token that replaced it", () => {
+  it("is below the token that replaced it", () => {
     const above = find(placed, "0:+");
     expect(find(placed, "0:2")?.left).toBeGreaterThan(above?.left ?? Number.NaN);
     expect(find(placed, "0:2")?.left).toBeLessThan(above?.right ?? Number.NaN);
   });
 
-  it("has a red edge from the token it was drafted behind", () => {
+  it("has a red edge from its parent", () => {
     expect(edgesTo(placed, "0:2")).toMatchObject([{ from: "0:1", kind: "rejected" }]);
     expect(edgesTo(placed, "0:3")).toMatchObject([{ from: "0:2", kind: "tail" }]);
   });
 });
 
 describe("an open round", () => {
-  it("continues the spine with what waits for its verdict", () => {
+  it("continues the spine with pending tokens", () => {
     const placed = layout([roundOf(0, chain("a???", false))], WIDTH, FULL);
     expect(placed.spine).toEqual(["0:0", "0:1", "0:2", "0:3"]);
     expect(edgesTo(placed, "0:2")).toMatchObject([{ kind: "waiting" }]);
   });
 
-  it("drops a rejected token before its replacement has come", () => {
+  it("moves a rejected token below the spine before its replacement is known", () => {
     const placed = layout([roundOf(0, chain("ar??", false))], WIDTH, FULL);
     expect(placed.spine).toEqual(["0:0"]);
     expect(find(placed, "0:1")?.lane).toBe(1);
     expect(find(placed, "0:3")?.lane).toBe(1);
   });
 
-  it("is nothing before its first token", () => {
+  it("has no row before its first token", () => {
     expect(layout([roundOf(0, { nodes: [], extra: null, over: false })], WIDTH, FULL).rows).toEqual([]);
   });
 });
@@ -207,7 +207,7 @@ describe("an open round", () => {
 describe("a tree", () => {
   const placed = layout([roundOf(0, TREE)], WIDTH, FULL);
 
-  it("draws siblings in lanes of their own", () => {
+  it("has a lane for each sibling", () => {
     expect(find(placed, "0:2")?.x).toBe(find(placed, "0:3")?.x);
     expect(find(placed, "0:2")?.lane).not.toBe(find(placed, "0:3")?.lane);
     expect(edgesTo(placed, "0:3")).toMatchObject([{ from: "0:0" }]);
@@ -218,23 +218,23 @@ describe("a tree", () => {
 describe("leaves of one parent", () => {
   const placed = layout([roundOf(0, bushy(24, 24, 0))], 900, FULL);
 
-  it("stand side by side below one line", () => {
+  it("are side by side below one edge", () => {
     const lanes = new Set(nodesOf(placed).map(({ lane }) => lane));
     expect(lanes.size).toBeLessThan(12);
     expect(nodesOf(placed).every(({ token, level }) => level === (token.node === null ? 1 : 2))).toBe(true);
   });
 });
 
-describe("a tree that would begin near the end of a line", () => {
-  it("begins the next one, where its branches have room", () => {
+describe("a tree that would begin near the end of a row", () => {
+  it("begins the next row, where its branches have space", () => {
     const rounds = [roundOf(0, chain("aaaaaaaaaaa*")), roundOf(1, bushy(32, 2, 3))];
     const { rows } = layout(rounds, WIDTH, FULL);
     expect(rows.map((row) => [...new Set(row.nodes.map(({ token }) => token.round))])).toEqual([[0], [1]]);
   });
 });
 
-describe("laying out again", () => {
-  it("keeps the rows that did not change, by identity", () => {
+describe("a new layout", () => {
+  it("keeps the objects of rows that did not change", () => {
     const rounds = many(60);
     const before = layout(rounds.slice(0, 59), WIDTH, FULL);
     const after = layout(rounds, WIDTH, FULL, before);
@@ -243,17 +243,17 @@ describe("laying out again", () => {
     expect(kept.length).toBeLessThan(after.rows.length);
   });
 
-  it("does not keep a row whose token changed in place", () => {
+  it("does not keep a row with a changed token", () => {
     const before = layout([roundOf(0, chain("aa??", false))], WIDTH, FULL);
     const after = layout([roundOf(0, chain("aaa?", false))], WIDTH, FULL, before);
     expect(after.rows[0]).not.toBe(before.rows[0]);
   });
 });
 
-describe("far out", () => {
+describe("a small zoom", () => {
   const rounds = many(220);
 
-  it("condenses each round to one bar, between the margins", () => {
+  it("shows each round as one bar, within the margins", () => {
     const scale = scaleAt(0.3);
     const bars = layout(rounds, WIDTH, scale).rows.flatMap((row) => row.bars);
     expect(bars.map((bar) => bar.round.index)).toEqual(rounds.map((round) => round.index));
@@ -268,7 +268,7 @@ describe("far out", () => {
   });
 });
 
-it("names the token at which block verification cut a draft, and no other behind it", () => {
+it("labels the token at which block verification cut a draft, and no token after it", () => {
   const round = roundOf(0, chain("addd+"));
   const tested = round.drafted.map((token) => ({
     ...token,

@@ -1,4 +1,4 @@
-// The river: rounds flow along a spine and wrap like text; what was not accepted hangs below. Pure geometry.
+// The layout of the tree: rounds follow each other along a spine that wraps like text; branches lie below it.
 import { isTree } from "../run/branches";
 import type { Round } from "../run/model";
 import { layoutBars } from "./bars";
@@ -10,7 +10,7 @@ import { branchNodeWidth, layoutNode, spineNodeWidth } from "./nodeSize";
 import { stackRows } from "./rows";
 import type { Scale } from "./scale";
 
-/** Where the next column goes. */
+/** The position of the next column. */
 interface Cursor {
   rows: OpenRow[];
   row: OpenRow;
@@ -56,7 +56,7 @@ function breakRow(cursor: Cursor, scale: Scale): void {
   cursor.x = scale.margin;
 }
 
-/** How far right of its beginning a round reaches when nothing wraps it. */
+/** The width of a round without wrapping. */
 function roundWidth(round: Round, scale: Scale): number {
   let x = 0;
   let end = 0;
@@ -69,28 +69,28 @@ function roundWidth(round: Round, scale: Scale): number {
 
 function layoutRound(round: Round, cursor: Cursor, width: number, scale: Scale): void {
   const header = headerOf(round, scale);
-  // A chain wraps as text does; a tree is read as a whole.
+  // A chain wraps like text. A tree begins a new row if it does not fit.
   const begun = cursor.row.segments.length > 0;
   if (begun && isTree(round) && cursor.x + roundWidth(round, scale) > width - scale.margin)
     breakRow(cursor, scale);
   const positions: ColumnPosition[] = [];
   const pieces: { row: OpenRow; x: number; end: number }[] = [];
   for (const column of columnsOf(round)) {
-    const need = column.token ? spineNodeWidth(column.token, scale) : scale.columnMin;
+    const nodeWidth = column.token ? spineNodeWidth(column.token, scale) : scale.columnMin;
     const below = column.roots.map((root) => scale.indent + branchNodeWidth(root, scale));
-    const room = Math.max(need, ...below, pieces.length === 0 ? header.width : 0);
+    const minimum = Math.max(nodeWidth, ...below, pieces.length === 0 ? header.width : 0);
     const first = cursor.row.segments.length + pieces.length === 0;
-    if (cursor.x + room > width - scale.margin && !first) breakRow(cursor, scale);
+    if (cursor.x + minimum > width - scale.margin && !first) breakRow(cursor, scale);
     let piece = pieces.at(-1);
     if (piece?.row !== cursor.row) {
       piece = { row: cursor.row, x: cursor.x, end: cursor.x };
       pieces.push(piece);
     }
-    const x = cursor.x + need / 2;
+    const x = cursor.x + nodeWidth / 2;
     positions.push({ row: cursor.row, column, x, left: cursor.x });
-    const reach = column.roots.length > 0 ? branchWidth(column.roots, round, scale) : 0;
-    const right = Math.min(width - scale.margin, cursor.x + reach);
-    cursor.x += need;
+    const extent = column.roots.length > 0 ? branchWidth(column.roots, round, scale) : 0;
+    const right = Math.min(width - scale.margin, cursor.x + extent);
+    cursor.x += nodeWidth;
     piece.end = Math.max(cursor.x, right, piece.end, pieces.length === 1 ? piece.x + header.width : 0);
   }
   const lastPiece = pieces.at(-1);
@@ -154,7 +154,7 @@ function layoutColumns(
   layoutBranches(round, positions, parents, width, scale);
 }
 
-/** From the token before; at the start of a line, from the edge of the page. */
+/** From the token before, or from the left edge at the start of a row. */
 function spineEdge(from: LayoutNode | null, sameRow: boolean, to: LayoutNode, scale: Scale): LayoutEdge {
   const start = from && sameRow ? from.x + from.r : 0;
   return {
@@ -167,7 +167,7 @@ function spineEdge(from: LayoutNode | null, sameRow: boolean, to: LayoutNode, sc
   };
 }
 
-/** At a line's end the river runs on to the edge, where the next line takes it up. */
+/** From the last token of a row to the right edge. The next row continues it. */
 function rowEndEdge(from: LayoutNode, to: LayoutNode, width: number): LayoutEdge {
   return {
     key: `${from.token.key}>`,

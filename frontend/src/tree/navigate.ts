@@ -1,4 +1,4 @@
-// Moving through the tree with the arrow keys: left and right along a path, up and down between siblings.
+// Arrow keys in the tree: left and right along a path, up and down between siblings.
 import { childrenOf } from "../run/branches";
 import type { Round, Token } from "../run/model";
 import { columnsOf } from "./columns";
@@ -18,7 +18,7 @@ export function nodeAt(layout: Layout, key: string): Found | null {
   return node ? { node, row } : null;
 }
 
-/** The key to go to; the same key at an end. Starts at the newest token. */
+/** The key of the next token; the same key at an end. Without `from`, the newest token. */
 export function step(layout: Layout, from: string | null, direction: Step): string | null {
   const { spine } = layout;
   if (direction === "first") return spine[0] ?? null;
@@ -49,7 +49,7 @@ function sideways(layout: Layout, found: Found, direction: "left" | "right"): st
   return edges.find((edge) => edge.to === token.key)?.from ?? token.key;
 }
 
-/** The alternatives for one place from top to bottom: what stands on the path, if anything does, then what hangs. */
+/** The siblings at one position from top to bottom: the one on the spine, if any, then the others. */
 function siblingsOf(round: Round, node: LayoutNode): readonly Token[] {
   for (const { token, roots } of columnsOf(round)) {
     const column = token ? [token, ...roots] : roots;
@@ -66,14 +66,14 @@ function toSibling(layout: Layout, found: Found, direction: "up" | "down"): stri
   return siblings[at + (direction === "down" ? 1 : -1)]?.key ?? null;
 }
 
-/** The nearest lane below (or above) with a node about here; past the last one, the spine of the next row. */
+/** The nearest node in a lane below (or above); after the last lane, the nearest on the spine of the next row. */
 function upOrDown(layout: Layout, { node, row }: Found, direction: "up" | "down"): string | null {
   const down = direction === "down";
   const inRow = (layout.rows[row]?.nodes ?? []).filter((other) =>
     down ? other.lane > node.lane : other.lane < node.lane,
   );
-  const reach = Math.max(60, node.right - node.left);
-  const near = inRow.filter((other) => Math.abs(other.x - node.x) <= reach);
+  const distance = Math.max(60, node.right - node.left);
+  const near = inRow.filter((other) => Math.abs(other.x - node.x) <= distance);
   const here = nearest(near.length > 0 || down ? near : inRow, node, 3);
   if (here) return here.token.key;
   const spine = (layout.rows[row + (down ? 1 : -1)]?.nodes ?? []).filter((other) => other.lane === 0);

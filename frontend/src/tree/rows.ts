@@ -1,4 +1,4 @@
-// Stacks rows, and keeps the identity of those that did not change.
+// Stacks rows. A row that did not change stays the same object.
 import type { Round } from "../run/model";
 import type { Layout, Row } from "./geometry";
 import type { Scale } from "./scale";
@@ -21,7 +21,7 @@ function same<T extends object>(a: T, b: T | undefined): boolean {
   return b !== undefined && (Object.keys(a) as (keyof T)[]).every((key) => a[key] === b[key]);
 }
 
-/** Stacks the rows; a row equal to the one before keeps its identity, so that finished rows are not drawn again. */
+/** Stacks the rows. A row that equals its earlier version is replaced by it, so that it is not rendered again. */
 export function stackRows(rows: Row[], width: number, scale: Scale, before?: Layout): Layout {
   const kept = rows.map((row, index) => {
     const old = before?.scale.zoom === scale.zoom ? before.rows[index] : undefined;

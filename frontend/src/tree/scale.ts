@@ -1,5 +1,5 @@
-// All lengths of the tree, in pixels, for one zoom. Zoom works as on text: it changes sizes and the river wraps
-// anew, so nothing ever leaves the sides; below a threshold labels go, below another rounds become bars.
+// All lengths of the tree, in pixels, for one zoom. Zoom changes sizes and the spine wraps again, as for text, so nothing
+// exceeds the width. Below one threshold labels disappear; below another rounds become bars.
 import type { Token } from "../run/model";
 
 export type Detail = "full" | "dots" | "bars";
@@ -11,10 +11,10 @@ const DOTS_FROM = 0.42;
 const TAIL_LABELS_FROM = 1.4;
 /** JetBrains Mono's advance, in ems. */
 const MONO_ADVANCE = 0.6;
-/** Entropy, in nats, at which a node is drawn at its largest. */
+/** Entropy, in nats, at which a node has its largest radius. */
 const ENTROPY_LARGEST = 5;
 
-/** Area grows with entropy, up to the largest. */
+/** The area of a node grows linearly with entropy. */
 const sizeOf = (entropy: number) => Math.sqrt(Math.min(1, Math.max(0, entropy) / ENTROPY_LARGEST));
 
 export interface Scale {
@@ -22,10 +22,10 @@ export interface Scale {
   readonly detail: Detail;
   readonly margin: number;
   readonly labelFont: number;
-  /** Width of one mono cell of a label. */
+  /** Width of one character cell of a label. */
   readonly cell: number;
   readonly labelPad: number;
-  /** Whether tokens that were never tested keep their label. */
+  /** Whether discarded tokens of a chain have labels. */
   readonly labelledTails: boolean;
   readonly columnMin: number;
   readonly tailStep: number;
@@ -33,21 +33,21 @@ export interface Scale {
   readonly radiusMax: number;
   readonly radiusUnknown: number;
   readonly headerFont: number;
-  /** Top of the row to the time bar. */
+  /** From the top of the row to the time bar. */
   readonly barY: number;
   readonly barHeight: number;
   readonly spineY: number;
-  /** Node centre to the label's baseline. */
+  /** From the centre of a node to the baseline of its label. */
   readonly labelDrop: number;
   readonly spineBelow: number;
-  /** Below the spine, where labels stand beside their nodes. */
+  /** Height of a lane below the spine. */
   readonly laneHeight: number;
-  /** From the line that a branch comes down along to its first node's room. */
+  /** From the trunk of a branch to its first node. */
   readonly indent: number;
-  /** How wide alternatives stand side by side before they take another line, and the gap between them. */
+  /** Largest width of a row of leaves, and the gap between two leaves. */
   readonly leafRowWidth: number;
   readonly leafGap: number;
-  /** Between a node and its label beside it. */
+  /** Between a node and the label at its right. */
   readonly besideGap: number;
   readonly rowGap: number;
   readonly roundGap: number;
@@ -138,7 +138,7 @@ function barSizes(size: number) {
   return { cellWidth: Math.max(9, 46 * size), cellHeight: Math.max(9, 28 * size), rowGap: 10 * size };
 }
 
-/** The target's entropy once verified, the draft's until then; null where no source gave one. */
+/** The entropy of the target's distribution, or of the draft's before the verdict; null if unknown. */
 export function entropyOf(token: Token): number | null {
   return token.verdict?.entropy ?? token.draft?.entropy ?? null;
 }

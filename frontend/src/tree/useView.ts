@@ -1,4 +1,4 @@
-// The window onto the river: its layout at the current zoom, the rows in view, following and revealing.
+// The view of the tree: layout at the current zoom, visible rows, following the newest round, scrolling to a token.
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Run } from "../run/model";
 import { prefersReducedMotion } from "../ui/useSize";
@@ -20,12 +20,12 @@ export interface View {
   readonly follow: boolean;
   setFollow(follow: boolean): void;
   zoomBy(factor: number): void;
-  /** Keeps the token in the middle, where one is given. */
+  /** With `key`, that token stays in the middle. */
   zoomTo(zoom: number, key?: string): void;
   reveal(key: string): void;
 }
 
-/** A token to hold at the same height while the river wraps anew. */
+/** A token that keeps its height on the screen while the tree wraps again. */
 interface Anchor {
   readonly key: string;
   readonly offset: number;
@@ -44,13 +44,13 @@ export function useView(
   const current = useRef<Layout | undefined>(undefined);
   const scroll = useScroll(ref, () => setFollow(false));
 
-  const hold = () => {
+  const holdPosition = () => {
     anchor.current = middleOf(current.current, ref.current);
   };
   const lastGesture = useRef(0);
   const onGesture = () => {
     const now = performance.now();
-    if (now - lastGesture.current > GESTURE_PAUSE_MS) hold();
+    if (now - lastGesture.current > GESTURE_PAUSE_MS) holdPosition();
     lastGesture.current = now;
   };
   const onDrag = (dy: number) => {
@@ -97,7 +97,7 @@ export function useView(
     if (key) {
       anchor.current = { key, offset: size.height / 2 - 40 };
       setFollow(false);
-    } else hold();
+    } else holdPosition();
     to(target);
   };
   return {
@@ -107,7 +107,7 @@ export function useView(
     follow,
     setFollow,
     zoomBy: (factor) => {
-      hold();
+      holdPosition();
       by(factor);
     },
     zoomTo,
@@ -138,7 +138,7 @@ function middleOf(layout: Layout | undefined, element: HTMLElement | null): Anch
   return key === undefined ? null : { key, offset: (layout.tops[row] ?? 0) - element.scrollTop };
 }
 
-/** How far the viewport is scrolled, in steps; tells when it was the reader who moved it. */
+/** The scroll position, in steps. Calls `onReader` when the reader scrolled. */
 function useScroll(ref: ViewRef, onReader: () => void): number {
   const [top, setTop] = useState(0);
   const moved = useRef(onReader);

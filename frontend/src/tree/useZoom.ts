@@ -1,5 +1,5 @@
-// d3-zoom reads the gestures (pinch, ctrl and wheel, drag); the zoom itself re-wraps the river, and panning is the
-// viewport's own scrolling, so that touch, wheel, keyboard and scroll bar all work as anywhere else.
+// d3-zoom reads the gestures: pinch, ctrl with wheel, drag. Zooming wraps the tree again. Panning is the normal scrolling
+// of the element, so touch, wheel, keyboard and scroll bar work as usual.
 import { select } from "d3-selection";
 import "d3-transition";
 import { type D3ZoomEvent, zoom as d3zoom, type ZoomBehavior, zoomIdentity, zoomTransform } from "d3-zoom";
@@ -15,7 +15,7 @@ function isGesture(event: MouseEvent | TouchEvent | WheelEvent): boolean {
   return event.type === "mousedown" && (event as MouseEvent).button === 0 && !event.ctrlKey;
 }
 
-/** A pinch on a touchpad comes as ctrl and wheel with small steps, a mouse's wheel with large ones. */
+/** A touchpad reports a pinch as ctrl with small wheel steps. A mouse wheel has large ones. */
 const PINCH_BELOW_PX = 40;
 
 function wheelDelta(event: WheelEvent): number {
@@ -38,7 +38,7 @@ export function useZoom(
 ): Zoom {
   const [zoom, setZoom] = useState(start);
   const behavior = useRef<ZoomBehavior<HTMLElement, unknown> | null>(null);
-  /** Where a running transition leads, so that quick presses of a button add up. */
+  /** The target of the running transition, so that quick presses of a button add up. */
   const goal = useRef(start);
   const handlers = useRef({ onDrag, onGesture });
   handlers.current = { onDrag, onGesture };
@@ -69,8 +69,8 @@ export function useZoom(
     };
   }, [view, start]);
 
-  const to = (wish: number) => {
-    const target = Math.min(ZOOM_MAX, Math.max(ZOOM_MIN, wish));
+  const to = (wanted: number) => {
+    const target = Math.min(ZOOM_MAX, Math.max(ZOOM_MIN, wanted));
     goal.current = target;
     const element = view.current;
     if (!element || !behavior.current) return;

@@ -59,7 +59,7 @@ describe("a remote target", () => {
     expect(isRemote({ ...model, runtime: "llama.cpp" })).toBe(false);
   });
 
-  it("says how far off the text can be, until that says nothing", () => {
+  it("has the bound of the output, until it excludes nothing", () => {
     expect(boundWords(0.0341)).toMatch(/^So far the total variation .* is at most 0\.035: /);
     expect(boundWords(1)).toMatch(/^The bound has reached 1, .* excludes nothing\.$/);
   });

@@ -1,4 +1,4 @@
-// What keeps people out, as far as a program can tell.
+// Accessibility checks by axe.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
@@ -7,10 +7,10 @@ import { soon, type Tab } from "./tab";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What axe finds serious or critical in the page as it stands, or in a part: an open list keeps the focus to itself. */
+/** The serious and critical violations in the page, or in a part of it, such as an open list that holds the focus. */
 export async function violations(tab: Tab, part = ":root"): Promise<string[]> {
   await settled(tab);
-  // Evaluated, for the server's content security policy refuses an inline script.
+  // Evaluated, because the server's content security policy refuses inline scripts.
   await tab.page.evaluate(AXE);
   const results = await tab.page.evaluate(async (selector) => {
     const { axe } = window as unknown as { axe: { run(part: string): Promise<AxeResults> } };
@@ -21,7 +21,7 @@ export async function violations(tab: Tab, part = ":root"): Promise<string[]> {
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`);
 }
 
-/** Colours in transition are no one's contrast. */
+/** Waits for the end of all transitions, whose colours have no meaningful contrast. */
 export const settled = (tab: Tab) =>
   expect
     .poll(

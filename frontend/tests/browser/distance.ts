@@ -1,4 +1,4 @@
-// A long way to a port of this machine: what is sent arrives so much later, in order.
+// A relay to a port of this machine that delays all data by a fixed time, in order.
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
@@ -27,7 +27,7 @@ export async function distance(port: number, delayMs: number): Promise<Distance>
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port to be had");
+  if (address === null || typeof address === "string") throw new Error("There is no free port.");
   const stop = async () => {
     for (const socket of open) socket.destroy();
     server.close();

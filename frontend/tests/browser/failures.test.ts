@@ -1,11 +1,11 @@
-// What goes wrong is said in words, nothing typed is lost, and the page recovers by itself.
+// Errors have a message, the prompt is never lost, and the page recovers by itself.
 import { expect, it } from "vitest";
 import { siteWith } from "./site";
 import { soon } from "./tab";
 
 const site = siteWith(["--profile", "smol", "--threads", "1"]);
 
-it("asks for a prompt where there is none", async () => {
+it("asks for a prompt if there is none", async () => {
   const tab = await site.open();
   await tab.maxTokens(64);
   await tab.generate("  \n ");
@@ -15,7 +15,7 @@ it("asks for a prompt where there is none", async () => {
   await tab.notice("There is no prompt.").waitFor({ state: "detached" });
 });
 
-it("says what the server refuses, keeps what was typed, and goes on", async () => {
+it("shows the server's refusal, keeps the prompt, and goes on", async () => {
   const tab = await site.open();
   await tab.maxTokens(64);
   const long = "many words ".repeat(4500).trim();
@@ -29,7 +29,7 @@ it("says what the server refuses, keeps what was typed, and goes on", async () =
   expect(await tab.notice(/./).count()).toBe(0);
 });
 
-it("survives the server's end in the middle of a run, and works again once it is back", async () => {
+it("survives the server's end during a run, and works again when the server is back", async () => {
   const tab = await site.open();
   await tab.maxTokens(1024);
   await tab.generate("Count from 1 to 300, separated by commas.");
@@ -46,7 +46,7 @@ it("survives the server's end in the middle of a run, and works again once it is
   const cutOff = await tab.shownText();
   expect(cutOff).not.toBe("");
 
-  await tab.prompt.fill("Typed while nobody listened.");
+  await tab.prompt.fill("Typed without a server.");
   await tab.prompt.press("Control+Enter");
   await tab.notice("The server cannot be reached.").waitFor();
   await tab.page.getByText("Waiting for the server. Your prompt is kept.").waitFor();
@@ -55,14 +55,14 @@ it("survives the server's end in the middle of a run, and works again once it is
   await site.serveAgain();
   await expect.poll(() => tab.button("Connection:").textContent(), soon).toContain("connected");
   await expect.poll(() => tab.button("Generate").getAttribute("aria-disabled"), soon).toBe("false");
-  expect(await tab.prompt.inputValue()).toBe("Typed while nobody listened.");
+  expect(await tab.prompt.inputValue()).toBe("Typed without a server.");
   expect(await tab.shownText()).toBe(cutOff);
   await tab.maxTokens(64);
   await tab.button("Generate").click();
   await tab.until("done");
   await tab.announced(/^Run /).waitFor({ state: "attached" });
   expect(await tab.shownText()).toBe(tab.last("done").generated_text);
-  expect(tab.last("started").prompt).toBe("Typed while nobody listened.");
+  expect(tab.last("started").prompt).toBe("Typed without a server.");
   expect(await words.count()).toBe(0);
   expect(await tab.page.evaluate(() => "sameDocument" in window)).toBe(true);
 });

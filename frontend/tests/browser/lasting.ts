@@ -1,4 +1,4 @@
-// Runs that do not end before their token limit: the toy model would end most of its texts early by itself.
+// Runs that reach their token limit. The toy model would end most of its texts early.
 import type { Page } from "playwright-core";
 
 /** Makes the page's own start messages ask the server to ignore the end of the text. */

@@ -1,4 +1,4 @@
-// What holds for the page as a whole: accessible, nothing wider than the window, calm where asked, themed as chosen.
+// The page as a whole: accessibility, width, reduced motion, theme.
 import { describe, expect, it } from "vitest";
 import { settled, violations } from "./axe";
 import { lasting } from "./lasting";
@@ -7,15 +7,15 @@ import { DESKTOP, PHONE, siteWith } from "./site";
 import { soon, type Tab } from "./tab";
 
 const site = siteWith([...TOY, "-k", "4", "--temperature", "1"]);
-/** Gives some forty tokens, of every status. */
+/** Its answer has about forty tokens, with every status. */
 const PROMPT = "two sorted lists";
-/** The recording plays on a first visit, where there is one. */
+/** Pauses the recording, which plays on a first visit if there is one. */
 async function atRest(tab: Tab): Promise<void> {
   const pause = tab.button("Pause");
   if (await pause.isVisible()) await pause.click();
 }
 
-/** A run in slow motion, held in the middle. */
+/** A run in slow motion, paused in the middle. */
 async function heldRun(tab: Tab): Promise<void> {
   await tab.run(PROMPT);
   await tab.page.getByLabel("Playback speed").selectOption("slow");
@@ -31,7 +31,7 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
   it.each([
     ["a desktop", DESKTOP],
     ["a phone", PHONE],
-  ])("nothing on %s keeps anyone out, before, during and after a run", async (_name, viewport) => {
+  ])("is accessible on %s, before, during and after a run", async (_name, viewport) => {
     const tab = await site.open({ colorScheme, viewport });
     await atRest(tab);
     expect(await tab.page.locator("html").getAttribute("data-theme")).toBe(colorScheme);
@@ -53,7 +53,7 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
 });
 
 describe("the choice of a drafter", () => {
-  it("lets the keyboard read why one cannot be used, and leave it there", async () => {
+  it("lets the keyboard read why a drafter is unavailable, and go back", async () => {
     const tab = await site.open();
     await atRest(tab);
     const control = tab.page.getByRole("combobox", { name: "Drafter", exact: true });
@@ -132,7 +132,7 @@ describe("the layout", () => {
 });
 
 describe("motion", () => {
-  /** The most animations that were seen at once while a run played in steps, those of no length aside. */
+  /** The largest number of simultaneous animations while a run played in steps, without those of no duration. */
   async function mostMoving(reducedMotion: "reduce" | "no-preference"): Promise<number> {
     const tab = await site.open({ reducedMotion });
     await tab.run("once");
@@ -160,14 +160,14 @@ describe("motion", () => {
     return await most;
   }
 
-  it("is there, and none for who asked for none", async () => {
+  it("is there, and absent for users who ask for none", async () => {
     expect(await mostMoving("no-preference")).toBeGreaterThan(0);
     expect(await mostMoving("reduce")).toBe(0);
   });
 });
 
 describe("the theme", () => {
-  it("follows the system until one is chosen, which is remembered", async () => {
+  it("follows the system until the user chooses one, which is stored", async () => {
     const tab = await site.open({ colorScheme: "dark" });
     const theme = () => tab.page.locator("html").getAttribute("data-theme");
     const background = () =>
@@ -192,7 +192,7 @@ describe("a run of a thousand tokens", () => {
   const TOKENS = 1024;
   const LARGEST_DOM = 12_000;
 
-  it("stays usable: every token in the text, and no more of the tree than fits", async () => {
+  it("stays usable: every token in the text, and only the visible part of the tree", async () => {
     const tab = await site.open({}, lasting);
     await tab.maxTokens(TOKENS);
     const done = await tab.run(PROMPT);

@@ -1,4 +1,4 @@
-// A target in another process, behind a socket: what the page says of it, of the way to it and of what it cost.
+// A target in another process, at the end of a socket: its facts, its figures and its usage on the page.
 import { afterAll, describe, expect, it } from "vitest";
 import { fixed, kibibytes, milliseconds } from "../../src/words/format";
 import { violations } from "./axe";
@@ -8,7 +8,7 @@ import { verifier } from "./server";
 import { PHONE, siteWith } from "./site";
 import type { Tab } from "./tab";
 
-/** Long enough for drafting ahead to pay, whatever else the machine does. */
+/** Long enough that drafting ahead gains even on a busy machine. */
 const ONE_WAY_MS = 25;
 const ends: { stop(): Promise<void> }[] = [];
 afterAll(async () => {
@@ -23,10 +23,10 @@ const site = siteWith(async () => {
   const place = `verifier:ws://127.0.0.1:${way.port}`;
   return ["--target", place, "--draft", "toy:0~7", "-k", "4", "--temperature", "1"];
 });
-/** Gives some forty tokens, of every status. */
+/** Its answer has about forty tokens, with every status. */
 const PROMPT = "two sorted lists";
 
-/** The terms of a definition list with what they say. */
+/** The terms of a definition list with their values. */
 const definitions = (tab: Tab, role: "dialog" | "region", name: string) =>
   tab.page
     .getByRole(role, { name, exact: true })
@@ -41,12 +41,12 @@ const definitions = (tab: Tab, role: "dialog" | "region", name: string) =>
 
 function remoteOf(tab: Tab) {
   const { remote } = tab.last("started");
-  if (!remote) throw new Error("The target is not elsewhere.");
+  if (!remote) throw new Error("The target is not remote.");
   return remote;
 }
 
 describe.each(["dark", "light"] as const)("a run against a verifier, in %s colours", (colorScheme) => {
-  it("completes, and says where the target is and what was found out about it", async () => {
+  it("completes, and shows the target's address and the findings of the probe", async () => {
     const tab = await site.open({ colorScheme });
     const done = await tab.run(PROMPT);
     expect(done.finish_reason).not.toBe("error");
@@ -70,13 +70,13 @@ describe.each(["dark", "light"] as const)("a run against a verifier, in %s colou
 
     await tab.button(new RegExp(`drafts for .* at ${host}, round trip .*`)).click();
     const models = tab.page.getByRole("dialog", { name: "Models" });
-    await models.getByText(`elsewhere: ${remote.url}`).waitFor();
+    await models.getByText(`remote: ${remote.url}`).waitFor();
     expect(await violations(tab)).toEqual([]);
     expect(tab.problems).toEqual([]);
   });
 });
 
-it("fits a phone, with what is known of the target opened", async () => {
+it("fits a phone with the facts of the target open", async () => {
   const tab = await site.open({ viewport: PHONE });
   await tab.run(PROMPT);
   await tab.button("Exactness: exact").click();
@@ -88,7 +88,7 @@ it("fits a phone, with what is known of the target opened", async () => {
 });
 
 describe("the figures of a run against a verifier", () => {
-  it("keep drafting ahead out of the sum, and show it beside it", async () => {
+  it("show drafting ahead next to the sum, not in it", async () => {
     const tab = await site.open();
     await tab.run(PROMPT);
     const rounds = tab.ofType("metrics").slice(-10);
@@ -110,27 +110,27 @@ describe("the figures of a run against a verifier", () => {
     );
   });
 
-  it("can be held against either baseline, with the pointer and with the keyboard", async () => {
+  it("are relative to either baseline, chosen with the pointer or the keyboard", async () => {
     const tab = await site.open();
     const values = (await tab.run(PROMPT)).metrics;
     const speedup = tab.region("Speedup");
-    const against = (name: string) => speedup.getByRole("radio", { name, exact: true });
-    const says = async (times: number | null, tps: number | null, words: string) => {
+    const baseline = (name: string) => speedup.getByRole("radio", { name, exact: true });
+    const shows = async (times: number | null, tps: number | null, words: string) => {
       await speedup.getByText(`${fixed(times)}×`, { exact: true }).waitFor();
       expect(await speedup.textContent()).toContain(
         `${fixed(values.effective_tps, 1)} tok/s against ${fixed(tps, 1)} ${words}, measured (`,
       );
     };
     expect(values.per_call_tps).not.toBe(values.baseline_tps);
-    await says(values.speedup, values.baseline_tps, "streaming");
-    await against("per call").click();
-    await says(values.per_call_speedup, values.per_call_tps, "with one call per token");
-    await against("per call").press("ArrowLeft", { delay: 80 });
-    await says(values.speedup, values.baseline_tps, "streaming");
-    expect(await against("streaming").getAttribute("aria-checked")).toBe("true");
+    await shows(values.speedup, values.baseline_tps, "streaming");
+    await baseline("per call").click();
+    await shows(values.per_call_speedup, values.per_call_tps, "with one call per token");
+    await baseline("per call").press("ArrowLeft", { delay: 80 });
+    await shows(values.speedup, values.baseline_tps, "streaming");
+    expect(await baseline("streaming").getAttribute("aria-checked")).toBe("true");
   });
 
-  it("say what verification took, and nothing that is not known", async () => {
+  it("include the usage, without unknown figures", async () => {
     const tab = await site.open();
     const { usage, rounds } = (await tab.run(PROMPT)).metrics;
     if (usage?.sent_bytes == null || usage.received_bytes == null) throw new Error("Nothing was counted.");
@@ -145,7 +145,7 @@ describe("the figures of a run against a verifier", () => {
     });
   });
 
-  it("measure one call per token where the target is run alone", async () => {
+  it("measure one call per token when the target runs alone", async () => {
     // A run of fewer than 16 tokens is no baseline.
     const tab = await site.open({}, lasting);
     await tab.maxTokens(64);

@@ -1,4 +1,4 @@
-// A real model: type, generate, and see what came over the wire, exactly.
+// Runs of a real model: the page shows exactly what the server sent.
 import { describe, expect, it } from "vitest";
 import { fixed, milliseconds, percent } from "../../src/words/format";
 import { SMOL } from "./server";
@@ -7,7 +7,7 @@ import { soon, type Tab } from "./tab";
 
 const site = siteWith(SMOL);
 const CODE = "Write a Python function that merges two sorted lists";
-/** Its answer is short, but long enough to measure by. */
+/** Its answer is short, but long enough for a baseline. */
 const SHORT = "Name five colours.";
 const LONG = "Count from 1 to 300, separated by commas.";
 
@@ -19,7 +19,7 @@ async function openWith(changes: { k?: number; temperature?: number; maxTokens?:
   return tab;
 }
 
-/** Both models' facts, by keyboard: where each computes among them. */
+/** The facts of both models, opened by keyboard. */
 async function seesModels(tab: Tab): Promise<void> {
   await tab.page.getByRole("button", { name: /drafts for/ }).press("Enter");
   const facts = tab.page.getByRole("dialog", { name: "Models" });
@@ -36,7 +36,7 @@ async function seesModels(tab: Tab): Promise<void> {
 }
 
 describe("the first visit", () => {
-  it("plays the recorded run, marked as one, until a run starts", async () => {
+  it("plays the recorded run, marked as a recording, until a run starts", async () => {
     const tab = await site.open();
     await tab.page.getByText("Recording of a real run").waitFor();
     await tab.button("Run it live").waitFor();
@@ -50,7 +50,7 @@ describe("the first visit", () => {
 });
 
 describe("a run", () => {
-  it("shows tokens, text and figures as they were sent, and says how it ended", async () => {
+  it("shows tokens, text and figures as they were sent, and announces its end", async () => {
     const tab = await openWith({ k: 4, temperature: 1 });
     await tab.drafter("Draft model");
     const done = await tab.run(CODE);
@@ -70,7 +70,7 @@ describe("a run", () => {
     await seesModels(tab);
   });
 
-  it("claims nothing of a plain run", async () => {
+  it("has no speedup if it is plain", async () => {
     const tab = await openWith({ temperature: 0 });
     await tab.drafter("Draft model");
     await tab.run(SHORT);
@@ -100,7 +100,7 @@ async function seesText(tab: Tab): Promise<void> {
   expect(await tab.shownText()).toBe(tab.last("done").generated_text);
 }
 
-/** Every token of the text in the colour of its status. */
+/** Every token of the text has the colour of its status. */
 async function seesStatuses(tab: Tab): Promise<void> {
   const shown = await tab.text.getByRole("option").evaluateAll((options) =>
     options.map((option) => ({
@@ -193,7 +193,7 @@ async function copiesText(tab: Tab): Promise<void> {
   expect(await tab.page.evaluate(() => navigator.clipboard.readText())).toBe(tab.last("done").generated_text);
 }
 
-describe("a run that goes on", () => {
+describe("a live run", () => {
   it("stops when asked to, and another one works", async () => {
     const tab = await openWith({ k: 2, temperature: 0, maxTokens: 1024 });
     await tab.generate(LONG);
@@ -211,7 +211,7 @@ describe("a run that goes on", () => {
     expect(tab.ofType("error")).toEqual([]);
   });
 
-  it("takes a change of depth, temperature and drafter, and says since which round", async () => {
+  it("accepts changes of depth, temperature and drafter, and shows the round from which on they apply", async () => {
     const tab = await openWith({ k: 2, temperature: 0, maxTokens: 1024 });
     await tab.generate(LONG);
     await tab.until("metrics", 2);
@@ -248,7 +248,7 @@ describe("a run that goes on", () => {
     expect(tab.ofType("error")).toEqual([]);
   });
 
-  it("keeps a second tab waiting in words, then serves it", async () => {
+  it("makes a second tab wait, with a message, and then serves it", async () => {
     const first = await openWith({ temperature: 0, maxTokens: 1024 });
     const second = await openWith({ temperature: 0 });
     await first.generate(LONG);

@@ -1,4 +1,4 @@
-// A seed of the server that no number of the page can hold.
+// A seed of the server that is too large for a number of the page.
 import { expect, it } from "vitest";
 import { TOY } from "./server";
 import { siteWith } from "./site";

@@ -1,4 +1,4 @@
-// The real server as a child process, on a free port, always ended.
+// The real server as a child process on a free port. It always ends with the tests.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -13,11 +13,11 @@ const PAGE = join(ROOT, "src/speculatoviz/server/page/index.html");
 const READY_DEADLINE_MS = 120_000;
 const EXIT_DEADLINE_MS = 15_000;
 
-/** Small, exact, and at hand at once. It knows lower-case letters, spaces and line breaks. */
+/** A small exact model that needs no download. Its tokens are lower-case letters, spaces and line breaks. */
 export const TOY = ["--target", "toy:0", "--draft", "toy:0~7"];
 /**
- * A real model, drafting by prompt lookup or for itself. One thread: the browser needs the other core, and threads of
- * one pass that wait for each other while something else runs are slower than one.
+ * A real model with prompt lookup, or itself as the draft model. It has one thread: the browser needs the other core,
+ * and threads that wait for each other on a busy machine are slower than one.
  */
 export const SMOL = [
   ...["--profile", "smol", "--draft", "smollm2-135m-instruct", "--drafter", "ngram", "--threads", "1"],
@@ -31,9 +31,9 @@ process.once("exit", () => {
 export interface Server {
   readonly url: string;
   readonly port: number;
-  /** What it wrote so far. */
+  /** Its output so far. */
   log(): string;
-  /** At once, as when a machine goes down. */
+  /** Ends it without a shutdown, as when a machine fails. */
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -70,13 +70,13 @@ export interface Verifier {
   stop(): Promise<void>;
 }
 
-/** A target in a process of its own; it says where once it listens. */
+/** A target in a process of its own. Its output contains the address when it listens. */
 export async function verifier(flags: readonly string[]): Promise<Verifier> {
   const { child, log, end } = launch(["verifier", ...flags, "--port", "0"]);
   const deadline = Date.now() + READY_DEADLINE_MS;
   while (Date.now() < deadline && child.pid !== undefined && isAlive(child)) {
-    const told = /at verifier:ws:\/\/127\.0\.0\.1:(\d+)/.exec(log())?.[1];
-    if (told !== undefined) return { port: Number(told), stop: () => end("SIGTERM") };
+    const address = /at verifier:ws:\/\/127\.0\.0\.1:(\d+)/.exec(log())?.[1];
+    if (address !== undefined) return { port: Number(address), stop: () => end("SIGTERM") };
     await sleep(50);
   }
   await end("SIGKILL");
@@ -132,6 +132,6 @@ async function freePort(): Promise<number> {
   const address = probe.address();
   probe.close();
   await once(probe, "close");
-  if (address === null || typeof address === "string") throw new Error("no port to be had");
+  if (address === null || typeof address === "string") throw new Error("There is no free port.");
   return address.port;
 }

@@ -1,4 +1,4 @@
-// What every file of these tests has: a server, a browser, and what there is to see when a test fails.
+// For each test file: a server, a browser, and a report when a test fails.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
@@ -11,8 +11,8 @@ const FLAGS = [
   ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
-/** Of an action or a locator: long, for machines that are busy with a model. */
-const PATIENCE_MS = 45_000;
+/** Time limit of an action or a locator. It is long because the machine is busy with a model. */
+const ACTION_DEADLINE_MS = 45_000;
 const LOG_LINES = 40;
 
 export const DESKTOP = { width: 1440, height: 900 };
@@ -39,16 +39,16 @@ export class Site {
     this.browser = await browser;
   }
 
-  /** A server at the place of the one that went away. */
+  /** Starts a server on the port of the one that ended. */
   async serveAgain(): Promise<void> {
     this.current = await serve(this.flags, this.server.port);
   }
 
-  /** A tab of a browser that has never been here, on the page. */
+  /** A tab with the page, in a browser without stored values. */
   async open(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<unknown>): Promise<Tab> {
     if (!this.browser) throw new Error("No browser runs.");
     const context = await this.browser.newContext({ viewport: DESKTOP, colorScheme: "dark", ...options });
-    context.setDefaultTimeout(PATIENCE_MS);
+    context.setDefaultTimeout(ACTION_DEADLINE_MS);
     const tab = new Tab(await context.newPage());
     this.tabs.push(tab);
     await prepare?.(tab.page);
@@ -77,7 +77,7 @@ export class Site {
   }
 }
 
-/** A server with these flags and a browser, from before the first test of a file until after its last. */
+/** A server with these flags and a browser, for all tests of a file. */
 export function siteWith(flags: readonly string[] | (() => Promise<readonly string[]>)): Site {
   const site = new Site(typeof flags === "function" ? flags : async () => flags);
   beforeAll(() => site.begin());

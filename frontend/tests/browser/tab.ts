@@ -1,4 +1,4 @@
-// One tab: what a user can do on the page, and what went over the wire meanwhile.
+// One tab: the actions of a user, and the messages of the socket.
 import type { Locator, Page, WebSocket } from "playwright-core";
 import { expect } from "vitest";
 import type { ClientMessage, ServerMessage } from "../../src/protocol/generated";
@@ -6,13 +6,13 @@ import type { ClientMessage, ServerMessage } from "../../src/protocol/generated"
 type OfType<T extends ServerMessage["type"]> = Extract<ServerMessage, { type: T }>;
 
 export const DEADLINE_MS = 90_000;
-/** Waiting for something to become true; how long that takes is not tested. */
+/** Polls until something becomes true. The time is not tested. */
 export const soon = { timeout: DEADLINE_MS, interval: 40 };
 
 export class Tab {
   readonly received: ServerMessage[] = [];
   readonly sent: ClientMessage[] = [];
-  /** What a browser's console or network panel would show in red. */
+  /** Errors and warnings of the browser's console and network. */
   readonly problems: string[] = [];
   readonly prompt: Locator;
   readonly text: Locator;
@@ -53,7 +53,7 @@ export class Tab {
     return this.page.getByRole("button", { name });
   }
 
-  /** The open list of them. */
+  /** The open list of drafters. */
   get drafters(): Locator {
     return this.page.getByRole("listbox", { name: "Drafters" });
   }
@@ -62,9 +62,9 @@ export class Tab {
     return this.page.getByRole("region", { name, exact: true });
   }
 
-  // --- what a user does ---------------------------------------------------------------------------
+  // --- actions of a user ---------------------------------------------------------------------------
 
-  /** Moves a slider to so many steps above its least value, with the keyboard. */
+  /** Moves a slider to `steps` above its lowest value, with the keyboard. */
   async slide(name: string, steps: number): Promise<void> {
     const thumb = this.page.getByRole("slider", { name, exact: true });
     await thumb.focus();
@@ -73,7 +73,7 @@ export class Tab {
     for (let one = 0; one < steps % 10; one += 1) await thumb.press("ArrowRight");
   }
 
-  /** By its title. */
+  /** Chooses a drafter by its title. */
   async drafter(title: string): Promise<void> {
     await this.page.getByRole("combobox", { name: "Drafter", exact: true }).click();
     await this.drafters.getByRole("option", { name: new RegExp(`^${title} `) }).click();
@@ -96,7 +96,7 @@ export class Tab {
     await this.button("Generate").click();
   }
 
-  /** From the click to the end of the run, on the wire and on the page. */
+  /** Clicks and waits for the end of the run, in the messages and on the page. */
   async run(prompt: string): Promise<OfType<"done">> {
     const runs = this.ofType("done").length;
     await this.generate(prompt);
@@ -113,7 +113,7 @@ export class Tab {
     return this.page.getByRole("alert", { name: "Notices" }).getByText(words);
   }
 
-  // --- what came ----------------------------------------------------------------------------------
+  // --- messages ----------------------------------------------------------------------------------
 
   ofType<T extends ServerMessage["type"]>(type: T): OfType<T>[] {
     return this.received.filter((message): message is OfType<T> => message.type === type);
@@ -125,18 +125,18 @@ export class Tab {
     return message;
   }
 
-  /** Until so many messages of a type have come in all. */
+  /** Waits until `count` messages of a type have come. */
   async until(type: ServerMessage["type"], count = 1): Promise<void> {
     await expect.poll(() => this.ofType(type).length, soon).toBeGreaterThanOrEqual(count);
   }
 
-  // --- what is to be seen -------------------------------------------------------------------------
+  // --- the page -------------------------------------------------------------------------
 
-  /** The running text, without the boxes that stand for tokens which add nothing to it. */
+  /** The text, without the marks of tokens that have no text of their own. */
   async shownText(): Promise<string> {
     return this.text.evaluate((element) => {
       const copy = element.cloneNode(true) as HTMLElement;
-      for (const sign of copy.querySelectorAll(".token-unseen, .token-undecided")) sign.remove();
+      for (const sign of copy.querySelectorAll(".token-empty, .token-undecided")) sign.remove();
       return copy.textContent;
     });
   }
@@ -149,7 +149,7 @@ export class Tab {
     return this.tree.locator(`[role="treeitem"][data-key="${key}"]`);
   }
 
-  /** Lit in the tree by a token pointed at in the text. */
+  /** Whether the tree highlights this token. */
   async isLit(key: string): Promise<boolean> {
     return this.node(key).evaluate((node) => node.parentElement?.classList.contains("is-lit") === true);
   }

@@ -1,4 +1,4 @@
-// Pointing at tokens, walking among them, and playing a run back. On the toy model, whose runs are always the same.
+// Hovering and selecting tokens, the keyboard, and playback. On the toy model, whose runs are always the same.
 import { describe, expect, it } from "vitest";
 import type { VerifyResult } from "../../src/protocol/generated";
 import { fixed, percent, probability, shown } from "../../src/words/format";
@@ -7,7 +7,7 @@ import { siteWith } from "./site";
 import { soon, type Tab } from "./tab";
 
 const site = siteWith([...TOY, "-k", "4", "--temperature", "1"]);
-/** Gives some forty tokens, of every status. */
+/** Its answer has about forty tokens, with every status. */
 const PROMPT = "two sorted lists";
 
 const keyOf = ({ round, node }: VerifyResult) => `${round}:${node ?? "+"}`;
@@ -27,8 +27,8 @@ async function ranOnce(): Promise<Tab> {
   return tab;
 }
 
-describe("pointing at a token", () => {
-  it("in the text shows its numbers and lights it up in the tree", async () => {
+describe("hovering a token", () => {
+  it("in the text shows its figures and highlights it in the tree", async () => {
     const tab = await ranOnce();
     const result = lastWith(tab, "accepted");
     const draft = draftOf(tab, result);
@@ -56,7 +56,7 @@ describe("pointing at a token", () => {
     expect(await tab.tree.locator(".is-lit").count()).toBe(0);
   });
 
-  it("in the tree lights it up in the text", async () => {
+  it("in the tree highlights it in the text", async () => {
     const tab = await ranOnce();
     const key = keyOf(lastWith(tab, "resampled"));
     await tab.node(key).hover();
@@ -65,7 +65,7 @@ describe("pointing at a token", () => {
     await tab.page.locator(".tt-tooltip").getByText("drafted by").waitFor();
   });
 
-  it("and clicking opens what target, draft and residual had to offer", async () => {
+  it("and clicking shows the alternatives in p, q and the residual", async () => {
     const tab = await ranOnce();
     const result = lastWith(tab, "resampled");
     const rejected = tab
@@ -94,13 +94,13 @@ describe("pointing at a token", () => {
     }
 
     await tab.details.getByRole("button", { name: shown(rejected?.draft_token ?? "") }).click();
-    await tab.details.getByText("It was replaced by").waitFor();
+    await tab.details.getByText("Replaced by").waitFor();
     await tab.details.getByText("Rejected: the acceptance probability is").waitFor();
     await tab.button("Close token details").click();
     await tab.details.waitFor({ state: "detached" });
   });
 
-  it("leaves the rejected tokens out of the text unless asked for", async () => {
+  it("shows rejected tokens in the text only on demand", async () => {
     const tab = await ranOnce();
     const rejected = tab.ofType("verify_result").filter(({ status }) => status === "rejected");
     const struck = tab.text.locator('[data-status="rejected"]');
@@ -112,7 +112,7 @@ describe("pointing at a token", () => {
 });
 
 describe("the keyboard alone", () => {
-  /** Tab until it is reached; a page on which that takes longer is not usable this way. */
+  /** Presses Tab until the element has the focus. A page that needs more presses is not usable by keyboard. */
   async function tabTo(tab: Tab, reached: () => Promise<boolean>): Promise<void> {
     for (let presses = 0; presses < 60; presses += 1) {
       if (await reached()) return;
@@ -123,7 +123,7 @@ describe("the keyboard alone", () => {
   const isOn = (tab: Tab, selector: string) => () =>
     tab.page.evaluate((wanted) => document.activeElement?.matches(wanted) === true, selector);
 
-  it("writes a prompt, runs it, walks the text and opens and closes the details", async () => {
+  it("writes a prompt, runs it, moves through the text, and opens and closes the details", async () => {
     const tab = await site.open();
     const { keyboard } = tab.page;
     await tabTo(tab, isOn(tab, "textarea"));
@@ -161,7 +161,7 @@ describe("the keyboard alone", () => {
     expect(await tab.focused()).toBe(keys.at(-1));
   });
 
-  it("walks the tree down into what was rejected", async () => {
+  it("moves in the tree down to a rejected token", async () => {
     const tab = await ranOnce();
     await tab.tree.focus();
     await tab.tree.press("Home");
@@ -174,7 +174,7 @@ describe("the keyboard alone", () => {
     await tab.tree.press("ArrowDown");
     expect(await tab.isLit(keyOf(first))).toBe(true);
     await tab.tree.press("Enter");
-    await tab.details.getByText("It was replaced by").waitFor();
+    await tab.details.getByText("Replaced by").waitFor();
     await tab.tree.press("Escape");
     await tab.details.waitFor({ state: "detached" });
   });
@@ -183,7 +183,7 @@ describe("the keyboard alone", () => {
 describe("playback", () => {
   const round = (tab: Tab) => tab.scrubber.getAttribute("aria-valuenow").then(Number);
 
-  it("steps, seeks and shows the figures of the round it is at", async () => {
+  it("steps, seeks and shows the figures of the current round", async () => {
     const tab = await ranOnce();
     const rounds = tab.ofType("metrics");
     expect(await round(tab)).toBe(rounds.length);
@@ -199,29 +199,29 @@ describe("playback", () => {
     const inRound = tab.ofType("draft_token").filter((draft) => draft.round === 0).length + 1;
     expect(await tab.tree.getByRole("treeitem").count()).toBe(inRound);
 
-    await tab.button("On by a token").click();
+    await tab.button("Next token").click();
     await expect.poll(() => tab.tree.getByRole("treeitem").count(), soon).toBe(inRound + 1);
-    await tab.button("Back by a token").click();
+    await tab.button("Previous token").click();
     await expect.poll(() => tab.tree.getByRole("treeitem").count(), soon).toBe(inRound);
-    await tab.button("On by a round").click();
+    await tab.button("Next round").click();
     await expect.poll(() => round(tab), soon).toBe(2);
     await tab.scrubber.press("End");
     expect(await round(tab)).toBe(rounds.length);
     expect(await tab.shownText()).toBe(tab.last("done").generated_text);
   });
 
-  it("seeks where the picture of the run is clicked", async () => {
+  it("seeks by a click on the scrubber", async () => {
     const tab = await ranOnce();
     const rounds = tab.ofType("metrics").length;
     const box = await tab.scrubber.boundingBox();
-    if (!box) throw new Error("The scrubber is not to be seen.");
+    if (!box) throw new Error("The scrubber is not visible.");
     await tab.page.mouse.click(box.x + (box.width * 0.5) / rounds, box.y + box.height / 2);
     expect(await round(tab)).toBe(1);
     await tab.page.mouse.click(box.x + box.width - 2, box.y + box.height / 2);
     expect(await round(tab)).toBe(rounds);
   });
 
-  it("slows a run down, holds it, and catches up with it", async () => {
+  it("plays a live run in slow motion, pauses it, and catches up with it", async () => {
     const tab = await ranOnce();
     await tab.page.getByLabel("Playback speed").selectOption("slow");
     await tab.generate(PROMPT);

@@ -1,4 +1,4 @@
-// Drafts that branch: drawn as a tree, walked, explained, and compared with what other drafters would have guessed.
+// Draft trees: drawing, keyboard, attention, rules; and shadow drafters.
 import { describe, expect, it } from "vitest";
 import type { DraftToken } from "../../src/protocol/generated";
 import { fixed, percent } from "../../src/words/format";
@@ -15,7 +15,7 @@ const keyOf = ({ round, node }: DraftToken) => `${round}:${node}`;
 const siblingsOf = (tab: Tab, { round, parent }: DraftToken) =>
   tab.ofType("draft_token").filter((other) => other.round === round && other.parent === parent);
 
-/** A drafted token that hangs on another one, in a draft that branches. */
+/** A drafted token with a drafted parent, in a tree. */
 function deepest(tab: Tab): DraftToken {
   const first = tab.ofType("draft_token").find((token) => siblingsOf(tab, token).length > 1);
   const inRound = tab.ofType("draft_token").filter(({ round }) => round === first?.round);
@@ -34,7 +34,7 @@ async function grown(options: Parameters<typeof site.open>[0] = {}): Promise<Tab
   return tab;
 }
 
-/** Down through the alternatives for the first place, and back up to the one that stands in the text. */
+/** Moves down through the siblings at the first position, and back up to the emitted token. */
 async function walksSiblings(tab: Tab): Promise<void> {
   await tab.tree.focus();
   await tab.tree.press("Home");
@@ -50,7 +50,7 @@ async function walksSiblings(tab: Tab): Promise<void> {
 }
 
 describe("a run that drafts trees", () => {
-  it("draws every branch, walked by keyboard, and says what it hangs on and attends to", async () => {
+  it("draws every branch, with keyboard access, parents and attention", async () => {
     const tab = await grown();
     expect(tab.sent[0]).toMatchObject({ nodes: NODES, drafter: "model", rule: "token" });
     const drafted = tab.ofType("draft_token");
@@ -64,9 +64,9 @@ describe("a run that drafts trees", () => {
     for (let round = 0; round <= token.round; round += 1) await tab.scrubber.press("ArrowRight");
     for (const drawn of drafted.filter(({ round }) => round === token.round)) {
       const siblings = siblingsOf(tab, drawn);
-      const place = siblings.length === 1 ? "the only one" : `sibling ${siblings.indexOf(drawn) + 1} of`;
+      const words = siblings.length === 1 ? "the only one" : `sibling ${siblings.indexOf(drawn) + 1} of`;
       const name = await tab.node(keyOf(drawn)).getAttribute("aria-label");
-      expect(name).toContain(place);
+      expect(name).toContain(words);
       expect(name).toContain(drawn.parent === null ? "after the text" : "after ");
     }
 
@@ -75,21 +75,21 @@ describe("a run that drafts trees", () => {
     await caption.getByText(/attends to the whole text, \d+ drafted tokens? before it, and itself/).waitFor();
     const seen = tab.tree.locator(".tt-node.is-attended");
     expect(await seen.count()).toBe(token.position + 1);
-    expect(await tab.tree.locator(".tt-node.is-unseen").count()).toBeGreaterThan(0);
+    expect(await tab.tree.locator(".tt-node.is-unattended").count()).toBeGreaterThan(0);
 
     await tab.node(keyOf(token)).click();
     const matrix = tab.details.getByRole("img", { name: /^Tree attention/ });
     await matrix.waitFor();
     const inRound = drafted.filter(({ round }) => round === token.round);
     expect(await matrix.locator(".matrix-row").count()).toBe(inRound.length);
-    expect(await matrix.locator(".is-chosen .matrix-seen").count()).toBe(token.position);
+    expect(await matrix.locator(".is-chosen .matrix-attended").count()).toBe(token.position);
     expect(await violations(tab)).toEqual([]);
     await tab.page.mouse.move(5, 5);
     await caption.waitFor({ state: "detached" });
     expect(tab.problems).toEqual([]);
   });
 
-  it("fits a phone in light colours, and keeps nobody out there", async () => {
+  it("fits a phone in light colours, and is accessible there", async () => {
     const tab = await grown({ viewport: PHONE, colorScheme: "light" });
     const [view, right] = await tab.tree.evaluate((tree) => {
       const nodes = [...tree.querySelectorAll(".tt-node")].map((node) => node.getBoundingClientRect().right);
@@ -101,7 +101,7 @@ describe("a run that drafts trees", () => {
 });
 
 describe("a lossy rule", () => {
-  it("is marked before a run and in it", async () => {
+  it("is marked before and during a run", async () => {
     const tab = await site.open();
     const rule = tab.page.getByLabel("Rule", { exact: true });
     await rule.selectOption({ label: "Typical (lossy)" });
@@ -119,7 +119,7 @@ describe("a lossy rule", () => {
 });
 
 describe("shadow drafters", () => {
-  it("guess beside the one in use, and are scored side by side", async () => {
+  it("draft from the same prefix, and are scored", async () => {
     const tab = await site.open();
     await tab.drafter("Draft model");
     expect(await tab.region("Shadow drafters").count()).toBe(0);

@@ -1,4 +1,4 @@
-// Says to a screen reader how a run ended; single tokens are not announced.
+// Announces the end of a run to screen readers. Single tokens are not announced.
 
 import { useApp } from "../../app/useStore";
 import type { Done } from "../../protocol/generated";
@@ -17,20 +17,20 @@ const REASONS = {
 export function summary(run: Run): string {
   const { done, failure } = run;
   if (!done) return failure ? `Run failed: ${failure.message} ${failure.hint}` : "";
-  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedWords(run)}.${exactnessWords(run)}${departedAt(done)}`;
+  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedupWords(run)}.${exactnessWords(run)}${departedAt(done)}`;
 }
 
-function speedWords(run: Run): string {
+function speedupWords(run: Run): string {
   const speedup = run.done?.metrics.overall_speedup ?? null;
   if (speedup === null || exactnessOf(run)?.label === "unverified") return "";
-  const plain = run.started?.remote ? "one streaming call" : "plain decoding";
-  return `, ${fixed(speedup)} times the speed of ${plain}`;
+  const baseline = run.started?.remote ? "one streaming call" : "plain decoding";
+  return `, ${fixed(speedup)} times the speed of ${baseline}`;
 }
 
 const departedAt = ({ departure }: Done): string =>
   departure ? ` It departs from plain decoding at token ${departure.position + 1}.` : "";
 
-/** What a listener must know of the text; nothing where it is exact. */
+/** The exactness of the text; empty if it is exact. */
 function exactnessWords(run: Run): string {
   const label = exactnessOf(run)?.label ?? "exact";
   const bound = run.done?.metrics.total_variation_bound ?? null;

@@ -1,4 +1,4 @@
-// Which node of a draft sees which, in the one pass that verifies them all: rows look, columns are looked at.
+// Tree attention: which drafted tokens (rows) attend to which (columns) in the pass that verifies the draft.
 import { useMemo } from "react";
 import { isTree, pathTo } from "../../run/branches";
 import type { Round, Token } from "../../run/model";
@@ -6,10 +6,10 @@ import { HelpTooltip } from "../../ui/HelpTooltip";
 import { shown } from "../../words/format";
 
 const HELP =
-  "Each row is a token of the draft, each column one that it may attend to; the first column is the whole text so far. A token sees its own path and nothing of its siblings, so one pass verifies all branches at once.";
+  "Each row is a drafted token, each column a token that it may attend to. The first column is the whole text so far. A token attends to its own path and not to its siblings, so one pass verifies all branches.";
 const WIDEST = 300;
 const LARGEST_CELL = 13;
-/** A column for the text, a little apart. */
+/** Gap after the column of the text. */
 const TEXT_GAP = 3;
 const LABELS_FROM = 10;
 const LABEL_WIDTH = 92;
@@ -30,12 +30,12 @@ function gridOf(count: number): Grid {
 }
 
 export function AttentionMatrix({ round, token }: { round: Round; token: Token }) {
-  const rows = useMemo(() => sightsOf(round), [round]);
+  const rows = useMemo(() => attentionRows(round), [round]);
   if (!isTree(round)) return null;
   const grid = gridOf(rows.length);
   const chosen = rows.findIndex((row) => row.token.key === token.key);
-  const seen = rows[chosen];
-  const label = `Tree attention: ${rows.length} drafted tokens.${seen ? ` This one, node ${chosen + 1}, sees ${seen.words}.` : ""}`;
+  const chosenRow = rows[chosen];
+  const label = `Tree attention: ${rows.length} drafted tokens.${chosenRow ? ` This one, node ${chosen + 1}, attends to ${chosenRow.words}.` : ""}`;
   return (
     <section aria-label="Tree attention" className="matrix">
       <h3 className="mb-1 text-[12px] font-medium text-soft">
@@ -54,19 +54,19 @@ export function AttentionMatrix({ round, token }: { round: Round; token: Token }
           <Row key={row.token.key} row={row} at={at} grid={grid} chosen={at === chosen} />
         ))}
       </svg>
-      <p className="text-[11px] text-faint">rows attend to columns; the first column is the whole text</p>
+      <p className="text-[11px] text-faint">Rows attend to columns. The first column is the whole text.</p>
     </section>
   );
 }
 
-interface Sight {
+interface AttentionRow {
   readonly token: Token;
-  /** Columns that this row sees, from 0. */
+  /** Indices of the columns that the token attends to. */
   readonly columns: readonly number[];
   readonly words: string;
 }
 
-function sightsOf(round: Round): Sight[] {
+function attentionRows(round: Round): AttentionRow[] {
   const at = new Map(round.drafted.map(({ key }, index) => [key, index]));
   return round.drafted.map((token) => {
     const columns = pathTo(round, token).map(({ key }) => at.get(key) ?? 0);
@@ -87,7 +87,7 @@ function Cross({ at, grid: { cell, left, width, height } }: { at: number; grid: 
 }
 
 interface RowProps {
-  readonly row: Sight;
+  readonly row: AttentionRow;
   readonly at: number;
   readonly grid: Grid;
   readonly chosen: boolean;
@@ -99,7 +99,7 @@ function Row({ row, at, grid: { cell, left, width }, chosen }: RowProps) {
   const name = chosen ? "matrix-row is-chosen" : "matrix-row";
   return (
     <g className={name} data-status={token.status} transform={`translate(0, ${at * cell})`}>
-      <title>{`${at + 1} ${shown(token.label)}: sees ${words}`}</title>
+      <title>{`${at + 1} ${shown(token.label)}: attends to ${words}`}</title>
       <rect className="matrix-hit" width={width} height={cell} />
       {left > 0 && (
         <text x={left - 6} y={cell - 3} fontSize={10}>
@@ -110,7 +110,7 @@ function Row({ row, at, grid: { cell, left, width }, chosen }: RowProps) {
       {columns.map((column) => (
         <rect
           key={column}
-          className={column === at ? "matrix-self" : "matrix-seen"}
+          className={column === at ? "matrix-self" : "matrix-attended"}
           x={left + cell + TEXT_GAP + column * cell}
           width={side}
           height={side}

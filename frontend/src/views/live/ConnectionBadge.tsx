@@ -1,4 +1,4 @@
-// How the connection and the models stand, in a word; more on asking.
+// The state of the connection and the models in one word, with details in a popover.
 import { Popover } from "radix-ui";
 import { useApp } from "../../app/useStore";
 import type { Health } from "../../protocol/generated";
@@ -13,14 +13,14 @@ interface ConnectionState {
 
 export function connectionState(connection: ConnectionStatus, health: Health | null): ConnectionState {
   if (connection === "offline") {
-    const detail = "The server does not answer. The page keeps trying and recovers by itself.";
+    const detail = "The server does not answer. The page tries again and reconnects by itself.";
     return { word: "offline", colour: "var(--status-rejected)", detail };
   }
   if (connection !== "connected") {
     return {
       word: connection,
       colour: "var(--status-resampled)",
-      detail: "Making a connection to the server.",
+      detail: "Connecting to the server.",
     };
   }
   if (health?.status === "failed") {
@@ -32,7 +32,7 @@ export function connectionState(connection: ConnectionStatus, health: Health | n
     return {
       word: `${health?.stage || "loading"}${share}`,
       colour: "var(--status-resampled)",
-      detail: health?.message ?? "The models are being loaded.",
+      detail: health?.message ?? "The models are loading.",
     };
   }
   const detail = `Server ${health.version}; the models are loaded and ready.`;
@@ -53,9 +53,7 @@ export function ConnectionBadge() {
       <Popover.Portal>
         <Popover.Content className="popover" align="end" sideOffset={8} aria-label="Connection">
           <p>{detail}</p>
-          {health && health.runs_waiting > 0 && (
-            <p className="mt-2">{health.runs_waiting} runs are waiting.</p>
-          )}
+          {health && health.runs_waiting > 0 && <p className="mt-2">Waiting runs: {health.runs_waiting}.</p>}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>

@@ -13,7 +13,7 @@ export function CopyText({ run }: { run: Run }) {
       setCopied(true);
       setTimeout(() => setCopied(false), 1500);
     } catch {
-      store.notify("The browser did not allow copying.", "Select the text and copy it by hand.");
+      store.notify("The browser does not allow copying.", "Select the text and copy it by hand.");
     }
   };
   const Icon = copied ? Check : Copy;

@@ -1,4 +1,4 @@
-// What to do when there is nothing to see yet.
+// The text panel before the first token.
 
 import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
@@ -14,10 +14,10 @@ export function EmptyText({ run }: { run: Run }) {
   return (
     <div className="max-w-[56ch] space-y-2 p-4 text-[13px] text-soft">
       <p>
-        A cheap drafter proposes tokens; the target model checks them all in one pass and keeps what it would
-        have said itself.{" "}
+        A cheap drafter proposes tokens. The target model verifies all of them in one pass, so that the output
+        has its own distribution.{" "}
         {ready
-          ? "Pick an example or write a prompt, then generate."
+          ? "Choose an example or write a prompt, then generate."
           : "You can write a prompt while the models load."}
       </p>
       {hasRecording && (

@@ -1,4 +1,4 @@
-// The exactness label, what it promises, and what is known of a target elsewhere.
+// The exactness label, its meaning, and the facts of a remote target.
 import { Check, Info, TriangleAlert } from "lucide-react";
 import { Popover } from "radix-ui";
 import { useMemo } from "react";
@@ -13,15 +13,15 @@ import { RemoteFacts, Warning } from "./RemoteFacts";
 
 const MEANING: Readonly<Record<ExactnessInfo["label"], string>> = {
   exact:
-    "The output has exactly the distribution of the target model, for the sampling asked for. Speculation changes the speed, never what is said.",
-  "exact-greedy": "Only at temperature 0 is the output exactly the target's on this endpoint.",
+    "The output distribution is the target's, for the requested sampling. Speculation changes the speed, never the distribution.",
+  "exact-greedy": "On this endpoint the output is exactly the target's only at temperature 0.",
   bounded:
-    "The scores were cut off, so the distance from the target's distribution is bounded instead of zero.",
-  lossy: "A lossy rule was asked for: the output may differ from the target's.",
-  unverified: "It could not be shown that these tokens are the target's; no speedup is claimed.",
+    "The endpoint's scores are truncated, so the total variation from the target's distribution has an upper bound instead of being 0.",
+  lossy: "The chosen rule is lossy: the output distribution may differ from the target's.",
+  unverified: "The endpoint generated these tokens itself and verified no draft. No speedup is claimed.",
 };
 
-/** Of the run on the page; of the server's target before one. */
+/** The exactness of the run on the page; before a run, that of the server's target. */
 function useExactness(): ExactnessInfo | null {
   const { started, updates, weakest } = useApp((state) => state.play?.full ?? emptyRun);
   const ofServer = useApp((state) => state.health?.exactness ?? null);
@@ -59,7 +59,7 @@ export function ExactnessBadge() {
           sideOffset={8}
           collisionPadding={8}
           aria-label="Exactness"
-          // It may scroll, so the keyboard must reach it.
+          // It can scroll, so the keyboard must reach it.
           tabIndex={0}
         >
           {remote?.warning != null && <Warning words={remote.warning} />}
@@ -77,7 +77,7 @@ export function ExactnessBadge() {
   );
 }
 
-/** Up to the round that is shown. */
+/** The bound up to the shown round. */
 function Bound() {
   const bound = useApp((state) => state.play?.shown.latest?.total_variation_bound ?? null);
   if (bound === null) return null;

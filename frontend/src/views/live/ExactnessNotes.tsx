@@ -1,9 +1,9 @@
-// What stands in the exactness popover about the noise of the target's kernels, and about a greedy text that departs.
+// Notes of the exactness popover: the noise floor, and where a greedy text departs from plain decoding.
 import { useApp } from "../../app/useStore";
 import type { Departure, NoiseFloor } from "../../protocol/generated";
 import { causeWords, departureWords, floorWords } from "../../words/noise";
 
-/** Where the greedy text of the run on the page parts from plain decoding; null if it does not, or is not known. */
+/** Where the greedy text departs from plain decoding; null if it does not, or if that is unknown. */
 export const useDeparture = (): Departure | null =>
   useApp((state) => state.play?.full.done?.departure ?? null);
 

@@ -1,4 +1,4 @@
-// Which models speculate in what is shown, or else those that the server has loaded; and where each computes.
+// The models of the shown run, or those that the server has loaded, and where they compute.
 import { Cloud } from "lucide-react";
 import { Popover } from "radix-ui";
 import { type AppState, formOf } from "../../app/state";
@@ -10,7 +10,7 @@ import { counted, milliseconds, whole } from "../../words/format";
 import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 
-/** Who drafts in what is shown, or else in the run that would come next; null where the target decodes alone. */
+/** The drafter of the shown run, or of the next one; null if the target decodes alone. */
 function drafterOf(state: AppState): string | null {
   const run = state.play?.full;
   const current = run && currentSettings(run);
@@ -44,7 +44,7 @@ export function Models() {
         {(remote || isRemote(target)) && (
           <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
             <Cloud size={13} aria-hidden />
-            {remote ? remoteLocation(remote) : "elsewhere"}
+            {remote ? remoteLocation(remote) : "remote"}
           </span>
         )}
       </Popover.Trigger>
@@ -52,7 +52,7 @@ export function Models() {
         <Popover.Content className="popover is-wide" align="end" sideOffset={8} aria-label="Models">
           <Facts models={draft ? [draft, target] : [target]} remote={remote} />
           {started?.translated && draft && (
-            <p className="mt-2">Different vocabulary: q is restricted to what both can say.</p>
+            <p className="mt-2">The vocabularies differ: q is restricted to the tokens of both.</p>
           )}
         </Popover.Content>
       </Popover.Portal>
@@ -85,21 +85,21 @@ const FACTS: readonly Row[] = [
   { name: "Fingerprint", of: (model) => model.fingerprint },
 ];
 
-/** Where each is: the target, which comes last, may be elsewhere. */
-function placesOf(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
+/** The location of each model. The target, which comes last, may be remote. */
+function locationRows(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
   if (!remote) return [];
-  const where = (model: ModelInfo) =>
-    model === target ? `elsewhere: ${addressOf(remote)}` : "in this server";
-  const far = (model: ModelInfo) => (model === target ? milliseconds(remote.rtt_ms) : "none");
+  const location = (model: ModelInfo) =>
+    model === target ? `remote: ${addressOf(remote)}` : "in this server";
+  const roundTrip = (model: ModelInfo) => (model === target ? milliseconds(remote.rtt_ms) : "none");
   return [
-    { name: "Where", of: where },
-    { name: "Round trip", of: far },
+    { name: "Location", of: location },
+    { name: "Round trip", of: roundTrip },
   ];
 }
 
 function Facts({ models, remote }: { models: readonly ModelInfo[]; remote: RemoteInfo | null }) {
   const roles = models.length === 2 ? ["Draft", "Target"] : ["Target"];
-  const rows = [...FACTS.slice(0, 1), ...placesOf(remote, models.at(-1)), ...FACTS.slice(1)];
+  const rows = [...FACTS.slice(0, 1), ...locationRows(remote, models.at(-1)), ...FACTS.slice(1)];
   return (
     <table className="model-facts">
       <thead>

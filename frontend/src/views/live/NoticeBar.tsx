@@ -1,4 +1,4 @@
-// One line of what went wrong: what happened, what to do, and a button that takes the line away.
+// One notice: what happened, what to do, and a button that dismisses it.
 import { TriangleAlert, X } from "lucide-react";
 
 interface Props {

@@ -1,4 +1,4 @@
-// Errors, and the warnings of the run that is shown. Each region is live and not atomic: only what is new is announced.
+// Errors, and the warnings of the shown run. Each region is live and not atomic: only new notices are announced.
 import { useApp, useStore } from "../../app/useStore";
 import { remaining, type Warnings } from "../../run/warnings";
 import { NoticeBar } from "./NoticeBar";
@@ -20,7 +20,7 @@ export function Notices() {
   );
 }
 
-/** The run goes on, so these wait until the screen reader is done with what it reads. */
+/** The run goes on, so a screen reader announces them after its current text. */
 function RunWarnings() {
   const store = useStore();
   const received = useApp((state) => state.play?.shown.warnings ?? NONE);

@@ -1,4 +1,4 @@
-// Says that what is shown is a recording, and of what.
+// Marks the shown run as a recording, with its machine and date.
 import { CirclePlay, Disc } from "lucide-react";
 import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";

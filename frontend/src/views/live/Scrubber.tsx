@@ -1,4 +1,4 @@
-// The run as a picture: a cell a round, its height the share accepted, its foot red for a rejection and blue for a bonus.
+// The run as one cell per round: height is the accepted share, the foot is red for a rejection and blue for a bonus.
 import { type KeyboardEvent, memo, type PointerEvent, useMemo, useRef } from "react";
 import { useStore } from "../../app/useStore";
 import type { Round } from "../../run/model";
@@ -11,7 +11,7 @@ const HEIGHT = 28;
 const FOOT = 5;
 const WIDEST_CELL_PX = 26;
 
-/** Three shapes for any number of rounds. */
+/** One SVG path per colour, whatever the number of rounds. */
 export function cellPaths(cells: readonly ScrubberCell[]) {
   const paths = { accepted: "", rejection: "", bonus: "", plain: "" };
   const gap = cells.length > 150 ? 0.1 : 0.16;
@@ -48,7 +48,7 @@ function valueText(play: Playback, shown: number): string {
   const last = play.full.rounds[shown - 1];
   if (!last) return "before the first round";
   const cell = scrubberCell(last);
-  const share = cell.share === null ? "nothing drafted" : `${percent(cell.share)} accepted`;
+  const share = cell.share === null ? "no draft" : `${percent(cell.share)} accepted`;
   return `round ${shown} of ${play.roundEnds.length}, ${share}, ${cell.end}`;
 }
 

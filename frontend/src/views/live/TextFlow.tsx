@@ -20,11 +20,11 @@ import { useFollowEnd } from "./useFollowEnd";
 const elementOf = (target: EventTarget): HTMLElement | null =>
   target instanceof Element ? target.closest<HTMLElement>("[data-key]") : null;
 
-/** The key if it is one of this line's, so that other lines do not render again. */
+/** The key if its token is in this line, so that other lines do not render again. */
 const within = (tokens: readonly Token[], key: string | null): string | null =>
   key !== null && tokens.some((token) => token.key === key) ? key : null;
 
-/** Where the card stands; it shows while its token is the one pointed at. */
+/** The token under the pointer or the focus, and its box, next to which the card appears. */
 interface Anchor {
   readonly key: string;
   readonly box: DOMRect;
@@ -105,7 +105,7 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
 const firstKey = (run: Run): string | null =>
   run.rounds.find((round) => round.emitted.length > 0)?.emitted[0]?.key ?? null;
 
-/** A token chosen elsewhere scrolls into view here, without moving the page. */
+/** Scrolls to a token that was selected in another panel, without scrolling the page. */
 function useRevealed(scroller: RefObject<HTMLDivElement | null>, key: string | null): void {
   useEffect(() => {
     const frame = scroller.current;

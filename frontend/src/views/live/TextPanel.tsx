@@ -1,4 +1,4 @@
-// The text as it grows, token by token.
+// The text of the run, token by token.
 
 import { useApp } from "../../app/useStore";
 import { emptyRun } from "../../run/reducer";

@@ -1,4 +1,4 @@
-// The numbers of the token under the pointer or the focus.
+// The figures of the token under the pointer or the focus.
 import { createPortal } from "react-dom";
 import type { SiblingInfo } from "../../run/branches";
 import type { Token } from "../../run/model";
@@ -8,12 +8,12 @@ import { shown } from "../../words/format";
 import { STATUS, verdictSentence } from "../../words/verdicts";
 
 const WIDTH_PX = 292;
-/** With the playback bar below it. */
+/** The largest height, with the playback bar. */
 const HEIGHT_PX = 350;
 const GAP_PX = 6;
 
-/** Below the token, or above it where there is no room; never outside the window. */
-export function place(anchor: DOMRect, view: { width: number; height: number }) {
+/** Below the token, or above it without space below; never outside the window. */
+export function cardPosition(anchor: DOMRect, view: { width: number; height: number }) {
   const left = Math.max(8, Math.min(anchor.left, view.width - WIDTH_PX - 8));
   const below = anchor.bottom + GAP_PX;
   if (below + HEIGHT_PX <= view.height || anchor.top < HEIGHT_PX) return { left, top: below };
@@ -56,7 +56,7 @@ interface Props {
 }
 
 export function TokenCard({ token, siblingInfo, anchor }: Props) {
-  const position = place(anchor, { width: window.innerWidth, height: window.innerHeight });
+  const position = cardPosition(anchor, { width: window.innerWidth, height: window.innerHeight });
   return createPortal(
     <div aria-hidden className="popover token-card space-y-2" style={position}>
       <TokenHead token={token} />

@@ -1,4 +1,4 @@
-// The chosen token: why it is what it is, and what else target, draft and residual had to offer.
+// The selected token: the reason for its status, its figures, and the alternatives in p, q and the residual.
 import { X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useStore } from "../../app/useStore";
@@ -17,7 +17,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
   const replaced = replacedBy(run, token);
   const replacement = replacementOf(run, token);
   const close = () => store.select(null);
-  // A resampled token has no draft of its own: what the draft offered here is told by the one it replaced.
+  // A resampled token has no draft of its own. Its q is that of the token it replaced.
   const draft = token.draft ?? replaced[0]?.draft;
   const round = roundAt(run, token.round);
   const attention = attentionOf(run, token.key);
@@ -41,7 +41,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
         </button>
       </div>
       <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
-      <Others word="It replaced" tokens={replaced} />
+      <Others word="Replaces" tokens={replaced} />
       {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
       <Facts token={token} siblingInfo={siblingInfoIn(run, token)} />
       <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
@@ -57,8 +57,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
   );
 }
 
-const wordOf = ({ status }: Token): string =>
-  status === "accepted" ? "Its place was taken by" : "It was replaced by";
+const wordOf = ({ status }: Token): string => (status === "accepted" ? "Accepted instead:" : "Replaced by");
 
 function Others({ word, tokens }: { word: string; tokens: readonly Token[] }): ReactNode {
   const store = useStore();

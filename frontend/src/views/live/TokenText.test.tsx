@@ -15,7 +15,7 @@ function tokens(words: readonly string[], changes: Partial<Token> = {}): Token[]
 }
 
 describe("LineText", () => {
-  it("keeps the text as it is: white space is marked by style, not by characters", () => {
+  it("does not change the text: white space is marked by style, not by characters", () => {
     const { container } = render(<LineText tokens={tokens(["  a", "\tb\n"])} {...marks} />);
     expect(container.textContent).toBe("  a\tb\n!");
     expect(container.querySelectorAll(".mark-newline, .mark-tab, .mark-spaces")).toHaveLength(3);

@@ -1,4 +1,4 @@
-// One token in the running text. Its status is told by colour and by the line under it.
+// Tokens in the text. Colour and underline show the status.
 import { memo, type ReactNode } from "react";
 import type { Status, Token } from "../../run/model";
 import { failedTest } from "../../run/token";
@@ -7,7 +7,7 @@ import { STATUS } from "../../words/verdicts";
 
 const PIECES = /(\n|\t| {2,}|^ +$)/;
 
-/** White space that can be seen: marks are drawn by the style sheet, so that copied text stays the text. */
+/** Visible white space. The style sheet draws its symbols, so that copied text does not contain them. */
 function pieces(text: string): ReactNode[] {
   let at = 0;
   return text.split(PIECES).map((piece) => {
@@ -45,7 +45,7 @@ export const TokenText = memo(function TokenText({ token, hovered, selected, tab
       aria-selected={selected}
       aria-label={`${spoken(text || label)}, ${STATUS[status].name}`}
       tabIndex={tabStop ? 0 : -1}
-      className={text === "" ? "token token-unseen" : "token"}
+      className={text === "" ? "token token-empty" : "token"}
       data-key={token.key}
       data-status={status}
       data-hovered={hovered || undefined}
@@ -55,7 +55,7 @@ export const TokenText = memo(function TokenText({ token, hovered, selected, tab
   );
 });
 
-/** A drafted token that is not decided yet, or was just turned down. */
+/** A drafted token without a verdict, or one that failed its test. */
 export const UndecidedText = memo(function UndecidedText({
   token,
   hovered,
@@ -79,7 +79,7 @@ export const UndecidedText = memo(function UndecidedText({
 
 interface LineProps {
   tokens: readonly Token[];
-  /** Each null unless it is a token of this line. */
+  /** Keys of tokens of this line, or null. */
   hovered: string | null;
   selected: string | null;
   tabStop: string | null;

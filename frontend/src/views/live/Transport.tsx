@@ -1,4 +1,4 @@
-// Playback: how fast, how far, and a picture of the whole run to find one's way in.
+// Playback controls: steps, speed, and the scrubber with the whole run.
 import {
   ChevronFirst,
   ChevronLast,
@@ -23,9 +23,9 @@ const MODES: readonly { value: Mode; name: string; help: string }[] = [
   {
     value: "paced",
     name: "paced",
-    help: "50 ms per drafted token and 80 ms per verdict; keeps up with a running run.",
+    help: "50 ms per drafted token and 80 ms per verdict. It follows a live run.",
   },
-  { value: "slow", name: "slow", help: "Paced, four times slower. A running run goes on meanwhile." },
+  { value: "slow", name: "slow", help: "Paced, four times slower. A live run goes on meanwhile." },
 ];
 
 export function Transport() {
@@ -74,10 +74,10 @@ function Buttons({ play }: { play: Playback }) {
   const step = (change: (state: Playback) => Playback) => () => store.playback(change);
   return (
     <div className="flex items-center">
-      <Button name="Back by a round" disabled={atStart} onClick={step((s) => playback.stepRound(s, -1))}>
+      <Button name="Previous round" disabled={atStart} onClick={step((s) => playback.stepRound(s, -1))}>
         <ChevronFirst size={17} aria-hidden />
       </Button>
-      <Button name="Back by a token" disabled={atStart} onClick={step((s) => playback.stepEvent(s, -1))}>
+      <Button name="Previous token" disabled={atStart} onClick={step((s) => playback.stepEvent(s, -1))}>
         <StepBack size={15} aria-hidden />
       </Button>
       {play.playing ? (
@@ -93,10 +93,10 @@ function Buttons({ play }: { play: Playback }) {
           {ended ? <RotateCcw size={16} aria-hidden /> : <Play size={17} fill="currentColor" aria-hidden />}
         </Button>
       )}
-      <Button name="On by a token" disabled={atEnd} onClick={step((s) => playback.stepEvent(s, 1))}>
+      <Button name="Next token" disabled={atEnd} onClick={step((s) => playback.stepEvent(s, 1))}>
         <StepForward size={15} aria-hidden />
       </Button>
-      <Button name="On by a round" disabled={atEnd} onClick={step((s) => playback.stepRound(s, 1))}>
+      <Button name="Next round" disabled={atEnd} onClick={step((s) => playback.stepRound(s, 1))}>
         <ChevronLast size={17} aria-hidden />
       </Button>
     </div>
@@ -125,14 +125,14 @@ function ModeSelect() {
 
 function Position({ play }: { play: Playback }) {
   const store = useStore();
-  const behind = playback.isComplete(play) ? 0 : play.roundEnds.length - playback.roundsShown(play);
+  const newer = playback.isComplete(play) ? 0 : play.roundEnds.length - playback.roundsShown(play);
   // Paced playback catches up by itself.
-  const isBehind = behind > playback.LAG_ROUNDS && (play.mode === "slow" || !play.following);
+  const lags = newer > playback.LAG_ROUNDS && (play.mode === "slow" || !play.following);
   return (
     <div className="position figures">
-      {isBehind && (
+      {lags && (
         <button type="button" className="live-button" onClick={() => store.playback(playback.goLive)}>
-          {behind} behind
+          {newer} newer rounds
           <ChevronsRight size={14} aria-hidden />
           <span className="sr-only">, go to the newest</span>
         </button>

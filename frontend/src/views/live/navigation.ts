@@ -1,4 +1,4 @@
-// Arrow keys over the emitted tokens: left and right by token, up and down by round.
+// Arrow keys in the text: left and right by token, up and down by round.
 import type { Run } from "../../run/model";
 
 export function nextTokenKey(run: Run, key: string, pressed: string): string | null {

@@ -12,7 +12,7 @@ const cell = (share: number | null, end: ScrubberCell["end"]): ScrubberCell => (
 const boxes = (path: string) => path.split("M").length - 1;
 
 describe("cellPaths", () => {
-  it("draws a foot for each round, and a bar only where something was accepted", () => {
+  it("has a foot for each round, and a bar only if a token was accepted", () => {
     const paths = cellPaths([
       cell(1, "bonus"),
       cell(0, "rejection"),
@@ -22,7 +22,7 @@ describe("cellPaths", () => {
     expect([paths.accepted, paths.bonus, paths.rejection, paths.plain].map(boxes)).toEqual([2, 1, 2, 1]);
   });
 
-  it("makes the bar twice as high for twice the share", () => {
+  it("has a bar that is twice as high for twice the share", () => {
     const height = (share: number) =>
       Number(/v([\d.]+)/.exec(cellPaths([cell(share, "bonus")]).accepted)?.[1]);
     expect(height(1)).toBeCloseTo(2 * height(0.5));
