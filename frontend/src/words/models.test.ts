@@ -4,7 +4,7 @@ import { modelTitle, quantisationOf, weightsOf } from "./models";
 
 const model = started().target_model;
 
-it("has a title without folder, file ending and "instruct"", () => {
+it("has a title without folder, file ending and `-instruct`", () => {
   expect(modelTitle({ ...model, name: "folder/SmolLM2-135M-Instruct.gguf" })).toBe("SmolLM2-135M");
 });
 
