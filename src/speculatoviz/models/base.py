@@ -85,7 +85,13 @@ class Tokenizer(Protocol):
         """Every used id in ascending order; padding and unused rows are left out."""
 
     def render_chat(self, messages: Sequence[Message]) -> str:
-        """The conversation in the model's chat template, up to the beginning of the answer."""
+        """The conversation in the model's chat template, up to the beginning of the answer.
+
+        Raises BadRequestError if the model has no template, or one that cannot render the conversation.
+        """
+
+    def close(self) -> None:
+        """End renderings in progress, from any thread, and free what rendering holds. It can be used afterwards."""
 
 
 class Context(Protocol):

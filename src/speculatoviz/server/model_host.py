@@ -146,10 +146,12 @@ class ModelHost:
         return await asyncio.get_running_loop().run_in_executor(self._models, work)
 
     async def _stop(self) -> None:
-        """Close the session, once no thread uses it."""
+        """Close the session, once no thread uses it. Chat templates that render are ended."""
         self._preparing.shutdown(wait=False, cancel_futures=True)
         try:
             async with asyncio.timeout(self._limits.stop_s):
+                if self._loaded is not None:
+                    await asyncio.to_thread(self._loaded.end_renderings)
                 await asyncio.shield(asyncio.wrap_future(self._preparing.ended))
                 await self._compute(self._close_session)
         except TimeoutError:

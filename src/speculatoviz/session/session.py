@@ -22,7 +22,7 @@ from speculatoviz.measure.calibration import Calibration, RemoteCalibration
 from speculatoviz.measure.plain import BASELINE_TOKENS, PlainRun
 from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.models.tokenizers.chat import encode_turn
+from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.drafters import make_drafters, missing
@@ -92,7 +92,7 @@ class Session:
         cheaper = load_cheaper_target(settings, progress)
         session = cls(settings, open_target(settings, draft, clock, progress), draft, clock, cheaper)
         try:
-            prompt = session.encode_turn(PROMPT)
+            prompt = encode_for_measuring(session.target.tokenizer, PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)
         except BaseException:
             session.close()
@@ -218,6 +218,10 @@ class Session:
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""
         return encode_turn(self.target.tokenizer, prompt)
+
+    def end_renderings(self) -> None:
+        """End the renderings of the target's chat template that have begun, from any thread."""
+        self.target.tokenizer.close()
 
     def close(self) -> None:
         for drafter in self.drafters.values():

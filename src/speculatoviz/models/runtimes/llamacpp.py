@@ -172,6 +172,7 @@ class LlamaCppModel:
         """Free the weights and the KV cache."""
         if not self._closed:
             self._closed = True
+            self.tokenizer.close()
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)
             lib.llama_model_free(self._model)

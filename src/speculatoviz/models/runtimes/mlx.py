@@ -150,6 +150,7 @@ class MlxModel:
 
     def close(self) -> None:
         """Free the weights."""
+        self.tokenizer.close()
         self._model = None
         mx.clear_cache()
 

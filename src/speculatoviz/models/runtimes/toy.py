@@ -65,6 +65,9 @@ class ToyTokenizer:
         """The contents, joined."""
         return "".join(message["content"] for message in messages)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class ToyContext:
     """The tokens themselves are the cache. Those of a tree are in `nodes` until `keep`."""

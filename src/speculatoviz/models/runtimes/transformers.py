@@ -185,6 +185,7 @@ class TransformersModel:
 
     def close(self) -> None:
         """Free the weights."""
+        self.tokenizer.close()
         self._model = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

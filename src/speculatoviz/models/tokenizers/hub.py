@@ -56,13 +56,14 @@ class HubTokenizer:
         self._byte_level = '"ByteLevel"' in decoders
         self._sentencepiece = not self._byte_level and ('"ByteFallback"' in decoders or _SPACE in decoders)
         self._config = _read(folder / "tokenizer_config.json")
-        self._source = _template_source(folder, self._config)
+        source = _template_source(folder, self._config)
+        self._template = ChatTemplate(source, _special_tokens(self._config)) if source else None
         self.eos_ids = frozenset(self._declared_ends(folder) | self._usual_ends())
         self.token_bytes = lru_cache(maxsize=1 << 16)(self._token_bytes)
 
     @property
     def has_chat_template(self) -> bool:
-        return self._source is not None
+        return self._template is not None
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """A rendered template (`special`) brings its own beginning; other text gets the model's, if it has one."""
@@ -74,7 +75,14 @@ class HubTokenizer:
         return printable(self._piece(token)) if self._engine.id_to_token(token) is not None else f"[{token}]"
 
     def render_chat(self, messages: Sequence[Message]) -> str:
+        if self._template is None:
+            raise BadRequestError(*NO_TEMPLATE)
         return self._template.render(messages)
+
+    def close(self) -> None:
+        """End the process that renders the template."""
+        if self._template is not None:
+            self._template.close()
 
     def entries(self) -> Iterator[VocabularyEntry]:
         used = sorted(set(self._engine.get_vocab(with_added_tokens=True).values()))
@@ -84,12 +92,6 @@ class HubTokenizer:
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint(self.entries())
-
-    @cached_property
-    def _template(self) -> ChatTemplate:
-        if self._source is None:
-            raise BadRequestError(*NO_TEMPLATE)
-        return ChatTemplate(self._source, {"bos_token": _text(self._config.get("bos_token")), "eos_token": self._eos})
 
     @property
     def _eos(self) -> str:
@@ -163,11 +165,24 @@ def _converted(folder: Path) -> dict[str, Any]:
 
 
 def _template_source(folder: Path, config: dict[str, Any]) -> str | None:
+    """As transformers finds it; the file of a processor, which models that read images have, comes last."""
     file = folder / "chat_template.jinja"
-    source = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
+    if file.is_file():
+        return file.read_text(encoding="utf-8", errors="replace")
+    source = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
     if isinstance(source, list):  # several, by name
-        source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
-    return source or None
+        default = (entry for entry in source if isinstance(entry, dict) and entry.get("name") == "default")
+        source = next(default, {}).get("template")
+    return source if isinstance(source, str) else None
+
+
+def _special_tokens(config: dict[str, Any]) -> dict[str, str]:
+    """The texts of the named special tokens, model-specific ones included."""
+    named = {key: token for key, token in config.items() if key.endswith("_token")}
+    for group in ("model_specific_special_tokens", "extra_special_tokens"):
+        named |= config[group] if isinstance(config.get(group), dict) else {}
+    texts = {key: _text(token) for key, token in named.items() if isinstance(token, dict | str)}
+    return {key: text for key, text in texts.items() if text}
 
 
 def _read(file: Path) -> dict[str, Any]:

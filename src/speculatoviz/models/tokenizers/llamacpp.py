@@ -53,15 +53,26 @@ class LlamaCppTokenizer:
         return printable(self._piece(token))
 
     def render_chat(self, messages: Sequence[Message]) -> str:
+        if self._template is None:
+            raise BadRequestError(*NO_TEMPLATE)
         return self._template.render(messages)
 
     @property
     def has_chat_template(self) -> bool:
-        return bool(lib.llama_model_chat_template(self._model, None))
+        return self._template is not None
+
+    def close(self) -> None:
+        """End the process that renders the template."""
+        if self._template is not None:
+            self._template.close()
 
     def metadata(self, key: str) -> str | None:
+        """A value of the file's header as text; None if it has none."""
         buffer = ctypes.create_string_buffer(1024)
         length = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        if length >= len(buffer):
+            buffer = ctypes.create_string_buffer(length + 1)
+            lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode(errors="replace") if length >= 0 else None
 
     def entries(self) -> Iterator[VocabularyEntry]:
@@ -73,20 +84,22 @@ class LlamaCppTokenizer:
         return fingerprint(self.entries())
 
     @cached_property
-    def _template(self) -> ChatTemplate:
-        source = lib.llama_model_chat_template(self._model, None)
-        if not source:
-            raise BadRequestError(*NO_TEMPLATE)
-        return ChatTemplate(
-            source.decode(),
-            {
-                "bos_token": self._name_of(lib.llama_vocab_bos(self._vocab)),
-                "eos_token": self._name_of(lib.llama_vocab_eos(self._vocab)),
-            },
-        )
+    def _template(self) -> ChatTemplate | None:
+        source = self.metadata("tokenizer.chat_template")
+        return ChatTemplate(source, self._special_tokens()) if source else None
 
-    def _name_of(self, token: int) -> str:
-        return self.token_name(token) if token >= 0 else ""
+    def _special_tokens(self) -> dict[str, str]:
+        """The texts of the special tokens that the file has, by the names that templates use."""
+        unknown = self.metadata("tokenizer.ggml.unknown_token_id") or ""
+        ids = {
+            "bos_token": lib.llama_vocab_bos(self._vocab),
+            "eos_token": lib.llama_vocab_eos(self._vocab),
+            "sep_token": lib.llama_vocab_sep(self._vocab),
+            "pad_token": lib.llama_vocab_pad(self._vocab),
+            "mask_token": lib.llama_vocab_mask(self._vocab),
+            "unk_token": int(unknown) if unknown.isdecimal() else -1,
+        }
+        return {name: self._piece(token).decode(errors="replace") for name, token in ids.items() if token >= 0}
 
     def _control(self, token: int) -> bool:
         """As the file says: llama.cpp adds the mark to ordinary tokens that look like it, "</s>" among Qwen's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,9 +85,10 @@ class ChatTemplate:
                     raise
                 failed = error
             else:
-                if (lost := _lost(markers, text)) is None:
+                lost = _lost(markers, text)
+                if lost is None and not _written_out(markers, text):
                     return form
-                failed = _left_out(lost, roles[lost])
+                failed = _left_out(lost or 0, roles[lost or 0])
             first = first or failed
         assert first is not None
         raise first
@@ -128,6 +130,12 @@ def _lost(messages: Sequence[Message], rendered: str) -> int | None:
         ):
             return index
     return None
+
+
+def _written_out(messages: Sequence[Message], rendered: str) -> bool:
+    """Whether a template that expects strings has written lists of parts as Python or JSON."""
+    parts = (part for message in messages for part in _parts(message["content"]))
+    return any(str(part) in rendered or json.dumps(part) in rendered for part in parts)
 
 
 def _answers(text: str) -> Iterator[str]:

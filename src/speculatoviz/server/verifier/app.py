@@ -58,6 +58,7 @@ def create_verifier(
             finally:
                 expiring.cancel()
                 threads.shutdown(wait=False, cancel_futures=True)
+                await asyncio.to_thread(model.tokenizer.close)  # ends renderings
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(options.stop_s):
                         await sessions.close_all()

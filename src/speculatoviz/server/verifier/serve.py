@@ -13,7 +13,7 @@ from speculatoviz.measure.noise import POSITIONS, Noise, noise_floor
 from speculatoviz.measure.plain import plain_run
 from speculatoviz.measure.text import PASSAGE, PROMPT
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.tokenizers.chat import encode_turn
+from speculatoviz.models.tokenizers.chat import encode_for_measuring
 from speculatoviz.server import address
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.serve import serve_on
@@ -66,7 +66,7 @@ def _noise(model: LanguageModel, clock: Callable[[], float]) -> Noise:
     try:
         ids = _reference(model, target.context_tokens)
         if ids is None:
-            prompt = encode_turn(model.tokenizer, PROMPT)
+            prompt = encode_for_measuring(model.tokenizer, PROMPT)
             ids = [*prompt, *plain_run(target, prompt, clock)[1]]
         return noise_floor(target.window, ids, _NOISE_ROWS)
     finally:

@@ -158,6 +158,11 @@ class _Fitted:
     def render_chat(self, messages: Sequence[Message]) -> str:
         return self._template.render(messages) if self._family else self._inner.render_chat(messages)
 
+    def close(self) -> None:
+        if self._family is not None:
+            self._template.close()
+        self._inner.close()
+
     @cached_property
     def _template(self) -> ChatTemplate:
         assert self._family is not None

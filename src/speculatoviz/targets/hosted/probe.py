@@ -14,6 +14,7 @@ from speculatoviz.core.rounds import Usage
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError, TargetError
 from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.tokenizers.chat import encode_for_measuring
 from speculatoviz.targets.base import Remote
 from speculatoviz.targets.hosted.choice import Abilities
 from speculatoviz.targets.hosted.endpoint import Bill, Endpoint
@@ -66,10 +67,7 @@ def warning_of(endpoint: Endpoint) -> str | None:
 def probing_ids(tokenizer: Tokenizer, count: int = 10) -> list[int]:
     """Tokens to ask about: the beginning of a chat or a text where the tokenizer reads one, else any."""
     try:
-        if tokenizer.has_chat_template:
-            ids = tokenizer.encode(tokenizer.render_chat([{"role": "user", "content": TEXT}]), special=True)
-        else:
-            ids = tokenizer.encode(TEXT, special=False)
+        ids = encode_for_measuring(tokenizer, TEXT)
     except BadRequestError:  # a toy's alphabet is small
         ids = [entry.id for entry in tokenizer.entries() if not entry.control]
     return (ids * count)[:count]

@@ -116,6 +116,7 @@ class HostedTarget:
 
     def close(self) -> None:
         self._stop_watching()
+        self._tokenizer.close()
         self._loop.call(self._endpoint.close)
 
     async def _verify(self, draft: Draft, begun: float) -> Verdict:

@@ -7,6 +7,7 @@ cache is not read while they are computed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from speculatoviz.core.types import Limits, Sampling
@@ -88,15 +89,19 @@ async def check_tokenizer(endpoint: Endpoint, root: str, model: str, tokenizer: 
 
 
 def probing_texts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
-    """Texts with our ids for them; a toy reads its own letters alone."""
+    """Texts with our ids: a text, and a chat if the template renders one. A toy reads its own letters alone."""
     try:
-        yield PROBING_TEXT, tokenizer.encode(PROBING_TEXT, special=True)
-        if tokenizer.has_chat_template:
-            rendered = tokenizer.render_chat(PROBING_CHAT)
-            yield rendered, tokenizer.encode(rendered, special=True)
+        ids = tokenizer.encode(PROBING_TEXT, special=True)
     except BadRequestError:
         text = b"".join(entry.piece for entry in tokenizer.entries() if not entry.control).decode(errors="ignore")
         yield text, tokenizer.encode(text, special=True)
+        return
+    yield PROBING_TEXT, ids
+    for chat in (PROBING_CHAT, PROBING_CHAT[1:]):  # templates may refuse a system message
+        with contextlib.suppress(BadRequestError):
+            rendered = tokenizer.render_chat(chat)
+            yield rendered, tokenizer.encode(rendered, special=True)
+            return
 
 
 def _differ(theirs: Sequence[int], ours: Sequence[int], tokenizer: Tokenizer) -> TargetError:

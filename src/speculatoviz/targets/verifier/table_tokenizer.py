@@ -45,3 +45,6 @@ class TableTokenizer:
         if self._render is None:
             raise BadRequestError(*NO_TEMPLATE)
         return self._render(messages)
+
+    def close(self) -> None:
+        """Nothing is held here: whoever holds the model renders."""
