@@ -209,11 +209,19 @@ class Session:
                     yield event
 
     def draft_only(self, prepared: Prepared, depth: int, cancelled: Callable[[], bool]) -> Draft:
-        """Draft a few tokens after a prepared prompt, greedily, without verifying them."""
-        ids = list(prepared.request.prompt)
-        drafter = self.drafters[self.drafter]
-        drafter.begin(Request(tuple(ids), Sampling(), Limits(depth), evidence=False, cancelled=cancelled))
-        return drafter.draft(ids, 0, Plan(self.drafter, depth), seeded(0)("draft", 0))
+        """Draft up to `depth` tokens after a prepared prompt at T=0, without verifying them.
+
+        A drafter that needs the target's hidden states or probes makes the target compute the prompt first; any other
+        one leaves the target alone. Raises CancelledError between forward passes.
+        """
+        drafter, ids = self.drafters[prepared.drafter], prepared.request.prompt
+        limits = Limits(depth, self.target.tokenizer.eos_ids)
+        request = Request(ids, Sampling(), limits, evidence=False, cancelled=cancelled, needs=drafter.needs)
+        if drafter.needs:
+            self.target.begin(request)
+            request = replace(request, drafting=self.target.drafting)
+        drafter.begin(request)
+        return drafter.draft(list(ids), 0, Plan(prepared.drafter, depth), seeded(0)("draft", 0))
 
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""
