@@ -1,7 +1,9 @@
-"""Weights for the tests that need real ones, fetched once into the user's cache."""
+"""The code under test, and weights for the tests that need real ones, fetched once into the user's cache."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,16 @@ from speculatoviz.config import Settings
 from speculatoviz.models.files import catalogue
 from speculatoviz.models.files.requantise import requantise
 from support.runtimes import CAN_CONVERT, Weights, converted
+
+SOURCES = Path(__file__).parents[1] / "src"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checkout() -> Iterator[None]:
+    """Programs that tests start import this checkout, as the tests do, whatever is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SOURCES), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

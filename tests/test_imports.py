@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-import speculatoviz
-
-PACKAGE = Path(speculatoviz.__file__).parent
+SOURCES = Path(__file__).parents[1] / "src"
+PACKAGE = SOURCES / "speculatoviz"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A room may import itself and the rooms of the rows above it; rooms of one row keep apart.
@@ -157,6 +156,7 @@ for name in {names!r}:
 import logging, os
 print(json.dumps({{
     "modules": sorted(sys.modules),
+    "package": sys.modules["speculatoviz"].__file__,
     "threads": threading.active_count(),
     "handlers": len(logging.getLogger().handlers),
     "environment": dict(os.environ) == {environment!r},
@@ -167,7 +167,7 @@ print(json.dumps({{
 
 def import_alone(folder: Path, *names: str) -> dict[str, object]:
     """What a fresh process is like after importing modules, with `folder` as its home and working folder."""
-    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_CTYPE": "C.UTF-8"}
+    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_CTYPE": "C.UTF-8", "PYTHONPATH": str(SOURCES)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROBE.format(names=names, environment=environment)],
         capture_output=True,
@@ -179,6 +179,7 @@ def import_alone(folder: Path, *names: str) -> dict[str, object]:
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1, "an import prints something"
     state: dict[str, object] = json.loads(done.stdout)
+    assert state["package"] == str(PACKAGE / "__init__.py")
     return state
 
 

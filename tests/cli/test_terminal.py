@@ -178,7 +178,7 @@ def test_a_warning_is_shown_after_the_text_and_kept_in_the_document(events: list
     for event in run:
         document.show(event)
 
-    assert f"exact\n{last.generated_text}\n\nround 3: A drafter failed. Choose another.\naccepted" in text
+    assert f"exact\n{last.generated_text}\n\nround 4: A drafter failed. Choose another.\naccepted" in text
     assert document.values()["warnings"] == [{"round": 3, "message": "A drafter failed.", "hint": "Choose another."}]
 
 

@@ -62,7 +62,7 @@ class Transcript:
                 self._print(event.text_tail, "")
                 self._console.print("\n")
                 for warning in self._warnings:
-                    text = f"round {warning.round}: {warning.message} {warning.hint}"
+                    text = f"round {warning.round + 1}: {warning.message} {warning.hint}"
                     self._console.print(text, style="yellow")
                 self._console.print(legend())
                 self._console.print(summary(event))
