@@ -56,7 +56,7 @@ const METRICS_SINCE = {
   round_usage: null,
 } satisfies Partial<Metrics>;
 
-/** Version 1 of the protocol held a run's figures one level down; `usage` and the bound beside them were the round's. */
+/** Version 1 of the protocol had the run's figures under `metrics`; `usage` and the bound next to it were the round's. */
 function flattened(message: Metrics): Metrics {
   const { metrics, usage, total_variation_bound, ...own } = message as Metrics & { metrics?: MetricValues };
   if (!metrics) return message;

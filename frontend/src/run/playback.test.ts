@@ -6,7 +6,7 @@ import * as playback from "./playback";
 const words = ["a", "b", "c"];
 const run = (rounds: number) =>
   timed([started(), ...Array.from({ length: rounds }, (_, at) => roundOf(at, words, 1, "d")).flat(), done()]);
-/** Three drafts, the two that were tested, and the extra one; the one that was not tested falls with them. */
+/** Three drafts, two tests, and the extra token. The discarded token takes no time. */
 const ROUND_MS = 3 * playback.DRAFT_MS + 3 * playback.VERDICT_MS;
 const PER_ROUND = 8;
 
@@ -56,7 +56,7 @@ describe("a live run", () => {
   });
 
   it("stays within a lag of about two rounds when paced", () => {
-    // Rounds arrive every 100 ms, four times faster than they are paced.
+    // A round arrives every 100 ms, four times faster than the pace.
     let state = playback.openLive("paced");
     const events = run(60);
     let worstLagRounds = 0;

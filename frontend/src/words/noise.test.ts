@@ -20,7 +20,7 @@ const DEPARTURE: Departure = {
 describe("the noise floor", () => {
   it("has the context and the rows that it was measured at", () => {
     expect(floorWords(FLOOR, false)).toBe(
-      "Measured at 512 tokens of context, 5 rows a pass: 0.028 on average, 0.055 at most, and the most probable token was the same at all 16 positions.",
+      "Measured at 512 tokens of context, 5 rows per pass: 0.028 on average, 0.055 at most, and the most probable token was the same at all 16 positions.",
     );
     expect(floorWords({ ...FLOOR, argmax_agreement: 0.9375 }, false)).toMatch(
       /same at 15 of 16 positions\.$/,

@@ -20,7 +20,7 @@ export function floorWords(floor: NoiseFloor | null, remote: boolean): string {
 /** Older traces have no context and no rows. */
 function conditions({ context_tokens, rows }: NoiseFloor): string {
   if (context_tokens === 0 || rows === 0) return "Measured at an unknown context";
-  return `Measured at ${context_tokens} tokens of context, ${rows} rows a pass`;
+  return `Measured at ${context_tokens} tokens of context, ${rows} rows per pass`;
 }
 
 export function departureWords({ position, speculative_token, plain_token }: Departure): string {

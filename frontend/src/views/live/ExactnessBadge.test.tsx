@@ -60,7 +60,7 @@ it("marks nothing where the texts agree, or where none is known to compare with"
 it("shows the noise floor with its context and rows", () => {
   run(started({ noise_floor: FLOOR }), done());
   expect(popover()).toContain(
-    "Measured at 512 tokens of context, 5 rows a pass: 0.028 on average, 0.055 at most",
+    "Measured at 512 tokens of context, 5 rows per pass: 0.028 on average, 0.055 at most",
   );
 });
 
