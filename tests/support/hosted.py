@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx2
-from scipy.stats import chisquare
+import uvicorn
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round
@@ -18,13 +20,16 @@ from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Remote
+from speculatoviz.targets.hosted.address import Credentials, parse
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.choice import Abilities as Can
-from speculatoviz.targets.hosted.endpoint import Endpoint, Patience
-from speculatoviz.targets.hosted.modes import Api
-from speculatoviz.targets.hosted.target import HostedTarget
+from speculatoviz.targets.hosted.connection import Patience
+from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
+from speculatoviz.targets.hosted.target import HostedTarget, ProbedEndpoint
 from speculatoviz.targets.loop import LoopThread
 from support.stand_in import StandIn
-from support.toy_pair import impossible, model_drafter, no_clock, pair, pool, request, sequence_probs
+from support.toy_pair import goodness_of_fit, model_drafter, no_clock, pair, request, sequence_probs
 
 URL = "http://toy/v1"
 EVERYTHING = Can(tokens=True, scores=True, raw=True, top_n=20)
@@ -40,9 +45,23 @@ def looped() -> Iterator[LoopThread]:
         loop.close()
 
 
+@contextmanager
+def listening(served: StandIn) -> Iterator[int]:
+    """The stand-in on a port of this machine."""
+    at = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(served.app(), log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([at],), daemon=True)
+    thread.start()
+    try:
+        yield at.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 def endpoint(stand_in: StandIn, key: str | None = None, patience: Patience | None = None) -> Endpoint:
     transport = httpx2.ASGITransport(app=stand_in.app())
-    return Endpoint(URL, key, patience or Patience(), transport=transport)
+    return Endpoint(URL, Credentials.bearer(key) if key else None, patience or Patience(), transport)
 
 
 def hosted(
@@ -51,31 +70,49 @@ def hosted(
     tokenizer, at = stand_in.model.tokenizer, endpoint(stand_in)
     remote = Remote(URL, mode, rtt_ms=1.0)
     description = replace(stand_in.model.description, context_tokens=64)
-    return HostedTarget(
-        api(at, tokenizer), at, tokenizer, loop, no_clock, can=can, remote=remote, description=description, mode=mode
-    )
+    probed = ProbedEndpoint(at, api(at, tokenizer), tokenizer, can, remote, description, mode)
+    return HostedTarget(probed, loop, no_clock)
 
 
-def rounds(target: HostedTarget, sampling: Sampling, runs: int, depth: int = 2) -> Iterator[list[Round]]:
+def opened(
+    served: StandIn,
+    loop: LoopThread,
+    name: str = "openai:http://toy/v1#toy",
+    mode: str = "auto",
+    *,
+    tokenizer: Tokenizer | None = None,
+    key: str | None = None,
+    full: bool = False,
+) -> HostedTarget:
+    settings = EndpointSettings(parse(name, key, {}), mode)
+    transport = httpx2.ASGITransport(app=served.app())
+    own = tokenizer or served.model.tokenizer
+    return open_endpoint(settings, own, loop, no_clock, full=full, transport=transport)
+
+
+def emitted(target: HostedTarget, sampling: Sampling) -> tuple[int, ...]:
+    """The ids of one run."""
+    return tuple(token for round in next(rounds(target, sampling, 1)) for token in round.emitted)
+
+
+def rounds(
+    target: HostedTarget, sampling: Sampling, runs: int, depth: int = 2, conversation: tuple[tuple[str, str], ...] = ()
+) -> Iterator[list[Round]]:
     """Seeded runs of the whole engine: outputs of up to three tokens of the toy pair."""
     model, draft = pair(letters=3)
     drafter = model_drafter(draft, model)
     for seed in range(runs):
-        asked = replace(request(sampling, 3, model), seed=seed)
+        asked = replace(request(sampling, 3, model), seed=seed, conversation=conversation)
         policy = FixedPolicy(drafter.name, depth)
         steps = speculate(asked, target, {drafter.name: drafter}, policy, seeded(seed), no_clock)
         yield [step for step in steps if isinstance(step, Round)]
 
 
 def p_value(target: HostedTarget, sampling: Sampling, runs: int) -> float:
-    """Chi-square against the toy's own distribution of sequences; 0 where it cannot say what came out."""
+    """Of the emitted sequences against the toy's own distribution of sequences."""
     model = pair(letters=3)[0]
     counts = Counter(tuple(t for r in run for t in r.emitted) for run in rounds(target, sampling, runs))
-    truth = sequence_probs(model, request(sampling, 3, model))
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, runs)
-    return float(chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
+    return goodness_of_fit(counts, sequence_probs(model, request(sampling, 3, model)))
 
 
 def stand_in(model: ToyModel | None = None, **switches: object) -> StandIn:

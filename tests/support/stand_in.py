@@ -8,7 +8,7 @@ SGLang server was run. Sampling follows the project's own order of filters, so t
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,10 @@ Json = dict[str, Any]
 
 @dataclass
 class StandIn:
-    """failures: answers to give first, as (status, headers), to requests for completions."""
+    """failures: answers to give first, as (status, headers), to requests for completions.
+
+    change: called with each answer that is not an error; what it returns is sent instead.
+    """
 
     model: ToyModel
     can: Abilities = field(default_factory=Abilities)
@@ -37,6 +40,7 @@ class StandIn:
     headers: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     requests: list[Json] = field(default_factory=list)
+    change: Callable[[Any], Any] = lambda answer: answer
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -80,7 +84,7 @@ class StandIn:
         if self.can.time_info:
             times = {"queue_time": 0.001, "prompt_time": 0.002, "completion_time": 0.001, "total_time": 0.005}
             answer["time_info"] = times
-        return JSONResponse(answer, headers=self.headers)
+        return self._answer(answer)
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()
@@ -96,7 +100,7 @@ class StandIn:
         entry = {"id": "toy", "object": "model", "created": 0, "owned_by": "test"}
         if self.can.max_model_len:
             entry["max_model_len"] = self.can.max_model_len
-        return JSONResponse({"object": "list", "data": [entry]}, headers=self.headers)
+        return self._answer({"object": "list", "data": [entry]})
 
     async def _tokenize(self, request: Request) -> Response:
         if not self.can.tokenize:
@@ -106,7 +110,7 @@ class StandIn:
             tokens = self.model.tokenizer.encode(text, special=True)
         except BadRequestError as error:
             return self._error(400, str(error))
-        return JSONResponse({"count": len(tokens), "max_model_len": self.can.max_model_len, "tokens": tokens})
+        return self._answer({"count": len(tokens), "max_model_len": self.can.max_model_len, "tokens": tokens})
 
     async def _model_info(self, request: Request) -> Response:
         return JSONResponse({"model_path": "toy", "is_generation": True})
@@ -121,7 +125,11 @@ class StandIn:
         batch = isinstance(prompts[0], list)
         count = body["sampling_params"].get("n", 1)
         answers = [self._sglang(ids, body) for ids in (prompts if batch else [prompts]) for _ in range(count)]
-        return JSONResponse(answers if batch or count > 1 else answers[0])
+        return self._answer(answers if batch or count > 1 else answers[0])
+
+    def _answer(self, answer: Any) -> Response:
+        body = json.dumps(self.change(answer))  # unlike JSONResponse, it writes NaN
+        return Response(body, headers=self.headers, media_type="application/json")
 
     # What they are made of.
 
@@ -229,6 +237,8 @@ class StandIn:
             return self._error(
                 401, f"Wrong API Key: {request.headers.get('authorization', '').removeprefix('Bearer ')}"
             )
+        if self.can.authorization not in {None, request.headers.get("authorization")}:
+            return self._error(401, f"Wrong credentials: {request.headers.get('authorization')}")
         if self.failures and body:
             status, headers = self.failures.pop(0)
             return self._error(status, f"Too many requests for {key}" if status == 429 else "It broke", headers)

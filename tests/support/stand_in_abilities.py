@@ -30,5 +30,6 @@ class Abilities:
     tokenize: bool = True
     filters: bool = True  # False: top_k and min_p are accepted and ignored
     key: str | None = None
+    authorization: str | None = None  # the whole header that every request must have
     time_info: bool = False
     max_model_len: int | None = 256

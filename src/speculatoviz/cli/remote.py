@@ -20,6 +20,7 @@ from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.load import load_tokenizer
 from speculatoviz.session.targets import is_remote, loading_options, open_remote
 from speculatoviz.targets.base import RemoteTarget
+from speculatoviz.targets.names import without_credentials
 
 _TRIED = {"temperature 0": Sampling(0.0), "temperature 0.7": Sampling(0.7), "temperature 1": Sampling(1.0)}
 
@@ -56,7 +57,7 @@ def probe(
     """
     if not is_remote(target):
         raise BadRequestError(
-            f"{target!r} is not a remote target.",
+            f"{without_credentials(target)!r} is not a remote target.",
             f"Begin with one of: {', '.join(REMOTE_SCHEMES)}, and a colon.",
         )
     with progress() as report:

@@ -25,7 +25,7 @@ from speculatoviz.telemetry.events import (
     Started,
     VerifyResult,
 )
-from speculatoviz.telemetry.parts import UsageInfo
+from speculatoviz.telemetry.parts import ModelInfo, UsageInfo
 
 STYLES = {
     "accepted": "green",
@@ -77,13 +77,17 @@ class Transcript:
 
 def headline(started: Started) -> str:
     """One line: what drafts how deep for which target, and the exactness label."""
-    quantisation = started.target_model.quantisation
-    target = " ".join([started.target_model.name, *([quantisation] if quantisation != UNKNOWN else [])])
+    target = _named(started.target_model)
     if started.k == 0:
         return f"{target} alone"
     draft = started.draft_model
-    by = f"{draft.name} {draft.quantisation}" if draft and started.drafter == "model" else started.drafter
+    by = _named(draft) if draft and started.drafter == "model" else started.drafter
     return f"{by} drafts {started.k} for {target} · {started.exactness.label}"
+
+
+def _named(model: ModelInfo) -> str:
+    """The name, and the quantisation if it is known."""
+    return model.name if model.quantisation == UNKNOWN else f"{model.name} {model.quantisation}"
 
 
 def legend() -> Text:

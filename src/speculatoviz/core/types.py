@@ -102,6 +102,8 @@ class Request:
     drafts are verified. evidence: whether to compute entropies and alternatives for display. cancelled: called between
     forward passes; True ends the run. drafting: what the target requires of drafts. overlap: whether to draft the next
     round while a remote target verifies this one. needs: what the drafters of the run need of the target.
+    conversation: the (role, text) of the turns that the prompt renders, for endpoints that take chats only; empty for a
+    text that is no chat.
     """
 
     prompt: tuple[int, ...]
@@ -114,6 +116,7 @@ class Request:
     drafting: Drafting = Drafting()
     overlap: bool = True
     needs: frozenset[Need] = frozenset()
+    conversation: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

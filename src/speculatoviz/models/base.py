@@ -35,7 +35,7 @@ UNKNOWN = "unknown"  # quantisation of a model whose file or endpoint does not r
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A loaded model as it is shown to users; None if the file does not tell.
+    """A loaded model as it is shown to users; None if the file or the endpoint does not report it.
 
     parameters: weights. size_bytes: of all files, or of the weights in memory. context_tokens: the longest context.
     """

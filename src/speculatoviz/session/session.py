@@ -160,6 +160,7 @@ class Session:
             evidence=message.evidence and settings.evidence,
             overlap=settings.overlap and not message.shadow,  # a shadow may be the drafter that would draft ahead
             needs=self.drafters[drafter].needs,
+            conversation=_conversation(message),
         )
         for name in message.shadow:
             self.check_drafter(name)
@@ -329,6 +330,13 @@ class Session:
         values = done.metrics
         if values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0 and values.overall_tps:
             self.calibration.record_plain_run(values.overall_tps, values.tokens, context_tokens)
+
+
+def _conversation(message: Start) -> tuple[tuple[str, str], ...]:
+    """The (role, text) of each turn; empty for a raw prompt."""
+    if message.messages is not None:
+        return tuple((turn.role, turn.content) for turn in message.messages)
+    return () if message.raw else (("user", message.prompt or ""),)
 
 
 def _tps(run: PlainRun | None) -> float | None:

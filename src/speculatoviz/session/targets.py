@@ -18,6 +18,7 @@ from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tok
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
+from speculatoviz.targets.names import without_credentials
 from speculatoviz.targets.verifier.target import VerifierTarget
 
 
@@ -87,9 +88,10 @@ def open_target(
         return open_local(model, draft, clock)
     if pair.target_quantisation is not None:
         raise ModelError(
-            f"{pair.target} is remote: it cannot be requantised here.", "Requantise it on the machine that loads it."
+            f"{without_credentials(pair.target)} is remote: it cannot be requantised here.",
+            "Requantise it on the machine that loads it.",
         )
-    progress(f"connecting to {pair.target}", None)
+    progress(f"connecting to {without_credentials(pair.target)}", None)
     return open_remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, progress)
 
 
@@ -136,30 +138,23 @@ def _endpoint(
     clock: Callable[[], float],
     full: bool,
 ) -> Target:
-    from speculatoviz.targets.hosted.chat_formats import fitted
-    from speculatoviz.targets.hosted.open import open_endpoint
+    """Probe an endpoint of others. Raises TargetError."""
+    from speculatoviz.targets.hosted.address import parse
+    from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
 
-    stops = [name.strip() for name in settings.stop_tokens.split(",") if name.strip()]
-    if tokenizer is not None:
-        tokenizer = fitted(tokenizer, settings.chat_template, stops)
     environ = {
         "CEREBRAS_API_KEY": _secret(settings.cerebras_api_key) or "",
         "CEREBRAS_TARGET_MODEL": settings.cerebras_target_model or "",
+        "OPENAI_API_KEY": _secret(settings.openai_api_key) or "",
     }
-    key = _secret(settings.target_api_key)
-    if name.startswith("openai:"):
-        key = key or _secret(settings.openai_api_key)
-    return open_endpoint(
-        name,
-        tokenizer,
-        api_key=key,
+    stated = EndpointSettings(
+        parse(name, _secret(settings.target_api_key), environ),
         mode=settings.target_mode,
         context_tokens=settings.context_tokens,
-        clock=clock,
-        loop=loop,
-        environ=environ,
-        full=full,
+        family=settings.chat_template,
+        stops=tuple(stop.strip() for stop in settings.stop_tokens.split(",") if stop.strip()),
     )
+    return open_endpoint(stated, tokenizer, loop, clock, full=full)
 
 
 def _named_tokenizer(settings: Settings, progress: Progress) -> Tokenizer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,10 @@ from speculatoviz.measure.calibration import RemoteCalibration
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import OpenedTarget
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.endpoint import Endpoint
-from speculatoviz.targets.hosted.modes import Api
 from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi
-from speculatoviz.targets.hosted.reading import Reader
+from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.telemetry.events import Done, Started
 from support import toy_session
 from support.hosted import hosted, looped, stand_in
@@ -44,7 +45,7 @@ def test_no_speedup_is_claimed_of_what_was_not_verified(mode: str, claimed: bool
         target = hosted(stand_in(), api, loop, "match")
         session = Session(Settings(_env_file=None, target="toy:0"), OpenedTarget(target), None, time.perf_counter)
         session.calibration.measure(PROMPT, lambda: 4, lambda _stage, _share: None)
-        target._mode = mode
+        target._probed = replace(target._probed, mode=mode)
         before = session.calibration.per_call
         events = toy_session.run(session, prompt="ab", raw=True, k=0, max_tokens=16, ignore_eos=True)
         [started] = [event for event in events if isinstance(event, Started)]

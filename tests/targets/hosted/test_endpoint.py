@@ -1,4 +1,4 @@
-"""The HTTP client of third-party endpoints: retries, waiting, limits, costs, and errors that never hold the key."""
+"""The HTTP client of third-party endpoints: retries, waiting, limits, usage, and errors without the key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import pytest
 
 from speculatoviz.core.rounds import Usage
 from speculatoviz.errors import TargetError
-from speculatoviz.targets.hosted.endpoint import Answer, Bill, Endpoint, Patience, asked_to_wait_s, server_ms_of
+from speculatoviz.targets.hosted.answers import Body, Completion
+from speculatoviz.targets.hosted.connection import Patience
+from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.rate_limits import asked_to_wait_s
+from speculatoviz.targets.hosted.usage import Answer, CallUsage
 from support.hosted import endpoint, stand_in
 from support.stand_in import StandIn
 
@@ -26,7 +30,7 @@ CEREBRAS = {
 }
 
 
-async def ask(at: Endpoint, **fields: Any) -> Answer:
+async def ask(at: Endpoint, **fields: Any) -> Answer[Completion]:
     try:
         return await at.complete("toy", {"prompt": [0, 1], "max_tokens": 1, **fields})
     finally:
@@ -47,13 +51,13 @@ def test_a_limited_endpoint_is_asked_again_after_the_time_it_names() -> None:
     at = endpoint(served)
     answer = asyncio.run(ask(at))
 
-    assert answer.body["choices"]
+    assert answer.body.choices
     assert answer.usage.calls == 4
     assert len(served.requests) == 4
     assert at.waits == 3
 
 
-def test_a_wait_that_is_too_long_is_said_and_not_waited_for() -> None:
+def test_a_wait_that_is_too_long_is_drawn_and_not_waited_for() -> None:
     served = stand_in()
     served.failures = [(429, {"retry-after": "60"})] * 9
 
@@ -121,7 +125,7 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         asyncio.run(ask(at))
 
 
-def test_an_answer_that_is_no_json_is_said() -> None:
+def test_an_answer_that_is_no_json_is_drawn() -> None:
     page = httpx2.MockTransport(lambda request: httpx2.Response(200, text="<html>hello</html>"))
     with pytest.raises(TargetError, match="not JSON"):
         asyncio.run(ask(Endpoint("http://toy/v1", transport=page)))
@@ -134,16 +138,16 @@ def test_declared_limits_are_put_into_words() -> None:
     asyncio.run(ask(at))
 
     words = "1440 requests per day (1439 left), 30000 tokens per minute (29000 left)"
-    assert at.rate_limit() == words
-    assert at.requests_per_minute() == 1.0
+    assert str(at.limits) == words
+    assert at.limits.requests_per_minute() == 1.0
 
 
 def test_an_endpoint_that_declares_no_limits_has_none() -> None:
     at = endpoint(stand_in())
     asyncio.run(ask(at))
 
-    assert at.rate_limit() is None
-    assert at.requests_per_minute() is None
+    assert str(at.limits) == ""
+    assert at.limits.requests_per_minute() is None
 
 
 def test_retry_after_is_read_in_every_form() -> None:
@@ -152,21 +156,17 @@ def test_retry_after_is_read_in_every_form() -> None:
     assert asked_to_wait_s(httpx2.Headers({"retry-after-ms": "1500", "retry-after": "9"})) == 1.5
     assert asked_to_wait_s(httpx2.Headers({"retry-after": "2.5"})) == 2.5
     assert asked_to_wait_s(httpx2.Headers(date)) == 30.0
-    assert asked_to_wait_s(httpx2.Headers({"retry-after": "soon"})) is None
+    for unusable in ("soon", "nan", "inf", "-3"):
+        assert asked_to_wait_s(httpx2.Headers({"retry-after": unusable})) is None
     assert asked_to_wait_s(httpx2.Headers({})) is None
 
 
-def test_a_bill_adds_up_what_is_told_and_invents_nothing() -> None:
-    bill = Bill()
-    bill.add([Answer({}, Usage(1, 10, 1, 4, 100, 200), 5.0), Answer({}, Usage(2, 20, 1, 0, 100, 200), 7.0)])
+def test_usage_is_the_sum_of_what_is_reported() -> None:
+    usage = CallUsage()
+    usage.add([Answer(Body(), Usage(1, 10, 1, 4, 100, 200), 5.0), Answer(Body(), Usage(2, 20, 1, 0, 100, 200), 7.0)])
 
-    assert bill.usage == Usage(3, 30, 2, 4, 200, 400)
-    assert bill.server_ms == 7.0
-    assert (bill.usage + Usage(1, None, 1)).prompt_tokens is None
-
-
-def test_the_time_of_the_endpoint_is_read_where_it_is_told() -> None:
-    assert server_ms_of({"time_info": {"total_time": 0.25}}) == 250.0
-    assert server_ms_of({"timings": {"prompt_ms": 2.0, "predicted_ms": 1.0}, "choices": [{}]}) == 3.0
-    assert server_ms_of({"timings": {"prompt_ms": 2.0, "predicted_ms": 1.0}, "choices": [{}, {}]}) is None
-    assert server_ms_of({}) is None
+    assert usage.total == Usage(3, 30, 2, 4, 200, 400)
+    assert usage.server_ms == 7.0
+    usage.add([Answer(Body(), Usage(1, None, 1, 0, 1, 1), None)])
+    assert usage.total.prompt_tokens is None
+    assert usage.server_ms is None

@@ -14,10 +14,10 @@ from speculatoviz.core.types import Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.policies.fixed import FixedPolicy
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.endpoint import Endpoint
-from speculatoviz.targets.hosted.modes import Api
 from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi
-from speculatoviz.targets.hosted.reading import Reader
+from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.targets.hosted.vllm import VllmApi
 from support.hosted import hosted, looped, stand_in
 from support.toy_pair import PROMPT, model_drafter, no_clock, pair

@@ -14,11 +14,13 @@ from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.targets.hosted import modes
+from speculatoviz.targets.hosted.answers import Choice
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.choice import Abilities as Can
 from speculatoviz.targets.hosted.endpoint import Endpoint
-from speculatoviz.targets.hosted.modes import Api, Turn
+from speculatoviz.targets.hosted.modes import Verification
 from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi
-from speculatoviz.targets.hosted.reading import Reader
+from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.targets.hosted.vllm import VllmApi
 from support.hosted import EVERYTHING, MakeApi, hosted, looped, p_value, rounds, stand_in
 from support.toy_pair import PROMPT, SAMPLINGS
@@ -38,7 +40,7 @@ def plain(
     extra: dict[str, object] | None = None, *, arrays: bool = True, text: bool = False, drawn: bool = True
 ) -> MakeApi:
     def make(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
-        dialect = Dialect(extra or {}, FILTERS, arrays=arrays, drawn=drawn, logprobs=1 if text else None)
+        dialect = Dialect(extra or {}, FILTERS, arrays=arrays, several_draws=drawn, logprobs=1 if text else None)
         return OpenAIApi(endpoint, "toy", Reader(tokenizer, as_text=text), dialect)
 
     return make
@@ -114,9 +116,9 @@ def test_one_seed_for_all_prompts_of_a_call_is_caught() -> None:
 
 
 def test_a_draw_that_is_not_thinned_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def untested(api: Api, turn: Turn, node: int) -> Extra:
-        (said,) = await api.draws([*turn.ids, *turn.tokens[:node]], 1, turn.bill)
-        return Extra(said.token, "resampled", None)
+    async def untested(api: Api, given: Verification, node: int) -> Extra:
+        (drawn,) = await api.draws([*given.ids, *given.tokens[:node]], 1, given.usage)
+        return Extra(drawn.token, "resampled", None)
 
     monkeypatch.setattr(modes, "_residual", untested)
     assert measured(vllm, Sampling(1.0), "scores") < SIGNIFICANCE
@@ -225,7 +227,7 @@ TEXT_ONLY = Can(tokens=False)
         ("scores", NOTHING, Sampling(1.0), "does not score"),
         ("thinning", NOTHING, Sampling(1.0), "does not score"),
         ("bounded", NOTHING, Sampling(1.0), "does not score"),
-        ("match", TEXT_ONLY, Sampling(1.0), "its tokenizer is not at hand"),
+        ("match", TEXT_ONLY, Sampling(1.0), "its tokenizer is not on this machine"),
         ("scores", EVERYTHING, Sampling(0.7), "do not determine"),
         ("thinning", EVERYTHING, Sampling(1.0, top_k=3), "temperature 1 without filters"),
         ("bounded", Can(tokens=True, scores=True, raw=False, top_n=5), Sampling(0.7), "not raw"),
@@ -246,7 +248,7 @@ def test_a_filter_that_the_endpoint_lacks_is_refused() -> None:
     def make(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
         return OpenAIApi(endpoint, "toy", Reader(tokenizer), Dialect())
 
-    with looped() as loop, pytest.raises(TargetError, match="no top_k"):
+    with looped() as loop, pytest.raises(TargetError, match="does not apply top_k"):
         next(rounds(hosted(stand_in(), make, loop, "match"), Sampling(1.0, top_k=2), 1))
 
 
@@ -255,7 +257,7 @@ def test_text_that_reads_back_otherwise_cuts_the_draft_or_ends_in_words() -> Non
     reader = Reader(Merging(tokenizer), as_text=True)
 
     assert reader.readable([1, 0], [0, 1, 1]) == 1
-    with pytest.raises(TargetError, match="do not read back"):
+    with pytest.raises(TargetError, match="not what their text is tokenized to"):
         reader.readable([0, 1], [0])
 
 
@@ -276,7 +278,7 @@ class Merging:
 def test_answers_without_ids_are_read_only_where_one_token_writes_them() -> None:
     reader = Reader(ToyModel(1, ALPHABET[:3]).tokenizer)
 
-    assert reader.drawn({"text": "b", "finish_reason": "length"}).token == 1
-    assert reader.drawn({"text": "", "finish_reason": "stop"}).token == 3
-    with pytest.raises(TargetError, match="does not say which token"):
-        reader.drawn({"text": "bc", "finish_reason": "length"})
+    assert reader.drawn(Choice(text="b", finish_reason="length")).token == 1
+    assert reader.drawn(Choice(text="", finish_reason="stop")).token == 3
+    with pytest.raises(TargetError, match="no token or more than one has this text"):
+        reader.drawn(Choice(text="bc", finish_reason="length"))

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import httpx2
 import pytest
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import UNKNOWN, Tokenizer
+from speculatoviz.models.base import UNKNOWN
 from speculatoviz.models.runtimes.toy import ToyModel
-from speculatoviz.targets.hosted.open import open_endpoint, parse
+from speculatoviz.targets.hosted.address import parse
 from speculatoviz.targets.hosted.target import HostedTarget
-from speculatoviz.targets.loop import LoopThread
-from support.hosted import looped, p_value, rounds, stand_in
-from support.stand_in import StandIn
-from support.toy_pair import no_clock, pair, request, sequence_probs
+from support.hosted import looped, opened, p_value, rounds, stand_in
+from support.toy_pair import pair, request, sequence_probs
 
 SIGNIFICANCE = 1e-4
 KEY = "csk-secret-0987654321"
-
-
-def opened(
-    served: StandIn,
-    loop: LoopThread,
-    name: str = "openai:http://toy/v1#toy",
-    mode: str = "auto",
-    *,
-    tokenizer: Tokenizer | None = None,
-    key: str | None = None,
-    full: bool = False,
-) -> HostedTarget:
-    return open_endpoint(
-        name,
-        tokenizer or served.model.tokenizer,
-        api_key=key,
-        mode=mode,
-        context_tokens=None,
-        clock=no_clock,
-        loop=loop,
-        environ={},
-        full=full,
-        transport=httpx2.ASGITransport(app=served.app()),
-    )
 
 
 def findings(target: HostedTarget) -> dict[str, str]:
@@ -56,8 +29,8 @@ def test_an_endpoint_that_can_everything_is_found_to() -> None:
     assert found["several prompts in one call"] == "yes"
     assert found["several draws in one call"] == "yes"
     assert found["scores of given tokens"] == "yes"
-    assert found["scores stand at their places"] == "yes"
-    assert found["scores are raw (alike at two temperatures)"] == "yes"
+    assert found["scores belong to their own places"] == "yes"
+    assert found["scores are raw (equal at two temperatures)"] == "yes"
     assert found["top_k and min_p"] == "min_p, top_k"
     assert found["context"] == "256"
 
@@ -69,11 +42,11 @@ def test_an_endpoint_that_can_everything_is_found_to() -> None:
         ({"arrays": False}, "several prompts in one call", "no"),
         ({"several": False}, "several draws in one call", "no"),
         ({"echo": False}, "scores of given tokens", "no (http://toy/v1 answered HTTP 400: echo is not supported.)"),
-        ({"raw": False}, "scores are raw (alike at two temperatures)", "no"),
-        ({"shifted": True}, "scores stand at their places", "no"),
+        ({"raw": False}, "scores are raw (equal at two temperatures)", "no"),
+        ({"shifted": True}, "scores belong to their own places", "no"),
         ({"filters": False}, "top_k and min_p", "no"),
         ({"unknown_fields": False, "ids": "tokens"}, "top_k and min_p", "no"),
-        ({"max_model_len": None}, "context", "not told"),
+        ({"max_model_len": None}, "context", "unknown"),
     ],
 )
 def test_what_it_cannot_do_is_found_out(switches: dict[str, object], question: str, answer: str) -> None:
@@ -96,16 +69,6 @@ def test_what_it_cannot_do_is_found_out(switches: dict[str, object], question: s
 def test_whatever_it_can_do_what_it_is_used_for_is_exact(switches: dict[str, object]) -> None:
     with looped() as loop:
         assert p_value(opened(stand_in(**switches), loop), Sampling(1.0), 400) > SIGNIFICANCE
-
-
-def test_an_endpoint_with_chats_only_is_watched() -> None:
-    with looped() as loop:
-        target = opened(stand_in(completions=False), loop)
-        asked = request(Sampling(0.0), 3, pair(letters=3)[0])
-
-        assert target.begin(asked).label == "unverified"
-        run = next(rounds(target, Sampling(0.0), 1))
-        assert {r.verdict.exactness for r in run} == {"unverified"}
 
 
 @pytest.mark.parametrize("name", ["openai:http://toy/v1#toy", "vllm:http://toy", "sglang:http://toy"])
@@ -165,7 +128,9 @@ def test_cerebras_takes_its_key_and_its_model_from_the_environment() -> None:
     environ = {"CEREBRAS_API_KEY": KEY, "CEREBRAS_TARGET_MODEL": "gpt-oss-120b"}
     address = parse("cerebras:", None, environ)
 
-    assert (address.url, address.model, address.key) == ("https://api.cerebras.ai/v1", "gpt-oss-120b", KEY)
+    assert (address.url, address.model) == ("https://api.cerebras.ai/v1", "gpt-oss-120b")
+    assert address.credentials is not None
+    assert address.credentials.authorization == f"Bearer {KEY}"
     assert parse("cerebras:other", None, environ).model == "other"
     with pytest.raises(TargetError, match="Set CEREBRAS_API_KEY"):
         parse("cerebras:other", None, {})

@@ -24,11 +24,13 @@ from speculatoviz.errors import TargetError
 from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.hosted import modes
-from speculatoviz.targets.hosted.endpoint import Bill
-from speculatoviz.targets.hosted.modes import Api, Turn
-from speculatoviz.targets.hosted.open import open_endpoint
+from speculatoviz.targets.hosted.address import parse
+from speculatoviz.targets.hosted.api import Api
+from speculatoviz.targets.hosted.modes import Verification
+from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
 from speculatoviz.targets.hosted.openai import OpenAIApi
 from speculatoviz.targets.hosted.target import HostedTarget
+from speculatoviz.targets.hosted.usage import CallUsage
 from speculatoviz.targets.loop import LoopThread
 from support.hosted import looped
 from support.real_servers import lacking, llama_cpp_python, llama_server
@@ -81,16 +83,7 @@ def llama_python(smol_path: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(name: str, tokenizer: VocabularyFile, loop: LoopThread) -> Iterator[HostedTarget]:
-    target = open_endpoint(
-        name,
-        tokenizer,
-        api_key=None,
-        mode="auto",
-        context_tokens=None,
-        clock=time.perf_counter,
-        loop=loop,
-        environ={},
-    )
+    target = open_endpoint(EndpointSettings(parse(name, None, {})), tokenizer, loop, time.perf_counter)
     yield target
     target.close()
 
@@ -113,7 +106,7 @@ def asked(tokenizer: VocabularyFile, text: str, tokens: int, sampling: Sampling)
 
 def check_greedy(target: HostedTarget, request: Request, mode: str) -> None:
     """The text of rounds is that of the endpoint's own greedy stream, where drafts are right and where they are not."""
-    target._mode = mode
+    target._probed = replace(target._probed, mode=mode)
     own = list(target.stream(request))
     drafter = Oracle(len(request.prompt), own)
     policy = FixedPolicy(drafter.name, 3)
@@ -131,24 +124,24 @@ def check_greedy(target: HostedTarget, request: Request, mode: str) -> None:
 
 def check_tie(target: HostedTarget, request: Request, emitted: list[int], own: list[int]) -> None:
     """Quantised kernels depend on the batch: two tokens that are nearly as probable may change places."""
-    api = target._api
+    api = target._probed.api
     assert isinstance(api, OpenAIApi)
     place = next(i for i, (a, b) in enumerate(zip(emitted, own, strict=False)) if a != b)
     api.dialect = replace(api.dialect, top_n=5)
     prefix = [*request.prompt, *own[:place]]
-    (said,) = target._loop.call(lambda: api.sample([prefix], Sampling(0.0), 5, Bill()))
-    told = modes.tops(said)
+    (drawn,) = target._loop.call(lambda: api.sample([prefix], Sampling(0.0), 5, CallUsage()))
+    told = drawn.known()
     assert abs(told[emitted[place]] - told[own[place]]) < 0.5
 
 
 def check_sampled(target: HostedTarget, loop: LoopThread, request: Request, runs: int, strategy: str) -> None:
     """First emitted tokens at T=1 against the probabilities that the same server tells, with a drawn draft."""
-    api: Api = target._api
+    api: Api = target._probed.api
     prefix = list(request.prompt)
 
     async def told() -> dict[int, float]:
-        (said,) = await api.sample([prefix], Sampling(1.0), 20, Bill())
-        return {token: float(np.exp(logprob)) for token, logprob in said.top}
+        (drawn,) = await api.sample([prefix], Sampling(1.0), 20, CallUsage())
+        return {token: float(np.exp(logprob)) for token, logprob in drawn.top}
 
     probs = loop.call(told)
     likely = np.sort(np.array(sorted(probs, key=lambda t: -probs[t])[:4], np.int32))
@@ -158,7 +151,7 @@ def check_sampled(target: HostedTarget, loop: LoopThread, request: Request, runs
         source = seeded(seed)
         token = int(q.ids[source("draft", 0).draw(q.probs, 0)])
         draft = Draft.chain(0, [token], (q if strategy == "thinned" else None,), "test")
-        turn = Turn(prefix, draft, Sampling(1.0), source("verify", 0), Bill(), target.tokenizer.n_vocab)
+        turn = Verification(prefix, draft, Sampling(1.0), source("verify", 0), CallUsage(), target.tokenizer.n_vocab)
         return await (modes.thinned(api, turn) if strategy == "thinned" else modes.match(api, turn))
 
     async def all_runs() -> list[Verdict]:
@@ -244,7 +237,7 @@ def test_llama_server_is_found_to_score_nothing(llama_target: HostedTarget, toke
 
 @pytest.mark.full
 def test_llama_server_sampled(llama_target: HostedTarget, tokenizer: VocabularyFile, loop: LoopThread) -> None:
-    api = llama_target._api
+    api = llama_target._probed.api
     assert isinstance(api, OpenAIApi)
     api.dialect = replace(api.dialect, top_n=20)
     check_sampled(llama_target, loop, asked(tokenizer, ASK, 1, Sampling(1.0)), 150, "match")
@@ -260,7 +253,7 @@ def test_llama_cpp_python_greedy(mode: str, llama_python_target: HostedTarget, t
 def test_llama_cpp_python_sampled(
     llama_python_target: HostedTarget, tokenizer: VocabularyFile, loop: LoopThread
 ) -> None:
-    api = llama_python_target._api
+    api = llama_python_target._probed.api
     assert isinstance(api, OpenAIApi)
     api.dialect = replace(api.dialect, top_n=20)
     check_sampled(llama_python_target, loop, asked(tokenizer, ASK, 1, Sampling(1.0)), 100, "match")

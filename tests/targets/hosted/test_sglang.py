@@ -6,10 +6,11 @@ import pytest
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.models.base import Tokenizer
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.choice import Abilities as Can
 from speculatoviz.targets.hosted.endpoint import Endpoint
-from speculatoviz.targets.hosted.modes import Api
 from speculatoviz.targets.hosted.sglang import SglangApi
+from speculatoviz.targets.hosted.tokens import Reader
 from support.hosted import hosted, looped, p_value, rounds, stand_in
 from support.toy_pair import PROMPT, pair, request, sequence_probs
 
@@ -19,7 +20,7 @@ RUNS = 600
 
 
 def sglang(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
-    return SglangApi(endpoint, tokenizer, "http://toy")
+    return SglangApi(endpoint, Reader(tokenizer), "http://toy")
 
 
 def measured(sampling: Sampling, mode: str, **switches: object) -> float:

@@ -1,4 +1,4 @@
-"""Which mode verifies a request at an endpoint, from what the endpoint was found to do."""
+"""Which mode verifies a request at an endpoint, given what a probe found that the endpoint can do."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ Mode = Literal["auto", "scores", "thinning", "match", "bounded", "generate"]
 Strategy = Literal["greedy", "thinned", "rows", "match", "bounded", "generate"]
 
 ORDER = "Relative to the endpoint's own order of filters, and to its own draws: a seed does not repeat there."
-_ENTRY_BYTES = 70  # of one id-keyed log-probability in JSON
+_ENTRY_BYTES = 70  # of one log-probability with its id, in JSON
 _AFFORDABLE_BYTES = 2_000_000  # of one answer
+_DRAFT_PLACES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a probe found an endpoint to do.
+    """What a probe found that an endpoint can do.
 
-    tokens: it can be given exactly our tokens (as ids, or as text that our tokenizer reads back).
-    scores: it scores given tokens; raw: those scores are the model's own, whatever the temperature.
-    top_n: alternatives it tells per scored place, at most. whole: the whole vocabulary. suffix_only: it can leave out
-    the places of the prefix. by_id: it names tokens by id, not by text that several may share. from_text: it takes
-    text, which is checked to read back as our tokens.
+    tokens: it can be sent exactly our tokens, as ids or as text that is tokenized to them. scores: it scores given
+    tokens. raw: those scores are log p whatever the temperature. top_n: the most alternatives that it returns per
+    scored place. whole: it returns the whole vocabulary. suffix_only: it can leave out the scores of the prefix.
+    by_id: it names tokens by id, not by text that several tokens can share. from_text: it takes text, not ids. chat:
+    it answers conversations only.
     """
 
     tokens: bool
@@ -35,11 +36,12 @@ class Abilities:
     suffix_only: bool = False
     by_id: bool = True
     from_text: bool = False
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a request is verified. top: alternatives to ask for per place."""
+    """How a request is verified. top: the number of alternatives to ask for per place."""
 
     strategy: Strategy
     exactness: Exactness
@@ -47,7 +49,7 @@ class Choice:
 
 
 def choose(mode: str, request: Request, can: Abilities, n_vocab: int) -> Choice:
-    """The way to verify a request: the one asked for, or the first that is exact. Raises TargetError in words."""
+    """The stated mode, or with `auto` the first exact one. Raises TargetError if the endpoint cannot do it."""
     match mode:
         case "match":
             return _match(can)
@@ -71,46 +73,49 @@ def choose(mode: str, request: Request, can: Abilities, n_vocab: int) -> Choice:
 
 
 def _scored(request: Request, can: Abilities, n_vocab: int, strict: bool) -> Choice | None:
-    """The exact way by scores, if there is one. strict: only at an affordable size of answers."""
+    """The exact mode that uses scores, if there is one. strict: only if the answers have an affordable size."""
     sampling = request.sampling
     if not (can.tokens and can.scores):
         return None
     if sampling.greedy:
-        why = Exactness("exact", "The endpoint tells its most probable token of every place.")
+        why = Exactness("exact", "The endpoint returns its most probable token of every place.")
         return Choice("greedy", why, 1) if can.top_n else None
     if not can.raw:
         return None
     if sampling.temperature == 1.0 and not sampling.filtered:
-        reason = "The endpoint scores every drafted token; where one is rejected, its own draws are thinned. "
+        reason = "The endpoint scores every drafted token; after a rejection its own draws are thinned. "
         return Choice("thinned", Exactness("exact", reason + ORDER))
     return _by_rows(request, can, n_vocab, strict)
 
 
 def _by_rows(request: Request, can: Abilities, n_vocab: int, strict: bool) -> Choice | None:
-    """All that the sampling keeps of every place, where the endpoint tells that many and it can be paid for."""
-    places = 16 if can.suffix_only else len(request.prompt) + request.limits.max_tokens
+    """Rows, if the endpoint returns all tokens that the sampling keeps."""
+    places = _DRAFT_PLACES if can.suffix_only else len(request.prompt) + request.limits.max_tokens
     most = _AFFORDABLE_BYTES // (places * _ENTRY_BYTES)
     top_k = request.sampling.top_k
     if not can.by_id:
         return None
     if 0 < top_k <= can.top_n and (top_k <= most or not strict):
-        return Choice(
-            "rows",
-            Exactness("exact", f"The endpoint tells the {top_k} tokens that top-k keeps, of every place."),
-            top_k,
-        )
+        reason = f"The endpoint returns the {top_k} tokens that top-k keeps, at every place."
+        return Choice("rows", Exactness("exact", reason), top_k)
     if can.whole and n_vocab <= most:
-        return Choice("rows", Exactness("exact", "The endpoint tells the whole vocabulary of every place."), n_vocab)
+        reason = "The endpoint returns the scores of the whole vocabulary at every place."
+        return Choice("rows", Exactness("exact", reason), n_vocab)
     return None
 
 
 def _match(can: Abilities) -> Choice:
+    if can.chat:
+        raise TargetError(
+            "This endpoint answers conversations only: it cannot be sent the tokens that a draft follows.",
+            "Choose the mode generate, or an endpoint that has /completions.",
+        )
     if not can.tokens:
         raise TargetError(
-            "This endpoint cannot be given exact tokens: it takes text, and its tokenizer is not at hand.",
+            "This endpoint cannot be sent exact tokens: it takes text, and its tokenizer is not on this machine.",
             "Name a local model with the endpoint's tokenizer, or choose the mode generate.",
         )
-    reason = "Every emitted token is one that the endpoint drew itself behind the tokens before it. "
+    reason = "The endpoint draws every emitted token itself, after the tokens before it. "
     return Choice("match", Exactness("exact", reason + ORDER))
 
 
@@ -118,15 +123,20 @@ def _bounded(can: Abilities) -> Choice:
     _need_scores(can)
     if not (can.raw and can.by_id and can.top_n):
         raise TargetError(
-            "No bound follows from this endpoint's scores: they are not raw, or not keyed by id.",
+            "No bound follows from this endpoint's scores: they are not raw, or not named by id.",
             "Choose the mode match.",
         )
-    reason = f"Only the {can.top_n} most probable tokens are known; each round says how far it can be from the target."
+    reason = (
+        f"Only the {can.top_n} most probable tokens of a place are known; each round reports an upper bound of the "
+        "total variation between what it emits and the target."
+    )
     return Choice("bounded", Exactness("bounded", reason), can.top_n)
 
 
 def _generate() -> Choice:
-    reason = "The endpoint generates by itself, and what it was given cannot be shown to be our tokens: no speedup."
+    reason = (
+        "The endpoint generates by itself, and cannot be shown to have been sent our tokens: no speedup is claimed."
+    )
     return Choice("generate", Exactness("unverified", reason))
 
 

@@ -1,182 +1,110 @@
-"""One HTTP endpoint of a third party, over the official OpenAI SDK: calls, retries, costs, limits, errors in words."""
+"""One HTTP endpoint of a third party, over the official OpenAI SDK: calls, retries, usage, errors in words."""
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import TypeVar
 
 import httpx2
 import openai
 
-from speculatoviz.core.rounds import Usage
 from speculatoviz.errors import TargetError
+from speculatoviz.targets.hosted import connection
+from speculatoviz.targets.hosted.address import Credentials
+from speculatoviz.targets.hosted.answers import Body, Completion, ErrorBody
+from speculatoviz.targets.hosted.connection import Patience, RedirectError
+from speculatoviz.targets.hosted.rate_limits import RateLimits, asked_to_wait_s
+from speculatoviz.targets.hosted.usage import Answer
 
-Json = dict[str, Any]
+B = TypeVar("B", bound=Body)
 
-_TOLD = 400  # characters of an endpoint's own words that are repeated
-_NO_KEY = "none"  # the SDK wants a key; servers without one ignore it
-_LIMIT = re.compile(r"x-ratelimit-(limit|remaining)-(\w+?)(?:-(\w+))?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for what. longest_wait_s: a Retry-After beyond it is not waited for, but said."""
-
-    connect_s: float = 10.0
-    read_s: float = 120.0
-    retries: int = 4
-    longest_wait_s: float = 20.0
-    connections: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back of one call: the JSON body, what it took, and the endpoint's own time where it tells it."""
-
-    body: Json
-    usage: Usage
-    server_ms: float | None
+_SHOWN_CHARACTERS = 400  # of an endpoint's own message
+_NO_KEY = "none"  # the SDK requires a key; `connection.client` sends the real one
+_FAILURES = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    OSError,
+    ValueError,
+    RecursionError,
+)
 
 
-@dataclass(slots=True)
-class Bill:
-    """What the calls of one verification took together."""
+class UnusableError(TargetError):
+    """The endpoint cannot be used at all for now: no connection, a refused key, an exhausted limit."""
 
-    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0, 0, 0))
-    server_ms: float | None = 0.0
 
-    def add(self, answers: Iterable[Answer]) -> None:
-        """Add calls that were made side by side: the endpoint's time is that of the slowest."""
-        told: list[float | None] = []
-        for answer in answers:
-            self.usage += answer.usage
-            told.append(answer.server_ms)
-        slowest = None if None in told else max((ms for ms in told if ms is not None), default=0.0)
-        self.server_ms = None if self.server_ms is None or slowest is None else self.server_ms + slowest
+class ForbiddenError(TargetError):
+    """The key does not allow this request; it may allow others."""
 
 
 class Endpoint:
-    """A base URL with a key. The SDK retries what may be tried again, after the time a Retry-After header asks for.
+    """A base URL with credentials.
 
-    transport: what requests go through, for tests. Every call raises TargetError in words that never hold the key;
-    cancelling the task that calls ends the call, its waiting and its retries.
+    The SDK repeats failed calls, after the time that a Retry-After header asks for. Each call raises TargetError with a
+    message that contains no credentials. Cancelling the calling task ends the call, its waiting and its retries.
     """
 
     def __init__(
         self,
         url: str,
-        api_key: str | None = None,
-        patience: Patience = Patience(),
+        credentials: Credentials | None = None,
+        patience: Patience | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url, self._key, self._patience = url.rstrip("/"), api_key, patience
-        self.limits: dict[str, str] = {}
-        self.waits = 0
-        self.probing = False  # then a failure is an answer: it is not tried again
-        timeout = httpx2.Timeout(patience.read_s, connect=patience.connect_s)
-        self._http = httpx2.AsyncClient(
-            base_url=self.url,
-            timeout=timeout,
-            transport=transport,
-            limits=httpx2.Limits(max_connections=patience.connections, max_keepalive_connections=patience.connections),
-            event_hooks={"response": [self._look_at]},
-        )
+        """transport: what requests go through, for tests. Raises TargetError where the proxy cannot be used."""
+        self.url, self.limits, self.waits = url.rstrip("/"), RateLimits(), 0
+        self.probing = False  # then a failure of the server is an answer, and not repeated
+        self._credentials, self._patience = credentials, patience or Patience()
+        self._proxy = connection.proxy_for(httpx2.URL(self.url)) if transport is None else None
+        http = connection.client(self.url, credentials, self._patience, self._proxy, self._look_at, transport)
         self._client = openai.AsyncOpenAI(
-            api_key=api_key or _NO_KEY,
+            api_key=_NO_KEY,
             base_url=self.url,
-            timeout=timeout,
-            max_retries=patience.retries,
-            http_client=self._http,
+            timeout=http.timeout,
+            max_retries=self._patience.retries,
+            http_client=http,
         )
 
-    async def complete(self, model: str, fields: Mapping[str, object]) -> Answer:
-        """POST /completions; fields beyond the SDK's own go along as they are."""
-        return await self.post("/completions", {"model": model, **fields})
+    async def complete(self, model: str, fields: Mapping[str, object]) -> Answer[Completion]:
+        """POST /completions with these fields."""
+        return await self.post("/completions", {"model": model, **fields}, Completion)
 
-    async def post(self, path: str, body: Mapping[str, object]) -> Answer:
-        """path: below the base URL, or a whole URL."""
+    async def post(self, path: str, body: Mapping[str, object], kind: type[B]) -> Answer[B]:
+        """path: below the base URL, or a whole URL. kind: how the answer is read."""
         try:
             response = await self._client.post(path, cast_to=httpx2.Response, body=dict(body))
-            return self._answer(response)
-        except openai.APIError as error:
+            return self._answer(response, kind)
+        except _FAILURES as error:
             raise self._in_words(error) from None
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str, kind: type[B]) -> Answer[B]:
         try:
-            return self._answer(await self._client.get(path, cast_to=httpx2.Response))
-        except openai.APIError as error:
+            return self._answer(await self._client.get(path, cast_to=httpx2.Response), kind)
+        except _FAILURES as error:
             raise self._in_words(error) from None
 
-    async def stream(self, model: str, fields: Mapping[str, Any]) -> AsyncIterator[Json]:
-        """The chunks of a streaming /completions, or of /chat/completions where there are `messages`."""
-        extra = {key: value for key, value in fields.items() if key not in {"prompt", "messages"}}
-        try:
-            if "messages" in fields:
-                chat = await self._client.chat.completions.create(
-                    model=model, messages=fields["messages"], stream=True, extra_body=extra
-                )
-                async with chat:
-                    async for chunk in chat:
-                        yield chunk.to_dict()
-                return
-            text = await self._client.completions.create(
-                model=model, prompt=fields["prompt"], stream=True, extra_body=extra
-            )
-            async with text:
-                async for piece in text:
-                    yield piece.to_dict()
-        except openai.APIError as error:
-            raise self._in_words(error) from None
-        except httpx2.HTTPError as error:
-            raise TargetError(
-                f"The stream from {self.url} was cut off ({type(error).__name__}).", "Try again."
-            ) from None
-
-    async def events(self, path: str, body: Mapping[str, object]) -> AsyncIterator[Json]:
-        """The events of a stream that is not one of the SDK's own."""
+    async def stream(self, path: str, body: Mapping[str, object], kind: type[B]) -> AsyncIterator[B]:
+        """The events of a streaming answer, each read as `kind`."""
         try:
             stream = await self._client.post(
-                path, cast_to=object, body=dict(body), stream=True, stream_cls=openai.AsyncStream[object]
+                path, cast_to=object, body={**body, "stream": True}, stream=True, stream_cls=openai.AsyncStream[object]
             )
             async with stream:
                 async for event in stream:
-                    if isinstance(event, dict):
-                        yield event
-        except openai.APIError as error:
-            raise self._in_words(error) from None
+                    yield kind.model_validate(event)
+        except _FAILURES as error:
+            raise self._in_words(error, " in the middle of a stream") from None
 
     async def close(self) -> None:
         await self._client.close()
 
-    def rate_limit(self) -> str | None:
-        """The headroom that the last answers declared, in words; None where they declare none."""
-        words = []
-        for key, limit in sorted(self.limits.items()):
-            action, of = key.split(" ", 1)
-            if action == "limit":
-                left = self.limits.get(f"remaining {of}")
-                words.append(f"{limit} {of}" + (f" ({left} left)" if left is not None else ""))
-        return ", ".join(words) or None
-
-    def requests_per_minute(self) -> float | None:
-        """What the declared limits on requests allow on average; None where none is declared."""
-        minutes = {"": 1.0, " per minute": 1.0, " per hour": 60.0, " per day": 1440.0}
-        rates = [
-            float(limit) / minutes[key.removeprefix("limit requests")]
-            for key, limit in self.limits.items()
-            if key.startswith("limit requests") and limit.isdigit() and key.removeprefix("limit requests") in minutes
-        ]
-        return min(rates, default=None)
-
     async def _look_at(self, response: httpx2.Response) -> None:
-        """Note declared limits, and keep the SDK from waiting longer than we are willing to."""
-        for name, value in response.headers.items():
-            if match := _LIMIT.match(name.lower()):
-                action, of, period = match.groups()
-                self.limits[f"{action} {of}" + (f" per {period}" if period else "")] = value
+        """Note declared limits, and keep the SDK from waiting longer than allowed."""
+        self.limits.note(response.headers)
         wait_s = asked_to_wait_s(response.headers)
         if self.probing and wait_s is None and response.status_code >= 500:
             response.headers["x-should-retry"] = "false"
@@ -187,84 +115,85 @@ class Endpoint:
         else:
             self.waits += 1
 
-    def _answer(self, response: httpx2.Response) -> Answer:
+    def _answer(self, response: httpx2.Response, kind: type[B]) -> Answer[B]:
         try:
-            body = response.json()
-        except ValueError:
+            body = kind.model_validate(response.json())
+        except (ValueError, RecursionError):
             raise TargetError(
-                f"{self.url} answered something that is not JSON.", "Check that the address is that of the API."
+                f"{self.url} returned something that is not JSON.", "Check that the URL is that of the API."
             ) from None
-        if not isinstance(body, dict):
-            body = {"items": body}
-        retries = int(response.request.headers.get("x-stainless-retry-count", "0"))
-        usage = usage_of(body, retries + 1, len(response.request.content), response.num_bytes_downloaded)
-        return Answer(body, usage, server_ms_of(body))
+        calls = int(response.request.headers.get("x-stainless-retry-count", "0")) + 1
+        usage = body.usage(calls, len(response.request.content), response.num_bytes_downloaded)
+        return Answer(body, usage, body.server_ms())
 
-    def _in_words(self, error: openai.APIError) -> TargetError:
-        if isinstance(error, openai.APITimeoutError):
-            return TargetError(f"{self.url} did not answer in time.", "Try again, or choose a nearer endpoint.")
-        if isinstance(error, openai.APIConnectionError):
-            reason = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            return TargetError(f"{self.url} cannot be reached ({reason}).", "Check the address and start the server.")
-        if not isinstance(error, openai.APIStatusError):
-            return TargetError(f"{self.url} answered what cannot be read: {self._told(error)}.", "Try again.")
-        status = error.status_code
-        if status in {401, 403}:
-            return TargetError(f"{self.url} refuses the key (HTTP {status}).", "Set the endpoint's API key.")
+    # Errors in words.
+
+    def _in_words(self, error: Exception, when: str = "") -> TargetError:
+        match error:
+            case RedirectError():
+                return TargetError(f"{self.url} {error}.", "Use the URL that it redirects to, if you trust it.")
+            case openai.APIStatusError():
+                return self._status_in_words(error)
+            case openai.APITimeoutError() | httpx2.TimeoutException():
+                return UnusableError(f"{self.url} did not answer in time{when}{self._via}.", "Try again.")
+            case openai.APIConnectionError() | httpx2.HTTPError() | OSError():
+                return self._unreachable(error, when)
+            case openai.APIError():
+                return TargetError(f"{self.url} reported an error{when}: {self._message(error)}.", "Try again.")
+        return TargetError(
+            f"{self.url} returned something that cannot be read{when} ({type(error).__name__}).",
+            "Check that the URL is that of the API.",
+        )
+
+    def _unreachable(self, error: Exception, when: str) -> TargetError:
+        cause = error.__cause__ or error
+        reason = self._shown(str(cause)) or type(cause).__name__
+        if self._proxy is not None:
+            return UnusableError(
+                f"{self.url} cannot be reached through the proxy {self._proxy.url}{when} ({reason}).",
+                "Check the proxy settings of the environment, or list the endpoint's host in NO_PROXY.",
+            )
+        return UnusableError(f"{self.url} cannot be reached{when} ({reason}).", "Check the URL and start the server.")
+
+    def _status_in_words(self, error: openai.APIStatusError) -> TargetError:
+        status, message = error.status_code, self._message(error)
+        if status == 401:
+            return UnusableError(f"{self.url} refuses the key (HTTP 401).", "Set the endpoint's API key.")
+        if status == 403:
+            return ForbiddenError(
+                f"{self.url} refuses the key for this request (HTTP 403): {message}.", "Check what the key allows."
+            )
+        if status == 407:
+            return UnusableError(
+                f"The proxy {self._proxy.url if self._proxy else ''} asks for a user name and a password.",
+                "Set them in the URL of the proxy, or list the endpoint's host in NO_PROXY.",
+            )
         if status == 429:
             wait_s = asked_to_wait_s(error.response.headers)
             asked = "" if wait_s is None else f" and asks to wait {wait_s:.0f} s"
-            return TargetError(
-                f"{self.url} allows no more requests for now{asked}: {self._told(error)}.",
+            return UnusableError(
+                f"{self.url} allows no more requests for now{asked}: {message}.",
                 "Wait, or choose an endpoint that allows a request per round.",
             )
         hint = "Check the model's name and the settings." if status < 500 else "Try again later."
-        return TargetError(f"{self.url} answered HTTP {status}: {self._told(error)}.", hint)
+        return TargetError(f"{self.url} answered HTTP {status}{self._via}: {message}.", hint)
 
-    def _told(self, error: openai.APIError) -> str:
-        """The endpoint's own words, without the key."""
-        body = error.body
-        inner = body.get("error", body) if isinstance(body, dict) else body
-        words = inner.get("message", "") if isinstance(inner, dict) else inner
-        text = str(words or error.message)
-        if self._key:
-            text = text.replace(self._key, "(key)")
-        return text.strip().rstrip(".")[:_TOLD]
+    @property
+    def _via(self) -> str:
+        return f" through the proxy {self._proxy.url}" if self._proxy else ""
 
+    def _message(self, error: openai.APIError) -> str:
+        """The endpoint's own message, from whichever field holds it; the title of a page of HTML."""
+        body = ErrorBody.model_validate(error.body if isinstance(error.body, dict) else {"message": error.body})
+        return self._shown(body.text or str(error.body or error.message))
 
-def usage_of(body: Json, calls: int, sent_bytes: int, received_bytes: int) -> Usage:
-    """What an answer says it took. One that counts fewer completions than it holds counts one prompt of several."""
-    told = body.get("usage") or {}
-    partial = (told.get("completion_tokens") or 0) < len(body.get("choices") or ())
-    return Usage(
-        calls=calls,
-        prompt_tokens=None if partial else told.get("prompt_tokens"),
-        completion_tokens=None if partial else told.get("completion_tokens"),
-        cached_tokens=None if partial else (told.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        sent_bytes=sent_bytes,
-        received_bytes=received_bytes,
-    )
-
-
-def server_ms_of(body: Json) -> float | None:
-    """The endpoint's own time: Cerebras' `time_info` (seconds), llama.cpp's `timings`; None where it is not told."""
-    if total_s := (body.get("time_info") or {}).get("total_time"):
-        return float(total_s) * 1000
-    timings = body.get("timings")
-    if timings and len(body.get("choices") or ()) == 1:  # of several prompts it tells one
-        return float(timings["prompt_ms"]) + float(timings["predicted_ms"])
-    return None
-
-
-def asked_to_wait_s(headers: httpx2.Headers) -> float | None:
-    """Seconds of `retry-after-ms` or `retry-after`; a date is read against the answer's own."""
-    for name, per_second in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return float(headers[name]) / per_second
-        except (KeyError, ValueError):
-            continue
-    try:
-        until, now = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
-        return (until - now).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return None
+    def _shown(self, text: str) -> str:
+        """One line without credentials and markup."""
+        if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):
+            text = html.unescape(title[1])
+        elif text.lstrip().startswith("<"):
+            text = html.unescape(re.sub(r"<[^>]*>", " ", text))
+        if self._credentials is not None:
+            text = self._credentials.redact(text)
+        visible = "".join(character if character.isprintable() else " " for character in text)
+        return " ".join(visible.split())[:_SHOWN_CHARACTERS].rstrip(". ")

@@ -1,92 +1,116 @@
-"""Verification behind SGLang's native `/generate`: ids in and out, scores from `logprob_start_len` on.
+"""The calls of SGLang's native `/generate`: ids in and out, scores from `logprob_start_len` on.
 
-Input scores are raw and told from one place before the draft, so an answer does not grow with the prefix, and the
-prefix cache is used up to there. Output scores are divided by the temperature: those of the token behind a draft are
-raw only where it was drawn at temperature 1. What is left out of `sampling_params` is filled from the model's own
-settings, so every field is sent. Read from documentation and source; no SGLang server was at hand.
+Input scores are raw. They are asked for from one place before the draft on, so that an answer does not grow with the
+prefix, and the prefix cache is used up to there. Output scores are divided by the temperature, so those of the token
+after a draft are raw only if it was drawn at temperature 1. Every field of `sampling_params` is sent, because a missing
+one is filled from the model's own settings. Written from SGLang's documentation and source; not run against a server.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
-from speculatoviz.core.rounds import Usage
-from speculatoviz.core.types import Limits, Sampling
+from speculatoviz.core.types import Request, Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import Tokenizer
-from speculatoviz.targets.hosted.endpoint import Answer, Bill, Endpoint, Json
-from speculatoviz.targets.hosted.modes import RAW, Said
-from speculatoviz.targets.hosted.openai import exactly
-from speculatoviz.targets.hosted.target import HostedTarget
+from speculatoviz.targets.hosted.answers import Generated, GeneratedList, MetaInfo
+from speculatoviz.targets.hosted.api import RAW, ScoredToken
+from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.tokens import Reader
+from speculatoviz.targets.hosted.usage import CallUsage
 
 
 class SglangApi:
-    """`modes.Api` over /generate. root: the server's address, without /v1."""
+    """`Api` over /generate. root: the server's address, without /v1."""
 
-    def __init__(self, endpoint: Endpoint, tokenizer: Tokenizer, root: str) -> None:
-        self.endpoint, self.tokenizer, self._route = endpoint, tokenizer, f"{root}/generate"
+    def __init__(self, endpoint: Endpoint, reader: Reader, root: str) -> None:
+        self.endpoint, self.reader, self._route = endpoint, reader, f"{root}/generate"
 
-    async def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, top: int, bill: Bill) -> list[Said]:
-        del top  # told after the temperature, so they would be no raw opinion
+    async def sample(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, top: int, usage: CallUsage
+    ) -> list[ScoredToken]:
+        """Without alternatives: their scores are divided by the temperature, and not raw."""
+        del top
         sent = [list(ids) for ids in prompts]
-        answers = await self._generate(bill, input_ids=sent, sampling_params=parameters(sampling))
-        return exactly([Said(_drawn(answer)) for answer in answers], len(prompts))
+        answers = await self._generate(usage, len(sent), input_ids=sent, sampling_params=parameters(sampling))
+        return [ScoredToken(self._drawn(answer)) for answer in answers]
 
-    async def draws(self, prompt: Sequence[int], count: int, bill: Bill) -> list[Said]:
+    async def draws(self, prompt: Sequence[int], count: int, usage: CallUsage) -> list[ScoredToken]:
         params = {**parameters(RAW), "n": count}
-        answers = await self._generate(bill, input_ids=list(prompt), sampling_params=params, return_logprob=True)
-        return [_behind(answer["meta_info"], _drawn(answer)) for answer in answers]
+        answers = await self._generate(
+            usage, count, input_ids=list(prompt), sampling_params=params, return_logprob=True
+        )
+        return [_output(answer.meta_info, self._drawn(answer)) for answer in answers]
 
     async def score(
-        self, ids: Sequence[int], start: int, sampling: Sampling, top: int, bill: Bill
-    ) -> tuple[list[Said], Said]:
+        self, ids: Sequence[int], start: int, sampling: Sampling, top: int, usage: CallUsage
+    ) -> tuple[list[ScoredToken], ScoredToken]:
         (answer,) = await self._generate(
-            bill,
+            usage,
+            1,
             input_ids=list(ids),
             sampling_params=parameters(sampling),
             return_logprob=True,
             logprob_start_len=start - 1,
             top_logprobs_num=top,
         )
-        meta, count = answer["meta_info"], len(ids) - start
-        given = list(meta.get("input_token_logprobs") or ())
-        tops = list(meta.get("input_top_logprobs") or [None] * len(given))
-        if len(given) < count or len(tops) != len(given):
+        meta, count = answer.meta_info, len(ids) - start
+        given, tops = meta.input_token_logprobs, meta.input_top_logprobs
+        if len(given) < count:
             raise TargetError(
-                f"The endpoint scored {len(given)} tokens, and {count} were asked for.", "Choose the mode match."
+                f"The endpoint returned scores of {len(given)} tokens, and {count} were asked for.",
+                "Choose the mode match.",
             )
+        if len(tops) != len(given):
+            tops = (None,) * len(given)
         places = zip(ids[start:], given[len(given) - count :], tops[len(tops) - count :], strict=True)
-        return [_scored(token, entry, row) for token, entry, row in places], _behind(meta, _drawn(answer))
+        return [_scored(*place) for place in places], _output(meta, self._drawn(answer))
 
-    async def stream(self, prompt: Sequence[int], sampling: Sampling, limits: Limits) -> AsyncIterator[int]:
+    async def stream(self, request: Request) -> AsyncIterator[int]:
         """Chunks hold all ids so far, or, where the server streams increments, the new ones."""
-        params = {**parameters(sampling, limits.max_tokens), "ignore_eos": limits.ignore_eos}
+        params = {
+            **parameters(request.sampling, request.limits.max_tokens),
+            "ignore_eos": request.limits.ignore_eos,
+        }
+        body = {"input_ids": list(request.prompt), "sampling_params": params}
         seen = 0
-        async for chunk in self.endpoint.events(
-            self._route, {"input_ids": list(prompt), "sampling_params": params, "stream": True}
-        ):
-            ids, done = chunk.get("output_ids") or [], int(chunk["meta_info"]["completion_tokens"])
-            for token in ids[len(ids) - (done - seen) :] if done > seen else ():
-                yield int(token)
-            seen = done
+        async for chunk in self.endpoint.stream(self._route, body, Generated):
+            done = chunk.meta_info.completion_tokens
+            if done is None or done - seen > len(chunk.output_ids):
+                raise TargetError(
+                    "The endpoint's stream does not hold the ids of all its tokens.",
+                    "Update SGLang, or name the endpoint as openai:URL.",
+                )
+            for token in chunk.output_ids[len(chunk.output_ids) - (done - seen) :] if done > seen else ():
+                yield self.reader.known_id(token)
+            seen = max(seen, done)
 
     def readable(self, ids: Sequence[int], draft: Sequence[int]) -> int:
         del ids
         return len(draft)
 
-    async def _generate(self, bill: Bill, **body: object) -> list[Json]:
-        answer = await self.endpoint.post(self._route, body)
-        answers: list[Json] = answer.body.get("items", [answer.body])
-        bill.add([_billed(answer, answers)])
-        return answers
+    async def _generate(self, usage: CallUsage, count: int, **body: object) -> tuple[Generated, ...]:
+        answer = await self.endpoint.post(self._route, body, GeneratedList)
+        usage.add([answer])
+        if len(answer.body.items) != count:
+            raise TargetError(
+                f"The endpoint returned {len(answer.body.items)} answers where {count} were expected.",
+                "Run `speculatoviz probe` to find out what it can do.",
+            )
+        return answer.body.items
 
-
-class SglangTarget(HostedTarget):
-    """A target behind an SGLang server."""
+    def _drawn(self, answer: Generated) -> int:
+        """The one token of an answer; an end token may be named by the finish reason alone."""
+        if answer.output_ids:
+            return self.reader.known_id(answer.output_ids[-1])
+        if (matched := answer.meta_info.finish_reason.matched) is not None:
+            return self.reader.known_id(matched)
+        raise TargetError(
+            "The endpoint does not return the ids of its tokens.", "Update SGLang, or name the endpoint as openai:URL."
+        )
 
 
 def parameters(sampling: Sampling, max_tokens: int = 1) -> dict[str, object]:
+    """`sampling_params` with every field."""
     return {
         "temperature": sampling.temperature,
         "top_k": sampling.top_k or -1,
@@ -100,44 +124,22 @@ def parameters(sampling: Sampling, max_tokens: int = 1) -> dict[str, object]:
     }
 
 
-def _drawn(answer: Mapping[str, Any]) -> int:
-    """The one token of an answer; an end token may be told as the reason alone."""
-    if ids := answer.get("output_ids"):
-        return int(ids[-1])
-    reason = answer["meta_info"].get("finish_reason") or {}
-    if isinstance(matched := reason.get("matched"), int):
-        return matched
-    raise TargetError("The endpoint does not tell the ids of its tokens.", "Update SGLang, or use openai: instead.")
+Entry = tuple[float | None, int]  # (log-probability, id)
 
 
-def _behind(meta: Mapping[str, Any], token: int) -> Said:
-    told, tops = meta.get("output_token_logprobs") or (), meta.get("output_top_logprobs") or ()
-    return _scored(token, told[-1], tops[-1] if tops else None) if told else Said(token)
+def _output(meta: MetaInfo, token: int) -> ScoredToken:
+    """The scores of the drawn token; without any where the endpoint returns none."""
+    if not meta.output_token_logprobs:
+        return ScoredToken(token)
+    tops = meta.output_top_logprobs
+    return _scored(token, meta.output_token_logprobs[-1], tops[-1] if tops else None)
 
 
-def _scored(token: int, entry: Sequence[Any], row: Sequence[Sequence[Any]] | None) -> Said:
-    """Entries are [log-probability, id, text]."""
-    if int(entry[1]) != token:
+def _scored(token: int, entry: Entry | None, top: Sequence[Entry] | None) -> ScoredToken:
+    """A place of the answer, which must be that of `token`. Alternatives that are not all scored are left out."""
+    if entry is None:
+        return ScoredToken(token)
+    if entry[1] != token:
         raise TargetError("The endpoint scored other tokens than it was sent.", "Choose the mode match.")
-    top = tuple((int(e[1]), float(e[0])) for e in row or ())
-    return Said(token, None if entry[0] is None else float(entry[0]), top)
-
-
-def _billed(answer: Answer, answers: Sequence[Json]) -> Answer:
-    """SGLang tells what it took per prompt, in `meta_info`."""
-    metas = [one.get("meta_info", {}) for one in answers]
-
-    def total(name: str) -> int | None:
-        told = [meta.get(name) for meta in metas]
-        return None if None in told else sum(told)
-
-    usage = Usage(
-        calls=answer.usage.calls,
-        prompt_tokens=total("prompt_tokens"),
-        completion_tokens=total("completion_tokens"),
-        cached_tokens=total("cached_tokens"),
-        sent_bytes=answer.usage.sent_bytes,
-        received_bytes=answer.usage.received_bytes,
-    )
-    took_s = [meta.get("e2e_latency") for meta in metas]
-    return Answer(answer.body, usage, None if None in took_s else max(took_s) * 1000)
+    known = tuple((other, logprob) for logprob, other in top or () if logprob is not None)
+    return ScoredToken(token, entry[0], known if len(known) == len(top or ()) else ())

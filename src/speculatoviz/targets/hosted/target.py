@@ -1,56 +1,62 @@
-"""A target behind an API that knows nothing of drafts: which mode verifies them there, and the calls of each round."""
+"""A target at an endpoint that does not verify drafts itself: the mode that does, and the calls of each round."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from speculatoviz.core.chance import ChanceSource, seeded
 from speculatoviz.core.rounds import Verdict
-from speculatoviz.core.types import Draft, Drafting, Exactness, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Drafting, Exactness, Request
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.hosted import modes
+from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.choice import Abilities, Choice, Mode, choose
-from speculatoviz.targets.hosted.endpoint import Bill, Endpoint
-from speculatoviz.targets.hosted.generation import Watched
-from speculatoviz.targets.hosted.modes import Api, Turn
+from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.generation import Generation
+from speculatoviz.targets.hosted.modes import Verification
+from speculatoviz.targets.hosted.usage import CallUsage
 from speculatoviz.targets.local import committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 
 
-class HostedTarget:
-    """Verifies drafts at an endpoint of a third party. clock: seconds. alternatives: how many to report per token.
+@dataclass(frozen=True, slots=True)
+class ProbedEndpoint:
+    """An endpoint with everything that is known of it.
 
-    mode: how, by name; `auto` takes the first of scores, thinning and match that is exact for the sampling.
+    tokenizer: the endpoint's own, from files of this machine. can: what a probe found. remote: the findings as they are
+    shown. mode: how drafts are verified, by name; `auto` takes the first of scores, thinning and match that is exact
+    for the sampling. alternatives: how many tokens to report per place, for display.
     """
+
+    endpoint: Endpoint
+    api: Api
+    tokenizer: Tokenizer
+    can: Abilities
+    remote: Remote
+    description: Description
+    mode: str = "auto"
+    alternatives: int = 8
+
+
+class HostedTarget:
+    """Verifies drafts at an endpoint of a third party. clock: in seconds. Raises TargetError for an unknown mode."""
 
     def __init__(
         self,
-        api: Api,
-        endpoint: Endpoint,
-        tokenizer: Tokenizer,
+        probed: ProbedEndpoint,
         loop: LoopThread,
         clock: Callable[[], float],
-        *,
-        can: Abilities,
-        remote: Remote,
-        description: Description,
-        mode: str = "auto",
         chance: Callable[[int], ChanceSource] = seeded,
-        alternatives: int = 8,
     ) -> None:
-        if mode not in get_args(Mode):
-            raise TargetError(f"There is no mode {mode!r}.", f"Choose one of: {', '.join(get_args(Mode))}.")
-        self._tokenizer, self._description, self._remote = tokenizer, description, remote
-        self._api, self._endpoint, self._loop, self._clock = api, endpoint, loop, clock
-        self._can, self._mode, self._chance_of, self._alternatives = can, mode, chance, alternatives
-        self._request = Request((0,), Sampling(), Limits(0))
-        self._choice = Choice("match", Exactness("exact", ""))
+        check_mode(probed.mode)
+        self._probed, self._loop, self._clock, self._chance_of = probed, loop, clock, chance
+        self._begun: tuple[Request, Choice] | None = None
         self._ids: list[int] = []
-        self._watched: Watched | None = None
+        self._generation: Generation | None = None
         self.window = None
 
     @property
@@ -59,27 +65,27 @@ class HostedTarget:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return self._tokenizer
+        return self._probed.tokenizer
 
     @property
     def context_tokens(self) -> int:
-        return self._description.context_tokens
+        return self._probed.description.context_tokens
 
     @property
     def description(self) -> Description:
-        return self._description
+        return self._probed.description
 
     @property
     def drafting(self) -> Drafting:
-        """Chosen drafts where tokens are compared, and where text may force a draft to be cut."""
-        drawn = self._choice.strategy in {"thinned", "rows", "bounded"} and not self._can.from_text
+        """Chosen drafts where tokens are compared, and where a draft may have to be shortened to be sent as text."""
+        drawn = self._choice.strategy in {"thinned", "rows", "bounded"} and not self._probed.can.from_text
         return Drafting(sampled=drawn)
 
     def claim(self, request: Request) -> Exactness:
         refuse_needs(request)
         if request.rule != "token":
             raise TargetError(
-                f"The rule {request.rule!r} needs a target that is at hand: how an endpoint verifies is its mode.",
+                f"The rule {request.rule!r} needs a target in this process: an endpoint verifies by its mode.",
                 "Leave the rule at token, or choose a --target-mode.",
             )
         return self._choose(request).exactness
@@ -89,12 +95,21 @@ class HostedTarget:
         return self._choose(request).strategy
 
     def begin(self, request: Request) -> Exactness:
-        self._choice = self._choose(request)
-        self._request, self._ids = request, list(request.prompt)
-        self._stop_watching()
-        if self._choice.strategy == "generate":
-            self._watched = Watched(self._api, request, self._loop)
-        return self._choice.exactness
+        """Raises TargetError if the sampling changes within the answer of a chat, which cannot be continued."""
+        choice, continued = self._choose(request), self._continued(request)
+        if continued and request.sampling == self._request.sampling:
+            self._begun = request, choice  # the endpoint goes on generating
+            return choice.exactness
+        if continued and self._probed.can.chat:
+            raise TargetError(
+                "This endpoint answers chats only, and an answer cannot be continued with another sampling.",
+                "Start a new run with it.",
+            )
+        self._begun, self._ids = (request, choice), list(request.prompt)
+        self._end_generation()
+        if choice.strategy == "generate":
+            self._generation = Generation(self._probed.api, request, self._loop)
+        return choice.exactness
 
     def submit(self, draft: Draft) -> RemotePending:
         if not draft.is_chain:
@@ -103,67 +118,104 @@ class HostedTarget:
         return RemotePending(self._loop.start(lambda: self._verify(draft, begun)), self._request.cancelled)
 
     def stream(self, request: Request) -> Iterator[int]:
-        return self._loop.iterate(
-            lambda: self._api.stream(request.prompt, request.sampling, request.limits), request.cancelled
-        )
+        return self._loop.iterate(lambda: self._probed.api.stream(request), request.cancelled)
 
     def about(self) -> Remote:
-        remote = replace(self._remote, mode=self._choice.strategy, rate_limit=self._endpoint.rate_limit())
-        if not self._endpoint.waits:
+        endpoint = self._probed.endpoint
+        remote = replace(self._probed.remote, rate_limit=str(endpoint.limits) or None)
+        if self._begun is not None:
+            remote = replace(remote, mode=self._choice.strategy)
+        if not endpoint.waits:
             return remote
-        waits = ("waits that the endpoint asked for", str(self._endpoint.waits))
+        waits = ("waits that the endpoint asked for", str(endpoint.waits))
         return replace(remote, findings=(*remote.findings, waits))
 
     def close(self) -> None:
-        self._stop_watching()
-        self._tokenizer.close()
-        self._loop.call(self._endpoint.close)
+        self._end_generation()
+        self._probed.tokenizer.close()
+        self._loop.call(self._probed.endpoint.close)
 
     async def _verify(self, draft: Draft, begun: float) -> Verdict:
-        request, choice, bill = self._request, self._choice, Bill()
-        if self._watched is not None:
-            verdict = await self._watched.verify(draft, bill)
+        probed, request, usage = self._probed, self._request, CallUsage()
+        if self._generation is not None:
+            verdict = await self._generation.verify(draft, usage)
         else:
-            draft = modes.first(draft, self._api.readable(self._ids, draft.tokens.tolist()))
-            turn = Turn(
+            draft = modes.first(draft, probed.api.readable(self._ids, draft.tokens.tolist()))
+            given = Verification(
                 self._ids,
                 draft,
                 request.sampling,
                 self._chance_of(request.seed)("verify", draft.round),
-                bill,
-                self._tokenizer.n_vocab,
-                self._alternatives if request.evidence else 0,
+                usage,
+                probed.tokenizer.n_vocab,
+                probed.alternatives if request.evidence else 0,
             )
-            verdict = await _run(self._api, turn, choice)
+            verdict = await _verdict(probed.api, given, self._choice)
+        self._check_extra(verdict)
         self._ids += committed(draft, verdict)
         flight_ms = (self._clock() - begun) * 1000
-        return replace(
-            verdict, flight_ms=flight_ms, network_ms=self._network_ms(flight_ms, bill.server_ms), usage=bill.usage
-        )
+        network_ms = self._network_ms(flight_ms, usage.server_ms)
+        return replace(verdict, flight_ms=flight_ms, network_ms=network_ms, usage=usage.total)
+
+    def _check_extra(self, verdict: Verdict) -> None:
+        """Raises TargetError for a token that is padding of the model's output, or no token at all."""
+        token, n_vocab = verdict.extra.token, self._probed.tokenizer.n_vocab
+        if not 0 <= token < n_vocab:
+            raise TargetError(
+                f"The endpoint chose token {token}, and the vocabulary here has {n_vocab} tokens.",
+                "Name a local model of the same family as the endpoint's (--target-tokenizer).",
+            )
+
+    @property
+    def _request(self) -> Request:
+        return self._run[0]
+
+    @property
+    def _choice(self) -> Choice:
+        return self._run[1]
+
+    @property
+    def _run(self) -> tuple[Request, Choice]:
+        """The request of the last `begin` and how it is verified. Raises RuntimeError before it."""
+        if self._begun is None:
+            raise RuntimeError("begin() must be called before submit()")
+        return self._begun
 
     def _choose(self, request: Request) -> Choice:
-        return choose(self._mode, request, self._can, self._tokenizer.n_vocab)
+        return choose(self._probed.mode, request, self._probed.can, self._probed.tokenizer.n_vocab)
+
+    def _continued(self, request: Request) -> bool:
+        """Whether a request is the rest of the run whose answer the endpoint is generating."""
+        if self._generation is None or request.conversation != self._request.conversation:
+            return False
+        return len(self._ids) > len(self._generation.request.prompt) and list(request.prompt) == self._ids
 
     def _network_ms(self, flight_ms: float, server_ms: float | None) -> float:
-        """What the endpoint's own time leaves, or, where it does not tell that, at most the measured round trip."""
+        """The flight without the endpoint's own time; if that is not known, at most the measured round trip."""
         if server_ms is not None and server_ms > 0.0:
             return max(0.0, flight_ms - server_ms)
-        return min(flight_ms, self._remote.rtt_ms or 0.0)
+        return min(flight_ms, self._probed.remote.rtt_ms or 0.0)
 
-    def _stop_watching(self) -> None:
-        if self._watched is not None:
-            self._watched.close()
-        self._watched = None
+    def _end_generation(self) -> None:
+        if self._generation is not None:
+            self._generation.close()
+        self._generation = None
 
 
-async def _run(api: Api, turn: Turn, choice: Choice) -> Verdict:
+def check_mode(mode: str) -> None:
+    """Raises TargetError that lists the modes."""
+    if mode not in get_args(Mode):
+        raise TargetError(f"There is no mode {mode!r}.", f"Choose one of: {', '.join(get_args(Mode))}.")
+
+
+async def _verdict(api: Api, given: Verification, choice: Choice) -> Verdict:
     match choice.strategy:
         case "greedy":
-            return await modes.greedy(api, turn)
+            return await modes.greedy(api, given)
         case "thinned":
-            return await modes.thinned(api, turn)
+            return await modes.thinned(api, given)
         case "rows":
-            return await modes.rows(api, turn, choice.top)
+            return await modes.rows(api, given, choice.top)
         case "bounded":
-            return await modes.bounded(api, turn, choice.top)
-    return await modes.match(api, turn)
+            return await modes.bounded(api, given, choice.top)
+    return await modes.match(api, given)
