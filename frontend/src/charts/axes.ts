@@ -17,7 +17,8 @@ export function axisFromZero(values: readonly number[]): Axis {
   return { domain: [0, ticks.at(-1) ?? 1], ticks, tickFormatter: (value) => COMPACT.format(value) };
 }
 
-export const MARGIN = { top: 6, right: 4, bottom: 0, left: 0 };
+/** At the right, half of a label with four digits. */
+export const MARGIN = { top: 6, right: 12, bottom: 0, left: 0 };
 export const NO_ANIMATION = { isAnimationActive: false } as const;
 export const AXIS = {
   tick: { fontSize: 10.5, fill: "var(--text-faint)" },

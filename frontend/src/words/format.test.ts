@@ -33,11 +33,7 @@ describe("format", () => {
       "0.500",
       "1.000",
     ]);
-    expect([variation(0.0342, "up"), variation(0.0348, "down"), variation(0.035, "up")]).toEqual([
-      "0.035",
-      "0.034",
-      "0.035",
-    ]);
+    expect([variation(0.0342, "up"), variation(0.035, "up")]).toEqual(["0.035", "0.035"]);
     expect(variation(null)).toBe("–");
   });
 

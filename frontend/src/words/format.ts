@@ -20,7 +20,7 @@ export function percent(value: Maybe): string {
   return `${points.toFixed(digits)} %`;
 }
 
-const ROUNDINGS = { nearest: Math.round, up: Math.ceil, down: Math.floor } as const;
+const ROUNDINGS = { nearest: Math.round, up: Math.ceil } as const;
 
 /** A total variation, 0 to 1, never in percent: three decimals, four below 0.01. Upper bounds are rounded up. */
 export function variation(value: Maybe, rounding: keyof typeof ROUNDINGS = "nearest"): string {

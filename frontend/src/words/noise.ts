@@ -39,23 +39,32 @@ export function isNearTie({ margin }: Departure, floor: NoiseFloor | null): bool
   return floor.max_total_variation >= exchangeVariation(margin);
 }
 
+const MORE_DIGITS = [5, 7, 9] as const;
+
+/** Two total variations; if the noise is too small, with as many decimals as it takes to see that. */
+function comparedVariations(needed: number, noise: number): readonly [needed: string, noise: string] {
+  const usual = [variation(needed), variation(noise)] as const;
+  if (needed <= noise || usual[0] !== usual[1]) return usual;
+  const longer = MORE_DIGITS.map((digits) => [needed.toFixed(digits), noise.toFixed(digits)] as const);
+  return longer.find(([a, b]) => a !== b) ?? [String(needed), String(noise)];
+}
+
 /** What is known of the cause: near tie or not, with the figures that decide. */
 export function causeWords(departure: Departure, floor: NoiseFloor | null): string {
   const { margin } = departure;
-  const near = isNearTie(departure, floor);
-  const noise =
-    floor && `the noise floor is ${variation(floor.max_total_variation, near ? "up" : "down")} at most`;
+  const largest = floor?.max_total_variation ?? null;
   if (margin === null) {
-    return noise === null
+    return largest === null
       ? "The margin between the two tokens and the noise floor are unknown, so it is unknown whether this is a near tie."
-      : `The margin between the two tokens is unknown, so it is unknown whether this is a near tie; ${noise}.`;
+      : `The margin between the two tokens is unknown, so it is unknown whether this is a near tie; the noise floor is ${variation(largest)} at most.`;
   }
-  // Rounded so that the two figures never contradict their comparison.
-  const enough = variation(exchangeVariation(margin), near ? "down" : "up");
+  const needed = exchangeVariation(margin);
+  const [enough, noise] = comparedVariations(needed, largest ?? needed);
   const figures = `The margin is ${fixed(margin, 3)} nats, so a total variation of ${enough} suffices to exchange the two tokens`;
-  if (noise === null)
+  if (largest === null) {
     return `${figures}; the noise floor is unknown, so it is unknown whether this is a near tie.`;
-  return near
-    ? `A near tie. ${figures}, and ${noise}.`
-    : `Not a near tie. ${figures}, but ${noise}: the measured noise does not explain the departure.`;
+  }
+  return isNearTie(departure, floor)
+    ? `A near tie. ${figures}, and the noise floor is ${noise} at most.`
+    : `Not a near tie. ${figures}, but the noise floor is ${noise} at most: the measured noise does not explain the departure.`;
 }

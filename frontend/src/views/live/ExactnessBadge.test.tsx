@@ -45,7 +45,7 @@ const popover = () => {
 
 it("marks a run whose greedy text departs, and explains it with the run's own noise floor", () => {
   run(started({ noise_floor: FLOOR }), done({ departure: DEPARTURE }));
-  expect(badge().textContent).toBe("Exactness: exact · departs at 235");
+  expect(badge().textContent).toBe("Exactness: exact · departs at token 235");
   expect(badge().getAttribute("data-status")).toBe("resampled");
   expect(popover()).toContain("departs from plain decoding at token 235: ' a' instead of ' b'. A near tie.");
 });

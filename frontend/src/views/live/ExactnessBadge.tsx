@@ -49,12 +49,12 @@ export function ExactnessBadge() {
         <Icon size={13} aria-hidden />
         <span className="sr-only">Exactness: </span>
         {exactness.label}
-        {departure && <> · departs at {departure.position + 1}</>}
+        {departure && <> · departs at token {departure.position + 1}</>}
         {warned && <span className="sr-only">, with a warning</span>}
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content
-          className={`popover space-y-2 ${remote ? "is-wide" : ""}`}
+          className="popover is-wide space-y-2"
           align="end"
           sideOffset={8}
           collisionPadding={8}
@@ -66,9 +66,9 @@ export function ExactnessBadge() {
           <p>
             <strong>{exactness.label}.</strong> {MEANING[exactness.label]}
           </p>
-          <DepartureNote />
           {exactness.reason && <p>{exactness.reason}</p>}
           {exactness.label === "bounded" && <Bound />}
+          <DepartureNote />
           {remote && <RemoteFacts remote={remote} />}
           <NoiseNote />
         </Popover.Content>

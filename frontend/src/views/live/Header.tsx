@@ -8,16 +8,18 @@ import { Models } from "./Models";
 
 export function Header() {
   return (
-    <header className="flex flex-wrap items-center gap-x-4 gap-y-1 border-b border-line bg-surface px-4 py-2">
+    <header className="page-header">
       <h1 className="flex items-center gap-2 text-[16px] font-semibold tracking-tight">
         <img src="/favicon.svg" alt="" width={24} height={24} />
         <span>
           Speculato<span className="text-accent">Viz</span>
         </span>
       </h1>
-      <div className="ml-auto flex flex-wrap items-center justify-end gap-x-4 gap-y-1">
+      <div className="header-run">
         <Models />
         <ExactnessBadge />
+      </div>
+      <div className="header-server">
         <ConnectionBadge />
         <ThemeMenu />
       </div>

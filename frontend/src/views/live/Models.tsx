@@ -9,6 +9,7 @@ import { currentSettings, remoteOf } from "../../run/selectors";
 import { counted, milliseconds, whole } from "../../words/format";
 import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
+import { sourceOf } from "../../words/sources";
 
 /** The drafter of the shown run, or of the next one; null if the target decodes alone. */
 function drafterOf(state: AppState): string | null {
@@ -23,9 +24,6 @@ export function Models() {
   const health = useApp((state) => state.health);
   const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
   const drafter = useApp(drafterOf);
-  const drafterTitle = useApp(
-    (state) => state.settings?.drafters.find(({ name }) => name === drafter)?.title.toLowerCase() ?? drafter,
-  );
   const target = started?.target_model ?? health?.target_model;
   const loadedDraft = (started ? started.draft_model : health?.draft_model) ?? null;
   if (!target) return null;
@@ -36,7 +34,7 @@ export function Models() {
       <Popover.Trigger className="models">
         {drafter !== null && (
           <>
-            {draft ? <Model model={draft} mixed={mixed} /> : drafterTitle}{" "}
+            {draft ? <Model model={draft} mixed={mixed} /> : sourceOf(drafter).title}{" "}
             <span className="text-[12px] text-soft">drafts for</span>{" "}
           </>
         )}

@@ -138,7 +138,8 @@ function Position({ play }: { play: Playback }) {
         </button>
       )}
       <span>
-        round {Math.min(play.shown.rounds.length, play.full.rounds.length)} / {play.full.rounds.length}
+        <span className="max-[799px]:sr-only">round </span>
+        {Math.min(play.shown.rounds.length, play.full.rounds.length)} / {play.full.rounds.length}
       </span>
       <span className="w-12 text-right">{seconds(playback.elapsedMs(play))}</span>
     </div>
