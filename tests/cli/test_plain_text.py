@@ -103,7 +103,9 @@ def test_a_run_is_printed_as_text(tmp_path: Path) -> None:
 
 
 def test_what_a_probe_found_is_printed_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = Remote(FOREIGN, FOREIGN, None, findings=((FOREIGN, FOREIGN),), warning=FOREIGN)
     target: Any = SimpleNamespace(
+        about=lambda: about,
         description=SimpleNamespace(name=FOREIGN),
         claim=lambda request: Exactness("exact", FOREIGN),
         strategy=lambda request: FOREIGN,
@@ -111,7 +113,7 @@ def test_what_a_probe_found_is_printed_as_text(monkeypatch: pytest.MonkeyPatch) 
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setenv("COLUMNS", "400")
-    remote._print(target, Remote(FOREIGN, FOREIGN, None, findings=((FOREIGN, FOREIGN),), warning=FOREIGN))
+    remote._print(target)
 
     assert is_plain(out.getvalue())
     assert out.getvalue().count(SHOWN) == 4 + 2 * len(remote._TRIED) + 1

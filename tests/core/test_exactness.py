@@ -21,7 +21,6 @@ from support.toy_pair import (
     FixedDrafter,
     largest_difference,
     model_drafter,
-    no_clock,
     pair,
     request,
     sequence_probs,
@@ -196,16 +195,12 @@ def test_a_cache_rewound_one_token_short_is_caught() -> None:
 
 
 def test_a_drafter_that_withdraws_tokens_is_caught_in_whole_runs() -> None:
-    found, expected = whole_runs(
-        Sampling(1.0), 2, lambda draft, target: twins.PruningDrafter(draft, target.tokenizer, 64, no_clock)
-    )
+    found, expected = whole_runs(Sampling(1.0), 2, lambda *models: twins.Pruning(model_drafter(*models)))
     assert largest_difference(found, expected) > BROKEN
 
 
 def test_a_drafter_that_declares_another_q_is_caught_in_whole_runs() -> None:
-    found, expected = whole_runs(
-        Sampling(1.0), 2, lambda draft, target: twins.SharpenedDrafter(draft, target.tokenizer, 64, no_clock)
-    )
+    found, expected = whole_runs(Sampling(1.0), 2, lambda *models: twins.Sharpening(model_drafter(*models)))
     assert largest_difference(found, expected) > BROKEN
 
 

@@ -41,7 +41,7 @@ EARLIER = np.random.default_rng(3).integers(0, 4, (20, 12)).tolist()  # of four 
 
 
 def audit(drafter: Drafter, sampling: Sampling, depth: int = 3) -> float:
-    """The p-value of chains behind two letters, which go on behind an end."""
+    """The p-value of chains after two letters, which continue after an end token."""
     return audited(drafter, request(sampling, 8, TARGET, ignore_eos=True), Plan(drafter.name, depth), RUNS).p_value
 
 
@@ -196,5 +196,4 @@ def test_branches_that_share_their_choices_are_caught(monkeypatch: pytest.Monkey
 
 
 def test_a_drafter_that_draws_from_another_q_is_caught() -> None:
-    sharpened = twins.SharpenedDrafter(DRAFT, TARGET.tokenizer, 64, no_clock)
-    assert audit(sharpened, Sampling(1.0)) < SIGNIFICANCE
+    assert audit(twins.Sharpening(model()), Sampling(1.0)) < SIGNIFICANCE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -25,14 +24,13 @@ from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.toy_pair import (
     Factory,
-    goodness_of_fit,
+    fit_of_seeded_runs,
     largest_difference,
     model_drafter,
     no_clock,
     pair,
     request,
     run_tokens,
-    sequence_probs,
 )
 from support.whole_runs import whole_runs
 
@@ -90,15 +88,11 @@ def test_whole_runs_under_typical_acceptance_are_not() -> None:
 
 
 def p_value(factory: Factory, runs: int = 4_000, depth: int = 2) -> float:
-    """Chi-square of seeded outputs of one token more than `depth`, with two nodes a place."""
+    """The p-value of outputs of up to `depth` + 1 tokens, with two nodes for each position."""
     target_model, draft_model = pair(letters=2)
     asked = request(Sampling(1.0), depth + 1, target_model)
     target, drafter = LocalTarget(target_model, 16, no_clock), factory(draft_model, target_model)
-    counts: Counter[tuple[int, ...]] = Counter()
-    for seed in range(runs):
-        own = type(asked)(asked.prompt, asked.sampling, asked.limits, seed=seed, evidence=False)
-        counts[run_tokens(own, target, drafter, depth, seeded(seed), 2 * depth)] += 1
-    return goodness_of_fit(counts, sequence_probs(target_model, asked))
+    return fit_of_seeded_runs(asked, target_model, target, drafter, depth, runs, 2 * depth)
 
 
 @pytest.mark.parametrize("factory", [model_drafter, two_models, mixture])

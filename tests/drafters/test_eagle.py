@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
-from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Limits, Node, Request, Sampling, Support
+from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.drafters.hybrid import HybridDrafter
@@ -22,6 +20,7 @@ from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
 from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.models.runtimes.toy import ToyModel
+from support import twins
 from support.enumerate import Script
 from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, eagle_file, eagle_head
 from support.toy_pair import PROMPT, largest_difference, no_clock
@@ -223,41 +222,6 @@ def test_supports_are_as_the_target_wants_them() -> None:
         assert q.probs.sum() == 1.0
 
 
-def test_drawn_tokens_fit_the_declared_q() -> None:
-    made, runs = drafter(sampling=Sampling(0.8)), 3000
-    drawn: dict[bytes, Counter[int]] = {}
-    declared: dict[bytes, Support] = {}
-    for seed in range(runs):
-        draft = drafted(made, 2, 3, seed=seed)
-        for token, q in zip(draft.tokens.tolist(), draft.q, strict=True):
-            assert q is not None
-            key = q.ids.tobytes() + q.probs.tobytes()
-            declared[key] = q
-            drawn.setdefault(key, Counter())[token] += 1
-    tested = [
-        chisquare([drawn[key][int(i)] for i in q.ids], q.probs / q.probs.sum(dtype=np.float64) * drawn[key].total())
-        for key, q in declared.items()
-        if len(q.ids) > 1 and q.probs.min() * drawn[key].total() >= 8
-    ]
-    assert len(tested) >= 2
-    assert min(result.pvalue for result in tested) > SIGNIFICANCE
-
-
-class Pruning(EagleDrafter):
-    """Takes back drawn leaves that look unlikely."""
-
-    def _drawn(self, row: object, depth: int, count: int, chance: Chance) -> list[Node]:
-        nodes = super()._drawn(row, depth, count, chance)  # type: ignore[arg-type]
-        parents = {node.parent for node in nodes}
-        kept = [
-            number
-            for number, node in enumerate(nodes)
-            if number in parents or (node.q is not None and node.q.prob(node.token) >= 0.4)
-        ]
-        places = {-1: -1} | {number: place for place, number in enumerate(kept)}
-        return [nodes[number]._replace(parent=places[nodes[number].parent]) for number in kept]
-
-
 def difference(make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int) -> float:
     """How far a verified round is off whose draft comes from what is made of the head's drafter."""
 
@@ -294,7 +258,4 @@ def test_a_round_keeps_the_target_s_distribution(
 
 
 def test_pruning_what_was_drawn_is_caught() -> None:
-    def pruning(_: EagleDrafter) -> Drafter:
-        return Pruning(SMALL, HashedStates(PROMPT[:-1]), no_clock)
-
-    assert difference(pruning, Sampling(1.0), 2, 4) > 1e-3
+    assert difference(twins.Pruning, Sampling(1.0), 2, 4) > 1e-3

@@ -13,8 +13,9 @@ from drafters.test_audit import SIGNIFICANCE, audit
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Drafting, Request, Rule, Sampling, Support
+from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.suffix import SuffixDrafter
-from speculatoviz.models.runtimes.toy import ToyModel
+from support import twins
 from support.toy_pair import SAMPLINGS, largest_difference, no_clock
 from support.tree_runs import whole_tree_runs
 
@@ -25,33 +26,15 @@ EARLIER = [[0, 1, 0, 1, 1, 0, 0, 1, 2], [1, 0, 1, 0, 0, 2]]  # of the toy's lett
 LETTERS = np.random.default_rng(3).integers(0, 4, (20, 12)).tolist()  # for the audit: four letters, no end
 
 Make = Callable[..., SuffixDrafter]
+Twin = Callable[[SuffixDrafter], Drafter]
 
 
 def suffix(kind: Make = SuffixDrafter, **settings: object) -> SuffixDrafter:
     return kind(no_clock, **{"longest": 3, "least": 0.0, "corpus": EARLIER, **settings})
 
 
-class ScoredBeforeRemoval(SuffixDrafter):
-    """Declares for every sibling the q that its first one was drawn from."""
-
-    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        draft = super().draft(prefix, round, plan, chance)
-        firsts = [draft.q[draft.children(int(parent))[0]] for parent in draft.parents]
-        return replace(draft, q=tuple(firsts))
-
-
-class Pruning(SuffixDrafter):
-    """Withdraws drawn tokens, from the first one that its counts think little of."""
-
-    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        draft = super().draft(prefix, round, plan, chance)
-        unlikely = [node for node, q in enumerate(draft.q) if q and q.prob(int(draft.tokens[node])) < 0.5]
-        kept = unlikely[0] if unlikely else len(draft)
-        return replace(draft, tokens=draft.tokens[:kept], parents=draft.parents[:kept], q=draft.q[:kept])
-
-
-class Quantising(SuffixDrafter):
-    """Quantises what it declares after it has drawn; coarsely, so that few cases tell."""
+class Quantising(twins.Breaking):
+    """Quantises what it declares after it has drawn; coarsely, so that few cases show it."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         draft = super().draft(prefix, round, plan, chance)
@@ -74,16 +57,13 @@ SETTINGS: dict[str, tuple[int, int, Drafting, Rule]] = {
 
 
 def whole_runs(
-    sampling: Sampling, setting: tuple[int, int, Drafting, Rule], kind: Make = SuffixDrafter
+    sampling: Sampling, setting: tuple[int, int, Drafting, Rule], twin: Twin = lambda drafter: drafter
 ) -> tuple[float, float]:
     """How far off the outcome is, and the tokens accepted."""
     depth, nodes, drafting, rule = setting
 
-    def make(_: ToyModel) -> SuffixDrafter:
-        return suffix(kind)
-
     found, truth, accepted = whole_tree_runs(
-        sampling, make, depth, nodes, drafting, rule, tokens=6 if sampling.greedy else 3
+        sampling, lambda _: twin(suffix()), depth, nodes, drafting, rule, tokens=6 if sampling.greedy else 3
     )
     assert sum(found.values()) == pytest.approx(1.0, abs=EXACT)
     return largest_difference(found, truth), accepted
@@ -97,9 +77,11 @@ def test_whole_runs_keep_the_targets_distribution(name: str, sampling: Sampling)
     assert accepted > 0
 
 
-@pytest.mark.parametrize(("kind", "name"), [(ScoredBeforeRemoval, "wide"), (Pruning, "chain"), (Quantising, "chain")])
-def test_broken_drafters_are_caught(kind: Make, name: str) -> None:
-    wrong, _ = whole_runs(Sampling(1.0), SETTINGS[name], kind)
+@pytest.mark.parametrize(
+    ("twin", "name"), [(twins.ScoredBeforeRemoval, "wide"), (twins.Pruning, "chain"), (Quantising, "chain")]
+)
+def test_broken_drafters_are_caught(twin: Twin, name: str) -> None:
+    wrong, _ = whole_runs(Sampling(1.0), SETTINGS[name], twin)
     assert wrong > BROKEN
 
 
@@ -116,13 +98,6 @@ class AsTree(SuffixDrafter):
         return super().draft(prefix, round, replace(plan, nodes=7), chance)
 
 
-class Squared(AsTree):
-    """Draws from a sharper distribution than the one it declares."""
-
-    def _take(self, q: Support, node: int, chance: Chance) -> tuple[int, Support | None]:
-        return int(q.ids[chance.draw(np.square(q.probs), node)]), q
-
-
 @pytest.fixture(autouse=True)
 def fewer_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_audit, "RUNS", 700)
@@ -134,4 +109,4 @@ def test_drawn_tokens_fit_the_declared_q(kind: Make) -> None:
 
 
 def test_the_audit_catches_another_q() -> None:
-    assert audit(suffix(Squared, corpus=LETTERS), SAMPLINGS["T=1"]) < SIGNIFICANCE
+    assert audit(twins.Sharpening(suffix(AsTree, corpus=LETTERS)), SAMPLINGS["T=1"]) < SIGNIFICANCE

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
-from speculatoviz.core.chance import Chance, seeded
+from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Drafting, Floats, Sampling, Support
 from speculatoviz.drafters.translated import TranslatedDrafter
@@ -18,10 +16,11 @@ from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.models.tokenizers.vocabularies import Intersection, Translation
 from speculatoviz.targets.local import LocalTarget
+from support.audit import audit
 from support.enumerate import Script
 from support.toy_pair import (
     SAMPLINGS,
-    goodness_of_fit,
+    fit_of_seeded_runs,
     largest_difference,
     no_clock,
     request,
@@ -138,14 +137,11 @@ def test_broken_translations_are_caught(broken: type[TranslatedDrafter]) -> None
 
 
 def p_value(sampling: Sampling, factory: Factory, runs: int) -> float:
-    """Chi-square of outputs of up to three tokens at depth 2; 0 where the target cannot say what came out."""
+    """The p-value of outputs of up to three tokens at depth 2."""
     target_model, draft_model = two_vocabularies()
     asked = request(sampling, 3, target_model)
     target, drafter = LocalTarget(target_model, 16, no_clock), factory(draft_model, target_model)
-    counts: Counter[tuple[int, ...]] = Counter()
-    for seed in range(runs):
-        counts[run_tokens(replace(asked, seed=seed), target, drafter, 2, seeded(seed))] += 1
-    return goodness_of_fit(counts, sequence_probs(target_model, asked))
+    return fit_of_seeded_runs(asked, target_model, target, drafter, 2, runs)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0), SAMPLINGS["all filters"]], ids=["T=1", "all filters"])
@@ -162,27 +158,9 @@ def test_broken_translations_are_caught_in_seeded_runs(broken: type[TranslatedDr
 
 
 def fits(drafter: TranslatedDrafter, target: ToyModel, sampling: Sampling, drafting: Drafting | None = None) -> bool:
-    """Whether every q that was declared is one, and the tokens drawn under it fit it."""
-    drafter.begin(replace(request(sampling, 8, target, ignore_eos=True), drafting=drafting or Drafting()))
-    drawn: dict[bytes, Counter[int]] = {}
-    declared: dict[bytes, Support] = {}
-    for seed in range(2_000):
-        draft = drafter.draft([0, 1], 0, Plan(drafter.name, 2), seeded(seed)("draft", 0))
-        for token, q in zip(draft.tokens.tolist(), draft.q, strict=True):
-            assert q is not None
-            assert np.all(np.diff(q.ids) > 0)
-            key = q.ids.tobytes() + q.probs.tobytes()
-            declared[key] = q
-            drawn.setdefault(key, Counter())[token] += 1
-    if any(abs(float(q.probs.sum()) - 1) > 1e-9 for q in declared.values()):
-        return False
-    p_values = [
-        float(chisquare([drawn[key][int(i)] for i in q.ids], q.probs * drawn[key].total()).pvalue)
-        for key, q in declared.items()
-        if len(q.ids) > 1 and q.probs.min() * drawn[key].total() >= 8
-    ]
-    assert p_values or all(len(q.ids) == 1 for q in declared.values()), "nothing was tested"
-    return min(p_values, default=1.0) > SIGNIFICANCE
+    """Whether the tokens drawn after the prompt fit the q declared for them."""
+    asked = replace(request(sampling, 8, target, ignore_eos=True), drafting=drafting or Drafting())
+    return audit(drafter, asked, Plan(drafter.name, 2), 2_000).p_value > SIGNIFICANCE
 
 
 @pytest.mark.parametrize("sampling", SAMPLED.values(), ids=SAMPLED.keys())

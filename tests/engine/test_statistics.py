@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,8 +18,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.targets.local import LocalTarget
 from support import twins
-from support.toy_pair import SAMPLINGS, Factory, goodness_of_fit, model_drafter, no_clock, pair, request, run_tokens
-from support.toy_pair import sequence_probs as truth_of
+from support.toy_pair import SAMPLINGS, Factory, fit_of_seeded_runs, model_drafter, no_clock, pair, request
 
 SIGNIFICANCE = 1e-4  # seeds are fixed: a run that passes once passes always
 FEW, MANY = 2_000, 200_000
@@ -50,13 +48,10 @@ SAMPLED = {name: sampling for name, sampling in SAMPLINGS.items() if not samplin
 
 
 def p_value(rule: Rule, shape: Shape, sampling: Sampling, runs: int, wrap: Wrap = lambda target: target) -> float:
-    """Chi-square of outputs of up to three tokens; 0 where the target cannot say what came out."""
+    """The p-value of outputs of up to three tokens."""
     asked = replace(request(sampling, TOKENS, TARGET), rule=rule)
     target, drafter = wrap(LocalTarget(TARGET, 16, no_clock)), shape.factory(DRAFT, TARGET)
-    counts: Counter[tuple[int, ...]] = Counter()
-    for seed in range(runs):
-        counts[run_tokens(replace(asked, seed=seed), target, drafter, DEPTH, seeded(seed), shape.nodes)] += 1
-    return goodness_of_fit(counts, truth_of(TARGET, asked))
+    return fit_of_seeded_runs(asked, TARGET, target, drafter, DEPTH, runs, shape.nodes)
 
 
 # --- what is exact ------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import chisquare
 
-from speculatoviz.core.chance import Chance, ChanceSource
+from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.rounds import Round
 from speculatoviz.core.sampling import distribution
@@ -19,7 +20,7 @@ from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
-from speculatoviz.targets.local import LocalTarget
+from speculatoviz.targets.base import Target
 
 PROMPT = (0, 1)
 
@@ -87,7 +88,7 @@ class FixedDrafter:
 
 def run_tokens(
     request: Request,
-    target: LocalTarget,
+    target: Target,
     drafter: Drafter,
     depth: int,
     chance: ChanceSource,
@@ -141,6 +142,16 @@ def pool(
 def impossible(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> int:
     """How often something came out that the target cannot say."""
     return sum(n for key, n in counts.items() if truth.get(key, 0.0) <= 0.0)
+
+
+def fit_of_seeded_runs(
+    request: Request, model: ToyModel, target: Target, drafter: Drafter, depth: int, runs: int, nodes: int = 0
+) -> float:
+    """`goodness_of_fit` of the outputs of the whole engine under the seeds 0 to runs - 1. model: the target's."""
+    counts = Counter(
+        run_tokens(replace(request, seed=seed), target, drafter, depth, seeded(seed), nodes) for seed in range(runs)
+    )
+    return goodness_of_fit(counts, sequence_probs(model, request))
 
 
 def goodness_of_fit(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> float:

@@ -17,7 +17,6 @@ from speculatoviz.core.rounds import Check, Extra, Round
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.types import ROOT, Draft, Floats, Need, Request, Support
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.window import Window
 from speculatoviz.targets.local import LocalTarget
 
@@ -119,7 +118,7 @@ def kept_by_weight(draft: Draft, target: Callable[[int], Distribution], chance: 
 
 
 def _ended(draft: Draft, p: Distribution, kept: int, weight: float, chance: Chance) -> Decision:
-    """So many tokens of a chain, and the one behind them, drawn as block verification draws it."""
+    """`kept` tokens of a chain and the token after them, drawn as block verification draws it."""
     left = p if kept == len(draft) else p.minus(rejection._q(draft, kept), weight)
     extra = Extra(left.draw(chance, EXTRA), "resampled", None)
     return Decision(tuple(range(kept)), extra, (), left)
@@ -135,28 +134,8 @@ def drawn_again(draft: Draft, target: Callable[[int], Distribution], chance: Cha
 # --- drafters ----------------------------------------------------------------------------------------
 
 
-class PruningDrafter(ModelDrafter):
-    """Withdraws drawn tokens that look unlikely to it."""
-
-    def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        draft = super().draft(prefix, round, plan, chance)
-        unlikely = [i for i, q in enumerate(draft.q) if q and q.prob(int(draft.tokens[i])) < 0.25]
-        keep = unlikely[0] if unlikely else len(draft)
-        return Draft.chain(round, draft.tokens[:keep].tolist(), draft.q[:keep], self.name)
-
-
-class SharpenedDrafter(ModelDrafter):
-    """Draws from a sharper distribution than the one it declares."""
-
-    def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None]:
-        token, q = super()._choose(logits, node, chance)
-        if q is None:
-            return token, q
-        return int(q.ids[chance.draw(np.square(q.probs), node)]), q
-
-
 class Breaking:
-    """Drafts what another drafter does, and breaks it on the way."""
+    """Drafts what another drafter does; subclasses break the draft."""
 
     def __init__(self, drafter: Drafter) -> None:
         self._drafter = drafter
@@ -204,7 +183,7 @@ class _Squaring:
 
 
 class Redrawing(Breaking):
-    """Gives leaves that look unlikely to it a second chance."""
+    """Draws a leaf again whose token is unlikely."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         draft = super().draft(prefix, round, plan, chance)
@@ -216,7 +195,7 @@ class Redrawing(Breaking):
 
 
 class Pruning(Breaking):
-    """Withdraws drawn tokens that look unlikely to it, and with which nothing else would be lost."""
+    """Withdraws drawn tokens that are unlikely and below which nothing is kept."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         draft = super().draft(prefix, round, plan, chance)
@@ -237,7 +216,7 @@ class ScoredBeforeRemoval(Breaking):
 
 
 class DroppingDuplicates(Breaking):
-    """Leaves out a drawn token that an earlier sibling has said."""
+    """Leaves out a drawn token that equals an earlier sibling."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         draft = super().draft(prefix, round, plan, chance)

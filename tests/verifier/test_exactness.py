@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scipy.stats import chisquare
 
 from speculatoviz.core import sampling as sampling_module
 from speculatoviz.core.chance import seeded
@@ -21,8 +18,7 @@ from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import frames as framing
 from speculatoviz.targets.verifier.target import VerifierTarget
-from support.toy_pair import SAMPLINGS, impossible, no_clock, pool, request, run_tokens
-from support.toy_pair import sequence_probs as truth_of
+from support.toy_pair import SAMPLINGS, fit_of_seeded_runs, no_clock, request, run_tokens
 from support.verifier import connected, rounds, serving
 from support.verifier_client import bits, here, toys
 from support.verifier_twins import (
@@ -139,19 +135,12 @@ def p_value(
     depth: int = 2,
     mix: float = 0.5,
 ) -> float:
-    """p-value of a chi-square test on outputs of `tokens` tokens; 0 if an output has target probability 0."""
+    """The p-value of outputs of `tokens` tokens."""
     target_model, draft_model = ToyModel(1, ALPHABET[:3]), ToyModel(1, ALPHABET[:3], mix=(2, mix))
     asked = request(sampling or Sampling(1.0), tokens, target_model, ignore_eos=True)
     drafter = kind(draft_model, target_model.tokenizer, 64, no_clock)
-    counts: Counter[tuple[int, ...]] = Counter()
     with serving(target_model, HURRIED) as server, connected(server.url, folder) as target:
-        for seed in range(runs):
-            counts[run_tokens(replace(asked, seed=seed), Unhurried(target), drafter, depth, seeded(seed))] += 1
-    truth = truth_of(target_model, asked)
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, runs)
-    return float(chisquare(observed, expected).pvalue)
+        return fit_of_seeded_runs(asked, target_model, Unhurried(target), drafter, depth, runs)
 
 
 @pytest.fixture
