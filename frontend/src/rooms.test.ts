@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { circles, impurities, LAYERS, roomOf, type Sources, wrongImports } from "./testing/rooms";
+import { cycles, impurities, LAYERS, roomOf, type Sources, wrongImports } from "./testing/rooms";
 
 const MOST_LINES = 400;
 const FRONTEND = fileURLToPath(new URL("..", import.meta.url));
@@ -25,7 +25,7 @@ describe("the rooms of the page", () => {
 
   it("import only from lower layers", () => expect(wrongImports(SOURCES)).toEqual([]));
 
-  it("have no circles", () => expect(circles(SOURCES)).toEqual([]));
+  it("have no cycles", () => expect(cycles(SOURCES)).toEqual([]));
 
   it("are pure in run and words", () => expect(impurities(SOURCES)).toEqual([]));
 
@@ -62,13 +62,13 @@ describe("the test of the rooms finds", () => {
     expect(wrongImports(withFiles(files))).toEqual(fault === null ? [] : [fault]);
   });
 
-  it("a circle", () => {
+  it("a cycle", () => {
     const planted = withFiles({
       "run/a.ts": 'import { b } from "./b";',
       "run/b.ts": 'import { c } from "./c";',
       "run/c.ts": 'import type { a } from "./a";',
     });
-    expect(circles(planted)).toEqual(["run/a.ts → run/b.ts → run/c.ts → run/a.ts"]);
+    expect(cycles(planted)).toEqual(["run/a.ts → run/b.ts → run/c.ts → run/a.ts"]);
   });
 
   it.each([

@@ -1,7 +1,7 @@
 // The state of the page: what the server reported, what the user chose, and what is shown.
 import type { Health, SettingsInfo } from "../protocol/generated";
 import type { ConnectionStatus } from "../protocol/socket";
-import type { Mode, Playback } from "../run/playback";
+import type { Playback, PlaybackMode } from "../run/playback";
 import { isComplete } from "../run/playback";
 import type { Recording } from "../run/recording";
 import type { Warnings } from "../run/warnings";
@@ -22,7 +22,7 @@ export interface AppState {
   readonly recording: Recording | null;
   /** The run on the page, live or recorded; null before the first. */
   readonly play: Playback | null;
-  readonly mode: Mode;
+  readonly mode: PlaybackMode;
   readonly choices: Choices;
   /** Keys of the token under the pointer and of the selected token. */
   readonly hovered: string | null;

@@ -2,7 +2,7 @@
 
 import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
-import type { Mode, Playback } from "../run/playback";
+import type { Playback, PlaybackMode } from "../run/playback";
 import * as playback from "../run/playback";
 import { parseRecording } from "../run/recording";
 import { currentSettings } from "../run/selectors";
@@ -206,7 +206,7 @@ export class Store {
     this.requestFrame();
   }
 
-  setMode(mode: Mode): void {
+  setMode(mode: PlaybackMode): void {
     saveValue("mode", mode);
     this.set({ mode });
     this.playback((play) => playback.setMode(play, mode));

@@ -46,7 +46,7 @@ describe("a recording", () => {
 });
 
 describe("a live run", () => {
-  const live = (mode: playback.Mode, rounds: number) =>
+  const live = (mode: playback.PlaybackMode, rounds: number) =>
     playback.receive(playback.openLive(mode), run(rounds).slice(0, -1));
 
   it("is shown as it comes in real time", () => {

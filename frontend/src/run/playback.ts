@@ -3,7 +3,7 @@ import type { ServerMessage } from "../protocol/generated";
 import type { Run } from "./model";
 import { emptyRun, reduce } from "./reducer";
 
-export type Mode = "real" | "paced" | "slow";
+export type PlaybackMode = "real" | "paced" | "slow";
 
 export const DRAFT_MS = 50;
 export const VERDICT_MS = 80;
@@ -24,7 +24,7 @@ export interface Playback {
   readonly shown: Run;
   /** The number of events shown. */
   readonly cursor: number;
-  readonly mode: Mode;
+  readonly mode: PlaybackMode;
   readonly playing: boolean;
   /** Follows a live run: without lag in real time, with a bounded lag when paced. */
   readonly following: boolean;
@@ -34,7 +34,7 @@ export interface Playback {
   readonly clockMs: number;
 }
 
-const emptyPlayback = (source: Playback["source"], mode: Mode): Playback => ({
+const emptyPlayback = (source: Playback["source"], mode: PlaybackMode): Playback => ({
   source,
   events: [],
   roundEnds: [],
@@ -49,9 +49,9 @@ const emptyPlayback = (source: Playback["source"], mode: Mode): Playback => ({
   clockMs: 0,
 });
 
-export const openLive = (mode: Mode): Playback => emptyPlayback("live", mode);
+export const openLive = (mode: PlaybackMode): Playback => emptyPlayback("live", mode);
 
-export function openRecording(events: readonly ServerMessage[], mode: Mode): Playback {
+export function openRecording(events: readonly ServerMessage[], mode: PlaybackMode): Playback {
   const loaded = receive(emptyPlayback("recording", mode), events);
   return withCursor({ ...loaded, clockMs: 0 }, startCursor(loaded));
 }
@@ -143,7 +143,11 @@ export function play(state: Playback): Playback {
 
 export const pause = (state: Playback): Playback => ({ ...state, playing: false, following: false });
 
-export const setMode = (state: Playback, mode: Mode): Playback => ({ ...onClock(state), mode, waitMs: 0 });
+export const setMode = (state: Playback, mode: PlaybackMode): Playback => ({
+  ...onClock(state),
+  mode,
+  waitMs: 0,
+});
 
 /** Shows the first `rounds` rounds. In a live run, going back pauses and going to its end follows again. */
 export function seekRound(state: Playback, rounds: number): Playback {

@@ -44,7 +44,7 @@ interface Import {
 
 const parsed = new Map<string, ReturnType<typeof parseSync>>();
 
-/** Each text once: a test that plants one file reads all the others again. */
+/** Parses each text once, because a test that plants one file reads all the others again. */
 function parse(path: string, text: string): ReturnType<typeof parseSync> {
   const key = `${path}\n${text}`;
   const tree = parsed.get(key) ?? parseSync(path, text);
@@ -90,8 +90,8 @@ export function wrongImports(sources: Sources): string[] {
   });
 }
 
-/** Each circle of imports once, as the paths along it. */
-export function circles(sources: Sources): string[] {
+/** Each cycle of imports, as the paths along it. */
+export function cycles(sources: Sources): string[] {
   const done = new Set<string>();
   const found: string[] = [];
   const visit = (path: string, above: readonly string[]) => {
@@ -139,7 +139,7 @@ function foreignNames(path: string, text: string): string[] {
 }
 
 const DECLARING = /^(VariableDeclarator|Function|ArrowFunction|Class|Import\w*Specifier|CatchClause)/;
-/** Of the nodes of types alone, these hold a value. */
+/** Nodes of TypeScript that contain a value; all others contain types only. */
 const VALUE_IN_TYPE = /^TS(As|Satisfies|NonNull|Instantiation)Expression$/;
 
 function walk(node: Node, declared: Set<string>, read: Set<string>): void {

@@ -3,18 +3,18 @@ import type { ModelInfo, RemoteInfo, UsageInfo } from "../protocol/generated";
 import type { Fact } from "./facts";
 import { fixed, kibibytes, milliseconds, percent, variation, whole } from "./format";
 
-interface Mode {
+interface VerificationMode {
   readonly name: string;
   readonly words: string;
 }
 
 const SCORES = "scores";
-const THINNING: Mode = {
+const THINNING: VerificationMode = {
   name: "thinning",
   words: "it scores every drafted token; the replacement of a rejected token comes from its draws, thinned",
 };
 
-const MODES: Readonly<Record<string, Mode>> = {
+const MODES: Readonly<Record<string, VerificationMode>> = {
   verifier: { name: "verifier", words: "our verifier applies the rule, one round trip per round" },
   scores: { name: SCORES, words: "it scores every drafted token, and the rule is applied here" },
   greedy: { name: SCORES, words: "it returns its most probable token at every position of the draft" },
@@ -36,7 +36,8 @@ const MODES: Readonly<Record<string, Mode>> = {
 };
 
 /** A mode that this page does not know keeps its name and has no words. */
-export const modeOf = (remote: RemoteInfo): Mode => MODES[remote.mode] ?? { name: remote.mode, words: "" };
+export const modeOf = (remote: RemoteInfo): VerificationMode =>
+  MODES[remote.mode] ?? { name: remote.mode, words: "" };
 
 /** Host and port of an address, without a user name and password; the address itself if it has no host. */
 export function hostOf(url: string): string {

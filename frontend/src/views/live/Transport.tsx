@@ -12,13 +12,13 @@ import {
 import { Tooltip } from "radix-ui";
 import type { ReactNode } from "react";
 import { useApp, useStore } from "../../app/useStore";
-import type { Mode, Playback } from "../../run/playback";
+import type { Playback, PlaybackMode } from "../../run/playback";
 import * as playback from "../../run/playback";
 import { seconds } from "../../words/format";
 import { Scrubber } from "./Scrubber";
 import "./transport.css";
 
-const MODES: readonly { value: Mode; name: string; help: string }[] = [
+const MODES: readonly { value: PlaybackMode; name: string; help: string }[] = [
   { value: "real", name: "real time", help: "As it happened, without added pauses." },
   {
     value: "paced",
@@ -112,7 +112,7 @@ function ModeSelect() {
       className="mode-select"
       title={MODES.find(({ value }) => value === mode)?.help}
       value={mode}
-      onChange={(event) => store.setMode(event.target.value as Mode)}
+      onChange={(event) => store.setMode(event.target.value as PlaybackMode)}
     >
       {MODES.map(({ value, name }) => (
         <option key={value} value={value}>
