@@ -78,7 +78,7 @@ describe("token text", () => {
     ".tt-label",
     ".token-name",
     ".bar-label",
-    ".sh-guesses code",
+    ".sh-drafts code",
     "textarea",
   ];
 
