@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import httpx2
 import uvicorn
+from starlette.applications import Starlette
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round
@@ -46,10 +47,10 @@ def looped() -> Iterator[LoopThread]:
 
 
 @contextmanager
-def listening(served: StandIn) -> Iterator[int]:
-    """The stand-in on a port of this machine."""
+def listening(app: Starlette) -> Iterator[int]:
+    """Serves an endpoint on a port of this machine."""
     at = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(served.app(), log_config=None, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, args=([at],), daemon=True)
     thread.start()
     try:
@@ -83,9 +84,11 @@ def opened(
     tokenizer: Tokenizer | None = None,
     key: str | None = None,
     full: bool = False,
+    by_socket: bool = False,
 ) -> HostedTarget:
+    """A target at the stand-in. by_socket: at the address in the name, where it must be listening."""
     settings = EndpointSettings(parse(name, key, {}), mode)
-    transport = httpx2.ASGITransport(app=served.app())
+    transport = None if by_socket else httpx2.ASGITransport(app=served.app())
     own = tokenizer or served.model.tokenizer
     return open_endpoint(settings, own, loop, no_clock, full=full, transport=transport)
 

@@ -91,6 +91,8 @@ class StandIn:
         self.requests.append(body)
         if refusal := self._refused(request, body):
             return refusal
+        if not self.can.chats:
+            return self._error(404, "Not Found")
         prompt = self.model.tokenizer.encode("".join(m["content"] for m in body["messages"]), special=True)
         return StreamingResponse(self._stream(prompt, body, chat=True), media_type="text/event-stream")
 

@@ -27,6 +27,7 @@ class Abilities:
     several: bool = True  # n
     unknown_fields: bool = True  # False: answers them with 400
     completions: bool = True  # False: chats only
+    chats: bool = True
     tokenize: bool = True
     filters: bool = True  # False: top_k and min_p are accepted and ignored
     key: str | None = None

@@ -35,6 +35,12 @@ def test_a_text_that_is_no_chat_is_refused() -> None:
         next(rounds(opened(stand_in(completions=False), loop), GREEDY, 1))
 
 
+def test_an_endpoint_that_answers_nothing_is_refused_at_the_start() -> None:
+    served = stand_in(completions=False, chats=False)
+    with looped() as loop, pytest.raises(TargetError, match="HTTP 404: Not Found"):
+        opened(served, loop)
+
+
 def test_no_draft_can_be_verified_there() -> None:
     with looped() as loop, pytest.raises(TargetError, match="answers conversations only"):
         next(rounds(opened(stand_in(completions=False), loop, mode="match"), GREEDY, 1, conversation=CONVERSATION))

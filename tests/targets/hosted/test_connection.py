@@ -8,12 +8,18 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 
+from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.hosted.address import Credentials
 from speculatoviz.targets.hosted.answers import Completion, ModelList
 from speculatoviz.targets.hosted.connection import MOST_REDIRECTS, Patience, is_loopback, proxy_for
-from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.endpoint import Endpoint, UnusableError
+from support.hosted import listening, looped, opened, rounds, stand_in
 from support.local_proxy import LocalProxy
 
 KEY = "sk-secret-1234567890"
@@ -73,6 +79,23 @@ def test_redirects_within_the_host_are_followed_with_body_and_credentials(status
     assert '"prompt"' in (choice.text or "")
     assert [request.method for request in recorded.requests] == ["POST", "POST"]
     assert [request.headers["authorization"] for request in recorded.requests] == [f"Bearer {KEY}"] * 2
+
+
+def test_a_moved_endpoint_is_used_over_a_socket() -> None:
+    served = stand_in(key=KEY)
+
+    def move(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"/moved{request.url.path}", 307)
+
+    app = Starlette(routes=[Mount("/moved", served.app()), Route("/{path:path}", move, methods=["GET", "POST"])])
+    with listening(app) as port, looped() as loop:
+        target = opened(served, loop, f"openai:http://127.0.0.1:{port}/v1#toy", key=KEY, by_socket=True)
+        run = next(rounds(target, Sampling(0.0), 1))
+        target.close()
+
+    assert [step.verdict.exactness for step in run] == ["exact"] * len(run)
+    assert run[0].verdict.usage is not None
+    assert run[0].verdict.usage.sent_bytes
 
 
 @pytest.mark.parametrize("location", ["http://elsewhere/moved", "https://host.elsewhere/moved", "//elsewhere/moved"])
@@ -186,6 +209,16 @@ def test_no_error_and_no_log_holds_credentials(
         for secret in credentials.secrets:
             assert secret not in text
     assert refused.value.__cause__ is None
+
+
+def test_a_connection_that_is_dropped_says_nothing_about_other_requests() -> None:
+    def drop(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.RemoteProtocolError("Server disconnected without sending a response.")
+
+    error = Recorded(drop).refusal()
+
+    assert "closed the connection (Server disconnected" in error.message
+    assert not isinstance(error, UnusableError)
 
 
 # Proxies.

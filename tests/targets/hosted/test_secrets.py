@@ -43,7 +43,7 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     served = stand_in(ToyModel(0, ALPHABET), authorization=f"Basic {BASIC}" if basic else f"Bearer {KEY}")
     if not basic:
         monkeypatch.setenv("SPECULATOVIZ_TARGET_API_KEY", f" {KEY}\n")
-    with listening(served) as port:
+    with listening(served.app()) as port:
         place = f"someone:s3cret%2Fpass@127.0.0.1:{port}" if basic else f"127.0.0.1:{port}"
         yield f"openai:http://{place}/v1#toy"
 

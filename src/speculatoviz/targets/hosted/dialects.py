@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from speculatoviz.core.types import Sampling
+from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.targets.hosted import probe
@@ -46,9 +46,13 @@ async def openai(endpoint: Endpoint, model: str, tokenizer: Tokenizer, found: Fi
                 refusal = await _refusal(api, tokenizer)
                 if refusal is None:
                     return await _described(api, tokenizer, found)
-    found.note("completions of a given prompt", f"no ({refusal.message})" if refusal else "no")
+    assert refusal is not None
+    found.note("completions of a given prompt", f"no ({refusal.message})")
     found.can = Abilities(tokens=False, chat=True)
-    return OpenAIApi(endpoint, model, Reader(tokenizer, True), Dialect(chat=True))
+    chat = OpenAIApi(endpoint, model, Reader(tokenizer, True), Dialect(chat=True))
+    if not await _answers_chats(chat, tokenizer):
+        raise refusal
+    return chat
 
 
 async def _refusal(api: OpenAIApi, tokenizer: Tokenizer) -> TargetError | None:
@@ -60,6 +64,20 @@ async def _refusal(api: OpenAIApi, tokenizer: Tokenizer) -> TargetError | None:
     except TargetError as error:
         return error
     return None
+
+
+async def _answers_chats(api: OpenAIApi, tokenizer: Tokenizer) -> bool:
+    """Whether a conversation is answered at all. Raises TargetError if the endpoint cannot be used."""
+    text = api.reader.text(probe.probe_ids(tokenizer, 4)) or probe.TEXT
+    request = Request((0,), Sampling(0.0), Limits(1), conversation=(("user", text),))
+    try:
+        async for _token in api.stream(request):
+            pass
+    except (UnusableError, ForbiddenError):
+        raise
+    except TargetError:
+        return False
+    return True
 
 
 async def _described(api: OpenAIApi, tokenizer: Tokenizer, found: Findings) -> OpenAIApi:

@@ -122,8 +122,9 @@ class Endpoint:
             raise TargetError(
                 f"{self.url} returned something that is not JSON.", "Check that the URL is that of the API."
             ) from None
-        calls = int(response.request.headers.get("x-stainless-retry-count", "0")) + 1
-        usage = body.usage(calls, len(response.request.content), response.num_bytes_downloaded)
+        sent = response.request.headers
+        calls = int(sent.get("x-stainless-retry-count", "0")) + 1
+        usage = body.usage(calls, int(sent.get("content-length", "0")), response.num_bytes_downloaded)
         return Answer(body, usage, body.server_ms())
 
     # Errors in words.
@@ -148,6 +149,8 @@ class Endpoint:
     def _unreachable(self, error: Exception, when: str) -> TargetError:
         cause = error.__cause__ or error
         reason = self._shown(str(cause)) or type(cause).__name__
+        if isinstance(cause, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError):
+            return TargetError(f"{self.url} closed the connection{when}{self._via} ({reason}).", "Try again.")
         if self._proxy is not None:
             return UnusableError(
                 f"{self.url} cannot be reached through the proxy {self._proxy.url}{when} ({reason}).",
@@ -158,7 +161,10 @@ class Endpoint:
     def _status_in_words(self, error: openai.APIStatusError) -> TargetError:
         status, message = error.status_code, self._message(error)
         if status == 401:
-            return UnusableError(f"{self.url} refuses the key (HTTP 401).", "Set the endpoint's API key.")
+            return UnusableError(
+                f"{self.url} refuses the key (HTTP 401).",
+                "Set the endpoint's API key (--target-api-key), or the user name and the password in its URL.",
+            )
         if status == 403:
             return ForbiddenError(
                 f"{self.url} refuses the key for this request (HTTP 403): {message}.", "Check what the key allows."
