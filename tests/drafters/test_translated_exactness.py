@@ -72,7 +72,7 @@ class DrawnFromItsOwn(TranslatedDrafter):
         found = self.intersection.translate(own)
         if found is None or self.deterministic:
             return super()._choose(logits, node, chance)
-        token = self.intersection.target_of(int(own.ids[chance.draw(own.probs, node)]))
+        token = self.intersection.target_id(int(own.ids[chance.draw(own.probs, node)]))
         if token is None or found.q.prob(token) == 0.0:
             token = int(found.q.ids[found.q.probs.argmax()])
         return token, found.q

@@ -57,7 +57,7 @@ class TranslatedDrafter(ModelDrafter):
 
     def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
         if self.deterministic:
-            self._count(float(self.intersection.target_of(best_id(logits)) is not None))
+            self._count(float(self.intersection.target_id(best_id(logits)) is not None))
             return self._best(logits), None
         translation = self.intersection.translate(self._own_q(logits, self.request.sampling))
         self._count(0.0 if translation is None else translation.kept)
@@ -72,17 +72,17 @@ class TranslatedDrafter(ModelDrafter):
 
     def _best(self, logits: Floats) -> int:
         best_id(logits)  # raises for logits that are not finite
-        best = self.intersection.target_of(self.intersection.best(logits))
+        best = self.intersection.target_id(self.intersection.best_draft_id(logits))
         assert best is not None
         return best
 
     def _draft_id(self, token: int, logits: Floats) -> int:
-        return self.intersection.source(token, logits)
+        return self.intersection.best_draft_id_of(token, logits)
 
     def _scores(self, logits: Floats, token: int) -> Scores:
         """The draft's raw scores of the token's bytes, over the target's ids; other alternatives are left out."""
-        sources = self.intersection.sources(np.array([token], np.int32))
-        fed = self.intersection.source(token, logits)
+        sources = self.intersection.draft_ids_of(np.array([token], np.int32))
+        fed = self.intersection.best_draft_id_of(token, logits)
         own = scores(logits, fed, self._alternatives)
         others = float(np.log(np.exp(logits[sources] - logits[fed]).sum()))
         assert own.logprob is not None
@@ -90,5 +90,5 @@ class TranslatedDrafter(ModelDrafter):
 
     def _covered_mass(self, logits: Floats, q: Support) -> float:
         """The draft's own mass on all ids whose bytes q can express."""
-        sources = self.intersection.sources(q.ids)
+        sources = self.intersection.draft_ids_of(q.ids)
         return covered_mass(logits, Support(sources, np.empty(0)), self.request.sampling)

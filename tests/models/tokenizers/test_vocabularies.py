@@ -25,7 +25,7 @@ def both(pieces: Pieces) -> tuple[LongestMatch, LongestMatch]:
 
 def mapped(draft: LongestMatch, target: LongestMatch) -> list[int | None]:
     intersection = Intersection(draft, target)
-    return [intersection.target_of(token) for token in range(draft.n_vocab)]
+    return [intersection.target_id(token) for token in range(draft.n_vocab)]
 
 
 def over(probs: dict[int, float]) -> Support:
@@ -40,7 +40,7 @@ def test_ids_are_matched_by_equal_bytes() -> None:
 def test_the_draft_ids_are_those_with_a_counterpart() -> None:
     intersection = Intersection(*both(LETTERS))
     assert intersection.draft_ids.tolist() == [1, 2, 3, 4]
-    assert intersection.sources(np.array([0, 2], np.int32)).tolist() == [2, 3]
+    assert intersection.draft_ids_of(np.array([0, 2], np.int32)).tolist() == [2, 3]
 
 
 def test_control_tokens_never_match_by_their_name_nor_by_bytes() -> None:
@@ -128,8 +128,8 @@ def test_translation_keeps_ratios_and_dtype(weights: list[float], dtype: type[np
 
 def test_the_choice_without_chance_is_the_best_that_has_a_counterpart() -> None:
     intersection = Intersection(*both(LETTERS))
-    assert intersection.best(np.array([9.0, 1.0, 2.0, 2.0, 0.0])) == 2
-    assert intersection.source(0, np.array([9.0, 5.0, 1.0, 2.0, 0.0])) == 3
+    assert intersection.best_draft_id(np.array([9.0, 1.0, 2.0, 2.0, 0.0])) == 2
+    assert intersection.best_draft_id_of(0, np.array([9.0, 5.0, 1.0, 2.0, 0.0])) == 3
 
 
 def test_alternatives_are_merged_by_bytes() -> None:
@@ -233,4 +233,4 @@ def test_published_ends_find_each_other(published: tuple[Tokenizer, Tokenizer]) 
     intersection = Intersection(qwen, smol)
     for token in qwen.eos_ids:
         other = {"<|im_end|>": "<|im_end|>"}.get(qwen.token_name(token), "<|endoftext|>")
-        assert smol.token_name(intersection.target_of(token) or 0) == other
+        assert smol.token_name(intersection.target_id(token) or 0) == other

@@ -1,4 +1,7 @@
-"""Two vocabularies side by side: which ids of a draft model say the same bytes as an id of its target."""
+"""Maps the vocabulary of a draft model to its target's: ids by equal bytes, distributions over ids, and texts.
+
+V_d, V_t: rows of the output of draft and target. M: draft ids that have a target id.
+"""
 
 from __future__ import annotations
 
@@ -14,153 +17,176 @@ from speculatoviz.core.types import Floats, Ints, Support
 from speculatoviz.errors import BadRequestError, VocabularyMismatchError
 from speculatoviz.models.base import Tokenizer
 
-_NONE = -1
-_CUT = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])")  # between two words, which tokenizers do not join
-_BEFORE = ("", "\n", "0")  # texts behind which a tokenizer is asked how it writes a piece
-_MOST_PARTS = 1 << 14
+_NO_ID = -1
+_WORD_BOUNDARY = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])")  # no token contains the end of one word and the next
+_CONTEXTS = ("", "\n", "0")  # texts after which a piece is encoded to find the id that the tokenizer uses for it
+_CACHED_PARTS = 1 << 14
 
 
 class Translation(NamedTuple):
-    """q over the target's ids, and the share of the draft's own q that went into it."""
+    """A draft distribution in the target's vocabulary.
+
+    q: over target ids, sum 1. kept: the probability of the draft ids that have a target id, under the draft's own q,
+    in (0, 1].
+    """
 
     q: Support
     kept: float
 
 
 class Intersection:
-    """Maps a draft model's ids to its target's by equal bytes.
+    """Maps draft ids to target ids with equal bytes (Timor et al. 2025, "token-level intersection").
 
-    Several draft ids may say the bytes of one target id. Of several target ids with equal bytes the one that the
-    target's tokenizer would write is used, the lowest where that is none of them: any q over the target's ids is
-    exact as long as tokens are drawn from it, so the choice costs only acceptance. Control tokens and empty ones have
-    no bytes. An end token goes to the target's of the same name, or else to one that has a name in common (the
-    lowest; any end where there is none). draft_ids int32[M]: the draft's ids that have a counterpart, ascending.
-    Raises VocabularyMismatchError where the two share no bytes at all.
+    - Several draft ids can map to one target id.
+    - If several target ids have the same bytes, the one that the target's tokenizer produces is used, or the lowest if
+      it produces none of them. The choice changes acceptance, not exactness: a draft is exact for any q over target
+      ids from which its tokens are drawn.
+    - Control tokens and tokens without bytes map to nothing, except end tokens. An end token maps to the target's end
+      token of the same name. Without one, it maps to the lowest target end token whose name the draft's ends contain,
+      or else to the lowest target end token.
+
+    draft_ids int32[M]: the draft ids that have a target id, ascending. Raises VocabularyMismatchError if no token has
+    the same bytes in both vocabularies.
     """
 
     def __init__(self, draft: Tokenizer, target: Tokenizer) -> None:
-        written = _by_bytes(target)
-        same = {
-            token: _usual(target, piece, written[piece])
-            for piece, tokens in _by_bytes(draft).items()
-            if piece in written
-            for token in tokens
+        target_ids = _ids_by_bytes(target)
+        mapping = {
+            draft_id: _preferred_id(target, piece, target_ids[piece])
+            for piece, draft_ids in _ids_by_bytes(draft).items()
+            if piece in target_ids
+            for draft_id in draft_ids
         }
-        if not same:
+        if not mapping:
             raise VocabularyMismatchError(
                 "Draft and target have no token in common.", "Choose another draft model, or the ngram drafter."
             )
-        same |= _ends(draft, target)
-        self._target_of = np.full(draft.n_vocab, _NONE, np.int32)
-        self._target_of[list(same)] = list(same.values())
-        self.draft_ids: Ints = np.flatnonzero(self._target_of != _NONE).astype(np.int32)
-        self._targets = self._target_of[self.draft_ids]
+        mapping |= _map_ends(draft, target)
+        self._target_ids = np.full(draft.n_vocab, _NO_ID, np.int32)  # by draft id
+        self._target_ids[list(mapping)] = list(mapping.values())
+        self.draft_ids: Ints = np.flatnonzero(self._target_ids != _NO_ID).astype(np.int32)
 
-    def target_of(self, draft_id: int) -> int | None:
-        """The target's id for a draft id, None where it has none."""
-        found = int(self._target_of[draft_id])
-        return None if found == _NONE else found
+    def target_id(self, draft_id: int) -> int | None:
+        """The target id of a draft id; None if it has none."""
+        found = int(self._target_ids[draft_id])
+        return None if found == _NO_ID else found
 
-    def sources(self, targets: Ints) -> Ints:
-        """Draft ids, ascending, that say what one of the target's ids says."""
-        return self.draft_ids[np.isin(self._targets, targets)]
+    def draft_ids_of(self, target_ids: Ints) -> Ints:
+        """The draft ids, ascending, that map to one of these target ids."""
+        return self.draft_ids[np.isin(self._target_ids[self.draft_ids], target_ids)]
 
-    def best(self, logits: Floats) -> int:
-        """The draft id with the highest logit among those that have a counterpart, the lowest on ties."""
+    def best_draft_id(self, logits: Floats) -> int:
+        """The draft id with the highest logit among those that have a target id; the lowest on ties.
+
+        logits float[V_d].
+        """
         return int(self.draft_ids[logits[self.draft_ids].argmax()])
 
-    def source(self, target: int, logits: Floats) -> int:
-        """The draft id with the highest logit among those that say what `target` says, the lowest on ties."""
-        ids = self.sources(np.array([target], np.int32))
+    def best_draft_id_of(self, target_id: int, logits: Floats) -> int:
+        """The draft id with the highest logit among those that map to `target_id`; the lowest on ties.
+
+        logits float[V_d].
+        """
+        ids = self.draft_ids_of(np.array([target_id], np.int32))
         return int(ids[logits[ids].argmax()])
 
     def translate(self, q: Support) -> Translation | None:
-        """q over the draft's ids as one over the target's: restricted, summed by target id, renormalised.
+        """Convert q over draft ids to target ids: restrict it to `draft_ids`, sum by target id, divide by the sum.
 
-        None where no id that q gives any probability has a counterpart.
+        q'(t) = sum of q(d) over the draft ids d of t, divided by `kept`. None if `kept` is 0.
         """
-        targets = self._target_of[q.ids]
-        known = targets != _NONE
-        ids, places = np.unique(targets[known], return_inverse=True)
-        sums = np.bincount(places, weights=q.probs[known], minlength=len(ids))
+        targets = self._target_ids[q.ids]
+        mapped = targets != _NO_ID
+        ids, places = np.unique(targets[mapped], return_inverse=True)
+        sums = np.bincount(places, weights=q.probs[mapped], minlength=len(ids))
         kept = float(sums.sum())
         if kept <= 0.0:
             return None
         return Translation(Support(ids.astype(np.int32), (sums / kept).astype(q.probs.dtype)), min(1.0, kept))
 
     def translate_top(self, top: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-        """(draft id, log-probability) as (target id, log-probability), most probable first, without those it lacks."""
+        """Convert pairs (draft id, log-probability) to (target id, log-probability), most probable first.
+
+        Probabilities of one target id are added. Draft ids without a target id are left out.
+        """
         merged: dict[int, float] = {}
         for token, logprob in top:
-            if (target := self.target_of(token)) is not None:
+            if (target := self.target_id(token)) is not None:
                 merged[target] = float(np.logaddexp(merged.get(target, -np.inf), logprob))
         return tuple(sorted(merged.items(), key=lambda item: -item[1]))
 
 
 class Reencoder:
-    """Reads a target's committed ids into a draft model's: the same text, as the draft's tokenizer writes it.
+    """Converts a prefix of target ids to draft ids: the same text, encoded by the draft's tokenizer.
 
-    A control token becomes the draft's of the same name and is left out where there is none; the bytes between two of
-    them are encoded by themselves, behind the draft's own beginning of a text.
+    A control token becomes the draft's control token of the same name, or is left out if there is none. The text
+    between two control tokens is encoded on its own. The result begins with the token that the draft's tokenizer puts
+    before every text, if it does.
     """
 
     def __init__(self, draft: Tokenizer, target: Tokenizer) -> None:
         self._draft, self._target = draft, target
-        self._marks = {entry.id for entry in draft.entries() if entry.control}
-        self._named = {draft.token_name(token): token for token in sorted(self._marks, reverse=True)}
+        self._controls = {entry.id for entry in draft.entries() if entry.control}
+        self._control_ids = {draft.token_name(token): token for token in sorted(self._controls, reverse=True)}
         self._beginning = draft.encode("", special=False)[:1]
-        self._in_parts = self._writes_as_is("a")
-        self._encode = lru_cache(maxsize=_MOST_PARTS)(self._encoded)
+        self._in_parts = self._preserves("a")
+        self._encode_part = lru_cache(maxsize=_CACHED_PARTS)(self._encode)
 
     def ids(self, prefix: Sequence[int]) -> list[int] | None:
-        """The draft's ids for the target's; None where they end inside a character or the draft cannot read them."""
+        """The draft ids of a prefix of target ids.
+
+        None if the prefix ends inside a character, or has a character that the draft's tokenizer cannot encode.
+        """
         result, raw = list[int](), bytearray()
         try:
             for token in prefix:
                 piece = self._target.token_bytes(token)
                 raw += piece
                 if not piece:
-                    result += self._read(raw.decode(errors="replace"))
-                    result += self._same(token)
+                    result += self._encode_text(raw.decode(errors="replace"))
+                    result += self._control_id(token)
                     raw.clear()
-            if _ends_inside_a_character(raw):
+            if _ends_inside_character(raw):
                 return None
-            result += self._read(raw.decode(errors="replace"))
-        except BadRequestError:  # letters that the draft has no token for
+            result += self._encode_text(raw.decode(errors="replace"))
+        except BadRequestError:  # a character that the draft's tokenizer cannot encode
             return None
         return result if result[:1] == self._beginning else [*self._beginning, *result]
 
-    def _same(self, control: int) -> list[int]:
-        """The draft's control token for the target's, if there is one."""
-        name = self._target.token_name(control)
-        return [self._named[name]] if name in self._named else []
+    def _control_id(self, token: int) -> list[int]:
+        """The draft's control token with the name of the target's, in a list; an empty list if there is none."""
+        name = self._target.token_name(token)
+        return [self._control_ids[name]] if name in self._control_ids else []
 
-    def _read(self, text: str) -> list[int]:
-        """What was read before is remembered by parts: a text that grows is encoded anew from its last words only."""
-        parts = _CUT.split(text) if self._in_parts else [text]
-        return [token for part in parts for token in self._encode(part)]
+    def _encode_text(self, text: str) -> list[int]:
+        """Encode a text in parts of a few words, which are cached: of a text that has grown, only the end is encoded.
 
-    def _encoded(self, text: str) -> tuple[int, ...]:
-        """Without what a tokenizer puts around a text of its own accord."""
+        A tokenizer that puts a space before every text would put one before every part: it encodes the whole text.
+        """
+        parts = _WORD_BOUNDARY.split(text) if self._in_parts else [text]
+        return [token for part in parts for token in self._encode_part(part)]
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        """Without the control tokens that the tokenizer adds before and after a text."""
         ids = self._draft.encode(text, special=False) if text else []
-        return tuple(token for token in ids if token not in self._marks)
+        return tuple(token for token in ids if token not in self._controls)
 
-    def _writes_as_is(self, text: str) -> bool:
-        """Whether a text is encoded as it stands: SentencePiece begins each with a space, and is given it whole."""
+    def _preserves(self, text: str) -> bool:
+        """Whether the ids of a text have its bytes. SentencePiece adds a space before it."""
         try:
-            return b"".join(map(self._draft.token_bytes, self._encoded(text))) == text.encode()
+            return b"".join(map(self._draft.token_bytes, self._encode(text))) == text.encode()
         except BadRequestError:
             return False
 
 
-def _ends_inside_a_character(raw: bytes | bytearray) -> bool:
+def _ends_inside_character(raw: bytes | bytearray) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     decoder.decode(raw)
     return bool(decoder.getstate()[0])
 
 
-def _by_bytes(tokenizer: Tokenizer) -> dict[bytes, list[int]]:
-    """The ids, ascending, that add the same bytes to a text."""
+def _ids_by_bytes(tokenizer: Tokenizer) -> dict[bytes, list[int]]:
+    """The ids of each sequence of bytes, ascending; without control tokens, end tokens and empty tokens."""
     result: dict[bytes, list[int]] = {}
     for token, piece, control in tokenizer.entries():
         if piece and not control and token not in tokenizer.eos_ids:
@@ -168,12 +194,15 @@ def _by_bytes(tokenizer: Tokenizer) -> dict[bytes, list[int]]:
     return result
 
 
-def _usual(tokenizer: Tokenizer, piece: bytes, tokens: list[int]) -> int:
-    """Of ids with equal bytes the one the tokenizer writes: "A", and not the byte 0x41 that SentencePiece also has."""
+def _preferred_id(tokenizer: Tokenizer, piece: bytes, tokens: list[int]) -> int:
+    """Of ids with equal bytes, the one that encoding these bytes produces; the lowest if it produces none of them.
+
+    SentencePiece has two ids for "A", for example: the letter and the byte 0x41.
+    """
     if len(tokens) > 1:
-        for before in _BEFORE:
+        for context in _CONTEXTS:
             try:
-                last = tokenizer.encode(before + piece.decode(), special=False)[-1:]
+                last = tokenizer.encode(context + piece.decode(), special=False)[-1:]
             except (BadRequestError, UnicodeDecodeError):
                 continue
             if last and last[0] in tokens:
@@ -181,11 +210,12 @@ def _usual(tokenizer: Tokenizer, piece: bytes, tokens: list[int]) -> int:
     return tokens[0]
 
 
-def _ends(draft: Tokenizer, target: Tokenizer) -> dict[int, int]:
+def _map_ends(draft: Tokenizer, target: Tokenizer) -> dict[int, int]:
+    """The target's end token of each end token of the draft, as `Intersection` describes it."""
     if not target.eos_ids:
         return {}
-    named = {target.token_name(token): token for token in sorted(target.eos_ids, reverse=True)}
-    names = {token: draft.token_name(token) for token in draft.eos_ids}
-    common = [named[name] for name in names.values() if name in named]
+    target_ids = {target.token_name(token): token for token in sorted(target.eos_ids, reverse=True)}
+    draft_names = {token: draft.token_name(token) for token in draft.eos_ids}
+    common = [target_ids[name] for name in draft_names.values() if name in target_ids]
     other = min(common or target.eos_ids)
-    return {token: named.get(name, other) for token, name in names.items()}
+    return {token: target_ids.get(name, other) for token, name in draft_names.items()}
