@@ -73,9 +73,11 @@ export const counted = (value: Maybe): string =>
 export const shown = (label: string): string =>
   label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "·");
 
-/** The same within a sentence, where spaces stay spaces. */
+const NO_BREAK_SPACE = "\u00a0";
+
+/** The same within a sentence, where spaces stay spaces, all of them, on one line. */
 export const shownInText = (label: string): string =>
-  label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  label.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", NO_BREAK_SPACE);
 
 const NAMED: [RegExp, string][] = [
   [/^\n+$/, "line break"],

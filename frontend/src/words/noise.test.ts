@@ -39,7 +39,7 @@ describe("the noise floor", () => {
 describe("a departure", () => {
   it("names its token, counted from 1, and both texts", () => {
     expect(departureWords(DEPARTURE)).toBe(
-      "At T=0 the text with speculation departs from plain decoding at token 235: ' intended' instead of ' specifically'.",
+      "At T=0 the text with speculation departs from plain decoding at token 235: '\u00a0intended' instead of '\u00a0specifically'.",
     );
     expect(departureWords({ ...DEPARTURE, plain_token: "\n" })).toMatch(/instead of '↵'\.$/);
   });

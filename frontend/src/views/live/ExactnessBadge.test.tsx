@@ -47,7 +47,9 @@ it("marks a run whose greedy text departs, and explains it with the run's own no
   run(started({ noise_floor: FLOOR }), done({ departure: DEPARTURE }));
   expect(badge().textContent).toBe("Exactness: exact · departs at token 235");
   expect(badge().getAttribute("data-status")).toBe("resampled");
-  expect(popover()).toContain("departs from plain decoding at token 235: ' a' instead of ' b'. A near tie.");
+  expect(popover()).toContain(
+    "departs from plain decoding at token 235: '\u00a0a' instead of '\u00a0b'. A near tie.",
+  );
 });
 
 it("marks nothing where the texts agree, or where none is known to compare with", () => {

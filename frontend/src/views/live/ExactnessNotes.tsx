@@ -19,7 +19,7 @@ export function DepartureNote() {
   const floor = useNoiseFloor();
   if (!departure) return null;
   return (
-    <p className="departure">
+    <p>
       <strong>Departure.</strong> {departureWords(departure)} {causeWords(departure, floor)}
     </p>
   );

@@ -5,7 +5,6 @@ import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
 import { currentSettings, remoteOf } from "../../run/selectors";
-
 import { counted, milliseconds, whole } from "../../words/format";
 import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
