@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ["tests/browser/**/*.test.ts"],
     environment: "node",
-    // Each file has a server and a browser of its own; two at once would only slow each other down.
+    // Each file has its own server and browser. Two at a time would slow each other down.
     fileParallelism: false,
     testTimeout: 150_000,
     hookTimeout: 150_000,

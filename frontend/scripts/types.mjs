@@ -1,4 +1,4 @@
-// Writes src/protocol/generated.ts from the server's schema; with --check, only says whether it is current.
+// Writes src/protocol/generated.ts from the server's schema. With --check, only tests whether it is up to date.
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { compile } from "json-schema-to-typescript";
@@ -6,7 +6,7 @@ import { compile } from "json-schema-to-typescript";
 const python = process.env.PYTHON ?? "../.venv/bin/python";
 const schema = JSON.parse(execFileSync(python, ["-m", "speculatoviz.server.schema"], { encoding: "utf8" }));
 
-// Titles of plain fields would become one alias each: only the definitions are worth a name.
+// Titles of fields would become one type alias each, so only definitions keep theirs.
 function untitle(value, inProperties) {
   if (Array.isArray(value)) return value.map((item) => untitle(item, false));
   if (value === null || typeof value !== "object") return value;
@@ -28,7 +28,7 @@ const path = new URL("../src/protocol/generated.ts", import.meta.url);
 
 if (process.argv.includes("--check")) {
   if (readFileSync(path, "utf8") !== text) {
-    console.error("src/protocol/generated.ts is behind the server. Run `npm run protocol`.");
+    console.error("src/protocol/generated.ts does not match the server's messages. Run `npm run protocol`.");
     process.exit(1);
   }
 } else {

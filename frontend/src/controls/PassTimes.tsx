@@ -21,7 +21,7 @@ export function PassTimes() {
       <p className="flex-1">
         {ratio === null
           ? `A pass over ${drafted + 1} tokens has not been measured yet.`
-          : `A pass over ${drafted + 1} tokens takes ${fixed(ratio, 1)} times as long as over one, measured.`}
+          : `A pass over ${drafted + 1} tokens takes ${fixed(ratio, 1)} times as long as a pass over one, measured.`}
       </p>
       <div aria-hidden className="flex h-6 items-end gap-px">
         {times.map((time) => (
