@@ -26,7 +26,7 @@ OTHER = ToyModel(9)
 
 
 def lookahead(draft: ToyModel, target: ToyModel) -> LookaheadDrafter:
-    return LookaheadDrafter()
+    return LookaheadDrafter(window=2, ngram=3, guesses=2)  # four probes: they fit into the narrow pass
 
 
 def suffix(draft: ToyModel, target: ToyModel) -> SuffixDrafter:
@@ -70,5 +70,4 @@ def test_the_context_is_filled_and_never_overrun(
     most = target.drafting.tokens
     assert most is not None
     assert all(len(step.draft) + len(step.draft.probes.tokens if step.draft.probes else ()) <= most for step in rounds)
-    if kind is LocalTarget:  # a window of probes does not fit into the narrow one
-        assert any(len(step.draft) for step in rounds)
+    assert any(len(step.draft) for step in rounds), "nothing was drafted"

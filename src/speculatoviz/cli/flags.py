@@ -44,25 +44,26 @@ _NAMES = {"k": ("--k", "-k")}
 
 
 def settings_flags(
-    *chosen: Group | str,
+    *chosen: Group | str, **defaults: Any
 ) -> Callable[[Callable[Concatenate[Settings, P], None]], Callable[..., None]]:
     """Give a command flags for settings: whole groups, or single fields by name.
 
     The command's first parameter receives the validated Settings. Its other parameters stay flags and arguments of
-    its own.
+    its own. A field that is named by keyword has that default in this command, whatever the environment says.
     """
     titles = {field: group.title for group in GROUPS for field in group.fields}
     fields = [field for choice in chosen for field in (choice.fields if isinstance(choice, Group) else (choice,))]
-    flags = {field: titles[field] for field in fields}
+    flags = {field: titles[field] for field in (*fields, *defaults)}
 
     def decorate(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**given: Any) -> None:
             values = {field: given.pop(field) for field in flags}
-            command(settings_of(values), **given)  # type: ignore[call-arg]  # typer passes what P names
+            chosen_values = {field: value for field, value in values.items() if value is not None}
+            command(settings_of(defaults | chosen_values), **given)  # type: ignore[call-arg]  # typer passes what P names
 
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
-        parameters = [*own, *(_parameter(field, title) for field, title in flags.items())]
+        parameters = [*own, *(_parameter(field, title, defaults.get(field)) for field, title in flags.items())]
         _describe(run, [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters])
         return run
 
@@ -75,13 +76,16 @@ def _describe(command: Callable[..., None], parameters: list[inspect.Parameter])
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
 
 
-def _parameter(field: str, title: str) -> inspect.Parameter:
-    """The flag of a settings field. It stays None if it is not given; Settings checks the value."""
+def _parameter(field: str, title: str, default: Any) -> inspect.Parameter:
+    """The flag of a settings field. It stays None if it is not given; Settings checks the value.
+
+    default: the command's own, for the help; None for that of the settings.
+    """
     value = _value_type(field)
     names = _NAMES.get(field) or (f"--{field.replace('_', '-')}",)
     if value is bool:
         names = (f"{names[0]}/--no-{names[0].removeprefix('--')}",)
-    option = typer.Option(*names, help=_help(field), show_default=False, rich_help_panel=title)
+    option = typer.Option(*names, help=_help(field, default), show_default=False, rich_help_panel=title)
     return inspect.Parameter(
         field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[value | None, option]
     )
@@ -97,14 +101,18 @@ def _value_type(field: str) -> type:
     return next((kind for kind in (bool, int, float) if kind in found), str)
 
 
-def _help(field: str) -> str:
+def _help(field: str, default: Any) -> str:
     info = Settings.model_fields[field]
-    default = info.default
+    text = info.description or ""
+    if default is None:
+        default = info.default
+    else:
+        text = text.partition("; default: ")[0]
     if default is None or default == "":
-        return f"{info.description}"
+        return text
     if isinstance(default, bool):
         default = field if default else f"no-{field}"
-    return f"{info.description}  [default: {default}]"
+    return f"{text}  [default: {default}]"
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
