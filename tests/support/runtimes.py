@@ -56,6 +56,18 @@ def _llamacpp_quantised(weights: Weights) -> LanguageModel:
     return LlamaCppModel(weights.gguf, CONTEXT)
 
 
+def _ik(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.runtimes.ik import IkModel
+
+    return IkModel(weights.gguf_f32, CONTEXT)
+
+
+def _ik_quantised(weights: Weights) -> LanguageModel:
+    from speculatoviz.models.runtimes.ik import IkModel
+
+    return IkModel(weights.gguf, CONTEXT)
+
+
 def _transformers(weights: Weights) -> LanguageModel:
     from speculatoviz.models.runtimes.transformers import TransformersModel
 
@@ -77,6 +89,9 @@ RUNTIMES = {
         Runtime("llamacpp", _llamacpp, noise=0.1),
         # 8-bit activations amplify the rounding of cells that are not contiguous.
         Runtime("llamacpp-quantised", _llamacpp_quantised, noise=2.0),
+        Runtime("ik", _ik, noise=0.02, needs=("ik_llama_cpp",)),
+        # Rows of Q4_1 are computed alike whatever the pass: also after a tree, where cells are not contiguous.
+        Runtime("ik-quantised", _ik_quantised, noise=0.0, needs=("ik_llama_cpp",)),
         Runtime("transformers", _transformers, noise=0.001, needs=_CONVERTER),
         Runtime("mlx", _mlx, noise=0.001, needs=("mlx_lm", *_CONVERTER)),
     )

@@ -1,11 +1,10 @@
-"""llama.cpp's error lines, kept for the messages of errors instead of being printed."""
+"""Error lines of llama.cpp, or of a library with the same C API, kept for the messages of errors instead of printed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-
-import llama_cpp.llama_cpp as lib
+from typing import Any
 
 from speculatoviz.models.files.child import cause
 
@@ -14,15 +13,16 @@ _MOST_LINES = 8
 
 
 class ErrorLog:
-    """The first error lines since `capture_log` was called: the first one names the cause.
+    """The first error lines of a library since `capture_log` was called: the first one names the cause.
 
     echo: print every error line on stderr at once, so that it outlives a crash.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lib: Any) -> None:
         self.lines: list[str] = []
         self.echo = False
-        self.callback = lib.llama_log_callback(self._add)
+        self._callback = lib.llama_log_callback(self._add)
+        lib.llama_log_set(self._callback, None)
 
     def reason(self) -> str:
         """The cause in brackets, to follow a message; empty if there is none."""
@@ -37,13 +37,12 @@ class ErrorLog:
             self.lines.append(line)
 
 
-_logs: list[ErrorLog] = []
+_logs: dict[Any, ErrorLog] = {}
 
 
-def capture_log() -> ErrorLog:
-    """The process's log, emptied. llama.cpp has one, and its callback must outlive every call into the library."""
-    if not _logs:
-        _logs.append(ErrorLog())
-        lib.llama_log_set(_logs[0].callback, None)
-    _logs[0].lines = []
-    return _logs[0]
+def capture_log(lib: Any) -> ErrorLog:
+    """The log of a library, emptied. It has one per process, whose callback must outlive every call into it."""
+    if lib not in _logs:
+        _logs[lib] = ErrorLog(lib)
+    _logs[lib].lines = []
+    return _logs[lib]

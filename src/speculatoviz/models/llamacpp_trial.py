@@ -112,9 +112,11 @@ def _try(file: GgufFile, vocabulary_only: bool) -> None:
 
 
 def _main(path: str, *flags: str) -> int:
+    import llama_cpp.llama_cpp as lib
+
     from speculatoviz.models.llamacpp_log import capture_log
 
-    capture_log().echo = True
+    capture_log(lib).echo = True
     try:
         _limit_memory(Path(path))
         if "--vocabulary" in flags:

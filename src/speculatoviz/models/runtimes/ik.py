@@ -1,0 +1,135 @@
+"""ik_llama.cpp through `ik_api`: row-interleaved weights, for which a pass over several rows costs less.
+
+The weights are rearranged when they are loaded, so they are read into memory instead of mapped.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import ModelError
+from speculatoviz.machine import usable_cores
+from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
+from speculatoviz.models.files.decoder import require_decoder
+from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.llamacpp_log import capture_log
+from speculatoviz.models.runtimes.ik_api import IkLibrary, library
+from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
+from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
+
+TITLE = "ik_llama.cpp"
+# Rows that are computed at once; three times that is a pass of PREFILL_TOKENS. From 32 rows on, some weights are
+# converted to 8 bits first, and builds for AVX2 lose bits of the products then: Q4_1 gives other tokens.
+MOST_ROWS = 22
+_NO_SLOT = 1  # the code of a pass for which no cells in a row are free
+_MOST_DEFRAGMENTATIONS = 16
+
+
+class IkModel(SequenceModel):
+    """A GGUF file, whole or split, loaded into memory.
+
+    path: the file, or its first part. cells: tokens that all contexts can hold together. threads: of a forward pass, by
+    default all cores. name: for display. Raises ModelError if the file is no causal language model, cannot be loaded,
+    or cannot rewind.
+
+    ik_llama.cpp ends the process for some malformed files. `llamacpp_trial.require_loadable` finds them first. It gives
+    either logits or hidden states of a pass, not both.
+    """
+
+    title = TITLE
+    provides: frozenset[Capability] = frozenset({"trees"})
+
+    def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:
+        self.path = path
+        self.threads = threads or usable_cores()
+        file = read(path)
+        require_decoder(file)
+        self._lib = library()
+        log = capture_log(self._lib)
+        self._model = _load(self._lib, path)
+        self._context = self._lib.llama_init_from_model(self._model, self._context_params(cells))
+        if not self._context:
+            self._lib.llama_model_free(self._model)
+            raise ModelError(
+                f"{TITLE} could not open a context of {cells} tokens{log.reason()}.", "Lower the context size."
+            )
+        super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
+        self.tokenizer: LlamaCppTokenizer = _tokenizer(self._lib, self._model, path)
+        self.description = self._describe(file, cells, name)
+
+    def share_cells(self, source: int, target: int, start: int, end: int) -> None:
+        self._lib.llama_kv_cache_seq_cp(self._context, source, target, start, end)
+
+    def remove_cells(self, sequence: int, start: int) -> bool:
+        return bool(self._lib.llama_kv_cache_seq_rm(self._context, sequence, start, -1))
+
+    def _decode(self, hidden: bool) -> int:
+        """A pass needs free cells in a row. Contexts and trees leave gaps, which are closed when none is left."""
+        del hidden
+        code = int(self._lib.llama_decode(self._context, self._batch))
+        for _ in range(_MOST_DEFRAGMENTATIONS):  # each moves a limited number of cells
+            if code != _NO_SLOT:
+                break
+            self._lib.llama_kv_cache_defrag(self._context)  # at the beginning of the next pass
+            code = int(self._lib.llama_decode(self._context, self._batch))
+        return code
+
+    def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
+        del hidden  # refused by `check_feeds`
+        return view(self._lib.llama_get_logits(self._context), rows, self.tokenizer.n_vocab), None
+
+    def _free_memory(self) -> None:
+        self._lib.llama_batch_free(self._batch)
+        self._lib.llama_free(self._context)
+        self._lib.llama_model_free(self._model)
+
+    def _context_params(self, cells: int) -> Any:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = cells
+        params.n_batch, params.n_ubatch = PREFILL_TOKENS, MOST_ROWS
+        params.n_seq_max = 1  # no limit on sequences: it sizes the buffer of logits, which every pass clears
+        params.n_threads = params.n_threads_batch = self.threads
+        # Its kernel skips blocks of cells by what the last row sees of their first ones. That holds for one sequence
+        # alone: rows of trees, and of several contexts, would lose cells that they see.
+        params.flash_attn = False
+        return params
+
+    def _describe(self, file: GgufFile, cells: int, name: str | None) -> Description:
+        return Description(
+            name=name or self.tokenizer.metadata("general.name") or file.stem,
+            runtime=TITLE,
+            quantisation=file_type(self.tokenizer.metadata("general.file_type")),
+            parameters=int(self._lib.llama_model_n_params(self._model)),
+            size_bytes=file.size_bytes,
+            context_tokens=min(cells, int(self._lib.llama_model_n_ctx_train(self._model))),
+            computes_on=f"CPU, {self.threads} threads",
+        )
+
+
+def _load(lib: IkLibrary, path: Path) -> Any:
+    """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
+    log = capture_log(lib)
+    params = lib.llama_model_default_params()
+    params.repack_tensors = True
+    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise ModelError(
+            f"{TITLE} could not load {path}{log.reason()}.",
+            "Load it with llama.cpp, or choose another file of this model.",
+        )
+    if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
+        lib.llama_model_free(model)
+        raise cannot_rewind(path.name)
+    return model
+
+
+def _tokenizer(lib: IkLibrary, model: Any, path: Path) -> LlamaCppTokenizer:
+    """llama.cpp's if it is installed and knows the file: it reads the vocabularies of more models."""
+    if find_spec("llama_cpp") is not None:
+        with suppress(ModelError):
+            return VocabularyFile(path)
+    return LlamaCppTokenizer(model, lib)

@@ -1,0 +1,116 @@
+"""The C API of ik_llama.cpp, as the package ik-llama-cpp-python brings it, under the names of llama.cpp's own.
+
+The package binds a part of the API; the structures and that part come from it, the other calls are bound here. Calls
+into the vocabulary take the model, where llama.cpp's take a vocabulary: so the model serves as its own vocabulary.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from speculatoviz.errors import ModelError
+
+PACKAGE = "ik-llama-cpp-python"
+VERSION = "0.1.5"  # of the package: other versions have other structures
+
+_HANDLE, _INT, _BOOL, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_char_p
+_FLOATS, _TOKENS = ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int32)
+
+# llama.cpp's name: ik_llama.cpp's name, the types of the arguments, the type of the result
+_CALLS: dict[str, tuple[str, list[Any], Any]] = {
+    "llama_model_free": ("llama_free_model", [_HANDLE], None),
+    "llama_model_is_recurrent": ("llama_model_is_recurrent", [_HANDLE], _BOOL),
+    "llama_model_is_hybrid": ("llama_model_is_hybrid", [_HANDLE], _BOOL),
+    "llama_model_n_params": ("llama_model_n_params", [_HANDLE], ctypes.c_uint64),
+    "llama_model_n_ctx_train": ("llama_n_ctx_train", [_HANDLE], _INT),
+    "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, ctypes.c_size_t], _INT),
+    "llama_supports_gpu_offload": ("llama_supports_gpu_offload", [], _BOOL),
+    "llama_log_set": ("llama_log_set", [_HANDLE, _HANDLE], None),
+    "llama_get_logits": ("llama_get_logits", [_HANDLE], _FLOATS),
+    "llama_kv_cache_seq_rm": ("llama_kv_cache_seq_rm", [_HANDLE, _INT, _INT, _INT], _BOOL),
+    "llama_kv_cache_seq_cp": ("llama_kv_cache_seq_cp", [_HANDLE, _INT, _INT, _INT, _INT], None),
+    "llama_kv_cache_defrag": ("llama_kv_cache_defrag", [_HANDLE], None),
+    "llama_vocab_n_tokens": ("llama_n_vocab", [_HANDLE], _INT),
+    "llama_vocab_bos": ("llama_token_bos", [_HANDLE], _INT),
+    "llama_vocab_eos": ("llama_token_eos", [_HANDLE], _INT),
+    "llama_vocab_eot": ("llama_token_eot", [_HANDLE], _INT),
+    "llama_vocab_sep": ("llama_token_sep", [_HANDLE], _INT),
+    "llama_vocab_pad": ("llama_token_pad", [_HANDLE], _INT),
+    "llama_vocab_is_eog": ("llama_token_is_eog", [_HANDLE, _INT], _BOOL),
+    "llama_vocab_get_attr": ("llama_token_get_attr", [_HANDLE, _INT], _INT),
+    "llama_tokenize": ("llama_tokenize", [_HANDLE, _TEXT, _INT, _TOKENS, _INT, _BOOL, _BOOL], _INT),
+    "llama_token_to_piece": ("llama_token_to_piece", [_HANDLE, _INT, _TEXT, _INT, _INT, _BOOL], _INT),
+}
+# What the package binds, with the structures that these calls take.
+_OF_THE_PACKAGE = (
+    "llama_token",
+    "llama_model_default_params",
+    "llama_context_default_params",
+    "llama_model_load_from_file",
+    "llama_init_from_model",
+    "llama_free",
+    "llama_batch_init",
+    "llama_batch_free",
+    "llama_decode",
+)
+
+
+class IkLibrary:
+    """ik_llama.cpp with llama.cpp's names. Use `library()`, which loads and checks it once."""
+
+    llama_log_callback = ctypes.CFUNCTYPE(None, ctypes.c_int, _TEXT, _HANDLE)
+
+    def __init__(self, package: Any) -> None:
+        self._shared = package._lib
+        for name in _OF_THE_PACKAGE:
+            setattr(self, name, getattr(package, name))
+        for name, (symbol, arguments, result) in _CALLS.items():
+            # A prototype of its own: the package binds some of these symbols with other types.
+            setattr(self, name, ctypes.CFUNCTYPE(result, *arguments)((symbol, self._shared)))
+
+    def __getattr__(self, name: str) -> Any:  # for the type checker: all calls are set in __init__
+        raise AttributeError(name)
+
+    def llama_model_get_vocab(self, model: Any) -> Any:
+        return model
+
+    def llama_vocab_mask(self, _model: Any) -> int:
+        """None: this API does not tell, and no causal language model has one."""
+        return -1
+
+
+@cache
+def library() -> IkLibrary:
+    """The library. Raises ImportError if it is not installed, ModelError if it is another version than VERSION."""
+    try:
+        found = version(PACKAGE)
+    except PackageNotFoundError as error:
+        raise ImportError(f"No package named {PACKAGE!r}") from error
+    if found != VERSION:
+        raise _unusable(f"{PACKAGE} {found} is installed, and only {VERSION} can be used")
+    try:
+        loaded = IkLibrary(import_module("ik_llama_cpp._ctypes_api"))
+    except (OSError, AttributeError) as error:  # a library that cannot be loaded, or lacks a call
+        raise _unusable(f"{PACKAGE} cannot be loaded ({error})") from error
+    _require_layout(loaded)
+    return loaded
+
+
+def _require_layout(lib: IkLibrary) -> None:
+    """Raises ModelError unless the default parameters are where the structures expect them.
+
+    IK_LLAMA_CPP_LIB_PATH can name a library that was built from other sources.
+    """
+    model, context = lib.llama_model_default_params(), lib.llama_context_default_params()
+    of_model = (model.n_k_first, model.use_mmap, model.repack_tensors, model.flash_attn)
+    of_context = (context.n_batch, context.defrag_thold, context.embeddings, context.flash_attn, context.min_experts)
+    if of_model != (-1, True, False, True) or of_context != (2048, -1.0, False, True, -1):
+        raise _unusable(f"The library of {PACKAGE} has other structures than those of version {VERSION}")
+
+
+def _unusable(problem: str) -> ModelError:
+    return ModelError(f"{problem}.", f"Run `pip install {PACKAGE}=={VERSION}`, or load the model with another runtime.")

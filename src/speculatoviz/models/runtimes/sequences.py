@@ -1,0 +1,245 @@
+"""Contexts as numbered sequences of one KV cache: the part of a runtime that llama.cpp and its relatives share.
+
+A cell of the cache holds keys and values of one token, and the set of sequences that see it. So one pass can serve
+several contexts, and the nodes of a tree share the cells of their ancestors. A pass runs in the calling thread and
+releases the interpreter lock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import ContextFullError, ModelError
+from speculatoviz.models.base import (
+    PREFILL_TOKENS,
+    UNKNOWN,
+    Capability,
+    ContextBudget,
+    Description,
+    Feed,
+    Rows,
+    Tokenizer,
+    check_feeds,
+)
+from speculatoviz.models.tree import check_keep, depths, leaves, visible
+
+MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
+
+
+class SequenceContext:
+    """One sequence of the model's KV cache, and one more for every leaf of a tree that is not settled."""
+
+    def __init__(self, model: SequenceModel, sequence: int, size: int) -> None:
+        self.model, self.sequence, self.size = model, sequence, size
+        self.length = 0
+        self._closed = False
+        self.tree: Sequence[int] | None = None
+        self.branches: dict[int, int] = {}  # leaf -> its sequence
+
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """See `Context.keep`. Raises ModelError if the model cannot rewind."""
+        check_keep(self.length, length, self.tree, path)
+        if path:
+            sees = visible(self.tree or ())
+            branch = next(sequence for leaf, sequence in self.branches.items() if sees[leaf, path[-1]])
+            self.model.share_cells(branch, self.sequence, length, length + len(path))
+        self.drop_tree()
+        if length < self.length and not self.model.remove_cells(self.sequence, length):
+            raise cannot_rewind(self.model.description.name)
+        self.length = length + len(path)
+
+    def drop_tree(self) -> None:
+        """Remove the sequences of the tree's leaves."""
+        self.model.give_back(self.branches.values())
+        self.tree, self.branches = None, {}
+
+    def close(self) -> None:
+        """Return its cells and its sequence to the model."""
+        if not self._closed:
+            self._closed = True  # its sequence may soon be another context's
+            self.model.release(self)
+
+
+class SequenceModel(ABC):
+    """A model whose contexts are sequences of one KV cache. A runtime adds the calls into its library.
+
+    title: the library's name in messages. cells: tokens that all contexts can hold together. batch: the library's
+    `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences.
+    """
+
+    title: str
+    provides: frozenset[Capability]
+    tokenizer: Tokenizer
+    description: Description
+
+    def __init__(self, cells: int, batch: Any) -> None:
+        self._batch = batch
+        self._free = list(range(MAX_SEQUENCES - 1, -1, -1))
+        self._budget = ContextBudget(cells)
+        self._closed = False
+
+    # --- what a library does --------------------------------------------------------------------------
+
+    @abstractmethod
+    def share_cells(self, source: int, target: int, start: int, end: int) -> None:
+        """Let the sequence `target` see the cells of `source` at positions start to end - 1 too."""
+
+    @abstractmethod
+    def remove_cells(self, sequence: int, start: int) -> bool:
+        """Remove a sequence from its cells at positions from `start` on. Whether the model can do so."""
+
+    @abstractmethod
+    def _decode(self, hidden: bool) -> int:
+        """Compute the batch: 0, or the library's code. hidden: hidden states are wanted for the same rows."""
+
+    @abstractmethod
+    def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
+        """Logits float32[rows, V] of the last pass and, if wanted, states float32[rows, D]: views of its buffers."""
+
+    @abstractmethod
+    def _free_memory(self) -> None:
+        """Free the weights and the KV cache."""
+
+    # --- contexts -------------------------------------------------------------------------------------
+
+    def open(self, size: int) -> SequenceContext:
+        """A new context. Raises ContextFullError if no cells or no sequence are left."""
+        if not self._free:
+            raise ContextFullError(
+                f"{self.title} has {MAX_SEQUENCES} sequences, and all are in use.",
+                "Close a context before opening another.",
+            )
+        self._budget.reserve(size)
+        return SequenceContext(self, self._free.pop(), size)
+
+    def release(self, context: SequenceContext) -> None:
+        """Free the cells and the sequence of a context."""
+        if self._closed:
+            return
+        context.drop_tree()
+        self.give_back([context.sequence])
+        self._budget.release(context.size)
+
+    def give_back(self, sequences: Iterable[int]) -> None:
+        """Free these sequences and what the KV cache holds of them."""
+        for sequence in sequences:
+            self.remove_cells(sequence, 0)
+            self._free.append(sequence)
+
+    def close(self) -> None:
+        """Free the weights and the KV cache."""
+        if not self._closed:
+            self._closed = True
+            self.tokenizer.close()
+            self._free_memory()
+
+    # --- a pass ---------------------------------------------------------------------------------------
+
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        """One pass over at most PREFILL_TOKENS tokens. Raises ModelError if the library refuses it."""
+        self._check(feeds)
+        hidden = any(feed.hidden for feed in feeds)
+        # With hidden states llama.cpp computes every row, asked for or not.
+        counts = [len(feed.tokens) if hidden or feed.rows == "all" else 1 for feed in feeds]
+        self._fill(feeds, counts)
+        code = self._decode(hidden)
+        if code != 0:
+            for feed in feeds:
+                self._drop_partial(feed)
+            raise ModelError(
+                f"{self.title} refused a pass over {self._batch.n_tokens} tokens (code {code}).",
+                "Lower the context size or the number of parallel runs.",
+            )
+        for feed in feeds:
+            if feed.parents is None:
+                self._own(feed).length += len(feed.tokens)
+        logits, states = self._results(sum(counts), hidden)
+        ends = np.cumsum(counts)
+        result = []
+        for feed, end, count in zip(feeds, ends, counts, strict=True):
+            wanted = slice(end - count if feed.rows == "all" else end - 1, end)
+            result.append(Rows(logits[wanted], states[wanted] if states is not None and feed.hidden else None))
+        return result
+
+    def _check(self, feeds: Sequence[Feed]) -> None:
+        total = sum(len(feed.tokens) for feed in feeds)
+        if not 0 < total <= PREFILL_TOKENS:
+            raise ValueError(f"expected 1 to {PREFILL_TOKENS} tokens in a pass, got {total}")
+        check_feeds(self, feeds)
+        branches = sum(len(leaves(feed.parents)) for feed in feeds if feed.parents is not None)
+        if branches > len(self._free):
+            raise ContextFullError(
+                f"The trees have {branches} leaves and {self.title} has {len(self._free)} sequences left.",
+                "Draft narrower trees or close a context.",
+            )
+
+    def _fill(self, feeds: Sequence[Feed], counts: Sequence[int]) -> None:
+        """Write the feeds into the batch. counts: how many of its last tokens each feed wants rows for."""
+        batch, place = self._batch, 0
+        for feed, count in zip(feeds, counts, strict=True):
+            context = self._own(feed)
+            sequences, positions = self._branch(context, feed)
+            for offset, token in enumerate(feed.tokens):
+                batch.token[place] = token
+                batch.pos[place] = context.length + positions[offset]
+                batch.n_seq_id[place] = len(sequences[offset])
+                for index, sequence in enumerate(sequences[offset]):
+                    batch.seq_id[place][index] = sequence
+                batch.logits[place] = offset >= len(feed.tokens) - count
+                place += 1
+        batch.n_tokens = place
+
+    def _branch(self, context: SequenceContext, feed: Feed) -> tuple[list[list[int]], list[int]]:
+        """Of every token its sequences and its position after the context's end.
+
+        A node of a tree belongs to the sequences of all leaves below it.
+        """
+        if feed.parents is None:
+            return [[context.sequence]] * len(feed.tokens), list(range(len(feed.tokens)))
+        context.tree = feed.parents
+        context.branches = {leaf: self._free.pop() for leaf in leaves(feed.parents)}
+        for sequence in context.branches.values():
+            self.share_cells(context.sequence, sequence, 0, context.length)
+        sees = visible(feed.parents)
+        below = [[s for leaf, s in context.branches.items() if sees[leaf, node]] for node in range(len(feed.tokens))]
+        return below, depths(feed.parents)
+
+    def _drop_partial(self, feed: Feed) -> None:
+        """Remove what a failed pass has left in the cache."""
+        context = self._own(feed)
+        context.drop_tree()
+        self.remove_cells(context.sequence, context.length)
+
+    def _own(self, feed: Feed) -> SequenceContext:
+        if not isinstance(feed.context, SequenceContext) or feed.context.model is not self:
+            raise TypeError(f"expected a context of {self.description.name} on {self.title}")
+        return feed.context
+
+
+def cannot_rewind(name: str) -> ModelError:
+    """The error of a model whose state is no KV cache."""
+    return ModelError(
+        f"{name} cannot rewind its context.",
+        "Choose a model without recurrent layers: speculation takes tokens back.",
+    )
+
+
+def view(pointer: Any, rows: int, columns: int) -> Floats:
+    """float32[rows, columns], a view of the library's buffer."""
+    return np.ctypeslib.as_array(pointer, shape=(rows, columns))
+
+
+def file_type(code: str | None) -> str:
+    """The name of a number of `general.file_type`: "Q4_K_M" for 15."""
+    from gguf import LlamaFileType
+
+    if code is None:
+        return UNKNOWN
+    if not code.isdecimal() or int(code) not in set(LlamaFileType):
+        return f"type {code}"
+    return LlamaFileType(int(code)).name.removeprefix("MOSTLY_").removeprefix("ALL_")
