@@ -1,5 +1,7 @@
 // The page as a whole: accessibility, width, reduced motion, theme.
+import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
+import type { ServerMessage } from "../../src/protocol/generated";
 import { settled, violations } from "./axe";
 import { lasting } from "./lasting";
 import { TOY } from "./server";
@@ -102,11 +104,26 @@ describe("token text", () => {
 });
 
 describe("the layout", () => {
+  /** The server's events, with a model and a warning whose names do not fit a line. */
+  const longNames = (page: Page) =>
+    page.routeWebSocket(/\/ws\/tokens$/, (socket) => {
+      const server = socket.connectToServer();
+      server.onMessage((data) => {
+        const event: ServerMessage = JSON.parse(`${data}`);
+        if (event.type !== "started") return socket.send(data);
+        const target_model = { ...event.target_model, name: `${"a-long-name-".repeat(12)}Q4_K_M.gguf` };
+        socket.send(JSON.stringify({ ...event, target_model }));
+        const { run, seq, t_ms } = event;
+        const message = `/${"folder".repeat(30)}/file cannot be written.`;
+        socket.send(JSON.stringify({ type: "warning", run, seq, t_ms, round: 0, message, hint: "" }));
+      });
+    });
+
   it("is never wider than the window, and cuts nothing off", async () => {
-    const tab = await site.open();
+    const tab = await site.open({}, longNames);
     await tab.run(PROMPT);
     await tab.token("0:0").click();
-    for (const width of [1440, 1200, 1024, 800, 768, 390]) {
+    for (const width of [1440, 1200, 1199, 1100, 1024, 900, 800, 768, 390]) {
       await tab.page.setViewportSize({ width, height: 844 });
       await settled(tab);
       const beyond = () =>
