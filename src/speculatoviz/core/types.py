@@ -267,6 +267,7 @@ class Draft:
         times_ms: tuple[float, ...] = (),
         evidence_ms: float = 0.0,
         covered_mass: tuple[float | None, ...] = (),
+        certainties: tuple[float | None, ...] = (),
     ) -> Draft:
         """A draft whose nodes follow each other. An empty tuple stands for n times the default."""
         n = len(tokens)
@@ -280,4 +281,5 @@ class Draft:
             times_ms=times_ms or (0.0,) * n,
             evidence_ms=evidence_ms,
             covered_mass=covered_mass or (None,) * n,
+            certainties=certainties,
         )

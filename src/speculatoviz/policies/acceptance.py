@@ -7,32 +7,52 @@ from collections.abc import Sequence
 
 _POSITIONS = 16
 _BINS = 10  # of certainty, 0 to 1
-_MEMORY = 0.97  # weight of what is known when one test is added: about the last 33 tests count
+_MEMORIES = (5.0, 20.0, 80.0)  # tests that each estimate of a rate remembers
+_SHARED = 0.05  # of the weight of all estimates, given to each alike after every test
 _STALE = 0.99  # weight of what is known after a round in which a drafter was not tested
 _PRIOR = 2.0  # tests that the prior counts as
-_POOLED = 4.0  # tests of one position at which it counts as much as all positions together
+_POOLED = 16.0  # tests of one position at which it counts as much as all positions together
 _CARRIED = 8.0  # tests that what earlier runs showed counts as at most
 _LEAST, _MOST = 0.01, 0.99
 
 
 class Rate:
-    """A share of successes with forgetting. mean: the estimate. tests: how many tests it counts as."""
+    """A share of successes that may change. mean: the estimate. tests: how many tests it counts as.
+
+    Estimates with short and long memories are mixed with weights that follow how well each has predicted the last
+    tests: the fixed-share forecaster (Herbster and Warmuth 1998). In steady text the long memory prevails, and after a
+    change the short one.
+    """
 
     def __init__(self, mean: float, tests: float = _PRIOR) -> None:
-        self.mean, self.tests = mean, tests
+        self._means = [mean] * len(_MEMORIES)
+        self._weights = [1.0 / len(_MEMORIES)] * len(_MEMORIES)
+        self._count = tests
+
+    @property
+    def mean(self) -> float:
+        return sum(weight * mean for weight, mean in zip(self._weights, self._means, strict=True))
+
+    @property
+    def tests(self) -> float:
+        return sum(w * min(memory, self._count) for w, memory in zip(self._weights, _MEMORIES, strict=True))
 
     def add(self, success: bool) -> None:
-        kept = self.tests * _MEMORY
-        self.mean = (self.mean * kept + success) / (kept + 1.0)
-        self.tests = kept + 1.0
+        bounded = [min(max(mean, 0.02), 0.98) for mean in self._means]
+        likely = [w * (m if success else 1.0 - m) for w, m in zip(self._weights, bounded, strict=True)]
+        total = sum(likely)
+        self._weights = [(1.0 - _SHARED) * part / total + _SHARED / len(_MEMORIES) for part in likely]
+        self._count += 1.0
+        for place, memory in enumerate(_MEMORIES):
+            self._means[place] += (success - self._means[place]) / min(memory, self._count)
 
     def age(self, share: float) -> None:
         """Trust the estimate less: the share of its tests that still counts."""
-        self.tests *= share
+        self._count = min(self._count, _MEMORIES[-1]) * share
 
     def carry(self) -> None:
         """Begin another text: what is known counts as few tests."""
-        self.tests = min(self.tests, _CARRIED)
+        self._count = min(self._count, _CARRIED)
 
     def optimistic(self, deviations: float) -> float:
         """The mean and some standard deviations of it."""
@@ -83,6 +103,8 @@ class Acceptance:
             certainty = certainties[position] if position < len(certainties) else None
             if certainty is not None:
                 self._bins[min(int(certainty * _BINS), _BINS - 1)].add(success)
+        for rate in self._positions[tested:]:
+            rate.age(_STALE)
 
     def age(self) -> None:
         """A round passed in which this drafter was not tested."""

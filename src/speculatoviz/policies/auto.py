@@ -9,6 +9,7 @@ a draft is likely to be accepted, and not at all where it is not.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,8 +21,12 @@ from speculatoviz.policies.costs import Costs
 
 _FORGET = 0.95  # weight of the past in the running rate, for each round
 _EXPLORED = 0.01  # the share of the time that may be spent on choices that look worse
+_STAKE = 1.0  # plain passes that may be spent on them as a run begins
+_PLAIN_EVERY = 256  # rounds after which a plain round shows again what one costs
+_REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
+_SLOW_START = 2  # the depth of the first draft; each draft, and each accepted token, allows one more
 _DEVIATIONS = 1.5  # of an optimistic estimate
-_HORIZON = 32  # rounds over which reading the missing tokens has to pay
+_HORIZON = 128  # rounds over which reading the missing tokens has to pay
 _LEAST_GAIN = 0.02  # tokens: a draft has to promise this much more than plain decoding
 
 
@@ -91,7 +96,8 @@ class AutoPolicy:
     """Plans by expected gain. experience: shared by the runs of a session. deepest: the most drafted tokens of a path.
 
     drafters: those that may be chosen, all of the experience's if not given. The estimates of a drafter that is not
-    used grow uncertain; it is tried again when it could be better, within 1 % of the time.
+    used grow uncertain; it is tried again when it could be better, within 1 % of the time and a part of what was
+    saved.
     """
 
     def __init__(self, experience: Experience, deepest: int, drafters: Sequence[str] | None = None) -> None:
@@ -99,7 +105,9 @@ class AutoPolicy:
         self._experience, self._deepest = experience, deepest
         self._drafters = tuple(experience.drafters if drafters is None else drafters)
         self._tokens = self._ms = 0.0  # of the last rounds, with forgetting
-        self._total_ms = self._explored_ms = 0.0
+        self._total_ms = self._explored_ms = self._saved_ms = 0.0
+        self._plain_round = -_PLAIN_EVERY  # the last plain round
+        self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
         self._seen: tuple[int, dict[str, Outlook]] = (-1, {})  # the outlooks of the round that was planned last
 
     @property
@@ -112,7 +120,7 @@ class AutoPolicy:
         outlooks = {name: state.outlook(name) for name in self._drafters}
         self._seen = (state.round, outlooks)
         plain_ms = self._experience.costs.verify.ms(1)
-        plain = Choice(self._drafters[0] if self._drafters else "none", 0, 1.0, plain_ms)
+        plain = self._plain(self._drafters[0] if self._drafters else "none")
         best = {name: self._best(name, outlooks[name], state) for name in self._drafters}
         chosen = max([plain, *best.values()], key=self._value)
         if chosen.depth and self._value(chosen) < self._value(plain) + _LEAST_GAIN:
@@ -128,11 +136,12 @@ class AutoPolicy:
         emitted, spent_ms = len(round.emitted), round.times.round_ms
         self._tokens, self._ms = self._tokens * _FORGET + emitted, self._ms * _FORGET + spent_ms
         self._total_ms += spent_ms
+        if not len(round.draft):
+            self._plain_round = round.index
+        self._saved_ms += emitted * self._experience.costs.verify.ms(1) - spent_ms
         reason = round.plan.reason
         if reason is not None and reason.explored:
-            plain = Choice(reason.chosen.drafter, 0, 1.0, reason.plain_ms)
-            best = max([plain, *reason.others], key=self._value)
-            self._explored_ms += max(0.0, self._value(best) - self._value(reason.chosen)) / self.rate
+            self._explored_ms += max(0.0, spent_ms - reason.chosen.tokens / self.rate)
         outlooks = self._seen[1] if self._seen[0] == round.index else {}
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
@@ -149,53 +158,79 @@ class AutoPolicy:
         self._deepest = self._deepest if depth is None else depth
         if drafter is not None and drafter in self._experience.drafters:
             self._drafters = (drafter,)
+            self._allowed.setdefault(drafter, _SLOW_START)
 
     def _value(self, choice: Choice) -> float:
         """Expected tokens beyond what the same time brings at the present rate."""
         return choice.tokens - self.rate * choice.round_ms
 
-    def _best(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> Choice:
-        """The best depth of at least one token with one drafter."""
+    def _best(self, drafter: str, outlook: Outlook, state: State) -> Choice:
+        """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round."""
+        choices = self._choices(drafter, outlook, state)[: self._allowed[drafter]]
+        return max(choices, key=self._value, default=self._plain(drafter))
+
+    def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Choice]:
+        """Drafts of every depth with one drafter."""
         depth = self._depth(outlook, state)
         if depth < 1:
-            return Choice(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
+            return []
         path = self._experience.acceptance(drafter).path(depth, outlook.certainties, deviations)
         reach = list(itertools.accumulate(path, lambda before, rate: before * rate))
         tokens = [1.0 + brought for brought in itertools.accumulate(reach)]
         costs, rounds = self._experience.costs, max(1.0, min(_HORIZON, state.left / tokens[-1]))
         begin_ms = costs.draft.catch_up_ms(drafter, outlook.missing) / rounds
-        choices = [
-            Choice(drafter, k, tokens[k - 1], begin_ms + k * costs.draft.token_ms(drafter) + costs.verify.ms(k + 1))
+        token_ms = costs.draft.token_ms(drafter)
+        return [
+            Choice(drafter, k, tokens[k - 1], begin_ms + k * token_ms + costs.verify.ms(k + 1))
             for k in range(1, depth + 1)
         ]
-        return max(choices, key=self._value)
 
     def _depth(self, outlook: Outlook, state: State) -> int:
         longest = self._deepest if outlook.longest is None else min(outlook.longest, self._deepest)
         return min(longest, max(0, state.left - 1))
 
     def _worth_trying(self, chosen: Choice, outlooks: Mapping[str, Outlook], state: State) -> Choice | None:
-        """A choice that could be better than the chosen one, if the budget allows what it is expected to lose."""
-        allowed_ms = _EXPLORED * self._total_ms - self._explored_ms
-        for name in self._drafters:
-            if name == chosen.drafter and chosen.depth:
-                continue
-            hopeful = self._best(name, outlooks[name], state, _DEVIATIONS)
-            if hopeful.depth == 0 or self._value(hopeful) <= self._value(chosen):
-                continue
-            path = self._experience.acceptance(name).path(hopeful.depth, outlooks[name].certainties)
-            tokens = 1.0 + sum(itertools.accumulate(path, lambda before, rate: before * rate))
-            tried = hopeful._replace(tokens=tokens)
-            if (self._value(chosen) - self._value(tried)) / self.rate <= allowed_ms:
-                return tried
-        return None
+        """A choice that shows whether an estimate is out of date; None if none is needed or the budget is spent.
+
+        Of the drafters that could be better than the chosen one, the most promising, and of its drafts the one that
+        loses least for what it shows. A plain round if none has shown for long what a plain pass costs.
+        """
+        others = [name for name in self._drafters if chosen.depth == 0 or name != chosen.drafter]
+        hopes = {name: self._hope(name, outlooks[name], state) - self._value(chosen) for name in others}
+        promising = max(hopes, key=hopes.__getitem__, default=None)
+        tried: Choice | None = None
+        if chosen.depth and state.round - self._plain_round > _PLAIN_EVERY:
+            tried = self._plain(chosen.drafter)
+        elif promising is not None and hopes[promising] > 0.0:
+            drafts = self._choices(promising, outlooks[promising], state)
+            tried = min(drafts, key=lambda draft: self._lost_ms(draft, chosen) / draft.tokens, default=None)
+        return tried if tried is not None and self._lost_ms(tried, chosen) <= self._budget_ms else None
+
+    def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
+        """The value of the best draft if the drafter's acceptance is as high as it may well be."""
+        hopeful = self._choices(drafter, outlook, state, _DEVIATIONS)
+        return max((self._value(choice) for choice in hopeful), default=-math.inf)
+
+    def _lost_ms(self, tried: Choice, chosen: Choice) -> float:
+        """The time that a choice is expected to lose against the chosen one."""
+        return (self._value(chosen) - self._value(tried)) / self.rate
+
+    @property
+    def _budget_ms(self) -> float:
+        """What may be lost now on choices that look worse."""
+        stake_ms = _STAKE * self._experience.costs.verify.ms(1)
+        earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
+        return stake_ms + earned_ms - self._explored_ms
+
+    def _plain(self, drafter: str) -> Choice:
+        return Choice(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
 
     def _plan_for(self, chosen: Choice, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
         plan = Plan(chosen.drafter, chosen.depth, reason=reason)
         if chosen.depth == 0 or not outlooks[chosen.drafter].stops or reason.explored:
             return plan
         costs, acceptance = self._experience.costs, self._experience.acceptance(chosen.drafter)
-        deepest = max(chosen.depth, self._deepest)
+        deepest = max(chosen.depth, min(self._deepest, self._allowed[chosen.drafter]))
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
             tuple(costs.verify.ms(n + 1) for n in range(deepest + 1)),
@@ -215,6 +250,7 @@ class AutoPolicy:
         certainties = [draft.certainties[node] if draft.certainties else None for node in nodes]
         acceptance = self._experience.acceptance(drafter)
         acceptance.observe(accepted, tested, certainties)
+        self._allowed[drafter] += accepted + 1
         if not tested:
             acceptance.age()
 

@@ -9,57 +9,69 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from speculatoviz.core.rounds import Round
 
 _NEWEST = 0.1  # weight of a round in the running averages
-_TRUST = 4.0  # observations at which a pass size's own ratio counts as much as the ratio of all sizes
 _UNKNOWN_SHARE = 0.3  # of a plain pass: the assumed cost of a drafted token that was never measured
 _BATCHED = 0.3  # of the time of a single token: what one more token costs in a batch that a draft model reads
 _SLOWEST = 8.0  # a single observation changes an estimate by at most this factor
 
 
 class Average:
-    """A running mean of logarithms, so that one slow round counts little. weight: observations in it."""
+    """A running mean of logarithms, so that one slow round counts little."""
 
     def __init__(self, value: float) -> None:
-        self.value, self.weight = value, 0.0
+        self.value, self._count = value, 0.0
 
     def add(self, observed: float) -> None:
         bounded = min(max(observed, self.value / _SLOWEST), self.value * _SLOWEST)
-        share = max(_NEWEST, 1.0 / (self.weight + 1.0))
+        self._count += 1.0
+        share = max(_NEWEST, 1.0 / self._count)
         self.value = math.exp((1.0 - share) * math.log(self.value) + share * math.log(bounded))
-        self.weight = min(self.weight + 1.0, 1.0 / _NEWEST)
 
 
 class VerifyCosts:
     """The time of a verification by rows, a row for each token of the target's pass.
 
-    measured: the table of pass times as it is now; it grows while a session is idle. A pass costs the table's time
-    multiplied by the recent ratio of observed to tabulated times: of all sizes, and of this size where it was observed.
-    Between two sizes of the table the time is interpolated, because it is not monotone; after the last it grows as
-    between the last two.
+    measured: the table of pass times as it is now; it grows while a session is idle. A pass over n rows is estimated as
+    table(n) * drift * shape(n). drift: how much slower everything is now than when the table was measured. shape(n):
+    how much the size deviates from the table beyond that; it is learned where the size is observed, and interpolated
+    for sizes between. Between two sizes of the table the time is interpolated too, because it is not monotone; after
+    the last it grows as between the last two.
     """
 
     def __init__(self, measured: Callable[[], Mapping[int, float]]) -> None:
         self._measured = measured
-        self._all = Average(1.0)
-        self._by_rows: dict[int, Average] = {}
+        self._log_drift = 0.0
+        self._log_shape: dict[int, float] = {}
+        self._seen: dict[int, int] = {}  # observations by rows
 
     def ms(self, rows: int) -> float:
         """The expected time of a pass over `rows` tokens."""
-        own, ratio = self._by_rows.get(rows), self._all.value
-        if own is not None:
-            share = own.weight / (own.weight + _TRUST)
-            ratio = math.exp((1.0 - share) * math.log(ratio) + share * math.log(own.value))
-        return self._tabulated(rows) * ratio
+        return self._tabulated(rows) * math.exp(self._log_drift + self._shape(rows))
 
     def observe(self, rows: int, ms: float) -> None:
         """A pass over `rows` tokens took `ms`."""
         if ms <= 0.0:
             return
-        ratio = ms / self._tabulated(rows)
-        self._all.add(ratio)
-        self._by_rows.setdefault(rows, Average(self._all.value)).add(ratio)
+        limit = math.log(_SLOWEST)
+        error = min(max(math.log(ms / self.ms(rows)), -limit), limit)
+        if not self._seen:
+            self._log_drift, error = error, 0.0
+        count = self._seen.get(rows, 0)
+        share = max(_NEWEST / 4, 1.0 / (count + 1))  # a size that is well known has a shape: the rest is drift
+        self._log_shape[rows] = self._shape(rows) + share * error
+        self._log_drift += _NEWEST * (1.0 - share) * error
+        self._seen[rows] = count + 1
+
+    def _shape(self, rows: int) -> float:
+        """The logarithm of the shape: as observed, between the nearest observed sizes, or as the nearest one."""
+        if rows in self._log_shape or not self._log_shape:
+            return self._log_shape.get(rows, 0.0)
+        sizes = sorted(self._log_shape)
+        return float(np.interp(rows, sizes, [self._log_shape[size] for size in sizes]))
 
     def _tabulated(self, rows: int) -> float:
         table = dict(self._measured()) or {1: 1.0}
@@ -67,8 +79,10 @@ class VerifyCosts:
         place = bisect_left(sizes, rows)
         if place < len(sizes) and sizes[place] == rows:
             return table[rows]
-        if place == 0 or len(sizes) == 1:
-            return table[sizes[0]] if place == 0 else table[sizes[0]] * rows / sizes[0]
+        if place == 0:
+            return table[sizes[0]]
+        if len(sizes) == 1:
+            return table[sizes[0]] * rows / sizes[0]
         low, high = (sizes[-2], sizes[-1]) if place == len(sizes) else (sizes[place - 1], sizes[place])
         slope = (table[high] - table[low]) / (high - low)
         return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])

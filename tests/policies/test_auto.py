@@ -1,0 +1,144 @@
+"""`auto` against machines with known costs and texts with known acceptance: never by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.policies.auto import AutoPolicy, Experience
+from speculatoviz.policies.base import State
+from speculatoviz.policies.costs import Costs
+from support.simulated import Rates, SimulatedDrafter, Simulation, best_static
+
+DEEPEST = 8
+PRIORS = {"model": 0.9, "suffix": 0.7}
+
+# Measured on two-core machines: a kernel with cheap rows, one with dear rows, one that works in blocks of four rows.
+CHEAP_ROWS = {n: 60.0 * ratio for n, ratio in enumerate([1, 1.27, 1.39, 1.53, 1.66, 1.79, 1.9, 2.02, 2.1], start=1)}
+DEAR_ROWS = {n: 24.2 * ratio for n, ratio in enumerate([1, 1.9, 2.54, 3.11, 3.75, 4.36, 4.7, 5.06, 5.4], start=1)}
+BLOCKS = {n: 75.0 * ratio for n, ratio in enumerate([1, 1.65, 2.0, 1.42, 2.0, 2.9, 2.95, 3.0, 3.9], start=1)}
+MACHINES = {"cheap rows": CHEAP_ROWS, "dear rows": DEAR_ROWS, "blocks of four": BLOCKS}
+
+
+def always(rate: float) -> Rates:
+    return lambda _round, _position: rate
+
+
+def changing(*rates: float, every: int = 350) -> Rates:
+    return lambda round, _position: rates[round // every % len(rates)]
+
+
+def falling(rate: float) -> Rates:
+    """Deeper positions are accepted less often."""
+    return lambda _round, position: rate * 0.85**position
+
+
+TEXTS: Mapping[str, dict[str, SimulatedDrafter]] = {
+    "easy": {"model": SimulatedDrafter(always(0.92), 9.0), "suffix": SimulatedDrafter(always(0.3), 0.1)},
+    "hard": {"model": SimulatedDrafter(always(0.35), 9.0), "suffix": SimulatedDrafter(always(0.1), 0.1)},
+    "repeats": {"model": SimulatedDrafter(always(0.7), 9.0), "suffix": SimulatedDrafter(always(0.85), 0.1)},
+    "falling": {"model": SimulatedDrafter(falling(0.9), 9.0), "suffix": SimulatedDrafter(always(0.05), 0.1)},
+    "dear draft": {"model": SimulatedDrafter(always(0.9), 30.0), "suffix": SimulatedDrafter(always(0.2), 0.1)},
+    "turns hard": {"model": SimulatedDrafter(changing(0.92, 0.3), 9.0), "suffix": SimulatedDrafter(always(0.1), 0.1)},
+    "turns easy": {"model": SimulatedDrafter(changing(0.3, 0.92), 9.0), "suffix": SimulatedDrafter(always(0.1), 0.1)},
+    "uneven": {
+        "model": SimulatedDrafter(always(0.65), 9.0, spread=0.3, stops=True),
+        "suffix": SimulatedDrafter(always(0.4), 0.1, spread=0.35, text=True),
+    },
+}
+
+
+def experience(simulation: Simulation, table: Mapping[int, float] | None = None) -> Experience:
+    known = dict(simulation.verify_ms if table is None else table)
+    return Experience(Costs(lambda: known, {"model": 9.0}), {n: PRIORS[n] for n in simulation.drafters})
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_is_as_good_as_the_best_static_choice(machine: str, text: str) -> None:
+    simulation = Simulation(MACHINES[machine], TEXTS[text])
+    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 700, first=100)
+
+    assert tokens / ms >= 0.98 * best_static(simulation, 700, 100, DEEPEST)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_is_never_slower_than_plain_decoding(machine: str, text: str) -> None:
+    """From the first round on, what it has to learn included."""
+    simulation = Simulation(MACHINES[machine], TEXTS[text])
+    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 200)
+
+    assert tokens / ms >= 0.97 / simulation.verify_ms[1]
+
+
+@pytest.mark.parametrize("text", ["easy", "hard", "repeats"])
+def test_costs_that_drift_are_followed(text: str) -> None:
+    """The table was measured on a quiet machine with other kernels; rounds show what a pass costs now."""
+    simulation = Simulation(DEAR_ROWS, TEXTS[text], slower=lambda round: 1.0 + round / 400)
+    policy = AutoPolicy(experience(simulation, CHEAP_ROWS), DEEPEST)
+    tokens, ms = simulation.run(policy, 700, first=100)
+
+    assert tokens / ms >= 0.97 * best_static(simulation, 700, 100, DEEPEST)
+
+
+def test_a_certain_drafter_gains_by_stopping() -> None:
+    """With certainties that say something, no static depth is as good."""
+    simulation = Simulation(CHEAP_ROWS, {"model": SimulatedDrafter(always(0.6), 9.0, spread=0.38, stops=True)})
+    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 700, first=100)
+
+    assert tokens / ms >= 1.05 * best_static(simulation, 700, 100, DEEPEST)
+
+
+def test_a_prompt_that_is_not_read_yet_has_to_pay() -> None:
+    simulation = Simulation(CHEAP_ROWS, {"model": SimulatedDrafter(always(0.9), 9.0)})
+    policy = AutoPolicy(experience(simulation), DEEPEST)
+
+    def plan(missing: int, left: int) -> Plan:
+        return policy.plan(State(0, missing, left, lambda _name: Outlook(missing=missing)))
+
+    assert plan(1, 100).depth > 0
+    assert plan(4000, 10).depth == 0
+    assert plan(4000, 1000).depth > 0
+
+
+def test_planning_twice_gives_the_same_plan() -> None:
+    simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
+    policy = AutoPolicy(experience(simulation), DEEPEST)
+    simulation.run(policy, 20)
+    state = State(20, 20, 100, lambda _name: Outlook())
+
+    first, second = policy.plan(state), policy.plan(state)
+
+    assert first == second
+    assert first.reason == second.reason
+
+
+def test_the_reason_names_what_was_compared() -> None:
+    simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
+    policy = AutoPolicy(experience(simulation), DEEPEST)
+    plan = policy.plan(State(0, 10, 100, lambda _name: Outlook()))
+
+    assert plan.reason is not None
+    assert plan.reason.chosen.drafter == plan.drafter == "model"
+    assert plan.reason.chosen.depth == plan.depth > 0
+    assert {(c.drafter, c.depth > 0) for c in plan.reason.others} >= {("suffix", True), ("model", False)}
+    assert plan.reason.plain_ms == CHEAP_ROWS[1]
+
+
+def test_a_user_can_limit_depth_and_drafter() -> None:
+    simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
+    policy = AutoPolicy(experience(simulation), DEEPEST)
+    policy.change(depth=2, drafter="suffix", nodes=None)
+    simulation.run(policy, 50)
+
+    assert all(plan.depth <= 2 and plan.drafter == "suffix" for plan in simulation.plans)
+
+
+def test_the_last_token_is_not_drafted_for() -> None:
+    simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
+    policy = AutoPolicy(experience(simulation), DEEPEST)
+
+    assert policy.plan(State(0, 10, 1, lambda _name: Outlook())).depth == 0
