@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import geometric_mean
 
 import pytest
 
@@ -26,7 +27,7 @@ def always(rate: float) -> Rates:
     return lambda _round, _position: rate
 
 
-def changing(*rates: float, every: int = 350) -> Rates:
+def changing(*rates: float, every: int = 300) -> Rates:
     return lambda round, _position: rates[round // every % len(rates)]
 
 
@@ -55,41 +56,66 @@ def experience(simulation: Simulation, table: Mapping[int, float] | None = None)
     return Experience(Costs(lambda: known, {"model": 9.0}), {n: PRIORS[n] for n in simulation.drafters})
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("machine", MACHINES)
-def test_it_is_as_good_as_the_best_static_choice(machine: str, text: str) -> None:
-    simulation = Simulation(MACHINES[machine], TEXTS[text])
-    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 700, first=100)
+def share_of_the_best(simulation: Simulation, table: Mapping[int, float] | None = None) -> float:
+    """The rate after 100 rounds, divided by that of the best drafter and depth that never change."""
+    tokens, ms = simulation.run(AutoPolicy(experience(simulation, table), DEEPEST), 500, first=100)
+    return tokens / ms / best_static(simulation, 500, 100, DEEPEST)
 
-    assert tokens / ms >= 0.98 * best_static(simulation, 700, 100, DEEPEST)
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_is_as_good_as_the_best_static_choice(machine: str) -> None:
+    """At least 0.98 of it over all texts, and nowhere below 0.95. Exploring costs 1 %."""
+    shares = {text: share_of_the_best(Simulation(MACHINES[machine], TEXTS[text])) for text in TEXTS}
+
+    assert geometric_mean(shares.values()) >= 0.98
+    assert min(shares.values()) >= 0.95, shares
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_it_follows_a_change(machine: str) -> None:
+    """Half of the text is easy, half is hard: no static choice suits both."""
+    shares = [share_of_the_best(Simulation(MACHINES[machine], TEXTS[text])) for text in ("turns hard", "turns easy")]
+
+    assert min(shares) >= 0.98
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_it_is_never_slower_than_plain_decoding(machine: str, text: str) -> None:
-    """From the first round on, what it has to learn included."""
+    """Within 5 %, from the first round on, and while it knows nothing. What it explores is bounded by 1 % and a pass."""
     simulation = Simulation(MACHINES[machine], TEXTS[text])
-    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 200)
+    known = experience(simulation)
+    for _ in range(2):
+        tokens, ms = simulation.run(AutoPolicy(known, DEEPEST), 200)
 
-    assert tokens / ms >= 0.97 / simulation.verify_ms[1]
+        assert tokens / ms >= 0.95 / simulation.verify_ms[1]
+
+
+def test_where_nothing_pays_it_costs_little() -> None:
+    """Rows so dear that no draft can pay: 0.97 of plain decoding at least, over all texts."""
+    rates = []
+    for drafters in TEXTS.values():
+        simulation = Simulation(DEAR_ROWS, drafters)
+        tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 300)
+        rates.append(tokens / ms * DEAR_ROWS[1])
+
+    assert geometric_mean(rates) >= 0.97
 
 
 @pytest.mark.parametrize("text", ["easy", "hard", "repeats"])
 def test_costs_that_drift_are_followed(text: str) -> None:
     """The table was measured on a quiet machine with other kernels; rounds show what a pass costs now."""
     simulation = Simulation(DEAR_ROWS, TEXTS[text], slower=lambda round: 1.0 + round / 400)
-    policy = AutoPolicy(experience(simulation, CHEAP_ROWS), DEEPEST)
-    tokens, ms = simulation.run(policy, 700, first=100)
 
-    assert tokens / ms >= 0.97 * best_static(simulation, 700, 100, DEEPEST)
+    assert share_of_the_best(simulation, CHEAP_ROWS) >= 0.93
 
 
 def test_a_certain_drafter_gains_by_stopping() -> None:
     """With certainties that say something, no static depth is as good."""
     simulation = Simulation(CHEAP_ROWS, {"model": SimulatedDrafter(always(0.6), 9.0, spread=0.38, stops=True)})
-    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 700, first=100)
+    tokens, ms = simulation.run(AutoPolicy(experience(simulation), DEEPEST), 500, first=100)
 
-    assert tokens / ms >= 1.05 * best_static(simulation, 700, 100, DEEPEST)
+    assert tokens / ms >= 1.05 * best_static(simulation, 500, 100, DEEPEST)
 
 
 def test_a_prompt_that_is_not_read_yet_has_to_pay() -> None:
@@ -119,13 +145,16 @@ def test_planning_twice_gives_the_same_plan() -> None:
 def test_the_reason_names_what_was_compared() -> None:
     simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
     policy = AutoPolicy(experience(simulation), DEEPEST)
-    plan = policy.plan(State(0, 10, 100, lambda _name: Outlook()))
+    simulation.run(policy, 100)
+    planned = [plan for plan in simulation.plans if plan.reason is not None and not plan.reason.explored]
+    plan = planned[-1]
 
+    assert len(planned) > 80
     assert plan.reason is not None
     assert plan.reason.chosen.drafter == plan.drafter == "model"
     assert plan.reason.chosen.depth == plan.depth > 0
     assert {(c.drafter, c.depth > 0) for c in plan.reason.others} >= {("suffix", True), ("model", False)}
-    assert plan.reason.plain_ms == CHEAP_ROWS[1]
+    assert plan.reason.plain_ms == pytest.approx(CHEAP_ROWS[1])
 
 
 def test_a_user_can_limit_depth_and_drafter() -> None:

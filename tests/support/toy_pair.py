@@ -19,6 +19,7 @@ from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.policies.base import Policy
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Target
 
@@ -93,9 +94,10 @@ def run_tokens(
     depth: int,
     chance: ChanceSource,
     nodes: int = 0,
+    policy: Policy | None = None,
 ) -> tuple[int, ...]:
-    """The ids one run of the whole engine emits."""
-    policy = FixedPolicy(drafter.name, depth, nodes)
+    """The ids one run of the whole engine emits. policy: instead of the same depth and nodes in every round."""
+    policy = policy or FixedPolicy(drafter.name, depth, nodes)
     steps = speculate(request, target, {drafter.name: drafter}, policy, chance, no_clock)
     return tuple(token for step in steps if isinstance(step, Round) for token in step.emitted)
 

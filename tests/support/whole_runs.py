@@ -8,6 +8,7 @@ from dataclasses import replace
 from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.models.runtimes.toy import ToyModel
+from speculatoviz.policies.base import Policy
 from speculatoviz.targets.local import LocalTarget
 from support import twins
 from support.enumerate import Script
@@ -26,8 +27,12 @@ def whole_runs(
     rule: Rule = "token",
     tokens: int = 3,
     forgetful: bool = False,
+    policy: Callable[[str], Policy] | None = None,
 ) -> tuple[Outcome, Outcome]:
-    """P(output) of runs of up to `tokens` tokens, every choice listed; and the target's own."""
+    """P(output) of runs of up to `tokens` tokens, every choice listed; and the target's own.
+
+    policy: makes the policy of a run with the drafter of that name; the same depth in every round if not given.
+    """
     target_model, draft_model = pair(letters=2)
     script = Script()
     asked = replace(request(sampling, tokens, target_model), rule=rule)
@@ -36,7 +41,9 @@ def whole_runs(
         target = LocalTarget(target_model, 16, no_clock, lambda seed: script.source())
         if forgetful:
             target = twins.ForgetfulTarget(target)
-        return run_tokens(asked, target, drafter(draft_model, target_model), depth, script.source(), nodes)
+        proposer = drafter(draft_model, target_model)
+        own = policy(proposer.name) if policy else None
+        return run_tokens(asked, target, proposer, depth, script.source(), nodes, own)
 
     found: Outcome = {}
     for prob, output in script.outcomes(one_run):

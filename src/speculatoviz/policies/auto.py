@@ -141,7 +141,8 @@ class AutoPolicy:
         self._saved_ms += emitted * self._experience.costs.verify.ms(1) - spent_ms
         reason = round.plan.reason
         if reason is not None and reason.explored:
-            self._explored_ms += max(0.0, spent_ms - reason.chosen.tokens / self.rate)
+            tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
+            self._explored_ms += max(0.0, spent_ms - tokens / self.rate)
         outlooks = self._seen[1] if self._seen[0] == round.index else {}
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
