@@ -82,7 +82,7 @@ def test_it_follows_a_change(machine: str) -> None:
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_it_is_never_slower_than_plain_decoding(machine: str, text: str) -> None:
-    """Within 5 %, from the first round on, and while it knows nothing. What it explores is bounded by 1 % and a pass."""
+    """Within 5 % from the first round on, while it knows nothing. What it explores is bounded by 1 % and a pass."""
     simulation = Simulation(MACHINES[machine], TEXTS[text])
     known = experience(simulation)
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.rounds import Plan
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.drafters.multi import MultiDrafter
