@@ -128,7 +128,7 @@ describe("the layout", () => {
       await settled(tab);
       const beyond = () =>
         tab.page.evaluate(() => {
-          const { scrollWidth, clientWidth } = document.documentElement;
+          const { scrollWidth, clientWidth, scrollHeight, clientHeight } = document.documentElement;
           const parts = [
             ...document.querySelectorAll("button, select, textarea, h1, h2, h3, dd, section, svg"),
           ];
@@ -138,12 +138,14 @@ describe("the layout", () => {
           });
           return {
             wider: scrollWidth - clientWidth,
+            // On a phone the page itself scrolls, elsewhere its parts do.
+            taller: innerWidth < 800 ? 0 : scrollHeight - clientHeight,
             outside: outside.map((part) => part.outerHTML.slice(0, 120)),
           };
         });
       await expect
         .poll(beyond, { ...soon, message: `at ${width} pixels` })
-        .toEqual({ wider: 0, outside: [] });
+        .toEqual({ wider: 0, taller: 0, outside: [] });
     }
   });
 });
