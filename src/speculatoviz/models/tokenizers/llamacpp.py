@@ -64,8 +64,9 @@ class LlamaCppTokenizer:
 
     def close(self) -> None:
         """End the process that renders the template."""
-        if self._template is not None:
-            self._template.close()
+        template = vars(self).get("_template")  # not read now: the model may be freed
+        if template is not None:
+            template.close()
 
     def metadata(self, key: str) -> str | None:
         """A value of the file's header as text; None if it has none."""
