@@ -14,7 +14,7 @@ import pytest
 from speculatoviz.config import Settings
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
-from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.connection import ConnectionTimeouts
 from support.live_server import PATIENCE_S, RUN_LIMITS, Client, Server, Toys, poll
 from support.proxy import Proxy
 from support.verifier import serving
@@ -135,7 +135,9 @@ def lost(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Server, Proxy]]:
     """A server with a remote target, and the proxy in between. A lost target is given up after a minute."""
-    monkeypatch.setattr("speculatoviz.targets.verifier.target.Patience", lambda: Patience(open_s=2.0))
+    monkeypatch.setattr(
+        "speculatoviz.targets.verifier.target.ConnectionTimeouts", lambda: ConnectionTimeouts(open_s=2.0)
+    )
     with serving(verifier_toys()[0]) as verifier, Proxy("127.0.0.1", verifier.port) as proxy:
         chosen: dict[str, Any] = {"target": f"verifier:{proxy.url('ws')}", "draft": "toy:0~7"}
         settings = Settings(_env_file=None, **chosen | {"cache_dir": str(tmp_path), "max_tokens": 8})
@@ -156,7 +158,7 @@ def test_a_lost_remote_target_blocks_nothing(lost: tuple[Server, Proxy]) -> None
         assert client.run()[-1]["type"] == "done"
         proxy.stall()
         client.send(prompt="once upon a time", k=2)
-        poll(server.app.state.host.session.target._link._lock.locked, "the target is asked")
+        poll(server.app.state.host.session.target._connection._lock.locked, "the target is asked")
         for path in ("/api/health", "/api/settings"):
             assert server.get(path).status_code == 200
         client.send(type="cancel")

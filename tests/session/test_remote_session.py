@@ -17,7 +17,7 @@ from speculatoviz.errors import TargetError
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.session.session import Session
-from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.connection import ConnectionTimeouts
 from speculatoviz.telemetry.events import Done, Event, Metrics, Started, VerifyResult
 from support import toy_session
 from support.verifier import VerifierServer, serving
@@ -131,7 +131,9 @@ def test_a_draft_model_of_another_vocabulary_is_translated(load: Any, monkeypatc
 
 
 def test_an_address_where_nothing_listens_is_refused_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speculatoviz.targets.verifier.target.Patience", partial(Patience, first_s=0.1))
+    monkeypatch.setattr(
+        "speculatoviz.targets.verifier.target.ConnectionTimeouts", partial(ConnectionTimeouts, first_s=0.1)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     with pytest.raises(TargetError, match="cannot be reached") as refused:

@@ -26,11 +26,11 @@ from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.loop import LoopThread
-from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.connection import ConnectionTimeouts
 from speculatoviz.targets.verifier.target import VerifierTarget
 
 PATIENCE_S = 60.0
-QUICK = Patience(total_s=PATIENCE_S, open_s=5.0, ping_s=0.2, pong_s=1.0, wait_s=0.005, longest_wait_s=0.1)
+QUICK = ConnectionTimeouts(total_s=PATIENCE_S, open_s=5.0, ping_s=0.2, pong_s=1.0, wait_s=0.005, longest_wait_s=0.1)
 
 
 class VerifierServer:
@@ -83,12 +83,12 @@ def connected(
     url: str,
     folder: Path,
     clock: Callable[[], float] = time.perf_counter,
-    patience: Patience = QUICK,
+    timeouts: ConnectionTimeouts = QUICK,
     **how: str | None,
 ) -> Iterator[VerifierTarget]:
     loop = LoopThread()
     try:
-        target = VerifierTarget(url, loop, clock, folder, patience=patience, **how)
+        target = VerifierTarget(url, loop, clock, folder, timeouts=timeouts, **how)
         try:
             yield target
         finally:

@@ -18,7 +18,7 @@ from speculatoviz.errors import TargetError
 from speculatoviz.server.verifier import sessions
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.link import Patience
+from speculatoviz.targets.verifier.connection import ConnectionTimeouts
 from speculatoviz.targets.verifier.target import VerifierTarget
 from support import verifier_process
 from support.faults import Faults
@@ -30,7 +30,9 @@ from support.verifier_servers import Servers
 from support.verifier_twins import FreshTarget
 
 RUNS, AT_ONCE = 200, 8
-ALERT = Patience(total_s=60.0, first_s=60.0, open_s=5.0, ping_s=0.1, pong_s=0.2, wait_s=0.005, longest_wait_s=0.05)
+ALERT = ConnectionTimeouts(
+    total_s=60.0, first_s=60.0, open_s=5.0, ping_s=0.1, pong_s=0.2, wait_s=0.005, longest_wait_s=0.05
+)
 Bits = list[tuple[object, ...]]
 Through = tuple[Proxy, VerifierTarget]
 
@@ -44,8 +46,8 @@ def undisturbed(seed: int = 0) -> Bits:
 
 
 @contextmanager
-def through(port: int, folder: Path, patience: Patience = ALERT) -> Iterator[Through]:
-    with Proxy("127.0.0.1", port) as proxy, connected(proxy.url("ws"), folder, patience=patience) as target:
+def through(port: int, folder: Path, timeouts: ConnectionTimeouts = ALERT) -> Iterator[Through]:
+    with Proxy("127.0.0.1", port) as proxy, connected(proxy.url("ws"), folder, timeouts=timeouts) as target:
         yield proxy, target
 
 
@@ -62,7 +64,7 @@ def faulty(seed: int, port: int, folder: Path) -> tuple[int, Bits]:
     """The number of faults that happened, and the rounds of the run."""
     faults = Faults(seed, connections=3, up_bytes=6_000, down_bytes=6_000)
     with Proxy("127.0.0.1", port) as proxy, faults.attached(proxy):
-        with connected(proxy.url("ws"), folder, patience=ALERT) as target:
+        with connected(proxy.url("ws"), folder, timeouts=ALERT) as target:
             done = bits(rounds(target, drafter(), seed=seed))
         return len(faults.happened), done
 
@@ -128,7 +130,7 @@ def test_a_network_that_stalls_and_recovers(bad_network: Through) -> None:
 
 
 def test_a_pause_of_two_seconds_is_waited_out(servers: Servers, folder: Path) -> None:
-    with through(servers.start().port, folder, Patience()) as (proxy, target):
+    with through(servers.start().port, folder, ConnectionTimeouts()) as (proxy, target):
 
         def pause(round: int) -> None:
             if round == 2:
@@ -168,7 +170,7 @@ def test_a_verifier_killed_during_a_round_and_started_again(folder: Path) -> Non
 
 
 def test_a_client_gives_up_in_words(folder: Path) -> None:
-    brief = Patience(total_s=0.3, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
+    brief = ConnectionTimeouts(total_s=0.3, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
     with serving(toys()[0]) as server, through(server.port, folder, brief) as (proxy, target):
 
         def leave(round: int) -> None:
@@ -184,11 +186,11 @@ def test_a_client_gives_up_in_words(folder: Path) -> None:
 
 
 def test_a_verifier_that_cannot_be_reached_is_reported(folder: Path) -> None:
-    brief = Patience(first_s=0.1, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
+    brief = ConnectionTimeouts(first_s=0.1, open_s=0.2, wait_s=0.01, longest_wait_s=0.05)
     with (
         Proxy("127.0.0.1", 9) as proxy,
         pytest.raises(TargetError, match="cannot be reached"),
-        connected(proxy.url("ws"), folder, patience=brief),
+        connected(proxy.url("ws"), folder, timeouts=brief),
     ):
         pass
 

@@ -98,7 +98,7 @@ def test_another_version_of_the_verifier(folder: Path) -> None:
 
 def test_another_vocabulary_of_the_verifier(folder: Path) -> None:
     error = refused_by_the_client(impostor(lambda frame: None), folder, fingerprint="0123456789abcdef")
-    assert "0123456789abcdef was counted on" in error.message
+    assert "instead of 0123456789abcdef" in error.message
 
 
 def test_a_vocabulary_that_is_not_the_declared_one(folder: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_vocabulary_that_is_not_the_declared_one(folder: Path) -> None:
 def test_answers_of_the_wrong_type(folder: Path) -> None:
     for wrong in (wire.Text(0, "verdict"), wire.Finished(0, 0.0)):
         error = refused_by_the_client(impostor(lambda f, w=wrong: w if isinstance(f, wire.Submit) else None), folder)
-        assert "where Judged was due" in error.message
+        assert "instead of Judged" in error.message
 
 
 def test_verdicts_on_another_draft(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the synchronous engine meets the network: one event loop in a thread of its own, and what waits on it."""
+"""One event loop in a thread of its own, which does the network calls of the synchronous engine."""
 
 from __future__ import annotations
 
@@ -16,21 +16,18 @@ from speculatoviz.errors import CancelledError
 
 T = TypeVar("T")
 
-_LOOK_S = 0.02  # between two looks at whether the run was cancelled
+_POLL_S = 0.02  # seconds between two checks whether the run was cancelled
 
 
 class LoopThread:
-    """Runs coroutines of remote targets. Its thread is started with the first one, and ended by `close`.
-
-    A daemon: a program that forgets to close it can still end.
-    """
+    """Runs the coroutines of remote targets in a daemon thread, from the first coroutine until `close`."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Begin `work()` in the loop; cancelling the future cancels it there."""
+        """Start `work()` on the loop. Cancelling the future cancels it there."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
@@ -38,13 +35,13 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]], cancelled: Callable[[], bool] = lambda: False) -> T:
-        """Run `work()` and wait. Raises what it raises, and CancelledError once cancelled."""
+        """The result of `work()`, run on the loop. Raises what it raises, and CancelledError once cancelled."""
         return wait(self.start(work), cancelled)
 
     def iterate(
         self, items: Callable[[], AsyncIterator[T]], cancelled: Callable[[], bool] = lambda: False
     ) -> Iterator[T]:
-        """The items as they come. Raises what `items` raises, and CancelledError once cancelled."""
+        """Yield the items as they arrive. Raises what `items` raises, and CancelledError once cancelled."""
         queue: SimpleQueue[T | None] = SimpleQueue()
 
         async def pump() -> None:
@@ -63,7 +60,7 @@ class LoopThread:
             future.cancel()
 
     def close(self) -> None:
-        """End the thread; what still runs there is cancelled."""
+        """Cancel all coroutines and end the thread."""
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is not None and thread is not None:
@@ -82,7 +79,7 @@ async def _cancel_others() -> None:
 
 
 class RemotePending:
-    """A verification under way on the loop."""
+    """A verification that runs on the loop."""
 
     def __init__(self, future: Future[Verdict], cancelled: Callable[[], bool]) -> None:
         self._future, self._cancelled = future, cancelled
@@ -99,12 +96,12 @@ class RemotePending:
 
 def wait(future: Future[T], cancelled: Callable[[], bool]) -> T:
     """The result of a future. Raises what it raises, and CancelledError once cancelled."""
-    settled = False
-    while not settled:
+    done = False
+    while not done:
         if cancelled():
             future.cancel()
             raise CancelledError
-        settled = bool(wait_for([future], _LOOK_S).done)
+        done = bool(wait_for([future], _POLL_S).done)
     try:
         return future.result()
     except FutureCancelledError:
@@ -116,6 +113,6 @@ def _next(queue: SimpleQueue[T | None], cancelled: Callable[[], bool]) -> T | No
         if cancelled():
             raise CancelledError
         try:
-            return queue.get(timeout=_LOOK_S)
+            return queue.get(timeout=_POLL_S)
         except Empty:
             continue

@@ -1,4 +1,4 @@
-"""Between the nouns of decoding and the frames of the wire."""
+"""Conversions between the types of decoding (requests, drafts, verdicts, vocabularies) and the frames of the wire."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _MISMATCH = "Use the same version of SpeculatoViz on both sides."
 
 
 def pack(ids: Sequence[int] | Ints) -> bytes:
+    """Ids as little-endian int32."""
     return np.asarray(ids, "<i4").tobytes()
 
 
 def unpack(raw: bytes) -> list[int]:
-    """Raises WireError."""
+    """Ids from little-endian int32. Raises WireError for a length that is no multiple of 4."""
     return [int(token) for token in _array(raw, "<i4").tolist()]
 
 
@@ -30,13 +31,14 @@ def unpack(raw: bytes) -> list[int]:
 
 
 def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[int]) -> Open:
+    """The frame that opens a session. prompt: all committed ids, which may be more than the request's own."""
     s = request.sampling
     filters = (s.temperature, s.top_k, s.top_p, s.min_p)
     return Open(number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule)
 
 
 def request_of(frame: Open, n_vocab: int) -> Request:
-    """Raises WireError for ids, settings or a seed outside what there is."""
+    """The request of a frame. Raises WireError for ids outside the vocabulary, or a sampling or seed out of range."""
     prompt = unpack(frame.prompt)
     if not prompt or not all(0 <= token < n_vocab for token in prompt):
         raise WireError("The prompt is empty or has ids outside the vocabulary.", _MISMATCH)
@@ -47,7 +49,9 @@ def request_of(frame: Open, n_vocab: int) -> Request:
         and 0 <= frame.min_p <= 1
         and 0 <= frame.seed < 1 << 63
     ):
-        raise WireError("The sampling is outside what is possible.", "Correct temperature, top-k, top-p and min-p.")
+        raise WireError(
+            "The sampling or the seed is out of range.", "Correct temperature, top-k, top-p, min-p and seed."
+        )
     sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p)
     return Request(tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence)
 
@@ -56,24 +60,30 @@ def request_of(frame: Open, n_vocab: int) -> Request:
 
 
 def submit_frame(number: int, draft: Draft, committed: int) -> Submit:
-    """Raises ValueError where a q is not in whole multiples of 2^-16: the verifier would see another one."""
+    """The frame of a draft. committed: the number of committed ids before it.
+
+    Raises ValueError for a q that is not in whole multiples of 2^-16: the verifier would receive another one.
+    """
     parents = None if draft.is_chain else pack(draft.parents)
     return Submit(number, draft.round, committed, pack(draft.tokens), parents, [_wire_q(q) for q in draft.q])
 
 
 def draft_of(frame: Submit, n_vocab: int) -> Draft:
-    """Raises WireError where the frame is not a draft that could have been drawn."""
+    """The draft of a frame. Raises WireError for anything that cannot have been drawn.
+
+    Checked: ids, parents before their children, every q a distribution, every token with a probability under its q.
+    """
     tokens = unpack(frame.tokens)
     n = len(tokens)
     if not 0 <= frame.round < 1 << 63:
-        raise WireError("The round's number is impossible.", _MISMATCH)
+        raise WireError("The number of the round is out of range.", _MISMATCH)
     parents = list(range(-1, n - 1)) if frame.parents is None else unpack(frame.parents)
     if len(frame.q) != n or len(parents) != n:
         raise WireError("The draft's tokens, parents and distributions are not equally many.", _MISMATCH)
     if not all(0 <= token < n_vocab for token in tokens):
         raise WireError("A drafted id is outside the vocabulary.", _MISMATCH)
     if not all(ROOT <= parent < node for node, parent in enumerate(parents)):
-        raise WireError("A drafted token stands before its parent.", _MISMATCH)
+        raise WireError("A drafted token comes before its parent.", _MISMATCH)
     q = tuple(_support(pair, n_vocab) for pair in frame.q)
     for token, declared in zip(tokens, q, strict=True):
         if declared is not None and declared.prob(token) <= 0.0:
@@ -113,6 +123,7 @@ def _support(pair: tuple[bytes, bytes] | None, n_vocab: int) -> Support | None:
 
 
 def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) -> Judged:
+    """The frame of a verdict. server_ms: from the arrival of the draft to this answer."""
     extra = verdict.extra
     return Judged(
         number=number,
@@ -130,7 +141,7 @@ def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) ->
 
 
 def verdict_of(frame: Judged, draft: Draft) -> Verdict:
-    """Raises WireError where the path is none of the draft's."""
+    """The verdict of a frame on a draft. Raises WireError for a path or a check that the draft does not have."""
     path = unpack(frame.path)
     nodes = [ROOT, *path]
     checks = tuple(_check(check, draft) for check in frame.checks)
@@ -183,7 +194,7 @@ def _wire_top(top: Iterable[tuple[int, float]]) -> tuple[bytes, bytes]:
 def _top(ids: bytes, logprobs: bytes) -> tuple[tuple[int, float], ...]:
     tokens, logs = unpack(ids), _array(logprobs, "<f4").tolist()
     if len(tokens) != len(logs):
-        raise WireError("The verifier's alternatives have no or too many scores.", _MISMATCH)
+        raise WireError("The verifier's alternatives and their scores are not equally many.", _MISMATCH)
     return tuple(zip(tokens, logs, strict=True))
 
 
@@ -191,6 +202,7 @@ def _top(ids: bytes, logprobs: bytes) -> tuple[tuple[int, float], ...]:
 
 
 def vocabulary_frame(number: int, entries: Iterable[VocabularyEntry]) -> Vocabulary:
+    """The frame of a vocabulary. entries: the used ids, ascending."""
     used = list(entries)
     return Vocabulary(
         number=number,
@@ -202,14 +214,14 @@ def vocabulary_frame(number: int, entries: Iterable[VocabularyEntry]) -> Vocabul
 
 
 def entries_of(frame: Vocabulary) -> list[VocabularyEntry]:
-    """Raises WireError."""
+    """The entries of a vocabulary's frame. Raises WireError if its fields do not fit each other."""
     ids, lengths = unpack(frame.ids), unpack(frame.lengths)
     if (
         not len(ids) == len(lengths) == len(frame.control)
         or sum(lengths) != len(frame.pieces)
         or any(n < 0 for n in lengths)
     ):
-        raise WireError("The verifier's vocabulary is not one.", _MISMATCH)
+        raise WireError("The fields of the verifier's vocabulary do not fit each other.", _MISMATCH)
     entries, at = list[VocabularyEntry](), 0
     for token, length, control in zip(ids, lengths, frame.control, strict=True):
         entries.append(VocabularyEntry(token, frame.pieces[at : at + length], bool(control)))
@@ -219,5 +231,5 @@ def entries_of(frame: Vocabulary) -> list[VocabularyEntry]:
 
 def _array(raw: bytes, dtype: str) -> npt.NDArray[Any]:
     if len(raw) % np.dtype(dtype).itemsize:
-        raise WireError("A field of numbers ends in the middle of one.", _MISMATCH)
+        raise WireError("A field of numbers has an incomplete one at its end.", _MISMATCH)
     return np.frombuffer(raw, dtype)

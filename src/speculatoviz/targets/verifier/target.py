@@ -1,7 +1,7 @@
 """A target behind our own verifier: one round trip a round, exact at any sampling.
 
-The verifier makes the same choices as a target in this process would, from the same seed; q is quantised before it is
-drawn from, so what the verifier sees is the q that was used.
+The verifier applies the same rule with the same random numbers as a target in this process. q is quantised before a
+token is drawn from it, so the verifier receives exactly the q that was used.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.connection import ConnectionLostError, ConnectionTimeouts, VerifierConnection
 from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, unpack, verdict_of
-from speculatoviz.targets.verifier.link import Link, LostError, Patience
 from speculatoviz.targets.verifier.table_tokenizer import TableTokenizer
 
 F = TypeVar("F", bound=wire.Frame)
 
-SUPPORT_SIZE = 64  # ids of a q: about 3 KiB a round of depth 8
+SUPPORT_SIZE = 64  # ids of a q; a round of depth 8 then takes about 3 KiB
 _GOODBYE_S = 1.0
 
 
 class VerifierTarget:
-    """Connects at once. clock: seconds. cache_dir: where vocabularies are kept, by fingerprint.
+    """A session with a verifier. Connects when it is made.
 
-    fingerprint: of the vocabulary the draft counts on, None for any. Raises TargetError where the verifier cannot be
-    reached or is another than was counted on.
+    clock: seconds. cache_dir: of the vocabularies that were fetched before. fingerprint: of the vocabulary that the
+    verifier must have; None for any. Raises TargetError if the verifier cannot be reached, refuses the key, or has
+    another vocabulary or version of the protocol.
     """
 
     def __init__(
@@ -50,20 +51,20 @@ class VerifierTarget:
         cache_dir: Path,
         api_key: str | None = None,
         fingerprint: str | None = None,
-        patience: Patience | None = None,
+        timeouts: ConnectionTimeouts | None = None,
     ) -> None:
         self._url, self._loop, self._clock = url, loop, clock
-        self._link = Link(url, api_key, fingerprint, patience or Patience())
+        self._connection = VerifierConnection(url, api_key, fingerprint, timeouts or ConnectionTimeouts())
         self._session = secrets.token_bytes(16)
         self._begun: Request | None = None
         self._ids: list[int] = []
         self._pending: RemotePending | None = None
         self.window = None
-        self._welcome = loop.call(self._link.connect)
+        self._welcome = loop.call(self._connection.connect)
         try:
             self.tokenizer = self._load_tokenizer(cache_dir)
         except BaseException:
-            loop.call(self._link.close)
+            loop.call(self._connection.close)
             raise
         self.description = _described(self._welcome)
 
@@ -95,15 +96,15 @@ class VerifierTarget:
 
     @property
     def connections(self) -> int:
-        """How often a connection was made."""
-        return self._link.connections
+        """The number of connections made so far."""
+        return self._connection.connections
 
     def claim(self, request: Request) -> Exactness:
         refuse_needs(request)
         return claim(request, "at the other end, with exactly the q it was drawn from")
 
     def begin(self, request: Request) -> Exactness:
-        self._abandon()
+        self._cancel_pending()
         self._begun, self._ids = request, list(request.prompt)
         self._loop.call(self._open, request.cancelled)
         return self.claim(request)
@@ -127,7 +128,7 @@ class VerifierTarget:
         return Remote(
             url=self._url,
             mode="verifier",
-            rtt_ms=self._link.rtt_ms,
+            rtt_ms=self._connection.rtt_ms,
             calls_per_round=1.0,
             findings=(
                 ("protocol version", str(self._welcome.version)),
@@ -139,12 +140,12 @@ class VerifierTarget:
         )
 
     def close(self) -> None:
-        self._abandon()
+        self._cancel_pending()
         with suppress(SpeculatoVizError, TimeoutError):
             self._loop.start(self._leave).result(_GOODBYE_S + 1)
 
-    def _abandon(self) -> None:
-        """A round whose verdict nobody asked for has no business behind another prompt."""
+    def _cancel_pending(self) -> None:
+        """Cancel a round whose verdict was never asked for: its ids do not belong to the next prompt."""
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
@@ -152,21 +153,21 @@ class VerifierTarget:
     # ---- on the loop ----
 
     async def _open(self) -> wire.Opened:
-        answer = await self._link.ask(self._open_frame)
+        answer = await self._connection.ask(self._open_frame)
         return _expected(answer.frame, wire.Opened)
 
     async def _reopen(self) -> None:
-        """On a new connection: the session as it is now. The verifier computes what it has lost, nothing else."""
-        _expected((await self._link.exchange(self._open_frame)).frame, wire.Opened)
+        """Open the session on a new connection, with all committed ids. The verifier computes those it has lost."""
+        _expected((await self._connection.exchange(self._open_frame)).frame, wire.Opened)
 
     async def _round(self, draft: Draft, frame: wire.Submit, ids: list[int]) -> Verdict:
-        begun = self._clock()
-        answer = await self._link.ask(
+        begun_s = self._clock()
+        answer = await self._connection.ask(
             lambda number: wire.numbered(frame, number),
             self._reopen,
         )
         judged = _expected(answer.frame, wire.Judged)
-        flight_ms = (self._clock() - begun) * 1000
+        flight_ms = (self._clock() - begun_s) * 1000
         if judged.round != draft.round:
             raise TargetError(f"The verifier answered round {judged.round} instead of {draft.round}.", "Try again.")
         verdict = replace(
@@ -181,21 +182,21 @@ class VerifierTarget:
 
     async def _tokens(self, count: int) -> AsyncIterator[int]:
         try:
-            answer = await self._link.ask(lambda number: wire.Plain(number, count), self._reopen)
+            answer = await self._connection.ask(lambda number: wire.Plain(number, count), self._reopen)
             frame = answer.frame
             while not isinstance(frame, wire.Finished):
                 yield _expected(frame, wire.Token).token
-                frame = await self._link.more()
-        except LostError as error:
+                frame = await self._connection.more()
+        except ConnectionLostError as error:
             raise TargetError(f"The connection to {self._url} was lost ({error}).", "Start the run again.") from error
         except asyncio.CancelledError:
-            await self._link.drop()
+            await self._connection.drop()
             raise
 
     async def _leave(self) -> None:
-        with suppress(SpeculatoVizError, LostError):
-            await self._link.exchange(wire.Bye)
-        await self._link.close()
+        with suppress(SpeculatoVizError, ConnectionLostError):
+            await self._connection.exchange(wire.Bye)
+        await self._connection.close()
 
     def _open_frame(self, number: int) -> wire.Open:
         return open_frame(number, self._session, self.request, self._ids)
@@ -209,7 +210,7 @@ class VerifierTarget:
         return TableTokenizer(entries, welcome.n_vocab, frozenset(unpack(welcome.eos)), self._encode, render)
 
     def _entries(self, file: Path) -> list[VocabularyEntry]:
-        """The vocabulary as it was kept, or fetched once: it is known by its fingerprint."""
+        """The vocabulary, from the cache or from the verifier. Its fingerprint is checked either way."""
         with suppress(OSError, SpeculatoVizError):
             frame = wire.server_frame(file.read_bytes())
             if isinstance(frame, wire.Vocabulary):
@@ -222,8 +223,8 @@ class VerifierTarget:
             raise TargetError(
                 "The verifier's vocabulary is not the one it declares.", "Use the same version on both sides."
             )
-        with suppress(OSError):  # it will be fetched again
-            _keep(file, wire.encode(fetched))
+        with suppress(OSError):  # then it is fetched again next time
+            _store(file, wire.encode(fetched))
         return entries
 
     def _encode(self, text: str, special: bool) -> list[int]:
@@ -234,20 +235,20 @@ class VerifierTarget:
         return self._ask(lambda number: wire.Render(number, turns), wire.Text).text
 
     def _ask(self, make: Callable[[int], wire.Frame], kind: type[F]) -> F:
-        answer = self._loop.call(lambda: self._link.ask(make))
+        answer = self._loop.call(lambda: self._connection.ask(make))
         return _expected(answer.frame, kind)
 
 
 def _expected(frame: wire.ServerFrame, kind: type[F]) -> F:
     if not isinstance(frame, kind):
         raise TargetError(
-            f"The verifier answered {type(frame).__name__} where {kind.__name__} was due.",
+            f"The verifier answered {type(frame).__name__} instead of {kind.__name__}.",
             "Use the same version of SpeculatoViz on both sides.",
         )
     return frame
 
 
-def _keep(file: Path, content: bytes) -> None:
+def _store(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         part = file.with_suffix(".part")

@@ -1,4 +1,8 @@
-"""A connection to a verifier that comes back by itself: what is lost is time, never a token."""
+"""A connection to a verifier that is made again when it is lost.
+
+Frames go in pairs: one request, one answer. A request without an answer is sent again over a new connection, so a lost
+connection costs time and no token.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,13 @@ _TOO_BIG, _POLICY = 1009, 1008  # close codes of RFC 6455, section 7.4.1
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds: total_s until a verifier that was lost is given up, first_s one that was never reached; open_s for one
-    connection; ping_s and pong_s until a silent one counts as lost; wait_s, longest_wait_s between attempts, doubling,
-    with jitter."""
+class ConnectionTimeouts:
+    """Seconds.
+
+    total_s: until a verifier that was lost is given up. first_s: likewise for one that was never reached. open_s: for
+    one attempt to connect. ping_s: between two pings. pong_s: until a connection without an answer to a ping counts as
+    lost. wait_s, longest_wait_s: between two attempts, doubled each time, with jitter.
+    """
 
     total_s: float = 60.0
     first_s: float = 5.0
@@ -36,28 +43,28 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A frame that came back, and the bytes that went and came for it."""
+class Reply:
+    """The frame that answers a request, and the bytes of both."""
 
     frame: ServerFrame
     sent_bytes: int
     received_bytes: int
 
 
-class LostError(Exception):
-    """The connection failed; asking again may help."""
+class ConnectionLostError(Exception):
+    """The connection failed. Asking again over a new one may help."""
 
 
-class Link:
-    """Asks one question at a time. Used on the event loop only.
+class VerifierConnection:
+    """A connection with one request at a time. Used on the event loop only.
 
-    fingerprint: the vocabulary that is counted on; None for any. opening: run on a new connection before anything else
-    is asked there; it asks by `exchange`.
+    fingerprint: of the vocabulary that the verifier must have; None for any. welcome: the verifier's greeting.
+    rtt_ms: the round-trip time of a ping. Both are None until the first connection. connections: how many were made.
     """
 
-    def __init__(self, url: str, api_key: str | None, fingerprint: str | None, patience: Patience) -> None:
-        self._url, self._fingerprint, self._patience = url, fingerprint, patience
-        # The bytes of a header are those of its characters' numbers; a key's are UTF-8.
+    def __init__(self, url: str, api_key: str | None, fingerprint: str | None, timeouts: ConnectionTimeouts) -> None:
+        self._url, self._fingerprint, self._timeouts = url, fingerprint, timeouts
+        # The library encodes headers as latin-1; the key is sent as UTF-8.
         self._headers = {"Authorization": f"Bearer {api_key}".encode().decode("latin-1")} if api_key else {}
         self._socket: ClientConnection | None = None
         self._lock = asyncio.Lock()
@@ -70,23 +77,24 @@ class Link:
         self,
         make: Callable[[int], Frame],
         opening: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
-        """The answer to a frame, asked again over new connections until it comes.
+    ) -> Reply:
+        """Send a frame, and send it again over new connections until its answer comes.
 
-        make: the frame, given its number. Raises TargetError once patience is at its end, or where the verifier
-        refuses for good; and what it refuses otherwise as SpeculatoVizError with the verifier's own code.
+        make: returns the frame with a number. opening: called on a new connection before the frame is sent; it uses
+        `exchange`. Raises TargetError once `total_s` has passed or if the verifier refuses for good, and
+        SpeculatoVizError with the verifier's own code for any other refusal.
         """
         async with self._lock:
             try:
-                return await self._persist(lambda: self._once(make, opening))
+                return await self._retry(lambda: self._ask_once(make, opening))
             except asyncio.CancelledError:
-                await self.drop()  # the verifier stops computing for whom it cannot answer
+                await self.drop()  # so that the verifier stops computing for this client
                 raise
 
-    async def exchange(self, make: Callable[[int], Frame]) -> Answer:
-        """Send a frame and take its answer on the connection there is; for `opening`. Raises LostError."""
+    async def exchange(self, make: Callable[[int], Frame]) -> Reply:
+        """Send a frame on the present connection and return its answer, for `opening`. Raises ConnectionLostError."""
         self._number += 1
-        number, socket = self._number, self._there()
+        number, socket = self._number, self._open_socket()
         raw = wire.encode(make(number))
         await self._guarded(socket.send(raw))
         while True:
@@ -95,29 +103,30 @@ class Link:
             if frame.number in {number, 0}:
                 if isinstance(frame, wire.Refused):
                     await self._refused(frame)
-                return Answer(frame, len(raw), len(answer))
+                return Reply(frame, len(raw), len(answer))
 
     async def more(self) -> ServerFrame:
-        """The next frame of a stream whose first one was answered. Raises LostError."""
-        frame = await self._read(await self._guarded(self._there().recv(decode=False)))
+        """The next frame of a stream whose first frame has arrived. Raises ConnectionLostError."""
+        frame = await self._read(await self._guarded(self._open_socket().recv(decode=False)))
         if isinstance(frame, wire.Refused):
             await self._refused(frame)
         return frame
 
     async def connect(self) -> wire.Welcome:
-        """Connect, or use the connection there is."""
+        """Connect if there is no connection. Raises TargetError once `first_s` has passed."""
         async with self._lock:
-            await self._persist(lambda: self._connected(None), self._patience.first_s)
+            await self._retry(lambda: self._ensure_connected(None), self._timeouts.first_s)
         assert self.welcome is not None
         return self.welcome
 
     async def close(self) -> None:
+        """Close the connection in order."""
         if self._socket is not None:
             socket, self._socket = self._socket, None
             await socket.close()
 
-    async def _once(self, make: Callable[[int], Frame], opening: Callable[[], Awaitable[None]] | None) -> Answer:
-        await self._connected(opening)
+    async def _ask_once(self, make: Callable[[int], Frame], opening: Callable[[], Awaitable[None]] | None) -> Reply:
+        await self._ensure_connected(opening)
         try:
             return await self.exchange(make)
         except SpeculatoVizError as error:
@@ -126,12 +135,12 @@ class Link:
             await opening()
             return await self.exchange(make)
 
-    async def _persist(self, work: Callable[[], Awaitable[T]], total_s: float | None = None) -> T:
-        patience = self._patience
+    async def _retry(self, work: Callable[[], Awaitable[T]], total_s: float | None = None) -> T:
+        timeouts = self._timeouts
         attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(LostError),
-            stop=tenacity.stop_after_delay(patience.total_s if total_s is None else total_s),
-            wait=tenacity.wait_random_exponential(multiplier=patience.wait_s, max=patience.longest_wait_s),
+            retry=tenacity.retry_if_exception_type(ConnectionLostError),
+            stop=tenacity.stop_after_delay(timeouts.total_s if total_s is None else total_s),
+            wait=tenacity.wait_random_exponential(multiplier=timeouts.wait_s, max=timeouts.longest_wait_s),
         )
         try:
             async for attempt in attempts:
@@ -145,7 +154,7 @@ class Link:
             ) from error
         raise AssertionError("unreachable")
 
-    async def _connected(self, opening: Callable[[], Awaitable[None]] | None) -> None:
+    async def _ensure_connected(self, opening: Callable[[], Awaitable[None]] | None) -> None:
         if self._socket is not None:
             return
         self._socket = await self._dial()
@@ -159,17 +168,17 @@ class Link:
         self.connections += 1
 
     async def _dial(self) -> ClientConnection:
-        patience = self._patience
+        timeouts = self._timeouts
         try:
             return await connect(
                 self._url.rstrip("/") + wire.PATH,
                 additional_headers=self._headers,
                 compression=None,
                 max_size=64 << 20,
-                open_timeout=patience.open_s,
-                close_timeout=min(1.0, patience.pong_s),
-                ping_interval=patience.ping_s,
-                ping_timeout=patience.pong_s,
+                open_timeout=timeouts.open_s,
+                close_timeout=min(1.0, timeouts.pong_s),
+                ping_interval=timeouts.ping_s,
+                ping_timeout=timeouts.pong_s,
             )
         except InvalidStatus as error:
             if error.response.status_code in {401, 403}:
@@ -177,32 +186,32 @@ class Link:
                     f"The verifier at {self._url} refused the key.",
                     "Give the one it was started with (--target-api-key).",
                 ) from error
-            raise LostError(f"HTTP status {error.response.status_code}") from error
+            raise ConnectionLostError(f"HTTP status {error.response.status_code}") from error
         except InvalidURI as error:
             raise TargetError(f"{self._url} is not an address.", "Write verifier:ws://host:port.") from error
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
-            raise LostError(str(error) or type(error).__name__) from error
+            raise ConnectionLostError(str(error) or type(error).__name__) from error
 
     async def _greet(self) -> None:
-        """Handshake and round-trip time."""
+        """Exchange hello and welcome, and measure the round-trip time."""
         answer = await self.exchange(lambda number: wire.Hello(number, wire.VERSION, self._fingerprint))
         welcome = answer.frame
         if not isinstance(welcome, wire.Welcome) or welcome.version != wire.VERSION:
             raise TargetError(
-                f"The verifier at {self._url} speaks another version of the protocol.",
+                f"The verifier at {self._url} uses another version of the protocol.",
                 "Use the same version of SpeculatoViz on both sides.",
             )
         if self._fingerprint is not None and welcome.fingerprint != self._fingerprint:
             raise TargetError(
-                f"The verifier's vocabulary is {welcome.fingerprint}, and {self._fingerprint} was counted on.",
-                "Draft with a model of the target's family, or serve the model that was meant.",
+                f"The verifier's vocabulary is {welcome.fingerprint} instead of {self._fingerprint}.",
+                "Draft with a model of the target's family, or serve the model that you meant.",
             )
         self.welcome, self._fingerprint = welcome, welcome.fingerprint
-        pong = await self._guarded(self._there().ping())
+        pong = await self._guarded(self._open_socket().ping())
         self.rtt_ms = 1000 * await self._guarded(pong)
 
     async def _guarded(self, work: Awaitable[T]) -> T:
-        """What a broken connection raises, as LostError or, where the verifier closed it for a reason, in its words."""
+        """Await `work`. Raises ConnectionLostError, or TargetError if the verifier closed with a reason."""
         try:
             return await work
         except ConnectionClosed as error:
@@ -213,18 +222,18 @@ class Link:
                     f"The verifier closed the connection ({close.reason or close.code}).",
                     "Send shorter prompts, or raise its limits.",
                 ) from error
-            raise LostError(str(error)) from error
+            raise ConnectionLostError(str(error)) from error
         except OSError as error:
             await self.drop()
-            raise LostError(str(error)) from error
+            raise ConnectionLostError(str(error)) from error
 
-    def _there(self) -> ClientConnection:
+    def _open_socket(self) -> ClientConnection:
         if self._socket is None:
-            raise LostError("the connection was closed")
+            raise ConnectionLostError("the connection was closed")
         return self._socket
 
     async def drop(self) -> None:
-        """Break the connection off; the next question makes a new one."""
+        """Break off the connection. The next request makes a new one."""
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.transport.abort()
@@ -233,7 +242,7 @@ class Link:
         try:
             return wire.server_frame(raw)
         except wire.WireError:
-            await self.drop()  # what comes behind it could be anything
+            await self.drop()  # what follows it could be anything
             raise
 
     async def _refused(self, frame: wire.Refused) -> NoReturn:
