@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chisquare
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
-from speculatoviz.core.types import Draft, Floats, Request, Support
+from speculatoviz.core.types import Draft, Request, Support
 from speculatoviz.drafters.base import Drafter
-
-LEAST = 5.0  # draws expected of a token that is counted by itself
+from support.goodness import cells, goodness_of_fit
 
 Place = tuple[tuple[int, ...], tuple[int, ...], bytes]
 
@@ -74,16 +72,5 @@ def _fit(q: Support | None, tokens: Counter[int]) -> float | None:
         return 0.0
     if any(q.prob(token) <= 0.0 for token in tokens):
         return 0.0
-    expected = q.probs / q.probs.sum(dtype=np.float64) * tokens.total()
-    observed = np.array([tokens[token] for token in q.ids.tolist()], np.float64)
-    expected, observed = _pooled(expected, observed)
-    return float(chisquare(observed, expected).pvalue) if len(expected) > 1 else None
-
-
-def _pooled(expected: Floats, observed: Floats) -> tuple[Floats, Floats]:
-    """The same counts, the smallest of them in one that is at least LEAST."""
-    order = np.argsort(expected)
-    enough = int(np.searchsorted(np.cumsum(expected[order]), LEAST))
-    last = min(max(enough, int((expected < LEAST).sum()) - 1), len(order) - 1)
-    starts = [0, *range(last + 1, len(order))]
-    return np.add.reduceat(expected[order], starts), np.add.reduceat(observed[order], starts)
+    probs = dict(zip(q.ids.tolist(), q.probs.tolist(), strict=True))
+    return goodness_of_fit(tokens, probs) if len(cells(tokens, probs)[0]) > 1 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +29,7 @@ from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
 from speculatoviz.targets.hosted.target import HostedTarget, ProbedEndpoint
 from speculatoviz.targets.loop import LoopThread
 from support.stand_in import StandIn
-from support.toy_pair import goodness_of_fit, model_drafter, no_clock, pair, request, sequence_probs
+from support.toy_pair import fit_of_seeded_runs, model_drafter, no_clock, pair, request
 
 URL = "http://toy/v1"
 EVERYTHING = Can(tokens=True, scores=True, raw=True, top_n=20)
@@ -113,9 +112,9 @@ def rounds(
 
 def p_value(target: HostedTarget, sampling: Sampling, runs: int) -> float:
     """Of the emitted sequences against the toy's own distribution of sequences."""
-    model = pair(letters=3)[0]
-    counts = Counter(tuple(t for r in run for t in r.emitted) for run in rounds(target, sampling, runs))
-    return goodness_of_fit(counts, sequence_probs(model, request(sampling, 3, model)))
+    model, draft = pair(letters=3)
+    drafter = model_drafter(draft, model)
+    return fit_of_seeded_runs(request(sampling, 3, model), model, target, drafter, 2, runs)
 
 
 def stand_in(model: ToyModel | None = None, **switches: object) -> StandIn:

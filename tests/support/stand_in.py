@@ -71,7 +71,7 @@ class StandIn:
             return StreamingResponse(self._stream(prompts[0], body), media_type="text/event-stream")
         count = body.get("n", 1) if self.can.several else 1
         choices = [self._choice(ids, body) for ids in prompts for _ in range(count)]
-        usage = {"prompt_tokens": sum(map(len, prompts)), "completion_tokens": sum(c.pop("took") for c in choices)}
+        usage = {"prompt_tokens": sum(map(len, prompts)), "completion_tokens": sum(c.pop("made") for c in choices)}
         usage["total_tokens"] = sum(usage.values())
         answer: Json = {
             "id": "cmpl-1",
@@ -163,7 +163,7 @@ class StandIn:
     def _choice(self, prompt: Sequence[int], body: Json) -> Json:
         made = self._grow(prompt, body)
         echo = bool(body.get("echo"))
-        choice: Json = {"text": self._text([*prompt, *made] if echo else made), "took": len(made)}
+        choice: Json = {"text": self._text([*prompt, *made] if echo else made), "made": len(made)}
         choice["finish_reason"] = "stop" if made[-1] in self.model.tokenizer.eos_ids else "length"
         choice["logprobs"] = self._completion_logprobs(prompt, made, body) if body.get("logprobs") is not None else None
         if self.can.ids == "token_ids" or (self.can.ids and body.get("return_raw_tokens")):

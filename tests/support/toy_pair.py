@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import chisquare
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.planning import Outlook, Plan
@@ -22,6 +21,7 @@ from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.policies.base import Policy
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Target
+from support.goodness import goodness_of_fit
 
 PROMPT = (0, 1)
 
@@ -126,26 +126,6 @@ def largest_difference(a: dict[tuple[int, ...], float], b: dict[tuple[int, ...],
     return max(abs(a.get(key, 0.0) - b.get(key, 0.0)) for key in a.keys() | b.keys())
 
 
-def pool(
-    counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float], runs: int, least: float = 8.0
-) -> tuple[list[float], list[float]]:
-    """Observed and expected counts with rare outcomes pooled; what the truth excludes is its own cell."""
-    common = [key for key, prob in truth.items() if prob * runs >= least]
-    observed = [float(counts[key]) for key in common]
-    expected = [truth[key] * runs for key in common]
-    rest_expected = runs - sum(expected)
-    if rest_expected >= least:
-        observed.append(runs - sum(observed))
-        expected.append(rest_expected)
-    scale = sum(observed) / sum(expected)
-    return observed, [value * scale for value in expected]
-
-
-def impossible(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> int:
-    """How often something came out that the target cannot say."""
-    return sum(n for key, n in counts.items() if truth.get(key, 0.0) <= 0.0)
-
-
 def fit_of_seeded_runs(
     request: Request, model: ToyModel, target: Target, drafter: Drafter, depth: int, runs: int, nodes: int = 0
 ) -> float:
@@ -154,17 +134,6 @@ def fit_of_seeded_runs(
         run_tokens(replace(request, seed=seed), target, drafter, depth, seeded(seed), nodes) for seed in range(runs)
     )
     return goodness_of_fit(counts, sequence_probs(model, request))
-
-
-def goodness_of_fit(counts: Counter[tuple[int, ...]], truth: dict[tuple[int, ...], float]) -> float:
-    """The p-value of a chi-square test of counted outputs against their probabilities.
-
-    0 if an output has probability 0 under `truth`; 1 if only one outcome is common enough to be tested.
-    """
-    if impossible(counts, truth):
-        return 0.0
-    observed, expected = pool(counts, truth, counts.total())
-    return float(chisquare(observed, expected).pvalue) if len(observed) > 1 else 1.0
 
 
 def all_sequences(n_vocab: int, length: int) -> list[tuple[int, ...]]:

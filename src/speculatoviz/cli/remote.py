@@ -76,13 +76,13 @@ def _draft_tokenizer(settings: Settings) -> Tokenizer | None:
 
 def _print(target: RemoteTarget) -> None:
     console, about = TextConsole(), target.about()
-    found = Table("what", "found", box=None, pad_edge=False)
+    found = Table("question", "answer", box=None, pad_edge=False)
     found.add_row("address", about.url)
     found.add_row("model", target.description.name)
-    told = dict(about.findings)
-    if about.rtt_ms is not None and "round trip" not in told:
+    findings = dict(about.findings)
+    if about.rtt_ms is not None and "round trip" not in findings:
         found.add_row("round trip", f"{about.rtt_ms:.1f} ms")
-    for question, answer in told.items():
+    for question, answer in findings.items():
         found.add_row(question, answer)
     console.print(found)
     console.print()
@@ -91,7 +91,7 @@ def _print(target: RemoteTarget) -> None:
         best.add_row(name, *_verified(target, sampling))
     console.print(best)
     if about.calls_per_round is not None:
-        console.print(f"calls a round, as a rule: {about.calls_per_round:g}", style="dim")
+        console.print(f"calls per round, usually: {about.calls_per_round:g}", style="dim")
     if about.warning:
         console.print(about.warning, style="yellow")
 

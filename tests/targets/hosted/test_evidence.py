@@ -1,4 +1,4 @@
-"""What endpoints tell of their scores is shown, and what they do not tell is absent."""
+"""The scores that an endpoint returns are shown; those that it does not return are absent."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from support.toy_pair import PROMPT, model_drafter, no_clock, pair
 from support.toy_pair import request as asked
 
 
-def runs_of(tells: bool, mode: str, sampling: Sampling) -> Iterator[list[Round]]:
+def runs_of(scores: bool, mode: str, sampling: Sampling) -> Iterator[list[Round]]:
     """A few runs with evidence on."""
 
-    def mute(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
+    def without_scores(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
         return OpenAIApi(endpoint, "toy", Reader(tokenizer), Dialect({}, frozenset({"top_k", "min_p"})))
 
-    def telling(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
+    def with_scores(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
         return VllmApi(endpoint, "toy", tokenizer)
 
     model, draft = pair(letters=3)
     with looped() as loop:
-        target = hosted(stand_in(), telling if tells else mute, loop, mode)
+        target = hosted(stand_in(), with_scores if scores else without_scores, loop, mode)
         drafter = model_drafter(draft, model)
         for seed in range(8):
             request = replace(asked(sampling, 4, model, ignore_eos=True), seed=seed, evidence=True)
@@ -44,8 +44,8 @@ def runs_of(tells: bool, mode: str, sampling: Sampling) -> Iterator[list[Round]]
 
 
 @pytest.mark.parametrize(("mode", "temperature"), [("scores", 0.0), ("thinning", 1.0), ("match", 1.0)])
-def test_told_scores_are_the_models_own(mode: str, temperature: float) -> None:
-    model, told = pair(letters=3)[0], 0
+def test_returned_scores_are_the_models_own(mode: str, temperature: float) -> None:
+    model, compared = pair(letters=3)[0], 0
     for rounds in runs_of(True, mode, Sampling(temperature)):
         ids = list(PROMPT)
         for round in rounds:
@@ -56,12 +56,12 @@ def test_told_scores_are_the_models_own(mode: str, temperature: float) -> None:
                     logits = model.logits([*ids, *round.draft.tokens[: check.node].tolist()])
                     expected = logits[check.token] - np.log(np.exp(logits).sum())
                     assert check.target.logprob == pytest.approx(expected, abs=1e-3)
-                    told += 1
+                    compared += 1
             ids += round.emitted
-    assert told > 8
+    assert compared > 8
 
 
-def test_what_an_endpoint_does_not_tell_is_absent() -> None:
+def test_scores_that_are_not_returned_are_absent() -> None:
     for rounds in runs_of(False, "match", Sampling(1.0)):
         for round in rounds:
             assert all(check.target is None for check in round.verdict.checks)

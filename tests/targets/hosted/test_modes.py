@@ -1,4 +1,4 @@
-"""Every way of verifying behind an endpoint, against the toy's own distribution; and broken ones that are caught."""
+"""Every mode of verification at an endpoint, against the toy's own distribution; and broken ones that are caught."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def test_processed_scores_taken_for_raw_are_caught() -> None:
     """As rows of top-k, where the temperature is then applied twice."""
 
     class AtWanted(VllmApi):
-        async def score(self, ids, start, sampling, top, bill):  # type: ignore[no-untyped-def]
-            return await super().score(ids, start, Sampling(0.4), top, bill)
+        async def score(self, ids, start, sampling, top, usage):  # type: ignore[no-untyped-def]
+            return await super().score(ids, start, Sampling(0.4), top, usage)
 
     def make(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
         return AtWanted(endpoint, "toy", tokenizer)
@@ -282,3 +282,9 @@ def test_answers_without_ids_are_read_only_where_one_token_writes_them() -> None
     assert reader.drawn(Choice(text="", finish_reason="stop")).token == 3
     with pytest.raises(TargetError, match="no token or more than one has this text"):
         reader.drawn(Choice(text="bc", finish_reason="length"))
+
+
+def test_a_drawn_token_that_its_text_does_not_identify_ends_the_run_in_words() -> None:
+    served = stand_in(ToyModel(1, (b"a", b"b", b"b")), ids=None, logprobs=False)
+    with looped() as loop, pytest.raises(TargetError, match="'b' and no token id, and no token or more than one"):
+        list(rounds(hosted(served, plain(), loop, "match"), Sampling(1.0), 50))

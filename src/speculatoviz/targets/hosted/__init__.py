@@ -1,1 +1,1 @@
-"""Targets behind endpoints of others."""
+"""Targets at endpoints of others: servers that do not verify drafts themselves."""

@@ -1,7 +1,7 @@
-"""Prompt formats and stop tokens per model family, for endpoints whose own chat template is out of reach.
+"""Prompt formats and end tokens of model families, for tokenizers without a chat template.
 
-A local tokenizer with a template of its own needs none of this. The templates are the plain part of what the models
-were trained on: turns of system, user and assistant, without tools.
+The templates are the plain part of the formats that the models were trained on: turns of system, user and assistant,
+without tools.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """template: Jinja, as `ChatTemplate` renders it. ends: tokens that end an answer. marks: tokens that betray it."""
+    """The prompt format of a model family.
+
+    template: Jinja, as `ChatTemplate` renders it. bos: the text of its `bos_token`. ends: the tokens that end an
+    answer. marks: the control tokens by which a vocabulary of the family is recognised.
+    """
 
     name: str
     template: str
@@ -43,7 +47,7 @@ LLAMA3 = Family(
     ends=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
     marks=("<|start_header_id|>", "<|eot_id|>"),
 )
-# A message of the assistant may end with <|end|> and another follow: first what it thinks, then what it says.
+# A message of the assistant may end with <|end|> and another follow: first its analysis, then its answer.
 HARMONY = Family(
     "harmony",
     "{{ '<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\\n"
@@ -61,19 +65,19 @@ HARMONY = Family(
 )
 GEMMA = Family(
     "gemma",
-    "{{ bos_token }}{% set said = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
-    "{% set said.system = m.content + '\\n\\n' %}{% else %}"
-    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' + said.system + (m.content | trim)"
-    " + '<end_of_turn>\\n' }}{% set said.system = '' %}{% endif %}{% endfor %}{{ '<start_of_turn>model\\n' }}",
+    "{{ bos_token }}{% set state = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
+    "{% set state.system = m.content + '\\n\\n' %}{% else %}"
+    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' + state.system + (m.content | trim)"
+    " + '<end_of_turn>\\n' }}{% set state.system = '' %}{% endif %}{% endfor %}{{ '<start_of_turn>model\\n' }}",
     bos="<bos>",
     ends=("<end_of_turn>", "<eos>"),
     marks=("<start_of_turn>", "<end_of_turn>"),
 )
 MISTRAL = Family(
     "mistral",
-    "{{ bos_token }}{% set said = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
-    "{% set said.system = m.content + '\\n\\n' %}{% elif m.role == 'user' %}"
-    "{{ '[INST]' + said.system + m.content + '[/INST]' }}{% set said.system = '' %}"
+    "{{ bos_token }}{% set state = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
+    "{% set state.system = m.content + '\\n\\n' %}{% elif m.role == 'user' %}"
+    "{{ '[INST]' + state.system + m.content + '[/INST]' }}{% set state.system = '' %}"
     "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}",
     bos="<s>",
     ends=("</s>",),
@@ -100,32 +104,32 @@ FAMILIES = {family.name: family for family in (HARMONY, LLAMA3, PHI4, CHATML, GE
 
 
 def named(name: str) -> Family:
-    """Raises BadRequestError that lists the known families."""
+    """The family of this name. Raises BadRequestError that lists all names."""
     if name not in FAMILIES:
         raise BadRequestError(f"There is no prompt format {name!r}.", f"Choose one of: {', '.join(FAMILIES)}.")
     return FAMILIES[name]
 
 
 def recognised(tokenizer: Tokenizer) -> Family | None:
-    """The family whose marks are all control tokens of the vocabulary."""
+    """The first family whose marks are all control tokens of the vocabulary; None if there is none."""
     controls = {entry.piece.decode(errors="replace") for entry in tokenizer.entries() if entry.control}
     return next((family for family in FAMILIES.values() if set(family.marks) <= controls), None)
 
 
 def fitted(tokenizer: Tokenizer, family: str | None = None, stops: Iterable[str] = ()) -> Tokenizer:
-    """A tokenizer that can render chats: as it is where it has a template, unless the user names a family.
+    """A tokenizer with the template of a family: the named one, or for a tokenizer without template the recognised one.
 
-    stops: further end tokens by name. Raises BadRequestError for a family or a token that is not known.
+    stops: names of additional end tokens. Raises BadRequestError for an unknown family or token.
     """
     wanted = tuple(stops)
     if family is None and tokenizer.has_chat_template and not wanted:
         return tokenizer
     chosen = named(family) if family else None if tokenizer.has_chat_template else recognised(tokenizer)
-    return _Fitted(tokenizer, chosen, wanted)
+    return _FittedTokenizer(tokenizer, chosen, wanted)
 
 
-class _Fitted:
-    """A tokenizer with another's template and further ends."""
+class _FittedTokenizer:
+    """A tokenizer with the template of a family and additional end tokens."""
 
     def __init__(self, inner: Tokenizer, family: Family | None, stops: Sequence[str]) -> None:
         self._inner, self._family = inner, family

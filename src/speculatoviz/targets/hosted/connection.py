@@ -116,7 +116,7 @@ def client(
             transport=transport,
             proxy=proxy,
             verify=httpx2.create_ssl_context(),
-            trust_env=False,  # `proxy` already holds what the environment says
+            trust_env=False,  # `proxy` is the environment's already
         )
     except ImportError:
         raise TargetError(
