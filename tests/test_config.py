@@ -83,6 +83,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "target_mode": "match",
         "overlap": "false",
         "rule": "block",
+        "policy": "auto",
         "lookahead_ngram": "5",
     }
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))

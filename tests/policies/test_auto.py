@@ -53,7 +53,7 @@ TEXTS: Mapping[str, dict[str, SimulatedDrafter]] = {
 
 def experience(simulation: Simulation, table: Mapping[int, float] | None = None) -> Experience:
     known = dict(simulation.verify_ms if table is None else table)
-    return Experience(Costs(lambda: known, {"model": 9.0}), {n: PRIORS[n] for n in simulation.drafters})
+    return Experience(Costs(lambda: known, {"model": 9.0}.get), {n: PRIORS[n] for n in simulation.drafters})
 
 
 def share_of_the_best(simulation: Simulation, table: Mapping[int, float] | None = None) -> float:

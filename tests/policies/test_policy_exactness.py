@@ -31,7 +31,7 @@ ROWS = {1: 10.0, 2: 11.0, 3: 11.5, 4: 12.0}
 
 def auto(drafter: str) -> Policy:
     """Learns from the outcomes of the rounds before, so that plans differ from run to run."""
-    return AutoPolicy(Experience(Costs(lambda: ROWS, {drafter: 2.0}), {drafter: 0.6}), 3)
+    return AutoPolicy(Experience(Costs(lambda: ROWS, lambda _drafter: 2.0), {drafter: 0.6}), 3)
 
 
 def adaptive(drafter: str) -> Policy:

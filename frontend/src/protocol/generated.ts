@@ -35,7 +35,10 @@ export interface Start {
   stop?: string[];
   ignore_eos?: boolean;
   drafter?: string | null;
-  policy?: "fixed";
+  /**
+   * null: the server's own
+   */
+  policy?: ("auto" | "adaptive" | "fixed") | null;
   rule?: ("token" | "block" | "match" | "typical") | null;
   nodes?: number | null;
   /**
@@ -321,6 +324,10 @@ export interface Metrics {
   exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
   round_total_variation_bound: number;
   round_usage: UsageInfo | null;
+  /**
+   * why the round was planned so; null for the policy `fixed`
+   */
+  plan: PlanInfo | null;
 }
 /**
  * What verification took of a remote target: requests, tokens as it bills them, bytes over the wire.
@@ -332,6 +339,26 @@ export interface UsageInfo {
   cached_tokens: number | null;
   sent_bytes: number | null;
   received_bytes: number | null;
+}
+/**
+ * Why a round was planned as it was: the choice, the best of every other drafter, and one plain pass.
+ *
+ * `explored`: the choice was not the best by the estimates, and was made because they may be out of date.
+ */
+export interface PlanInfo {
+  chosen: ChoiceInfo;
+  others: ChoiceInfo[];
+  plain_ms: number;
+  explored: boolean;
+}
+/**
+ * What a policy could do in a round; depth 0 is plain decoding. Tokens and time are expected, not measured.
+ */
+export interface ChoiceInfo {
+  drafter: string;
+  depth: number;
+  expected_tokens: number;
+  expected_ms: number;
 }
 /**
  * The guesses of one round, told once its following tokens are known; the drafter in use is the first.

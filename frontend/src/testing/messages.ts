@@ -122,6 +122,7 @@ export const metrics = (round: number, drafted: number, changes: Partial<Metrics
   other_ms: 0,
   round_ms: 35,
   hidden_draft_ms: 0,
+  plan: null,
   prefill_ms: 0,
   exactness: "exact",
   round_total_variation_bound: 0,

@@ -155,6 +155,7 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     exactness: "exact",
     round_total_variation_bound: 0,
     round_usage: null,
+    plan: null,
   };
 }
 

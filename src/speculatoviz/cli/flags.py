@@ -29,7 +29,9 @@ class Group:
 
 
 MODEL = Group("Target", ("profile", "target", "target_quantisation"))
-DRAFTING = Group("Drafting", ("draft", "draft_quantisation", "drafter", "k", "nodes", "rule", "head", "selfspec"))
+DRAFTING = Group(
+    "Drafting", ("draft", "draft_quantisation", "drafter", "policy", "k", "nodes", "rule", "head", "selfspec")
+)
 SAMPLING = Group("Sampling", ("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens"))
 REMOTE = Group(
     "Remote target",

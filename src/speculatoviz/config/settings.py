@@ -24,6 +24,7 @@ from speculatoviz.drafters.about import DRAFTERS, DrafterName
 
 ENV_FILE = ".env"
 REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
+PolicyName = Literal["auto", "adaptive", "fixed"]
 SELF_BY_DEFAULT = "Q2_K"  # quantisation that the target drafts for itself with, if none is chosen
 PREFIX = "SPECULATOVIZ_"
 
@@ -154,6 +155,11 @@ class Settings(BaseSettings):
         description="draft model, named like the target; none: no draft model",
     )
     drafter: DrafterName | None = Field(None, description=f"source of the drafts: {', '.join(DRAFTERS)}")
+    policy: PolicyName = Field(
+        "fixed",
+        description="who chooses the depth of every round: fixed; adaptive (by the last draft); or auto, which also "
+        "chooses the drafter, by measured times and running acceptance, plain decoding included",
+    )
     rule: Rule = Field(
         "token",
         description="verification rule: token, block, match (sample and match, for comparison) or typical (lossy)",

@@ -25,7 +25,7 @@ from speculatoviz.telemetry.parts import Baseline, NoiseFloor
 # The probability that a drafted token is accepted, assumed before anything of a run is known: code and summaries of
 # the Qwen pair reach 0.9 at T=0; a match of prompt lookup is less reliable.
 TYPICAL_ACCEPTANCE = {"model": 0.9, "selfspec": 0.9, "mixture": 0.9, "multi": 0.9, "hybrid": 0.9}
-_OTHERS_ACCEPTANCE = 0.7
+OTHERS_ACCEPTANCE = 0.7
 _UNMEASURED_DEPTH = 4
 _FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is measured
 REFERENCE_CONTEXT = 512  # tokens at which the noise floor is measured while idle, before any run is that long
@@ -37,7 +37,7 @@ def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, flo
     if not measured:
         return None
     own_ms = draft_ms or 0.0 if drafter in WITH_MODEL | {"selfspec"} else 0.0
-    return best_depth(TYPICAL_ACCEPTANCE.get(drafter, _OTHERS_ACCEPTANCE), own_ms, measured)
+    return best_depth(TYPICAL_ACCEPTANCE.get(drafter, OTHERS_ACCEPTANCE), own_ms, measured)
 
 
 def _sentence(draft: Window) -> list[int]:

@@ -89,18 +89,18 @@ class VerifyCosts:
 
 
 class DraftCosts:
-    """The time of one drafted token, by drafter. known: measured before the run."""
+    """The time of one drafted token, by drafter. known: as measured before the run, None if it was not."""
 
-    def __init__(self, known: Mapping[str, float], verify: VerifyCosts) -> None:
-        self._verify = verify
-        self._known = dict(known)
+    def __init__(self, known: Callable[[str], float | None], verify: VerifyCosts) -> None:
+        self._verify, self._known = verify, known
         self._token: dict[str, Average] = {}
 
     def token_ms(self, drafter: str) -> float:
         """The expected time of one more drafted token."""
         if drafter in self._token:
             return self._token[drafter].value
-        return self._known.get(drafter, _UNKNOWN_SHARE * self._verify.ms(1))
+        known = self._known(drafter)
+        return _UNKNOWN_SHARE * self._verify.ms(1) if known is None else known
 
     def catch_up_ms(self, drafter: str, missing: int) -> float:
         """The expected time of reading `missing` tokens; one or two of them are part of the first drafting pass."""
@@ -113,9 +113,14 @@ class DraftCosts:
 
 
 class Costs:
-    """The costs of a target and its drafters, as far as rounds and measurements show."""
+    """The costs of a target and its drafters, as far as rounds and measurements show.
 
-    def __init__(self, pass_ms: Callable[[], Mapping[int, float]], draft_ms: Mapping[str, float]) -> None:
+    pass_ms: the measured times of the target's passes by rows. draft_ms: the measured time of one token of a drafter.
+    """
+
+    def __init__(
+        self, pass_ms: Callable[[], Mapping[int, float]], draft_ms: Callable[[str], float | None] = lambda _name: None
+    ) -> None:
         self.verify = VerifyCosts(pass_ms)
         self.draft = DraftCosts(draft_ms, self.verify)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from speculatoviz.config import Settings
+from speculatoviz.config import PolicyName, Settings
 from speculatoviz.core.chance import run_seed, seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
-from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Exactness, Limits, Need, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
@@ -24,9 +24,9 @@ from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
 from speculatoviz.models.window import Window
-from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
+from speculatoviz.session.planning import DEEPEST, candidates, experience, make_policy
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_named_model, open_target
 from speculatoviz.telemetry.events import Departure, Done, Event, Metrics, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
@@ -43,6 +43,7 @@ class Prepared:
     """A checked request, ready to run.
 
     seed: as the user gave it; the request's own seed follows from it and from the turn of the conversation.
+    k: the depth, or the largest one if the policy chooses. candidates: the drafters that `auto` chooses from.
     """
 
     prompt: str
@@ -51,6 +52,8 @@ class Prepared:
     drafter: str
     k: int
     nodes: int
+    policy: PolicyName
+    candidates: tuple[str, ...]
     shadow: tuple[str, ...] = ()
 
 
@@ -80,6 +83,8 @@ class Session:
         computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
         self._greedy_texts = GreedyTexts()
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
+        known = self.calibration
+        self._experience = experience(tuple(self.drafters), lambda: known.pass_ms, lambda: known.draft_ms)
 
     @classmethod
     def load(cls, settings: Settings, clock: Callable[[], float], progress: Progress) -> Session:
@@ -159,18 +164,21 @@ class Session:
             rule=_given(message.rule, settings.rule),
             evidence=message.evidence and settings.evidence,
             overlap=settings.overlap and not message.shadow,  # a shadow may be the drafter that would draft ahead
-            needs=self.drafters[drafter].needs,
             conversation=_conversation(message),
         )
         for name in message.shadow:
             self.check_drafter(name)
         shadows = tuple(name for name in dict.fromkeys(message.shadow))
-        needs = request.needs.union(*(self.drafters[name].needs for name in shadows))
+        policy = message.policy or settings.policy
+        chosen = candidates(drafter, message.drafter or settings.drafter, tuple(self.drafters))
+        used = {drafter, *shadows, *(chosen if policy == "auto" else ())}
+        needs = frozenset[Need]().union(*(self.drafters[name].needs for name in used))
         nodes = _given(message.nodes, settings.nodes)
-        k = _given(message.k, self.default_k(drafter))
+        given = settings.k if message.k is None else message.k
+        k = given if given is not None else self.default_k(drafter) if policy == "fixed" else DEEPEST
         request = replace(request, needs=needs)
         self.target.claim(request)
-        return Prepared(prompt, request, seed, drafter, k, nodes, shadows)
+        return Prepared(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows)
 
     def run(
         self,
@@ -186,7 +194,8 @@ class Session:
         baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
         narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
         yield self._started(narrator, prepared)
-        policy = FixedPolicy(prepared.drafter, prepared.k, prepared.nodes)
+        planned = (prepared.policy, prepared.drafter, prepared.k, prepared.nodes)
+        policy = make_policy(*planned, self._experience, prepared.candidates)
         chance = seeded(request.seed)
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
         beside = {name: self.drafters[name] for name in prepared.shadow}
@@ -267,7 +276,7 @@ class Session:
             draft_model=model_info(self.draft_model) if self.draft_model else None,
             drafter=prepared.drafter,
             k=prepared.k,
-            policy="fixed",
+            policy=prepared.policy,
             rule=request.rule,
             nodes=prepared.nodes,
             sampling=sampling_info(request.sampling),

@@ -17,6 +17,7 @@ from speculatoviz.telemetry.parts import (
     ExactnessInfo,
     ModelInfo,
     NoiseFloor,
+    PlanInfo,
     RemoteInfo,
     SamplingInfo,
     Strict,
@@ -189,6 +190,7 @@ class Metrics(MetricValues, ServerEvent):
     exactness: Label = "exact"
     round_total_variation_bound: float = 0.0
     round_usage: UsageInfo | None = None
+    plan: PlanInfo | None = Field(None, description="why the round was planned so; null for the policy `fixed`")
 
 
 class ShadowGuess(Strict):

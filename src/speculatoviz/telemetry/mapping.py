@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from speculatoviz.core.planning import Choice, Reason
 from speculatoviz.core.rounds import Check, Extra, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
@@ -17,9 +18,11 @@ from speculatoviz.models.base import LanguageModel, Tokenizer
 from speculatoviz.targets.base import Remote, Target
 from speculatoviz.telemetry.events import Done, DraftToken, Metrics, MetricValues, RunWarning, Updated, VerifyResult
 from speculatoviz.telemetry.parts import (
+    ChoiceInfo,
     ExactnessInfo,
     Finding,
     ModelInfo,
+    PlanInfo,
     RemoteInfo,
     SamplingInfo,
     TopToken,
@@ -178,6 +181,27 @@ def _extra_result(stamp: Stamp, round: Round, text: str, names: TokenNames) -> V
     )
 
 
+def plan_info(reason: Reason | None) -> PlanInfo | None:
+    """Why a round was planned so; None for a policy that does not weigh choices."""
+    if reason is None:
+        return None
+    return PlanInfo(
+        chosen=_choice_info(reason.chosen),
+        others=[_choice_info(choice) for choice in reason.others],
+        plain_ms=reason.plain_ms,
+        explored=reason.explored,
+    )
+
+
+def _choice_info(choice: Choice) -> ChoiceInfo:
+    return ChoiceInfo(
+        drafter=choice.drafter,
+        depth=choice.depth,
+        expected_tokens=choice.tokens,
+        expected_ms=choice.round_ms,
+    )
+
+
 def metrics_event(stamp: Stamp, round: Round, values: MetricValues) -> Metrics:
     """The round's times and counts, and the metrics of the run up to it."""
     times = round.times
@@ -202,6 +226,7 @@ def metrics_event(stamp: Stamp, round: Round, values: MetricValues) -> Metrics:
         exactness=round.verdict.exactness,
         round_total_variation_bound=round.verdict.total_variation_bound,
         round_usage=usage_info(round.verdict.usage),
+        plan=plan_info(round.plan.reason),
         **dict(values),
     )
 

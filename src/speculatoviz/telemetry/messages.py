@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from speculatoviz.config import RANGES
+from speculatoviz.config import RANGES, PolicyName
 from speculatoviz.core.types import Rule
 from speculatoviz.telemetry.parts import Strict
 
@@ -33,7 +33,7 @@ class Start(Strict):
     stop: list[str] = Field(default_factory=list, max_length=8)
     ignore_eos: bool = False
     drafter: str | None = None
-    policy: Literal["fixed"] = "fixed"
+    policy: PolicyName | None = Field(None, description="null: the server's own")
     rule: Rule | None = None
     nodes: Annotated[int, RANGES["nodes"].field()] | None = None
     shadow: list[str] = Field(

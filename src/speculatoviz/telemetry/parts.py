@@ -71,6 +71,27 @@ class Baseline(Strict):
     kind: Literal["startup", "plain_run", "streaming", "per_call"]
 
 
+class ChoiceInfo(Strict):
+    """What a policy could do in a round; depth 0 is plain decoding. Tokens and time are expected, not measured."""
+
+    drafter: str
+    depth: int
+    expected_tokens: float
+    expected_ms: float
+
+
+class PlanInfo(Strict):
+    """Why a round was planned as it was: the choice, the best of every other drafter, and one plain pass.
+
+    `explored`: the choice was not the best by the estimates, and was made because they may be out of date.
+    """
+
+    chosen: ChoiceInfo
+    others: list[ChoiceInfo]
+    plain_ms: float
+    explored: bool
+
+
 class Finding(Strict):
     question: str
     answer: str

@@ -1,0 +1,61 @@
+"""Which policy and which drafters a run gets, and that its plans are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.session.planning import candidates
+from speculatoviz.telemetry.events import Metrics, Started
+from speculatoviz.telemetry.messages import Start
+from support.toy_session import load
+
+
+def run(folder: Path, start: Start, **settings: object) -> tuple[Started, list[Metrics]]:
+    session = load(folder, **settings)
+    try:
+        events = list(session.run("r", session.prepare(start), lambda: False))
+    finally:
+        session.close()
+    started = events[0]
+    assert isinstance(started, Started)
+    return started, [event for event in events if isinstance(event, Metrics)]
+
+
+def test_a_chosen_drafter_is_the_only_candidate() -> None:
+    available = ("ngram", "suffix", "model")
+
+    assert candidates("model", None, available) == ("model", "suffix")
+    assert candidates("suffix", None, available) == ("suffix",)
+    assert candidates("model", "ngram", available) == ("ngram",)
+    assert candidates("eagle", None, ("suffix", "eagle")) == ("eagle", "suffix")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_auto_tells_why(tmp_path: Path, temperature: float) -> None:
+    start = Start(prompt="abcabcabc", raw=True, policy="auto", max_tokens=24, ignore_eos=True, temperature=temperature)
+    started, rounds = run(tmp_path, start)
+
+    assert started.policy == "auto"
+    assert rounds
+    for event in rounds:
+        assert event.plan is not None
+        assert event.drafter == event.plan.chosen.drafter
+        assert event.round_drafted <= event.k
+        if event.plan.chosen.depth == 0:
+            assert event.round_drafted == 0
+
+
+def test_a_policy_of_the_settings_holds_where_a_run_names_none(tmp_path: Path) -> None:
+    assert run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2), policy="adaptive")[0].policy == "adaptive"
+    assert (
+        run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2, policy="fixed"), policy="auto")[0].policy == "fixed"
+    )
+    assert run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2))[0].policy == "fixed"
+
+
+def test_fixed_plans_have_no_reason(tmp_path: Path) -> None:
+    _, rounds = run(tmp_path, Start(prompt="abc", raw=True, max_tokens=8, k=2, ignore_eos=True))
+
+    assert all(event.plan is None and event.k <= 2 for event in rounds)
