@@ -157,8 +157,8 @@ class Settings(BaseSettings):
     drafter: DrafterName | None = Field(None, description=f"source of the drafts: {', '.join(DRAFTERS)}")
     policy: PolicyName = Field(
         "fixed",
-        description="who chooses the depth of every round: fixed; adaptive (by the last draft); or auto, which also "
-        "chooses the drafter, by measured times and running acceptance, plain decoding included",
+        description="who chooses the depth of every round: fixed, adaptive (by the last draft), or auto (drafter and "
+        "depth by measured times)",
     )
     rule: Rule = Field(
         "token",
