@@ -52,7 +52,7 @@ def narrow(depth: int) -> Propose:
 
 
 def early_stopped(depth: int) -> Propose:
-    """Stops behind certain tokens: known before the token that is then not drawn."""
+    """Stops after certain tokens: known before the token that is then not drawn."""
 
     def propose(model: ToyModel, script: Script, sampling: Sampling) -> Draft:
         return _drawn(model, script, sampling, depth, 5, stop_behind=frozenset({1, 4}))
@@ -216,10 +216,10 @@ def test_siblings_keep_the_targets_distribution() -> None:
         draft = Draft(
             0, np.array(tokens, np.int32), np.array([-1, -1], np.int32), (q, q), ("a", "b"), (None, None), (0.0, 0.0)
         )
-        behind = {
+        after = {
             node: distribution(target.logits([*PROMPT, token]), Sampling(1.0)) for node, token in enumerate(tokens)
         }
-        decision = verify_tokens(draft, lambda node: p if node < 0 else behind[node], script)
+        decision = verify_tokens(draft, lambda node: p if node < 0 else after[node], script)
         return tokens[decision.path[0]] if decision.path else decision.extra.token
 
     first = np.zeros(5)

@@ -34,7 +34,7 @@ CHAINS: dict[str, Propose] = {
 
 
 def stopped(model: object, script: Script, sampling: Sampling) -> Draft:
-    """A drawn chain that ends behind the end token: its length depends on what was drawn."""
+    """A drawn chain that ends after the end token: its length depends on what was drawn."""
     whole = drawn(CHAIN)(model, script, sampling)  # type: ignore[arg-type]
     ends = np.flatnonzero(whole.tokens == 2)
     kept = int(ends[0]) + 1 if len(ends) else len(whole)

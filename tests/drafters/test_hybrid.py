@@ -18,7 +18,7 @@ from support.whole_runs import whole_runs
 EXACT = 1e-12
 BROKEN = 1e-3
 EARLIER = [[0, 1, 0, 1, 1, 0, 0, 1, 2], [1, 0, 1, 0, 0, 2]]  # of the toy's letters 0 and 1, and its end 2
-ALWAYS, AT_TIMES = 0.0, 1.3  # how sure a match has to be; the second is reached behind some letters alone
+ALWAYS, AT_TIMES = 0.0, 1.3  # how sure a match has to be; the second is reached after some letters only
 UNLIKELY = 0.5
 
 

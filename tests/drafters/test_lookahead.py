@@ -49,7 +49,7 @@ def rounds(
     sampling: Sampling = Sampling(0.0),  # noqa: B008 (frozen)
     ends: frozenset[int] = frozenset(),
 ) -> list[Round]:
-    """One run of the whole engine, which goes on behind an end."""
+    """One run of the whole engine, which continues after an end token."""
     target = LocalTarget(model, 256, no_clock)
     limits = Limits(tokens, ends, ignore_eos=True)
     request = Request(prompt, sampling, limits, evidence=False, needs=drafter.needs)

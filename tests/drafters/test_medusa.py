@@ -35,7 +35,7 @@ def drafted(made: MedusaDrafter, depth: int, nodes: int = 0, seed: int = 0) -> D
 
 
 def probs() -> np.ndarray:
-    """float64[heads, K] behind the state that the last committed token came from."""
+    """float64[heads, K] after the state that the last committed token came from."""
     logits = medusa_heads().logits(state(PREFIX[:-1]), HEADS).astype(np.float64)
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)

@@ -25,7 +25,7 @@ GREEDY, SAMPLED = Sampling(), Sampling(1.0)
 
 
 class Padded(ToyModel):
-    """Rows behind the used ids, as output matrices have; `loud` gives them the highest logits of all."""
+    """Rows after those of the used ids, as output matrices have; `loud` gives them the highest logits of all."""
 
     def __init__(self, seed: int, loud: bool) -> None:
         super().__init__(seed, ALPHABET)

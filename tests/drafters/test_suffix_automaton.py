@@ -61,11 +61,11 @@ def test_the_longest_match_and_what_followed_it(text: list[int], read: list[int]
     levels = {level.length: level.counts for level in made.levels(place, 1)}
     assert list(levels) == sorted(levels, reverse=True)
     for length in range(1, place.length + 1):
-        behind = followers(text, read[len(read) - length :])
+        following = followers(text, read[len(read) - length :])
         if length in levels:
-            assert levels[length] == behind
-        elif behind:  # the same as behind some longer suffix, which stands for both
-            assert behind == levels[min(longer for longer in levels if longer > length)]
+            assert levels[length] == following
+        elif following:  # the same as after some longer suffix, which stands for both
+            assert following == levels[min(longer for longer in levels if longer > length)]
 
 
 @given(TEXTS, LONGEST)

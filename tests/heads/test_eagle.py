@@ -66,7 +66,7 @@ def test_a_branch_of_a_tree_is_the_chain_of_its_path() -> None:
 
 
 def test_a_place_knows_which_token_it_follows() -> None:
-    """Which a pair's own token and state alone do not say: so one layer can look up what came behind it before."""
+    """Which a pair's own token and state alone do not say: so one layer can look up what came after it before."""
     head = eagle_head()
     one, other = filled(head, IDS[:2]), head.open()
     other.append(states(IDS[:2])[:1], [4, IDS[1]])

@@ -1,4 +1,4 @@
-"""The cache under trees: whatever is fed, accepted and rewound, it holds what it says, with the states behind it."""
+"""The cache under trees: whatever is fed, accepted or rewound, it holds the ids that it reports, and their states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session whose target is behind a verifier: what it tells, measures and refuses."""
+"""A session with a verifier as its target: what it reports, measures and refuses."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _row_one_by_one(window: Window, ids: list[int], output: list[int]) -> np.nda
 
 
 def _row_in_shapes(window: Window, ids: list[int], rounds: list[Round], at: int) -> np.ndarray:
-    """The logits behind output[:at], fed in the very passes of the run and rewound as it was, cell layout included."""
+    """The logits after output[:at], fed in the very passes of the run and rewound as it was, cell layout included."""
     window.keep(0)
     window.prefill(ids[:-1], lambda: False)
     committed = list(ids)
@@ -88,4 +88,4 @@ def _row_in_shapes(window: Window, ids: list[int], rounds: list[Round], at: int)
             return logits[rows.row(path[at - before])].copy()
         window.accept([rows.row(node) for node in path])
         committed += round.emitted
-    raise AssertionError("the position lies behind the run")
+    raise AssertionError("the position lies after the end of the run")

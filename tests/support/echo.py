@@ -12,7 +12,7 @@ from support.proxy import PATIENCE_S, Proxy
 
 
 class Echo(socketserver.ThreadingTCPServer):
-    """Answers each byte with itself, behind what it greets with, and remembers how its connections ended."""
+    """Answers each byte with itself, after a greeting, and remembers how its connections ended."""
 
     daemon_threads = False
 
@@ -72,13 +72,13 @@ def read(tcp: socket.socket, n_bytes: int) -> bytes:
     while len(data) < n_bytes:
         piece = tcp.recv(n_bytes - len(data))
         if not piece:
-            raise ConnectionError(f"closed behind {data!r}")
+            raise ConnectionError(f"closed after {data!r}")
         data += piece
     return data
 
 
 def read_to_the_end(tcp: socket.socket) -> tuple[bytes, str]:
-    """All that comes, and whether a close or a reset came behind it."""
+    """All bytes that arrive, and whether a close or a reset follows them."""
     data = b""
     try:
         while piece := tcp.recv(65_536):

@@ -18,7 +18,7 @@ Kind = Literal["cut", "stall", "swallow"]
 
 
 class Faults:
-    """Random faults by a seed: stalls, cuts at some byte, and silence from some byte on with a cut behind it.
+    """Random faults by a seed: stalls, cuts at some byte, and silence from some byte on with a cut after it.
 
     What happens to a connection, and at which byte, follows from the seed and its number alone: connections that are
     live at the attachment come first, from where they are, then new ones as they come. Only `connections` of them have
@@ -73,7 +73,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Fault:
-    """kind: a cut; a stall of both directions for so long; all behind this byte swallowed, and a cut so much later."""
+    """kind: a cut; a stall of both directions; or silence: all bytes after this one are swallowed, and a cut follows."""
 
     kind: Kind
     direction: Direction

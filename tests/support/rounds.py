@@ -24,7 +24,7 @@ def make_round(
     took: Times | None = None,
     scores: Scores | None = None,
 ) -> Round:
-    """A chain of `drafted` tokens of which the first `accepted` pass, and the token behind them.
+    """A chain of `drafted` tokens of which the first `accepted` pass, and the token after them.
 
     kept: how many of the accepted tokens are emitted where the run ends inside the draft; then no extra token is.
     """

@@ -45,7 +45,7 @@ class HashedStates:
 
 
 def state(ids: Sequence[int]) -> Floats:
-    """float32[D] behind a prefix."""
+    """float32[D] after a prefix."""
     digest = hashlib.blake2b(repr(tuple(ids)).encode(), digest_size=8).digest()
     return np.random.default_rng(int.from_bytes(digest, "little")).standard_normal(HIDDEN).astype(np.float32)
 

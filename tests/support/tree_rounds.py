@@ -41,8 +41,8 @@ def draw_tree(
             continue
         parent = places[above]
         if parent not in left:
-            behind = [nodes[node].token for node in _path(nodes, parent)]
-            left[parent] = support(model.logits([*PROMPT, *behind]), own, size)
+            path = [nodes[node].token for node in _path(nodes, parent)]
+            left[parent] = support(model.logits([*PROMPT, *path]), own, size)
         q = left[parent]
         if q is None:
             continue

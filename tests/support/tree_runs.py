@@ -39,7 +39,7 @@ def whole_tree_runs(
 ) -> tuple[Outcome, Outcome, float]:
     """The outputs that were found, those of the target alone, and how many tokens are accepted on average.
 
-    Greedy runs go on behind an end: this toy would say nothing else.
+    Greedy runs continue after an end token, because this toy would emit nothing else.
     """
     model, _ = pair(letters=2)
     script = Script()

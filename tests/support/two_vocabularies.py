@@ -21,7 +21,7 @@ ACCENTS: Pieces = ((b"\xc3", b"\xa9", b"a"), (b"\xa9", b"\xc3\xa9", b"\xc3", b"a
 class LongestMatch(ToyTokenizer):
     """Reads the longest piece it has, of equal ones the first.
 
-    Control tokens have the ids behind the pieces, in the order of `names`; `ends` are those that end a text.
+    Control tokens have the ids after those of the pieces, in the order of `names`; `ends` are those that end a text.
     beginning: ids that it puts before a text of its own accord. space: so it does with a space.
     """
 

@@ -30,7 +30,7 @@ def test_a_run_is_the_same_with_shadows(session: Session, drafter: str, temperat
     beside = toy_session.run(session, shadow=["ngram", "mixture", "model", "multi"], **asked)
     texts = [next(e.token_ids for e in events if isinstance(e, Done)) for events in (alone, beside)]
     assert texts[0] == texts[1]
-    assert isinstance(beside[-1], Done), "nothing comes behind the end"
+    assert isinstance(beside[-1], Done), "nothing comes after the end"
     assert any(isinstance(e, Shadow) for e in beside)
     assert not any(isinstance(e, Shadow) for e in alone)
 

@@ -183,7 +183,7 @@ def test_words_are_those_of_the_vocabulary_as_they_stand_at_the_beginning_of_a_t
 
 
 def test_a_share_of_the_questions_begins_with_a_word() -> None:
-    """As part of the question, on its own place behind the template, in later turns too."""
+    """As part of the question, at its own place after the template, in later turns too."""
     model = StatedToy()
     script = replace(TemplateParts.of(model.tokenizer), words=((2, 3), (4, 5)))
     recipe = replace(RECIPE, opening_word=0.5, unguided=0.0)
@@ -202,7 +202,7 @@ def test_a_share_of_the_questions_begins_with_a_word() -> None:
 
 
 def test_a_share_of_the_questions_is_asked_behind_no_system_message() -> None:
-    """And answered behind the template's own opening, as if it had been asked there."""
+    """And answered after the template's own opening, as if it had been asked there."""
     model = StatedToy()
     script = replace(TemplateParts.of(model.tokenizer), words=((2, 3), (4, 5)))
     assert script.unguided == tuple(model.tokenizer.encode("s \nu ", special=True))
@@ -221,7 +221,7 @@ def test_a_share_of_the_questions_is_asked_behind_no_system_message() -> None:
     while not writing.done:
         writing.fed(len(writing.todo), np.ones((len(writing.todo), HIDDEN)), letters.standard_normal(29))
     made = writing.dialogue()
-    assert (made.states == 1).all(), "what was computed behind no system message is forgotten"
+    assert (made.states == 1).all(), "what was computed without a system message is forgotten"
     assert next(piece for author, piece in parts(made) if author == "question") == said
 
 

@@ -47,7 +47,7 @@ def weights(module):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("window", [64, 5, 2])
 @pytest.mark.parametrize("begin", [1, 4, 8])
 def test_eagle_drafts_with_the_numbers_it_was_trained_with(window: int, begin: int) -> None:
-    """From every step of the training to the draft behind the pairs that it stands for."""
+    """From every step of the training to the draft after the pairs that it stands for."""
     module = eagle(window)
     batch = collate(DIALOGUES)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_eagle_guesses_what_its_head_drafts() -> None:
     head = EagleHead(file_of("eagle", module.numbers, weights(module)), TinyRows())
     guesses = module.guesses(collate(DIALOGUES), DEPTH).numpy()
     tokens, states = DIALOGUES[0].tokens, DIALOGUES[0].states.astype(np.float32)
-    assert (guesses[0, 0] == -1).all(), "behind the first token there is no state"
+    assert (guesses[0, 0] == -1).all(), "after the first token there is no state"
     for last in range(1, LENGTH - DEPTH):
         cache = head.open()
         cache.append(states[:last], tokens[: last + 1].tolist())

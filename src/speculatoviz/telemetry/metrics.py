@@ -120,7 +120,7 @@ class MetricsFold:
 def _tally(round: Round) -> _Tally:
     depth = max((round.draft.position(node) + 1 for node in range(len(round.draft))), default=0)
     accepted_at, tested_at = [0] * depth, [0] * depth
-    # Only what was emitted counts: an accepted token behind an end token was dropped.
+    # Only what was emitted counts: an accepted token after an end token was dropped.
     for position in range(round.accepted):
         accepted_at[position] = tested_at[position] = 1
     for check in round.verdict.checks:

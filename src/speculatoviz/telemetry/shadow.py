@@ -1,4 +1,4 @@
-"""Further drafters guess behind every round's prefix, unused and untimed, and are scored by what then came true."""
+"""Shadow drafters: they draft after every prefix, unused and untimed, and are scored by the tokens that follow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _DEPTH = 4  # of a guess beside a round that drafts nothing itself
 
 
 class Guess(NamedTuple):
-    """path: the nodes that agree with what came. draft_ms: None for the drafter in use, which the round times."""
+    """A shadow draft.
+
+    path: its longest path that equals the tokens that followed. draft_ms: None for the drafter in use, whose time the
+    round contains.
+    """
 
     drafter: str
     draft: Draft
@@ -30,7 +34,7 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shadowed:
-    """The guesses behind one round's prefix, the drafter in use first."""
+    """The guesses after one round's prefix, the drafter in use first."""
 
     round: int
     guesses: tuple[Guess, ...]
@@ -44,7 +48,7 @@ class _Waiting(NamedTuple):
 
 
 class Shadows:
-    """Lets `drafters` guess, and tells how far each came once the tokens are known. clock: seconds."""
+    """Lets `drafters` guess, and scores each guess once the tokens are known. clock: seconds."""
 
     def __init__(
         self,
@@ -60,9 +64,9 @@ class Shadows:
         self._waiting: list[_Waiting] = []
 
     def follow(self, steps: Iterable[Step]) -> Iterator[Step | Shadowed]:
-        """The steps as they are, and behind a round what has become clear of the guesses.
+        """The steps, unchanged, and after a round the guesses whose following tokens are now known.
 
-        The engine's clocks stand still meanwhile.
+        The engine's clock stops meanwhile.
         """
         for step in steps:
             match step:
@@ -85,14 +89,14 @@ class Shadows:
             drafter.begin(own)
 
     def _guess(self, round: Round) -> None:
-        """Behind the prefix that the round was drafted behind."""
+        """Draft after the prefix that the round was drafted after."""
         plan = round.plan if round.plan.depth else replace(round.plan, depth=_DEPTH)
         guesses = [Guess(round.plan.drafter, round.draft, (), None)] if round.plan.depth else []
         for name, drafter in self._drafters.items():
             if name == round.plan.drafter and round.plan.depth:
                 continue
             begun = self._clock()
-            own = replace(plan, drafter=name)
+            own = replace(plan, drafter=name, stop=None)
             draft = drafter.draft(self._ids, round.index, own, self._chance("draft", round.index))
             guesses.append(Guess(name, draft, (), (self._clock() - begun) * 1000))
         self._waiting.append(_Waiting(round.index, len(self._ids), plan.depth, guesses))
