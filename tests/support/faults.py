@@ -73,7 +73,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Fault:
-    """kind: a cut; a stall of both directions; or silence: all bytes after this one are swallowed, and a cut follows."""
+    """kind: a cut; a stall of both directions; or silence: all bytes after this are swallowed, and a cut follows."""
 
     kind: Kind
     direction: Direction

@@ -1,22 +1,30 @@
-"""Names of remote targets as they may be shown: without the credentials that an address can contain."""
+"""Names and URLs of remote targets as they may be shown: without the credentials that they can contain."""
 
 from __future__ import annotations
 
 import re
 
-_AUTHORITY = re.compile(
-    r"(?P<scheme>[\w+.-]+://)(?P<user>[^/?#]*@)?(?P<host>\[[^\]/?#]*\]|[^:/?#@]*)(?P<port>:\d*)?(?=[/?#]|$)"
+_PREFIX = r"(?:[\w.-]+:)?[\w+.-]+://"
+_ADDRESS = re.compile(
+    rf"(?P<prefix>{_PREFIX})(?P<user>[^/?#]*@)?(?P<place>(?:\[[^\]/?#]*\]|[^:/?#@]*)(?::\d*)?)(?=[/?#]|$)"
 )
+_UNREADABLE = re.compile(rf"(?P<prefix>{_PREFIX}|(?:openai|vllm|sglang|verifier):|[\w.-]+:(?=[^@]*:))")
+
+
+def shown_url(url: str, scheme: str) -> str:
+    """The URL in the name of a target of this scheme, without credentials."""
+    return without_credentials(f"{scheme}:{url}").removeprefix(f"{scheme}:")
 
 
 def without_credentials(name: str) -> str:
-    """`scheme:http://user:password@host/path` as `scheme:http://host/path`.
+    """`http://user:password@host/path` as `http://host/path`, also after the scheme of a target (`openai:http://…`).
 
-    In a name that cannot be read as an address, everything before the last @ may be a password, and is left out.
+    If a name cannot be read as an address, everything before the last @ may be a password, and is left out.
     """
-    kind, colon, place = name.partition(":")
-    if "@" not in place:
+    if "@" not in name:
         return name
-    if found := _AUTHORITY.match(place):
-        return f"{kind}{colon}{found['scheme']}{found['host']}{found['port'] or ''}{place[found.end() :]}"
-    return f"{kind}{colon}{place.rpartition('@')[2]}"
+    if found := _ADDRESS.match(name):
+        return f"{found['prefix']}{found['place']}{name[found.end() :]}"
+    if found := _UNREADABLE.match(name):
+        return f"{found['prefix']}{name.rpartition('@')[2]}"
+    return name

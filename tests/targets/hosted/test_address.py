@@ -86,7 +86,9 @@ def test_a_name_that_is_refused_does_not_show_its_password(name: str) -> None:
         ("verifier:ws://s3cret@[::1]:8100", "verifier:ws://[::1]:8100"),
         ("openai:http://host/v1#toy@main", "openai:http://host/v1#toy@main"),
         ("cerebras:model", "cerebras:model"),
-        ("hf:someone/model@main", "hf:main"),
+        ("hf:someone/model@main", "hf:someone/model@main"),
+        ("ws://someone:s3cret@host:8100/path", "ws://host:8100/path"),
+        ("ws://someone:s3cret/part@host", "ws://host"),
         ("smollm2-135m-instruct", "smollm2-135m-instruct"),
     ],
 )

@@ -17,8 +17,9 @@ from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
 from speculatoviz.targets.hosted.address import Credentials
 from speculatoviz.targets.hosted.answers import Completion, ModelList
-from speculatoviz.targets.hosted.connection import MOST_REDIRECTS, Patience, is_loopback, proxy_for
+from speculatoviz.targets.hosted.connection import MOST_REDIRECTS, Patience, proxy_for
 from speculatoviz.targets.hosted.endpoint import Endpoint, UnusableError
+from speculatoviz.targets.proxies import is_loopback
 from support.hosted import listening, looped, opened, rounds, stand_in
 from support.local_proxy import LocalProxy
 
@@ -289,7 +290,7 @@ def test_a_socks_proxy_is_used_or_its_package_is_named(monkeypatch: pytest.Monke
     if find_spec("socksio") is not None:
         Endpoint("http://host/v1")
         return
-    with pytest.raises(TargetError, match=r"The proxy socks5://proxy:1080 needs the package socksio"):
+    with pytest.raises(TargetError, match=r"a SOCKS proxy, which needs the package socksio"):
         Endpoint("http://host/v1")
 
 

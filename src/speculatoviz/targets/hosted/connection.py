@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -12,13 +10,11 @@ import httpx2
 import openai
 
 from speculatoviz.errors import TargetError
+from speculatoviz.targets import proxies
 from speculatoviz.targets.hosted.address import Credentials
 
 MOST_REDIRECTS = 5
 _KEEPS_METHOD = {307, 308}
-_PROXY_SETTINGS = "the environment variables HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
-_PROXY_SCHEMES = {"http", "https", "socks5", "socks5h"}
-_BYPASS = "or list the endpoint's host in NO_PROXY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,49 +35,13 @@ class RedirectError(openai.OpenAIError):
     """A redirect that is not followed; its text is a part of a sentence."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, reached without a network."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
-    inner = getattr(address, "ipv4_mapped", None) or address
-    return bool(inner.is_loopback or inner.is_unspecified)
-
-
 def proxy_for(url: httpx2.URL) -> httpx2.Proxy | None:
-    """The proxy that the system's settings name for a URL; none for loopback. Raises TargetError if it is unusable."""
-    if is_loopback(url.host) or urllib.request.proxy_bypass(f"{url.host}:{url.port}" if url.port else url.host):
-        return None
-    settings = urllib.request.getproxies()
-    stated = settings.get(url.scheme) or settings.get("all")
-    if not stated or _excluded(url.host, settings.get("no", "")):
-        return None
+    """The proxy that the system's settings name for a URL. Raises TargetError if it cannot be used."""
+    stated = proxies.proxy_url(url.scheme, url.host, url.port)
     try:
-        proxy = httpx2.Proxy(stated if "://" in stated else f"http://{stated}")
+        return None if stated is None else httpx2.Proxy(stated)
     except (httpx2.InvalidURL, ValueError):
-        kind, separator, _ = stated.partition("://")
-        what = f"of the kind {kind}://" if separator and kind not in _PROXY_SCHEMES else "that is no valid URL"
-        raise TargetError(
-            f"The proxy settings name a proxy {what}, which cannot be used ({_PROXY_SETTINGS}).",
-            f"Set the URL of an http:// proxy, {_BYPASS}.",
-        ) from None
-    return proxy
-
-
-def _excluded(host: str, no_proxy: str) -> bool:
-    """Whether NO_PROXY lists a network that contains the host; names are compared by `urllib.request`."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    for entry in (part.strip() for part in no_proxy.split(",")):
-        try:
-            if address in ipaddress.ip_network(entry, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+        raise TargetError(f"The proxy settings contain no valid URL ({proxies.SETTINGS}).", proxies.REMEDY) from None
 
 
 def client(
@@ -119,10 +79,7 @@ def client(
             trust_env=False,  # `proxy` is the environment's already
         )
     except ImportError:
-        raise TargetError(
-            f"The proxy {proxy.url if proxy else ''} needs the package socksio, which is not installed.",
-            f"Install socksio, set the URL of an http:// proxy, {_BYPASS}.",
-        ) from None
+        raise proxies.socks_package_missing("socksio") from None
     except (OSError, ssl.SSLError) as error:
         raise TargetError(
             f"The certificates of this machine cannot be read ({error}).",

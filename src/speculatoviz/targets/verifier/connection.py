@@ -7,15 +7,19 @@ connection costs time and no token.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 import tenacity
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.uri import parse_uri
 
 from speculatoviz.errors import SpeculatoVizError, TargetError
+from speculatoviz.targets import proxies
+from speculatoviz.targets.names import shown_url, without_credentials
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.wire import Frame, ServerFrame
 
@@ -55,6 +59,13 @@ class ConnectionLostError(Exception):
     """The connection failed. Asking again over a new one may help."""
 
 
+class _HeadersUnlogged(logging.LoggerAdapter[logging.Logger]):
+    """A logger without the level at which the library logs headers, the key's included."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (a method of the standard library)
+        return level > logging.DEBUG and super().isEnabledFor(level)
+
+
 class VerifierConnection:
     """A connection with one request at a time. Used on the event loop only.
 
@@ -63,7 +74,9 @@ class VerifierConnection:
     """
 
     def __init__(self, url: str, api_key: str | None, fingerprint: str | None, timeouts: ConnectionTimeouts) -> None:
-        self._url, self._fingerprint, self._timeouts = url, fingerprint, timeouts
+        self._address, self._url = url, shown_url(url, "verifier")  # the address can contain credentials
+        self._fingerprint, self._timeouts = fingerprint, timeouts
+        self._via = ""  # names the proxy, if there is one
         # The library encodes headers as latin-1; the key is sent as UTF-8.
         self._headers = {"Authorization": f"Bearer {api_key}".encode().decode("latin-1")} if api_key else {}
         self._socket: ClientConnection | None = None
@@ -149,7 +162,7 @@ class VerifierConnection:
         except tenacity.RetryError as error:
             reason = error.last_attempt.exception()
             raise TargetError(
-                f"The verifier at {self._url} cannot be reached ({reason}).",
+                f"The verifier at {self._url} cannot be reached{self._via} ({reason}).",
                 "Check that it runs there and that the network does.",
             ) from error
         raise AssertionError("unreachable")
@@ -171,7 +184,9 @@ class VerifierConnection:
         timeouts = self._timeouts
         try:
             return await connect(
-                self._url.rstrip("/") + wire.PATH,
+                self._address.rstrip("/") + wire.PATH,
+                proxy=self._proxy_url(),
+                logger=_HeadersUnlogged(logging.getLogger(__name__)),
                 additional_headers=self._headers,
                 compression=None,
                 max_size=64 << 20,
@@ -187,10 +202,19 @@ class VerifierConnection:
                     "Give the one it was started with (--target-api-key).",
                 ) from error
             raise ConnectionLostError(f"HTTP status {error.response.status_code}") from error
-        except InvalidURI as error:
-            raise TargetError(f"{self._url} is not an address.", "Write verifier:ws://host:port.") from error
+        except (InvalidURI, InvalidProxy, ValueError):
+            raise TargetError(f"{self._url} is not an address.", "Write verifier:ws://host:port.") from None
+        except ImportError:
+            raise proxies.socks_package_missing("python-socks") from None
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
             raise ConnectionLostError(str(error) or type(error).__name__) from error
+
+    def _proxy_url(self) -> str | None:
+        """The proxy to the verifier; None for none. Raises InvalidURI, and TargetError for an unusable one."""
+        uri = parse_uri(self._address)
+        found = proxies.proxy_url("https" if uri.secure else "http", uri.host, uri.port)
+        self._via = f" through the proxy {without_credentials(found)}" if found else ""
+        return found
 
     async def _greet(self) -> None:
         """Exchange hello and welcome, and measure the round-trip time."""

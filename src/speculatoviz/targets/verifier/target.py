@@ -24,6 +24,7 @@ from speculatoviz.models.base import Description, Message, VocabularyEntry, fing
 from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
+from speculatoviz.targets.names import shown_url
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.connection import ConnectionLostError, ConnectionTimeouts, VerifierConnection
 from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, unpack, verdict_of
@@ -53,7 +54,7 @@ class VerifierTarget:
         fingerprint: str | None = None,
         timeouts: ConnectionTimeouts | None = None,
     ) -> None:
-        self._url, self._loop, self._clock = url, loop, clock
+        self._url, self._loop, self._clock = shown_url(url, "verifier"), loop, clock
         self._connection = VerifierConnection(url, api_key, fingerprint, timeouts or ConnectionTimeouts())
         self._session = secrets.token_bytes(16)
         self._begun: Request | None = None
