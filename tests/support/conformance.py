@@ -14,6 +14,7 @@ import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
 from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
+from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.tree import ancestors
 from speculatoviz.models.window import Window
 
@@ -351,6 +352,27 @@ def text_survives_a_round_trip(model: LanguageModel, _: float) -> None:
             assert any(not tokenizer.token_bytes(token).decode(errors="ignore") for token in ids)
 
 
+def control_tokens_are_text_unless_they_are_meant(model: LanguageModel, _: float) -> None:
+    """By name in a text that is read with them, by id in one that is given in parts."""
+    tokenizer = model.tokenizer
+    for name, token in list(tokenizer.control_names.items())[:4]:
+        assert tokenizer.encode(f"ab{name}ba", special=True) == tokenizer.encode_parts(["ab", token, "ba"])
+        assert token in tokenizer.encode(name, special=True)
+        with suppress(BadRequestError):  # letters without a token
+            assert token not in tokenizer.encode(name, special=False)
+            assert tokenizer.encode_parts([name]) == tokenizer.encode(name, special=False)
+
+
+def a_text_has_one_beginning(model: LanguageModel, _: float) -> None:
+    """The model's own, also if the text writes it."""
+    tokenizer = model.tokenizer
+    names = {token: name for name, token in tokenizer.control_names.items()}
+    written = "".join(names.get(token, "") for token in tokenizer.beginning)
+    expected = [*tokenizer.beginning, *tokenizer.encode("ab", special=False)]
+    assert encode_raw(tokenizer, "ab") == expected
+    assert encode_raw(tokenizer, f"{written}ab", control_tokens=True) == expected
+
+
 CHECKS: tuple[Check, ...] = (
     batches_give_the_rows_of_single_passes,
     the_last_row_alone_is_given_when_asked,
@@ -370,6 +392,8 @@ CHECKS: tuple[Check, ...] = (
     closing_gives_the_memory_back,
     end_tokens_are_no_text,
     text_survives_a_round_trip,
+    control_tokens_are_text_unless_they_are_meant,
+    a_text_has_one_beginning,
 )
 NEEDS_TREES = (
     a_tree_gives_the_rows_of_its_chains,

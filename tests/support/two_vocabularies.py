@@ -22,7 +22,7 @@ class LongestMatch(ToyTokenizer):
     """Reads the longest piece it has, of equal ones the first.
 
     Control tokens have the ids after those of the pieces, in the order of `names`; `ends` are those that end a text.
-    beginning: ids that it puts before a text of its own accord. space: so it does with a space.
+    beginning: ids that the model expects before a text. space: it puts a space before every text of its own accord.
     """
 
     def __init__(
@@ -38,19 +38,24 @@ class LongestMatch(ToyTokenizer):
         self._names = {len(pieces) + place: name for place, name in enumerate(names)}
         self.n_vocab = len(self._pieces)
         self.eos_ids = frozenset(token for token, name in self._names.items() if name in ends)
-        self._beginning, self._space = beginning, space
+        self.beginning, self._space = tuple(beginning), space
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         raw, ids = text.encode(), list[int]()
         if self._space and raw:
             raw = b" " + raw
+        names = {name.encode(): token for name, token in self.control_names.items()} if special else {}
         while raw:
+            if name := next(filter(raw.startswith, names), None):
+                ids.append(names[name])
+                raw = raw[len(name) :]
+                continue
             fitting = [token for token, piece in enumerate(self._pieces) if piece and raw.startswith(piece)]
             if not fitting:
                 raise BadRequestError(f"There is no token for {raw[:4]!r}.", "Use other letters.")
             ids.append(max(fitting, key=lambda token: len(self._pieces[token])))
             raw = raw[len(self._pieces[ids[-1]]) :]
-        return ids if special else [*self._beginning, *ids]
+        return ids
 
     def token_name(self, token: int) -> str:
         return self._names.get(token) or self._pieces[token].decode("utf-8", "backslashreplace")

@@ -109,7 +109,7 @@ def test_a_vocabulary_that_is_not_the_declared_one(folder: Path) -> None:
 
 
 def test_answers_of_the_wrong_type(folder: Path) -> None:
-    for wrong in (wire.Text(0, "verdict"), wire.Finished(0, 0.0)):
+    for wrong in (wire.Opened(0, 1), wire.Finished(0, 0.0)):
         error = refused_by_the_client(impostor(lambda f, w=wrong: w if isinstance(f, wire.Submit) else None), folder)
         assert "instead of Judged" in error.message
 
@@ -169,7 +169,7 @@ def test_a_vocabulary_is_fetched_once(servers: Servers, folder: Path, asked: lis
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\x01", wire.encode(wire.Text(1, "no vocabulary"))])
+@pytest.mark.parametrize("content", [b"", b"\x00\x01", wire.encode(wire.Opened(1, 0))])
 def test_a_file_that_is_broken_is_fetched_again(
     servers: Servers, folder: Path, asked: list[int], content: bytes
 ) -> None:

@@ -22,6 +22,7 @@ from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.frames import unpack
 from support.live_server import poll
 from support.raw_socket import connections, raw_socket, rest
 from support.verifier import PATIENCE_S, VerifierServer, connected, drafter_for, rounds
@@ -156,15 +157,15 @@ def test_a_slow_template_delays_only_its_own_client(
     monkeypatch.setattr(model.tokenizer, "render_chat", hanging(go, begun))
     server = servers.start(model, OPTIONS)
     with RawClient(server.url) as waits, RawClient(server.url) as other:
-        waits.send(lambda number: wire.Render(number, [("user", "a")]))
+        waits.send(lambda number: wire.EncodeChat(number, [("user", "a")]))
         assert begun.wait(PATIENCE_S)
         other.open(request())
         assert judged(other.submit(DRAFT, 2)).round == 0
         assert httpx.get(f"http://127.0.0.1:{server.port}/health", trust_env=False).json()["sessions"] == 1
         go.set()
         answer = waits.receive()
-        assert isinstance(answer, wire.Text)
-        assert answer.text == "a"
+        assert isinstance(answer, wire.Ids)
+        assert unpack(answer.ids) == [0]
 
 
 def test_it_stops_although_a_template_never_ends(go: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +173,7 @@ def test_it_stops_although_a_template_never_ends(go: threading.Event, monkeypatc
     monkeypatch.setattr(model.tokenizer, "render_chat", hanging(go, begun))
     server = VerifierServer(model, OPTIONS)
     with RawClient(server.url) as waits:
-        waits.send(lambda number: wire.Render(number, [("user", "a")]))
+        waits.send(lambda number: wire.EncodeChat(number, [("user", "a")]))
         assert begun.wait(PATIENCE_S)
         server.stop(at_once=False)
 

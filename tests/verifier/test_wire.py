@@ -35,7 +35,7 @@ SAMPLES: list[wire.Frame] = [
     wire.Submit(3, 9, 3, framing.pack([4, 5]), None, [(framing.pack([4, 5]), b"\0\0\xfe\xff"), None]),
     wire.Plain(4, 16),
     wire.Encode(5, "text ✓", True),
-    wire.Render(6, [("user", "hello")]),
+    wire.EncodeChat(6, [("user", "hello")]),
     wire.AskVocabulary(7),
     wire.Bye(8),
     wire.Welcome(
@@ -45,7 +45,6 @@ SAMPLES: list[wire.Frame] = [
     wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0),
     wire.Token(4, 17),
     wire.Ids(5, framing.pack([1])),
-    wire.Text(6, "text ✓"),
     wire.Vocabulary(7, framing.pack([0]), b"a", framing.pack([1]), b"\0"),
     wire.Finished(8, 1.5),
     wire.Refused(9, "busy", "Full.", "Wait.", True),

@@ -22,6 +22,10 @@ export interface Start {
    * feed `prompt` as it is, without the chat template
    */
   raw?: boolean;
+  /**
+   * names of control tokens in a raw prompt become these tokens
+   */
+  control_tokens?: boolean;
   max_tokens?: number | null;
   temperature?: number | null;
   k?: number | null;

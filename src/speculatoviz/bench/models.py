@@ -12,6 +12,7 @@ from speculatoviz.machine import describe
 from speculatoviz.measure.noise import noise_floor
 from speculatoviz.measure.passes import pass_ms
 from speculatoviz.models.load import Loading, load_model
+from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window
 
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
@@ -32,7 +33,7 @@ def measure(name: str, settings: Settings) -> dict[str, object]:
     model = load_model(name, how, quantisation or None, lambda *_: None)
     load_s = time.perf_counter() - begun
     window = Window(model, 512)
-    ids = model.tokenizer.encode(TEXT, special=False)[: CONTEXT_TOKENS + max(SIZES)]
+    ids = encode_raw(model.tokenizer, TEXT)[: CONTEXT_TOKENS + max(SIZES)]
     times: dict[int, list[float]] = {size: [] for size in SIZES}
     for _ in range(ROUNDS):
         for size in SIZES:

@@ -19,6 +19,7 @@ from speculatoviz.config import Settings
 from speculatoviz.core.types import Draft, Limits, Request, Sampling
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window, WindowFeed, feed_together
 from speculatoviz.session.targets import load_named_model
 from speculatoviz.targets.loop import LoopThread
@@ -51,7 +52,7 @@ def _sessions(url: str, cache_dir: Path, k: int, rounds: int, repeats: int) -> t
     with ExitStack() as stack:
         targets = [_connected(stack, url, cache_dir) for _ in range(SESSIONS)]
         texts = [f"{text} {number}" for number in range(SESSIONS // len(PROMPTS)) for text in PROMPTS.values()]
-        prompts = [targets[0].tokenizer.encode(text, special=False) for text in texts]
+        prompts = [encode_raw(targets[0].tokenizer, text) for text in texts]
         written = [_continuation(t, p, rounds * (k + 1) + k) for t, p in zip(targets, prompts, strict=True)]
         work = [
             partial(_replay, target, prompt, text, k, rounds)
@@ -121,7 +122,7 @@ def _passes(settings: Settings, k: int, repeats: int) -> tuple[float, float]:
 
 def _text(model: LanguageModel) -> list[int]:
     text = " ".join(f"{text} {number}" for number in range(8) for text in PROMPTS.values())
-    return model.tokenizer.encode(text, special=False)
+    return encode_raw(model.tokenizer, text)
 
 
 def _pass_ms(windows: Sequence[Window], ids: list[int]) -> float:

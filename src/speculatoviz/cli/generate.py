@@ -37,6 +37,10 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
     plain: Annotated[bool, typer.Option("--plain", help="decode with the target alone")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="continue the prompt without the chat template")] = False,
+    control_tokens: Annotated[
+        bool,
+        typer.Option("--control-tokens", help="read names of control tokens in a raw prompt as these tokens"),
+    ] = False,
     shadow: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +62,7 @@ def generate(
     run need not equal a seeded plain run: only their distributions agree.
     """
     shadows = shadow or []
-    start = _start(prompt, raw, plain, shadows)
+    start = _start(prompt, raw, control_tokens, plain, shadows)
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
         session = _load(settings, shadows)
@@ -88,10 +92,10 @@ def replay(
         notice(recorded.warning)
 
 
-def _start(prompt: str, raw: bool, plain: bool, shadows: list[str]) -> Start:
+def _start(prompt: str, raw: bool, control_tokens: bool, plain: bool, shadows: list[str]) -> Start:
     try:
         prompt.encode()
-        return Start(prompt=prompt, raw=raw, k=0 if plain else None, shadow=shadows)
+        return Start(prompt=prompt, raw=raw, control_tokens=control_tokens, k=0 if plain else None, shadow=shadows)
     except UnicodeEncodeError as error:  # bytes that Python could not decode
         raise BadRequestError("The prompt is not text in UTF-8.", "Check the encoding of the terminal.") from error
     except ValidationError as error:

@@ -16,7 +16,7 @@ from speculatoviz.cli.terminal import progress
 from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
-from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.base import LocalTokenizer
 from speculatoviz.models.load import load_tokenizer
 from speculatoviz.session.targets import is_remote, loading_options, open_remote
 from speculatoviz.targets.base import RemoteTarget
@@ -69,7 +69,7 @@ def probe(
         opened.close()
 
 
-def _draft_tokenizer(settings: Settings) -> Tokenizer | None:
+def _draft_tokenizer(settings: Settings) -> LocalTokenizer | None:
     draft = settings.model_copy(update={"target": None}).resolved()
     return load_tokenizer(draft.draft or draft.target, loading_options(settings), lambda _stage, _done, _total: None)
 

@@ -18,6 +18,7 @@ from speculatoviz.measure.passes import LARGEST_PASS, PassTimes, pass_ms, round_
 from speculatoviz.measure.plain import PlainRun, plain_run, streaming_run
 from speculatoviz.measure.text import PASSAGE, SENTENCE
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget, Target
 from speculatoviz.telemetry.parts import Baseline, NoiseFloor
@@ -42,7 +43,7 @@ def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, flo
 
 def _sentence(draft: Window) -> list[int]:
     """Ordinary text in the ids of the draft model, whose vocabulary may differ from the target's."""
-    return draft.model.tokenizer.encode(SENTENCE, special=False)
+    return encode_raw(draft.model.tokenizer, SENTENCE)
 
 
 class TargetMeasurements:
@@ -190,7 +191,7 @@ class Calibration(TargetMeasurements):
     def _reference(self) -> tuple[list[int], int] | None:
         """512 tokens of ordinary text; None if the model cannot tokenize it or its tokens are longer."""
         try:
-            ids = self._target.tokenizer.encode(PASSAGE, special=False)[:REFERENCE_CONTEXT]
+            ids = encode_raw(self._target.tokenizer, PASSAGE)[:REFERENCE_CONTEXT]
         except BadRequestError:
             return None
         return (ids, self._rows) if len(ids) == REFERENCE_CONTEXT else None

@@ -6,7 +6,7 @@ V is the number of output rows of the model, D the length of its hidden states.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,8 @@ class Tokenizer(Protocol):
     """Text to token ids and back.
 
     n_vocab: V. eos_ids: the tokens that end a text or a turn. fingerprint: a hash of the used ids (`fingerprint`),
-    equal for models that can draft for each other without translation.
+    equal for models that can draft for each other without translation. beginning: the ids that the model expects before
+    a raw text, usually BOS or nothing.
     """
 
     @property
@@ -71,9 +72,18 @@ class Tokenizer(Protocol):
     @property
     def fingerprint(self) -> str: ...
     @property
+    def beginning(self) -> tuple[int, ...]: ...
+    @property
     def has_chat_template(self) -> bool: ...
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids. special: names of control tokens in the text become these tokens."""
+        """The ids of a text, without a beginning or an end. `encode_raw` adds the beginning.
+
+        special: names of control tokens in the text become these tokens; otherwise they are text. Raises
+        BadRequestError for a text that cannot be tokenized (`tokenizers/limits.py`) or has characters without a token.
+        """
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a conversation up to the beginning of the answer. Use `encode_chat` of `tokenizers/chat.py`."""
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to the text: none for control tokens."""
@@ -84,14 +94,32 @@ class Tokenizer(Protocol):
     def entries(self) -> Iterator[VocabularyEntry]:
         """Every used id in ascending order; padding and unused rows are left out."""
 
+    def close(self) -> None:
+        """End renderings in progress, from any thread, and free what rendering holds. It can be used afterwards."""
+
+
+class LocalTokenizer(Tokenizer, Protocol):
+    """A tokenizer whose vocabulary and chat template are in this process.
+
+    chat_beginning: the ids that stand before a conversation; () if the chat template alone decides. control_names: the
+    texts that `encode` with `special` reads as control tokens, and their ids.
+    """
+
+    @property
+    def chat_beginning(self) -> tuple[int, ...]: ...
+    @property
+    def control_names(self) -> Mapping[str, int]: ...
+    def encode_parts(self, parts: Sequence[str | int]) -> list[int]:
+        """The ids of a text that is given as plain texts and, between them, ids of control tokens.
+
+        Equal to `encode` with `special` of the text with the names of these ids, if no plain text contains a name.
+        """
+
     def render_chat(self, messages: Sequence[Message]) -> str:
         """The conversation in the model's chat template, up to the beginning of the answer.
 
         Raises BadRequestError if the model has no template, or one that cannot render the conversation.
         """
-
-    def close(self) -> None:
-        """End renderings in progress, from any thread, and free what rendering holds. It can be used afterwards."""
 
 
 class Context(Protocol):
@@ -155,7 +183,7 @@ class LanguageModel(Protocol):
     """A loaded causal language model, shared by the contexts that are open on it."""
 
     @property
-    def tokenizer(self) -> Tokenizer: ...
+    def tokenizer(self) -> LocalTokenizer: ...
     @property
     def description(self) -> Description: ...
     @property

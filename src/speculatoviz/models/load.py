@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.config import MOST, read_config, text_config
 from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
@@ -139,7 +139,7 @@ def gguf_file(
     return path
 
 
-def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> Tokenizer:
+def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> LocalTokenizer:
     """The tokenizer of a GGUF file, a folder or a hub repository, without loading or fetching weights.
 
     A local folder needs no weights beside its tokenizer.json. Raises ModelError.
@@ -159,7 +159,7 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
     return VocabularyFile(source)
 
 
-def _folder_tokenizer(folder: Path) -> Tokenizer:
+def _folder_tokenizer(folder: Path) -> LocalTokenizer:
     """The tokenizer of a folder. Its n_vocab is the vocab_size of config.json, else the number of its ids."""
     try:
         from speculatoviz.models.tokenizers.hub import HubTokenizer

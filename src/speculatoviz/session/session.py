@@ -22,7 +22,7 @@ from speculatoviz.measure.calibration import Calibration, RemoteCalibration
 from speculatoviz.measure.plain import BASELINE_TOKENS, PlainRun
 from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel, Message
-from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
+from speculatoviz.models.tokenizers.chat import encode_chat, encode_for_measuring, encode_raw, encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
@@ -253,15 +253,22 @@ class Session:
         """Token ids of the prompt, and the text a user would recognise it by."""
         if (message.prompt is None) == (message.messages is None):
             raise BadRequestError("A run needs either a prompt or messages.", "Send one of the two.")
+        if message.control_tokens and (message.prompt is None or not message.raw):
+            raise BadRequestError(
+                "Names of control tokens can be meant in a raw prompt only: the chat template writes its own.",
+                "Send the prompt raw (--raw), or without --control-tokens.",
+            )
         tokenizer = self.target.tokenizer
         if message.messages is not None:
             turns: list[Message] = [{"role": m.role, "content": m.content} for m in message.messages]
             shown = turns[-1]["content"] if turns else ""
-            return tokenizer.encode(tokenizer.render_chat(turns), special=True), shown
+            return encode_chat(tokenizer, turns), shown
         prompt = message.prompt or ""
         if not prompt.strip():
             raise BadRequestError("The prompt is empty.", "Write what the model should answer.")
-        return tokenizer.encode(prompt, special=False) if message.raw else self.encode_turn(prompt), prompt
+        if message.raw:
+            return encode_raw(tokenizer, prompt, message.control_tokens), prompt
+        return self.encode_turn(prompt), prompt
 
     def _started(self, narrator: Narrator, prepared: Prepared) -> Started:
         request = prepared.request

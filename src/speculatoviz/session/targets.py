@@ -12,7 +12,7 @@ from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.errors import ModelError
 from speculatoviz.measure.noise import Noise
-from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.targets.base import Target
@@ -105,7 +105,7 @@ def open_local(model: LanguageModel, draft: LanguageModel | None, clock: Callabl
 def open_remote(
     settings: Settings,
     name: str,
-    tokenizer: Callable[[], Tokenizer | None],
+    tokenizer: Callable[[], LocalTokenizer | None],
     clock: Callable[[], float],
     progress: Progress,
     *,
@@ -133,7 +133,7 @@ def open_remote(
 def _endpoint(
     settings: Settings,
     name: str,
-    tokenizer: Tokenizer | None,
+    tokenizer: LocalTokenizer | None,
     loop: LoopThread,
     clock: Callable[[], float],
     full: bool,
@@ -157,7 +157,7 @@ def _endpoint(
     return open_endpoint(stated, tokenizer, loop, clock, full=full)
 
 
-def _named_tokenizer(settings: Settings, progress: Progress) -> Tokenizer | None:
+def _named_tokenizer(settings: Settings, progress: Progress) -> LocalTokenizer | None:
     name = settings.target_tokenizer
     return None if name is None else load_tokenizer(name, loading_options(settings), by_share(progress, name))
 

@@ -23,6 +23,7 @@ class Start(Strict):
     prompt: str | None = None
     messages: list[ChatMessage] | None = None
     raw: bool = Field(False, description="feed `prompt` as it is, without the chat template")
+    control_tokens: bool = Field(False, description="names of control tokens in a raw prompt become these tokens")
     max_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = None
     temperature: Annotated[float, RANGES["temperature"].field()] | None = None
     k: Annotated[int, RANGES["k"].field()] | None = None

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from speculatoviz.errors import ContextFullError, TrainError
-from speculatoviz.models.base import Capability, Description, Feed, Rows, Tokenizer, check_feeds
+from speculatoviz.models.base import Capability, Description, Feed, LocalTokenizer, Rows, check_feeds
 from speculatoviz.models.runtimes.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
@@ -95,7 +95,7 @@ class BatchedModel:
             )
         self._inner = inner
         self._model: Any = inner._model
-        self.tokenizer: Tokenizer = inner.tokenizer
+        self.tokenizer: LocalTokenizer = inner.tokenizer
         self.description: Description = inner.description
         self.free = list(range(slots - 1, -1, -1))
         config = self._model.config.get_text_config(decoder=True)

@@ -11,7 +11,8 @@ from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Floats, Sampling
 from speculatoviz.errors import BadRequestError, TrainError
-from speculatoviz.models.base import Message, Tokenizer
+from speculatoviz.models.base import LocalTokenizer, Message
+from speculatoviz.models.tokenizers.control import after_beginning
 from speculatoviz.train.store import AUTHORS, Author, Dialogue
 
 _LOOP_TOKENS, _LOOP_TIMES = 12, 3  # a text with a sequence of 12 tokens for the third time is a loop
@@ -36,7 +37,7 @@ class TemplateParts:
     words: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> TemplateParts:
+    def of(cls, tokenizer: LocalTokenizer) -> TemplateParts:
         """The parts of a tokenizer's template. Raises TrainError for a model without a chat template."""
         asked: list[Message] = [{"role": "user", "content": _QUESTION}]
         again: list[Message] = [
@@ -46,9 +47,8 @@ class TemplateParts:
         ]
         opening, _, to_answer = tokenizer.render_chat(asked).partition(_QUESTION)
         to_question = tokenizer.render_chat(again).partition(_ANSWER)[2].partition(_AGAIN)[0]
-        first, second, third = (
-            tuple(tokenizer.encode(text, special=True)) for text in (opening, to_answer, to_question)
-        )
+        first = _beginning(tokenizer, opening)
+        second, third = (tuple(tokenizer.encode(text, special=True)) for text in (to_answer, to_question))
         parts = cls(first, second, third, tokenizer.eos_ids, _unguided(tokenizer, first), _words(tokenizer))
         if not (parts.opening and parts.to_answer and parts.to_question and parts.ends):
             raise TrainError(
@@ -201,17 +201,22 @@ class DialogueInProgress:
         return self._seen[last] >= _LOOP_TIMES
 
 
-def _unguided(tokenizer: Tokenizer, opening: tuple[int, ...]) -> tuple[int, ...]:
+def _unguided(tokenizer: LocalTokenizer, opening: tuple[int, ...]) -> tuple[int, ...]:
     """The opening with an empty system message; empty if it is the usual opening, or the template refuses it."""
     messages: list[Message] = [{"role": "system", "content": ""}, {"role": "user", "content": _QUESTION}]
     try:
-        before = tuple(tokenizer.encode(tokenizer.render_chat(messages).partition(_QUESTION)[0], special=True))
+        before = _beginning(tokenizer, tokenizer.render_chat(messages).partition(_QUESTION)[0])
     except BadRequestError:
         return ()
     return () if before == opening else before
 
 
-def _words(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
+def _beginning(tokenizer: LocalTokenizer, rendered: str) -> tuple[int, ...]:
+    """The ids of the first part of a rendered chat."""
+    return tuple(after_beginning(tokenizer.chat_beginning, tokenizer.encode(rendered, special=True)))
+
+
+def _words(tokenizer: LocalTokenizer) -> tuple[tuple[int, ...], ...]:
     """The capitalised words that are a token's text, each as the ids that it has at the beginning of a text."""
     texts = {tokenizer.token_bytes(token).decode(errors="replace").strip() for token in range(tokenizer.n_vocab)}
     words = sorted(text for text in texts if len(text) > 1 and text.isalpha() and text.istitle())

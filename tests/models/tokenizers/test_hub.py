@@ -56,7 +56,8 @@ def test_control_tokens_are_those_that_look_so(byte_level: Path) -> None:
     tokenizer = HubTokenizer(byte_level, 12)
     assert [tokenizer.token_bytes(token) for token in (4, 5, 6)] == [b"", b"", b"<tool>"]
     assert tokenizer.encode("a<|fim_prefix|><tool>", special=True) == [0, 5, 6]
-    assert 5 not in tokenizer.encode("<|fim_prefix|>", special=False)
+    with pytest.raises(BadRequestError, match="no token for the character"):
+        tokenizer.encode("<|fim_prefix|>", special=False)
     assert tokenizer.eos_ids == {4}
 
 
@@ -119,11 +120,77 @@ def test_a_model_without_a_template_says_so(byte_level: Path) -> None:
         tokenizer.render_chat([])
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"added_tokens": 3}'])
-def test_a_broken_tokenizer_is_refused_in_words(byte_level: Path, content: str) -> None:
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not valid JSON"),
+        (DEEP, "nested too deeply"),
+        ("{}", "describes no tokenizer"),
+        ("[]", "describes no tokenizer"),
+        ("null", "has no tokenizer|describes no tokenizer"),
+        ('{"added_tokens": []}', "describes no tokenizer"),
+        ('{"model": {}, "added_tokens": 3}', "added tokens without an id or a text"),
+        ('{"model": {}, "added_tokens": ["<s>"]}', "added tokens without an id or a text"),
+        ('{"model": {}, "added_tokens": [{"id": "1", "content": "<s>"}]}', "added tokens without an id or a text"),
+        ('{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}', "cannot be read"),
+        ('{"model": {"type": "abacus"}}', "cannot be read"),
+    ],
+)
+def test_a_tokenizer_file_that_describes_nothing_is_refused_in_words(
+    byte_level: Path, content: str, words: str
+) -> None:
     (byte_level / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match="tokenizer"):
+    with pytest.raises(ModelError, match=words) as refused:
         HubTokenizer(byte_level, 12)
+    assert str(byte_level) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "cannot be read"),
+        ({"pre_tokenizer": {"type": "FixedLength", "length": 0}}, "cannot be used"),
+        (
+            {
+                "post_processor": {
+                    "type": "TemplateProcessing",
+                    "single": [
+                        {"SpecialToken": {"id": "<none>", "type_id": 0}},
+                        {"Sequence": {"id": "A", "type_id": 0}},
+                    ],
+                    "pair": [],
+                    "special_tokens": {},
+                }
+            },
+            "cannot be used",
+        ),
+    ],
+)
+def test_a_part_that_the_library_panics_at_is_refused_in_words(
+    byte_level: Path, part: dict[str, Any], words: str
+) -> None:
+    document = json.loads((byte_level / "tokenizer.json").read_text())
+    (byte_level / "tokenizer.json").write_text(json.dumps(document | part))
+    with pytest.raises(ModelError, match=words):
+        HubTokenizer(byte_level, 12)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer_config.json", '{"bos_token": [1], "eos_token": {"content": 7}, "chat_template": [3]}'),
+        ("config.json", '{"eos_token_id": {"a": "b"}}'),
+        ("generation_config.json", '{"eos_token_id": ["x", true, null, 4]}'),
+    ],
+)
+def test_odd_entries_beside_a_tokenizer_are_left_out(byte_level: Path, file: str, content: str) -> None:
+    (byte_level / file).write_text(content)
+    tokenizer = HubTokenizer(byte_level, 12)
+    assert tokenizer.eos_ids == {4}
+    assert not tokenizer.has_chat_template
 
 
 @pytest.mark.qwen

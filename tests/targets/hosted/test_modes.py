@@ -24,6 +24,7 @@ from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.targets.hosted.vllm import VllmApi
 from support.hosted import EVERYTHING, MakeApi, hosted, looped, p_value, rounds, stand_in
 from support.toy_pair import PROMPT, SAMPLINGS
+from support.two_vocabularies import LongestMatch
 
 SIGNIFICANCE = 1e-4  # seeds are fixed, those of the stand-in too
 RUNS = 800
@@ -259,6 +260,17 @@ def test_text_that_reads_back_otherwise_cuts_the_draft_or_ends_in_words() -> Non
     assert reader.readable([1, 0], [0, 1, 1]) == 1
     with pytest.raises(TargetError, match="not what their text is tokenized to"):
         reader.readable([0, 1], [0])
+
+
+def test_a_typed_name_of_a_control_token_cannot_be_sent_as_text() -> None:
+    """As text it would become the control token; as ids it stays text."""
+    tokenizer = LongestMatch([b"<", b"e", b">"], ["<e>"])
+    tokenizer.control_names = {"<e>": 3}
+
+    assert Reader(tokenizer, as_text=True).prompt([3, 1]) == "<e>e"
+    assert Reader(tokenizer).prompt([0, 1, 2]) == [0, 1, 2]
+    with pytest.raises(TargetError, match="contains '<e>' as plain text"):
+        Reader(tokenizer, as_text=True).prompt([0, 1, 2, 1])
 
 
 class Merging:

@@ -40,6 +40,8 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_vocab_eot": ("llama_token_eot", [_HANDLE], _INT),
     "llama_vocab_sep": ("llama_token_sep", [_HANDLE], _INT),
     "llama_vocab_pad": ("llama_token_pad", [_HANDLE], _INT),
+    "llama_vocab_get_add_bos": ("llama_add_bos_token", [_HANDLE], _INT),
+    "llama_vocab_get_text": ("llama_token_get_text", [_HANDLE, _INT], _TEXT),
     "llama_vocab_is_eog": ("llama_token_is_eog", [_HANDLE, _INT], _BOOL),
     "llama_vocab_get_attr": ("llama_token_get_attr", [_HANDLE, _INT], _INT),
     "llama_tokenize": ("llama_tokenize", [_HANDLE, _TEXT, _INT, _TOKENS, _INT, _BOOL, _BOOL], _INT),

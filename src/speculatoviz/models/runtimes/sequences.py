@@ -22,8 +22,8 @@ from speculatoviz.models.base import (
     ContextBudget,
     Description,
     Feed,
+    LocalTokenizer,
     Rows,
-    Tokenizer,
     check_feeds,
 )
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
@@ -74,7 +74,7 @@ class SequenceModel(ABC):
 
     title: str
     provides: frozenset[Capability]
-    tokenizer: Tokenizer
+    tokenizer: LocalTokenizer
     description: Description
 
     def __init__(self, cells: int, batch: Any) -> None:

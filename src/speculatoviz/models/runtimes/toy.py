@@ -7,7 +7,7 @@ logits of another seed, which makes a draft that is related to its target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ from speculatoviz.models.base import (
     check_feeds,
     fingerprint,
 )
+from speculatoviz.models.tokenizers.control import encode_rendered
 from speculatoviz.models.tree import ancestors, check_keep
 
 ALPHABET = tuple(bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz \n")
@@ -37,6 +38,9 @@ class ToyTokenizer:
         self.n_vocab = len(self._pieces)
         self.eos_ids = frozenset({self.n_vocab - 1})
         self.has_chat_template = True
+        self.beginning: tuple[int, ...] = ()
+        self.chat_beginning: tuple[int, ...] = ()
+        self.control_names: Mapping[str, int] = {}
         self.fingerprint = fingerprint(self.entries())
 
     def encode(self, text: str, *, special: bool) -> list[int]:
@@ -48,6 +52,15 @@ class ToyTokenizer:
             raise BadRequestError(
                 "The toy model cannot read this text.", f"Use the letters {b''.join(self._pieces).decode()}."
             ) from None
+
+    def encode_parts(self, parts: Sequence[str | int]) -> list[int]:
+        """The ids of the texts, and those between them."""
+        encoded = ([part] if isinstance(part, int) else self.encode(part, special=False) for part in parts)
+        return [token for ids in encoded for token in ids]
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """See `Tokenizer.encode_chat`."""
+        return encode_rendered(self, messages)
 
     def token_bytes(self, token: int) -> bytes:
         """Its piece; none for the end token."""

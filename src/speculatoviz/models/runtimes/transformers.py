@@ -23,8 +23,8 @@ from speculatoviz.models.base import (
     ContextBudget,
     Description,
     Feed,
+    LocalTokenizer,
     Rows,
-    Tokenizer,
     check_feeds,
     check_finite,
     load_errors,
@@ -297,7 +297,7 @@ def _require_rewinding(model: Any, source: Path) -> bool:
     return DynamicSlidingWindowLayer in layers
 
 
-def _tokenizer(source: Path, n_vocab: int) -> Tokenizer:
+def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:
     if source.is_file():
         from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 

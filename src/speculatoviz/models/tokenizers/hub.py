@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import chain, islice, takewhile
 from pathlib import Path
-from typing import Any
 
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Engine
 
 from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
+from speculatoviz.models.tokenizers.control import encode_rendered
+from speculatoviz.models.tokenizers.hub_characters import SPACE, Characters, byte_of
+from speculatoviz.models.tokenizers.hub_files import (
+    chat_template,
+    declared_ends,
+    library_errors,
+    read_settings,
+    special_tokens,
+    text_of,
+    tokenizer_description,
+)
+from speculatoviz.models.tokenizers.limits import check_text
 from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 # Ends of a turn or a text that checkpoints do not always declare among their end tokens.
@@ -32,47 +46,68 @@ _ENDS = frozenset(
         "<｜end▁of▁sentence｜>",
     }
 )
-_SPACE = "\u2581"  # SentencePiece's mark for a space
+_MOST_PROBES = 100
 
 
 class HubTokenizer:
     """n_vocab: rows of the model's output, which may be more than there are tokens.
 
-    Raises ModelError where the folder has no tokenizer that can be read.
+    Raises ModelError if the folder has no tokenizer that can be read.
     """
 
     def __init__(self, folder: Path, n_vocab: int) -> None:
         self.n_vocab = n_vocab
         self._lock = threading.Lock()
-        described = _engine_json(folder)
-        for token in described["added_tokens"]:
-            token["special"] = _is_control(token)
-        try:
+        described = tokenizer_description(folder)
+        with library_errors(f"{folder}/tokenizer.json cannot be read", "Fetch the model again.", ModelError):
             self._engine = Engine.from_str(json.dumps(described))
-        except Exception as error:  # what the library raises
-            raise ModelError(f"{folder}/tokenizer.json cannot be read ({error}).", "Fetch the model again.") from error
-        self._added = self._engine.get_added_tokens_decoder()
-        decoders = json.dumps(described.get("decoder"))
-        self._byte_level = '"ByteLevel"' in decoders
-        self._sentencepiece = not self._byte_level and ('"ByteFallback"' in decoders or _SPACE in decoders)
-        self._config = _read(folder / "tokenizer_config.json")
-        source = _template_source(folder, self._config)
-        self._template = ChatTemplate(source, _special_tokens(self._config)) if source else None
-        self.eos_ids = frozenset(self._declared_ends(folder) | self._usual_ends())
+            self._engine.no_truncation()  # a text is never cut off silently
+            self._engine.no_padding()
+            self._texts = {token: text for text, token in self._engine.get_vocab(with_added_tokens=True).items()}
+            self._added = self._engine.get_added_tokens_decoder()
+        self._config = read_settings(folder / "tokenizer_config.json")
+        source = chat_template(folder, self._config)
+        self._template = ChatTemplate(source, special_tokens(self._config)) if source else None
+        self.eos_ids = frozenset(declared_ends(folder) | self._usual_ends())
+        with library_errors(f"{folder}/tokenizer.json cannot be used", "Fetch the model again.", ModelError):
+            self.beginning = self._raw_beginning()
+            self._aliases = self._add_aliases()
+        self.chat_beginning: tuple[int, ...] = ()  # the template decides, as with transformers
+        self._characters = Characters(described, self._texts)
         self.token_bytes = lru_cache(maxsize=1 << 16)(self._token_bytes)
 
     @property
     def has_chat_template(self) -> bool:
         return self._template is not None
 
+    @property
+    def control_names(self) -> Mapping[str, int]:
+        """The added tokens that are marked as special."""
+        return {added.content: token for token, added in self._added.items() if added.special}
+
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """A rendered template (`special`) brings its own beginning; other text gets the model's, if it has one."""
-        with self._lock:  # the switch is the engine's, and requests are read while a run goes on
-            self._engine.encode_special_tokens = not special
-            return list(self._engine.encode(text, add_special_tokens=not special).ids)
+        """See `Tokenizer.encode`."""
+        check_text(text)
+        return self._encoded(text, text if special else "", special=special)
+
+    def encode_parts(self, parts: Sequence[str | int]) -> list[int]:
+        """See `LocalTokenizer.encode_parts`.
+
+        The engine gets one text with an alias in place of each control token, so that it strips, normalizes and splits
+        as it does with the names. Names in the plain texts are text to it, and no user knows the aliases.
+        """
+        check_text("".join(part for part in parts if isinstance(part, str)))
+        text = "".join(part if isinstance(part, str) else self._aliases[part] for part in parts)
+        names = "".join(self._texts[part] for part in parts if isinstance(part, int))
+        tokens = {self._engine.token_to_id(alias): token for token, alias in self._aliases.items()}
+        return [tokens.get(token, token) for token in self._encoded(text, names, special=False)]
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """See `Tokenizer.encode_chat`."""
+        return encode_rendered(self, messages)
 
     def token_name(self, token: int) -> str:
-        return printable(self._piece(token)) if self._engine.id_to_token(token) is not None else f"[{token}]"
+        return printable(self._piece(token)) if token in self._texts else f"[{token}]"
 
     def render_chat(self, messages: Sequence[Message]) -> str:
         if self._template is None:
@@ -85,8 +120,7 @@ class HubTokenizer:
             self._template.close()
 
     def entries(self) -> Iterator[VocabularyEntry]:
-        used = sorted(set(self._engine.get_vocab(with_added_tokens=True).values()))
-        known = (t for t in used if t < self.n_vocab and self._counts(t))
+        known = (t for t in sorted(self._texts) if t < self.n_vocab and self._counts(t))
         return (VocabularyEntry(t, self._piece(t), self._control(t)) for t in known)
 
     @cached_property
@@ -95,12 +129,52 @@ class HubTokenizer:
 
     @property
     def _eos(self) -> str:
-        return _text(self._config.get("eos_token"))
+        return text_of(self._config.get("eos_token"))
+
+    def _encoded(self, text: str, names: str, *, special: bool) -> list[int]:
+        """names: a text with every name of a control token that becomes a token."""
+        added = (token.content for token in self._added.values() if special or not token.special)
+        self._characters.check_before(text, [*added, *self._aliases.values()])
+        # The switch is the engine's, and requests are read while a run goes on.
+        with self._lock, library_errors("The text cannot be tokenized", "Shorten or change it.", BadRequestError):
+            self._engine.encode_special_tokens = not special
+            ids = list(self._engine.encode(text, add_special_tokens=False).ids)
+        self._characters.check_after(ids, names)
+        return ids
+
+    def _add_aliases(self) -> dict[int, str]:
+        """Adds to each control token an alias, which the engine reads as a token in every text; aliases by token."""
+        nonce = secrets.token_hex(8)
+        marked = {token: added for token, added in self._added.items() if added.special}
+        aliases = {token: f"\U000f0000{nonce}.{token}\U000f0001" for token in marked}
+        self._engine.add_tokens(
+            [
+                AddedToken(
+                    aliases[token],
+                    single_word=added.single_word,
+                    lstrip=added.lstrip,
+                    rstrip=added.rstrip,
+                    normalized=added.normalized,
+                    special=False,
+                )
+                for token, added in marked.items()
+            ]
+        )
+        return aliases
+
+    def _raw_beginning(self) -> tuple[int, ...]:
+        """What the post-processor puts before a text. transformers too reads no flag beside a tokenizer.json."""
+        for text in chain("a0 ", islice(self._texts.values(), _MOST_PROBES)):
+            encoding = self._engine.encode(text, add_special_tokens=True)
+            if 0 in encoding.special_tokens_mask:
+                marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+                return tuple(token for token, _ in takewhile(lambda pair: pair[1], marked))
+        return ()
 
     def _counts(self, token: int) -> bool:
         """Padding does not, nor does SentencePiece's unknown token: GGUF files mark both as no part of the text."""
-        name = self._engine.id_to_token(token)
-        return name != f"[PAD{token}]" and not (self._sentencepiece and name == "<unk>")
+        name = self._texts.get(token)
+        return name != f"[PAD{token}]" and not (self._characters.sentencepiece and name == "<unk>")
 
     def _control(self, token: int) -> bool:
         return token in self._added and bool(self._added[token].special)
@@ -110,100 +184,19 @@ class HubTokenizer:
 
     def _piece(self, token: int) -> bytes:
         """The bytes of a token, control tokens written out; none for a row without one."""
-        text = self._engine.id_to_token(token)
+        text = self._texts.get(token)
         if text is None:
             return b""
         if token in self._added:
             return text.encode()
-        if self._byte_level:
-            return bytes(_byte_of()[character] for character in text)
-        if self._sentencepiece and len(text) == 6 and text.startswith("<0x"):
+        if self._characters.byte_level:
+            letters = byte_of()
+            return bytes(letters[c] for c in text) if letters.keys() >= set(text) else text.encode()
+        if self._characters.sentencepiece and len(text) == 6 and text.startswith("<0x"):
             return bytes.fromhex(text[3:5])
-        return text.replace(_SPACE, " ").encode()
-
-    def _declared_ends(self, folder: Path) -> set[int]:
-        """End tokens named by the generation settings, the model's configuration or the tokenizer's."""
-        ends: set[int] = set()
-        for name in ("generation_config.json", "config.json"):
-            declared = _read(folder / name).get("eos_token_id")
-            ends |= {declared} if isinstance(declared, int) else set(declared or ())
-        if self._eos and (token := self._engine.token_to_id(self._eos)) is not None:
-            ends.add(token)
-        return ends
+        return text.replace(SPACE, " ").encode()
 
     def _usual_ends(self) -> set[int]:
-        return {token for token, added in self._added.items() if added.special and added.content in _ENDS}
-
-
-def _is_control(token: dict[str, Any]) -> bool:
-    """Published files leave some control tokens (those of fill-in-the-middle) unmarked; GGUF files mark all these."""
-    content = token["content"]
-    return bool(token["special"]) or (content.startswith("<|") and content.endswith("|>"))
-
-
-def _engine_json(folder: Path) -> dict[str, Any]:
-    described = _read(folder / "tokenizer.json")
-    if not described:
-        described = _converted(folder)
-    if not isinstance(described.get("added_tokens"), list):
-        raise ModelError(f"{folder}/tokenizer.json is not a tokenizer.", "Fetch the model again.")
-    return described
-
-
-def _converted(folder: Path) -> dict[str, Any]:
-    """Older folders hold only SentencePiece's own file, which transformers converts."""
-    from transformers import AutoTokenizer
-
-    try:
-        engine = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-        described: dict[str, Any] = json.loads(engine.to_str())
-    except Exception as error:  # the library raises whatever its parts do
-        raise ModelError(
-            f"{folder} has no tokenizer that can be read ({error}).", "Choose a model with a tokenizer.json."
-        ) from error
-    return described
-
-
-def _template_source(folder: Path, config: dict[str, Any]) -> str | None:
-    """As transformers finds it; the file of a processor, which models that read images have, comes last."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8", errors="replace")
-    source = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
-    if isinstance(source, list):  # several, by name
-        default = (entry for entry in source if isinstance(entry, dict) and entry.get("name") == "default")
-        source = next(default, {}).get("template")
-    return source if isinstance(source, str) else None
-
-
-def _special_tokens(config: dict[str, Any]) -> dict[str, str]:
-    """The texts of the named special tokens, model-specific ones included."""
-    named = {key: token for key, token in config.items() if key.endswith("_token")}
-    for group in ("model_specific_special_tokens", "extra_special_tokens"):
-        named |= config[group] if isinstance(config.get(group), dict) else {}
-    texts = {key: _text(token) for key, token in named.items() if isinstance(token, dict | str)}
-    return {key: text for key, text in texts.items() if text}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file. Raises ModelError for one that cannot be read."""
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON ({error}).", "Fetch the model again.") from error
-    return content if isinstance(content, dict) else {}
-
-
-def _text(token: Any) -> str:
-    """A token as configurations write it: its text, or an object with its content."""
-    return str(token.get("content") or "") if isinstance(token, dict) else str(token or "")
-
-
-@lru_cache(maxsize=1)
-def _byte_of() -> dict[str, int]:
-    """Byte-level vocabularies write every byte as a printable character: itself, or the next one from U+0100 on."""
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = (byte for byte in range(256) if byte not in plain)
-    return {chr(byte): byte for byte in plain} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+        """End tokens that the tokenizer's configuration names, or that models usually have."""
+        usual = {token for token, added in self._added.items() if added.special and added.content in _ENDS}
+        return usual | {token for token, text in self._texts.items() if text == self._eos}

@@ -16,6 +16,7 @@ import numpy as np
 from speculatoviz.core.types import Floats, Ints, Support
 from speculatoviz.errors import BadRequestError, VocabularyMismatchError
 from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.tokenizers.control import after_beginning
 
 _NO_ID = -1
 _WORD_BOUNDARY = re.compile(r"(?<=[^\W\d_])(?= [^\W\d_])")  # no token contains the end of one word and the next
@@ -126,9 +127,8 @@ class Reencoder:
 
     def __init__(self, draft: Tokenizer, target: Tokenizer) -> None:
         self._draft, self._target = draft, target
-        self._controls = {entry.id for entry in draft.entries() if entry.control}
-        self._control_ids = {draft.token_name(token): token for token in sorted(self._controls, reverse=True)}
-        self._beginning = draft.encode("", special=False)[:1]
+        controls = sorted((entry.id for entry in draft.entries() if entry.control), reverse=True)
+        self._control_ids = {draft.token_name(token): token for token in controls}
         self._in_parts = self._preserves("a")
         self._encode_part = lru_cache(maxsize=_CACHED_PARTS)(self._encode)
 
@@ -151,7 +151,7 @@ class Reencoder:
             result += self._encode_text(raw.decode(errors="replace"))
         except BadRequestError:  # a character that the draft's tokenizer cannot encode
             return None
-        return result if result[:1] == self._beginning else [*self._beginning, *result]
+        return after_beginning(self._draft.beginning, result)
 
     def _control_id(self, token: int) -> list[int]:
         """The draft's control token with the name of the target's, in a list; an empty list if there is none."""
@@ -167,9 +167,7 @@ class Reencoder:
         return [token for part in parts for token in self._encode_part(part)]
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        """Without the control tokens that the tokenizer adds before and after a text."""
-        ids = self._draft.encode(text, special=False) if text else []
-        return tuple(token for token in ids if token not in self._controls)
+        return tuple(self._draft.encode(text, special=False)) if text else ()
 
     def _preserves(self, text: str) -> bool:
         """Whether the ids of a text have its bytes. SentencePiece adds a space before it."""

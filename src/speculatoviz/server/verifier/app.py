@@ -118,4 +118,5 @@ def welcome(number: int, model: LanguageModel, options: VerifierOptions, noise: 
         ),
         noise=None if noise is None else astuple(noise),
         trees="trees" in model.provides,
+        beginning=pack(tokenizer.beginning),
     )

@@ -19,6 +19,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from speculatoviz.core.types import Draft
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.models.base import LanguageModel, Message
+from speculatoviz.models.tokenizers.chat import encode_chat
 from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Sessions, VerifierSession
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import (
@@ -170,10 +171,10 @@ class VerifierConnection:
             case wire.Encode():
                 ids = await self._in_thread(lambda: tokenizer.encode(frame.text, special=frame.special))
                 await self._send(wire.Ids(frame.number, pack(ids)))
-            case wire.Render():
+            case wire.EncodeChat():
                 turns: list[Message] = [{"role": role, "content": content} for role, content in frame.turns]
-                text = await self._in_thread(lambda: tokenizer.render_chat(turns))
-                await self._send(wire.Text(frame.number, text))
+                ids = await self._in_thread(lambda: encode_chat(tokenizer, turns))
+                await self._send(wire.Ids(frame.number, pack(ids)))
             case wire.AskVocabulary():
                 answer = await self._in_thread(lambda: vocabulary_frame(frame.number, tokenizer.entries()))
                 await self._send(answer)

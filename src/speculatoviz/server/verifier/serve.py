@@ -13,7 +13,7 @@ from speculatoviz.measure.noise import POSITIONS, Noise, noise_floor
 from speculatoviz.measure.plain import plain_run
 from speculatoviz.measure.text import PASSAGE, PROMPT
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.tokenizers.chat import encode_for_measuring
+from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_raw
 from speculatoviz.server import address
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.serve import serve_on
@@ -75,7 +75,7 @@ def _noise(model: LanguageModel, clock: Callable[[], float]) -> Noise:
 
 def _reference(model: LanguageModel, count: int) -> list[int] | None:
     try:
-        ids = model.tokenizer.encode(PASSAGE, special=False)[:count]
+        ids = encode_raw(model.tokenizer, PASSAGE)[:count]
     except BadRequestError:
         return None
     return ids if len(ids) > POSITIONS else None

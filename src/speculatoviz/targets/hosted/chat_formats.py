@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.models.base import Message, Tokenizer, VocabularyEntry
+from speculatoviz.models.base import LocalTokenizer, Message, Tokenizer, VocabularyEntry
+from speculatoviz.models.tokenizers.control import encode_rendered
 from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 
@@ -116,7 +117,7 @@ def recognised(tokenizer: Tokenizer) -> Family | None:
     return next((family for family in FAMILIES.values() if set(family.marks) <= controls), None)
 
 
-def fitted(tokenizer: Tokenizer, family: str | None = None, stops: Iterable[str] = ()) -> Tokenizer:
+def fitted(tokenizer: LocalTokenizer, family: str | None = None, stops: Iterable[str] = ()) -> LocalTokenizer:
     """A tokenizer with the template of a family: the named one, or for a tokenizer without template the recognised one.
 
     stops: names of additional end tokens. Raises BadRequestError for an unknown family or token.
@@ -131,9 +132,11 @@ def fitted(tokenizer: Tokenizer, family: str | None = None, stops: Iterable[str]
 class _FittedTokenizer:
     """A tokenizer with the template of a family and additional end tokens."""
 
-    def __init__(self, inner: Tokenizer, family: Family | None, stops: Sequence[str]) -> None:
+    def __init__(self, inner: LocalTokenizer, family: Family | None, stops: Sequence[str]) -> None:
         self._inner, self._family = inner, family
         self.n_vocab, self.fingerprint = inner.n_vocab, inner.fingerprint
+        self.beginning, self.control_names = inner.beginning, inner.control_names
+        self.chat_beginning = inner.chat_beginning
         ids = {entry.piece.decode(errors="replace"): entry.id for entry in inner.entries() if entry.control}
         if unknown := [stop for stop in stops if stop not in ids]:
             raise BadRequestError(
@@ -149,6 +152,12 @@ class _FittedTokenizer:
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         return self._inner.encode(text, special=special)
+
+    def encode_parts(self, parts: Sequence[str | int]) -> list[int]:
+        return self._inner.encode_parts(parts)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        return encode_rendered(self, messages)
 
     def token_bytes(self, token: int) -> bytes:
         return self._inner.token_bytes(token)

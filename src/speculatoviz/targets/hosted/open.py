@@ -10,7 +10,7 @@ import httpx2
 
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.models.base import UNKNOWN, Description, Tokenizer
+from speculatoviz.models.base import UNKNOWN, Description, LocalTokenizer, Tokenizer
 from speculatoviz.targets.hosted import dialects, probe
 from speculatoviz.targets.hosted.address import Address
 from speculatoviz.targets.hosted.api import Api
@@ -52,7 +52,7 @@ class EndpointSettings:
 
 def open_endpoint(
     settings: EndpointSettings,
-    tokenizer: Tokenizer | None,
+    tokenizer: LocalTokenizer | None,
     loop: LoopThread,
     clock: Callable[[], float],
     *,
@@ -105,7 +105,7 @@ def open_endpoint(
 
 
 async def _probed(
-    address: Address, endpoint: Endpoint, tokenizer: Tokenizer, clock: Callable[[], float], full: bool
+    address: Address, endpoint: Endpoint, tokenizer: LocalTokenizer, clock: Callable[[], float], full: bool
 ) -> tuple[Api, Findings]:
     found = Findings()
     await probe.models(endpoint, address.model, found, clock)
@@ -124,7 +124,7 @@ async def _probed(
     return api, found
 
 
-async def _vllm(address: Address, endpoint: Endpoint, tokenizer: Tokenizer, found: Findings) -> VllmApi:
+async def _vllm(address: Address, endpoint: Endpoint, tokenizer: LocalTokenizer, found: Findings) -> VllmApi:
     await check_tokenizer(endpoint, address.root, found.model, tokenizer)
     found.note("tokenizer", "agrees on a text and a rendered chat")
     api = VllmApi(endpoint, found.model, tokenizer)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from speculatoviz.errors import TargetError
 from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.tokenizers.control import ControlNames
 from speculatoviz.targets.hosted.answers import Choice, Logprobs, TokenEntry
 from speculatoviz.targets.hosted.api import UNKNOWN_TOKEN, ScoredToken
 
@@ -32,6 +33,14 @@ class Reader:
             return list(ids)
         text = self.text(ids)
         if text is None or self.tokenizer.encode(text, special=True) != list(ids):
+            plain = b"".join(map(self.tokenizer.token_bytes, ids)).decode(errors="replace")
+            if typed := self._control_names.find(plain):
+                name = plain[typed[0].start : typed[0].end]
+                raise TargetError(
+                    f"The text so far contains {name!r} as plain text, and this endpoint takes text only, where it "
+                    "would be a control token.",
+                    "Leave it out, or choose an endpoint that takes token ids.",
+                )
             raise TargetError(
                 "The tokens so far are not what their text is tokenized to, and this endpoint takes text only.",
                 "Choose the mode generate, or an endpoint that takes token ids.",
@@ -156,6 +165,12 @@ class Reader:
                 "Choose an endpoint that returns token ids, or the mode generate.",
             )
         return token
+
+    @cached_property
+    def _control_names(self) -> ControlNames:
+        return ControlNames(
+            {entry.piece.decode(errors="replace"): entry.id for entry in self.tokenizer.entries() if entry.control}
+        )
 
     @cached_property
     def _by_text(self) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from speculatoviz.core.types import Request, Sampling
 from speculatoviz.errors import BadRequestError, TargetError
-from speculatoviz.models.base import Message, Tokenizer
+from speculatoviz.models.base import LocalTokenizer, Message, Tokenizer
 from speculatoviz.targets.hosted.answers import Completion, Tokenized, prompt_row
 from speculatoviz.targets.hosted.api import ScoredToken
 from speculatoviz.targets.hosted.endpoint import Endpoint
@@ -99,7 +99,7 @@ def scored_row(token: int, row: object) -> ScoredToken:
     return ScoredToken(token, own, () if others else tuple(top))
 
 
-async def check_tokenizer(endpoint: Endpoint, root: str, model: str, tokenizer: Tokenizer) -> None:
+async def check_tokenizer(endpoint: Endpoint, root: str, model: str, tokenizer: LocalTokenizer) -> None:
     """Compare our ids with the endpoint's, of a text and of a rendered chat. Raises TargetError if they differ."""
     for text, ours in probe_texts(tokenizer):
         body = {"model": model, "prompt": text, "add_special_tokens": False}
@@ -113,7 +113,7 @@ async def check_tokenizer(endpoint: Endpoint, root: str, model: str, tokenizer: 
             raise _other_tokenizer(theirs, ours, tokenizer)
 
 
-def probe_texts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
+def probe_texts(tokenizer: LocalTokenizer) -> Iterator[tuple[str, list[int]]]:
     """Texts with our ids: a text, and a chat if the template renders one; for a toy, a text of all its tokens."""
     try:
         ids = tokenizer.encode(PROBE_TEXT, special=True)

@@ -1,4 +1,4 @@
-"""The tokenizer of a model elsewhere: its vocabulary is a table here, and reading text is asked of it."""
+"""The tokenizer of a model elsewhere: its vocabulary is a table here, and texts are encoded there."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ from speculatoviz.core.text import printable
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
+from speculatoviz.models.tokenizers.limits import check_text
 
 
 class TableTokenizer:
-    """entries: the used ids, ascending. encode, render: ask whoever holds the model."""
+    """entries: the used ids, ascending. encode, encode_chat: ask whoever holds the model."""
 
     def __init__(
         self,
         entries: Sequence[VocabularyEntry],
         n_vocab: int,
         eos_ids: frozenset[int],
+        beginning: tuple[int, ...],
         encode: Callable[[str, bool], list[int]],
-        render: Callable[[Sequence[Message]], str] | None,
+        encode_chat: Callable[[Sequence[Message]], list[int]] | None,
     ) -> None:
         self._entries = {entry.id: entry for entry in entries}
         self.n_vocab, self.eos_ids = n_vocab, eos_ids
         self.fingerprint = fingerprint(entries)
-        self.has_chat_template = render is not None
-        self._encode, self._render = encode, render
+        self.has_chat_template = encode_chat is not None
+        self.beginning, self._encode, self._encode_chat = beginning, encode, encode_chat
 
     def encode(self, text: str, *, special: bool) -> list[int]:
+        check_text(text)
         return self._encode(text, special)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        if self._encode_chat is None:
+            raise BadRequestError(*NO_TEMPLATE)
+        return self._encode_chat(messages)
 
     def token_bytes(self, token: int) -> bytes:
         entry = self._entries.get(token)
@@ -40,11 +48,6 @@ class TableTokenizer:
 
     def entries(self) -> Iterator[VocabularyEntry]:
         return iter(self._entries.values())
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        if self._render is None:
-            raise BadRequestError(*NO_TEMPLATE)
-        return self._render(messages)
 
     def close(self) -> None:
         """Nothing is held here: whoever holds the model renders."""

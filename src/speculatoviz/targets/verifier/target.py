@@ -207,8 +207,14 @@ class VerifierTarget:
     def _load_tokenizer(self, cache_dir: Path) -> TableTokenizer:
         welcome = self._welcome
         entries = self._entries(cache_dir / "vocabularies" / f"{welcome.fingerprint}.bin")
-        render = self._render if welcome.has_chat_template else None
-        return TableTokenizer(entries, welcome.n_vocab, frozenset(unpack(welcome.eos)), self._encode, render)
+        return TableTokenizer(
+            entries,
+            welcome.n_vocab,
+            frozenset(unpack(welcome.eos)),
+            tuple(unpack(welcome.beginning)),
+            self._encode,
+            self._encode_chat if welcome.has_chat_template else None,
+        )
 
     def _entries(self, file: Path) -> list[VocabularyEntry]:
         """The vocabulary, from the cache or from the verifier. Its fingerprint is checked either way."""
@@ -231,9 +237,9 @@ class VerifierTarget:
     def _encode(self, text: str, special: bool) -> list[int]:
         return unpack(self._ask(lambda number: wire.Encode(number, text, special), wire.Ids).ids)
 
-    def _render(self, messages: Sequence[Message]) -> str:
+    def _encode_chat(self, messages: Sequence[Message]) -> list[int]:
         turns = [(message["role"], message["content"]) for message in messages]
-        return self._ask(lambda number: wire.Render(number, turns), wire.Text).text
+        return unpack(self._ask(lambda number: wire.EncodeChat(number, turns), wire.Ids).ids)
 
     def _ask(self, make: Callable[[int], wire.Frame], kind: type[F]) -> F:
         answer = self._loop.call(lambda: self._connection.ask(make))

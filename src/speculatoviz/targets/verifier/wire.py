@@ -74,12 +74,14 @@ class Plain(Frame, frozen=True):
 
 
 class Encode(Frame, frozen=True):
+    """The ids of a text as `Tokenizer.encode` gives them."""
+
     text: str
     special: bool
 
 
-class Render(Frame, frozen=True):
-    """The chat template over (role, content) turns."""
+class EncodeChat(Frame, frozen=True):
+    """The ids of a conversation, given as (role, content) turns, in the model's chat template."""
 
     turns: list[tuple[str, str]]
 
@@ -92,7 +94,7 @@ class Bye(Frame, frozen=True):
     """The session is over; its memory can go to another."""
 
 
-ClientFrame = Hello | Open | Submit | Plain | Encode | Render | AskVocabulary | Bye
+ClientFrame = Hello | Open | Submit | Plain | Encode | EncodeChat | AskVocabulary | Bye
 
 # ---- what a verifier answers ------------------------------------------------------------------------
 
@@ -109,6 +111,8 @@ class Limit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(Frame, frozen=True):
+    """The answer to a hello. beginning: the ids before a raw text (`Tokenizer.beginning`)."""
+
     version: int
     name: str
     runtime: str
@@ -123,6 +127,7 @@ class Welcome(Frame, frozen=True):
     limit: Limit
     noise: tuple[float, float, float, int, int, int] | None
     trees: bool = False
+    beginning: bytes = b""
 
 
 class Opened(Frame, frozen=True):
@@ -173,10 +178,6 @@ class Ids(Frame, frozen=True):
     ids: bytes
 
 
-class Text(Frame, frozen=True):
-    text: str
-
-
 class Vocabulary(Frame, frozen=True):
     """Used ids, ascending; their pieces, joined; the pieces' lengths as int32; one byte each for is-control."""
 
@@ -201,7 +202,7 @@ class Refused(Frame, frozen=True):
     final: bool
 
 
-ServerFrame = Welcome | Opened | Judged | Token | Ids | Text | Vocabulary | Finished | Refused
+ServerFrame = Welcome | Opened | Judged | Token | Ids | Vocabulary | Finished | Refused
 
 _ENCODER = msgspec.msgpack.Encoder()
 _CLIENT: msgspec.msgpack.Decoder[ClientFrame] = msgspec.msgpack.Decoder(ClientFrame)
