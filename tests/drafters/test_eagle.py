@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.planning import Plan
+from speculatoviz.core.planning import Plan, StopRule
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.base import Drafter
@@ -222,14 +222,16 @@ def test_supports_are_as_the_target_wants_them() -> None:
         assert q.probs.sum() == 1.0
 
 
-def difference(make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int) -> float:
+def difference(
+    make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int, stop: StopRule | None = None
+) -> float:
     """How far a verified round is off whose draft comes from what is made of the head's drafter."""
 
     def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
         del model
         made = make(EagleDrafter(SMALL, HashedStates(PROMPT[:-1]), no_clock))
         made.begin(request(asked))
-        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes), script)
+        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes, stop=stop), script)
 
     found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
     return largest_difference(found, truth(sampling, 2))
@@ -255,6 +257,39 @@ def test_a_round_keeps_the_target_s_distribution(
     make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int
 ) -> None:
     assert difference(make, sampling, depth, nodes) < SINGLE
+
+
+class Certain:
+    """Stops before tokens that are less certain than `least`."""
+
+    def __init__(self, least: float) -> None:
+        self._least = least
+
+    def computes_another(self, certainties: Sequence[float]) -> bool:
+        return certainties[-1] > self._least
+
+    def adds_another(self, certainties: Sequence[float], certainty: float) -> bool:
+        return certainty > self._least
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)])
+@pytest.mark.parametrize("least", [0.0, 0.25, 0.3, 1.0])
+def test_a_chain_that_stops_early_keeps_the_target_s_distribution(least: float, sampling: Sampling) -> None:
+    assert difference(lambda own: own, sampling, 2, 2, Certain(least)) < SINGLE
+
+
+def test_a_chain_stops_before_an_uncertain_token() -> None:
+    def chain(least: float) -> Draft:
+        return drafter().draft(PREFIX, 0, Plan("eagle", 3, stop=Certain(least)), seeded(0)("draft", 0))
+
+    whole = chain(0.0)
+    certainties = [certainty for certainty in whole.certainties if certainty is not None]
+
+    assert len(whole) == len(certainties) == 3
+    assert len(chain(1.0)) == 0
+    lowest = min(range(3), key=certainties.__getitem__)
+    assert len(chain(certainties[lowest])) == lowest
+    assert drafted(drafter(), 3).certainties == (None, None, None), "nobody asked"
 
 
 def test_pruning_what_was_drawn_is_caught() -> None:

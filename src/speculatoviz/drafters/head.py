@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.planning import Plan
-from speculatoviz.core.sampling import best_id, covered_mass, scores, support, top_ids, without
+from speculatoviz.core.planning import Outlook, Plan, StopRule
+from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, top_ids, without
 from speculatoviz.core.types import ROOT, Draft, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.drafters.branch_points import BranchPoint
@@ -33,6 +33,28 @@ class _HeadPoint(BranchPoint):
 
     row: Floats | None = None
     mass: float | None = None
+
+
+class _Stops:
+    """Asks the stop rule of a chain; without a rule nothing stops. certainties: of the nodes so far."""
+
+    def __init__(self, rule: StopRule | None) -> None:
+        self._rule = rule
+        self.certainties: list[float] = []
+
+    def before_token(self, row: Floats, sampling: Sampling) -> bool:
+        """Whether the draft ends before a token is taken from logits float[K]."""
+        if self._rule is None:
+            return False
+        certainty = largest_prob(row, sampling)
+        stops = not self._rule.adds_another(self.certainties, certainty)
+        if not stops:
+            self.certainties.append(certainty)
+        return stops
+
+    def before_pass(self) -> bool:
+        """Whether the draft ends before the head computes another level."""
+        return self._rule is not None and not self._rule.computes_another(self.certainties)
 
 
 class HeadDrafter(BaseDrafter):
@@ -58,6 +80,7 @@ class HeadDrafter(BaseDrafter):
         self._states, self._vocabulary, self._clock = states, vocabulary, clock
         self._width, self._support_size, self._alternatives = width, support_size, alternatives
         self._evidence_ms = 0.0
+        self._stops = _Stops(None)  # of the draft that is being made
         self._next_prefix: list[int] = []  # the prefix of the last call of `next`
         self._own_steps = 0  # how many of its last tokens the head computed from its own states
 
@@ -72,12 +95,20 @@ class HeadDrafter(BaseDrafter):
         if row is None:
             return Draft.empty(round)
         count = max(plan.depth, plan.nodes) if self.request.drafting.trees else plan.depth
+        self._stops = _Stops(plan.stop if count == plan.depth else None)
         nodes = (
             self._chosen(row, plan.depth, count) if self.deterministic else self._drawn(row, plan.depth, count, chance)
         )
+        if not nodes:
+            return Draft.empty(round)
         # One pass computes a whole level: its nodes share the time.
         each_ms = ((self._clock() - begun_s) * 1000 - self._evidence_ms) / len(nodes)
-        return Draft.tree(round, [node._replace(time_ms=each_ms) for node in nodes], self._evidence_ms)
+        certainties = dict(enumerate(self._stops.certainties))  # of a chain that can stop, else none
+        nodes = [n._replace(time_ms=each_ms, certainty=certainties.get(i)) for i, n in enumerate(nodes)]
+        return Draft.tree(round, nodes, self._evidence_ms)
+
+    def outlook(self, prefix: list[int]) -> Outlook:
+        return Outlook(stops=True) if self._has_states(prefix) else Outlook(longest=0)
 
     def next(self, prefix: list[int]) -> Support | None:
         """Its distribution of the token after `prefix`, for a mixture; at T=0 the one at T=1. None if it has none.
@@ -136,11 +167,13 @@ class HeadDrafter(BaseDrafter):
             if rows is None:
                 break
             first = len(found)
+            if self._stops.before_token(rows[0], Sampling()):
+                break
             for parent, logits in zip(grown, rows, strict=True):
                 found += self._best(logits, parent, 0.0 if parent == ROOT else found[parent].value, width)
             going = [index for index in range(first, len(found)) if found[index].token not in ends]
             grown = sorted(going, key=lambda index: -found[index].value)[:width]
-            if not grown or level == depth - 1:
+            if not grown or level == depth - 1 or self._stops.before_pass():
                 break
             parents = [head_nodes[found[index].parent] for index in grown]
             head_nodes |= {index: len(head_nodes) - 1 + number for number, index in enumerate(grown)}
@@ -174,12 +207,14 @@ class HeadDrafter(BaseDrafter):
         """Every level has a fixed number of nodes, drawn without replacement where the gain is largest."""
         nodes: list[Node] = []
         ends, widths = self.request.limits.end_ids, _widths(depth, count)
-        points = [self._point(row, ROOT, 1.0)]
+        points, level_row = [self._point(row, ROOT, 1.0)], row  # a chain, the one that can stop, has one row a level
         head_nodes = {ROOT: ROOT}  # node of the draft -> number of the node in the head
         for level, width in enumerate(widths):
+            if self._stops.before_token(level_row, self.request.sampling):
+                break
             fresh = self._draw(nodes, points, width, chance)
             going = [(node, reach) for node, reach in fresh if nodes[node].token not in ends]
-            if not going or level == len(widths) - 1:
+            if not going or level == len(widths) - 1 or self._stops.before_pass():
                 break
             parents = [head_nodes[nodes[node].parent] for node, _ in going]
             head_nodes |= {node: len(head_nodes) - 1 + number for number, (node, _) in enumerate(going)}
@@ -187,6 +222,7 @@ class HeadDrafter(BaseDrafter):
             if rows is None:
                 break
             points = [self._point(logits, node, reach) for logits, (node, reach) in zip(rows, going, strict=True)]
+            level_row = rows[0]
         return nodes
 
     def _draw(
