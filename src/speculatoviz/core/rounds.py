@@ -73,10 +73,10 @@ class Verdict:
     """The outcome of one verification.
 
     path: the accepted nodes, from the first level down. extra: the token after them. checks: every tested node.
-    exactness: what holds for this round. total_variation_bound: an upper bound on the sum, over the emitted tokens, of
-    TV(emitted, p); 0 if exact. flight_ms: from submission to answer, for a remote target; network_ms: the part of it
-    that was not the target's computation. evidence_ms: spent on scores for display. probed[i]: the most probable token
-    after probe i.
+    exactness: what holds for this round. total_variation_bound: its mean over the drafted tokens is an upper bound on
+    the sum, over the emitted tokens, of TV(emitted, p); 0 if exact. flight_ms: from submission to answer, for a remote
+    target; network_ms: the part of it that was not the target's computation. evidence_ms: spent on scores for display.
+    probed[i]: the most probable token after probe i.
     """
 
     path: tuple[int, ...]

@@ -15,7 +15,7 @@ from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.targets.hosted import modes
 from speculatoviz.targets.hosted.answers import Choice
-from speculatoviz.targets.hosted.api import Api
+from speculatoviz.targets.hosted.api import UNKNOWN_TOKEN, Api, ScoredToken
 from speculatoviz.targets.hosted.choice import Abilities as Can
 from speculatoviz.targets.hosted.endpoint import Endpoint
 from speculatoviz.targets.hosted.modes import Verification
@@ -142,6 +142,14 @@ def test_processed_scores_taken_for_raw_are_caught() -> None:
     assert measured(make, Sampling(0.4, top_k=3), "scores", raw=False) < SIGNIFICANCE
 
 
+@pytest.mark.parametrize(("drafted", "best", "emitted"), [(2, 1, 1), (1, 2, 1), (1, 1, 1), (2, UNKNOWN_TOKEN, 2)])
+def test_of_equal_scores_the_lowest_id_is_the_most_probable(drafted: int, best: int, emitted: int) -> None:
+    """best: what the endpoint returns as its most probable token, with the same score as the drafted one."""
+    place = ScoredToken(drafted, -1.0, ((best, -1.0),))
+
+    assert modes.most_probable(place) == emitted
+
+
 # Bounds.
 
 
@@ -155,8 +163,8 @@ def distance(model: ToyModel, sampling: Sampling, prefix: Sequence[int], known: 
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
-def test_each_round_is_no_farther_from_the_target_than_its_bound(temperature: float) -> None:
-    """The mean over rounds of the bound against the measured distance of the first tokens."""
+def test_the_mean_bound_is_at_least_the_distance_from_the_target(temperature: float) -> None:
+    """The mean of the bound over rounds against the measured total variation of the first tokens."""
     sampling, letters, known = Sampling(temperature, top_p=1.0, top_k=0, min_p=1e-9), 3, 2
     can = Can(tokens=True, scores=True, raw=True, top_n=known)
     with looped() as loop:

@@ -127,8 +127,8 @@ def _bounded(can: Abilities) -> Choice:
             "Choose the mode match.",
         )
     reason = (
-        f"Only the {can.top_n} most probable tokens of a place are known; each round reports an upper bound of the "
-        "total variation between what it emits and the target."
+        f"Only the {can.top_n} most probable tokens of a place are known. Each round reports a bound on the total "
+        "variation, which holds in the mean over the drafted tokens."
     )
     return Choice("bounded", Exactness("bounded", reason), can.top_n)
 

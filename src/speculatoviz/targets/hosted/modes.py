@@ -95,7 +95,7 @@ def _shown(place: ScoredToken, token: int, n_vocab: int) -> Scores | None:
 async def greedy(api: Api, given: Verification) -> Verdict:
     """At temperature 0: the endpoint's most probable token of each place, in one request. Exact."""
     scored, after = await api.score(given.all_ids, len(given.ids), given.sampling, 1, given.usage)
-    best = [ScoredToken(_most_probable(place)) for place in scored]
+    best = [ScoredToken(most_probable(place)) for place in scored]
     verdict = compared(given.tokens, [*best, after])
     if verdict.extra.token == UNKNOWN_TOKEN:
         prefix = given.all_ids[: len(given.ids) + len(verdict.path)]
@@ -212,7 +212,7 @@ def padded(n_vocab: int) -> int:
     return -(-n_vocab // _PADDING) * _PADDING
 
 
-def _most_probable(place: ScoredToken) -> int:
+def most_probable(place: ScoredToken) -> int:
     """The argmax over the known scores; of equal ones the lowest id. UNKNOWN_TOKEN if its text does not identify it."""
     if not place.top:
         raise _left_out()

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from speculatoviz.core.types import Request, Sampling
 from speculatoviz.errors import TargetError
-from speculatoviz.targets.hosted.answers import Generated, GeneratedList, MetaInfo
 from speculatoviz.targets.hosted.api import RAW, ScoredToken
 from speculatoviz.targets.hosted.endpoint import Endpoint
+from speculatoviz.targets.hosted.sglang_answers import Generated, GeneratedList, MetaInfo
 from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.targets.hosted.usage import CallUsage
 
