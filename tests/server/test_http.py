@@ -22,6 +22,7 @@ from speculatoviz.measure.noise import Noise, NoiseTable
 from speculatoviz.measure.plain import PlainRun
 from speculatoviz.server import app
 from speculatoviz.server.limits import RunLimits
+from speculatoviz.session.planning import DEEPEST
 from speculatoviz.session.session import Session
 from support.live_server import PATIENCE_S, Server, Toys, poll
 from support.raw_socket import raw_socket
@@ -133,10 +134,11 @@ def test_settings_offer_every_range_default_profile_and_drafter(server: Server) 
     assert {n: (r["min"], r["max"], r["step"]) for n, r in settings["ranges"].items()} == {
         n: (r.minimum, r.maximum, r.step) for n, r in RANGES.items()
     }
-    assert settings["ranges"].keys() | {"drafter", "rule"} == settings["defaults"].keys()
+    assert settings["ranges"].keys() | {"drafter", "rule", "policy", "deepest"} == settings["defaults"].keys()
     assert settings["defaults"]["max_tokens"] == 24
+    ranges = {**RANGES, "deepest": RANGES["k"]}
     for name, value in settings["defaults"].items():
-        assert name in {"drafter", "rule"} or RANGES[name].minimum <= value <= RANGES[name].maximum
+        assert name in {"drafter", "rule", "policy"} or ranges[name].minimum <= value <= ranges[name].maximum
     assert [p["name"] for p in settings["profiles"]] == list(PROFILES)
     assert settings["profile"] == "custom"
     assert [d["name"] for d in settings["drafters"]] == list(DRAFTERS)
@@ -145,6 +147,31 @@ def test_settings_offer_every_range_default_profile_and_drafter(server: Server) 
     }
     assert {r["name"]: r["label"] for r in settings["rules"]} == {name: info.label for name, info in RULES.items()}
     assert [p["tokens"] for p in settings["pass_times"]] == sorted(p["tokens"] for p in settings["pass_times"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "policy", "deepest", "drafters"),
+    [
+        ({}, "fixed", DEEPEST, ["model", "suffix"]),
+        ({"policy": "auto", "k": 5}, "auto", 5, ["model", "suffix"]),
+        ({"policy": "adaptive", "drafter": "ngram"}, "adaptive", DEEPEST, ["ngram"]),
+    ],
+)
+def test_settings_contain_what_a_policy_may_choose(
+    serve: Callable[..., Server],
+    tmp_path: Path,
+    flags: dict[str, Any],
+    policy: str,
+    deepest: int,
+    drafters: list[str],
+) -> None:
+    settings = Settings(_env_file=None, target="toy:0", draft="toy:0~7", cache_dir=str(tmp_path), **flags)
+    server = serve(settings=settings, load=lambda report: Session.load(settings, time.perf_counter, report))
+    server.wait_until("ready")
+    answer = server.get("/api/settings").json()
+
+    assert (answer["defaults"]["policy"], answer["defaults"]["deepest"]) == (policy, deepest)
+    assert answer["auto_drafters"] == drafters
 
 
 def test_without_a_draft_model_the_model_drafter_is_not_available(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from speculatoviz.config import PolicyName
+from speculatoviz.engine import Change
 from speculatoviz.session.planning import candidates
-from speculatoviz.telemetry.events import Metrics, Started
+from speculatoviz.telemetry.events import Metrics, Started, Updated
 from speculatoviz.telemetry.messages import Start
 from support.toy_session import load
 
@@ -59,3 +61,19 @@ def test_fixed_plans_have_no_reason(tmp_path: Path) -> None:
     _, rounds = run(tmp_path, Start(prompt="abc", raw=True, max_tokens=8, k=2, ignore_eos=True))
 
     assert all(event.plan is None and event.k <= 2 for event in rounds)
+
+
+@pytest.mark.parametrize("policy", ["auto", "adaptive", "fixed"])
+def test_an_update_reports_the_settings_and_not_the_next_plan(tmp_path: Path, policy: PolicyName) -> None:
+    asked = iter([[], [Change(temperature=0.5)], [], [Change(depth=3, drafter="ngram"), Change(nodes=5)]])
+    session = load(tmp_path)
+    try:
+        start = Start(prompt="abcab", raw=True, policy=policy, k=7, drafter="model", max_tokens=40, ignore_eos=True)
+        prepared = session.prepare(start)
+        events = list(session.run("r", prepared, lambda: False, lambda: next(asked, [])))
+    finally:
+        session.close()
+
+    first, second = [event for event in events if isinstance(event, Updated)]
+    assert (first.drafter, first.k, first.nodes, first.sampling.temperature) == ("model", 7, 0, 0.5)
+    assert (second.drafter, second.k, second.nodes, second.sampling.temperature) == ("ngram", 3, 5, 0.5)

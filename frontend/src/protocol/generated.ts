@@ -506,6 +506,8 @@ export interface Health {
 }
 /**
  * `GET /api/settings`: the ranges and choices of the page's form, and its defaults.
+ *
+ * `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter.
  */
 export interface SettingsInfo {
   ranges: {
@@ -517,6 +519,7 @@ export interface SettingsInfo {
   profiles: ProfileInfo[];
   profile: string;
   drafters: DrafterInfo[];
+  auto_drafters: string[];
   rules: RuleInfo[];
   pass_times: PassTime[];
 }

@@ -25,6 +25,7 @@ from speculatoviz.server.info import (
 )
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.words import RULE_WORDS
+from speculatoviz.session.planning import DEEPEST, candidates
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.mapping import exactness_info, model_info
 
@@ -55,13 +56,18 @@ def health(host: ModelHost) -> Health:
 
 
 def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
-    """Ranges, defaults, profiles, drafters and rules for the page's form, and the measured pass times."""
+    """Ranges, defaults, profiles, drafters and rules for the page's form, and the measured pass times.
+
+    The default `k` is the depth of the policy `fixed`, `deepest` the largest depth of the others.
+    """
     drafter = session.drafter if session else settings.resolved().drafter
     times = session.calibration.pass_ms if session else {}
     return SettingsInfo(
         ranges={n: RangeInfo(min=r.minimum, max=r.maximum, step=r.step, help=r.help) for n, r in RANGES.items()},
         defaults={
             "k": session.default_k(drafter) if session else settings.k,
+            "deepest": DEEPEST if settings.k is None else settings.k,
+            "policy": settings.policy,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "top_k": settings.top_k,
@@ -78,6 +84,7 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
         ],
         profile=settings.resolved().name,
         drafters=[_drafter_info(name, about, session) for name, about in DRAFTERS.items()],
+        auto_drafters=list(candidates(drafter, settings.drafter, tuple(session.drafters))) if session else [],
         rules=[
             RuleInfo(name=name, title=words.title, help=words.help, label=RULES[name].label, trees=RULES[name].trees)
             for name, words in RULE_WORDS.items()

@@ -79,13 +79,17 @@ class PassTime(Strict):
 
 
 class SettingsInfo(Strict):
-    """`GET /api/settings`: the ranges and choices of the page's form, and its defaults."""
+    """`GET /api/settings`: the ranges and choices of the page's form, and its defaults.
+
+    `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter.
+    """
 
     ranges: dict[str, RangeInfo]
     defaults: dict[str, float | int | str | None]
     profiles: list[ProfileInfo]
     profile: str
     drafters: list[DrafterInfo]
+    auto_drafters: list[str]
     rules: list[RuleInfo]
     pass_times: list[PassTime]
 

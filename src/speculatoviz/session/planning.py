@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from speculatoviz.config import PolicyName
+from speculatoviz.engine import Change
 from speculatoviz.measure.calibration import OTHERS_ACCEPTANCE, TYPICAL_ACCEPTANCE
 from speculatoviz.policies.adaptive import AdaptivePolicy
 from speculatoviz.policies.auto import AutoPolicy, Experience
@@ -46,3 +48,24 @@ def make_policy(
     if name == "adaptive":
         return AdaptivePolicy(drafter, min(depth, 4), depth)
     return FixedPolicy(drafter, depth, nodes)
+
+
+@dataclass(slots=True)
+class LiveSettings:
+    """The settings that can change during a run. k: the depth of `fixed`; the largest depth of the others.
+
+    They are not the next plan: under `auto` a plan may draft less, or with another drafter.
+    """
+
+    drafter: str
+    k: int
+    nodes: int
+
+    def adopt(self, changes: Callable[[], Sequence[Change]]) -> Sequence[Change]:
+        """Apply the changes that were asked for meanwhile, in order, and return them."""
+        asked = changes()
+        for change in asked:
+            self.drafter = change.drafter or self.drafter
+            self.k = self.k if change.depth is None else change.depth
+            self.nodes = self.nodes if change.nodes is None else change.nodes
+        return asked

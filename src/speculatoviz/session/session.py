@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ from speculatoviz.models.tokenizers.chat import encode_chat, encode_for_measurin
 from speculatoviz.models.window import Window
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
-from speculatoviz.session.planning import DEEPEST, candidates, experience, make_policy
+from speculatoviz.session.planning import DEEPEST, LiveSettings, candidates, experience, make_policy
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_named_model, open_target
 from speculatoviz.telemetry.events import Departure, Done, Event, Metrics, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
@@ -197,7 +198,9 @@ class Session:
         planned = (prepared.policy, prepared.drafter, prepared.k, prepared.nodes)
         policy = make_policy(*planned, self._experience, prepared.candidates)
         chance = seeded(request.seed)
-        steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, changes)
+        live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
+        asked = partial(live.adopt, changes)
+        steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, asked)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         text, rows, greedy = GreedyText(), 1, request.sampling.greedy
@@ -209,7 +212,7 @@ class Session:
                 case Updated():
                     greedy = greedy and event.sampling.temperature == 0.0
                     now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
-                    yield event.model_copy(update={"remote": self.remote_info(now)})
+                    yield event.model_copy(update={"remote": self.remote_info(now), **asdict(live)})
                 case Done():
                     self._learn(event, request, verified)
                     self.calibration.record_run([*request.prompt, *event.token_ids], rows)
