@@ -22,7 +22,7 @@ FIRST = [{"role": "user", "content": "once upon a time"}]
 SECOND = [*FIRST, {"role": "assistant", "content": "there was a cat"}, {"role": "user", "content": "and then"}]
 THIRD = [*SECOND, {"role": "assistant", "content": "it slept"}, {"role": "user", "content": "go on"}]
 UNUSUAL_SEEDS = [2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1, 2**64, 2**64 + 1, 10**40, -1, -2, -(2**63), -(2**63) - 1]
-SEED_OF_A_RUN = "speculatoviz.session.session.run_seed"
+SEED_OF_A_RUN = "speculatoviz.session.preparation.run_seed"
 
 
 class Forgetful(ToyModel):

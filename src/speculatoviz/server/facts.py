@@ -50,7 +50,7 @@ def health(host: ModelHost) -> Health:
         baseline=calibration.baseline_info() if calibration else None,
         noise_floor=session.noise_info() if session else None,
         exactness=exactness_info(session.exactness) if session else None,
-        remote=session.remote_info(session.usual) if session else None,
+        remote=session.remote_info(session.default_request) if session else None,
         runs_waiting=host.queue.waiting,
     )
 

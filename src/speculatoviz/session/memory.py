@@ -1,0 +1,49 @@
+"""What a session keeps of its runs: baselines, contexts to measure at, text to match, greedy texts to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from speculatoviz.core.types import Request
+from speculatoviz.drafters.suffix import SuffixDrafter
+from speculatoviz.measure.calibration import Calibration, RemoteCalibration
+from speculatoviz.measure.plain import BASELINE_TOKENS
+from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
+from speculatoviz.telemetry.events import Done, Event, Metrics, Updated
+
+
+class RunMemory:
+    """Follows the events of runs. suffix: the drafter that remembers finished texts; None if none does."""
+
+    def __init__(self, calibration: Calibration | RemoteCalibration, suffix: SuffixDrafter | None) -> None:
+        self._calibration, self._suffix = calibration, suffix
+        self._greedy_texts = GreedyTexts()
+
+    def follow(self, events: Iterable[Event], request: Request, verified: bool) -> Iterator[Event]:
+        """Pass on the events of a run. When it is done, keep what later runs use.
+
+        verified: whether the target verifies drafts; only then a plain run is a baseline. `done` receives the position
+        where a greedy text departs from that of the latest run of the other kind with the same prompt.
+        """
+        text, rows, greedy = GreedyText(), 1, request.sampling.greedy
+        for event in text.follow(events):
+            match event:
+                case Metrics():
+                    rows = max(rows, event.round_drafted + 1)
+                case Updated():
+                    greedy = greedy and event.sampling.temperature == 0.0
+                case Done():
+                    self._keep(event, request, rows, verified)
+                    if greedy:
+                        departure = self._greedy_texts.add(request.prompt, text, plain=event.metrics.drafted == 0)
+                        event = event.model_copy(update={"departure": departure})  # noqa: PLW2901
+            yield event
+
+    def _keep(self, done: Done, request: Request, rows: int, verified: bool) -> None:
+        values = done.metrics
+        if self._suffix is not None:
+            self._suffix.remember(done.token_ids)
+        plain = values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0
+        if verified and plain and values.overall_tps:
+            self._calibration.record_plain_run(values.overall_tps, values.tokens, len(request.prompt))
+        self._calibration.record_run([*request.prompt, *done.token_ids], rows)

@@ -1,0 +1,172 @@
+"""Prepares runs: checks a start message against the models and limits of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from speculatoviz.config import PolicyName, Settings
+from speculatoviz.core.chance import run_seed
+from speculatoviz.core.types import Limits, Need, Request, Sampling
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.errors import BadRequestError
+from speculatoviz.models.base import Message, Tokenizer
+from speculatoviz.models.tokenizers.chat import encode_chat, encode_raw, encode_turn
+from speculatoviz.session.drafters import Missing
+from speculatoviz.session.planning import DEEPEST, candidates
+from speculatoviz.targets.base import Target
+from speculatoviz.telemetry.messages import Start
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A checked request, ready to be decoded.
+
+    prompt: the text by which a user recognises the run. seed: as the user gave it; the request's own seed follows from
+    it and from the turn of the conversation. k: the depth, or the largest one if the policy chooses. nodes: of a draft.
+    candidates: the drafters that `auto` chooses from. shadow: the drafters that are scored on the same rounds.
+    """
+
+    prompt: str
+    request: Request
+    seed: int
+    drafter: str
+    k: int
+    nodes: int
+    policy: PolicyName
+    candidates: tuple[str, ...]
+    shadow: tuple[str, ...] = ()
+
+
+class RunPreparer:
+    """Checks start messages. What a message leaves open has the default of the settings.
+
+    drafters: by name. missing: the reason for each other drafter. default_drafter: for messages that name none.
+    default_k: the depth for a drafter's name, for messages that give none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target,
+        drafters: Mapping[str, Drafter],
+        missing: Mapping[str, Missing],
+        default_drafter: str,
+        default_k: Callable[[str], int],
+    ) -> None:
+        self._settings, self._target, self._drafters, self._missing = settings, target, drafters, missing
+        self._default_drafter, self._default_k = default_drafter, default_k
+
+    def prepare(self, message: Start) -> PreparedRun:
+        """The run that a message asks for.
+
+        Raises BadRequestError for what is not allowed, with what is, and TargetError for a sampling that a remote
+        target cannot verify.
+        """
+        settings = self._settings
+        drafter, shadows = message.drafter or self._default_drafter, tuple(dict.fromkeys(message.shadow))
+        for name in (drafter, *shadows):
+            self.check_drafter(name)
+        ids, prompt = encode_prompt(self._target.tokenizer, message)
+        self._check_length(ids)
+        seed = _given(message.seed, settings.seed)
+        policy = message.policy or settings.policy
+        chosen = candidates(drafter, message.drafter or settings.drafter, tuple(self._drafters))
+        used = {drafter, *shadows, *(chosen if policy == "auto" else ())}
+        request = Request(
+            tuple(ids),
+            self._sampling(message),
+            self._limits(message),
+            seed=run_seed(seed, _turn(message)),
+            rule=_given(message.rule, settings.rule),
+            evidence=message.evidence and settings.evidence,
+            overlap=settings.overlap and not shadows,  # a shadow may be the drafter that would draft ahead
+            needs=frozenset[Need]().union(*(self._drafters[name].needs for name in used)),
+            conversation=_conversation(message),
+        )
+        self._target.claim(request)
+        k, nodes = self._depth(message, policy, drafter), _given(message.nodes, settings.nodes)
+        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows)
+
+    def check_drafter(self, name: str) -> None:
+        """Raises BadRequestError if there is no drafter of that name, with the reason and what to do."""
+        if name in self._drafters:
+            return
+        reason, others = self._missing.get(name), ", ".join(self._drafters)
+        if reason is None:
+            raise BadRequestError(f"There is no drafter named {name!r}.", f"Choose one of: {others}.")
+        raise BadRequestError(
+            f"There is no drafter named {name!r} here: {reason.why}.",
+            f"{reason.remedy} Or choose one of: {others}.",
+        )
+
+    def _depth(self, message: Start, policy: PolicyName, drafter: str) -> int:
+        """The depth of the message or the settings, else the default of the drafter, or of a policy that chooses."""
+        given = self._settings.k if message.k is None else message.k
+        if given is not None:
+            return given
+        return self._default_k(drafter) if policy == "fixed" else DEEPEST
+
+    def _check_length(self, ids: list[int]) -> None:
+        size = self._target.context_tokens
+        if not 0 < len(ids) < size:
+            raise BadRequestError(
+                f"The prompt has {len(ids)} tokens and the context holds {size}.",
+                "Shorten the prompt, or start with a larger --context-tokens." if ids else "Write a prompt.",
+            )
+
+    def _sampling(self, message: Start) -> Sampling:
+        settings = self._settings
+        return Sampling(
+            temperature=_given(message.temperature, settings.temperature),
+            top_k=_given(message.top_k, settings.top_k),
+            top_p=_given(message.top_p, settings.top_p),
+            min_p=_given(message.min_p, settings.min_p),
+        )
+
+    def _limits(self, message: Start) -> Limits:
+        return Limits(
+            max_tokens=_given(message.max_tokens, self._settings.max_tokens),
+            stop_ids=self._target.tokenizer.eos_ids,
+            stop=tuple(message.stop),
+            ignore_eos=message.ignore_eos,
+        )
+
+
+def encode_prompt(tokenizer: Tokenizer, message: Start) -> tuple[list[int], str]:
+    """Token ids of a message's prompt, and the text by which a user recognises it. Raises BadRequestError."""
+    if (message.prompt is None) == (message.messages is None):
+        raise BadRequestError("A run needs either a prompt or messages.", "Send one of the two.")
+    if message.control_tokens and (message.prompt is None or not message.raw):
+        raise BadRequestError(
+            "Names of control tokens can be meant in a raw prompt only: the chat template writes its own.",
+            "Send the prompt raw (--raw), or without --control-tokens.",
+        )
+    if message.messages is not None:
+        turns: list[Message] = [{"role": m.role, "content": m.content} for m in message.messages]
+        return encode_chat(tokenizer, turns), turns[-1]["content"] if turns else ""
+    prompt = message.prompt or ""
+    if not prompt.strip():
+        raise BadRequestError("The prompt is empty.", "Write what the model should answer.")
+    if message.raw:
+        return encode_raw(tokenizer, prompt, message.control_tokens), prompt
+    return encode_turn(tokenizer, prompt), prompt
+
+
+def _conversation(message: Start) -> tuple[tuple[str, str], ...]:
+    """The (role, text) of each turn; empty for a raw prompt."""
+    if message.messages is not None:
+        return tuple((turn.role, turn.content) for turn in message.messages)
+    return () if message.raw else (("user", message.prompt or ""),)
+
+
+def _turn(message: Start) -> int:
+    """The number of answers that a conversation already contains: 0 for a prompt or a first question."""
+    return sum(turn.role == "assistant" for turn in message.messages or ())
+
+
+def _given(value: T | None, default: T) -> T:
+    return default if value is None else value
