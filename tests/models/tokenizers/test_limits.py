@@ -124,7 +124,7 @@ def test_no_memory_for_a_stack_is_told_in_words(monkeypatch: pytest.MonkeyPatch)
 
 # ---- texts that no tokenizer is given ----
 
-LONGEST = int(MOST_SQUARES**0.5)
+LONGEST = {kind: int(most**0.5) for kind, most in MOST_SQUARES.items()}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ LONGEST = int(MOST_SQUARES**0.5)
     [
         ("a" * (MOST_CHARACTERS + 1), "1,048,577 characters and 1,048,576 are allowed"),
         ("abc\ud800", "character 4 is half of a surrogate pair"),
-        ("a" + " " * (LONGEST + 1) + "b", "runs of up to 8,193 digits or spaces"),
-        ("7" * (LONGEST + 1), "runs of up to 8,193"),
-        (("\n" * 2_000 + "a") * 20, "runs of up to 2,000"),
-        (("1" * 600 + "\t" * 600) * 100, "runs of up to 600"),
+        ("a" + " " * (LONGEST["spaces"] + 1) + "b", "runs of up to 8,193 spaces"),
+        ("7" * (LONGEST["digits"] + 1), "runs of up to 4,097 digits"),
+        (("\n" * 2_000 + "a") * 20, "runs of up to 2,000 spaces"),
+        (("1" * 600 + "\t" * 600) * 100, "runs of up to 600 digits"),
     ],
 )
 def test_what_is_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -156,10 +156,29 @@ def test_what_is_too_much_is_refused(tmp_path: Path, text: str, message: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * MOST_CHARACTERS, " " * LONGEST, "1" * LONGEST, ("9" * 400 + " ") * 400, "\N{ROCKET}" * 9_999, ""]
+    "text",
+    [
+        "a" * MOST_CHARACTERS,
+        " " * LONGEST["spaces"] + "1" * LONGEST["digits"],
+        ("9" * 20 + " " * 40 + "a\n") * 16_000,
+        "\N{ROCKET}" * 9_999,
+        "",
+    ],
 )
 def test_what_is_not_too_much_is_not_refused(text: str) -> None:
     check_text(text)
+
+
+def test_texts_with_too_many_names_are_refused(tmp_path: Path) -> None:
+    """llama.cpp finds names in a time quadratic in their number: those of its own tokens of a user in every text."""
+    types = [TOKEN_TYPE.NORMAL] * 256 + [TOKEN_TYPE.CONTROL, TOKEN_TYPE.USER_DEFINED]
+    fields: dict[str, Any] = {"tokens": [*byte_letters(), "<s>", "<think>"], "token_type": list(map(int, types))}
+    tokenizer = VocabularyFile(write_gguf(tmp_path / "a.gguf", "bpe", merges=["t h"], **fields))
+    for name, special in (("<s>", True), ("<think>", True), ("<think>", False)):
+        assert len(tokenizer.encode(name * 3_000, special=special)) == 3_000
+        with pytest.raises(BadRequestError, match="more than 32,768 control tokens or other tokens"):
+            tokenizer.encode(name * 33_000, special=special)
+    assert len(tokenizer.encode("<s>" * 33_000, special=False)) == 99_000
 
 
 # ---- characters without a token ----

@@ -17,13 +17,14 @@ from speculatoviz.models.files.decoder import require_vocabulary
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.llamacpp_log import capture_log
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
-from speculatoviz.models.tokenizers.control import encode_rendered
+from speculatoviz.models.tokenizers.control import ControlNames, encode_rendered
 from speculatoviz.models.tokenizers.limits import check_text, first_missing, with_stack, without_token
 from speculatoviz.models.tokenizers.templates import ChatTemplate
 
 _PIECE_BYTES = 64
+_MOST_TOKENS = 1 << 15  # that are read by name in one text
 # llama.h, enum llama_token_attr
-_UNKNOWN, _NORMAL, _CONTROL, _LSTRIP, _RSTRIP = 1 << 0, 1 << 2, 1 << 3, 1 << 7, 1 << 8
+_UNKNOWN, _NORMAL, _CONTROL, _USER_DEFINED, _LSTRIP, _RSTRIP = 1 << 0, 1 << 2, 1 << 3, 1 << 4, 1 << 7, 1 << 8
 _UNUSED = 1 << 1 | _UNKNOWN
 _SPACE = "\u2581"  # SentencePiece's mark for a space
 _WHITE_SPACE = " \t\n\v\f\r"  # as C's `isspace` has it
@@ -64,12 +65,12 @@ class LlamaCppTokenizer:
     def control_names(self) -> Mapping[str, int]:
         """What llama.cpp parses as control tokens, "</s>" among Qwen's ordinary ones included."""
         marked = (t for t in range(self.n_vocab) if self._attributes(t) & (_CONTROL | _UNKNOWN))
-        return {self._lib.llama_vocab_get_text(self._vocab, t).decode(errors="replace"): t for t in marked}
+        return {self._text(t): t for t in marked}
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """See `Tokenizer.encode`."""
         check_text(text)
-        self._check_before(text)
+        self._check_before(text, special)
         ids = with_stack(len(text), lambda: self._tokenized(text.encode(), special))
         self._check_after(text, ids, special)
         return ids
@@ -156,8 +157,13 @@ class LlamaCppTokenizer:
             raise BadRequestError("The text could not be tokenised.", "Shorten it or remove unusual characters.")
         return list(buffer[:got])
 
-    def _check_before(self, text: str) -> None:
-        """Raises BadRequestError for what would end the process in llama.cpp."""
+    def _check_before(self, text: str, special: bool) -> None:
+        """Raises BadRequestError for what would end the process in llama.cpp, or take minutes."""
+        if len(text) > _MOST_TOKENS and len(self._parsed(special).find(text)) > _MOST_TOKENS:
+            raise BadRequestError(
+                f"The text has more than {_MOST_TOKENS:,} control tokens or other tokens that are read by name.",
+                "Send a shorter text.",
+            )
         if self._alphabet is not None and (lacking := sorted(set(text.replace(" ", _SPACE)) - self._alphabet)):
             raise without_token(lacking[0])
         if self._pre == "whitespace" and (found := _TWO_SPACES.search(text)):
@@ -187,6 +193,15 @@ class LlamaCppTokenizer:
         if texts.issuperset(f"<0x{byte:02X}>".encode() for byte in range(256)):
             return None
         return frozenset(text.decode() for text in texts if len(text.decode(errors="ignore")) == 1)
+
+    def _parsed(self, special: bool) -> ControlNames:
+        """The names that llama.cpp looks for in a text, in a time quadratic in how many it finds."""
+        marks = _USER_DEFINED | (_CONTROL | _UNKNOWN if special else 0)
+        marked = (t for t in range(self.n_vocab) if self._attributes(t) & marks)
+        return ControlNames({self._text(t): t for t in marked})
+
+    def _text(self, token: int) -> str:
+        return str(self._lib.llama_vocab_get_text(self._vocab, token).decode(errors="replace"))
 
     def _attributes(self, token: int) -> int:
         return int(self._lib.llama_vocab_get_attr(self._vocab, token))
