@@ -8,7 +8,6 @@ from speculatoviz import engine
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round
 from speculatoviz.policies.base import Policy
-from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.targets.base import Target
 from speculatoviz.telemetry.messages import Start
@@ -67,7 +66,7 @@ def decode_prompt(
 ) -> Decoded:
     """Run a start message with evidence off, so that nothing is computed only for display.
 
-    policy: instead of the message's own drafter, depth and nodes. overlap: instead of the session's. target: instead
+    policy: instead of the message's own. overlap: instead of the session's. target: instead
     of the session's own, for a target that records. Raises what `Session.prepare` and the run raise.
     """
     prepared = session.prepare(start)
@@ -78,7 +77,7 @@ def decode_prompt(
         request,
         target or session.target,
         session.drafters,
-        policy or FixedPolicy(prepared.drafter, prepared.k, prepared.nodes),
+        policy or session.policy(prepared),
         seeded(request.seed),
         session.clock,
     )

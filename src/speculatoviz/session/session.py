@@ -23,6 +23,7 @@ from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
 from speculatoviz.models.window import Window
+from speculatoviz.policies.base import Policy
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
@@ -130,8 +131,7 @@ class Session:
         baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
         narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
         yield self._started(narrator, prepared)
-        planned = (prepared.policy, prepared.drafter, prepared.k, prepared.nodes)
-        policy = make_policy(*planned, self._experience, prepared.candidates)
+        policy = self.policy(prepared)
         chance = seeded(request.seed)
         live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
         asked = partial(live.adopt, changes)
@@ -144,6 +144,11 @@ class Session:
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
                 event = event.model_copy(update={"remote": self.remote_info(now), **asdict(live)})  # noqa: PLW2901
             yield event
+
+    def policy(self, prepared: PreparedRun) -> Policy:
+        """The policy of one run. `auto` continues with what earlier runs of this session showed."""
+        planned = (prepared.policy, prepared.drafter, prepared.k, prepared.nodes)
+        return make_policy(*planned, self._experience, prepared.candidates)
 
     def draft_only(self, prepared: PreparedRun, depth: int, cancelled: Callable[[], bool]) -> Draft:
         """Draft up to `depth` tokens after a prepared prompt at T=0, without verifying them.
