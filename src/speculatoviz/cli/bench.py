@@ -136,7 +136,13 @@ def _llama_servers(settings: Settings, session: Session, servers: ExitStack) -> 
     target, draft = (getattr(model, "path", None) for model in (session.opened.model, session.draft_model))
     if target is None:
         raise BadRequestError("llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp.")
-    asked = ways(target, draft, session.size, settings.threads or usable_cores(), sampled=settings.temperature > 0.0)
+    asked = ways(
+        target,
+        draft,
+        session.target.context_tokens,
+        settings.threads or usable_cores(),
+        sampled=settings.temperature > 0.0,
+    )
     return [servers.enter_context(closing(LlamaServer(options))) for options in asked]
 
 
