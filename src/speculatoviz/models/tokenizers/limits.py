@@ -13,7 +13,7 @@ from speculatoviz.errors import BadRequestError
 T = TypeVar("T")
 
 MOST_CHARACTERS = 1 << 20
-# The sum of n² over the runs of n digits, and over those of n white spaces. Some pre-tokenizers need time in proportion:
+# The sum of n² over the runs of n digits, and over those of n white spaces. Some pre-tokenizers take as long:
 # superbpe 29 ns * n² for digits with llama.cpp, deepseek-llm 10 ns * n² for spaces with the library tokenizers.
 MOST_SQUARES = {"digits": 1 << 24, "spaces": 1 << 26}
 _SPACES = re.compile("[ \t\n\v\f\r\u2581]+")
