@@ -23,14 +23,14 @@ from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget, Target
 from speculatoviz.telemetry.parts import Baseline, NoiseFloor
 
-# The probability that a drafted token is accepted, assumed before anything of a run is known: code and summaries of
-# the Qwen pair reach 0.9 at T=0; a match of prompt lookup is less reliable.
+# The probability that a drafted token is accepted, assumed before a run: code and summaries of the Qwen pair reach 0.9
+# at T=0; a match of prompt lookup is less reliable.
 TYPICAL_ACCEPTANCE = {"model": 0.9, "selfspec": 0.9, "mixture": 0.9, "multi": 0.9, "hybrid": 0.9}
 OTHERS_ACCEPTANCE = 0.7
 _UNMEASURED_DEPTH = 4
 _FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is measured
 REFERENCE_CONTEXT = 512  # tokens at which the noise floor is measured while idle, before any run is that long
-_LONGER = 1.5  # a run this much longer than the longest measured context asks for another measurement
+_LONGER = 1.5  # the noise floor is measured again after a run that is longer than the longest measured context by this
 
 
 def _best_depth(drafter: str, draft_ms: float | None, measured: Mapping[int, float]) -> int | None:
@@ -189,7 +189,7 @@ class Calibration(TargetMeasurements):
         return self._reference()
 
     def _reference(self) -> tuple[list[int], int] | None:
-        """512 tokens of ordinary text; None if the model cannot tokenize it or its tokens are longer."""
+        """512 tokens of ordinary text; None if the model cannot encode it, or encodes it into fewer tokens."""
         try:
             ids = encode_raw(self._target.tokenizer, PASSAGE)[:REFERENCE_CONTEXT]
         except BadRequestError:

@@ -1,4 +1,4 @@
-"""The tokenizer of a model elsewhere: its vocabulary is a table here, and texts are encoded there."""
+"""The tokenizer of a remote model: a local table of its vocabulary, and calls to the machine that holds the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from speculatoviz.models.tokenizers.limits import check_text
 
 
 class TableTokenizer:
-    """entries: the used ids, ascending. encode, encode_chat: ask whoever holds the model."""
+    """Names and bytes of tokens come from a table; texts are encoded by the verifier.
+
+    entries: the used ids, ascending. beginning: the ids before a raw text. encode, encode_chat: called for texts and
+    conversations; encode_chat is None without a chat template.
+    """
 
     def __init__(
         self,
@@ -50,4 +54,4 @@ class TableTokenizer:
         return iter(self._entries.values())
 
     def close(self) -> None:
-        """Nothing is held here: whoever holds the model renders."""
+        """Nothing is held here: the verifier renders chat templates."""

@@ -1,8 +1,8 @@
-"""The frames between a verifier and its clients: MessagePack, one frame a WebSocket message.
+"""The frames between a verifier and its clients: MessagePack, one frame for each WebSocket message.
 
-Numbers of a kind travel as one field of bytes, little-endian: ids as int32, a q as its ids and uint16 counts of 2^-16
-parts, alternatives as ids and float32 log-probabilities. Whatever decides (probabilities, uniforms) travels as
-float64, so both sides hold the same bits.
+Arrays are fields of bytes, little-endian: ids as int32; a q as its ids and, for each, a uint16 count c with probability
+(c + 1) / 2^16; alternatives as ids and float32 log-probabilities. Probabilities and random numbers that decide are
+float64, so both sides have the same bits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PATH = "/verify"
 
 
 class WireError(SpeculatoVizError):
-    """A frame that is not what the protocol says."""
+    """A frame that does not follow the protocol."""
 
     code = "frame"
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Every frame. `number` pairs a request with its answers; what nobody asked for has number 0."""
+    """A frame. number: of the request, repeated in its answers; 0 for a frame that answers no request."""
 
     number: int
 
@@ -34,16 +34,16 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Hello(Frame, frozen=True):
-    """The first frame. fingerprint: of the vocabulary the client counts on; None where it takes any."""
+    """The first frame. fingerprint: of the vocabulary that the client expects; None for any."""
 
     version: int
     fingerprint: str | None = None
 
 
 class Open(Frame, frozen=True):
-    """Begin a session, or go on with it: what the server still holds of the prompt is not computed again.
+    """Begin a session or resume it. The verifier computes only the ids that its cache no longer holds.
 
-    session: a secret of the client's choice, 16 bytes. prompt: every committed id.
+    session: 16 secret bytes that the client chose. prompt: all committed ids. The other fields as in `Request`.
     """
 
     session: bytes
@@ -58,7 +58,10 @@ class Open(Frame, frozen=True):
 
 
 class Submit(Frame, frozen=True):
-    """Verify a draft behind `committed` ids. parents: None for a chain. q: per node (ids, counts), None for a point."""
+    """Verify a draft of n tokens. committed: the number of committed ids before it.
+
+    tokens int32[n]. parents int32[n]; None for a chain. q: of each token (ids, counts); None for a point mass.
+    """
 
     round: int
     committed: int
@@ -68,7 +71,7 @@ class Submit(Frame, frozen=True):
 
 
 class Plain(Frame, frozen=True):
-    """Decode `tokens` ids without drafts, each sent as soon as it is there."""
+    """Decode `tokens` ids without drafts. Each is answered by a `Token` at once, the last one by `Finished`."""
 
     tokens: int
 
@@ -87,11 +90,11 @@ class EncodeChat(Frame, frozen=True):
 
 
 class AskVocabulary(Frame, frozen=True):
-    pass
+    """Ask for the vocabulary."""
 
 
 class Bye(Frame, frozen=True):
-    """The session is over; its memory can go to another."""
+    """End the session and free its cache."""
 
 
 ClientFrame = Hello | Open | Submit | Plain | Encode | EncodeChat | AskVocabulary | Bye
@@ -100,7 +103,11 @@ ClientFrame = Hello | Open | Submit | Plain | Encode | EncodeChat | AskVocabular
 
 
 class Limit(msgspec.Struct, frozen=True, array_like=True):
-    """What one client may ask of a verifier."""
+    """What one client may ask of a verifier.
+
+    context_tokens: of a session. draft_tokens: of a draft. frame_bytes: of a frame. sessions: of all clients together.
+    frames_per_s: of a connection. idle_s: seconds until an unused session is closed.
+    """
 
     context_tokens: int
     draft_tokens: int
@@ -111,7 +118,11 @@ class Limit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(Frame, frozen=True):
-    """The answer to a hello. beginning: the ids before a raw text (`Tokenizer.beginning`)."""
+    """The answer to a hello: the verifier's version, model, vocabulary and limits.
+
+    n_vocab: output rows of the model. eos: ids that end a text. noise: the fields of `measure.noise.Noise`; None if it
+    was not measured. trees: whether a draft may branch. beginning: the ids before a raw text (`Tokenizer.beginning`).
+    """
 
     version: int
     name: str
@@ -131,12 +142,14 @@ class Welcome(Frame, frozen=True):
 
 
 class Opened(Frame, frozen=True):
-    """held: ids of the prompt that were still in the cache."""
+    """The session is open. held: the number of prompt ids that the cache still held."""
 
     held: int
 
 
 class WireScores(msgspec.Struct, frozen=True, array_like=True):
+    """`core.types.Scores`; ids and logprobs are its alternatives."""
+
     logprob: float | None
     entropy: float | None
     ids: bytes
@@ -144,7 +157,7 @@ class WireScores(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WireCheck(msgspec.Struct, frozen=True, array_like=True):
-    """accepted: None for what was tested and then discarded."""
+    """`core.rounds.Check`. accepted: None for a node that was tested and then discarded."""
 
     node: int
     accepted: bool | None
@@ -156,7 +169,10 @@ class WireCheck(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Judged(Frame, frozen=True):
-    """The verdict. server_ms: from the arrival of the draft to this answer."""
+    """The verdict on a draft. path: the accepted nodes. token to residual: of the extra token.
+
+    server_ms: from the arrival of the draft to this answer.
+    """
 
     round: int
     path: bytes
@@ -171,15 +187,23 @@ class Judged(Frame, frozen=True):
 
 
 class Token(Frame, frozen=True):
+    """One id of a plain decoding."""
+
     token: int
 
 
 class Ids(Frame, frozen=True):
+    """The ids of a text or a conversation."""
+
     ids: bytes
 
 
 class Vocabulary(Frame, frozen=True):
-    """Used ids, ascending; their pieces, joined; the pieces' lengths as int32; one byte each for is-control."""
+    """A vocabulary of u used ids.
+
+    ids int32[u], ascending. pieces: the bytes of all tokens, joined. lengths int32[u]: of the pieces. control uint8[u]:
+    1 for a control token.
+    """
 
     ids: bytes
     pieces: bytes
@@ -188,13 +212,13 @@ class Vocabulary(Frame, frozen=True):
 
 
 class Finished(Frame, frozen=True):
-    """The end of a stream, and the answer to what needs no other. server_ms: what it took."""
+    """The end of a plain decoding, and the answer to a goodbye. server_ms: the time since the request arrived."""
 
     server_ms: float
 
 
 class Refused(Frame, frozen=True):
-    """An error in words; the connection lives on unless `final`."""
+    """An error in words. final: the verifier closes the connection."""
 
     code: str
     message: str
@@ -217,23 +241,24 @@ def numbered(frame: F, number: int) -> F:
 
 
 def encode(frame: Frame) -> bytes:
+    """The bytes of a frame."""
     return _ENCODER.encode(frame)
 
 
 def client_frame(raw: bytes) -> ClientFrame:
-    """Raises WireError."""
+    """The client's frame in these bytes. Raises WireError."""
     return _decoded(_CLIENT, raw)
 
 
 def server_frame(raw: bytes) -> ServerFrame:
-    """Raises WireError."""
+    """The verifier's frame in these bytes. Raises WireError."""
     return _decoded(_SERVER, raw)
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], raw: bytes) -> _T:
     try:
         return decoder.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # text that is none; a nest without end
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # text that is not UTF-8; endless nesting
         raise WireError(
             f"A frame of {len(raw)} bytes cannot be read ({error}).",
             "Use the same version of SpeculatoViz on both sides.",
