@@ -94,7 +94,9 @@ describe("form", () => {
       trees: false,
       numbers: { nodes: 0 },
     });
-    expect(updateMessage(form, { k: 3, nodes: 0, temperature: 0.7, drafter: "model" })).toEqual({
+    expect(
+      updateMessage(form, { policy: "fixed", k: 3, nodes: 0, temperature: 0.7, drafter: "model" }),
+    ).toEqual({
       type: "update",
       nodes: 12,
     });
@@ -104,7 +106,9 @@ describe("form", () => {
     const shadow = ["ngram", "model", "eagle"];
     expect(formFrom(settings, { ...noChoices, shadow }).shadow).toEqual(["ngram"]);
     expect(formFrom(settings, { ...noChoices, shadow, drafter: "ngram" }).shadow).toEqual(["model"]);
-    expect(shadowChoices(settings, "model").map(({ name }) => name)).toEqual(["ngram"]);
+    expect(shadowChoices(settings, { policy: "fixed", drafter: "model" }).map(({ name }) => name)).toEqual([
+      "ngram",
+    ]);
   });
 
   it("falls back to the server's rule", () => {
@@ -118,8 +122,12 @@ describe("form", () => {
 
   it("updates only what differs from the current settings", () => {
     const form = formFrom(settings, noChoices);
-    expect(updateMessage(form, { k: 3, nodes: 0, temperature: 0.7, drafter: "model" })).toBeNull();
-    expect(updateMessage(form, { k: 5, nodes: 0, temperature: 0.7, drafter: "ngram" })).toEqual({
+    expect(
+      updateMessage(form, { policy: "fixed", k: 3, nodes: 0, temperature: 0.7, drafter: "model" }),
+    ).toBeNull();
+    expect(
+      updateMessage(form, { policy: "fixed", k: 5, nodes: 0, temperature: 0.7, drafter: "ngram" }),
+    ).toEqual({
       type: "update",
       k: 3,
       drafter: "model",
@@ -129,12 +137,90 @@ describe("form", () => {
   it("reads stored choices and ignores unexpected values", () => {
     expect(choicesFrom({ prompt: "a", drafter: 3, seed: "x", numbers: { k: 2, other: 1 } })).toEqual({
       prompt: "a",
+      policy: null,
       drafter: null,
+      onlyDrafter: null,
       rule: null,
       shadow: [],
       seed: null,
       numbers: { k: 2 },
     });
     expect(choicesFrom("junk", "first")).toEqual({ ...noChoices, prompt: "first" });
+  });
+});
+
+describe("the policy of the form", () => {
+  const auto = {
+    ...settings,
+    defaults: { ...settings.defaults, policy: "auto", deepest: 12 },
+    auto_drafters: ["model"],
+  };
+
+  it("is the server's until the user chooses one", () => {
+    expect(formFrom(auto, noChoices).policy).toBe("auto");
+    expect(formFrom(auto, { ...noChoices, policy: "adaptive" }).policy).toBe("adaptive");
+    expect(formFrom(settings, noChoices).policy).toBe("fixed");
+    expect(formFrom(null, noChoices).policy).toBe("fixed");
+  });
+
+  it("leaves drafter and depth to auto, and drafts no trees", () => {
+    const form = formFrom(auto, { ...noChoices, drafter: "ngram", numbers: { k: 3, nodes: 12 } });
+    expect(form).toMatchObject({
+      drafter: null,
+      depth: null,
+      trees: false,
+      numbers: { deepest: 12, nodes: 0 },
+    });
+    expect(startMessage(form)).toMatchObject({ policy: "auto", drafter: null, k: null, nodes: 0 });
+    expect(startMessage(form)).not.toHaveProperty("deepest");
+  });
+
+  it("sends a largest depth and an only drafter that the user chose for auto, and keeps those of fixed", () => {
+    const chosen = { ...noChoices, drafter: "model", onlyDrafter: "ngram", numbers: { k: 3, deepest: 6 } };
+    expect(startMessage(formFrom(auto, chosen))).toMatchObject({ drafter: "ngram", k: 6 });
+    const fixed = startMessage(formFrom(auto, { ...chosen, policy: "fixed" }));
+    expect(fixed).toMatchObject({ policy: "fixed", drafter: "model", k: 3 });
+    expect(startMessage(formFrom(auto, { ...chosen, onlyDrafter: "eagle" })).drafter).toBeNull();
+  });
+
+  it("names the drafter of adaptive, and sends only a largest depth that the user chose", () => {
+    const adaptive = { ...noChoices, policy: "adaptive", numbers: { k: 3 } } as const;
+    expect(startMessage(formFrom(auto, adaptive))).toMatchObject({ drafter: "model", k: null });
+    const limited = formFrom(auto, { ...adaptive, numbers: { deepest: 8 } });
+    expect(startMessage(limited)).toMatchObject({ policy: "adaptive", drafter: "model", k: 8 });
+  });
+
+  it("gives the largest depth the limits of a depth", () => {
+    const narrow = { ...auto, ranges: { ...auto.ranges, k: range(0, 8, 1) }, defaults: { deepest: 8 } };
+    expect(rangeOf(narrow, "deepest")).toMatchObject({ min: 1, max: 8, help: /largest/ });
+    expect(formFrom(narrow, { ...noChoices, numbers: { deepest: 14 } }).numbers.deepest).toBe(8);
+  });
+
+  it("offers no drafter as a shadow that auto may use", () => {
+    const names = (drafter: string | null) =>
+      shadowChoices(auto, { policy: "auto", drafter }).map(({ name }) => name);
+    expect(names(null)).toEqual(["ngram"]);
+    expect(names("ngram")).toEqual(["model"]);
+  });
+
+  it("changes a run of the same policy only", () => {
+    const current = { policy: "auto", k: 12, nodes: 0, temperature: 0.7, drafter: "model" };
+    const form = formFrom(auto, { ...noChoices, onlyDrafter: "model", numbers: { deepest: 6 } });
+    expect(updateMessage(form, current)).toEqual({ type: "update", k: 6, drafter: "model" });
+    expect(updateMessage(formFrom(auto, noChoices), { ...current, k: 5 })).toBeNull();
+    expect(updateMessage(form, { ...current, policy: "fixed", k: 0 })).toBeNull();
+    expect(updateMessage(form, { ...current, policy: "fixed", temperature: 0 })).toEqual({
+      type: "update",
+      temperature: 0.7,
+    });
+  });
+
+  it("is stored, and anything else is ignored", () => {
+    const saved = { policy: "auto", onlyDrafter: "suffix", numbers: { deepest: 6 } };
+    expect(choicesFrom(saved)).toMatchObject(saved);
+    expect(choicesFrom({ policy: "best", onlyDrafter: 3 })).toMatchObject({
+      policy: null,
+      onlyDrafter: null,
+    });
   });
 });

@@ -1,16 +1,31 @@
 // The form: the user's choices, or the server's defaults, within the server's ranges.
 import type { DrafterInfo, RangeInfo, RuleInfo, SettingsInfo, Start, Update } from "../protocol/generated";
-import type { RuleName } from "../run/model";
+import type { PolicyName, RuleName } from "../run/model";
 import type { CurrentSettings } from "../run/selectors";
 import { seedOf } from "./seed";
 
-export const NUMBERS = ["k", "nodes", "temperature", "max_tokens", "top_p", "top_k", "min_p"] as const;
+export const NUMBERS = [
+  "k",
+  "deepest",
+  "nodes",
+  "temperature",
+  "max_tokens",
+  "top_p",
+  "top_k",
+  "min_p",
+] as const;
 export type NumberField = (typeof NUMBERS)[number];
+
+const POLICY_NAMES: readonly unknown[] = ["auto", "adaptive", "fixed"] satisfies PolicyName[];
+const isPolicy = (value: unknown): value is PolicyName => POLICY_NAMES.includes(value);
 
 /** Only what the user changed. The rest follows the server's defaults. */
 export interface Choices {
   readonly prompt: string;
+  readonly policy: PolicyName | null;
   readonly drafter: string | null;
+  /** The only drafter that `auto` may use; null leaves the choice to it. */
+  readonly onlyDrafter: string | null;
   readonly rule: RuleName | null;
   /** Shadow drafters. */
   readonly shadow: readonly string[];
@@ -20,10 +35,14 @@ export interface Choices {
 
 export interface Form {
   readonly prompt: string;
+  readonly policy: PolicyName;
+  /** Null under `auto` leaves the choice to it. */
   readonly drafter: string | null;
+  /** The depth of `fixed`, the largest depth of the others; null leaves the largest depth to the server. */
+  readonly depth: number | null;
   readonly rule: RuleName | null;
   readonly shadow: readonly string[];
-  /** Whether the drafter can draft trees and the rule can verify them. */
+  /** Whether the policy plans trees, the drafter can draft them, and the rule can verify them. */
   readonly trees: boolean;
   /** Null leaves the seed to the server. */
   readonly seed: number | null;
@@ -32,7 +51,9 @@ export interface Form {
 
 export const noChoices: Choices = {
   prompt: "",
+  policy: null,
   drafter: null,
+  onlyDrafter: null,
   rule: null,
   shadow: [],
   seed: null,
@@ -42,6 +63,13 @@ export const noChoices: Choices = {
 /** Ranges and defaults until the server sends its own. */
 const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
   k: { min: 1, max: 16, step: 1, value: 4, help: "draft depth: tokens drafted per round" },
+  deepest: {
+    min: 1,
+    max: 16,
+    step: 1,
+    value: 12,
+    help: "largest draft depth: a round drafts at most this many tokens on a path",
+  },
   nodes: {
     min: 0,
     max: 63,
@@ -65,6 +93,7 @@ const FALLBACK: Record<NumberField, RangeInfo & { value: number }> = {
 /** Sliders cover the useful part of the server's ranges, and always its default. */
 const USEFUL: Partial<Record<NumberField, { min: number; max: number; step?: number }>> = {
   k: { min: 1, max: 16 },
+  deepest: { min: 1, max: 16 },
   max_tokens: { min: 64, max: 1024, step: 16 },
 };
 
@@ -73,8 +102,15 @@ function defaultOf(settings: SettingsInfo | null, field: NumberField): number {
   return typeof standard === "number" ? standard : FALLBACK[field].value;
 }
 
+/** What the server allows. The largest depth has the limits of a depth. */
+function allowedRange(settings: SettingsInfo | null, field: NumberField): RangeInfo {
+  const { help } = FALLBACK.deepest;
+  if (field === "deepest") return { ...FALLBACK.deepest, ...settings?.ranges.k, help };
+  return settings?.ranges[field] ?? FALLBACK[field];
+}
+
 export function rangeOf(settings: SettingsInfo | null, field: NumberField): RangeInfo {
-  const allowed = settings?.ranges[field] ?? FALLBACK[field];
+  const allowed = allowedRange(settings, field);
   const useful = USEFUL[field];
   if (!useful) return allowed;
   const standard = defaultOf(settings, field);
@@ -102,14 +138,19 @@ function numberOf(settings: SettingsInfo | null, choices: Choices, field: Number
 export function formFrom(settings: SettingsInfo | null, choices: Choices): Form {
   const numbers = {} as Record<NumberField, number>;
   for (const field of NUMBERS) numbers[field] = numberOf(settings, choices, field);
-  const drafter = drafterOf(settings, choices.drafter);
+  const policy = policyOf(settings, choices.policy);
+  const entry = drafterEntry(settings, choices, policy);
+  const saved = policy === "auto" ? choices.onlyDrafter : choices.drafter;
+  const drafter = settings ? (entry?.name ?? null) : saved;
   const rule = ruleOf(settings, choices.rule);
-  const trees = drafter?.trees === true && rule?.trees === true;
+  const trees = policy === "fixed" && entry?.trees === true && rule?.trees === true;
   if (!trees) numbers.nodes = 0;
-  const shadow = shadowChoices(settings, drafter?.name ?? null).map(({ name }) => name);
+  const shadow = shadowChoices(settings, { policy, drafter }).map(({ name }) => name);
   return {
     prompt: choices.prompt,
-    drafter: settings ? (drafter?.name ?? null) : choices.drafter,
+    policy,
+    drafter,
+    depth: depthOf(policy, choices, numbers),
     rule: settings ? (rule?.name ?? null) : choices.rule,
     shadow: choices.shadow.filter((name) => shadow.includes(name)),
     trees,
@@ -118,10 +159,27 @@ export function formFrom(settings: SettingsInfo | null, choices: Choices): Form 
   };
 }
 
-function drafterOf(settings: SettingsInfo | null, chosen: string | null): DrafterInfo | null {
-  const available = settings?.drafters.filter((drafter) => drafter.available) ?? [];
-  const named = (name: unknown) => available.find((drafter) => drafter.name === name);
-  return named(chosen) ?? named(settings?.defaults.drafter) ?? available[0] ?? null;
+function policyOf(settings: SettingsInfo | null, chosen: PolicyName | null): PolicyName {
+  const standard = settings?.defaults.policy;
+  return chosen ?? (isPolicy(standard) ? standard : "fixed");
+}
+
+/** Where a policy chooses, the server knows a good largest depth, so only one that the user set is sent. */
+function depthOf(policy: PolicyName, choices: Choices, numbers: Form["numbers"]): number | null {
+  if (policy === "fixed") return numbers.k;
+  return choices.numbers.deepest === undefined ? null : numbers.deepest;
+}
+
+/** The entry of the drafter in use; null where `auto` chooses it, or if none is available. */
+function drafterEntry(
+  settings: SettingsInfo | null,
+  { drafter, onlyDrafter }: Choices,
+  policy: PolicyName,
+): DrafterInfo | null {
+  const available = settings?.drafters.filter((entry) => entry.available) ?? [];
+  const named = (name: unknown) => available.find((entry) => entry.name === name);
+  if (policy === "auto") return named(onlyDrafter) ?? null;
+  return named(drafter) ?? named(settings?.defaults.drafter) ?? available[0] ?? null;
 }
 
 function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInfo | null {
@@ -130,29 +188,55 @@ function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInf
   return named(chosen) ?? named(settings?.defaults.rule) ?? rules[0] ?? null;
 }
 
-/** The drafters that can run as shadow drafters of this one. */
-export const shadowChoices = (settings: SettingsInfo | null, drafter: string | null): DrafterInfo[] =>
-  settings?.drafters.filter(({ name, available }) => available && name !== drafter) ?? [];
-
-export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
-  const { prompt, drafter, rule, shadow, seed, numbers } = form;
-  return { type: "start", prompt, drafter, rule, shadow: [...shadow], seed, ...numbers, ...changes };
+/** The drafters that a run with these settings may use. */
+export function draftersInUse(
+  settings: SettingsInfo | null,
+  { policy, drafter }: Pick<Form, "policy" | "drafter">,
+): readonly string[] {
+  if (drafter !== null) return [drafter];
+  return policy === "auto" ? (settings?.auto_drafters ?? []) : [];
 }
 
-/** The changes that a live run accepts; null if nothing differs from its current settings. */
+/** The drafters that can run as shadow drafters: all that the run itself does not use. */
+export function shadowChoices(
+  settings: SettingsInfo | null,
+  form: Pick<Form, "policy" | "drafter">,
+): DrafterInfo[] {
+  const used = draftersInUse(settings, form);
+  return settings?.drafters.filter(({ name, available }) => available && !used.includes(name)) ?? [];
+}
+
+export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
+  const { prompt, policy, drafter, depth, rule, shadow, seed, numbers } = form;
+  const { deepest: _, ...others } = numbers;
+  const fields = { prompt, policy, drafter, rule, shadow: [...shadow], seed, ...others, k: depth };
+  return { type: "start", ...fields, ...changes };
+}
+
+/**
+ * The changes that a live run accepts; null if nothing differs from its current settings. What a policy decides from
+ * changes only a run of that policy. Under `auto` a run does not report whether its drafter was named, so a named one
+ * always counts as a change.
+ */
 export function updateMessage(form: Form, current: CurrentSettings): Update | null {
   const message: Update = { type: "update" };
-  if (form.numbers.k !== current.k) message.k = form.numbers.k;
-  if (form.numbers.nodes !== current.nodes) message.nodes = form.numbers.nodes;
+  if (form.policy === current.policy) {
+    if (form.depth !== null && form.depth !== current.k) message.k = form.depth;
+    if (form.numbers.nodes !== current.nodes) message.nodes = form.numbers.nodes;
+    const isChange = form.policy === "auto" || form.drafter !== current.drafter;
+    if (form.drafter !== null && isChange) message.drafter = form.drafter;
+  }
   if (form.numbers.temperature !== current.temperature) message.temperature = form.numbers.temperature;
-  if (form.drafter !== null && form.drafter !== current.drafter) message.drafter = form.drafter;
   return Object.keys(message).length > 1 ? message : null;
 }
 
 /** Reads stored choices. Unexpected values are ignored. */
 export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   if (typeof saved !== "object" || saved === null) return { ...noChoices, prompt: firstPrompt };
-  const { prompt, drafter, rule, shadow, seed, numbers } = saved as Record<string, unknown>;
+  const { prompt, policy, drafter, onlyDrafter, rule, shadow, seed, numbers } = saved as Record<
+    string,
+    unknown
+  >;
   const kept: Partial<Record<NumberField, number>> = {};
   for (const field of NUMBERS) {
     const value = (numbers as Record<string, unknown> | null | undefined)?.[field];
@@ -160,7 +244,9 @@ export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   }
   return {
     prompt: typeof prompt === "string" ? prompt : "",
+    policy: isPolicy(policy) ? policy : null,
     drafter: typeof drafter === "string" ? drafter : null,
+    onlyDrafter: typeof onlyDrafter === "string" ? onlyDrafter : null,
     // Whether the server has this rule is checked against its settings.
     rule: typeof rule === "string" ? (rule as RuleName) : null,
     shadow: Array.isArray(shadow) ? shadow.filter((name) => typeof name === "string") : [],

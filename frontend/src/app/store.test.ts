@@ -170,13 +170,31 @@ describe("a run", () => {
     expect(environment.sent.slice(1)).toEqual([{ type: "update", drafter: "ngram", nodes: 0 }]);
   });
 
+  it("limits a run of auto to a depth and to a drafter, also to its usual one", async () => {
+    await connected();
+    store.choose({ policy: "auto" });
+    store.start();
+    environment.receive([started({ policy: "auto", k: 12 })]);
+    store.choose({ numbers: { deepest: 5 } });
+    environment.debounce();
+    store.choose({ onlyDrafter: "model" });
+    environment.debounce();
+    store.choose({ onlyDrafter: null });
+    environment.debounce();
+    expect(environment.sent).toMatchObject([
+      { type: "start", policy: "auto", drafter: null, k: null },
+      { type: "update", k: 5 },
+      { type: "update", drafter: "model" },
+    ]);
+  });
+
   it("measures the plain baseline with the same prompt and settings", async () => {
     await connected();
     store.start();
     environment.receive([started({ prompt: "same", seed: 7 }), done()]);
     store.choose({ seed: 8 });
     store.startPlain();
-    expect(environment.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0 });
+    expect(environment.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0, policy: "fixed" });
     environment.receive([
       started({ run: "plain", seed: JSON.parse("18446744073709551617") }),
       done({ run: "plain" }),
@@ -187,6 +205,12 @@ describe("a run", () => {
 });
 
 it("stores the settings", async () => {
-  store.choose({ prompt: "mine", numbers: { k: 6 } });
-  expect(new Store(environment).get().choices).toMatchObject({ prompt: "mine", numbers: { k: 6 } });
+  const chosen = {
+    prompt: "mine",
+    policy: "auto",
+    onlyDrafter: "ngram",
+    numbers: { k: 6, deepest: 9 },
+  } as const;
+  store.choose(chosen);
+  expect(new Store(environment).get().choices).toMatchObject(chosen);
 });

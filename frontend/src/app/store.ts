@@ -18,6 +18,20 @@ const READY_POLL_MS = 20_000;
 const UPDATE_DEBOUNCE_MS = 150;
 const UPDATABLE = ["k", "nodes", "temperature", "drafter"] as const;
 type UpdateField = (typeof UPDATABLE)[number];
+type Changes = Partial<Omit<Choices, "numbers">> & { readonly numbers?: Choices["numbers"] };
+
+/** The fields of an update that a change can concern. */
+function touchedBy({ drafter, onlyDrafter, numbers = {} }: Changes): UpdateField[] {
+  const named = drafter !== undefined || onlyDrafter !== undefined;
+  const touched: Record<UpdateField, boolean> = {
+    k: numbers.k !== undefined || numbers.deepest !== undefined,
+    // Not every drafter drafts trees, so the tree size can change with the drafter.
+    nodes: numbers.nodes !== undefined || named,
+    temperature: numbers.temperature !== undefined,
+    drafter: named,
+  };
+  return UPDATABLE.filter((field) => touched[field]);
+}
 
 export class Store {
   private state: AppState;
@@ -151,7 +165,7 @@ export class Store {
     if (!last) return;
     const { sampling, max_tokens, seed, prompt } = last;
     const same = { ...sampling, prompt, max_tokens, seed: exactSeed(seed) };
-    this.start({ ...same, k: 0, nodes: 0, shadow: [] });
+    this.start({ ...same, policy: "fixed", k: 0, nodes: 0, shadow: [] });
   }
 
   stop(): void {
@@ -169,17 +183,12 @@ export class Store {
     this.set({ play, selected: null, hovered: null, dismissed: [] });
   }
 
-  choose(changes: Partial<Omit<Choices, "numbers">> & { numbers?: Choices["numbers"] }): void {
+  choose(changes: Changes): void {
     const { choices } = this.state;
     const next = { ...choices, ...changes, numbers: { ...choices.numbers, ...changes.numbers } };
     saveValue("choices", next);
     this.set({ choices: next });
-    for (const field of UPDATABLE) {
-      // Not every drafter drafts trees, so the tree size can change with the drafter.
-      const changesWithDrafter = (field === "drafter" || field === "nodes") && changes.drafter !== undefined;
-      if (changesWithDrafter || (field !== "drafter" && changes.numbers?.[field] !== undefined))
-        this.touched.add(field);
-    }
+    for (const field of touchedBy(changes)) this.touched.add(field);
     this.updateTicket += 1;
     const ticket = this.updateTicket;
     this.environment.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);

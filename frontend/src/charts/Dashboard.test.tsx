@@ -2,7 +2,7 @@ import { fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { MetricValues } from "../protocol/generated";
 import type { Run } from "../run/model";
-import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE, USAGE, VALUES } from "../testing/runs";
+import { chain, IDLE, PLAN, roundOf, STARTED, STARTED_REMOTE, USAGE, VALUES } from "../testing/runs";
 import { Dashboard } from "./Dashboard";
 
 const GOOD: MetricValues = {
@@ -155,6 +155,28 @@ describe("a remote target", () => {
     const unknown = { prompt_tokens: null, completion_tokens: null, cached_tokens: null, sent_bytes: null };
     show({ usage: { ...USAGE, ...unknown, received_bytes: null } });
     expect(usage()).toEqual([["Calls", "6, 2 per round"]]);
+  });
+
+  it("shows the plan of the last round, expected apart from measured", () => {
+    const auto = { ...STARTED, policy: "auto", k: 12 };
+    const { latest, ...run } = runWith({}, auto);
+    const last = latest && { ...latest, plan: PLAN };
+    const { rerender } = render(<Dashboard run={{ ...run, latest: last }} onMeasurePlain={null} />);
+    const plan = screen.getByRole("region", { name: "Plan of the round" });
+    expect(plan.textContent).toMatch(/^Plan of round 3auto, at most 12/);
+    const rows = [...plan.querySelectorAll("dl > div")].map((row) => row.textContent);
+    expect(rows).toEqual([
+      expect.stringMatching(/^expectedDraft model, 3 tokens: 2\.6 tokens expected .*20 ms expected\.$/),
+      expect.stringMatching(/^measured4 tokens drafted, 4 emitted in \d+ ms\.$/),
+    ]);
+    expect(rows[0]).not.toContain("measured");
+    expect(rows[1]).not.toContain("expected");
+    expect(plan.querySelectorAll(".plan-mark.is-expected")).toHaveLength(1);
+
+    rerender(<Dashboard run={runWith({}, { ...auto, policy: "adaptive" })} onMeasurePlain={null} />);
+    expect(plan.textContent).toMatch(/adaptive, at most 12Depth 4, by what became of the last draft\.$/);
+    rerender(<Dashboard run={runWith({})} onMeasurePlain={null} />);
+    expect(screen.queryByRole("region", { name: "Plan of the round" })).toBeNull();
   });
 
   it("has no usage and one baseline for a target in the server's process", () => {

@@ -5,6 +5,7 @@ import { AcceptanceGauge } from "./AcceptanceGauge";
 import { EfficiencyBars } from "./EfficiencyBars";
 import { KeyFigures } from "./KeyFigures";
 import { LatencyChart } from "./LatencyChart";
+import { PlanPanel } from "./PlanPanel";
 import { PositionChart } from "./PositionChart";
 import { SpeedChart } from "./SpeedChart";
 import { SpeedupFigure } from "./SpeedupFigure";
@@ -41,6 +42,7 @@ function Figures({ run, onMeasurePlain, middle }: Props) {
         <AcceptanceGauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
       </div>
       <KeyFigures values={values} done={run.done !== null} />
+      <PlanPanel run={run} />
       {values?.usage && (
         <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
       )}

@@ -3,7 +3,7 @@ import { memo } from "react";
 import type { AppState } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
-import { currentSettings } from "../run/selectors";
+import { currentSettings, draftersOf } from "../run/selectors";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { SourceBadge } from "../ui/SourceMark";
 import { fixed, milliseconds, percent } from "../words/format";
@@ -19,10 +19,17 @@ const HELP =
 export function ShadowPanel() {
   const shadow = useApp((state) => state.play?.shown.shadow ?? null);
   const temperature = useApp((state) => settingsOf(state)?.temperature ?? 0);
-  const used = useApp((state) => (settingsOf(state)?.k === 0 ? null : (settingsOf(state)?.drafter ?? null)));
+  const used = useApp(({ play }) => (play ? draftersOf(play.shown) : []).join());
   const usedMs = useApp((state) => state.play?.shown.latest?.avg_draft_latency_ms ?? null);
   if (!shadow) return null;
-  return <Shadows shadow={shadow} temperature={temperature} used={used} usedMs={usedMs} />;
+  return (
+    <Shadows
+      shadow={shadow}
+      temperature={temperature}
+      used={used === "" ? [] : used.split(",")}
+      usedMs={usedMs}
+    />
+  );
 }
 
 const settingsOf = ({ play }: AppState) => play && currentSettings(play.shown);
@@ -30,9 +37,9 @@ const settingsOf = ({ play }: AppState) => play && currentSettings(play.shown);
 interface Props {
   readonly shadow: Shadow;
   readonly temperature: number;
-  /** The drafter in use; null if the target decodes alone. */
-  readonly used: string | null;
-  /** Its mean draft time in the run. */
+  /** The drafters that the run may use; empty if the target decodes alone. */
+  readonly used: readonly string[];
+  /** The mean draft time of the run. */
   readonly usedMs: number | null;
 }
 

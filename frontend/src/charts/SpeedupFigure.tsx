@@ -1,8 +1,8 @@
 // The speedup and its baseline.
-import { RadioGroup } from "radix-ui";
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
 import { HelpTooltip } from "../ui/HelpTooltip";
+import { type Segment, Segments } from "../ui/Segments";
 import { fixed } from "../words/format";
 import { type BaselineKind, isVerified, type Speedup, speedupOf } from "./speedup";
 
@@ -10,7 +10,7 @@ const MEASURED =
   "Both are measured, never computed from a formula. Time that is spent only for display counts against speculation.";
 const HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone on this machine. ${MEASURED}`;
 const REMOTE_HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone, in one streaming call, which is harder to beat, or with one call for each token. ${MEASURED}`;
-const BASELINES: readonly { value: BaselineKind; name: string; help: string }[] = [
+const BASELINES: readonly Segment<BaselineKind>[] = [
   { value: "streaming", name: "streaming", help: "Relative to the target alone in one streaming call" },
   { value: "per_call", name: "per call", help: "Relative to the target alone, with one call for each token" },
 ];
@@ -39,7 +39,14 @@ export function SpeedupFigure({ run, baselineKind, onBaselineKind, onMeasurePlai
       {exactnessOf(run)?.label === "lossy" && (
         <p className="db-baseline">Lossy: the distribution of this text is not the target’s.</p>
       )}
-      {remote && verified && <BaselineSwitch baselineKind={baselineKind} onBaselineKind={onBaselineKind} />}
+      {remote && verified && (
+        <Segments
+          label="Baseline of the speedup"
+          segments={BASELINES}
+          value={baselineKind}
+          onChoose={onBaselineKind}
+        />
+      )}
       {verified && onMeasurePlain && (
         <button type="button" className="db-button" onClick={onMeasurePlain} title={plainHelp}>
           Measure plain now
@@ -68,29 +75,5 @@ function Sentence({ speedup }: { speedup: Speedup }) {
         </>
       )}
     </p>
-  );
-}
-
-function BaselineSwitch({
-  baselineKind,
-  onBaselineKind,
-}: {
-  baselineKind: BaselineKind;
-  onBaselineKind(baselineKind: BaselineKind): void;
-}) {
-  return (
-    <RadioGroup.Root
-      className="db-segments"
-      orientation="horizontal"
-      aria-label="Baseline of the speedup"
-      value={baselineKind}
-      onValueChange={(value) => onBaselineKind(value as BaselineKind)}
-    >
-      {BASELINES.map(({ value, name, help }) => (
-        <RadioGroup.Item key={value} value={value} className="db-segment" title={help}>
-          {name}
-        </RadioGroup.Item>
-      ))}
-    </RadioGroup.Root>
   );
 }

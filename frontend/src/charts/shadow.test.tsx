@@ -29,7 +29,7 @@ afterEach(() => document.body.replaceChildren());
 
 describe("the scores of shadow drafters", () => {
   it("end with the oracle, and have the time of the drafter in use from the run", () => {
-    const rows = shadowRows(SHADOW, "model", 31);
+    const rows = shadowRows(SHADOW, ["model"], 31);
     expect(rows.map(({ drafter, kind, draftMs }) => [drafter, kind, draftMs])).toEqual([
       ["model", "used", 31],
       ["ngram", "shadow", 0.2],
@@ -39,7 +39,16 @@ describe("the scores of shadow drafters", () => {
   });
 
   it("have no drafter in use if the target decodes alone", () => {
-    expect(shadowRows(SHADOW, null, 31).map(({ kind }) => kind)).toEqual(["shadow", "shadow", "oracle"]);
+    expect(shadowRows(SHADOW, [], 31).map(({ kind }) => kind)).toEqual(["shadow", "shadow", "oracle"]);
+  });
+
+  it("have no time of their own where the run uses several drafters", () => {
+    const rows = shadowRows(SHADOW, ["model", "ngram"], 31);
+    expect(rows.map(({ kind, draftMs }) => [kind, draftMs])).toEqual([
+      ["used", null],
+      ["used", 0.2],
+      ["oracle", null],
+    ]);
   });
 
   it("explain what a draft is compared with if tokens are drawn", () => {
@@ -51,7 +60,7 @@ describe("the scores of shadow drafters", () => {
 });
 
 describe("the panel of shadow drafters", () => {
-  const show = () => render(<Shadows shadow={SHADOW} temperature={0} used="model" usedMs={31} />);
+  const show = () => render(<Shadows shadow={SHADOW} temperature={0} used={["model"]} usedMs={31} />);
 
   it("is a table with a row for each drafter", () => {
     show();

@@ -18,13 +18,13 @@ export interface ShadowRow {
   readonly colour: string;
 }
 
-/** One row per drafter, the oracle last. `used`: the drafter in use. `usedMs`: its mean draft time in the run. */
-export function shadowRows({ scores }: Shadow, used: string | null, usedMs: number | null): ShadowRow[] {
+/** One row per drafter, the oracle last. `used`: the drafters in use. `usedMs`: mean draft time if it is only one. */
+export function shadowRows({ scores }: Shadow, used: readonly string[], usedMs: number | null): ShadowRow[] {
   const most = Math.max(...scores.map((score) => score.mean_matched), 1e-9);
   const rows = scores.map(({ drafter, mean_matched, best_share, mean_draft_ms }): ShadowRow => {
-    const kind = drafter === ORACLE ? "oracle" : drafter === used ? "used" : "shadow";
+    const kind = drafter === ORACLE ? "oracle" : used.includes(drafter) ? "used" : "shadow";
     const colour = kind === "oracle" ? "var(--text-faint)" : sourceOf(drafter).colour;
-    const draftMs = kind === "used" ? (mean_draft_ms ?? usedMs) : mean_draft_ms;
+    const draftMs = kind === "used" && used.length === 1 ? (mean_draft_ms ?? usedMs) : mean_draft_ms;
     return {
       drafter,
       kind,

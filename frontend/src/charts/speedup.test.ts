@@ -134,6 +134,14 @@ describe("speedup of a remote target", () => {
   });
 });
 
+it("is none where auto has chosen plain decoding in every round", () => {
+  const plain = runWith({ drafted: 0, rounds: 3 }, { started: { ...STARTED, policy: "auto", k: 12 } });
+  const latest = plain.latest && { ...plain.latest, k: 0 };
+  expect(speedupOf({ ...plain, latest })).toMatchObject({ kind: "none", reason: /^auto has chosen plain/ });
+  const asked = { ...plain, latest, started: { ...STARTED, policy: "auto", k: 0 } };
+  expect(speedupOf(asked)).toMatchObject({ reason: /^a plain run/ });
+});
+
 it("formats ages", () => {
   expect([40, 300, 3 * 3600].map(ageText)).toEqual(["40 s", "5 min", "3 h"]);
 });

@@ -91,6 +91,8 @@ function reasonUnmeasured(run: Run, baselineKind: BaselineKind): string {
 
 function plainReason(run: Run): string {
   const depth = run.latest?.k ?? run.started?.k;
+  const chose = run.started?.policy === "auto" && run.started.k > 0;
+  if (chose) return "auto has chosen plain decoding in every round so far, so there is no speedup";
   const calls = run.started?.remote ? ", one call per token" : "";
   return depth === 0
     ? `a plain run: the target decodes alone${calls}`

@@ -13,7 +13,8 @@ function noteText(state: AppState, field: Field): string | null {
   // A plain run has depth 0, whatever the form contains.
   if (!current || !run.started || run.started.k === 0) return null;
   const form = formOf(state);
-  const chosen = field === "drafter" ? form.drafter : form.numbers[field];
+  if (run.started.policy !== form.policy) return null;
+  const chosen = field === "drafter" ? form.drafter : field === "k" ? form.depth : form.numbers[field];
   if (chosen === null) return null;
   if (isRunning(state) && chosen !== current[field]) return "applies from the next round on";
   const round = changedAtRound(run, (at) => (field === "temperature" ? at.sampling.temperature : at[field]));

@@ -1,15 +1,25 @@
 import { type ReactNode, useId } from "react";
-import { formOf } from "../app/state";
+import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
+import { AUTO, autoEntry } from "./autoEntry";
 import { DrafterListbox } from "./DrafterListbox";
 
 export function DrafterSelect({ note }: { note: ReactNode }) {
   const store = useStore();
-  const drafters = useApp((state) => state.settings?.drafters ?? null);
+  const settings = useApp((state) => state.settings);
   const chosen = useApp((state) => formOf(state).drafter);
+  const choosesItself = useApp((state) => formOf(state).policy === "auto");
+  const running = useApp(isRunning);
   const id = useId();
-  if (!drafters) return null;
-  const entry = drafters.find((drafter) => drafter.name === chosen);
+  if (!settings) return null;
+  const { drafters } = settings;
+  const entries = choosesItself ? [autoEntry(settings, running && chosen !== null), ...drafters] : drafters;
+  const name = choosesItself ? (chosen ?? AUTO) : chosen;
+  const entry = entries.find((drafter) => drafter.name === name);
+  const choose = (drafter: string) => {
+    if (!choosesItself) store.choose({ drafter });
+    else store.choose({ onlyDrafter: drafter === AUTO ? null : drafter });
+  };
   return (
     <div className="text-[13px]">
       <div className="flex items-center justify-between gap-3">
@@ -18,15 +28,15 @@ export function DrafterSelect({ note }: { note: ReactNode }) {
         </label>
         <DrafterListbox
           id={id}
-          drafters={drafters}
-          chosen={chosen}
+          drafters={entries}
+          chosen={name}
           describedBy={entry && `${id}-help`}
-          onChoose={(drafter) => store.choose({ drafter })}
+          onChoose={choose}
         />
       </div>
       {entry && (
         <p id={`${id}-help`} className="mt-1 text-[12px] text-faint">
-          {entry.help} <cite className="not-italic">{entry.paper}.</cite>
+          {entry.help} {entry.paper && <cite className="not-italic">{entry.paper}.</cite>}
         </p>
       )}
       {note}

@@ -5,7 +5,7 @@ import { formOf, isRunning } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
 /** Fields that may change during a run. The others apply to the next run. */
-const LIVE: ReadonlySet<NumberField> = new Set(["k", "nodes", "temperature"]);
+const LIVE: ReadonlySet<NumberField> = new Set(["k", "deepest", "nodes", "temperature"]);
 
 interface Props {
   field: NumberField;

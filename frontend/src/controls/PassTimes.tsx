@@ -3,8 +3,8 @@
 import { type AppState, formOf } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { PassTime } from "../protocol/generated";
-import { fixed, milliseconds } from "../words/format";
-import { acceptanceNote, draftedBy, passRatio } from "./passes";
+import { milliseconds } from "../words/format";
+import { acceptanceNote, draftedBy, passWords } from "./passes";
 
 const NONE: readonly PassTime[] = [];
 const timesOf = (state: AppState) => state.settings?.pass_times ?? NONE;
@@ -12,17 +12,15 @@ const timesOf = (state: AppState) => state.settings?.pass_times ?? NONE;
 export function PassTimes() {
   const measured = useApp(timesOf);
   const drafted = useApp((state) => draftedBy(formOf(state)));
-  const ratio = passRatio(measured, drafted);
+  const plansAll = useApp((state) => formOf(state).policy === "auto");
+  const words = useApp((state) => passWords(timesOf(state), formOf(state)));
   if (measured.length === 0) return null;
   const times = measured.toSorted((a, b) => a.tokens - b.tokens);
+  const isPlanned = (tokens: number) => (plansAll ? tokens <= drafted + 1 : tokens === drafted + 1);
   const longest = Math.max(...times.map((time) => time.ms));
   return (
     <div className="-mt-1.5 flex items-end gap-3 text-[12px] text-faint">
-      <p className="flex-1">
-        {ratio === null
-          ? `A pass over ${drafted + 1} tokens has not been measured yet.`
-          : `A pass over ${drafted + 1} tokens takes ${fixed(ratio, 1)} times as long as a pass over one, measured.`}
-      </p>
+      <p className="flex-1">{words}</p>
       <div aria-hidden className="flex h-6 items-end gap-px">
         {times.map((time) => (
           <span
@@ -31,7 +29,7 @@ export function PassTimes() {
             className="w-1 rounded-t-[1px]"
             style={{
               height: `${(100 * time.ms) / longest}%`,
-              background: time.tokens === drafted + 1 ? "var(--time-verify)" : "var(--line-strong)",
+              background: isPlanned(time.tokens) ? "var(--time-verify)" : "var(--line-strong)",
             }}
           />
         ))}

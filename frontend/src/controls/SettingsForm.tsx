@@ -6,6 +6,7 @@ import { Disclosure } from "./Disclosure";
 import { DrafterSelect } from "./DrafterSelect";
 import { NumberSlider } from "./NumberSlider";
 import { AcceptanceNote, PassTimes } from "./PassTimes";
+import { PolicyChoice } from "./PolicyChoice";
 import { RuleSelect } from "./RuleSelect";
 import { SeedField } from "./SeedField";
 import { ShadowChoice } from "./ShadowChoice";
@@ -13,7 +14,8 @@ import { ShadowChoice } from "./ShadowChoice";
 export function SettingsForm() {
   return (
     <div className="flex flex-col gap-3.5">
-      <NumberSlider field="k" name="Depth K" show={String} note={<ChangeNote field="k" />} />
+      <PolicyChoice />
+      <Depth />
       <PassTimes />
       <TreeSize />
       <NumberSlider
@@ -43,6 +45,14 @@ export function SettingsForm() {
       </Disclosure>
     </div>
   );
+}
+
+/** The depth of every round, or the largest one where the policy chooses it. */
+function Depth() {
+  const chooses = useApp((state) => formOf(state).policy !== "fixed");
+  const note = <ChangeNote field="k" />;
+  if (!chooses) return <NumberSlider field="k" name="Depth K" show={String} note={note} />;
+  return <NumberSlider field="deepest" name="Largest depth" show={(k) => `at most ${k}`} note={note} />;
 }
 
 /** Shown if the drafter drafts trees and the rule verifies them. Up to the depth, the draft is a chain. */

@@ -12,7 +12,8 @@ export function ShadowChoice() {
   const drafter = useApp((state) => formOf(state).drafter);
   const chosen = useApp((state) => state.choices.shadow);
   const running = useApp(isRunning);
-  const offered = shadowChoices(settings, drafter);
+  const policy = useApp((state) => formOf(state).policy);
+  const offered = shadowChoices(settings, { policy, drafter });
   if (offered.length === 0) return null;
   const inUse = offered.filter(({ name }) => chosen.includes(name)).length;
   const toggle = (name: string, on: boolean) => {

@@ -14,10 +14,12 @@ describe("parseMessage", () => {
       per_call_baseline: null,
       translated: false,
       nodes: 0,
+      policy: "fixed",
     });
     const unknown = {
       exactness: "exact",
       round_usage: null,
+      plan: null,
       usage: null,
       per_call_tps: null,
       kept_mass: null,

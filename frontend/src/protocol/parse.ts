@@ -37,6 +37,7 @@ const STARTED_SINCE = {
   per_call_baseline: null,
   translated: false,
   nodes: 0,
+  policy: "fixed",
 } satisfies Partial<Started>;
 const FLOOR_SINCE = { context_tokens: 0, rows: 0 } satisfies Partial<NoiseFloor>;
 const DONE_SINCE = { departure: null } satisfies Partial<Done>;
@@ -54,6 +55,7 @@ const METRICS_SINCE = {
   exactness: "exact",
   round_total_variation_bound: 0,
   round_usage: null,
+  plan: null,
 } satisfies Partial<Metrics>;
 
 /** Version 1 of the protocol had the run's figures under `metrics`; `usage` and the bound next to it were the round's. */

@@ -7,6 +7,7 @@ import type {
   Metrics,
   Queued,
   Shadow,
+  Start,
   Started,
   Updated,
   VerifyResult,
@@ -15,6 +16,7 @@ import type { Warnings } from "./warnings";
 
 export type Status = VerifyResult["status"];
 export type RuleName = Started["rule"];
+export type PolicyName = NonNullable<Start["policy"]>;
 export type ExactnessLabel = ExactnessInfo["label"];
 
 /** A token of the tree and the text. It is the same object wherever it appears. */

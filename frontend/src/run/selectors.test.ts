@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { RemoteInfo } from "../protocol/generated";
+import type { PlanInfo, RemoteInfo, ServerMessage, Started } from "../protocol/generated";
 import { type Branch, done, draft, roundOf, started, treeOf, updated, verdict } from "../testing/messages";
+import { PLAN } from "../testing/runs";
 import type { Token } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
 import * as select from "./selectors";
@@ -133,6 +134,34 @@ describe("a round whose draft is a tree", () => {
     expect(select.scrubberCells(grown)).toMatchObject([{ accepted: 1, drafted: 6, end: "rejection" }]);
     const kept = TREE.slice(0, 3);
     expect(select.scrubberCells(reduceAll(emptyRun, treeOf(0, kept, "x")))).toMatchObject([{ end: "bonus" }]);
+  });
+});
+
+describe("the drafters that a run may use", () => {
+  const [first] = roundOf(0, ["a"], 1, "b").slice(-1);
+  const runOf = (changes: Partial<Started>, plan: PlanInfo | null) =>
+    reduceAll(emptyRun, [started(changes), { ...first, plan } as ServerMessage]);
+
+  it("are those that the last plan of auto weighed, the usual one first", () => {
+    const { chosen, others } = PLAN;
+    const turned = { ...PLAN, chosen: others[0] ?? chosen, others: [chosen] };
+    for (const plan of [PLAN, turned]) {
+      expect(select.draftersOf(runOf({ policy: "auto", drafter: "suffix" }, plan))).toEqual([
+        "suffix",
+        "model",
+      ]);
+      expect(select.draftersOf(runOf({ policy: "auto", drafter: "model" }, plan))).toEqual([
+        "model",
+        "suffix",
+      ]);
+    }
+  });
+
+  it("are the usual one before the first plan, and none in a plain run", () => {
+    expect(select.draftersOf(reduceAll(emptyRun, [started({ policy: "auto" })]))).toEqual(["model"]);
+    expect(select.draftersOf(runOf({ drafter: "ngram" }, null))).toEqual(["ngram"]);
+    expect(select.draftersOf(runOf({ policy: "auto", k: 0 }, PLAN))).toEqual([]);
+    expect(select.draftersOf(emptyRun)).toEqual([]);
   });
 });
 

@@ -127,6 +127,7 @@ export const remoteOf = (run: Pick<Run, "started" | "updates">): RemoteInfo | nu
 type Changing = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
 
 export interface CurrentSettings {
+  readonly policy: string;
   readonly k: number;
   readonly nodes: number;
   readonly drafter: string;
@@ -134,11 +135,29 @@ export interface CurrentSettings {
 }
 
 /** The settings of the last update, or those of the start. */
-export function currentSettings(run: Run): CurrentSettings | null {
-  const source: Changing | null = run.updates.at(-1) ?? run.started;
-  if (!source) return null;
+export function currentSettings(run: Pick<Run, "started" | "updates">): CurrentSettings | null {
+  if (!run.started) return null;
+  const source: Changing = run.updates.at(-1) ?? run.started;
   const { k, nodes, drafter, sampling } = source;
-  return { k, nodes, drafter, temperature: sampling.temperature };
+  return { policy: run.started.policy, k, nodes, drafter, temperature: sampling.temperature };
+}
+
+/**
+ * The drafters that a run may use, the usual one first: under `auto` those that the last plan weighed. Empty if the
+ * target decodes alone.
+ */
+export function draftersOf({
+  started,
+  updates,
+  latest,
+}: Pick<Run, "started" | "updates" | "latest">): string[] {
+  const current = currentSettings({ started, updates });
+  if (!current || current.k === 0) return [];
+  const plan = started?.policy === "auto" ? latest?.plan : null;
+  if (!plan) return [current.drafter];
+  const weighed = [plan.chosen, ...plan.others].map(({ drafter }) => drafter);
+  const isUsual = (name: string) => Number(name === started?.drafter);
+  return [...new Set(weighed)].toSorted((a, b) => isUsual(b) - isUsual(a) || (a < b ? -1 : 1));
 }
 
 /** The first round with the current value; null if the run began with it. */

@@ -3,6 +3,7 @@ import type {
   DraftToken,
   Metrics,
   MetricValues,
+  PlanInfo,
   RemoteInfo,
   Started,
   UsageInfo,
@@ -158,6 +159,17 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     plan: null,
   };
 }
+
+/** A plan of the policy `auto`: a draft of three tokens, with the draft model and not with the suffix automaton. */
+export const PLAN: PlanInfo = {
+  chosen: { drafter: "model", depth: 3, expected_tokens: 2.6, expected_ms: 38 },
+  others: [
+    { drafter: "suffix", depth: 1, expected_tokens: 1.1, expected_ms: 24 },
+    { drafter: "model", depth: 0, expected_tokens: 1, expected_ms: 20 },
+  ],
+  plain_ms: 20,
+  explored: false,
+};
 
 export const VALUES: MetricValues = {
   window_rounds: 50,

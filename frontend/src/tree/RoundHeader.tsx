@@ -4,6 +4,7 @@ import type { Metrics } from "../protocol/generated";
 import type { Round } from "../run/model";
 import { aheadMs, timeParts } from "../run/times";
 import { milliseconds } from "../words/format";
+import { planReason } from "../words/plan";
 import type { LayoutSegment } from "./geometry";
 import type { Scale } from "./scale";
 
@@ -74,11 +75,14 @@ function shares(metrics: Metrics) {
   });
 }
 
+/** The tooltip: the measured times, and the plan of `auto` as expected. */
 function summary(round: Round): string {
   if (!round.metrics) return `Round ${round.index + 1}, in progress`;
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");
   const overlappedMs = aheadMs(round.metrics);
   const ahead = overlappedMs > 0 ? `; drafting ahead, overlapped, ${milliseconds(overlappedMs)}` : "";
-  return `Round ${round.index + 1}: ${milliseconds(round.metrics.round_ms)} (${words}${ahead})`;
+  const { plan, round_ms } = round.metrics;
+  const reason = plan ? `\nExpected: ${planReason(plan)}` : "";
+  return `Round ${round.index + 1}, measured: ${milliseconds(round_ms)} (${words}${ahead})${reason}`;
 }

@@ -1,7 +1,7 @@
 import { fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Round, Run } from "../run/model";
-import { chain, IDLE, roundOf, STARTED, STARTED_REMOTE } from "../testing/runs";
+import { chain, IDLE, PLAN, roundOf, STARTED, STARTED_REMOTE } from "../testing/runs";
 import { bushy } from "../testing/trees";
 import { TokenTree } from "./TokenTree";
 
@@ -43,6 +43,15 @@ describe("the token tree", () => {
     expect(screen.getAllByRole("treeitem")).toHaveLength(10);
     expect(item(/^round 1, position 3, ' token'', rejected, acceptance probability 0\.\d\d$/)).toBeTruthy();
     expect(item(/^round 1, position 3, ' token', resampled$/)).toBeTruthy();
+  });
+
+  it("has the times of a round, and the plan of auto as expected, in the tooltip of its header", () => {
+    const [first, second] = rounds;
+    const metrics = first?.metrics && { ...first.metrics, plan: PLAN };
+    show({ ...run, rounds: first && second ? [{ ...first, metrics: metrics ?? null }, second] : [] });
+    const titles = [...document.querySelectorAll("title")].map(({ textContent }) => textContent);
+    expect(titles[0]).toMatch(/^Round 1, measured: .*\)\nExpected: Draft model, 3 tokens: /);
+    expect(titles[1]).toMatch(/^Round 2, measured: [^\n]*\)$/);
   });
 
   it("reports the token under the pointer, and the selected one", () => {

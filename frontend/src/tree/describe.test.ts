@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { siblingInfoOf } from "../run/branches";
 import type { Token } from "../run/model";
-import { chain, roundOf } from "../testing/runs";
+import { chain, PLAN, roundOf } from "../testing/runs";
 import { describeRound, describeToken } from "./describe";
 
 const round = roundOf(11, chain("ard+"), (_, position) => [" the", "\n", "        "][position] ?? "");
@@ -30,6 +30,13 @@ it("compares with the target's draw if no probability is known", () => {
 it("describes a round", () => {
   expect(describeRound(round)).toMatch(
     /^round 12, 3 drafted, 1 accepted, 1 rejected, 1 discarded, then one resampled, \d+ ms$/,
+  );
+});
+
+it("adds the plan of a round, as expected", () => {
+  const metrics = round.metrics && { ...round.metrics, plan: PLAN };
+  expect(describeRound({ ...round, metrics })).toMatch(
+    / ms\. Expected: Draft model, 3 tokens: 2\.6 tokens expected/,
   );
 });
 

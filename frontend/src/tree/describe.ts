@@ -1,6 +1,7 @@
 // Names of nodes and rounds for screen readers.
 import { isTree, type SiblingInfo } from "../run/branches";
 import type { Round, Token } from "../run/model";
+import { planReason } from "../words/plan";
 import { sourceOf } from "../words/sources";
 import { STATUS } from "../words/verdicts";
 import { countsOf } from "./bars";
@@ -57,7 +58,7 @@ function acceptanceWords({ verdict, rule }: Token): string[] {
   return probability === null || rule === "typical" ? [] : [`${PROBABILITY[rule]} ${probability.toFixed(2)}`];
 }
 
-/** "round 12, 4 drafted, 2 accepted, 1 rejected, 1 discarded, then one resampled, 312 ms" */
+/** "round 12, 4 drafted, 2 accepted, 1 rejected, 1 discarded, then one resampled, 312 ms", and the plan of `auto` */
 export function describeRound(round: Round): string {
   const counts = countsOf(round);
   const drafted = `${round.drafted.length} drafted${isTree(round) ? " as a tree" : ""}`;
@@ -67,5 +68,6 @@ export function describeRound(round: Round): string {
   }
   if (counts.extra) parts.push(`then one ${counts.extra}`);
   if (round.metrics) parts.push(timeLabel(round.metrics.round_ms));
-  return parts.join(", ");
+  const plan = round.metrics?.plan;
+  return parts.join(", ") + (plan ? `. Expected: ${planReason(plan)}` : "");
 }

@@ -14,13 +14,24 @@ const READY_DEADLINE_MS = 120_000;
 const EXIT_DEADLINE_MS = 15_000;
 
 /** A small exact model that needs no download. Its tokens are lower-case letters, spaces and line breaks. */
-export const TOY = ["--target", "toy:0", "--draft", "toy:0~7"];
+export const TOY = ["--target", "toy:0", "--draft", "toy:0~7", "--policy", "fixed"];
 /**
  * A real model with prompt lookup, or itself as the draft model. It has one thread: the browser needs the other core,
  * and threads that wait for each other on a busy machine are slower than one.
  */
 export const SMOL = [
-  ...["--profile", "smol", "--draft", "smollm2-135m-instruct", "--drafter", "ngram", "--threads", "1"],
+  ...[
+    "--profile",
+    "smol",
+    "--draft",
+    "smollm2-135m-instruct",
+    "--drafter",
+    "ngram",
+    "--policy",
+    "fixed",
+    "--threads",
+    "1",
+  ],
 ];
 
 const running = new Set<ChildProcess>();

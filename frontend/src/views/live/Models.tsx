@@ -1,39 +1,51 @@
 // The models of the shown run, or those that the server has loaded, and where they compute.
 import { Cloud } from "lucide-react";
 import { Popover } from "radix-ui";
+import { Fragment } from "react";
+import { draftersInUse } from "../../app/form";
 import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
-import { currentSettings, remoteOf } from "../../run/selectors";
+import { draftersOf, remoteOf } from "../../run/selectors";
 import { counted, milliseconds, whole } from "../../words/format";
 import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 import { sourceOf } from "../../words/sources";
 
-/** The drafter of the shown run, or of the next one; null if the target decodes alone. */
-function drafterOf(state: AppState): string | null {
+/** The drafters of the shown run, or of the next one, with commas between; empty if the target decodes alone. */
+function drafterNames(state: AppState): string {
   const run = state.play?.full;
-  const current = run && currentSettings(run);
-  if (!current) return formOf(state).drafter ?? state.health?.drafter ?? null;
-  return current.k === 0 ? null : current.drafter;
+  if (run?.started) return draftersOf(run).join();
+  const chosen = draftersInUse(state.settings, formOf(state));
+  return chosen.length > 0 ? chosen.join() : (state.health?.drafter ?? "");
 }
 
 export function Models() {
   const started = useApp((state) => state.play?.full.started ?? null);
   const health = useApp((state) => state.health);
   const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
-  const drafter = useApp(drafterOf);
+  const names = useApp(drafterNames);
+  const drafters = names === "" ? [] : names.split(",");
   const target = started?.target_model ?? health?.target_model;
   const loadedDraft = (started ? started.draft_model : health?.draft_model) ?? null;
   if (!target) return null;
-  const draft = drafter === "model" ? loadedDraft : null;
+  const draft = drafters.includes("model") ? loadedDraft : null;
   const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
   return (
     <Popover.Root>
       <Popover.Trigger className="models">
-        {drafter !== null && (
+        {drafters.map((drafter, at) => (
+          <Fragment key={drafter}>
+            {at > 0 && <span className="text-[12px] text-soft">or </span>}
+            {draft && drafter === "model" ? (
+              <Model model={draft} mixed={mixed} />
+            ) : (
+              <span>{sourceOf(drafter).title}</span>
+            )}{" "}
+          </Fragment>
+        ))}
+        {drafters.length > 0 && (
           <>
-            {draft ? <Model model={draft} mixed={mixed} /> : sourceOf(drafter).title}{" "}
             <span className="text-[12px] text-soft">drafts for</span>{" "}
           </>
         )}

@@ -6,6 +6,7 @@ import type { TopToken } from "../../protocol/generated";
 import { attentionOf, siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
+import { PlanNote } from "../../ui/PlanNote";
 import { attentionWords } from "../../words/attention";
 import { percent, probability, shown } from "../../words/format";
 import { verdictSentence } from "../../words/verdicts";
@@ -44,6 +45,12 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
       <Others word="Replaces" tokens={replaced} />
       {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
       <Facts token={token} siblingInfo={siblingInfoIn(run, token)} />
+      {round?.metrics?.plan && (
+        <section aria-label={`Plan of round ${token.round + 1}`}>
+          <h3 className="mb-1 text-[12px] font-medium text-soft">Plan of round {token.round + 1}</h3>
+          <PlanNote metrics={round.metrics} />
+        </section>
+      )}
       <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
       <Alternatives title="Draft q" tokens={draft?.top_tokens} token={token} />
       <Alternatives
