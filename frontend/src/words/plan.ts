@@ -57,8 +57,14 @@ function plainWords({ others, plain_ms }: PlanInfo): string {
 export const unitWords = ({ plain_ms }: PlanInfo): string =>
   `One plain pass: ${milliseconds(plain_ms)} expected.`;
 
-/** What the round was then: "4 tokens drafted, 3 emitted in 63 ms." */
-export function measuredWords({ round_drafted, round_emitted, round_ms }: Metrics): string {
-  const drafted = round_drafted === 0 ? "Nothing drafted" : `${plural(round_drafted, "token")} drafted`;
-  return `${drafted}, ${round_emitted} emitted in ${milliseconds(round_ms)}.`;
+/** What the round was then: "4 tokens drafted, 3 emitted in 63 ms." A draft can end before its planned depth. */
+export function measuredWords({ plan, round_drafted, round_emitted, round_ms }: Metrics): string {
+  return `${draftedWords(round_drafted, plan?.chosen.depth ?? 0)}, ${round_emitted} emitted in ${milliseconds(round_ms)}.`;
+}
+
+function draftedWords(drafted: number, planned: number): string {
+  if (drafted === 0) return planned === 0 ? "Nothing drafted" : "The draft ended before its first token";
+  return drafted < planned
+    ? `The draft ended after ${drafted} of ${planned} tokens`
+    : `${plural(drafted, "token")} drafted`;
 }
