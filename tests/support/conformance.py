@@ -14,6 +14,7 @@ import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
 from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
+from speculatoviz.models.prefix_cache import SnapshotContext
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.tree import ancestors
 from speculatoviz.models.window import Window
@@ -212,6 +213,30 @@ def a_tree_is_settled_before_the_next_pass(model: LanguageModel, _: float) -> No
             rows_of(model, context, [1, 2], parents=[0, -1])
 
 
+def a_snapshot_brings_back_what_was_held(model: LanguageModel, noise: float) -> None:
+    """Of a runtime that makes snapshots: also into another context, and after other tokens have been there."""
+    ids = ids_of(model)
+    with opened(model, 2) as [first, second]:
+        state = first.snapshot() if isinstance(first, SnapshotContext) else None
+        if state is None or not isinstance(first, SnapshotContext) or not isinstance(second, SnapshotContext):
+            return
+        rows_of(model, first, ids[:6])
+        state = first.snapshot()
+        assert state is not None
+        assert first.length == 6
+        right = rows_of(model, first, ids[6:])
+        rows_of(model, second, other_ids(model, 9))
+        first.keep(2)
+        rows_of(model, first, other_ids(model, 3))
+        for context in (first, second):
+            assert context.restore(state, 6)
+            assert context.length == 6
+            assert_close(rows_of(model, context, ids[6:]), right, noise)
+            context.keep(6)
+            context.keep(4)
+            assert_close(rows_of(model, context, ids[4:])[2:], right, noise)
+
+
 # --- refusals -----------------------------------------------------------------------------------------
 
 
@@ -384,6 +409,7 @@ CHECKS: tuple[Check, ...] = (
     one_path_of_a_tree_is_kept,
     trees_follow_trees,
     a_tree_is_settled_before_the_next_pass,
+    a_snapshot_brings_back_what_was_held,
     a_full_context_says_so_and_stays_usable,
     an_unknown_id_is_refused_and_changes_nothing,
     a_pass_that_makes_no_sense_is_refused,

@@ -71,6 +71,24 @@ it("offers to measure the baseline, only if that is possible", () => {
   expect(screen.queryByRole("button", { name: "Measure plain now" })).toBeNull();
 });
 
+it("shows what the prompt cache held, with the time that it saved", () => {
+  const run = runWith({});
+  const [first, ...rest] = run.rounds;
+  const prompt_cache = { hit_tokens: 320, prompt_tokens: 412, saved_ms: 1040, held_tokens: 1830 };
+  if (!first?.metrics) throw new Error("expected a first round");
+  const rounds = [{ ...first, metrics: { ...first.metrics, prompt_cache } }, ...rest];
+  render(<Dashboard run={{ ...run, rounds }} onMeasurePlain={null} />);
+  const term = screen.getByText("Prompt cache");
+  expect(term.parentElement?.textContent).toContain("320 / 412");
+  expect(document.body.innerHTML).toContain("1,830 tokens of earlier prompts");
+  expect(document.body.innerHTML).toContain("saved about");
+});
+
+it("shows no prompt cache for a remote target", () => {
+  render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
+  expect(screen.queryByText("Prompt cache")).toBeNull();
+});
+
 it("shows the figures as text next to the charts", () => {
   render(<Dashboard run={runWith({})} onMeasurePlain={null} />);
   expect(screen.getByRole("img", { name: "Acceptance rate 75 %" })).toBeTruthy();

@@ -41,7 +41,11 @@ function Figures({ run, onMeasurePlain, middle }: Props) {
         />
         <AcceptanceGauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
       </div>
-      <KeyFigures values={values} done={run.done !== null} />
+      <KeyFigures
+        values={values}
+        promptCache={run.rounds[0]?.metrics?.prompt_cache ?? null}
+        done={run.done !== null}
+      />
       <PlanPanel run={run} />
       {values?.usage && (
         <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />

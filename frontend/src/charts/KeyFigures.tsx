@@ -1,10 +1,29 @@
 // The figures without a chart.
-import type { MetricValues } from "../protocol/generated";
+import type { MetricValues, PromptCacheInfo } from "../protocol/generated";
 import type { Fact } from "../words/facts";
-import { fixed, milliseconds, percent } from "../words/format";
+import { fixed, milliseconds, percent, whole } from "../words/format";
 import { FactList } from "./FactList";
 
-function entries(values: MetricValues | null, done: boolean): Fact[] {
+interface Props {
+  readonly values: MetricValues | null;
+  /** Null for a remote target, and before the first round is over. */
+  readonly promptCache: PromptCacheInfo | null;
+  readonly done: boolean;
+}
+
+function reuse(cache: PromptCacheInfo): Fact {
+  const saved =
+    cache.saved_ms === null || cache.hit_tokens === 0
+      ? ""
+      : ` That saved about ${milliseconds(cache.saved_ms)}, by the measured time per token of the last prompt that was computed.`;
+  return {
+    term: "Prompt cache",
+    value: `${whole(cache.hit_tokens)} / ${whole(cache.prompt_tokens)}`,
+    help: `Tokens of the prompt that the target had computed in earlier runs, of all its tokens.${saved} The cache holds ${whole(cache.held_tokens)} tokens of earlier prompts.`,
+  };
+}
+
+function entries({ values, promptCache, done }: Props): Fact[] {
   const keptMass = values?.kept_mass ?? null;
   const span = done ? "over the whole run" : `over the last ${values?.window_rounds ?? 50} rounds`;
   return [
@@ -23,6 +42,7 @@ function entries(values: MetricValues | null, done: boolean): Fact[] {
       value: milliseconds(values?.ttft_ms),
       help: "Time to first token: from the start of the run to its first emitted token, prompt included.",
     },
+    ...(promptCache === null ? [] : [reuse(promptCache)]),
     ...(keptMass === null
       ? []
       : [
@@ -35,6 +55,6 @@ function entries(values: MetricValues | null, done: boolean): Fact[] {
   ];
 }
 
-export function KeyFigures({ values, done }: { values: MetricValues | null; done: boolean }) {
-  return <FactList facts={entries(values, done)} className="db-key-figures" />;
+export function KeyFigures(props: Props) {
+  return <FactList facts={entries(props)} className="db-key-figures" />;
 }

@@ -332,6 +332,10 @@ export interface Metrics {
    * why the round was planned so; null for the policy `fixed`
    */
   plan: PlanInfo | null;
+  /**
+   * in the first round of a run; null later, and for a remote target
+   */
+  prompt_cache: PromptCacheInfo | null;
 }
 /**
  * What verification took of a remote target: requests, tokens as it bills them, bytes over the wire.
@@ -363,6 +367,18 @@ export interface ChoiceInfo {
   depth: number;
   expected_tokens: number;
   expected_ms: number;
+}
+/**
+ * What a run did not have to compute, because the target's cache had it from earlier runs.
+ *
+ * `held_tokens`: of earlier prefixes, beside the context. `saved_ms`: an estimate, the hit tokens times the measured
+ * time per token of the last prompt of which 64 tokens or more were computed; null before there was one.
+ */
+export interface PromptCacheInfo {
+  hit_tokens: number;
+  prompt_tokens: number;
+  saved_ms: number | null;
+  held_tokens: number;
 }
 /**
  * The guesses of one round, told once its following tokens are known; the drafter in use is the first.

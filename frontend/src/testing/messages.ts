@@ -123,6 +123,7 @@ export const metrics = (round: number, drafted: number, changes: Partial<Metrics
   round_ms: 35,
   hidden_draft_ms: 0,
   plan: null,
+  prompt_cache: null,
   prefill_ms: 0,
   exactness: "exact",
   round_total_variation_bound: 0,

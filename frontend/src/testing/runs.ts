@@ -157,6 +157,7 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     round_total_variation_bound: 0,
     round_usage: null,
     plan: null,
+    prompt_cache: null,
   };
 }
 

@@ -10,6 +10,9 @@ import typer
 
 from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, RunWarning, Shadow, Started
+from speculatoviz.telemetry.parts import PromptCacheInfo
+
+_NOT_OF_A_ROUND = {"run", "seq", "type", "prompt_cache"}
 
 
 class Document:
@@ -20,6 +23,7 @@ class Document:
         self._done: Done | None = None
         self._rounds: list[dict[str, Any]] = []
         self._shadow: Shadow | None = None
+        self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[dict[str, Any]] = []
 
     def show(self, event: Event) -> None:
@@ -28,7 +32,8 @@ class Document:
             case Started():
                 self._started = event
             case Metrics():
-                self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, "run", "seq", "type"}))
+                self._prompt_cache = self._prompt_cache or event.prompt_cache
+                self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, *_NOT_OF_A_ROUND}))
             case Shadow():
                 self._shadow = event
             case RunWarning():
@@ -60,6 +65,7 @@ class Document:
             "baseline_tps": values.baseline_tps,
             "speedup": values.speedup,
             "ttft_ms": values.ttft_ms,
+            "prompt_cache": self._prompt_cache.model_dump() if self._prompt_cache else None,
             "exactness": started.exactness.label,
             "drafter": started.drafter,
             "k": started.k,

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from speculatoviz.cli.document import Document
-from speculatoviz.cli.flags import DRAFTING, EVIDENCE, MACHINE, MODEL, REMOTE, SAMPLING, settings_flags
+from speculatoviz.cli.flags import DRAFTING, EVIDENCE, MACHINE, MODEL, PROMPT_CACHE, REMOTE, SAMPLING, settings_flags
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice
 from speculatoviz.cli.terminal import Transcript, progress
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     add(app, replay)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, EVIDENCE)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, EVIDENCE)
 def generate(
     settings: Settings,
     prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],

@@ -18,6 +18,7 @@ from speculatoviz.models.base import UNKNOWN
 from speculatoviz.telemetry.events import (
     Departure,
     Done,
+    Metrics,
     MetricValues,
     Queued,
     RunWarning,
@@ -25,7 +26,7 @@ from speculatoviz.telemetry.events import (
     Started,
     VerifyResult,
 )
-from speculatoviz.telemetry.parts import ModelInfo, UsageInfo
+from speculatoviz.telemetry.parts import ModelInfo, PromptCacheInfo, UsageInfo
 
 STYLES = {
     "accepted": "green",
@@ -41,6 +42,7 @@ class Transcript:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shadow: Shadow | None = None
+        self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[RunWarning] = []
 
     def show(self, event: object) -> None:
@@ -54,20 +56,26 @@ class Transcript:
                 self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
                 self._console.print(f"waiting in the queue, position {event.place}")
+            case Metrics():
+                self._prompt_cache = self._prompt_cache or event.prompt_cache
             case Shadow():
                 self._shadow = event
             case RunWarning():  # kept until the text is complete
                 self._warnings.append(event)
             case Done():
-                self._print(event.text_tail, "")
-                self._console.print("\n")
-                for warning in self._warnings:
-                    text = f"round {warning.round + 1}: {warning.message} {warning.hint}"
-                    self._console.print(text, style="yellow")
-                self._console.print(legend())
-                self._console.print(summary(event))
-                if self._shadow is not None:
-                    self._console.print(shadow_scores(self._shadow))
+                self._end(event)
+
+    def _end(self, done: Done) -> None:
+        """The rest of the text, then warnings, legend and figures."""
+        self._print(done.text_tail, "")
+        self._console.print("\n")
+        for warning in self._warnings:
+            text = f"round {warning.round + 1}: {warning.message} {warning.hint}"
+            self._console.print(text, style="yellow")
+        self._console.print(legend())
+        self._console.print(summary(done, self._prompt_cache))
+        if self._shadow is not None:
+            self._console.print(shadow_scores(self._shadow))
 
     def _print(self, text: str, style: str) -> None:
         """A segment keeps tabs and long lines, which rich's Text would expand and wrap."""
@@ -95,7 +103,7 @@ def legend() -> Text:
     return Text(" · ").join(Text(status, style=style) for status, style in STYLES.items())
 
 
-def summary(done: Done) -> Table:
+def summary(done: Done, prompt_cache: PromptCacheInfo | None = None) -> Table:
     """The figures of a finished run; an unknown figure is a dash."""
     m = done.metrics
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -107,6 +115,8 @@ def summary(done: Done) -> Table:
         "speedup": _speedup(m),
         "time to first token": _number(m.ttft_ms, "{:.0f} ms"),
     }
+    if prompt_cache is not None:
+        rows["prompt cache"] = _reuse(prompt_cache)
     if m.usage is not None:
         rows["against one call per token"] = _number(m.per_call_speedup, "{:.2f}×")
         rows["cost at the target"] = _cost(m.usage)
@@ -127,6 +137,11 @@ def shadow_scores(shadow: Shadow) -> Table:
         drafted, matched = f"{score.mean_drafted:.2f}", f"{score.mean_matched:.2f}"
         table.add_row(score.drafter, drafted, matched, _percent(score.best_share), draft_ms)
     return table
+
+
+def _reuse(cache: PromptCacheInfo) -> str:
+    saved = "" if cache.saved_ms is None or cache.hit_tokens == 0 else f", about {cache.saved_ms:.0f} ms saved"
+    return f"{cache.hit_tokens} of {cache.prompt_tokens} prompt tokens{saved}"
 
 
 def _departure(departure: Departure) -> str:

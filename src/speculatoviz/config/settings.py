@@ -214,6 +214,13 @@ class Settings(BaseSettings):
         "e.g. Q2_K or 0.8",
     )
     context_tokens: int = Field(4096, ge=128, le=131072, description="context size in tokens, prompt included")
+    prompt_cache_tokens: int = Field(
+        8192,
+        ge=0,
+        le=1 << 22,
+        description="tokens of earlier prompts and answers that are kept for each model, for runs that begin with "
+        "them; 0 keeps the last one only",
+    )
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

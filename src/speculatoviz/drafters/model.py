@@ -14,6 +14,7 @@ from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
 from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.window import Window
 
 
@@ -51,7 +52,8 @@ class ModelDrafter(BaseDrafter):
     The draft model reads and writes token ids only; text, chat templates and end tokens are the target's.
     support_size: at T>0 the model draws from its own S most probable tokens, renormalised; at T=0 it takes the argmax.
     size: tokens of the draft model's context. clock: seconds. alternatives: how many to report for each token.
-    Raises VocabularyMismatchError if draft and target do not have the same used ids.
+    prefixes: of the draft model, None to keep only the last one. Raises VocabularyMismatchError if draft and target do
+    not have the same used ids.
     """
 
     name = "model"
@@ -64,9 +66,10 @@ class ModelDrafter(BaseDrafter):
         clock: Callable[[], float],
         support_size: int = 256,
         alternatives: int = 8,
+        prefixes: PrefixCache | None = None,
     ) -> None:
         self._rows = self._usable_rows(model.tokenizer, target)
-        self.window = Window(model, size)
+        self.window = Window(model, size, prefixes)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
         self._ahead: _AheadDraft | None = None

@@ -10,26 +10,33 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, RowSelection
+from speculatoviz.models.prefix_cache import SHORTEST, PrefixCache, SnapshotContext, common_length
 
 
 class Window:
     """A context, its ids, and the hidden state after each of them while it records.
 
-    ids: the committed tokens of the context. The tokens of a tree join them when `accept` chooses a path.
+    ids: the committed tokens of the context. The tokens of a tree join them when `accept` chooses a path. prefixes:
+    where it keeps what a rewind would drop, and looks for what a run begins with. reused: how many ids did not have to
+    be computed at the last `align`.
     """
 
-    def __init__(self, model: LanguageModel, size: int) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, size: int, prefixes: PrefixCache | None = None) -> None:
+        self.model, self.prefixes = model, prefixes
         self.context = model.open(size)
         self.ids: list[int] = []
         self.recording = False
+        self.reused = 0
         self._states: Floats | None = None  # float[size, D], of which `_known` are filled
         self._known = 0
         self._last: _Pass | None = None
 
     @property
     def states(self) -> Floats:
-        """float[len(ids), D] while recording: the hidden state after each id. A view until the next pass."""
+        """float[m, D]: the hidden state after each of the first m ids. A view until the next pass.
+
+        While recording, m is len(ids).
+        """
         return np.empty((0, 0), np.float32) if self._states is None else self._states[: self._known]
 
     def record(self, on: bool = True) -> None:
@@ -40,10 +47,7 @@ class Window:
 
     def common(self, ids: Sequence[int]) -> int:
         """The length of the longest common prefix of `ids` and what is held."""
-        limit = min(len(self.ids), len(ids))
-        if self.ids[:limit] == list(ids[:limit]):
-            return limit
-        return next(place for place in range(limit) if self.ids[place] != ids[place])
+        return common_length(self.ids, ids)
 
     def missing(self, ids: Sequence[int]) -> list[int]:
         """Rewind to the longest common prefix with `ids`, and return the rest of them, which has to be fed.
@@ -60,6 +64,8 @@ class Window:
             self.context.keep(self.context.length)
         self._last = None
         if length < len(self.ids):
+            if len(self.ids) - length >= SHORTEST:
+                self.store()
             self.context.keep(length)
             del self.ids[length:]
             self._known = min(self._known, length)
@@ -104,15 +110,44 @@ class Window:
             self.catch_up(todo, cancelled)
 
     def align(self, ids: Sequence[int]) -> list[int]:
-        """Rewind towards holding exactly `ids`, and return the ones still to be fed; none if all are held."""
+        """Come as close to holding exactly `ids` as is possible without a pass, and return the ones still to be fed.
+
+        None if all are held. What another prefix of the cache holds is restored.
+        """
+        self._recall(ids)
         if self.ids[: len(ids)] == list(ids):
             self.keep(len(ids))
+            self.reused = len(ids)
             return []
-        return self.missing(ids)
+        missing = self.missing(ids)
+        self.reused = len(ids) - len(missing)
+        return missing
+
+    def store(self) -> None:
+        """Keep what is held in the cache of prefixes, if there is one."""
+        context = self.context
+        if self.prefixes is not None and isinstance(context, SnapshotContext):
+            self.prefixes.store(self.ids, self.states, context.snapshot)
 
     def close(self) -> None:
         """Free the context's memory."""
         self.context.close()
+
+    def _recall(self, ids: Sequence[int]) -> None:
+        """Restore the prefix that stands for most of `ids`, if that saves a pass."""
+        context = self.context
+        if self.prefixes is None or not isinstance(context, SnapshotContext):
+            return
+        found = self.prefixes.find(ids, self.common(ids), recorded=self.recording)
+        if found is None or len(found.ids) > context.size:
+            return
+        self.keep(0)
+        if not context.restore(found.snapshot, len(found.ids)):
+            self.prefixes.drop(found)
+            return
+        self.ids = list(found.ids)
+        if len(found.states):
+            self._record(0, found.states)
 
     def context_feed(self, request: WindowFeed) -> Feed:
         """The feed of the context for a request; while recording it asks for the state after every token."""

@@ -28,6 +28,7 @@ from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
+from speculatoviz.session.prompt_cache import PromptCacheMeter
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_named_model, open_target
 from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
@@ -72,6 +73,7 @@ class Session:
         suffix = self.drafters["suffix"] if settings.corpus_tokens else None
         known = self.calibration
         self._experience = experience(tuple(self.drafters), lambda: known.pass_ms, lambda: known.draft_ms)
+        self._prompt_cache = PromptCacheMeter(self.target.window)
         self._memory = RunMemory(self.calibration, suffix if isinstance(suffix, SuffixDrafter) else None)
 
     @classmethod
@@ -139,6 +141,7 @@ class Session:
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         events = narrator.events(shadows.follow(steps) if beside else steps)
+        events = self._prompt_cache.follow(events, len(request.prompt))
         for event in self._memory.follow(events, request, verified):
             if isinstance(event, Updated):
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))

@@ -15,6 +15,8 @@ from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
+from speculatoviz.models.prefix_cache import PrefixCache
+from speculatoviz.models.window import Window
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
@@ -85,7 +87,7 @@ def open_target(
     pair = settings.resolved()
     if not is_remote(pair.target):
         model = load_named_model(settings, pair.target, pair.target_quantisation, progress)
-        return open_local(model, draft, clock)
+        return open_local(model, draft, clock, PrefixCache(settings.prompt_cache_tokens))
     if pair.target_quantisation is not None:
         raise ModelError(
             f"{without_credentials(pair.target)} is remote: it cannot be requantised here.",
@@ -95,11 +97,19 @@ def open_target(
     return open_remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, progress)
 
 
-def open_local(model: LanguageModel, draft: LanguageModel | None, clock: Callable[[], float]) -> OpenedTarget:
-    """A target in this process. Its context is the shorter one of the two models'. clock: seconds."""
+def open_local(
+    model: LanguageModel,
+    draft: LanguageModel | None,
+    clock: Callable[[], float],
+    prefixes: PrefixCache | None = None,
+) -> OpenedTarget:
+    """A target in this process. Its context is the shorter one of the two models'. clock: seconds.
+
+    prefixes: earlier prompts of the target, None to keep only the last one.
+    """
     models = [model] if draft is None else [model, draft]
     size = min(m.description.context_tokens for m in models)
-    return OpenedTarget(LocalTarget(model, size, clock), model)
+    return OpenedTarget(LocalTarget(model, size, clock, window=Window(model, size, prefixes)), model)
 
 
 def open_remote(

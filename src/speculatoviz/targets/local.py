@@ -87,8 +87,8 @@ class LocalTarget:
     """Verifies drafts with a language model of this process.
 
     size: tokens of its context. clock: seconds. chance: makes the random choices of a seed. alternatives: how many to
-    report per token. window: a context of the model to share, instead of a new one. Raises ContextFullError if the
-    model has no room for the context.
+    report per token. window: a context of the model to use, instead of a new one. Raises ContextFullError if the model
+    has no room for the context.
     """
 
     def __init__(

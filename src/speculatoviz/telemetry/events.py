@@ -18,6 +18,7 @@ from speculatoviz.telemetry.parts import (
     ModelInfo,
     NoiseFloor,
     PlanInfo,
+    PromptCacheInfo,
     RemoteInfo,
     SamplingInfo,
     Strict,
@@ -191,6 +192,9 @@ class Metrics(MetricValues, ServerEvent):
     round_total_variation_bound: float = 0.0
     round_usage: UsageInfo | None = None
     plan: PlanInfo | None = Field(None, description="why the round was planned so; null for the policy `fixed`")
+    prompt_cache: PromptCacheInfo | None = Field(
+        None, description="in the first round of a run; null later, and for a remote target"
+    )
 
 
 class ShadowGuess(Strict):

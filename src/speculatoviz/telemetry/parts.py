@@ -92,6 +92,19 @@ class PlanInfo(Strict):
     explored: bool
 
 
+class PromptCacheInfo(Strict):
+    """What a run did not have to compute, because the target's cache had it from earlier runs.
+
+    `held_tokens`: of earlier prefixes, beside the context. `saved_ms`: an estimate, the hit tokens times the measured
+    time per token of the last prompt of which 64 tokens or more were computed; null before there was one.
+    """
+
+    hit_tokens: int
+    prompt_tokens: int
+    saved_ms: float | None
+    held_tokens: int
+
+
 class Finding(Strict):
     question: str
     answer: str

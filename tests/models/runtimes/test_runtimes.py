@@ -15,6 +15,7 @@ from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.models import load
 from speculatoviz.models.base import Feed, LanguageModel, Rows
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes import llamacpp
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyContext, ToyModel
@@ -127,6 +128,20 @@ class WrongPath(ToyModel):
         return Context(size)
 
 
+class StaleSnapshot(ToyModel):
+    """Restores a snapshot only after the tokens that it holds."""
+
+    def open(self, size: int) -> ToyContext:
+        class Context(ToyContext):
+            def restore(self, state: Snapshot, length: int) -> bool:
+                before = list(self.tokens)
+                restored = super().restore(state, length)
+                self.tokens[: len(before)] = before[: self.length]
+                return restored
+
+        return Context(size)
+
+
 class Leaking(ToyModel):
     """Keeps a megabyte of every context it ever opened."""
 
@@ -154,6 +169,7 @@ class Overfull(ToyModel):
         (FlatTree(0, ALPHABET), conformance.a_tree_gives_the_rows_of_its_chains),
         (WrongPath(0, ALPHABET), conformance.one_path_of_a_tree_is_kept),
         (WrongPath(0, ALPHABET), conformance.trees_follow_trees),
+        (StaleSnapshot(0, ALPHABET), conformance.a_snapshot_brings_back_what_was_held),
         (Leaking(), conformance.closing_gives_the_memory_back),
         (Overfull(0, ALPHABET), conformance.an_unknown_id_is_refused_and_changes_nothing),
         (Overfull(0, ALPHABET), conformance.a_full_context_says_so_and_stays_usable),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
@@ -14,6 +16,7 @@ from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.llamacpp_log import ErrorLog, capture_log
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 
@@ -64,6 +67,16 @@ class LlamaCppModel(SequenceModel):
 
     def remove_cells(self, sequence: int, start: int) -> bool:
         return bool(lib.llama_memory_seq_rm(self.memory, sequence, start, -1))
+
+    def copy_state(self, sequence: int) -> Snapshot | None:
+        size = int(lib.llama_state_seq_get_size(self._context, sequence))
+        state = np.empty(size, np.uint8)
+        written = int(lib.llama_state_seq_get_data(self._context, _bytes_of(state), size, sequence))
+        return state[:written] if written else None
+
+    def write_state(self, sequence: int, state: Snapshot) -> bool:
+        state = np.require(state, np.uint8, ["C", "W"])
+        return bool(lib.llama_state_seq_set_data(self._context, _bytes_of(state), len(state), sequence))
 
     def _decode(self, hidden: bool) -> int:
         lib.llama_set_embeddings(self._context, hidden)
@@ -117,6 +130,10 @@ def _load(path: Path, log: ErrorLog, trial: bool) -> Any:
         lib.llama_model_free(model)
         raise cannot_rewind(path.name)
     return model
+
+
+def _bytes_of(state: Snapshot) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 def _model_params() -> Any:

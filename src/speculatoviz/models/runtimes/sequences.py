@@ -26,6 +26,7 @@ from speculatoviz.models.base import (
     Rows,
     check_feeds,
 )
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
 MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
@@ -52,6 +53,19 @@ class SequenceContext:
         if length < self.length and not self.model.remove_cells(self.sequence, length):
             raise cannot_rewind(self.model.description.name)
         self.length = length + len(path)
+
+    def snapshot(self) -> Snapshot | None:
+        """See `SnapshotContext.snapshot`."""
+        return None if self._closed else self.model.copy_state(self.sequence)
+
+    def restore(self, state: Snapshot, length: int) -> bool:
+        """See `SnapshotContext.restore`."""
+        self.keep(0)
+        if length > self.size or not self.model.write_state(self.sequence, state):
+            self.model.remove_cells(self.sequence, 0)
+            return False
+        self.length = length
+        return True
 
     def drop_tree(self) -> None:
         """Remove the sequences of the tree's leaves."""
@@ -92,6 +106,16 @@ class SequenceModel(ABC):
     @abstractmethod
     def remove_cells(self, sequence: int, start: int) -> bool:
         """Remove a sequence from its cells at positions from `start` on. Whether the model can do so."""
+
+    def copy_state(self, sequence: int) -> Snapshot | None:
+        """A copy of the keys and values of a sequence; None from a library without such a call."""
+        del sequence
+        return None
+
+    def write_state(self, sequence: int, state: Snapshot) -> bool:
+        """Give an empty sequence the keys and values of a copy. Whether the library accepted it."""
+        del sequence, state
+        return False
 
     @abstractmethod
     def _decode(self, hidden: bool) -> int:

@@ -24,6 +24,7 @@ from speculatoviz.models.base import (
     check_feeds,
     fingerprint,
 )
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.tokenizers.control import encode_rendered
 from speculatoviz.models.tree import ancestors, check_keep
 
@@ -102,6 +103,16 @@ class ToyContext:
         del self.tokens[length:]
         self.tokens += [self.nodes[node] for node in path]
         self.tree = None
+
+    def snapshot(self) -> Snapshot:
+        """The tokens, as bytes."""
+        return np.array(self.tokens, np.int64).view(np.uint8)
+
+    def restore(self, state: Snapshot, length: int) -> bool:
+        """See `SnapshotContext.restore`."""
+        tokens = state.view(np.int64).tolist()
+        self.tokens = tokens if len(tokens) == length else []
+        return len(tokens) == length
 
     def close(self) -> None:
         """Forget the tokens."""

@@ -1,0 +1,115 @@
+"""Earlier prefixes of a model's contexts, kept in memory: a later run continues from the longest one it begins with.
+
+A snapshot is a copy of a context's keys and values outside the KV cache, so that held prefixes cost a pass nothing.
+Contract: a snapshot belongs to the ids that it was taken after, and is only restored for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speculatoviz.core.types import Floats
+
+Snapshot = NDArray[np.uint8]
+SHORTEST = 64  # tokens that are worth a copy: one pass of a prefill computes as many
+
+
+@runtime_checkable
+class SnapshotContext(Protocol):
+    """A context whose keys and values can be copied out and back."""
+
+    def snapshot(self) -> Snapshot | None:
+        """A copy of what it holds, without an unsettled tree; None if the runtime cannot make one."""
+
+    def restore(self, state: Snapshot, length: int) -> bool:
+        """Replace what it holds by a snapshot of `length` tokens. If False, it holds nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """Token ids and the snapshot after them. states float[m, D]: hidden states after the first m ids, where known."""
+
+    ids: tuple[int, ...]
+    snapshot: Snapshot
+    states: Floats
+
+    def usable(self, ids: Sequence[int], *, recorded: bool) -> int:
+        """How many of `ids` it can stand for. recorded: the hidden states are needed too."""
+        common = common_length(self.ids, ids)
+        return min(common, len(self.states)) if recorded else common
+
+
+class PrefixCache:
+    """Several prefixes of one model, together at most `tokens` long. The least recently used one is dropped first.
+
+    A prefix that another one contains, but for fewer than SHORTEST tokens, is not held beside it.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self._prefixes: list[Prefix] = []  # the most recently used one is the last
+
+    @property
+    def held_tokens(self) -> int:
+        """The tokens of all prefixes."""
+        return sum(len(prefix.ids) for prefix in self._prefixes)
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """From the least to the most recently used one."""
+        return tuple(self._prefixes)
+
+    def store(self, ids: Sequence[int], states: Floats, snapshot: Callable[[], Snapshot | None]) -> None:
+        """Keep a prefix, unless it is too short, too long, or held already. snapshot: called only if it is kept."""
+        if not SHORTEST <= len(ids) <= self.tokens:
+            return
+        for held in self._prefixes:
+            if _lost(held, ids, len(states)) == 0:
+                self._use(held)
+                return
+        copy = snapshot()
+        if copy is None:
+            return
+        added = Prefix(tuple(ids), copy, states.copy())
+        self._prefixes = [held for held in self._prefixes if _lost(added, held.ids, len(held.states)) >= SHORTEST]
+        self._prefixes.append(added)
+        while self.held_tokens > self.tokens:
+            self._prefixes.pop(0)
+
+    def find(self, ids: Sequence[int], known: int, *, recorded: bool) -> Prefix | None:
+        """The prefix that can stand for most of `ids`; None if it saves fewer than SHORTEST tokens.
+
+        known: how many of `ids` need no prefix. recorded: the hidden states are needed too.
+        """
+        best = max(self._prefixes, key=lambda held: held.usable(ids, recorded=recorded), default=None)
+        if best is None or best.usable(ids, recorded=recorded) - known < SHORTEST:
+            return None
+        self._use(best)
+        return best
+
+    def drop(self, prefix: Prefix) -> None:
+        """Remove a prefix whose snapshot cannot be restored, if it is still held."""
+        self._prefixes = [held for held in self._prefixes if held is not prefix]
+
+    def _use(self, prefix: Prefix) -> None:
+        self._prefixes.remove(prefix)
+        self._prefixes.append(prefix)
+
+
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """The length of the longest common prefix."""
+    limit = min(len(first), len(second))
+    if list(first[:limit]) == list(second[:limit]):
+        return limit
+    return next(place for place in range(limit) if first[place] != second[place])
+
+
+def _lost(prefix: Prefix, ids: Sequence[int], states: int) -> int:
+    """How many of `ids`, or of the first `states` hidden states after them, a prefix cannot stand for."""
+    common = prefix.usable(ids, recorded=False)
+    return max(len(ids) - common, states - min(common, len(prefix.states)))
