@@ -71,17 +71,15 @@ it("offers to measure the baseline, only if that is possible", () => {
   expect(screen.queryByRole("button", { name: "Measure plain now" })).toBeNull();
 });
 
-it("shows what the prompt cache held, with the time that it saved", () => {
+it("shows what the prompt cache held of the prompt", () => {
   const run = runWith({});
   const [first, ...rest] = run.rounds;
   const prompt_cache = { hit_tokens: 320, prompt_tokens: 412, saved_ms: 1040, held_tokens: 1830 };
   if (!first?.metrics) throw new Error("expected a first round");
   const rounds = [{ ...first, metrics: { ...first.metrics, prompt_cache } }, ...rest];
   render(<Dashboard run={{ ...run, rounds }} onMeasurePlain={null} />);
-  const term = screen.getByText("Prompt cache");
-  expect(term.parentElement?.textContent).toContain("320 / 412");
-  expect(document.body.innerHTML).toContain("1,830 tokens of earlier prompts");
-  expect(document.body.innerHTML).toContain("saved about");
+  const term = screen.getByText("Prompt cache").closest("div");
+  expect(term?.textContent).toContain("320 / 412");
 });
 
 it("shows no prompt cache for a remote target", () => {
