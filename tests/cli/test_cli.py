@@ -292,6 +292,11 @@ def test_a_prompt_that_cannot_be_used_is_refused(prompt: str, words: str) -> Non
     assert words in refused("generate", prompt, *PAIR)
 
 
+def test_control_tokens_are_for_raw_prompts() -> None:
+    assert "in a raw prompt only" in refused("generate", "a", "--control-tokens", *PAIR)
+    assert generate("--raw", "--control-tokens")["token_ids"] == generate("--raw")["token_ids"]
+
+
 def test_a_draft_model_that_no_drafter_uses_is_not_loaded() -> None:
     document = generate("--drafter", "ngram", pair=("--target", "toy:0", "--draft", "nonsense"))
 
