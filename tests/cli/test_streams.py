@@ -16,7 +16,7 @@ from typing import TextIO
 import pytest
 
 from speculatoviz.cli.document import dump
-from speculatoviz.cli.output import Stream
+from speculatoviz.cli.output import GuardedStream
 from speculatoviz.errors import OutputError, ReaderGoneError
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Done
@@ -237,7 +237,7 @@ class Failing(StringIO):
 
 def test_the_first_failure_is_raised_and_the_rest_is_dropped() -> None:
     inner = Failing(5, OSError(errno.ENOSPC, "No space left on device"))
-    stream = Stream(inner)
+    stream = GuardedStream(inner)
     stream.write("12345")
     with pytest.raises(OutputError, match="No space left"):
         stream.write("6")
@@ -250,11 +250,11 @@ def test_the_first_failure_is_raised_and_the_rest_is_dropped() -> None:
 
 def test_a_closed_pipe_is_told_from_a_full_disk() -> None:
     with pytest.raises(ReaderGoneError):
-        Stream(Failing(0, BrokenPipeError())).write("a")
+        GuardedStream(Failing(0, BrokenPipeError())).write("a")
 
 
 def test_standard_error_fails_silently() -> None:
-    stream = Stream(Failing(0, OSError(errno.ENOSPC, "full")), required=False)
+    stream = GuardedStream(Failing(0, OSError(errno.ENOSPC, "full")), required=False)
 
     assert stream.write("abc") == 3
-    Stream(None, required=False).write("abc")
+    GuardedStream(None, required=False).write("abc")

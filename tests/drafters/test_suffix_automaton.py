@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speculatoviz.drafters.suffix_automaton import Corpus, SuffixAutomaton
+from speculatoviz.drafters.suffix_automaton import EarlierTexts, SuffixAutomaton
 
 TEXTS = st.lists(st.integers(0, 2), max_size=40)
 LONGEST = st.integers(1, 5)
@@ -129,7 +129,7 @@ def test_reading_takes_a_bounded_number_of_steps_a_token(kind: Any) -> None:
 
 
 def test_a_corpus_parts_its_texts_and_forgets_the_oldest() -> None:
-    corpus = Corpus(longest=3, most_tokens=20)
+    corpus = EarlierTexts(longest=3, most_tokens=20)
     corpus.add([1, 2, 3])
     corpus.add([4, 1, 2])
     assert corpus.automaton.count([3, 4]) == 0
@@ -145,12 +145,12 @@ def test_a_corpus_parts_its_texts_and_forgets_the_oldest() -> None:
 
 
 def test_a_corpus_keeps_the_end_of_a_long_text_and_nothing_of_an_empty_one() -> None:
-    corpus = Corpus(longest=3, most_tokens=10)
+    corpus = EarlierTexts(longest=3, most_tokens=10)
     corpus.add([])
     assert corpus.tokens == 0
     corpus.add(list(range(100)))
     assert corpus.tokens == 10
     assert corpus.automaton.count([98, 99]) == 1
-    none = Corpus(longest=3, most_tokens=0)
+    none = EarlierTexts(longest=3, most_tokens=0)
     none.add([1, 2])
     assert none.tokens == 0

@@ -14,7 +14,7 @@ from typing import IO, Any, TextIO, cast
 import pytest
 
 from speculatoviz.cli.app import app
-from speculatoviz.cli.output import Stream
+from speculatoviz.cli.output import GuardedStream
 
 PATIENCE_S = 60.0
 _OF_PYTHON = {"PYTHONIOENCODING", "PYTHONUNBUFFERED"}
@@ -24,7 +24,7 @@ def call(monkeypatch: pytest.MonkeyPatch, stdout: TextIO | None, *arguments: str
     """Run a command here, its standard output guarded as `main` does it; exit code and standard error."""
     errors = StringIO()
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", Stream(stdout))
+        patch.setattr(sys, "stdout", GuardedStream(stdout))
         patch.setattr(sys, "stderr", errors)
         code = app(list(arguments), standalone_mode=False) or 0
     return code, errors.getvalue()

@@ -2,7 +2,7 @@
 
 Text from users, files, models and endpoints is never read as markup, and its control characters never reach the
 terminal. What an encoding lacks is written as an escape such as `\\u8a9e`. A standard stream that is closed, full or
-no longer read raises no OSError: `Stream` defines what happens instead.
+no longer read raises no OSError: `GuardedStream` defines what happens instead.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def notice(message: str, style: str = "yellow") -> None:
     TextConsole(stderr=True, soft_wrap=True).print(message, style=style)
 
 
-class Stream:
+class GuardedStream:
     """A standard stream that outlives its terminal, pipe or disk.
 
     Characters that the encoding lacks are written with backslashes. After the first failed write everything is
@@ -145,7 +145,7 @@ def prepare() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
-    sys.stdout = cast("TextIO", Stream(sys.stdout))
-    sys.stderr = cast("TextIO", Stream(sys.stderr, required=False))
+    sys.stdout = cast("TextIO", GuardedStream(sys.stdout))
+    sys.stderr = cast("TextIO", GuardedStream(sys.stderr, required=False))
     logging.raiseExceptions = False
     logging.getLogger().addHandler(_LogHandler(logging.WARNING))

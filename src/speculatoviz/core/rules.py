@@ -14,7 +14,7 @@ from speculatoviz.core.types import Draft, Label, Rule
 Verify = Callable[[Draft, Callable[[int], Distribution], Chance], Decision]
 
 
-class RuleInfo(NamedTuple):
+class RuleDefinition(NamedTuple):
     """verify: the rule. label: what it claims. reason: why the label holds. trees: whether it verifies trees."""
 
     verify: Verify
@@ -23,11 +23,13 @@ class RuleInfo(NamedTuple):
     trees: bool
 
 
-RULES: Mapping[Rule, RuleInfo] = {
-    "token": RuleInfo(verify_tokens, "exact", "modified rejection sampling keeps the target's distribution", True),
-    "block": RuleInfo(verify_block, "exact", "block verification keeps the target's distribution", False),
-    "match": RuleInfo(verify_match, "exact", "every emitted token is one that the target drew", True),
-    "typical": RuleInfo(
+RULES: Mapping[Rule, RuleDefinition] = {
+    "token": RuleDefinition(
+        verify_tokens, "exact", "modified rejection sampling keeps the target's distribution", True
+    ),
+    "block": RuleDefinition(verify_block, "exact", "block verification keeps the target's distribution", False),
+    "match": RuleDefinition(verify_match, "exact", "every emitted token is one that the target drew", True),
+    "typical": RuleDefinition(
         verify_typical,
         "lossy",
         "typical acceptance keeps any token above a threshold: the output distribution is not the target's",

@@ -22,7 +22,7 @@ from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.sampling import without
 from speculatoviz.core.types import ROOT, Draft, Node, Request, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
-from speculatoviz.drafters.suffix_automaton import Corpus, Level, Match, SuffixAutomaton
+from speculatoviz.drafters.suffix_automaton import EarlierTexts, Level, Match, SuffixAutomaton
 
 _NEGLIGIBLE = 1e-3  # the rest of the probability below which shorter contexts are not read
 _LOOK_AHEAD = 8  # tokens that `confidence` sums over
@@ -97,7 +97,7 @@ class SuffixDrafter(BaseDrafter):
         self._clock = clock
         self._shortest, self._longest = shortest, longest
         self._own = SuffixAutomaton(longest)
-        self._corpus = Corpus(longest, corpus_tokens)
+        self._corpus = EarlierTexts(longest, corpus_tokens)
         for ids in corpus:
             self._corpus.add(ids)
         self._support_size, self._alternatives, self._least = support_size, alternatives, least

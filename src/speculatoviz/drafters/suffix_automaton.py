@@ -183,7 +183,7 @@ class SuffixAutomaton:
             del states[new:]
 
 
-class Corpus:
+class EarlierTexts:
     """Several texts in one automaton of at most `most_tokens` tokens. The oldest texts are dropped first.
 
     Dropping rebuilds the automaton with three quarters of the tokens it may hold, so adding stays linear.

@@ -66,7 +66,7 @@ class _HeadersUnlogged(logging.LoggerAdapter[logging.Logger]):
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
-class VerifierConnection:
+class ReconnectingConnection:
     """A connection with one request at a time. Used on the event loop only.
 
     fingerprint: of the vocabulary that the verifier must have; None for any. welcome: the verifier's greeting.

@@ -26,7 +26,7 @@ from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 from speculatoviz.targets.names import shown_url
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.connection import ConnectionLostError, ConnectionTimeouts, VerifierConnection
+from speculatoviz.targets.verifier.connection import ConnectionLostError, ConnectionTimeouts, ReconnectingConnection
 from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, unpack, verdict_of
 from speculatoviz.targets.verifier.table_tokenizer import TableTokenizer
 
@@ -55,7 +55,7 @@ class VerifierTarget:
         timeouts: ConnectionTimeouts | None = None,
     ) -> None:
         self._url, self._loop, self._clock = shown_url(url, "verifier"), loop, clock
-        self._connection = VerifierConnection(url, api_key, fingerprint, timeouts or ConnectionTimeouts())
+        self._connection = ReconnectingConnection(url, api_key, fingerprint, timeouts or ConnectionTimeouts())
         self._session = secrets.token_bytes(16)
         self._begun: Request | None = None
         self._ids: list[int] = []
