@@ -18,6 +18,7 @@ from support import environment
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 SHORT_NAMES = {"draft": "DRAFT_MODEL", "k": "SPECULATION_K", "temperature": "TEMPERATURE", "max_tokens": "MAX_TOKENS"}
+FOLDERS = {"cache_dir", "prompt_cache"}  # settings that are made absolute
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatc
     assert str(getattr(Settings(), name.lower())) not in {"7", "8"}
 
 
-@pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - {"cache_dir"}))
+@pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - FOLDERS))
 def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     given = {"profile": "smol", "drafter": "ngram", "evidence": "false", "context_tokens": "200", "top_p": "0.5"}
     given |= {
@@ -178,6 +179,10 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
             {"cache_dir": "~no-such-user/x"},
             "cache_dir is '~no-such-user/x': there is no such home folder; set SPECULATOVIZ_CACHE_DIR to another.",
         ),
+        (
+            {"prompt_cache": "~nobody-here/x"},
+            "prompt_cache is '~nobody-here/x': there is no such home folder; set SPECULATOVIZ_PROMPT_CACHE to another.",
+        ),
         ({"port": 10**30}, f"port is {10**30}: Input should be less than or equal to 65535."),
     ],
 )
@@ -207,8 +212,9 @@ def test_a_secret_is_not_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_of_the_home_folder_is_found_from_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert load_settings(cache_dir="~/models").cache_dir == str(tmp_path / "models")
-    assert load_settings(cache_dir="models").cache_dir == str(Path.cwd() / "models")
+    for field in FOLDERS:
+        assert getattr(load_settings(**{field: "~/models"}), field) == str(tmp_path / "models")
+        assert getattr(load_settings(**{field: "models"}), field) == str(Path.cwd() / "models")
 
 
 # --- .env ---------------------------------------------------------------------------------------------
@@ -330,7 +336,7 @@ def test_the_values_of_the_example_are_allowed() -> None:
     given = example(uncommented=True)
     settings = Settings(_env_file="example", cache_dir="here")
 
-    for field in set(Settings.model_fields) - {"cache_dir"}:
+    for field in set(Settings.model_fields) - FOLDERS:
         [text] = [given[name] for name in environment.names_of(field) if name in given]
         value = getattr(settings, field)
         value = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -10,6 +10,7 @@ import pytest
 from speculatoviz.config import Settings
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import open_target
 from speculatoviz.telemetry.events import Done, Metrics
@@ -92,3 +93,32 @@ def test_nothing_but_the_last_prompt_is_kept_without_a_budget(tmp_path: Path) ->
 
 def test_the_time_saved_is_unknown_before_a_prompt_was_computed(session: Session) -> None:
     assert reuse(session, "once upon a time")[0].saved_ms is None
+
+
+def test_prompts_outlive_the_session_in_a_folder(tmp_path: Path) -> None:
+    texts: list[str] = []
+    for start in range(2):
+        session = session_of(tmp_path, prompt_cache=str(tmp_path / "prompts"))
+        info, _, done = reuse(session, STORY)
+        drafter = session.drafters["model"]
+        assert isinstance(drafter, ModelDrafter)
+        for hit in (info.hit_tokens, drafter.window.reused):
+            assert hit >= len(STORY) - 1 if start else hit == 0
+        texts.append(done.generated_text)
+        session.close()
+    assert texts[0] == texts[1]
+
+
+class Unstorable:
+    """A model of a runtime that cannot copy contexts."""
+
+    def __init__(self) -> None:
+        self.description = ToyModel(0).description
+
+
+def test_a_runtime_that_cannot_store_prompts_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(_env_file=None, prompt_cache=str(tmp_path))  # type: ignore[call-arg]
+    with caplog.at_level("WARNING"):
+        cache = open_prompt_cache(settings, Unstorable())  # type: ignore[arg-type]
+    assert cache.files is None
+    assert "Prompts of toy-0 are not stored" in caplog.text

@@ -221,6 +221,9 @@ class Settings(BaseSettings):
         description="tokens of earlier prompts and answers that are kept for each model, for runs that begin with "
         "them; 0 keeps the last one only",
     )
+    prompt_cache: str | None = Field(
+        None, description="folder where earlier prompts of each model are kept between starts; default: nowhere"
+    )
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -250,13 +253,14 @@ class Settings(BaseSettings):
             raise ValueError("it needs a value")
         return value
 
-    @field_validator("cache_dir")
+    @field_validator("cache_dir", "prompt_cache")
     @classmethod
-    def _absolute(cls, folder: str) -> str:
+    def _absolute(cls, folder: str | None, info: ValidationInfo) -> str | None:
         try:
-            return str(Path(folder).expanduser().absolute())
+            return None if folder is None else str(Path(folder).expanduser().absolute())
         except RuntimeError as error:
-            raise ValueError(f"there is no such home folder; set {PREFIX}CACHE_DIR to another") from error
+            variable = variables(str(info.field_name))[0]
+            raise ValueError(f"there is no such home folder; set {variable} to another") from error
 
     @model_validator(mode="after")
     def _ngram_sizes(self) -> Self:

@@ -6,7 +6,7 @@ Contract: a snapshot belongs to the ids that it was taken after, and is only res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -44,15 +44,28 @@ class Prefix:
         return min(common, len(self.states)) if recorded else common
 
 
+class PrefixStore(Protocol):
+    """Where prefixes outlive the process."""
+
+    def load(self) -> Iterable[Prefix]:
+        """The prefixes, from the least to the most recently used one."""
+
+    def save(self, prefixes: Sequence[Prefix], most_tokens: int) -> None:
+        """Keep these prefixes, and of older ones what fits `most_tokens` beside them."""
+
+
 class PrefixCache:
     """Several prefixes of one model, together at most `tokens` long. The least recently used one is dropped first.
 
-    A prefix that another one contains, but for fewer than SHORTEST tokens, is not held beside it.
+    A prefix that another one contains, but for fewer than SHORTEST tokens, is not held beside it. files: those of an
+    earlier process are taken over, and `save` writes them.
     """
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: int, files: PrefixStore | None = None) -> None:
+        self.tokens, self.files = tokens, files
         self._prefixes: list[Prefix] = []  # the most recently used one is the last
+        for prefix in [] if files is None else files.load():
+            self._add(prefix)
 
     @property
     def held_tokens(self) -> int:
@@ -73,13 +86,8 @@ class PrefixCache:
                 self._use(held)
                 return
         copy = snapshot()
-        if copy is None:
-            return
-        added = Prefix(tuple(ids), copy, states.copy())
-        self._prefixes = [held for held in self._prefixes if _lost(added, held.ids, len(held.states)) >= SHORTEST]
-        self._prefixes.append(added)
-        while self.held_tokens > self.tokens:
-            self._prefixes.pop(0)
+        if copy is not None:
+            self._add(Prefix(tuple(ids), copy, states.copy()))
 
     def find(self, ids: Sequence[int], known: int, *, recorded: bool) -> Prefix | None:
         """The prefix that can stand for most of `ids`; None if it saves fewer than SHORTEST tokens.
@@ -92,9 +100,20 @@ class PrefixCache:
         self._use(best)
         return best
 
+    def save(self) -> None:
+        """Write the prefixes for later processes, if there is a place for them."""
+        if self.files is not None:
+            self.files.save(self._prefixes, self.tokens)
+
     def drop(self, prefix: Prefix) -> None:
         """Remove a prefix whose snapshot cannot be restored, if it is still held."""
         self._prefixes = [held for held in self._prefixes if held is not prefix]
+
+    def _add(self, added: Prefix) -> None:
+        self._prefixes = [held for held in self._prefixes if _lost(added, held.ids, len(held.states)) >= SHORTEST]
+        self._prefixes.append(added)
+        while self.held_tokens > self.tokens:
+            self._prefixes.pop(0)
 
     def _use(self, prefix: Prefix) -> None:
         self._prefixes.remove(prefix)

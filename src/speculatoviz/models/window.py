@@ -130,7 +130,11 @@ class Window:
             self.prefixes.store(self.ids, self.states, context.snapshot)
 
     def close(self) -> None:
-        """Free the context's memory."""
+        """Free the context's memory. What it held is stored, if the cache of prefixes outlives the process."""
+        if self.prefixes is not None and self.prefixes.files is not None:
+            self.keep(len(self.ids))
+            self.store()
+            self.prefixes.save()
         self.context.close()
 
     def _recall(self, ids: Sequence[int]) -> None:

@@ -26,8 +26,8 @@ from speculatoviz.errors import HeadError
 from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.window import Window
+from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
 
@@ -52,7 +52,7 @@ def make_drafters(
     drafters: list[Drafter] = [ngram, suffix, *_in_the_targets_passes(settings, target, clock)]
     if cheaper is not None:
         size = min(target.context_tokens, cheaper.description.context_tokens)
-        own = PrefixCache(settings.prompt_cache_tokens)
+        own = open_prompt_cache(settings, cheaper)
         drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size, prefixes=own))
     if draft is not None:
         drafters.append(_model_drafter(settings, target, draft, clock))
@@ -78,7 +78,7 @@ def _model_drafter(
     """The drafter of a draft model, translated if its vocabulary is not the target's."""
     kind = ModelDrafter if model.tokenizer.fingerprint == target.tokenizer.fingerprint else TranslatedDrafter
     size = min(target.context_tokens, model.description.context_tokens)
-    prefixes = PrefixCache(settings.prompt_cache_tokens)
+    prefixes = open_prompt_cache(settings, model)
     return kind(model, target.tokenizer, size, clock, settings.support_size, prefixes=prefixes)
 
 

@@ -1,13 +1,31 @@
-"""What the cache of earlier prompts saves a run."""
+"""The caches of earlier prompts, and what they save a run."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from speculatoviz.models.prefix_cache import SHORTEST
+from speculatoviz.config import Settings
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.prefix_cache import SHORTEST, PrefixCache
+from speculatoviz.models.prefix_files import PrefixFiles, StorableModel
 from speculatoviz.models.window import Window
 from speculatoviz.telemetry.events import Event, Metrics
 from speculatoviz.telemetry.parts import PromptCacheInfo
+
+log = logging.getLogger(__name__)
+
+
+def open_prompt_cache(settings: Settings, model: LanguageModel) -> PrefixCache:
+    """The prompt cache of a model, with what an earlier process has stored of it."""
+    folder, files = settings.prompt_cache, None
+    if folder is not None and isinstance(model, StorableModel):
+        files = PrefixFiles(Path(folder), model.snapshot_key())
+    elif folder is not None:
+        about = model.description
+        log.warning("Prompts of %s are not stored: %s cannot copy contexts.", about.name, about.runtime)
+    return PrefixCache(settings.prompt_cache_tokens, files)
 
 
 class PromptCacheMeter:

@@ -17,6 +17,7 @@ from speculatoviz.models.files.download import by_share
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.window import Window
+from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.targets.loop import LoopThread
@@ -87,7 +88,7 @@ def open_target(
     pair = settings.resolved()
     if not is_remote(pair.target):
         model = load_named_model(settings, pair.target, pair.target_quantisation, progress)
-        return open_local(model, draft, clock, PrefixCache(settings.prompt_cache_tokens))
+        return open_local(model, draft, clock, open_prompt_cache(settings, model))
     if pair.target_quantisation is not None:
         raise ModelError(
             f"{without_credentials(pair.target)} is remote: it cannot be requantised here.",

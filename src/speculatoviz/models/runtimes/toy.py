@@ -165,6 +165,10 @@ class ToyModel:
             own = (1 - share) * own + share * _hashed(other, tuple(prefix), n)
         return own * self._spread
 
+    def snapshot_key(self) -> str:
+        """See `StorableModel.snapshot_key`."""
+        return f"{self.description.name} {self.tokenizer.fingerprint}"
+
     def close(self) -> None:
         """Nothing to free."""
 
