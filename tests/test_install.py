@@ -176,6 +176,39 @@ def test_node_versions(version: str, enough: bool, tmp_path: Path) -> None:
     assert enough or f"this one is v{version}" in ended.stderr
 
 
+# A Python whose pip installs what it is asked for, unless it FAILS at it: packages that contain ik's, or only those.
+PIP = """
+case "$*" in
+  *"m.version"*) [ -e installed-ik ] ;;
+  *"/dev/stdin"*)
+    asked=$(cat)
+    case "$asked" in *ik-llama-cpp-python==*) is=ik ;; *) is=others ;; esac
+    [ "$is" != "$FAILS" ] && touch "installed-$is" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "status", "installed"),
+    [("none", 0, ["ik", "others"]), ("ik", 0, ["others"]), ("others", 1, [])],
+)
+def test_extras_may_lack_ik_alone(fails: str, status: int, installed: list[str], tmp_path: Path) -> None:
+    for name in ("awk", "cat", "touch"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
+    add_program(tmp_path, "uname", "echo Linux")
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh{PIP}")
+    python.chmod(0o755)
+    (tmp_path / "requirements").mkdir()
+    shutil.copy(ROOT / "requirements/extras.txt", tmp_path / "requirements")
+    ended = run_script("dependencies.sh", "extras", folder=tmp_path, FAILS=fails)
+    assert ended.returncode == status, ended.stderr
+    assert [path.name.removeprefix("installed-") for path in sorted(tmp_path.glob("installed-*"))] == installed
+    assert ("The runtime ik is left out" in ended.stdout) == (fails == "ik")
+
+
 HEADS = {f"heads/shipped/some.{kind}.safetensors": "" for kind in ("eagle", "medusa")}
 INDEX = {"server/page/index.html": '<script src="/assets/a.js">'}
 PAGE = INDEX | {"server/page/assets/a.js": ""}

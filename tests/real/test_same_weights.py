@@ -21,7 +21,7 @@ from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
 
 pytestmark = [pytest.mark.smol, pytest.mark.skipif(not CAN_CONVERT, reason="needs the extra hf")]
 
-NAMES = [name for name in ("llamacpp", "transformers", "mlx") if RUNTIMES[name].installed]
+NAMES = [name for name in ("llamacpp", "ik", "transformers", "mlx") if RUNTIMES[name].installed]
 PAIRS = [(draft, target) for draft in NAMES for target in NAMES if target not in (draft, "mlx")]
 NEAR_TIE = 0.05  # logits; float32 runtimes differ by some hundredths
 STARTS = [

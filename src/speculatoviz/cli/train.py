@@ -110,6 +110,11 @@ def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
     """The target's GGUF file, fetched and requantised if needed, and its name."""
     chosen = settings.resolved()
     name = parse(chosen.target)
+    if name.runtime == "ik":
+        raise TrainError(
+            "ik_llama.cpp gives no hidden states, and heads learn from them.",
+            f"Train for {name.place}, which llama.cpp runs: the file is the same.",
+        )
     if name.runtime != "llamacpp":
         raise TrainError(
             f"{chosen.target} is not a GGUF file: heads use its embedding and output rows.",

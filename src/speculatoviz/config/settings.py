@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     profile: Literal["qwen", "smol"] = Field("qwen", description="target with a draft that suits it: qwen or smol")
     target: str | None = Field(
         None,
-        description="target model: catalogue name; llamacpp:, mlx: or hf: before a path or hub name; or a remote "
+        description="target model: catalogue name; llamacpp:, ik:, mlx: or hf: before a path or hub name; or a remote "
         "target: verifier:ws://host:port, vllm:URL#model, sglang:URL, openai:URL#model or cerebras:model",
     )
     target_tokenizer: str | None = Field(

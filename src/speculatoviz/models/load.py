@@ -13,13 +13,14 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.config import MOST, read_config, text_config
-from speculatoviz.models.files.names import RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
+from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.source import is_file, local_path
-from speculatoviz.models.llamacpp_trial import require_loadable
+from speculatoviz.models.gguf_trial import require_loadable
 
 # Of each runtime: its library, and the argument of pip that installs it.
 _NEEDS: dict[Runtime, tuple[str, str]] = {
     "llamacpp": ("llama_cpp", "llama-cpp-python"),
+    "ik": ("ik_llama_cpp", "'speculatoviz[ik]'"),
     "mlx": ("mlx_lm", "'speculatoviz[mlx]'"),
     "hf": ("torch", "'speculatoviz[hf]'"),
 }
@@ -51,16 +52,17 @@ def load_model(
     if name.startswith("toy:"):
         return _toy(name)
     parsed = parse(name)
-    if quantisation is not None and parsed.runtime != "llamacpp":
+    _require_installed(parsed.runtime)
+    if quantisation is not None and parsed.runtime not in OF_GGUF:
         raise ModelError(
-            f"{name} cannot be requantised: only GGUF files on llama.cpp can.",
+            f"{name} cannot be requantised: only GGUF files on llama.cpp or ik_llama.cpp can.",
             "Leave the quantisation out, or choose a model that comes quantised.",
         )
     _share_cores()
-    if parsed.runtime == "llamacpp":
+    if parsed.runtime in OF_GGUF:
         _quiet_numpy()
     try:
-        return _load(name, parsed, how, quantisation, progress)
+        return _load(parsed, how, quantisation, progress)
     except ImportError as error:
         raise _not_installed(parsed.runtime, error) from error
 
@@ -71,20 +73,19 @@ def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int,
     by: a quantisation, or the share of its layers to keep, in (0, 1). Raises ModelError like `load_model`.
     """
     parsed = parse(name)
-    if parsed.runtime != "llamacpp":
+    if parsed.runtime not in OF_GGUF:
         raise ModelError(f"{name} has no cheaper version here: only GGUF files do.", "Choose another drafter.")
     if not _is_share(by):
         return load_model(name, how, by, progress)
     from speculatoviz.models.files.skip import skip_layers
-    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
     shorter = skip_layers(path, float(by), how.cache_dir)
     progress("checking", 0, 1)
-    require_loadable(shorter, how.cache_dir)
+    require_loadable(shorter, how.cache_dir, parsed.runtime)
     progress("loading", 0, 1)
-    return LlamaCppModel(shorter, how.context_tokens, how.threads, f"{name}, {float(by):.0%} of its layers")
+    return _open_gguf(shorter, how, parsed.runtime, f"{name}, {float(by):.0%} of its layers")
 
 
 def _is_share(text: str) -> bool:
@@ -95,7 +96,7 @@ def _is_share(text: str) -> bool:
 
 
 def _load(
-    name: str, parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
+    parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> LanguageModel:
     shown = None if parsed.place.startswith(("/", ".", "~")) else parsed.place
     match parsed.runtime:
@@ -116,27 +117,42 @@ def _load(
             return TransformersModel(
                 source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
             )
-        case "llamacpp":
-            from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-
+        case "llamacpp" | "ik":
             path = gguf_file(parsed, how, quantisation, progress)
             progress("loading", 0, 1)
-            return LlamaCppModel(path, how.context_tokens, how.threads, name if name in CATALOGUE else None)
+            return _open_gguf(path, how, parsed.runtime, parsed.place if parsed.place in CATALOGUE else None)
+
+
+def _open_gguf(path: Path, how: Loading, runtime: Runtime, shown: str | None) -> LanguageModel:
+    if runtime == "ik":
+        from speculatoviz.models.runtimes.ik import IkModel
+
+        return IkModel(path, how.context_tokens, how.threads, shown)
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+
+    return LlamaCppModel(path, how.context_tokens, how.threads, shown)
 
 
 def gguf_file(
     parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
 ) -> Path:
-    """The file of a GGUF model: fetched, requantised, and known to load in llama.cpp. Raises ModelError."""
+    """The file of a GGUF model: fetched, requantised, and known to load in its runtime. Raises ModelError."""
     path = source = locate(parsed, how.cache_dir, progress)
     if quantisation is not None:
+        _require_installed("llamacpp")
         from speculatoviz.models.files.requantise import requantise
 
         progress("requantising", 0, 1)
         path = requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
     progress("checking", 0, 1)
-    require_loadable(path, how.cache_dir, verified=path == source and parsed.place in CATALOGUE)
+    verified = path == source and _verified(parsed)
+    require_loadable(path, how.cache_dir, parsed.runtime, verified=verified)
     return path
+
+
+def _verified(parsed: ModelName) -> bool:
+    """Whether the file is known to load. ik_llama.cpp comes compiled: it may not run on this processor at all."""
+    return parsed.place in CATALOGUE and parsed.runtime != "ik"
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> LocalTokenizer:
@@ -152,11 +168,21 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
     parsed = parse(name)
     if not parsed.is_gguf:
         return _folder_tokenizer(tokenizer_folder(parsed, progress))
+    reader: Runtime = "ik" if parsed.runtime == "ik" else "llamacpp"
+    _require_installed(reader)
     source = locate(parsed, how.cache_dir, progress)
-    require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
+    require_loadable(source, how.cache_dir, reader, vocabulary_only=True, verified=_verified(parsed))
+    return _vocabulary(source, reader)
+
+
+def _vocabulary(path: Path, reader: Runtime) -> LocalTokenizer:
+    if reader == "ik":
+        from speculatoviz.models.runtimes.ik import read_vocabulary
+
+        return read_vocabulary(path)
     from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 
-    return VocabularyFile(source)
+    return VocabularyFile(path)
 
 
 def _folder_tokenizer(folder: Path) -> LocalTokenizer:
@@ -179,6 +205,13 @@ def installed() -> dict[str, str]:
         there = find_spec(library) is not None
         states[runtime] = title if there else f"{title}, not installed: pip install {package}"
     return states
+
+
+def _require_installed(runtime: Runtime) -> None:
+    """Before anything is fetched. Raises ModelError with the command that installs it."""
+    library, package = _NEEDS[runtime]
+    if find_spec(library) is None:
+        raise ModelError(f"{RUNTIMES[runtime]} is not installed.", f"Run `pip install {package}`.")
 
 
 def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:

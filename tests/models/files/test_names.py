@@ -28,6 +28,9 @@ FOLDER = "maker/Tiny-MLX"
         ("smollm2-135m-instruct", "llamacpp", "smollm2-135m-instruct", True),
         ("llamacpp:smollm2-135m-instruct", "llamacpp", "smollm2-135m-instruct", True),
         ("hf:smollm2-135m-instruct", "hf", "smollm2-135m-instruct", True),
+        ("ik:smollm2-135m-instruct", "ik", "smollm2-135m-instruct", True),
+        ("ik:/models/a", "ik", "/models/a", True),
+        ("ik:owner/repo/file.gguf@v1", "ik", "owner/repo/file.gguf@v1", True),
         ("models/a.gguf", "llamacpp", "models/a.gguf", True),
         ("owner/repo/file.gguf@v1", "llamacpp", "owner/repo/file.gguf@v1", True),
         ("hf:owner/repo/file.gguf", "hf", "owner/repo/file.gguf", True),
@@ -60,7 +63,7 @@ def test_a_folder_or_repository_needs_its_runtime(name: str) -> None:
 def test_a_name_of_nothing_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError, match="There is no model") as refusal:
         parse(name)
-    assert all(known in refusal.value.hint for known in (*CATALOGUE, "llamacpp:", "mlx:", "hf:"))
+    assert all(known in refusal.value.hint for known in (*CATALOGUE, "llamacpp:", "ik:", "mlx:", "hf:"))
 
 
 def find(name: str, cache_dir: Path) -> Path:
@@ -154,7 +157,7 @@ def test_a_cached_tokenizer_is_used_without_asking_the_hub(workshop: Workshop, h
 
 
 @pytest.mark.parametrize("place", ["x" * 5000, "null\0byte", ""])
-@pytest.mark.parametrize("scheme", ["mlx", "hf", "llamacpp"])
+@pytest.mark.parametrize("scheme", ["mlx", "hf", "llamacpp", "ik"])
 def test_names_that_no_path_can_have_are_refused_in_words(tmp_path: Path, scheme: str, place: str) -> None:
     with pytest.raises(ModelError):
         find(f"{scheme}:{place}", tmp_path)
@@ -208,6 +211,6 @@ def test_a_name_reads_as_it_was_written() -> None:
 def test_every_runtime_says_whether_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "find_spec", lambda module: None if module == "mlx_lm" else object())
     states = load.installed()
-    assert list(states) == ["llamacpp", "mlx", "hf"]
+    assert list(states) == ["llamacpp", "ik", "mlx", "hf"]
     assert states["hf"] == "transformers"
     assert states["mlx"] == "MLX-LM, not installed: pip install 'speculatoviz[mlx]'"

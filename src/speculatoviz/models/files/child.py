@@ -1,4 +1,4 @@
-"""A child process that runs llama.cpp on a file, and words for how it ended.
+"""A child process that runs llama.cpp or ik_llama.cpp on a file, and words for how it ended.
 
 llama.cpp ends its process for some files, and its messages can be silenced only for a whole process.
 """
@@ -32,7 +32,8 @@ def run_child(module: str, *arguments: str, timeout_s: float | None = None) -> s
             errors="replace",
             check=False,
             timeout=timeout_s,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # ggml would start a debugger
+            # ggml would start a debugger: older versions any that they find.
+            env={**os.environ, "GGML_NO_BACKTRACE": "1", "PATH": os.devnull},
         )
     except subprocess.TimeoutExpired:
         raise ModelError(f"llama.cpp did not end within {timeout_s:.0f} seconds.", "Choose another file.") from None
@@ -54,10 +55,11 @@ def ending(child: subprocess.CompletedProcess[str]) -> str:
 def cause(lines: Sequence[str]) -> str:
     """The first error line and, if it adds something, the second, without names of functions and folders.
 
-    The first one names the cause, later ones what failed because of it. Characters that are not printable, which can
-    come from a file, are replaced.
+    The first one names the cause, later ones what failed because of it; after a failed assertion, where it was.
+    Characters that are not printable, which can come from a file, are replaced.
     """
     cleaned = [_ASSERTION.sub(r"\1", _PREFIX.sub("", line.strip(), count=1)) for line in lines if line.strip()]
     telling = [line for line in cleaned if line != _GENERIC] or cleaned
-    text = "; ".join(line.rstrip(".") for line in telling[:2])[:_MOST_CHARACTERS]
+    count = 1 if telling and "GGML_ASSERT" in telling[0] else 2
+    text = "; ".join(line.rstrip(".") for line in telling[:count])[:_MOST_CHARACTERS]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

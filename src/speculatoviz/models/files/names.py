@@ -1,4 +1,4 @@
-"""The grammar of model names: a catalogue name, or `llamacpp:`, `mlx:` or `hf:` before a local path or a hub name.
+"""The grammar of model names: a catalogue name, or `llamacpp:`, `ik:`, `mlx:` or `hf:` before a path or a hub name.
 
 Without a runtime, names of GGUF files belong to llama.cpp and those of `mlx-community` to MLX.
 """
@@ -17,10 +17,16 @@ from speculatoviz.models.files.download import FileProgress
 from speculatoviz.models.files.hub import hub_folder, hub_tokenizer
 from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
 
-Runtime = Literal["llamacpp", "mlx", "hf"]
-RUNTIMES: dict[Runtime, str] = {"llamacpp": "llama.cpp", "mlx": "MLX-LM", "hf": "transformers"}
+Runtime = Literal["llamacpp", "ik", "mlx", "hf"]
+RUNTIMES: dict[Runtime, str] = {
+    "llamacpp": "llama.cpp",
+    "ik": "ik_llama.cpp",
+    "mlx": "MLX-LM",
+    "hf": "transformers",
+}
+OF_GGUF: tuple[Runtime, ...] = ("llamacpp", "ik")  # the runtimes that load GGUF files and nothing else
 
-_OF_FOLDERS = tuple(runtime for runtime in RUNTIMES if runtime != "llamacpp")
+_OF_FOLDERS = tuple(runtime for runtime in RUNTIMES if runtime not in OF_GGUF)
 _REPO = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 _GGUF = re.compile(r".+\.gguf(@[\w./-]+)?")
 
@@ -35,7 +41,7 @@ class ModelName:
     @property
     def is_gguf(self) -> bool:
         """Whether the place is a file in llama.cpp's format, not a folder."""
-        return self.runtime == "llamacpp" or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
+        return self.runtime in OF_GGUF or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
 
     def __str__(self) -> str:
         return f"{self.runtime}:{self.place}"
@@ -63,7 +69,7 @@ def known() -> str:
     schemes = _either(f"{runtime}:" for runtime in RUNTIMES)
     return (
         f"Known names: {', '.join(CATALOGUE)}. Or write {schemes} before a local file or folder or a hub name "
-        "(owner/repo, for llamacpp: owner/repo/file.gguf, each with @revision if need be)."
+        "(owner/repo, for llamacpp: and ik: owner/repo/file.gguf, each with @revision if need be)."
     )
 
 

@@ -16,7 +16,7 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
-from speculatoviz.models.llamacpp_log import capture_log
+from speculatoviz.models.gguf_log import capture_log
 from speculatoviz.models.runtimes.ik_api import IkLibrary, library
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
@@ -25,8 +25,7 @@ TITLE = "ik_llama.cpp"
 # Rows that are computed at once; three times that is a pass of PREFILL_TOKENS. From 32 rows on, some weights are
 # converted to 8 bits first, and builds for AVX2 lose bits of the products then: Q4_1 gives other tokens.
 MOST_ROWS = 22
-_NO_SLOT = 1  # the code of a pass for which no cells in a row are free
-_MOST_DEFRAGMENTATIONS = 16
+_MOST_MOVES = 64  # of the cells of a cache: each moves some hundred runs of cells
 
 
 class IkModel(SequenceModel):
@@ -36,7 +35,7 @@ class IkModel(SequenceModel):
     default all cores. name: for display. Raises ModelError if the file is no causal language model, cannot be loaded,
     or cannot rewind.
 
-    ik_llama.cpp ends the process for some malformed files. `llamacpp_trial.require_loadable` finds them first. It gives
+    ik_llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first. It gives
     either logits or hidden states of a pass, not both.
     """
 
@@ -58,7 +57,8 @@ class IkModel(SequenceModel):
                 f"{TITLE} could not open a context of {cells} tokens{log.reason()}.", "Lower the context size."
             )
         super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
-        self.tokenizer: LlamaCppTokenizer = _tokenizer(self._lib, self._model, path)
+        self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
+        self.tokenizer: LlamaCppTokenizer = read_vocabulary(path)
         self.description = self._describe(file, cells, name)
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
@@ -68,21 +68,33 @@ class IkModel(SequenceModel):
         return bool(self._lib.llama_kv_cache_seq_rm(self._context, sequence, start, -1))
 
     def _decode(self, hidden: bool) -> int:
-        """A pass needs free cells in a row. Contexts and trees leave gaps, which are closed when none is left."""
-        del hidden
-        code = int(self._lib.llama_decode(self._context, self._batch))
-        for _ in range(_MOST_DEFRAGMENTATIONS):  # each moves a limited number of cells
-            if code != _NO_SLOT:
-                break
-            self._lib.llama_kv_cache_defrag(self._context)  # at the beginning of the next pass
-            code = int(self._lib.llama_decode(self._context, self._batch))
-        return code
+        del hidden  # refused by `check_feeds`
+        self._close_gaps()
+        return int(self._lib.llama_decode(self._context, self._batch))
+
+    def _close_gaps(self) -> None:
+        """Move the used cells to the beginning of the cache, unless they are there.
+
+        Trees and several contexts leave gaps. A pass needs free cells in a row; and it looks for the last used cell in
+        steps of 32, so that a gap at such a place would hide the cells after it.
+        """
+        for _ in range(_MOST_MOVES):
+            self._lib.llama_kv_cache_view_update(self._context, self._view)
+            free = self._view.n_cells - self._view.used_cells
+            if free == 0 or (
+                self._view.max_contiguous_idx == self._view.used_cells and self._view.max_contiguous == free
+            ):
+                return
+            self._lib.llama_kv_cache_defrag(self._context)
+            self._lib.llama_kv_cache_update(self._context)
+        raise ModelError(f"{TITLE} could not order its cache.", "Load the model with llama.cpp.")
 
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
-        del hidden  # refused by `check_feeds`
+        del hidden
         return view(self._lib.llama_get_logits(self._context), rows, self.tokenizer.n_vocab), None
 
     def _free_memory(self) -> None:
+        self._lib.llama_kv_cache_view_free(self._view)
         self._lib.llama_batch_free(self._batch)
         self._lib.llama_free(self._context)
         self._lib.llama_model_free(self._model)
@@ -115,6 +127,7 @@ def _load(lib: IkLibrary, path: Path) -> Any:
     log = capture_log(lib)
     params = lib.llama_model_default_params()
     params.repack_tensors = True
+    params.n_gpu_layers = 0
     model = lib.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelError(
@@ -127,9 +140,12 @@ def _load(lib: IkLibrary, path: Path) -> Any:
     return model
 
 
-def _tokenizer(lib: IkLibrary, model: Any, path: Path) -> LlamaCppTokenizer:
-    """llama.cpp's if it is installed and knows the file: it reads the vocabularies of more models."""
+def read_vocabulary(path: Path) -> LlamaCppTokenizer:
+    """The tokenizer of a file: llama.cpp's if it is installed and knows the file, as it knows more vocabularies.
+
+    Raises ModelError.
+    """
     if find_spec("llama_cpp") is not None:
         with suppress(ModelError):
             return VocabularyFile(path)
-    return LlamaCppTokenizer(model, lib)
+    return VocabularyFile(path, library(), TITLE)

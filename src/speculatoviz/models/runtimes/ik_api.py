@@ -20,6 +20,22 @@ VERSION = "0.1.5"  # of the package: other versions have other structures
 _HANDLE, _INT, _BOOL, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_char_p
 _FLOATS, _TOKENS = ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int32)
 
+
+class CacheView(ctypes.Structure):
+    """`struct llama_kv_cache_view`: how many cells there are and are used, and the longest run of free ones."""
+
+    _fields_ = (
+        ("n_cells", _INT),
+        ("n_seq_max", _INT),
+        ("token_count", _INT),
+        ("used_cells", _INT),
+        ("max_contiguous", _INT),
+        ("max_contiguous_idx", _INT),
+        ("cells", _HANDLE),
+        ("cells_sequences", _HANDLE),
+    )
+
+
 # llama.cpp's name: ik_llama.cpp's name, the types of the arguments, the type of the result
 _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_free": ("llama_free_model", [_HANDLE], None),
@@ -34,6 +50,10 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_kv_cache_seq_rm": ("llama_kv_cache_seq_rm", [_HANDLE, _INT, _INT, _INT], _BOOL),
     "llama_kv_cache_seq_cp": ("llama_kv_cache_seq_cp", [_HANDLE, _INT, _INT, _INT, _INT], None),
     "llama_kv_cache_defrag": ("llama_kv_cache_defrag", [_HANDLE], None),
+    "llama_kv_cache_update": ("llama_kv_cache_update", [_HANDLE], _INT),
+    "llama_kv_cache_view_init": ("llama_kv_cache_view_init", [_HANDLE, _INT], CacheView),
+    "llama_kv_cache_view_update": ("llama_kv_cache_view_update", [_HANDLE, ctypes.POINTER(CacheView)], None),
+    "llama_kv_cache_view_free": ("llama_kv_cache_view_free", [ctypes.POINTER(CacheView)], None),
     "llama_vocab_n_tokens": ("llama_n_vocab", [_HANDLE], _INT),
     "llama_vocab_bos": ("llama_token_bos", [_HANDLE], _INT),
     "llama_vocab_eos": ("llama_token_eos", [_HANDLE], _INT),

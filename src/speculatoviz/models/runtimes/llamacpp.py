@@ -17,7 +17,7 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
-from speculatoviz.models.llamacpp_log import ErrorLog, capture_log
+from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
@@ -30,7 +30,7 @@ class LlamaCppModel(SequenceModel):
     default all cores. name: for display. trial: load for a few tokens only: on the CPU, without repacking weights.
     Raises ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
 
-    llama.cpp ends the process for some malformed files. `llamacpp_trial.require_loadable` finds them first.
+    llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
 
     title = "llama.cpp"

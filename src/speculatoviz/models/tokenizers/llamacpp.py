@@ -15,7 +15,7 @@ from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.base import Message, VocabularyEntry, fingerprint
 from speculatoviz.models.files.decoder import require_vocabulary
 from speculatoviz.models.files.gguf import read
-from speculatoviz.models.llamacpp_log import capture_log
+from speculatoviz.models.gguf_log import capture_log
 from speculatoviz.models.tokenizers.chat import NO_TEMPLATE
 from speculatoviz.models.tokenizers.control import ControlNames, encode_rendered
 from speculatoviz.models.tokenizers.limits import check_text, first_missing, with_stack, without_token

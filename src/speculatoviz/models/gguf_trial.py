@@ -1,8 +1,9 @@
-"""Whether llama.cpp can load a GGUF file: its header is checked here, the rest once, in a child process.
+"""Whether a runtime can load a GGUF file: its header is checked here, the rest once, in a child process.
 
-llama.cpp ends its process for some files: an assertion fails, an exception is not caught, memory is not there. The
-child loads the file, decodes two tokens and a tree of two, and checks that their logits are finite. Its failure becomes
-a ModelError. Its success is remembered in the cache folder, so that the next start hashes the header and no more.
+llama.cpp and ik_llama.cpp end their process for some files: an assertion fails, an exception is not caught, memory is
+not there. The child loads the file, decodes two tokens and a tree of two, and checks that their logits are finite. Its
+failure becomes a ModelError. Its success is remembered in the cache folder, so that the next start hashes the header
+and no more.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Feed, Tokenizer, check_finite
+from speculatoviz.models.base import Feed, LanguageModel, Tokenizer, check_finite
 from speculatoviz.models.files.child import ending, run_child
 from speculatoviz.models.files.decoder import require_decoder, require_vocabulary
 from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.names import RUNTIMES, Runtime
 
-_VERSION = 1  # of this check: a stricter one asks anew
+_PACKAGES: dict[Runtime, str] = {"llamacpp": "llama_cpp_python", "ik": "ik_llama_cpp_python"}
+_VERSION = 2  # of this check: a stricter one asks anew
 _START_S, _BYTES_PER_S = 120.0, 5e6  # how long a child may take: from a slow disk, every byte once
 _SPARE_BYTES = 4 << 30  # what a child may allocate beside the file
 _TRIAL_TOKENS = 64  # cells of its context
@@ -30,30 +35,35 @@ _REPORT = "speculatoviz: "  # begins the line of stdout with the child's result
 
 
 def require_loadable(
-    path: Path, cache_dir: Path | str, *, vocabulary_only: bool = False, verified: bool = False
+    path: Path,
+    cache_dir: Path | str,
+    runtime: Runtime = "llamacpp",
+    *,
+    vocabulary_only: bool = False,
+    verified: bool = False,
 ) -> None:
-    """Raises ModelError, with the cause, unless llama.cpp can load the file and compute finite logits with it.
+    """Raises ModelError, with the cause, unless the runtime can load the file and compute finite logits with it.
 
-    path: the file, or its first part. cache_dir: where a success is remembered; a folder that cannot be written costs
-    the memory, not the check. vocabulary_only: load its tokenizer, not its weights. verified: its hash is known to be
-    that of a file that loads, so its header is checked alone.
+    path: the file, or its first part. runtime: llamacpp or ik. cache_dir: where a success is remembered; a folder that
+    cannot be written costs the memory, not the check. vocabulary_only: load its tokenizer, not its weights. verified:
+    its hash is known to be that of a file that loads, so its header is checked alone.
     """
     file = read(path)
     (require_vocabulary if vocabulary_only else require_decoder)(file)
     if verified:
         return
-    memory = _Memory(Path(cache_dir).expanduser() / "loadable", file)
+    memory = _Memory(Path(cache_dir).expanduser() / "loadable", file, runtime)
     if memory.has(vocabulary_only):
         return
-    _try(file, vocabulary_only)
+    _try(file, runtime, vocabulary_only)
     memory.add(vocabulary_only)
 
 
 class _Memory:
     """The files in the cache folder that record which GGUF files have loaded. What fails is not remembered."""
 
-    def __init__(self, folder: Path, file: GgufFile) -> None:
-        self._folder, self._file = folder, file
+    def __init__(self, folder: Path, file: GgufFile, runtime: Runtime) -> None:
+        self._folder, self._file, self._runtime = folder, file, runtime
         self._hash = self._hashed()
 
     def has(self, vocabulary_only: bool) -> bool:
@@ -79,31 +89,33 @@ class _Memory:
 
     def _hashed(self) -> str:
         """Of what a success depends on: the library's version, and header, size and time of every part."""
-        digest = hashlib.sha256(f"{_VERSION} {_library_version()}".encode())
+        digest = hashlib.sha256(f"{_VERSION} {_library_version(self._runtime)}".encode())
         for part, header in zip(self._file.parts, self._file.headers, strict=True):
             stat = part.stat()
             digest.update(f"\n{stat.st_size} {stat.st_mtime_ns} {len(header)}\n".encode() + header)
         return digest.hexdigest()
 
 
-def _library_version() -> str:
+def _library_version(runtime: Runtime) -> str:
+    """The runtime, its package's version, and the library that stands in for the package's own, if there is one."""
     try:
-        return version("llama_cpp_python")
+        found = version(_PACKAGES[runtime])
     except PackageNotFoundError:
-        return "unknown"
+        found = "unknown"
+    return f"{runtime} {found} {os.environ.get('IK_LLAMA_CPP_LIB_PATH', '') if runtime == 'ik' else ''}"
 
 
-def _try(file: GgufFile, vocabulary_only: bool) -> None:
+def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool) -> None:
     """Load the file in a child process. Raises ModelError with what the child reported, or how it ended."""
     flags = ["--vocabulary"] if vocabulary_only else []
-    child = run_child(__name__, str(file.path), *flags, timeout_s=_START_S + file.size_bytes / _BYTES_PER_S)
+    child = run_child(__name__, str(file.path), runtime, *flags, timeout_s=_START_S + file.size_bytes / _BYTES_PER_S)
     reports = [line.removeprefix(_REPORT) for line in child.stdout.splitlines() if line.startswith(_REPORT)]
     if child.returncode == 0 and reports:
         return
     if reports:
         raise ModelError(**json.loads(reports[-1]))
     raise ModelError(
-        f"llama.cpp cannot load {file.path}: the process that tried ended with {ending(child)}.",
+        f"{RUNTIMES[runtime]} cannot load {file.path}: the process that tried ended with {ending(child)}.",
         "Choose another file of this model, or fetch it again: its header or its weights are damaged or unusual.",
     )
 
@@ -111,18 +123,17 @@ def _try(file: GgufFile, vocabulary_only: bool) -> None:
 # --- the child process --------------------------------------------------------------------------------
 
 
-def _main(path: str, *flags: str) -> int:
-    import llama_cpp.llama_cpp as lib
+def _main(path: str, runtime: str, *flags: str) -> int:
+    from speculatoviz.models.gguf_log import capture_log
 
-    from speculatoviz.models.llamacpp_log import capture_log
-
-    capture_log(lib).echo = True
     try:
-        _limit_memory(Path(path))
+        lib = _library(runtime)
+        capture_log(lib).echo = True
+        _limit_memory(Path(path), lib)
         if "--vocabulary" in flags:
-            _load_vocabulary(Path(path))
+            _load_vocabulary(Path(path), runtime)
         else:
-            _load_and_decode(Path(path))
+            _load_and_decode(Path(path), runtime)
     except SpeculatoVizError as error:
         print(_REPORT + json.dumps({"message": error.message, "hint": error.hint}), flush=True)
         return 1
@@ -130,13 +141,21 @@ def _main(path: str, *flags: str) -> int:
     return 0
 
 
-def _limit_memory(path: Path) -> None:
+def _library(runtime: str) -> Any:
+    if runtime == "ik":
+        from speculatoviz.models.runtimes.ik_api import library
+
+        return library()
+    from llama_cpp import llama_cpp
+
+    return llama_cpp
+
+
+def _limit_memory(path: Path, lib: Any) -> None:
     """A header can ask for any amount: without a limit the child could starve the machine.
 
     Not if GPUs are used: their drivers reserve more than they take. Systems without such limits do without.
     """
-    import llama_cpp.llama_cpp as lib
-
     if lib.llama_supports_gpu_offload():
         return
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -147,22 +166,36 @@ def _limit_memory(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _load_vocabulary(path: Path) -> None:
-    from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
+def _load_vocabulary(path: Path, runtime: str) -> None:
+    if runtime == "ik":
+        from speculatoviz.models.runtimes.ik import read_vocabulary
 
-    _use(VocabularyFile(path))
+        _use(read_vocabulary(path))
+    else:
+        from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
+
+        _use(VocabularyFile(path))
 
 
-def _load_and_decode(path: Path) -> None:
+def _load(path: Path, runtime: str) -> LanguageModel:
+    threads = min(_MOST_THREADS, usable_cores())
+    if runtime == "ik":
+        from speculatoviz.models.runtimes.ik import IkModel
+
+        return IkModel(path, _TRIAL_TOKENS, threads)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-    model = LlamaCppModel(path, _TRIAL_TOKENS, min(_MOST_THREADS, usable_cores()), trial=True)
+    return LlamaCppModel(path, _TRIAL_TOKENS, threads, trial=True)
+
+
+def _load_and_decode(path: Path, runtime: str) -> None:
+    model = _load(path, runtime)
     _use(model.tokenizer)
     last = model.tokenizer.n_vocab - 1
     context = model.open(_TRIAL_TOKENS // 2)
     for feed in (
         Feed(context, [last // 2, min(1, last)]),
-        Feed(context, [last, 0], parents=[-1, -1], hidden=True),
+        Feed(context, [last, 0], parents=[-1, -1], hidden="hidden" in model.provides),
     ):
         check_finite(model.forward([feed])[0].logits, path.name)
     context.keep(2, [1])

@@ -1,4 +1,4 @@
-"""Files for which llama.cpp would end this process are refused in words, and what loads is remembered."""
+"""Files for which a runtime would end this process are refused in words, and what loads is remembered."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import ModelError
-from speculatoviz.models import llamacpp_trial as trial
+from speculatoviz.models import gguf_trial as trial
 from speculatoviz.models.base import Feed
 from speculatoviz.models.files.child import cause, run_child
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.gguf import read
-from speculatoviz.models.llamacpp_trial import require_loadable
+from speculatoviz.models.files.names import OF_GGUF
+from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
+from support.runtimes import RUNTIMES
 from support.tiny_gguf import HIDDEN, write_tiny
+
+NEEDS_IK = pytest.mark.skipif(not RUNTIMES["ik"].installed, reason="needs ik_llama_cpp")
+ON = pytest.mark.parametrize("runtime", ["llamacpp", pytest.param("ik", marks=NEEDS_IK)])
 
 # Files that end the process that loads or uses them, with the cause that llama.cpp prints.
 CRASHES: dict[str, tuple[dict[str, Any], str]] = {
     "negative epsilon": ({"{arch}.attention.layer_norm_rms_epsilon": -1.0}, r"GGML_ASSERT\(eps"),
-    "experts without use": ({"{arch}.expert_count": 2}, r"GGML_ASSERT\(n_expert_used_max"),
+    "experts without use": ({"{arch}.expert_count": 2}, r"GGML_ASSERT\(.*n_expert_used"),
     "more predicted layers than layers": ({"{arch}.nextn_predict_layers": 7}, r"GGML_ASSERT\(hparams.n_layer_nextn"),
     "unknown scaling": ({"{arch}.rope.scaling.type": "rwkv"}, r"GGML_ASSERT\(hparams.rope_scaling_type"),
     "vocabulary twice": ({"tokenizer.ggml.tokens": ["a"] * 269}, r"GGML_ASSERT\(id_to_token"),
 }
+ONLY_LLAMACPP_CRASHES = {"more predicted layers than layers"}
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "architecture": ({"architecture": "abacus"}, "unknown model architecture: 'abacus'"),
     "missing tensor": ({"tensors": {"blk.1.attn_k.weight": None}}, "'blk.1.attn_k.weight' not found"),
@@ -63,7 +69,7 @@ def test_what_loads_is_tried_once(tmp_path: Path, processes: list[tuple[str, ...
     path = write_tiny(tmp_path / "tiny.gguf")
     for _ in range(2):
         require_loadable(path, tmp_path / "cache")
-    assert processes == [(str(path),)]
+    assert processes == [(str(path), "llamacpp")]
 
     require_loadable(path, tmp_path / "cache", vocabulary_only=True)
     assert len(processes) == 1, "its vocabulary has loaded too"
@@ -75,7 +81,7 @@ def test_a_vocabulary_that_loads_is_tried_once_and_proves_no_weights(
     path = write_tiny(tmp_path / "tiny.gguf", tensors={"blk.1.attn_k.weight": None})
     for _ in range(2):
         require_loadable(path, tmp_path / "cache", vocabulary_only=True)
-    assert processes == [(str(path), "--vocabulary")]
+    assert processes == [(str(path), "llamacpp", "--vocabulary")]
     with pytest.raises(ModelError, match="not found"):
         require_loadable(path, tmp_path / "cache")
 
@@ -124,30 +130,59 @@ def test_a_cache_that_cannot_be_written_costs_the_memory_alone(
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_a_file_that_ends_the_process_is_refused_with_the_cause(tmp_path: Path, name: str) -> None:
+@ON
+def test_a_file_that_ends_the_process_is_refused_with_the_cause(tmp_path: Path, runtime: str, name: str) -> None:
     fields, words = CRASHES[name]
     path = write_tiny(tmp_path / "tiny.gguf", fields=fields)
-    with pytest.raises(ModelError, match=rf"SIGABRT \(.*{words}") as refusal:
-        load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+    if runtime != "llamacpp" and name in ONLY_LLAMACPP_CRASHES:
+        load_model(f"{runtime}:{path}", loading(tmp_path), None, silent).close()
+        return
+    with pytest.raises(ModelError, match=rf"SIGABRT \(.*{words}.* failed\)") as refusal:
+        load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
     assert "site-packages" not in refusal.value.message
     assert "pip-install" not in refusal.value.message
 
 
+@NEEDS_IK
+def test_what_one_runtime_loads_the_other_tries_itself(tmp_path: Path, processes: list[tuple[str, ...]]) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf")
+    for _ in range(2):
+        for runtime in OF_GGUF:
+            require_loadable(path, tmp_path / "cache", runtime)
+    assert [runtime for _, runtime in processes] == list(OF_GGUF)
+
+
+@NEEDS_IK
+def test_a_file_with_types_of_its_own_runtime_needs_no_other(tmp_path: Path) -> None:
+    """llama.cpp reads no file with types that it does not know, and so not its vocabulary."""
+    path = write_tiny(tmp_path / "tiny.gguf")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"blk.1.ffn_gate.weight") + len(b"blk.1.ffn_gate.weight") + 4 + 2 * 8
+    assert struct.unpack_from("<I", content, at) == (0,)
+    struct.pack_into("<I", content, at, 133)  # Q6_0, a type of ik_llama.cpp alone
+    path.write_bytes(bytes(content))
+    with pytest.raises(ModelError):
+        load_tokenizer(f"llamacpp:{path}", loading(tmp_path), silent)
+    assert load_tokenizer(f"ik:{path}", loading(tmp_path), silent).eos_ids == {2}
+
+
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_of_llamacpp_gives_its_cause(tmp_path: Path, name: str) -> None:
+@ON
+def test_a_refusal_gives_the_librarys_cause(tmp_path: Path, runtime: str, name: str) -> None:
     arguments, words = REFUSALS[name]
     path = write_tiny(tmp_path / "tiny.gguf", **arguments)
     with pytest.raises(ModelError, match=words) as refusal:
-        load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+        load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
     assert "failed to load model" not in refusal.value.message
     assert refusal.value.message.isprintable()
 
 
-def test_weights_that_give_no_numbers_are_refused(tmp_path: Path) -> None:
+@ON
+def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, runtime: str) -> None:
     norm = np.full(HIDDEN, np.nan, np.float32)
     path = write_tiny(tmp_path / "tiny.gguf", tensors={"output_norm.weight": norm})
     with pytest.raises(ModelError, match="not finite"):
-        load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+        load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
 
 
 def test_a_file_that_asks_for_pooling_still_gives_a_state_per_token(tmp_path: Path) -> None:
@@ -162,24 +197,26 @@ def test_a_file_that_asks_for_pooling_still_gives_a_state_per_token(tmp_path: Pa
         model.close()
 
 
-def test_every_way_to_load_tries_first(tmp_path: Path) -> None:
+@ON
+def test_every_way_to_load_tries_first(tmp_path: Path, runtime: str) -> None:
     """A target, a draft, its cheaper versions, and a tokenizer alone."""
     vocabulary, _ = CRASHES["vocabulary twice"]
     path = write_tiny(tmp_path / "bad.gguf", fields=vocabulary)
     with pytest.raises(ModelError, match="GGML_ASSERT"):
-        load_tokenizer(f"llamacpp:{path}", loading(tmp_path), silent)
+        load_tokenizer(f"{runtime}:{path}", loading(tmp_path), silent)
     with pytest.raises(ModelError, match="GGML_ASSERT"):
-        load_model(f"llamacpp:{path}", loading(tmp_path), "Q8_0", silent)
+        load_model(f"{runtime}:{path}", loading(tmp_path), "Q8_0", silent)
     for cheaper in ("Q8_0", "0.5"):
         with pytest.raises(ModelError, match="GGML_ASSERT"):
-            load_cheaper(f"llamacpp:{path}", loading(tmp_path), cheaper, silent)
+            load_cheaper(f"{runtime}:{path}", loading(tmp_path), cheaper, silent)
 
 
-def test_split_files_load_requantised_and_with_fewer_layers(tmp_path: Path) -> None:
+@ON
+def test_split_files_load_requantised_and_with_fewer_layers(tmp_path: Path, runtime: str) -> None:
     path = write_tiny(tmp_path / "tiny.gguf", tensors_per_part=9)
-    whole = load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
-    smaller = load_model(f"llamacpp:{path}", loading(tmp_path), "Q8_0", silent)
-    shorter = load_cheaper(f"llamacpp:{path}", loading(tmp_path), "0.5", silent)
+    whole = load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
+    smaller = load_model(f"{runtime}:{path}", loading(tmp_path), "Q8_0", silent)
+    shorter = load_cheaper(f"{runtime}:{path}", loading(tmp_path), "0.5", silent)
     try:
         sizes = [part.stat().st_size for part in read(path).parts]
         assert len(sizes) == 3
@@ -205,7 +242,8 @@ def test_the_first_lines_are_the_cause() -> None:
     assert cause(lines) == "check_tensor_dims: tensor 'a' not found"
     assert cause(lines[1:]) == "failed to load model"
     assert cause([]) == ""
-    assert cause(["/build/llama.cpp/ggml.c:12: GGML_ASSERT(a) failed"]) == "ggml.c:12: GGML_ASSERT(a) failed"
+    assertion = "/build/llama.cpp/ggml.c:12: GGML_ASSERT(a) failed"
+    assert cause([assertion, "/lib/libc.so.6(gsignal+0x1)"]) == "ggml.c:12: GGML_ASSERT(a) failed"
 
 
 def mutated(content: bytes, length: int, rng: random.Random) -> bytes:
@@ -219,7 +257,8 @@ def mutated(content: bytes, length: int, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("mutations", [30, pytest.param(600, marks=pytest.mark.full)])
-def test_random_headers_load_or_are_refused(tmp_path: Path, mutations: int) -> None:
+@ON
+def test_random_headers_load_or_are_refused(tmp_path: Path, runtime: str, mutations: int) -> None:
     """This process outlives them all. About half of them are refused by their header, the others take a process."""
     rng, outcomes = random.Random(0), Counter[str]()  # noqa: S311
     whole = write_tiny(tmp_path / "whole.gguf")
@@ -228,7 +267,7 @@ def test_random_headers_load_or_are_refused(tmp_path: Path, mutations: int) -> N
         path = tmp_path / "mutated.gguf"
         path.write_bytes(mutated(content, length, rng))
         try:
-            model = load_model(f"llamacpp:{path}", loading(tmp_path), None, silent)
+            model = load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
             model.close()
             outcomes["loaded"] += 1
         except ModelError as error:
