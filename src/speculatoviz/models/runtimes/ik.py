@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
@@ -17,6 +19,7 @@ from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.gguf_log import capture_log
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.ik_api import IkLibrary, library
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
@@ -66,6 +69,17 @@ class IkModel(SequenceModel):
 
     def remove_cells(self, sequence: int, start: int) -> bool:
         return bool(self._lib.llama_kv_cache_seq_rm(self._context, sequence, start, -1))
+
+    def copy_state(self, sequence: int) -> Snapshot | None:
+        size = int(self._lib.llama_state_seq_get_size(self._context, sequence, 0))
+        state = np.empty(size, np.uint8)
+        written = int(self._lib.llama_state_seq_get_data(self._context, state.ctypes.data, size, sequence, 0))
+        return state[:written] if written else None
+
+    def write_state(self, sequence: int, state: Snapshot) -> bool:
+        self._close_gaps()
+        state = np.require(state, np.uint8, ["C"])
+        return bool(self._lib.llama_state_seq_set_data(self._context, state.ctypes.data, len(state), sequence, 0))
 
     def _decode(self, hidden: bool) -> int:
         del hidden  # refused by `check_feeds`

@@ -18,6 +18,7 @@ PACKAGE = "ik-llama-cpp-python"
 VERSION = "0.1.5"  # of the package: other versions have other structures
 
 _HANDLE, _INT, _BOOL, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_char_p
+_SIZE, _FLAGS = ctypes.c_size_t, ctypes.c_uint32
 _FLOATS, _TOKENS = ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int32)
 
 
@@ -43,7 +44,7 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_is_hybrid": ("llama_model_is_hybrid", [_HANDLE], _BOOL),
     "llama_model_n_params": ("llama_model_n_params", [_HANDLE], ctypes.c_uint64),
     "llama_model_n_ctx_train": ("llama_n_ctx_train", [_HANDLE], _INT),
-    "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, ctypes.c_size_t], _INT),
+    "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, _SIZE], _INT),
     "llama_supports_gpu_offload": ("llama_supports_gpu_offload", [], _BOOL),
     "llama_log_set": ("llama_log_set", [_HANDLE, _HANDLE], None),
     "llama_get_logits": ("llama_get_logits", [_HANDLE], _FLOATS),
@@ -54,6 +55,9 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_kv_cache_view_init": ("llama_kv_cache_view_init", [_HANDLE, _INT], CacheView),
     "llama_kv_cache_view_update": ("llama_kv_cache_view_update", [_HANDLE, ctypes.POINTER(CacheView)], None),
     "llama_kv_cache_view_free": ("llama_kv_cache_view_free", [ctypes.POINTER(CacheView)], None),
+    "llama_state_seq_get_size": ("llama_state_seq_get_size", [_HANDLE, _INT, _FLAGS], _SIZE),
+    "llama_state_seq_get_data": ("llama_state_seq_get_data", [_HANDLE, _HANDLE, _SIZE, _INT, _FLAGS], _SIZE),
+    "llama_state_seq_set_data": ("llama_state_seq_set_data", [_HANDLE, _HANDLE, _SIZE, _INT, _FLAGS], _SIZE),
     "llama_vocab_n_tokens": ("llama_n_vocab", [_HANDLE], _INT),
     "llama_vocab_bos": ("llama_token_bos", [_HANDLE], _INT),
     "llama_vocab_eos": ("llama_token_eos", [_HANDLE], _INT),
