@@ -9,11 +9,13 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.engine import Change
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import open_target
-from speculatoviz.telemetry.events import Done, Metrics
+from speculatoviz.telemetry.events import Done, Metrics, Updated
+from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.parts import PromptCacheInfo
 from support.toy_session import run
 
@@ -81,6 +83,16 @@ def test_the_draft_model_returns_to_its_prefixes_too(session: Session) -> None:
     for prompt in (STORY, OTHER, STORY):
         reuse(session, prompt)
     assert drafter.window.reused >= len(STORY) - 1
+
+
+def test_what_the_run_itself_has_computed_is_no_hit(session: Session) -> None:
+    asked = iter([[Change(depth=1)]])
+    prepared = session.prepare(Start(prompt=STORY, k=3, max_tokens=8, ignore_eos=True))
+    events = list(session.run("r", prepared, lambda: False, lambda: next(asked, [])))
+    assert any(isinstance(event, Updated) for event in events)
+    [first] = [event for event in events if isinstance(event, Metrics) and event.round == 0]
+    assert first.prompt_cache is not None
+    assert first.prompt_cache.hit_tokens == 0
 
 
 def test_nothing_but_the_last_prompt_is_kept_without_a_budget(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from speculatoviz.config import Settings
+from speculatoviz.core.steps import Begun
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.prefix_cache import SHORTEST, PrefixCache
 from speculatoviz.models.prefix_files import PrefixFiles, StorableModel
@@ -14,6 +16,7 @@ from speculatoviz.models.window import Window
 from speculatoviz.telemetry.events import Event, Metrics
 from speculatoviz.telemetry.parts import PromptCacheInfo
 
+S = TypeVar("S")
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,17 @@ class PromptCacheMeter:
     def __init__(self, window: Window | None) -> None:
         self._window = window
         self._token_ms: float | None = None
+        self._hit_tokens = 0
+
+    def watch(self, steps: Iterable[S]) -> Iterator[S]:
+        """Pass the steps of a run on, and note what the cache had of its prompt.
+
+        A change of settings begins again with what the run itself has computed: that is no hit.
+        """
+        for step in steps:
+            if isinstance(step, Begun) and self._window is not None:
+                self._hit_tokens = self._window.reused
+            yield step
 
     def follow(self, events: Iterable[Event], prompt_tokens: int) -> Iterator[Event]:
         """Pass the events of a run on; the metrics of its first round with what the cache had of its prompt."""
@@ -47,10 +61,9 @@ class PromptCacheMeter:
                 yield event
 
     def _info(self, first: Metrics, prompt_tokens: int) -> PromptCacheInfo | None:
-        window = self._window
+        window, hit = self._window, self._hit_tokens
         if window is None:
             return None
-        hit = window.reused
         if (computed := prompt_tokens - hit) >= SHORTEST:
             self._token_ms = first.prefill_ms / computed
         return PromptCacheInfo(

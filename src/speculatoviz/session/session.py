@@ -138,6 +138,7 @@ class Session:
         live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
         asked = partial(live.adopt, changes)
         steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, asked)
+        steps = self._prompt_cache.watch(steps)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         events = narrator.events(shadows.follow(steps) if beside else steps)
