@@ -77,19 +77,19 @@ describe("the reason of a plan", () => {
 
 describe("expected and measured figures", () => {
   it("have different words", () => {
-    expect(unitWords(plan(PLAIN, []))).toBe("One plain pass: 20 ms expected.");
+    expect(unitWords(plan(PLAIN, []))).toBe("One plain pass: 20\u00a0ms expected.");
     expect(measuredWords(metrics(0, 4, { round_emitted: 3, round_ms: 63 }))).toBe(
-      "4 tokens drafted, 3 emitted in 63 ms.",
+      "4 tokens drafted, 3 emitted in 63\u00a0ms.",
     );
-    expect(measuredWords(metrics(0, 0, { round_ms: 21 }))).toBe("Nothing drafted, 1 emitted in 21 ms.");
+    expect(measuredWords(metrics(0, 0, { round_ms: 21 }))).toBe("Nothing drafted, 1 emitted in 21\u00a0ms.");
   });
 
   it("state that a draft ended before the planned depth", () => {
     const ended = (drafted: number) =>
       measuredWords(metrics(0, drafted, { plan: plan(choice("eagle", 3, 2.6, 38), [PLAIN]), round_ms: 30 }));
-    expect(ended(0)).toBe("The draft ended before its first token, 1 emitted in 30 ms.");
-    expect(ended(2)).toBe("The draft ended after 2 of 3 tokens, 1 emitted in 30 ms.");
-    expect(ended(3)).toBe("3 tokens drafted, 1 emitted in 30 ms.");
-    expect(ended(5)).toBe("5 tokens drafted, 1 emitted in 30 ms.");
+    expect(ended(0)).toBe("The draft ended before its first token, 1 emitted in 30\u00a0ms.");
+    expect(ended(2)).toBe("The draft ended after 2 of 3 tokens, 1 emitted in 30\u00a0ms.");
+    expect(ended(3)).toBe("3 tokens drafted, 1 emitted in 30\u00a0ms.");
+    expect(ended(5)).toBe("5 tokens drafted, 1 emitted in 30\u00a0ms.");
   });
 });

@@ -9,6 +9,9 @@ const plural = (count: number, word: string): string => `${count} ${word}${count
 
 const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 
+/** A time whose unit stays on the line of its number. */
+const time = (ms: number): string => milliseconds(ms).replace(" ", "\u00a0");
+
 const titleOf = ({ drafter }: ChoiceInfo): string => sourceOf(drafter).title;
 
 /** The expected time in plain passes. */
@@ -54,12 +57,11 @@ function plainWords({ others, plain_ms }: PlanInfo): string {
 }
 
 /** The unit of the plan's times. */
-export const unitWords = ({ plain_ms }: PlanInfo): string =>
-  `One plain pass: ${milliseconds(plain_ms)} expected.`;
+export const unitWords = ({ plain_ms }: PlanInfo): string => `One plain pass: ${time(plain_ms)} expected.`;
 
 /** What the round was then: "4 tokens drafted, 3 emitted in 63 ms." A draft can end before its planned depth. */
 export function measuredWords({ plan, round_drafted, round_emitted, round_ms }: Metrics): string {
-  return `${draftedWords(round_drafted, plan?.chosen.depth ?? 0)}, ${round_emitted} emitted in ${milliseconds(round_ms)}.`;
+  return `${draftedWords(round_drafted, plan?.chosen.depth ?? 0)}, ${round_emitted} emitted in ${time(round_ms)}.`;
 }
 
 function draftedWords(drafted: number, planned: number): string {

@@ -31,7 +31,7 @@ it("has the plan of the token's round, expected and measured", () => {
   const terms = within(plan() as HTMLElement).getAllByRole("term");
   expect(terms.map(({ textContent }) => textContent)).toEqual(["expected", "measured"]);
   expect(plan()?.textContent).toMatch(
-    /Plain decoding would give 1\.0 in 1\.0\..*The draft ended after 2 of 3 tokens, 2 emitted in 35 ms\.$/,
+    /Plain decoding would give 1\.0 in 1\.0\..*The draft ended after 2 of 3 tokens, 2 emitted in 35\u00a0ms\.$/,
   );
 });
 
