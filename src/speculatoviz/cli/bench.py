@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, drafters, report, peers, models, rules, remote, sessions):
+    for command in (pair, drafters, report, peers, prompts, models, rules, remote, sessions):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -144,6 +144,25 @@ def _llama_servers(settings: Settings, session: Session, servers: ExitStack) -> 
         sampled=settings.temperature > 0.0,
     )
     return [servers.enter_context(closing(LlamaServer(options))) for options in asked]
+
+
+@settings_flags(MODEL, "draft", "k", "threads", "context_tokens", max_tokens=48)
+def prompts(
+    settings: Settings,
+    turns: Annotated[int, typer.Option(min=1, help="questions of each conversation")] = 10,
+) -> None:
+    """Measure the time to the first token with the prompt cache and without it, which alternate.
+
+    A chat; questions about one long document; questions about two documents in turn.
+    """
+    from speculatoviz.bench.prompts import QUESTIONS, measure
+    from speculatoviz.measure.text import PASSAGE
+
+    asked = [QUESTIONS[turn % len(QUESTIONS)] for turn in range(turns)]
+    with _session(settings) as session:
+        about = {"machine": describe(), "target": session.target.description.name, "tokens": settings.max_tokens}
+        documents = (f"{PASSAGE}\n{PASSAGE}", f"Read this.\n{PASSAGE}")
+        typer.echo(json.dumps(about | measure(session, documents, asked, settings.max_tokens)))
 
 
 @settings_flags()
