@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -58,12 +59,12 @@ def compare(
     rule: Rule = "token",
     drafters: Sequence[Drafter] = (),
 ) -> tuple[int, list[str]]:
-    """Every question at the depths whose turn it is.
+    """Every question at the depths whose turn it is. Every drafter must draft something for one of them at least.
 
     nodes: of a tree, 0 for chains. drafters: all where none is given. Returns how many texts were compared and a line
     for every excused departure.
     """
-    compared, departures = 0, list[str]()
+    compared, departures, drafted = 0, list[str](), Counter[str]()
     for question, depths in zip(questions, itertools.cycle(depth_sets), strict=False):
         ids = pair.ids(question)
         plain = emitted(greedy_rounds(pair.target, None, ids, 0, tokens))
@@ -72,12 +73,14 @@ def compare(
                 rounds = greedy_rounds(pair.target, drafter, ids, depth, tokens, nodes, rule)
                 found = departure(pair.target.window, ids, plain, rounds)
                 compared += 1
+                drafted[drafter.name] += sum(round.drafted for round in rounds)
                 if found is None:
                     continue
                 line = f"{drafter.name} k={depth} {question[:40]!r}: {found}"
                 assert found.reproduced, f"not a near tie of the kernels: {line}"
                 assert found.margin <= most_margin, line
                 departures.append(line)
+    assert all(drafted.values()), f"nothing was drafted: {drafted}"
     return compared, departures
 
 

@@ -21,7 +21,7 @@ def make_round(
     index: int = 0,
     kept: int | None = None,
     tokens: tuple[int, ...] = (A, B, C, D),
-    took: Times | None = None,
+    measured: Times | None = None,
     scores: Scores | None = None,
 ) -> Round:
     """A chain of `drafted` tokens of which the first `accepted` pass, and the token after them.
@@ -48,5 +48,5 @@ def make_round(
         emitted=tuple(emitted),
         statuses=tuple(statuses),
         texts=tuple("abcd"[token] for token in emitted),
-        times=took or times(),
+        times=measured or times(),
     )

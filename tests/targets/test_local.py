@@ -56,3 +56,23 @@ def test_every_row_is_checked() -> None:
     rows[2, 4] = np.nan
     with pytest.raises(ModelError, match="It computes"):
         check_finite(rows, "It")
+
+
+def test_a_local_target_offers_its_window_and_is_not_remote() -> None:
+    target = LocalTarget(ToyModel(3), 64, lambda: 0.0)
+    assert target.window.model is target.model
+    assert target.remote is None
+
+
+def test_a_target_that_shares_a_window_reuses_its_cache() -> None:
+    first = LocalTarget(ToyModel(3), 64, lambda: 0.0)
+    first.begin(Request((0, 1, 2, 3), Sampling(), Limits(4)))
+    second = LocalTarget(first.model, 64, lambda: 0.0, window=first.window)
+    assert second.window is first.window
+    assert second.commit_prompt(Request((0, 1, 2, 3), Sampling(), Limits(4))) == []
+
+
+def test_a_draft_before_begin_is_a_mistake() -> None:
+    target = LocalTarget(ToyModel(3), 64, lambda: 0.0)
+    with pytest.raises(RuntimeError, match="begin"):
+        target.submit(Draft.empty(0)).result()

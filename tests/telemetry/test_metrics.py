@@ -83,8 +83,8 @@ def test_accepted_tokens_that_were_dropped_do_not_count() -> None:
 
 
 def test_only_the_engines_own_time_enters_a_rate() -> None:
-    took = times(draft_ms=10.0, verify_ms=20.0, network_ms=17.0)  # and 3 for the rest
-    values = fold([make_round(1, 1, took=took)]).values()
+    measured = times(draft_ms=10.0, verify_ms=20.0, network_ms=17.0)  # and 3 for the rest
+    values = fold([make_round(1, 1, measured=measured)]).values()
 
     assert values.effective_tps == 2 / 0.050
     assert values.avg_network_ms == 17.0
@@ -97,7 +97,7 @@ def test_without_a_baseline_there_is_no_speedup() -> None:
 
 
 def test_rounds_that_took_no_time_have_no_rate() -> None:
-    values = fold([make_round(1, 1, took=times(-1.0, -2.0))], baseline_tps=5.0).values()
+    values = fold([make_round(1, 1, measured=times(-1.0, -2.0))], baseline_tps=5.0).values()
 
     assert (values.effective_tps, values.speedup, values.overall_tps) == (None, None, None)
 
@@ -110,7 +110,7 @@ def test_the_first_token_time_is_passed_on() -> None:
 
 
 def test_the_window_forgets_and_the_counts_do_not() -> None:
-    early = [make_round(2, 0, took=times(12.0))] * 3  # 20 ms each
+    early = [make_round(2, 0, measured=times(12.0))] * 3  # 20 ms each
     late = [make_round(2, 2)] * 2
     values = fold(early + late, baseline_tps=100.0, window_rounds=2).values()
 

@@ -124,7 +124,7 @@ def test_what_has_no_scores_is_told_as_unknown() -> None:
 
 
 def test_the_times_of_a_round_add_up() -> None:
-    metrics = told(make_round(2, 1, took=times(3.0, 7.0, 11.0)))[-1]
+    metrics = told(make_round(2, 1, measured=times(3.0, 7.0, 11.0)))[-1]
 
     assert isinstance(metrics, Metrics)
     parts = metrics.draft_ms + metrics.verify_ms + metrics.network_ms + metrics.evidence_ms + metrics.other_ms

@@ -99,6 +99,11 @@ def test_streaming_is_plain_decoding(far: VerifierTarget) -> None:
     assert tuple(far.stream(asked)) == plain
 
 
+def test_it_offers_itself_as_a_remote_target_and_no_window(far: VerifierTarget) -> None:
+    assert far.remote is far
+    assert far.window is None
+
+
 # ---- broken twins of the comparison ----
 
 
