@@ -37,7 +37,7 @@ run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the p
 dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
 	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
 
-extras: $(DONE)/extras ## install the runtimes MLX-LM and transformers; the tests then run them too
+extras: $(DONE)/extras ## install the runtimes ik_llama.cpp, MLX-LM and transformers; the tests then run them too
 
 test: chromium check $(PAGE) ## every check and test except the long ones
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not full' $(ARGS)

@@ -21,11 +21,8 @@ from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.names import OF_GGUF
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
-from support.runtimes import RUNTIMES
+from support.runtimes import needs_ik, of_gguf
 from support.tiny_gguf import HIDDEN, write_tiny
-
-NEEDS_IK = pytest.mark.skipif(not RUNTIMES["ik"].installed, reason="needs ik_llama_cpp")
-ON = pytest.mark.parametrize("runtime", ["llamacpp", pytest.param("ik", marks=NEEDS_IK)])
 
 # Files that end the process that loads or uses them, with the cause that llama.cpp prints.
 CRASHES: dict[str, tuple[dict[str, Any], str]] = {
@@ -130,7 +127,7 @@ def test_a_cache_that_cannot_be_written_costs_the_memory_alone(
 
 
 @pytest.mark.parametrize("name", CRASHES)
-@ON
+@of_gguf
 def test_a_file_that_ends_the_process_is_refused_with_the_cause(tmp_path: Path, runtime: str, name: str) -> None:
     fields, words = CRASHES[name]
     path = write_tiny(tmp_path / "tiny.gguf", fields=fields)
@@ -143,7 +140,7 @@ def test_a_file_that_ends_the_process_is_refused_with_the_cause(tmp_path: Path, 
     assert "pip-install" not in refusal.value.message
 
 
-@NEEDS_IK
+@needs_ik
 def test_what_one_runtime_loads_the_other_tries_itself(tmp_path: Path, processes: list[tuple[str, ...]]) -> None:
     path = write_tiny(tmp_path / "tiny.gguf")
     for _ in range(2):
@@ -152,7 +149,7 @@ def test_what_one_runtime_loads_the_other_tries_itself(tmp_path: Path, processes
     assert [runtime for _, runtime in processes] == list(OF_GGUF)
 
 
-@NEEDS_IK
+@needs_ik
 def test_a_file_with_types_of_its_own_runtime_needs_no_other(tmp_path: Path) -> None:
     """llama.cpp reads no file with types that it does not know, and so not its vocabulary."""
     path = write_tiny(tmp_path / "tiny.gguf")
@@ -167,7 +164,7 @@ def test_a_file_with_types_of_its_own_runtime_needs_no_other(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-@ON
+@of_gguf
 def test_a_refusal_gives_the_librarys_cause(tmp_path: Path, runtime: str, name: str) -> None:
     arguments, words = REFUSALS[name]
     path = write_tiny(tmp_path / "tiny.gguf", **arguments)
@@ -177,7 +174,7 @@ def test_a_refusal_gives_the_librarys_cause(tmp_path: Path, runtime: str, name: 
     assert refusal.value.message.isprintable()
 
 
-@ON
+@of_gguf
 def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, runtime: str) -> None:
     norm = np.full(HIDDEN, np.nan, np.float32)
     path = write_tiny(tmp_path / "tiny.gguf", tensors={"output_norm.weight": norm})
@@ -197,7 +194,7 @@ def test_a_file_that_asks_for_pooling_still_gives_a_state_per_token(tmp_path: Pa
         model.close()
 
 
-@ON
+@of_gguf
 def test_every_way_to_load_tries_first(tmp_path: Path, runtime: str) -> None:
     """A target, a draft, its cheaper versions, and a tokenizer alone."""
     vocabulary, _ = CRASHES["vocabulary twice"]
@@ -211,7 +208,7 @@ def test_every_way_to_load_tries_first(tmp_path: Path, runtime: str) -> None:
             load_cheaper(f"{runtime}:{path}", loading(tmp_path), cheaper, silent)
 
 
-@ON
+@of_gguf
 def test_split_files_load_requantised_and_with_fewer_layers(tmp_path: Path, runtime: str) -> None:
     path = write_tiny(tmp_path / "tiny.gguf", tensors_per_part=9)
     whole = load_model(f"{runtime}:{path}", loading(tmp_path), None, silent)
@@ -257,7 +254,7 @@ def mutated(content: bytes, length: int, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("mutations", [30, pytest.param(600, marks=pytest.mark.full)])
-@ON
+@of_gguf
 def test_random_headers_load_or_are_refused(tmp_path: Path, runtime: str, mutations: int) -> None:
     """This process outlives them all. About half of them are refused by their header, the others take a process."""
     rng, outcomes = random.Random(0), Counter[str]()  # noqa: S311

@@ -12,9 +12,9 @@ import pytest
 
 from speculatoviz.models.prefix_cache import Prefix, PrefixCache
 from speculatoviz.models.prefix_files import PrefixFiles, StorableModel
-from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.models.window import Window
+from support.runtimes import of_gguf, open_gguf
 
 SIZE, BUDGET = 512, 700
 DOCUMENT, OTHER = [0, 1, 2, 0, 2, 1] * 25, [2, 2, 1, 0, 1] * 30
@@ -140,10 +140,13 @@ def test_what_was_read_is_not_written_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.smol
-def test_a_real_prefix_outlives_its_model(smol_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@of_gguf
+def test_a_real_prefix_outlives_its_model(
+    runtime: str, smol_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows: list[np.ndarray] = []
     for reused in (False, True):
-        model = LlamaCppModel(smol_path, cells=SIZE)
+        model = open_gguf(runtime, smol_path, SIZE)
         assert isinstance(model, StorableModel)
         ids = model.tokenizer.encode("the quick brown fox " * 30, special=False)
         window = Window(model, SIZE, PrefixCache(SIZE, PrefixFiles(tmp_path, model.snapshot_key())))
@@ -158,10 +161,10 @@ def test_a_real_prefix_outlives_its_model(smol_path: Path, tmp_path: Path, caplo
         parts = dict(archive)
     with path.open("wb") as file:
         np.savez(file, **parts | {"snapshot": parts["snapshot"][:100]})
-    model = LlamaCppModel(smol_path, cells=SIZE)
+    model = open_gguf(runtime, smol_path, SIZE)
     window = Window(model, SIZE, PrefixCache(SIZE, PrefixFiles(tmp_path, model.snapshot_key())))
     ids = ids[:-1]
-    assert window.align(ids) == ids, "llama.cpp refuses half a snapshot"
+    assert window.align(ids) == ids, "half a snapshot is refused"
     window.catch_up(ids, never)
     window.close()
     model.close()

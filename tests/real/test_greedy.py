@@ -22,6 +22,7 @@ from speculatoviz.session.drafters import make_drafters
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 from support.questions import questions
+from support.runtimes import needs_ik
 
 CONTEXT = 1024
 F32_MARGIN = 0.01
@@ -118,6 +119,29 @@ def qwen(qwen_paths: tuple[Path, Path]) -> Iterator[Pair]:
     draft.close()
 
 
+@pytest.fixture(scope="module")
+def smol_ik(smol_path: Path, cache_dir: Path) -> Iterator[Pair]:
+    """On ik_llama.cpp, with a cheaper version of itself there and a draft on llama.cpp."""
+    from speculatoviz.models.runtimes.ik import IkModel
+
+    model = IkModel(smol_path, cells=CONTEXT, name="smollm2-135m-instruct")
+    cheaper = IkModel(requantise(smol_path, "Q4_0", cache_dir, 2), cells=CONTEXT)
+    draft = LlamaCppModel(smol_path, cells=CONTEXT)
+    yield Pair(model, draft, cheaper)
+    for loaded in (model, cheaper, draft):
+        loaded.close()
+
+
+@pytest.fixture(scope="module")
+def qwen_ik(qwen_paths: tuple[Path, Path]) -> Iterator[Pair]:
+    from speculatoviz.models.runtimes.ik import IkModel
+
+    target, draft = (IkModel(path, cells=CONTEXT) for path in qwen_paths)
+    yield Pair(target, draft)
+    target.close()
+    draft.close()
+
+
 @pytest.mark.smol
 def test_every_drafter_there_is_takes_part(smol: Pair, smol_f32: Pair) -> None:
     assert smol.drafters.keys() | smol_f32.drafters.keys() == DRAFTERS.keys()
@@ -131,6 +155,18 @@ def test_smol_text_is_the_plain_text(smol: Pair) -> None:
 @pytest.mark.smol
 def test_smol_text_of_trees_is_the_plain_text(smol: Pair) -> None:
     report("smol, trees", *compare(smol, questions(1), [[4]], 48, nodes=10, drafters=smol.branching))
+
+
+@needs_ik
+@pytest.mark.smol
+def test_smol_text_on_ik_is_the_plain_text(smol_ik: Pair) -> None:
+    report("smol on ik", *compare(smol_ik, questions(3), [[1], [3], [7]], 48))
+
+
+@needs_ik
+@pytest.mark.smol
+def test_smol_text_of_trees_on_ik_is_the_plain_text(smol_ik: Pair) -> None:
+    report("smol on ik, trees", *compare(smol_ik, questions(1), [[4]], 48, nodes=10, drafters=smol_ik.branching))
 
 
 @pytest.mark.smol
@@ -147,6 +183,13 @@ def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair) -> None:
 def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
     chosen = [qwen.drafters[name] for name in ("suffix", "model")]
     report("qwen", *compare(qwen, questions(4), [[3]], 40, drafters=chosen))
+
+
+@needs_ik
+@pytest.mark.qwen
+def test_qwen_text_on_ik_is_the_plain_text(qwen_ik: Pair) -> None:
+    chosen = [qwen_ik.drafters[name] for name in ("suffix", "model")]
+    report("qwen on ik", *compare(qwen_ik, questions(4), [[3]], 40, drafters=chosen))
 
 
 @pytest.mark.full
@@ -179,6 +222,23 @@ def test_smol_text_of_trees_under_every_rule_is_the_plain_text(smol: Pair, rule:
     report(f"smol, {rule}, trees", *compared)
 
 
+@needs_ik
+@pytest.mark.full
+@pytest.mark.smol
+@pytest.mark.parametrize("rule", RULES)
+def test_smol_text_on_ik_of_every_drafter_and_rule_is_the_plain_text(smol_ik: Pair, rule: Rule) -> None:
+    report(f"smol on ik, {rule}", *compare(smol_ik, share(rule, 3), [[2], [4], [7]], 96, rule=rule))
+
+
+@needs_ik
+@pytest.mark.full
+@pytest.mark.smol
+@pytest.mark.parametrize("rule", FOR_TREES)
+def test_smol_text_on_ik_of_trees_under_every_rule_is_the_plain_text(smol_ik: Pair, rule: Rule) -> None:
+    compared = compare(smol_ik, share(rule, 3), [[2], [4], [7]], 96, nodes=12, rule=rule, drafters=smol_ik.branching)
+    report(f"smol on ik, {rule}, trees", *compared)
+
+
 @pytest.mark.full
 @pytest.mark.smol
 def test_smol_text_is_the_plain_text_at_length(smol: Pair) -> None:
@@ -198,8 +258,10 @@ def test_qwen_text_is_the_plain_text_at_length(qwen: Pair) -> None:
 
 
 @pytest.mark.smol
-def test_a_wrong_cache_is_not_excused(smol: Pair) -> None:
+@pytest.mark.parametrize("name", ["smol", pytest.param("smol_ik", marks=needs_ik)])
+def test_a_wrong_cache_is_not_excused(request: pytest.FixtureRequest, name: str) -> None:
     """The broken twin: a run whose cache lost a token departs, and the diagnosis does not excuse it."""
+    smol: Pair = request.getfixturevalue(name)
     ids = smol.ids(questions(1)[0])
     plain = emitted(greedy_rounds(smol.target, None, ids, 0, 48))
     window, honest = smol.target.window, smol.target.window.keep

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.runtimes.sequences import SequenceModel
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 
 CONTEXT = 512
@@ -44,28 +47,19 @@ class Runtime:
         return all(find_spec(module) is not None for module in self.needs)
 
 
-def _llamacpp(weights: Weights) -> LanguageModel:
+def open_gguf(runtime: str, path: Path, cells: int) -> SequenceModel:
+    """A GGUF file on llamacpp or ik."""
+    if runtime == "ik":
+        from speculatoviz.models.runtimes.ik import IkModel
+
+        return IkModel(path, cells)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-    return LlamaCppModel(weights.gguf_f32, CONTEXT)
+    return LlamaCppModel(path, cells)
 
 
-def _llamacpp_quantised(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-
-    return LlamaCppModel(weights.gguf, CONTEXT)
-
-
-def _ik(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.runtimes.ik import IkModel
-
-    return IkModel(weights.gguf_f32, CONTEXT)
-
-
-def _ik_quantised(weights: Weights) -> LanguageModel:
-    from speculatoviz.models.runtimes.ik import IkModel
-
-    return IkModel(weights.gguf, CONTEXT)
+def _of_gguf(runtime: str, *, quantised: bool = False) -> Callable[[Weights], LanguageModel]:
+    return lambda weights: open_gguf(runtime, weights.gguf if quantised else weights.gguf_f32, CONTEXT)
 
 
 def _transformers(weights: Weights) -> LanguageModel:
@@ -86,16 +80,18 @@ RUNTIMES = {
     runtime.name: runtime
     for runtime in (
         Runtime("toy", lambda _: ToyModel(0, ALPHABET), noise=0.0, smol=False),
-        Runtime("llamacpp", _llamacpp, noise=0.1),
+        Runtime("llamacpp", _of_gguf("llamacpp"), noise=0.1),
         # 8-bit activations amplify the rounding of cells that are not contiguous.
-        Runtime("llamacpp-quantised", _llamacpp_quantised, noise=2.0),
-        Runtime("ik", _ik, noise=0.02, needs=("ik_llama_cpp",)),
+        Runtime("llamacpp-quantised", _of_gguf("llamacpp", quantised=True), noise=2.0),
+        Runtime("ik", _of_gguf("ik"), noise=0.02, needs=("ik_llama_cpp",)),
         # Rows of Q4_1 are computed alike whatever the pass: also after a tree, where cells are not contiguous.
-        Runtime("ik-quantised", _ik_quantised, noise=0.0, needs=("ik_llama_cpp",)),
+        Runtime("ik-quantised", _of_gguf("ik", quantised=True), noise=0.0, needs=("ik_llama_cpp",)),
         Runtime("transformers", _transformers, noise=0.001, needs=_CONVERTER),
         Runtime("mlx", _mlx, noise=0.001, needs=("mlx_lm", *_CONVERTER)),
     )
 }
+needs_ik = pytest.mark.skipif(not RUNTIMES["ik"].installed, reason="needs ik_llama_cpp")
+of_gguf = pytest.mark.parametrize("runtime", ["llamacpp", pytest.param("ik", marks=needs_ik)])
 CAN_CONVERT = all(find_spec(module) is not None for module in _CONVERTER)
 
 

@@ -15,7 +15,7 @@ import pytest
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.models import load
-from speculatoviz.models.base import Feed, LanguageModel
+from speculatoviz.models.base import Feed, LanguageModel, Message
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.requantise import requantise
 from speculatoviz.models.load import Loading, load_model, load_tokenizer
@@ -26,9 +26,9 @@ from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
 from support import conformance
 from support.conformance import Check, opened, rows_of
 from support.questions import questions
-from support.runtimes import RUNTIMES
+from support.runtimes import RUNTIMES, needs_ik
+from support.tiny_gguf import Vocabulary, write_tiny
 
-needs_ik = pytest.mark.skipif(not RUNTIMES["ik"].installed, reason="needs ik_llama_cpp")
 CELLS = 256
 NOISE = RUNTIMES["ik"].noise
 
@@ -165,17 +165,35 @@ def test_more_rows_at_once_are_caught(smol_path: Path, monkeypatch: pytest.Monke
         assert_agree(smol_path, "Q4_1")
 
 
-@needs_ik
-@pytest.mark.smol
-def test_both_libraries_read_a_vocabulary_alike(smol_path: Path) -> None:
-    other, own = VocabularyFile(smol_path), VocabularyFile(smol_path, ik_api.library(), TITLE)
+def assert_read_alike(path: Path, texts: Sequence[str]) -> None:
+    other, own = VocabularyFile(path), VocabularyFile(path, ik_api.library(), TITLE)
     assert own.fingerprint == other.fingerprint
-    assert (own.n_vocab, own.eos_ids) == (other.n_vocab, other.eos_ids)
-    chat = own.render_chat([{"role": "user", "content": "Hi"}])
-    assert chat == other.render_chat([{"role": "user", "content": "Hi"}])
-    for text in (conformance.SPLIT, chat, "\0\x7f 12345 + 6\n\n\t<|im_end|>", *questions(5)):
+    assert (own.n_vocab, own.eos_ids, own.beginning) == (other.n_vocab, other.eos_ids, other.beginning)
+    assert own.metadata("general.name") == other.metadata("general.name")
+    for text in texts:
         for special in (True, False):
             assert own.encode(text, special=special) == other.encode(text, special=special)
+    for token in range(0, own.n_vocab, 7):
+        assert own.token_bytes(token) == other.token_bytes(token)
+        assert own.token_name(token) == other.token_name(token)
+
+
+@needs_ik
+@pytest.mark.parametrize("kind", ["spm", "bpe"])
+@pytest.mark.parametrize("begins", [True, False])
+def test_both_libraries_read_a_vocabulary_alike(tmp_path: Path, kind: Vocabulary, begins: bool) -> None:
+    fields = {"tokenizer.ggml.add_bos_token": begins, "tokenizer.ggml.bos_token_id": 1}
+    path = write_tiny(tmp_path / "tiny.gguf", kind, fields=fields)
+    assert_read_alike(path, ["the abc</s>", " <s>the  a", "<|end|>th\n\ta"])
+
+
+@needs_ik
+@pytest.mark.smol
+def test_both_libraries_read_real_texts_alike(smol_path: Path) -> None:
+    messages: list[Message] = [{"role": "user", "content": "Hi"}]
+    chats = {VocabularyFile(smol_path, *lib).render_chat(messages) for lib in ((), (ik_api.library(), TITLE))}
+    assert len(chats) == 1
+    assert_read_alike(smol_path, [conformance.SPLIT, *chats, "12345 + 6\n\n\t<|im_end|>", *questions(5)])
 
 
 @needs_ik

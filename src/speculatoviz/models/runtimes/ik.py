@@ -20,7 +20,7 @@ from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.gguf_log import capture_log
 from speculatoviz.models.prefix_cache import Snapshot
-from speculatoviz.models.runtimes.ik_api import IkLibrary, library
+from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
@@ -43,6 +43,7 @@ class IkModel(SequenceModel):
     """
 
     title = TITLE
+    version = VERSION
     provides: frozenset[Capability] = frozenset({"trees"})
 
     def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ class LlamaCppModel(SequenceModel):
     """
 
     title = "llama.cpp"
+    version = llama_cpp.__version__
     provides: frozenset[Capability] = frozenset({"trees", "hidden"})
 
     def __init__(
@@ -63,14 +63,6 @@ class LlamaCppModel(SequenceModel):
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self.tokenizer: LlamaCppTokenizer = LlamaCppTokenizer(self._model, lib)
         self.description = self._describe(file, cells, name)
-
-    def snapshot_key(self) -> str:
-        """See `StorableModel.snapshot_key`. Reads the whole file."""
-        digests: list[str] = []
-        for part in read(self.path).parts:
-            with part.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        return " ".join([self.title, llama_cpp.__version__, *digests])
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         lib.llama_memory_seq_cp(self.memory, source, target, start, end)

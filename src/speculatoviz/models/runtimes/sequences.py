@@ -7,8 +7,10 @@ releases the interpreter lock.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from speculatoviz.models.base import (
     Rows,
     check_feeds,
 )
+from speculatoviz.models.files.gguf import read
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
@@ -82,11 +85,13 @@ class SequenceContext:
 class SequenceModel(ABC):
     """A model whose contexts are sequences of one KV cache. A runtime adds the calls into its library.
 
-    title: the library's name in messages. cells: tokens that all contexts can hold together. batch: the library's
-    `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences.
+    title, version: of the library. path: of the model's file, or of its first part. cells: tokens that all contexts can
+    hold together. batch: the library's `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences.
     """
 
     title: str
+    version: str
+    path: Path
     provides: frozenset[Capability]
     tokenizer: LocalTokenizer
     description: Description
@@ -148,6 +153,14 @@ class SequenceModel(ABC):
         context.drop_tree()
         self.give_back([context.sequence])
         self._budget.release(context.size)
+
+    def snapshot_key(self) -> str:
+        """See `StorableModel.snapshot_key`. Reads the whole file."""
+        digests: list[str] = []
+        for part in read(self.path).parts:
+            with part.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return " ".join([self.title, self.version, *digests])
 
     def give_back(self, sequences: Iterable[int]) -> None:
         """Free these sequences and what the KV cache holds of them."""
