@@ -5,6 +5,7 @@ Weights are safetensors, or a GGUF file that is dequantised while it is loaded.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from speculatoviz.models.base import (
 from speculatoviz.models.files.config import read_config
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
 
@@ -100,6 +102,25 @@ class TransformersContext:
         for layer in self.layers:
             layer.length = length
 
+    def snapshot(self) -> Snapshot:
+        """Keys and values of every layer, float[1, H, length, W], in PyTorch's format: see `SnapshotContext`."""
+        cells = [(layer.keys, layer.values) for layer in self.layers if layer.is_initialized]
+        buffer = io.BytesIO()
+        torch.save([part[:, :, : self.length].clone() for pair in cells for part in pair], buffer)
+        return np.frombuffer(buffer.getvalue(), np.uint8)
+
+    def restore(self, state: Snapshot, length: int) -> bool:
+        """See `SnapshotContext.restore`."""
+        self.keep(0)
+        parts = torch.load(io.BytesIO(state.tobytes()), weights_only=True, map_location=self.model.device)
+        if length > self.size or len(parts) not in {0, 2 * len(self.layers)}:
+            return False
+        with torch.inference_mode():
+            for layer, keys, values in zip(self.layers, parts[::2], parts[1::2], strict=False):
+                layer.update(keys, values)
+        self.length = length
+        return True
+
     def close(self) -> None:
         """Free the cache."""
         if self.layers:
@@ -129,12 +150,12 @@ class TransformersModel:
             _require_one_file(read(source))
         else:
             read_config(source)
-        self._device = _device(device)
-        self._dtype = _dtype(dtype, self._device)
+        self.device = _device(device)
+        self._dtype = _dtype(dtype, self.device)
         threads = threads or usable_cores()
         torch.set_num_threads(threads)
         with load_errors("transformers", source, _COMPLETE):
-            self._model: Any = _load(source, self._device, self._dtype)
+            self._model: Any = _load(source, self.device, self._dtype)
             config = self._model.config.get_text_config(decoder=True)
             sliding = _require_rewinding(self._model, source)
             self.provides: frozenset[Capability] = frozenset(
@@ -149,7 +170,7 @@ class TransformersModel:
                 parameters=sum(tensor.numel() for tensor in self._model.parameters()),
                 size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
                 context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
-                computes_on=_computes_on(self._device, threads),
+                computes_on=_computes_on(self.device, threads),
             )
         self._budget = ContextBudget(context_tokens)
 
@@ -157,7 +178,7 @@ class TransformersModel:
         """V, the rows of the output matrix. The logits of a pass over one token have to be finite."""
         rows = int(self._model.get_output_embeddings().weight.shape[0])
         with torch.inference_mode():
-            check_finite(_array(self._model(input_ids=torch.tensor([[0]], device=self._device)).logits[0]), name)
+            check_finite(_array(self._model(input_ids=torch.tensor([[0]], device=self.device)).logits[0]), name)
         return rows
 
     def open(self, size: int) -> TransformersContext:
@@ -187,7 +208,7 @@ class TransformersModel:
         """Free the weights."""
         self.tokenizer.close()
         self._model = None
-        if self._device.type == "cuda":
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _pass(self, feed: Feed) -> Rows:
@@ -196,8 +217,8 @@ class TransformersModel:
         positions = list(range(len(feed.tokens))) if feed.parents is None else depths(feed.parents)
         with self._attention_shown(feed.attention):
             out = self._model(
-                input_ids=torch.tensor([list(feed.tokens)], device=self._device),
-                position_ids=torch.tensor([positions], device=self._device) + before,
+                input_ids=torch.tensor([list(feed.tokens)], device=self.device),
+                position_ids=torch.tensor([positions], device=self.device) + before,
                 attention_mask=self._tree_mask(feed, before),
                 past_key_values=context.cache,
                 use_cache=True,
@@ -219,9 +240,9 @@ class TransformersModel:
         if feed.parents is None:
             return None
         tree = torch.from_numpy(visible(feed.parents))
-        sees = torch.cat([torch.ones(len(tree), before, dtype=torch.bool), tree], dim=1).to(self._device)
+        sees = torch.cat([torch.ones(len(tree), before, dtype=torch.bool), tree], dim=1).to(self.device)
         lowest = torch.finfo(self._dtype).min
-        return torch.zeros(sees.shape, dtype=self._dtype, device=self._device).masked_fill(~sees, lowest)[None, None]
+        return torch.zeros(sees.shape, dtype=self._dtype, device=self.device).masked_fill(~sees, lowest)[None, None]
 
     @contextmanager
     def _attention_shown(self, shown: bool) -> Iterator[None]:
