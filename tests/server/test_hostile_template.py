@@ -112,7 +112,7 @@ def test_a_verifier_serves_others_and_ends_it(template: ChatTemplate, monkeypatc
     model, _ = verifier_toys()
     give(model.tokenizer, template, monkeypatch)
     with serving(model) as verifier, RawClient(verifier.url) as client, RawClient(verifier.url) as other:
-        client.send(lambda number: wire.Render(number, [("user", "once")]))
+        client.send(lambda number: wire.EncodeChat(number, [("user", "once")]))
         poll(lambda: renders(template), "the template renders")
         assert isinstance(other.ask(lambda number: wire.Encode(number, "once", special=False)), wire.Ids)
         verifier.stop()
