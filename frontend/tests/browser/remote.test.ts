@@ -125,9 +125,8 @@ describe("the figures of a run against a verifier", () => {
     await shows(values.speedup, values.baseline_tps, "streaming");
     await baseline("per call").click();
     await shows(values.per_call_speedup, values.per_call_tps, "with one call per token");
-    await baseline("per call").press("ArrowLeft", { delay: 80 });
+    await tab.arrowTo(baseline("streaming"), "ArrowLeft");
     await shows(values.speedup, values.baseline_tps, "streaming");
-    expect(await baseline("streaming").getAttribute("aria-checked")).toBe("true");
   });
 
   it("include the usage, without unknown figures", async () => {

@@ -143,6 +143,7 @@ async function seesFigures(tab: Tab): Promise<void> {
     "Accept. length τ": fixed(values.mean_acceptance_length),
     "Tokens / round": fixed(values.tokens_per_round),
     "First token": milliseconds(values.ttft_ms),
+    "Prompt cache": `0 / ${tab.last("started").prompt_tokens}`,
   });
   const efficiency = await tab.region("Token efficiency").textContent();
   expect(efficiency).toContain(`${drafted} drafted`);

@@ -73,6 +73,14 @@ export class Tab {
     for (let one = 0; one < steps % 10; one += 1) await thumb.press("ArrowRight");
   }
 
+  /** Moves from the focused radio button to this one with an arrow key, and chooses it. */
+  async arrowTo(radio: Locator, key: "ArrowLeft" | "ArrowRight"): Promise<void> {
+    await this.page.keyboard.press(key);
+    await expect.poll(() => radio.evaluate((own) => own === document.activeElement), soon).toBe(true);
+    await this.page.keyboard.press("Space");
+    await expect.poll(() => radio.isChecked(), soon).toBe(true);
+  }
+
   /** Chooses a drafter by its title. */
   async drafter(title: string): Promise<void> {
     await this.page.getByRole("combobox", { name: "Drafter", exact: true }).click();
