@@ -240,9 +240,26 @@ def test_gaps_in_the_cache_are_closed(smol_f32: IkModel) -> None:
 @needs_ik
 @pytest.mark.smol
 def test_gaps_that_stay_open_are_caught(smol_f32: IkModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smol_f32, "_close_gaps", lambda: None)
+    monkeypatch.setattr(smol_f32, "_close_gaps", lambda: True)
     with pytest.raises(AssertionError):
         fill_gaps(smol_f32)
+
+
+@needs_ik
+@pytest.mark.smol
+def test_a_pass_over_a_cache_with_gaps_is_refused_and_changes_nothing(
+    smol_f32: IkModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = conformance.ids_of(smol_f32)
+    with opened(smol_f32) as [context]:
+        right = rows_of(smol_f32, context, ids)
+        context.keep(4)
+        with monkeypatch.context() as patch:
+            patch.setattr(smol_f32, "_close_gaps", lambda: False)
+            with pytest.raises(ModelError, match="refused a pass over 2 tokens"):
+                rows_of(smol_f32, context, ids[:2], parents=[-1, -1])
+        assert (context.length, context.tree) == (4, None)
+        conformance.assert_close(rows_of(smol_f32, context, ids[4:]), right[4:], NOISE)
 
 
 class Unwound(IkModel):

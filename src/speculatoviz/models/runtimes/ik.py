@@ -15,20 +15,21 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
+from speculatoviz.models.base import PREFILL_TOKENS, Capability
 from speculatoviz.models.files.decoder import require_decoder
-from speculatoviz.models.files.gguf import GgufFile, read
-from speculatoviz.models.gguf_log import capture_log
+from speculatoviz.models.files.gguf import read
+from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
-from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
+from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
 TITLE = "ik_llama.cpp"
 # Rows that are computed at once; three times that is a pass of PREFILL_TOKENS. From 32 rows on, some weights are
 # converted to 8 bits first, and builds for AVX2 lose bits of the products then: Q4_1 gives other tokens.
 MOST_ROWS = 22
-_MOST_MOVES = 64  # of the cells of a cache: each moves some hundred runs of cells
+_MOST_MOVES = 64  # of the cells of a cache, each of a limited number of cells
+_GAPS = -100  # instead of a code of the library
 
 
 class IkModel(SequenceModel):
@@ -52,8 +53,9 @@ class IkModel(SequenceModel):
         file = read(path)
         require_decoder(file)
         self._lib = library()
+        self.tokenizer = read_vocabulary(path)
         log = capture_log(self._lib)
-        self._model = _load(self._lib, path)
+        self._model = _load(self._lib, log, path)
         self._context = self._lib.llama_init_from_model(self._model, self._context_params(cells))
         if not self._context:
             self._lib.llama_model_free(self._model)
@@ -62,8 +64,14 @@ class IkModel(SequenceModel):
             )
         super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
         self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
-        self.tokenizer: LlamaCppTokenizer = read_vocabulary(path)
-        self.description = self._describe(file, cells, name)
+        self.description = self._describe(
+            file,
+            cells,
+            name,
+            parameters=int(self._lib.llama_model_n_params(self._model)),
+            trained_tokens=int(self._lib.llama_model_n_ctx_train(self._model)),
+            gpu=False,
+        )
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         self._lib.llama_kv_cache_seq_cp(self._context, source, target, start, end)
@@ -78,17 +86,17 @@ class IkModel(SequenceModel):
         return state[:written] if written else None
 
     def write_state(self, sequence: int, state: Snapshot) -> bool:
-        self._close_gaps()
         state = np.require(state, np.uint8, ["C"])
+        if not self._close_gaps():
+            return False
         return bool(self._lib.llama_state_seq_set_data(self._context, state.ctypes.data, len(state), sequence, 0))
 
     def _decode(self, hidden: bool) -> int:
         del hidden  # refused by `check_feeds`
-        self._close_gaps()
-        return int(self._lib.llama_decode(self._context, self._batch))
+        return int(self._lib.llama_decode(self._context, self._batch)) if self._close_gaps() else _GAPS
 
-    def _close_gaps(self) -> None:
-        """Move the used cells to the beginning of the cache, unless they are there.
+    def _close_gaps(self) -> bool:
+        """Move the used cells to the beginning of the cache, unless they are there. Whether they are there now.
 
         Trees and several contexts leave gaps. A pass needs free cells in a row; and it looks for the last used cell in
         steps of 32, so that a gap at such a place would hide the cells after it.
@@ -99,10 +107,10 @@ class IkModel(SequenceModel):
             if free == 0 or (
                 self._view.max_contiguous_idx == self._view.used_cells and self._view.max_contiguous == free
             ):
-                return
+                return True
             self._lib.llama_kv_cache_defrag(self._context)
             self._lib.llama_kv_cache_update(self._context)
-        raise ModelError(f"{TITLE} could not order its cache.", "Load the model with llama.cpp.")
+        return False
 
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
         del hidden
@@ -125,21 +133,9 @@ class IkModel(SequenceModel):
         params.flash_attn = False
         return params
 
-    def _describe(self, file: GgufFile, cells: int, name: str | None) -> Description:
-        return Description(
-            name=name or self.tokenizer.metadata("general.name") or file.stem,
-            runtime=TITLE,
-            quantisation=file_type(self.tokenizer.metadata("general.file_type")),
-            parameters=int(self._lib.llama_model_n_params(self._model)),
-            size_bytes=file.size_bytes,
-            context_tokens=min(cells, int(self._lib.llama_model_n_ctx_train(self._model))),
-            computes_on=f"CPU, {self.threads} threads",
-        )
 
-
-def _load(lib: IkLibrary, path: Path) -> Any:
+def _load(lib: IkLibrary, log: ErrorLog, path: Path) -> Any:
     """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
-    log = capture_log(lib)
     params = lib.llama_model_default_params()
     params.repack_tensors = True
     params.n_gpu_layers = 0

@@ -13,12 +13,12 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description
+from speculatoviz.models.base import PREFILL_TOKENS, Capability
 from speculatoviz.models.files.decoder import require_decoder
-from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.gguf import read
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.prefix_cache import Snapshot
-from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, file_type, view
+from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 
 
@@ -61,8 +61,15 @@ class LlamaCppModel(SequenceModel):
         super().__init__(cells, lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
         self.memory = lib.llama_get_memory(self._context)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
-        self.tokenizer: LlamaCppTokenizer = LlamaCppTokenizer(self._model, lib)
-        self.description = self._describe(file, cells, name)
+        self.tokenizer = LlamaCppTokenizer(self._model, lib)
+        self.description = self._describe(
+            file,
+            cells,
+            name,
+            parameters=int(lib.llama_model_n_params(self._model)),
+            trained_tokens=int(lib.llama_model_n_ctx_train(self._model)),
+            gpu=bool(lib.llama_supports_gpu_offload()),
+        )
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         lib.llama_memory_seq_cp(self.memory, source, target, start, end)
@@ -103,18 +110,6 @@ class LlamaCppModel(SequenceModel):
         params.n_threads = params.n_threads_batch = self.threads
         params.no_perf = True
         return params
-
-    def _describe(self, file: GgufFile, cells: int, name: str | None) -> Description:
-        gpu = lib.llama_supports_gpu_offload()
-        return Description(
-            name=name or self.tokenizer.metadata("general.name") or file.stem,
-            runtime=self.title,
-            quantisation=file_type(self.tokenizer.metadata("general.file_type")),
-            parameters=int(lib.llama_model_n_params(self._model)),
-            size_bytes=file.size_bytes,
-            context_tokens=min(cells, int(lib.llama_model_n_ctx_train(self._model))),
-            computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
-        )
 
 
 def _load(path: Path, log: ErrorLog, trial: bool) -> Any:

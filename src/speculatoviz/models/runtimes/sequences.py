@@ -24,12 +24,12 @@ from speculatoviz.models.base import (
     ContextBudget,
     Description,
     Feed,
-    LocalTokenizer,
     Rows,
     check_feeds,
 )
-from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
 MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
@@ -92,8 +92,9 @@ class SequenceModel(ABC):
     title: str
     version: str
     path: Path
+    threads: int
     provides: frozenset[Capability]
-    tokenizer: LocalTokenizer
+    tokenizer: LlamaCppTokenizer
     description: Description
 
     def __init__(self, cells: int, batch: Any) -> None:
@@ -251,6 +252,20 @@ class SequenceModel(ABC):
         context = self._own(feed)
         context.drop_tree()
         self.remove_cells(context.sequence, context.length)
+
+    def _describe(
+        self, file: GgufFile, cells: int, name: str | None, *, parameters: int, trained_tokens: int, gpu: bool
+    ) -> Description:
+        """name: for display, or None. trained_tokens: of the longest context that the model was trained on."""
+        return Description(
+            name=name or self.tokenizer.metadata("general.name") or file.stem,
+            runtime=self.title,
+            quantisation=file_type(self.tokenizer.metadata("general.file_type")),
+            parameters=parameters,
+            size_bytes=file.size_bytes,
+            context_tokens=min(cells, trained_tokens),
+            computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
+        )
 
     def _own(self, feed: Feed) -> SequenceContext:
         if not isinstance(feed.context, SequenceContext) or feed.context.model is not self:
