@@ -70,7 +70,7 @@ def test_names_that_stand_for_nothing(tmp_path: Path, name: str) -> None:
         resolve(name, tmp_path)
 
 
-@pytest.mark.parametrize("scheme", ["", "llamacpp:"])
+@pytest.mark.parametrize("scheme", ["", "llamacpp:", "ik:"])
 def test_a_catalogue_name_is_fetched(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     tiny = workshop.download
     entry = replace(
@@ -89,7 +89,7 @@ def test_a_catalogue_name_is_fetched(workshop: Workshop, monkeypatch: pytest.Mon
     assert path.read_bytes() == workshop.content
 
 
-@pytest.mark.parametrize("scheme", ["", "llamacpp:"])
+@pytest.mark.parametrize("scheme", ["", "llamacpp:", "ik:"])
 def test_a_local_path(gguf: Path, tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(f"{scheme}{gguf}", tmp_path) == gguf
     monkeypatch.chdir(gguf.parent)
@@ -140,7 +140,7 @@ def test_an_existing_path_goes_before_a_hub_file(gguf: Path, tmp_path: Path, mon
     assert resolve("maker/Tiny-GGUF/tiny.gguf", tmp_path) == local
 
 
-@pytest.mark.parametrize("scheme", ["", "llamacpp:"])
+@pytest.mark.parametrize("scheme", ["", "llamacpp:", "ik:"])
 def test_a_hub_file_is_downloaded_once(workshop: Workshop, hub: FakeHub, scheme: str) -> None:
     environment = {**hub.environment, "HF_HOME": str(workshop.folder / "hub")}
     name = f"{scheme}maker/Tiny-GGUF/tiny.gguf"

@@ -156,6 +156,12 @@ def test_a_cached_tokenizer_is_used_without_asking_the_hub(workshop: Workshop, h
     assert len(hub.requests) == asked
 
 
+@pytest.mark.parametrize("name", ["llamacpp:missing.gguf", "ik:missing.gguf", "hf:missing.gguf"])
+def test_a_missing_file_is_named_as_it_was_asked_for(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=f"There is no model '{name}'"):
+        find(name, tmp_path)
+
+
 @pytest.mark.parametrize("place", ["x" * 5000, "null\0byte", ""])
 @pytest.mark.parametrize("scheme", ["mlx", "hf", "llamacpp", "ik"])
 def test_names_that_no_path_can_have_are_refused_in_words(tmp_path: Path, scheme: str, place: str) -> None:

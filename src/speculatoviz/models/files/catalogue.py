@@ -18,7 +18,7 @@ from speculatoviz.models.files.hub import HubFile, hub_file
 from speculatoviz.models.files.source import SourceError, is_file, is_folder, local_path
 from speculatoviz.models.files.wheels import Wheels
 
-SCHEME = "llamacpp:"
+_SCHEME = re.compile(r"(llamacpp|ik|hf):")  # of the runtimes that load GGUF files
 _HUB_FILE = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)/(?P<filename>[^@]+\.gguf)(@(?P<revision>[\w./-]+))?")
 
 
@@ -111,10 +111,11 @@ def resolve(name: str, cache_dir: Path | str, progress: FileProgress = silent) -
     """The GGUF file that `name` stands for, downloaded first if need be; of a split file the first part.
 
     name: a catalogue name, a path that ends in .gguf, or a hub file `owner/repo/file.gguf[@revision]`, each also after
-    `llamacpp:` (where a path may end in anything). A path that exists goes before a hub file. Raises ModelError with
-    what was tried, or if the file is no GGUF file.
+    `llamacpp:`, `ik:` or `hf:` (where a path may end in anything). A path that exists goes before a hub file. Raises
+    ModelError with what was tried, or if the file is no GGUF file.
     """
-    text = name.removeprefix(SCHEME)
+    scheme = _SCHEME.match(name)
+    text = name[scheme.end() :] if scheme else name
     if text in CATALOGUE:
         return fetch(CATALOGUE[text], cache_dir, progress)
     path = local_path(text)

@@ -84,7 +84,7 @@ def locate(name: ModelName, cache_dir: Path | str, progress: FileProgress) -> Pa
     Raises ModelError with what was tried.
     """
     if name.is_gguf:
-        return resolve(f"llamacpp:{name.place}", cache_dir, progress)
+        return resolve(str(name), cache_dir, progress)
     folder = local_path(name.place)
     if name.place and (is_folder(folder) or is_file(folder)):
         return _model_folder(folder.absolute(), name)
