@@ -12,7 +12,7 @@ import numpy as np
 Vocabulary = Literal["spm", "bpe", "none"]
 Value = bool | int | float | str | list[Any] | None
 
-LAYERS, HIDDEN, INNER, HEADS, CONTEXT = 2, 32, 64, 2, 128
+LAYERS, HIDDEN, HEADS, CONTEXT = 2, 32, 2, 128
 PIECES = ["\u2581a", "\u2581b", "a", "b", "c", "\u2581the", "th", "he", "\u2581", "the"]
 TOKEN_TYPE = gguf.TokenType
 
@@ -26,6 +26,7 @@ def write_tiny(
     tensors: Mapping[str, np.ndarray | None] | None = None,
     types: Mapping[str, str] | None = None,
     tensors_per_part: int = 0,
+    hidden: int = HIDDEN,
     seed: int = 0,
 ) -> Path:
     """A llama of two layers; the path of its file, or of its first part.
@@ -40,8 +41,8 @@ def write_tiny(
         "general.name": "tiny",
         "{arch}.block_count": LAYERS,
         "{arch}.context_length": CONTEXT,
-        "{arch}.embedding_length": HIDDEN,
-        "{arch}.feed_forward_length": INNER,
+        "{arch}.embedding_length": hidden,
+        "{arch}.feed_forward_length": 2 * hidden,
         "{arch}.attention.head_count": HEADS,
         "{arch}.attention.head_count_kv": 1,
         "{arch}.attention.layer_norm_rms_epsilon": 1e-5,
@@ -55,7 +56,7 @@ def write_tiny(
         _add(writer, key.replace("{arch}", architecture), value)
     if scores and "tokenizer.ggml.scores" not in given:
         writer.add_token_scores(scores)
-    weights = _weights(max(1, len(tokens)), np.random.default_rng(seed)) | dict(tensors or {})
+    weights = _weights(max(1, len(tokens)), np.random.default_rng(seed), hidden) | dict(tensors or {})
     for name, data in weights.items():
         if data is None:
             continue
@@ -88,28 +89,28 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Value) -> None:
             writer.add_array(key, value)
 
 
-def _weights(n_vocab: int, rng: np.random.Generator) -> dict[str, np.ndarray | None]:
+def _weights(n_vocab: int, rng: np.random.Generator, hidden: int) -> dict[str, np.ndarray | None]:
     def random(*shape: int) -> np.ndarray:
-        return (rng.standard_normal(shape) * 0.2).astype(np.float32)
+        return (rng.standard_normal(shape) * 0.2 * (HIDDEN / hidden) ** 0.5).astype(np.float32)
 
-    kv = HIDDEN // HEADS
+    kv, inner = hidden // HEADS, 2 * hidden
     weights: dict[str, np.ndarray | None] = {
-        "token_embd.weight": random(n_vocab, HIDDEN),
-        "output_norm.weight": np.ones(HIDDEN, np.float32),
-        "output.weight": random(n_vocab, HIDDEN),
+        "token_embd.weight": random(n_vocab, hidden),
+        "output_norm.weight": np.ones(hidden, np.float32),
+        "output.weight": random(n_vocab, hidden),
     }
     for layer in range(LAYERS):
         before = f"blk.{layer}."
         weights |= {
-            before + "attn_norm.weight": np.ones(HIDDEN, np.float32),
-            before + "attn_q.weight": random(HIDDEN, HIDDEN),
-            before + "attn_k.weight": random(kv, HIDDEN),
-            before + "attn_v.weight": random(kv, HIDDEN),
-            before + "attn_output.weight": random(HIDDEN, HIDDEN),
-            before + "ffn_norm.weight": np.ones(HIDDEN, np.float32),
-            before + "ffn_gate.weight": random(INNER, HIDDEN),
-            before + "ffn_up.weight": random(INNER, HIDDEN),
-            before + "ffn_down.weight": random(HIDDEN, INNER),
+            before + "attn_norm.weight": np.ones(hidden, np.float32),
+            before + "attn_q.weight": random(hidden, hidden),
+            before + "attn_k.weight": random(kv, hidden),
+            before + "attn_v.weight": random(kv, hidden),
+            before + "attn_output.weight": random(hidden, hidden),
+            before + "ffn_norm.weight": np.ones(hidden, np.float32),
+            before + "ffn_gate.weight": random(inner, hidden),
+            before + "ffn_up.weight": random(inner, hidden),
+            before + "ffn_down.weight": random(hidden, inner),
         }
     return weights
 

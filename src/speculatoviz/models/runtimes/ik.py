@@ -26,7 +26,7 @@ from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, Vocabular
 
 TITLE = "ik_llama.cpp"
 # Rows that are computed at once; three times that is a pass of PREFILL_TOKENS. From 32 rows on, some weights are
-# converted to 8 bits first, and builds for AVX2 lose bits of the products then: Q4_1 gives other tokens.
+# converted to 8 bits first. With Q4_1 and Q5_1 the end of rows is lost then, if their length is no multiple of 128.
 MOST_ROWS = 22
 _MOST_MOVES = 64  # of the cells of a cache, each of a limited number of cells
 _GAPS = -100  # instead of a code of the library
