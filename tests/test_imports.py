@@ -51,7 +51,7 @@ INSIDE = {
 }
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MOST_LINES = 400
-RUNTIMES = ("llama_cpp", "mlx", "mlx_lm", "torch", "transformers", "tokenizers")
+RUNTIMES = ("llama_cpp", "ik_llama_cpp", "mlx", "mlx_lm", "torch", "transformers", "tokenizers")
 
 
 def house_of(name: str) -> str:

@@ -64,14 +64,8 @@ class IkModel(SequenceModel):
             )
         super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
         self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
-        self.description = self._describe(
-            file,
-            cells,
-            name,
-            parameters=int(self._lib.llama_model_n_params(self._model)),
-            trained_tokens=int(self._lib.llama_model_n_ctx_train(self._model)),
-            gpu=False,
-        )
+        trained_tokens = self._lib.llama_model_n_ctx_train(self._model)
+        self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=False)
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         self._lib.llama_kv_cache_seq_cp(self._context, source, target, start, end)

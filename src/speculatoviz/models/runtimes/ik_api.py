@@ -42,7 +42,6 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_free": ("llama_free_model", [_HANDLE], None),
     "llama_model_is_recurrent": ("llama_model_is_recurrent", [_HANDLE], _BOOL),
     "llama_model_is_hybrid": ("llama_model_is_hybrid", [_HANDLE], _BOOL),
-    "llama_model_n_params": ("llama_model_n_params", [_HANDLE], ctypes.c_uint64),
     "llama_model_n_ctx_train": ("llama_n_ctx_train", [_HANDLE], _INT),
     "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, _SIZE], _INT),
     "llama_supports_gpu_offload": ("llama_supports_gpu_offload", [], _BOOL),

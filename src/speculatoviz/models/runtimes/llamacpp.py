@@ -62,14 +62,8 @@ class LlamaCppModel(SequenceModel):
         self.memory = lib.llama_get_memory(self._context)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self.tokenizer = LlamaCppTokenizer(self._model, lib)
-        self.description = self._describe(
-            file,
-            cells,
-            name,
-            parameters=int(lib.llama_model_n_params(self._model)),
-            trained_tokens=int(lib.llama_model_n_ctx_train(self._model)),
-            gpu=bool(lib.llama_supports_gpu_offload()),
-        )
+        trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
+        self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         lib.llama_memory_seq_cp(self.memory, source, target, start, end)

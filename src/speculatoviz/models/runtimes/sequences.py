@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -253,15 +254,13 @@ class SequenceModel(ABC):
         context.drop_tree()
         self.remove_cells(context.sequence, context.length)
 
-    def _describe(
-        self, file: GgufFile, cells: int, name: str | None, *, parameters: int, trained_tokens: int, gpu: bool
-    ) -> Description:
+    def _describe(self, file: GgufFile, cells: int, name: str | None, *, trained_tokens: int, gpu: bool) -> Description:
         """name: for display, or None. trained_tokens: of the longest context that the model was trained on."""
         return Description(
             name=name or self.tokenizer.metadata("general.name") or file.stem,
             runtime=self.title,
             quantisation=file_type(self.tokenizer.metadata("general.file_type")),
-            parameters=parameters,
+            parameters=sum(prod(tensor.shape) for tensor in file.tensors.values()),
             size_bytes=file.size_bytes,
             context_tokens=min(cells, trained_tokens),
             computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
