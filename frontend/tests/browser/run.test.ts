@@ -139,11 +139,13 @@ async function seesFigures(tab: Tab): Promise<void> {
   );
   const gauge = Math.round(100 * (values.acceptance_rate ?? Number.NaN));
   await tab.page.getByRole("img", { name: `Acceptance rate ${gauge} %`, exact: true }).waitFor();
+  const cache = tab.last("metrics").prompt_cache;
+  expect(cache?.prompt_tokens).toBe(tab.last("started").prompt_tokens);
   expect(await numbers(tab)).toEqual({
     "Accept. length τ": fixed(values.mean_acceptance_length),
     "Tokens / round": fixed(values.tokens_per_round),
     "First token": milliseconds(values.ttft_ms),
-    "Prompt cache": `0 / ${tab.last("started").prompt_tokens}`,
+    "Prompt cache": `${cache?.hit_tokens} / ${cache?.prompt_tokens}`,
   });
   const efficiency = await tab.region("Token efficiency").textContent();
   expect(efficiency).toContain(`${drafted} drafted`);
