@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_every_drafter_is_there_or_it_is_said_why_not(tmp_path: Path, draft: str
 def of_a_file(session: Session, tmp_path: Path) -> LocalTarget:
     """The session's target, as if it were a model of the catalogue, loaded from its file."""
     assert isinstance(session.target, LocalTarget)
-    session.target.model.path = tmp_path / "model.gguf"  # type: ignore[attr-defined]
+    model = session.target.model
+    model.description = replace(model.description, gguf=tmp_path / "model.gguf")  # type: ignore[misc]
     return session.target
 
 

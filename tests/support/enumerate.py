@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from speculatoviz.core.chance import Chance, ChanceSource, Stream, Toss
+from speculatoviz.core.chance import Chance, ChanceSource, RandomStream, Toss
 from speculatoviz.core.types import Floats
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Script:
         self._at = 0
 
     def source(self) -> ChanceSource:
-        def scripted(stream: Stream, round: int) -> Chance:
+        def scripted(stream: RandomStream, round: int) -> Chance:
             del stream, round
             return self
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 
-Stream = Literal["draft", "verify"]
+RandomStream = Literal["draft", "verify"]
 EXTRA = -1  # the node under which the extra token is drawn, the one after the accepted path
 
 _BLOCK = 512
-_STREAM_KEY: dict[Stream, int] = {"draft": 0, "verify": 1}
+_STREAM_KEY: dict[RandomStream, int] = {"draft": 0, "verify": 1}
 _KEY_BITS = 63  # a key fits into a signed 64-bit integer, which wire formats carry
 
 
@@ -42,7 +42,7 @@ class Chance(Protocol):
 class ChanceSource(Protocol):
     """Gives each round of each stream its own Chance."""
 
-    def __call__(self, stream: Stream, round: int) -> Chance: ...
+    def __call__(self, stream: RandomStream, round: int) -> Chance: ...
 
 
 def run_seed(seed: int, turn: int = 0) -> int:
@@ -60,7 +60,7 @@ def run_seed(seed: int, turn: int = 0) -> int:
 class SeededChance:
     """Philox counter-based choices. The key is (seed, stream), the counter (use, node, round). seed: any integer."""
 
-    def __init__(self, seed: int, stream: Stream, round: int) -> None:
+    def __init__(self, seed: int, stream: RandomStream, round: int) -> None:
         self._key = (run_seed(seed), _STREAM_KEY[stream])
         self._round = round
 
@@ -99,7 +99,7 @@ def _inverse(weights: Floats, uniform: float) -> tuple[int, float]:
 def seeded(seed: int) -> ChanceSource:
     """Choices that repeat with the seed, which may be any integer."""
 
-    def source(stream: Stream, round: int) -> Chance:
+    def source(stream: RandomStream, round: int) -> Chance:
         return SeededChance(seed, stream, round)
 
     return source

@@ -38,8 +38,8 @@ class StopRule(Protocol):
         """Whether a token of this certainty pays after that path. Its pass is computed, and it is not drawn yet."""
 
 
-class Choice(NamedTuple):
-    """One thing that a policy could do in a round: draft `depth` tokens with `drafter`; depth 0 is plain decoding.
+class Forecast(NamedTuple):
+    """What a round is expected to give that drafts `depth` tokens with `drafter`; depth 0 is plain decoding.
 
     tokens: the expected number of emitted tokens. round_ms: the expected time.
     """
@@ -58,8 +58,8 @@ class Reason:
     explored: whether the plan was not the best by the estimates, but is tried because they may be out of date.
     """
 
-    chosen: Choice
-    others: tuple[Choice, ...]
+    chosen: Forecast
+    others: tuple[Forecast, ...]
     plain_ms: float
     explored: bool = False
 

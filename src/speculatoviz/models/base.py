@@ -38,6 +38,7 @@ class Description:
     """A loaded model as it is shown to users; None if the file or the endpoint does not report it.
 
     parameters: weights. size_bytes: of all files, or of the weights in memory. context_tokens: the longest context.
+    gguf: the file, or its first part, if the weights were read from a GGUF file.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Description:
     size_bytes: int | None
     context_tokens: int
     computes_on: str
+    gguf: Path | None = None
 
 
 class VocabularyEntry(NamedTuple):

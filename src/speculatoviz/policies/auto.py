@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from speculatoviz.core.planning import Choice, Outlook, Plan, Reason
+from speculatoviz.core.planning import Forecast, Outlook, Plan, Reason
 from speculatoviz.core.rounds import Round
 from speculatoviz.policies.acceptance import Acceptance
 from speculatoviz.policies.base import State
@@ -161,16 +161,16 @@ class AutoPolicy:
             self._drafters = (drafter,)
             self._allowed.setdefault(drafter, _SLOW_START)
 
-    def _value(self, choice: Choice) -> float:
+    def _value(self, choice: Forecast) -> float:
         """Expected tokens beyond what the same time brings at the present rate."""
         return choice.tokens - self.rate * choice.round_ms
 
-    def _best(self, drafter: str, outlook: Outlook, state: State) -> Choice:
+    def _best(self, drafter: str, outlook: Outlook, state: State) -> Forecast:
         """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round."""
         choices = self._choices(drafter, outlook, state)[: self._allowed[drafter]]
         return max(choices, key=self._value, default=self._plain(drafter))
 
-    def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Choice]:
+    def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Forecast]:
         """Drafts of every depth with one drafter."""
         depth = self._depth(outlook, state)
         if depth < 1:
@@ -182,7 +182,7 @@ class AutoPolicy:
         begin_ms = costs.draft.catch_up_ms(drafter, outlook.missing) / rounds
         token_ms = costs.draft.token_ms(drafter)
         return [
-            Choice(drafter, k, tokens[k - 1], begin_ms + k * token_ms + costs.verify.ms(k + 1))
+            Forecast(drafter, k, tokens[k - 1], begin_ms + k * token_ms + costs.verify.ms(k + 1))
             for k in range(1, depth + 1)
         ]
 
@@ -190,7 +190,7 @@ class AutoPolicy:
         longest = self._deepest if outlook.longest is None else min(outlook.longest, self._deepest)
         return min(longest, max(0, state.left - 1))
 
-    def _worth_trying(self, chosen: Choice, outlooks: Mapping[str, Outlook], state: State) -> Choice | None:
+    def _worth_trying(self, chosen: Forecast, outlooks: Mapping[str, Outlook], state: State) -> Forecast | None:
         """A choice that shows whether an estimate is out of date; None if none is needed or the budget is spent.
 
         Of the drafters that could be better than the chosen one, the most promising, and of its drafts the one that
@@ -199,7 +199,7 @@ class AutoPolicy:
         others = [name for name in self._drafters if chosen.depth == 0 or name != chosen.drafter]
         hopes = {name: self._hope(name, outlooks[name], state) - self._value(chosen) for name in others}
         promising = max(hopes, key=hopes.__getitem__, default=None)
-        tried: Choice | None = None
+        tried: Forecast | None = None
         if chosen.depth and state.round - self._plain_round > _PLAIN_EVERY:
             tried = self._plain(chosen.drafter)
         elif promising is not None and hopes[promising] > 0.0:
@@ -212,7 +212,7 @@ class AutoPolicy:
         hopeful = self._choices(drafter, outlook, state, _DEVIATIONS)
         return max((self._value(choice) for choice in hopeful), default=-math.inf)
 
-    def _lost_ms(self, tried: Choice, chosen: Choice) -> float:
+    def _lost_ms(self, tried: Forecast, chosen: Forecast) -> float:
         """The time that a choice is expected to lose against the chosen one."""
         return (self._value(chosen) - self._value(tried)) / self.rate
 
@@ -223,10 +223,10 @@ class AutoPolicy:
         earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
         return stake_ms + earned_ms - self._explored_ms
 
-    def _plain(self, drafter: str) -> Choice:
-        return Choice(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
+    def _plain(self, drafter: str) -> Forecast:
+        return Forecast(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
 
-    def _plan_for(self, chosen: Choice, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
+    def _plan_for(self, chosen: Forecast, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
         plan = Plan(chosen.drafter, chosen.depth, reason=reason)
         if chosen.depth == 0 or not outlooks[chosen.drafter].stops or reason.explored:
             return plan

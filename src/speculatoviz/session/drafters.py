@@ -114,7 +114,7 @@ def _head_drafter(file: Path, window: Window, support_size: int, clock: Callable
     from speculatoviz.heads.file import load, read
     from speculatoviz.heads.rows import GgufRows
 
-    weights = _gguf_file(window.model)
+    weights = window.model.description.gguf
     if weights is None:
         raise HeadError("Heads share the matrices of a GGUF file, and the target has none.", "Choose a GGUF target.")
     kind, tokenizer = read(file).kind, window.model.tokenizer
@@ -123,12 +123,6 @@ def _head_drafter(file: Path, window: Window, support_size: int, clock: Callable
     if kind == "eagle":
         return EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
     return MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
-
-
-def _gguf_file(model: LanguageModel) -> Path | None:
-    """The file that a model was loaded from; None for a model without one."""
-    path: Path | None = getattr(model, "path", None)
-    return path
 
 
 # --- missing drafters -----------------------------------------------------------------------------------
@@ -168,7 +162,7 @@ def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missi
     if name == "lookahead":
         return Missing(f"the target runs on {runtime}, which computes no trees", "Load it with llama.cpp.")
     if name == "selfspec":
-        if _gguf_file(model) is None:
+        if model.description.gguf is None:
             return Missing("a cheaper version can only be made of a GGUF file", "Choose a GGUF target.")
         return Missing("no cheaper version of the target is loaded", f"Start with `--selfspec {SELF_BY_DEFAULT}`.")
     return _why_no_head(name, settings, model)
@@ -178,7 +172,7 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
     if not _gives(model, "hidden"):
         runtime = model.description.runtime
         return Missing(f"the target runs on {runtime}, which gives no hidden states", "Load it with llama.cpp.")
-    if _gguf_file(model) is None:
+    if model.description.gguf is None:
         return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")
     given = settings.head is not None
     why = f"the file of --head holds no {name} head" if given else "there is no trained head for this target"

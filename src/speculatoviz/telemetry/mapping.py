@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from speculatoviz.core.planning import Choice, Reason
+from speculatoviz.core.planning import Forecast, Reason
 from speculatoviz.core.rounds import Check, Extra, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
@@ -186,19 +186,19 @@ def plan_info(reason: Reason | None) -> PlanInfo | None:
     if reason is None:
         return None
     return PlanInfo(
-        chosen=_choice_info(reason.chosen),
-        others=[_choice_info(choice) for choice in reason.others],
+        chosen=_forecast_info(reason.chosen),
+        others=[_forecast_info(forecast) for forecast in reason.others],
         plain_ms=reason.plain_ms,
         explored=reason.explored,
     )
 
 
-def _choice_info(choice: Choice) -> ChoiceInfo:
+def _forecast_info(forecast: Forecast) -> ChoiceInfo:
     return ChoiceInfo(
-        drafter=choice.drafter,
-        depth=choice.depth,
-        expected_tokens=choice.tokens,
-        expected_ms=choice.round_ms,
+        drafter=forecast.drafter,
+        depth=forecast.depth,
+        expected_tokens=forecast.tokens,
+        expected_ms=forecast.round_ms,
     )
 
 

@@ -264,6 +264,7 @@ class SequenceModel(ABC):
             size_bytes=file.size_bytes,
             context_tokens=min(cells, trained_tokens),
             computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
+            gguf=file.path,
         )
 
     def _own(self, feed: Feed) -> SequenceContext:

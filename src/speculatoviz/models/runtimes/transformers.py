@@ -171,6 +171,7 @@ class TransformersModel:
                 size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in self._model.parameters()),
                 context_tokens=min(context_tokens, int(getattr(config, "max_position_embeddings", context_tokens))),
                 computes_on=_computes_on(self.device, threads),
+                gguf=source if source.is_file() else None,
             )
         self._budget = ContextBudget(context_tokens)
 

@@ -40,7 +40,7 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SelectedMode:
     """How a request is verified. top: the number of alternatives to ask for per place."""
 
     strategy: Strategy
@@ -48,7 +48,7 @@ class Choice:
     top: int = 0
 
 
-def choose(mode: str, request: Request, can: Abilities, n_vocab: int) -> Choice:
+def choose(mode: str, request: Request, can: Abilities, n_vocab: int) -> SelectedMode:
     """The stated mode, or with `auto` the first exact one. Raises TargetError if the endpoint cannot do it."""
     match mode:
         case "match":
@@ -72,23 +72,23 @@ def choose(mode: str, request: Request, can: Abilities, n_vocab: int) -> Choice:
     )
 
 
-def _scored(request: Request, can: Abilities, n_vocab: int, strict: bool) -> Choice | None:
+def _scored(request: Request, can: Abilities, n_vocab: int, strict: bool) -> SelectedMode | None:
     """The exact mode that uses scores, if there is one. strict: only if the answers have an affordable size."""
     sampling = request.sampling
     if not (can.tokens and can.scores):
         return None
     if sampling.greedy:
         why = Exactness("exact", "The endpoint returns its most probable token of every place.")
-        return Choice("greedy", why, 1) if can.top_n else None
+        return SelectedMode("greedy", why, 1) if can.top_n else None
     if not can.raw:
         return None
     if sampling.temperature == 1.0 and not sampling.filtered:
         reason = "The endpoint scores every drafted token; after a rejection its own draws are thinned. "
-        return Choice("thinned", Exactness("exact", reason + ORDER))
+        return SelectedMode("thinned", Exactness("exact", reason + ORDER))
     return _by_rows(request, can, n_vocab, strict)
 
 
-def _by_rows(request: Request, can: Abilities, n_vocab: int, strict: bool) -> Choice | None:
+def _by_rows(request: Request, can: Abilities, n_vocab: int, strict: bool) -> SelectedMode | None:
     """Rows, if the endpoint returns all tokens that the sampling keeps."""
     places = _DRAFT_PLACES if can.suffix_only else len(request.prompt) + request.limits.max_tokens
     most = _AFFORDABLE_BYTES // (places * _ENTRY_BYTES)
@@ -97,14 +97,14 @@ def _by_rows(request: Request, can: Abilities, n_vocab: int, strict: bool) -> Ch
         return None
     if 0 < top_k <= can.top_n and (top_k <= most or not strict):
         reason = f"The endpoint returns the {top_k} tokens that top-k keeps, at every place."
-        return Choice("rows", Exactness("exact", reason), top_k)
+        return SelectedMode("rows", Exactness("exact", reason), top_k)
     if can.whole and n_vocab <= most:
         reason = "The endpoint returns the scores of the whole vocabulary at every place."
-        return Choice("rows", Exactness("exact", reason), n_vocab)
+        return SelectedMode("rows", Exactness("exact", reason), n_vocab)
     return None
 
 
-def _match(can: Abilities) -> Choice:
+def _match(can: Abilities) -> SelectedMode:
     if can.chat:
         raise TargetError(
             "This endpoint answers conversations only: it cannot be sent the tokens that a draft follows.",
@@ -116,10 +116,10 @@ def _match(can: Abilities) -> Choice:
             "Name a local model with the endpoint's tokenizer, or choose the mode generate.",
         )
     reason = "The endpoint draws every emitted token itself, after the tokens before it. "
-    return Choice("match", Exactness("exact", reason + ORDER))
+    return SelectedMode("match", Exactness("exact", reason + ORDER))
 
 
-def _bounded(can: Abilities) -> Choice:
+def _bounded(can: Abilities) -> SelectedMode:
     _need_scores(can)
     if not (can.raw and can.by_id and can.top_n):
         raise TargetError(
@@ -130,14 +130,14 @@ def _bounded(can: Abilities) -> Choice:
         f"Only the {can.top_n} most probable tokens of a place are known. Each round reports a bound on the total "
         "variation, which holds in the mean over the drafted tokens."
     )
-    return Choice("bounded", Exactness("bounded", reason), can.top_n)
+    return SelectedMode("bounded", Exactness("bounded", reason), can.top_n)
 
 
-def _generate() -> Choice:
+def _generate() -> SelectedMode:
     reason = (
         "The endpoint generates by itself, and cannot be shown to have been sent our tokens: no speedup is claimed."
     )
-    return Choice("generate", Exactness("unverified", reason))
+    return SelectedMode("generate", Exactness("unverified", reason))
 
 
 def _need_scores(can: Abilities) -> None:

@@ -14,7 +14,7 @@ from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.targets.base import Remote, refuse_needs
 from speculatoviz.targets.hosted import modes
 from speculatoviz.targets.hosted.api import Api
-from speculatoviz.targets.hosted.choice import Abilities, Choice, Mode, choose
+from speculatoviz.targets.hosted.choice import Abilities, Mode, SelectedMode, choose
 from speculatoviz.targets.hosted.endpoint import Endpoint
 from speculatoviz.targets.hosted.generation import Generation
 from speculatoviz.targets.hosted.modes import Verification
@@ -54,7 +54,7 @@ class HostedTarget:
     ) -> None:
         check_mode(probed.mode)
         self._probed, self._loop, self._clock, self._chance_of = probed, loop, clock, chance
-        self._begun: tuple[Request, Choice] | None = None
+        self._begun: tuple[Request, SelectedMode] | None = None
         self._ids: list[int] = []
         self._generation: Generation | None = None
         self.window = None
@@ -171,17 +171,17 @@ class HostedTarget:
         return self._run[0]
 
     @property
-    def _choice(self) -> Choice:
+    def _choice(self) -> SelectedMode:
         return self._run[1]
 
     @property
-    def _run(self) -> tuple[Request, Choice]:
+    def _run(self) -> tuple[Request, SelectedMode]:
         """The request of the last `begin` and how it is verified. Raises RuntimeError before it."""
         if self._begun is None:
             raise RuntimeError("begin() must be called before submit()")
         return self._begun
 
-    def _choose(self, request: Request) -> Choice:
+    def _choose(self, request: Request) -> SelectedMode:
         return choose(self._probed.mode, request, self._probed.can, self._probed.tokenizer.n_vocab)
 
     def _continued(self, request: Request) -> bool:
@@ -208,7 +208,7 @@ def check_mode(mode: str) -> None:
         raise TargetError(f"There is no mode {mode!r}.", f"Choose one of: {', '.join(get_args(Mode))}.")
 
 
-async def _verdict(api: Api, given: Verification, choice: Choice) -> Verdict:
+async def _verdict(api: Api, given: Verification, choice: SelectedMode) -> Verdict:
     match choice.strategy:
         case "greedy":
             return await modes.greedy(api, given)
