@@ -152,7 +152,8 @@ def test_settings_offer_every_range_default_profile_and_drafter(server: Server) 
 @pytest.mark.parametrize(
     ("flags", "policy", "deepest", "drafters"),
     [
-        ({}, "fixed", DEEPEST, ["model", "suffix"]),
+        ({}, "auto", DEEPEST, ["model", "suffix"]),
+        ({"k": 5}, "fixed", 5, ["model", "suffix"]),
         ({"policy": "auto", "k": 5}, "auto", 5, ["model", "suffix"]),
         ({"policy": "adaptive", "drafter": "ngram"}, "adaptive", DEEPEST, ["ngram"]),
     ],

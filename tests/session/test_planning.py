@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,16 @@ def test_a_policy_of_the_settings_holds_where_a_run_names_none(tmp_path: Path) -
     assert (
         run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2, policy="fixed"), policy="auto")[0].policy == "fixed"
     )
-    assert run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2))[0].policy == "fixed"
+
+
+def test_without_a_named_policy_a_given_depth_is_fixed_and_otherwise_auto_plans(tmp_path: Path) -> None:
+    def policy(start: dict[str, Any], **settings: object) -> str:
+        return run(tmp_path, Start(prompt="abc", raw=True, max_tokens=2, **start), **settings)[0].policy
+
+    assert policy({}) == "auto"
+    assert policy({"k": 3}) == policy({"nodes": 5}) == policy({}, k=3) == policy({}, nodes=5) == "fixed"
+    assert policy({"nodes": 0}) == "auto"
+    assert policy({"k": 3, "policy": "auto"}) == policy({"k": 3}, policy="auto") == "auto"
 
 
 def test_fixed_plans_have_no_reason(tmp_path: Path) -> None:

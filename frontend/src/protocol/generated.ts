@@ -40,7 +40,7 @@ export interface Start {
   ignore_eos?: boolean;
   drafter?: string | null;
   /**
-   * null: the server's own
+   * null: the server's own; if it has none, fixed if k or nodes are given, else auto
    */
   policy?: ("auto" | "adaptive" | "fixed") | null;
   rule?: ("token" | "block" | "match" | "typical") | null;

@@ -94,7 +94,7 @@ PROFILES: dict[str, Profile] = {
         target="smollm2-135m-instruct",
         draft=None,
         drafter="eagle",
-        k=4,  # shows acceptance: on few cores no depth makes this small target faster
+        k=4,  # of the policy `fixed`: shows acceptance. On few cores no depth makes this small target faster.
     ),
 }
 
@@ -155,10 +155,10 @@ class Settings(BaseSettings):
         description="draft model, named like the target; none: no draft model",
     )
     drafter: DrafterName | None = Field(None, description=f"source of the drafts: {', '.join(DRAFTERS)}")
-    policy: PolicyName = Field(
-        "fixed",
-        description="who chooses the depth of every round: fixed, adaptive (by the last draft), or auto (drafter and "
-        "depth by measured times)",
+    policy: PolicyName | None = Field(
+        None,
+        description="who plans every round: auto (by measured times and acceptance), adaptive or fixed; default: fixed "
+        "with a depth or nodes, else auto",
     )
     rule: Rule = Field(
         "token",

@@ -27,7 +27,6 @@ from speculatoviz.drafters.suffix_automaton import EarlierTexts, Level, Match, S
 _NEGLIGIBLE = 1e-3  # the rest of the probability below which shorter contexts are not read
 _LOOK_AHEAD = 8  # tokens that `confidence` sums over
 _OUTLOOK = 16  # tokens of an outlook
-_UNLIKELY = 0.05  # the estimated probability of being reached below which an outlook ends
 
 
 class _Matches(NamedTuple):
@@ -120,13 +119,13 @@ class SuffixDrafter(BaseDrafter):
         return estimate.q if estimate else None
 
     def outlook(self, prefix: list[int]) -> Outlook:
-        """The most probable path, as far as it is likely to be reached."""
+        """The most probable path, as far as it is drafted at T=0; at T>0 a draft may end earlier."""
         tokens: list[int] = []
         certainties: list[float] = []
         reach = 1.0
         for token, certainty in itertools.islice(self._path(prefix), _OUTLOOK):
             reach *= certainty
-            if reach < _UNLIKELY:
+            if reach < self._least:
                 break
             tokens.append(token)
             certainties.append(certainty)

@@ -25,7 +25,7 @@ from speculatoviz.server.info import (
 )
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.words import RULE_WORDS
-from speculatoviz.session.planning import DEEPEST, candidates
+from speculatoviz.session.planning import DEEPEST, candidates, policy_of
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.mapping import exactness_info, model_info
 
@@ -67,7 +67,7 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
         defaults={
             "k": session.default_k(drafter) if session else settings.k,
             "deepest": DEEPEST if settings.k is None else settings.k,
-            "policy": settings.policy,
+            "policy": policy_of(settings.policy, settings.k, settings.nodes),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "top_k": settings.top_k,

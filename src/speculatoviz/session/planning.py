@@ -18,6 +18,11 @@ DEEPEST = 12  # drafted tokens on a path, for policies that choose the depth and
 _MATCH_MS = 0.2  # of a token that is copied from the text: far less than any pass
 
 
+def policy_of(named: PolicyName | None, depth: int | None, nodes: int) -> PolicyName:
+    """The policy of a run: as named, else `fixed` if a depth or the nodes of a tree are given, else `auto`."""
+    return named or ("auto" if depth is None and not nodes else "fixed")
+
+
 def candidates(usual: str, chosen: str | None, available: Sequence[str]) -> tuple[str, ...]:
     """The drafters that `auto` may choose from: the chosen one alone, else the usual one and matches in the text."""
     if chosen is not None:

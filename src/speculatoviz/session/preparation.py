@@ -14,7 +14,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Message, Tokenizer
 from speculatoviz.models.tokenizers.chat import encode_chat, encode_raw, encode_turn
 from speculatoviz.session.drafters import Missing
-from speculatoviz.session.planning import DEEPEST, candidates
+from speculatoviz.session.planning import DEEPEST, candidates, policy_of
 from speculatoviz.targets.base import Target
 from speculatoviz.telemetry.messages import Start
 
@@ -73,7 +73,8 @@ class RunPreparer:
         ids, prompt = encode_prompt(self._target.tokenizer, message)
         self._check_length(ids)
         seed = _given(message.seed, settings.seed)
-        policy = message.policy or settings.policy
+        depth, nodes = _given(message.k, settings.k), _given(message.nodes, settings.nodes)
+        policy = policy_of(message.policy or settings.policy, depth, nodes)
         chosen = candidates(drafter, message.drafter or settings.drafter, tuple(self._drafters))
         used = {drafter, *shadows, *(chosen if policy == "auto" else ())}
         request = Request(
@@ -88,7 +89,7 @@ class RunPreparer:
             conversation=_conversation(message),
         )
         self._target.claim(request)
-        k, nodes = self._depth(message, policy, drafter), _given(message.nodes, settings.nodes)
+        k = self._depth(depth, policy, drafter)
         return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows)
 
     def check_drafter(self, name: str) -> None:
@@ -103,9 +104,8 @@ class RunPreparer:
             f"{reason.remedy} Or choose one of: {others}.",
         )
 
-    def _depth(self, message: Start, policy: PolicyName, drafter: str) -> int:
-        """The depth of the message or the settings, else the default of the drafter, or of a policy that chooses."""
-        given = self._settings.k if message.k is None else message.k
+    def _depth(self, given: int | None, policy: PolicyName, drafter: str) -> int:
+        """The given depth, else the default of the drafter, or of a policy that chooses."""
         if given is not None:
             return given
         return self._default_k(drafter) if policy == "fixed" else DEEPEST

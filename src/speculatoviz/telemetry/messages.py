@@ -34,7 +34,9 @@ class Start(Strict):
     stop: list[str] = Field(default_factory=list, max_length=8)
     ignore_eos: bool = False
     drafter: str | None = None
-    policy: PolicyName | None = Field(None, description="null: the server's own")
+    policy: PolicyName | None = Field(
+        None, description="null: the server's own; if it has none, fixed if k or nodes are given, else auto"
+    )
     rule: Rule | None = None
     nodes: Annotated[int, RANGES["nodes"].field()] | None = None
     shadow: list[str] = Field(
