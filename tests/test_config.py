@@ -84,6 +84,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "target_mode": "match",
         "overlap": "false",
         "rule": "block",
+        "runtime": "ik",
         "policy": "auto",
         "lookahead_ngram": "5",
     }

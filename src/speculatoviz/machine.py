@@ -24,6 +24,15 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def available_bytes() -> int | None:
+    """The memory that new processes can take without swapping; None if the system does not report it."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
 def describe() -> str:
     """Processor, cores and system in one line."""
     return f"{processor()}, {usable_cores()} cores, {platform.system()}"

@@ -14,6 +14,7 @@ import pytest
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models import gguf_trial as trial
+from speculatoviz.models import libraries
 from speculatoviz.models.base import Feed
 from speculatoviz.models.files.child import cause, run_child
 from speculatoviz.models.files.download import silent
@@ -92,7 +93,7 @@ def test_a_changed_file_and_another_library_are_tried_again(
     require_loadable(path, tmp_path / "cache")
     write_tiny(path, fields={"general.name": "other"})
     require_loadable(path, tmp_path / "cache")
-    monkeypatch.setattr(trial, "version", lambda _: "99")
+    monkeypatch.setattr(libraries, "version", lambda _: "99")
     require_loadable(path, tmp_path / "cache")
     assert len(processes) == 4
 

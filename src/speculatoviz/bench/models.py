@@ -5,15 +5,16 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from pathlib import Path
+from dataclasses import replace
 
 from speculatoviz.config import Settings
 from speculatoviz.machine import describe
 from speculatoviz.measure.noise import noise_floor
 from speculatoviz.measure.passes import pass_ms
-from speculatoviz.models.load import Loading, load_model
+from speculatoviz.models.load import load_model
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window
+from speculatoviz.session.targets import loading_options
 
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
 CONTEXT_TOKENS = 200  # of context at the passes that are timed
@@ -28,7 +29,7 @@ def measure(name: str, settings: Settings) -> dict[str, object]:
     Milliseconds are the fastest of five: whatever else the machine does can only slow a pass down.
     """
     name, _, quantisation = name.partition("=")
-    how = Loading(1024, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
+    how = replace(loading_options(settings), context_tokens=1024)
     begun = time.perf_counter()
     model = load_model(name, how, quantisation or None, lambda *_: None)
     load_s = time.perf_counter() - begun

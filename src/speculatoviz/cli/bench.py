@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
-@settings_flags(MODEL, "draft", "k", max_tokens=96, temperature=0.0)
+@settings_flags(MODEL, "draft", "runtime", "k", max_tokens=96, temperature=0.0)
 def pair(
     settings: Settings,
     repeats: Annotated[int, typer.Option(min=1, help="pairs of a plain and a speculative run for each prompt")] = 5,
@@ -59,7 +59,7 @@ def pair(
     typer.echo(json.dumps(result))
 
 
-@settings_flags("profile", "selfspec", k=4, nodes=12, max_tokens=64, temperature=0.0)
+@settings_flags("profile", "runtime", "selfspec", k=4, nodes=12, max_tokens=64, temperature=0.0)
 def drafters(
     settings: Settings,
     prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
@@ -101,7 +101,7 @@ def report(
     typer.echo(table(runs))
 
 
-@settings_flags(MODEL, "draft", "threads", max_tokens=64, temperature=0.0)
+@settings_flags(MODEL, "draft", "runtime", "threads", max_tokens=64, temperature=0.0)
 def peers(
     settings: Settings,
     prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
@@ -146,7 +146,7 @@ def _llama_servers(settings: Settings, session: Session, servers: ExitStack) -> 
     return [servers.enter_context(closing(LlamaServer(options))) for options in asked]
 
 
-@settings_flags(MODEL, "draft", "k", "threads", "context_tokens", max_tokens=48)
+@settings_flags(MODEL, "draft", "runtime", "k", "threads", "context_tokens", max_tokens=48)
 def prompts(
     settings: Settings,
     turns: Annotated[int, typer.Option(min=1, help="questions of each conversation")] = 10,
@@ -180,7 +180,7 @@ def models(
     typer.echo(json.dumps(measure(names[0], settings)))
 
 
-@settings_flags("profile", k=5, max_tokens=96, drafter="model")
+@settings_flags("profile", "runtime", k=5, max_tokens=96, drafter="model")
 def rules(
     settings: Settings,
     seeds: Annotated[int, typer.Option(min=1, help="runs of each prompt")] = 2,
@@ -219,7 +219,7 @@ def remote(
     typer.echo(json.dumps(about | {"rtt_ms": results}))
 
 
-@settings_flags("profile", k=3)
+@settings_flags("profile", "runtime", k=3)
 def sessions(
     settings: Settings,
     rounds: Annotated[int, typer.Option(min=1, help="rounds of every session and repeat")] = 12,

@@ -37,7 +37,7 @@ REMOTE = Group(
     "Remote target",
     ("target_tokenizer", "target_mode", "target_api_key", "chat_template", "stop_tokens", "overlap"),
 )
-MACHINE = Group("Machine", ("context_tokens", "threads", "device", "dtype"))
+MACHINE = Group("Machine", ("context_tokens", "runtime", "threads", "device", "dtype"))
 PROMPT_CACHE = Group("Prompt cache", ("prompt_cache_tokens", "prompt_cache"))
 SERVER = Group("Server", ("host", "port", "api_key"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))

@@ -107,7 +107,7 @@ def _load(settings: Settings, shadows: Sequence[str]) -> Session:
     if not WITH_MODEL & {settings.resolved().drafter, *shadows}:
         settings = settings.model_copy(update={"draft": "none"})
     with progress() as report:
-        return Session.load(settings, time.perf_counter, report)
+        return Session.load(settings, time.perf_counter, report, shadows)
 
 
 def _show(events: Iterator[Event], shown: Document | Transcript, writer: trace.TraceWriter | None) -> None:

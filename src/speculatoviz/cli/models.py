@@ -29,7 +29,7 @@ def list_models(settings: Settings) -> None:
     "here" marks the models on this disk.
     """
     from speculatoviz.models.files import catalogue, download
-    from speculatoviz.models.load import installed
+    from speculatoviz.models.libraries import installed
 
     table = Table("name", "quantisation", "size", "licence", "here", box=None, pad_edge=False)
     for entry in catalogue.CATALOGUE.values():

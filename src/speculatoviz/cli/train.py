@@ -20,6 +20,8 @@ from speculatoviz.heads.file import HeadKind
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.files.names import parse
+from speculatoviz.models.gguf_trial import require_loadable
+from speculatoviz.models.libraries import gguf_runtimes
 from speculatoviz.models.load import Loading, gguf_file
 from speculatoviz.train.job import TrainJob, WriteWith
 
@@ -115,13 +117,15 @@ def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
             "ik_llama.cpp gives no hidden states, and heads learn from them.",
             f"Train for {name.place}, which llama.cpp runs: the file is the same.",
         )
-    if name.runtime != "llamacpp":
+    if name.runtime not in {"llamacpp", None}:
         raise TrainError(
             f"{chosen.target} is not a GGUF file: heads use its embedding and output rows.",
             "Choose a target that llama.cpp runs.",
         )
     how = Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads)
     source = gguf_file(name, how, chosen.target_quantisation, by_share(report))
+    verified = name.place in CATALOGUE and chosen.target_quantisation is None
+    require_loadable(source, how.cache_dir, gguf_runtimes()[0], verified=verified)
     return source, name.place if name.place in CATALOGUE else source.stem
 
 

@@ -25,6 +25,7 @@ from speculatoviz.drafters.about import DRAFTERS, DrafterName
 ENV_FILE = ".env"
 REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
 PolicyName = Literal["auto", "adaptive", "fixed"]
+RuntimeSetting = Literal["auto", "llamacpp", "ik", "hf"]
 SELF_BY_DEFAULT = "Q2_K"  # quantisation that the target drafts for itself with, if none is chosen
 PREFIX = "SPECULATOVIZ_"
 
@@ -223,6 +224,11 @@ class Settings(BaseSettings):
     )
     prompt_cache: str | None = Field(
         None, description="folder where earlier prompts of each model are kept between starts; default: nowhere"
+    )
+    runtime: RuntimeSetting = Field(
+        "llamacpp",
+        description="runtime of GGUF models whose names have no prefix: auto (the fastest one by passes that are timed "
+        "once), llamacpp, ik or hf",
     )
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")

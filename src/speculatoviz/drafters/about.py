@@ -10,6 +10,8 @@ DrafterName = Literal[
 ]
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
+WITH_HEAD = frozenset({"eagle", "medusa"})  # those that read the target's hidden states
+
 
 class About(NamedTuple):
     """title: a few words. help: one sentence. paper: its source. trees: whether it can draft branches."""

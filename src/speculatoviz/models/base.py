@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypedDict
 
@@ -34,11 +34,24 @@ UNKNOWN = "unknown"  # quantisation of a model whose file or endpoint does not r
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """Why a model is on its runtime, if its name did not decide.
+
+    reason: a clause ("no other runtime for GGUF files is installed"). pass_ms: the milliseconds that were compared, by
+    the title of a runtime and the rows of a pass; empty if nothing was measured.
+    """
+
+    reason: str
+    pass_ms: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """A loaded model as it is shown to users; None if the file or the endpoint does not report it.
 
     parameters: weights. size_bytes: of all files, or of the weights in memory. context_tokens: the longest context.
-    gguf: the file, or its first part, if the weights were read from a GGUF file.
+    gguf: the file, or its first part, if the weights were read from a GGUF file. choice: of the runtime; None if the
+    model's name decided.
     """
 
     name: str
@@ -49,6 +62,7 @@ class Description:
     context_tokens: int
     computes_on: str
     gguf: Path | None = None
+    choice: RuntimeChoice | None = None
 
 
 class VocabularyEntry(NamedTuple):

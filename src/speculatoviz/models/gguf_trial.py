@@ -11,22 +11,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Feed, LanguageModel, Tokenizer, check_finite
+from speculatoviz.models.base import Feed, Tokenizer, check_finite
 from speculatoviz.models.files.child import ending, run_child
 from speculatoviz.models.files.decoder import require_decoder, require_vocabulary
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import RUNTIMES, Runtime
+from speculatoviz.models.gguf_runtimes import gguf_library, open_gguf, open_vocabulary
+from speculatoviz.models.libraries import build_of
 
-_PACKAGES: dict[Runtime, str] = {"llamacpp": "llama_cpp_python", "ik": "ik_llama_cpp_python"}
-_VERSION = 2  # of this check: a stricter one asks anew
+_VERSION = 3  # of this check: a stricter one asks anew
 _START_S, _BYTES_PER_S = 120.0, 5e6  # how long a child may take: from a slow disk, every byte once
 _SPARE_BYTES = 4 << 30  # what a child may allocate beside the file
 _TRIAL_TOKENS = 64  # cells of its context
@@ -88,21 +87,17 @@ class _Memory:
         return self._folder / f"{self._hash}.vocabulary"
 
     def _hashed(self) -> str:
-        """Of what a success depends on: the library's version, and header, size and time of every part."""
-        digest = hashlib.sha256(f"{_VERSION} {_library_version(self._runtime)}".encode())
-        for part, header in zip(self._file.parts, self._file.headers, strict=True):
-            stat = part.stat()
-            digest.update(f"\n{stat.st_size} {stat.st_mtime_ns} {len(header)}\n".encode() + header)
-        return digest.hexdigest()
+        """Of what a success depends on: the library's build and the file."""
+        return hashlib.sha256(f"{_VERSION} {build_of(self._runtime)} {file_hash(self._file)}".encode()).hexdigest()
 
 
-def _library_version(runtime: Runtime) -> str:
-    """The runtime, its package's version, and the library that stands in for the package's own, if there is one."""
-    try:
-        found = version(_PACKAGES[runtime])
-    except PackageNotFoundError:
-        found = "unknown"
-    return f"{runtime} {found} {os.environ.get('IK_LLAMA_CPP_LIB_PATH', '') if runtime == 'ik' else ''}"
+def file_hash(file: GgufFile) -> str:
+    """A hash of header, size and time of every part: a changed file has another one. The weights are not read."""
+    digest = hashlib.sha256()
+    for part, header in zip(file.parts, file.headers, strict=True):
+        stat = part.stat()
+        digest.update(f"\n{stat.st_size} {stat.st_mtime_ns} {len(header)}\n".encode() + header)
+    return digest.hexdigest()
 
 
 def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool) -> None:
@@ -123,15 +118,15 @@ def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool) -> None:
 # --- the child process --------------------------------------------------------------------------------
 
 
-def _main(path: str, runtime: str, *flags: str) -> int:
+def _main(path: str, runtime: Runtime, *flags: str) -> int:
     from speculatoviz.models.gguf_log import capture_log
 
     try:
-        lib = _library(runtime)
+        lib = gguf_library(runtime)
         capture_log(lib).echo = True
         _limit_memory(Path(path), lib)
         if "--vocabulary" in flags:
-            _load_vocabulary(Path(path), runtime)
+            _use(open_vocabulary(runtime, Path(path)))
         else:
             _load_and_decode(Path(path), runtime)
     except SpeculatoVizError as error:
@@ -139,16 +134,6 @@ def _main(path: str, runtime: str, *flags: str) -> int:
         return 1
     print(_REPORT + "{}", flush=True)
     return 0
-
-
-def _library(runtime: str) -> Any:
-    if runtime == "ik":
-        from speculatoviz.models.runtimes.ik_api import library
-
-        return library()
-    from llama_cpp import llama_cpp
-
-    return llama_cpp
 
 
 def _limit_memory(path: Path, lib: Any) -> None:
@@ -166,30 +151,8 @@ def _limit_memory(path: Path, lib: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _load_vocabulary(path: Path, runtime: str) -> None:
-    if runtime == "ik":
-        from speculatoviz.models.runtimes.ik import read_vocabulary
-
-        _use(read_vocabulary(path))
-    else:
-        from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
-
-        _use(VocabularyFile(path))
-
-
-def _load(path: Path, runtime: str) -> LanguageModel:
-    threads = min(_MOST_THREADS, usable_cores())
-    if runtime == "ik":
-        from speculatoviz.models.runtimes.ik import IkModel
-
-        return IkModel(path, _TRIAL_TOKENS, threads)
-    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-
-    return LlamaCppModel(path, _TRIAL_TOKENS, threads, trial=True)
-
-
-def _load_and_decode(path: Path, runtime: str) -> None:
-    model = _load(path, runtime)
+def _load_and_decode(path: Path, runtime: Runtime) -> None:
+    model = open_gguf(runtime, path, _TRIAL_TOKENS, min(_MOST_THREADS, usable_cores()), trial=True)
     _use(model.tokenizer)
     last = model.tokenizer.n_vocab - 1
     context = model.open(_TRIAL_TOKENS // 2)
@@ -214,5 +177,5 @@ def _use(tokenizer: Tokenizer) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(_main(*sys.argv[1:]))
+        sys.exit(_main(*sys.argv[1:]))  # type: ignore[arg-type]
     sys.exit(130)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speculatoviz.errors import ModelError
@@ -13,17 +12,14 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.config import MOST, read_config, text_config
-from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, ModelName, Runtime, locate, parse, tokenizer_folder
+from speculatoviz.models.files.names import OF_GGUF, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.source import is_file, local_path
+from speculatoviz.models.gguf_runtimes import open_gguf, open_vocabulary
 from speculatoviz.models.gguf_trial import require_loadable
+from speculatoviz.models.libraries import gguf_runtimes, not_installed, require_installed
+from speculatoviz.models.runtime_choice import TO_VERIFY, Use, choose_runtime
 
-# Of each runtime: its library, and the argument of pip that installs it.
-_NEEDS: dict[Runtime, tuple[str, str]] = {
-    "llamacpp": ("llama_cpp", "llama-cpp-python"),
-    "ik": ("ik_llama_cpp", "'speculatoviz[ik]'"),
-    "mlx": ("mlx_lm", "'speculatoviz[mlx]'"),
-    "hf": ("torch", "'speculatoviz[hf]'"),
-}
+Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,8 @@ class Loading:
     """How models are loaded on this machine.
 
     context_tokens: what all contexts of a model hold together. cache_dir: of downloaded and derived files. threads: of
-    a forward pass, by default all cores. device, dtype: of transformers, auto or PyTorch's names.
+    a forward pass, by default all cores. device, dtype: of transformers, auto or PyTorch's names. runtime: of GGUF
+    files whose names leave it open; None for the one that is fastest for `use`.
     """
 
     context_tokens: int
@@ -39,11 +36,11 @@ class Loading:
     threads: int | None = None
     device: str = "auto"
     dtype: str = "auto"
+    runtime: Runtime | None = None
+    use: Use = TO_VERIFY
 
 
-def load_model(
-    name: str, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
-) -> LanguageModel:
+def load_model(name: str, how: Loading, quantisation: str | None, progress: Report) -> LanguageModel:
     """Load the model that the name stands for, or `toy:SEED`, fetched first if need be.
 
     quantisation: a type to requantise the GGUF file to, once. progress: called with a stage, how far it has come, and
@@ -51,41 +48,41 @@ def load_model(
     """
     if name.startswith("toy:"):
         return _toy(name)
-    parsed = parse(name)
-    _require_installed(parsed.runtime)
-    if quantisation is not None and parsed.runtime not in OF_GGUF:
+    parsed = parse(name, how.runtime)
+    _require(parsed)
+    if quantisation is not None and not _on_gguf_runtime(parsed):
         raise ModelError(
             f"{name} cannot be requantised: only GGUF files on llama.cpp or ik_llama.cpp can.",
             "Leave the quantisation out, or choose a model that comes quantised.",
         )
     _share_cores()
-    if parsed.runtime in OF_GGUF:
+    if _on_gguf_runtime(parsed):
         _quiet_numpy()
+        return _load_gguf(parsed, how, quantisation, progress)
+    assert parsed.runtime is not None
     try:
-        return _load(parsed, how, quantisation, progress)
+        return _load(parsed, parsed.runtime, how, progress)
     except ImportError as error:
-        raise _not_installed(parsed.runtime, error) from error
+        raise not_installed(parsed.runtime, error) from error
 
 
-def load_cheaper(name: str, how: Loading, by: str, progress: Callable[[str, int, int], None]) -> LanguageModel:
+def load_cheaper(name: str, how: Loading, by: str, progress: Report) -> LanguageModel:
     """A cheaper version of a GGUF model, to draft for it.
 
     by: a quantisation, or the share of its layers to keep, in (0, 1). Raises ModelError like `load_model`.
     """
-    parsed = parse(name)
-    if parsed.runtime not in OF_GGUF:
+    parsed = parse(name, how.runtime)
+    if not _on_gguf_runtime(parsed):
         raise ModelError(f"{name} has no cheaper version here: only GGUF files do.", "Choose another drafter.")
     if not _is_share(by):
         return load_model(name, how, by, progress)
     from speculatoviz.models.files.skip import skip_layers
 
+    _require(parsed)
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
     shorter = skip_layers(path, float(by), how.cache_dir)
-    progress("checking", 0, 1)
-    require_loadable(shorter, how.cache_dir, parsed.runtime)
-    progress("loading", 0, 1)
-    return _open_gguf(shorter, how, parsed.runtime, f"{name}, {float(by):.0%} of its layers")
+    return _open_gguf(parsed, shorter, how, f"{name}, {float(by):.0%} of its layers", progress)
 
 
 def _is_share(text: str) -> bool:
@@ -95,11 +92,10 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _load(
-    parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
-) -> LanguageModel:
+def _load(parsed: ModelName, runtime: Runtime, how: Loading, progress: Report) -> LanguageModel:
+    """A model on MLX-LM or transformers."""
     shown = None if parsed.place.startswith(("/", ".", "~")) else parsed.place
-    match parsed.runtime:
+    match runtime:
         case "mlx":
             from speculatoviz.models.runtimes.mlx import MlxModel
 
@@ -112,47 +108,55 @@ def _load(
             source = locate(parsed, how.cache_dir, progress)
             if parsed.is_gguf:
                 progress("checking", 0, 1)
-                require_loadable(source, how.cache_dir, vocabulary_only=True, verified=parsed.place in CATALOGUE)
+                reader, verified = gguf_runtimes()[0], parsed.place in CATALOGUE
+                require_loadable(source, how.cache_dir, reader, vocabulary_only=True, verified=verified)
             progress("loading", 0, 1)
             return TransformersModel(
                 source, how.context_tokens, how.threads, device=how.device, dtype=how.dtype, name=shown
             )
         case "llamacpp" | "ik":
-            path = gguf_file(parsed, how, quantisation, progress)
-            progress("loading", 0, 1)
-            return _open_gguf(path, how, parsed.runtime, parsed.place if parsed.place in CATALOGUE else None)
+            raise AssertionError(f"{runtime} is opened by _load_gguf")
 
 
-def _open_gguf(path: Path, how: Loading, runtime: Runtime, shown: str | None) -> LanguageModel:
-    if runtime == "ik":
-        from speculatoviz.models.runtimes.ik import IkModel
-
-        return IkModel(path, how.context_tokens, how.threads, shown)
-    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-
-    return LlamaCppModel(path, how.context_tokens, how.threads, shown)
+def _load_gguf(parsed: ModelName, how: Loading, quantisation: str | None, progress: Report) -> LanguageModel:
+    """A model on llama.cpp or ik_llama.cpp."""
+    path = gguf_file(parsed, how, quantisation, progress)
+    shown = parsed.place if parsed.place in CATALOGUE else None
+    return _open_gguf(parsed, path, how, shown, progress, verified=quantisation is None and parsed.place in CATALOGUE)
 
 
-def gguf_file(
-    parsed: ModelName, how: Loading, quantisation: str | None, progress: Callable[[str, int, int], None]
-) -> Path:
-    """The file of a GGUF model: fetched, requantised, and known to load in its runtime. Raises ModelError."""
-    path = source = locate(parsed, how.cache_dir, progress)
-    if quantisation is not None:
-        _require_installed("llamacpp")
-        from speculatoviz.models.files.requantise import requantise
+def _open_gguf(
+    parsed: ModelName, path: Path, how: Loading, shown: str | None, progress: Report, *, verified: bool = False
+) -> LanguageModel:
+    """Choose the runtime if the name leaves it open, try the file on it, and load it.
 
-        progress("requantising", 0, 1)
-        path = requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
+    verified: llama.cpp is known to load the file. ik_llama.cpp comes compiled: it may not run on this processor at all.
+    """
+    runtime, choice = parsed.runtime, None
+    if runtime is None:
+        threads = how.threads or usable_cores()
+        runtime, choice = choose_runtime(path, how.use, threads, how.cache_dir, progress, verified=verified)
     progress("checking", 0, 1)
-    verified = path == source and _verified(parsed)
-    require_loadable(path, how.cache_dir, parsed.runtime, verified=verified)
-    return path
+    require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik")
+    progress("loading", 0, 1)
+    try:
+        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown)
+    except ImportError as error:
+        raise not_installed(runtime, error) from error
+    model.description = replace(model.description, choice=choice)
+    return model
 
 
-def _verified(parsed: ModelName) -> bool:
-    """Whether the file is known to load. ik_llama.cpp comes compiled: it may not run on this processor at all."""
-    return parsed.place in CATALOGUE and parsed.runtime != "ik"
+def gguf_file(parsed: ModelName, how: Loading, quantisation: str | None, progress: Report) -> Path:
+    """The file of a GGUF model: fetched and requantised. Raises ModelError."""
+    source = locate(parsed, how.cache_dir, progress)
+    if quantisation is None:
+        return source
+    require_installed("llamacpp")
+    from speculatoviz.models.files.requantise import requantise
+
+    progress("requantising", 0, 1)
+    return requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> LocalTokenizer:
@@ -168,21 +172,12 @@ def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], 
     parsed = parse(name)
     if not parsed.is_gguf:
         return _folder_tokenizer(tokenizer_folder(parsed, progress))
-    reader: Runtime = "ik" if parsed.runtime == "ik" else "llamacpp"
-    _require_installed(reader)
+    reader = parsed.runtime if parsed.runtime in OF_GGUF else gguf_runtimes()[0]
+    require_installed(reader)
     source = locate(parsed, how.cache_dir, progress)
-    require_loadable(source, how.cache_dir, reader, vocabulary_only=True, verified=_verified(parsed))
-    return _vocabulary(source, reader)
-
-
-def _vocabulary(path: Path, reader: Runtime) -> LocalTokenizer:
-    if reader == "ik":
-        from speculatoviz.models.runtimes.ik import read_vocabulary
-
-        return read_vocabulary(path)
-    from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
-
-    return VocabularyFile(path)
+    verified = parsed.place in CATALOGUE and reader != "ik"
+    require_loadable(source, how.cache_dir, reader, vocabulary_only=True, verified=verified)
+    return open_vocabulary(reader, source)
 
 
 def _folder_tokenizer(folder: Path) -> LocalTokenizer:
@@ -190,33 +185,23 @@ def _folder_tokenizer(folder: Path) -> LocalTokenizer:
     try:
         from speculatoviz.models.tokenizers.hub import HubTokenizer
     except ImportError as error:
-        raise _not_installed("hf", error) from error
+        raise not_installed("hf", error) from error
     rows = text_config(read_config(folder)).get("vocab_size") if is_file(folder / "config.json") else None
     if rows is None:
         rows = 1 + max((entry.id for entry in HubTokenizer(folder, MOST["vocab_size"]).entries()), default=0)
     return HubTokenizer(folder, rows)
 
 
-def installed() -> dict[str, str]:
-    """Every runtime by its scheme: its title, and how to install it if it is missing."""
-    states: dict[str, str] = {}
-    for runtime, title in RUNTIMES.items():
-        library, package = _NEEDS[runtime]
-        there = find_spec(library) is not None
-        states[runtime] = title if there else f"{title}, not installed: pip install {package}"
-    return states
+def _on_gguf_runtime(parsed: ModelName) -> bool:
+    return parsed.runtime is None or parsed.runtime in OF_GGUF
 
 
-def _require_installed(runtime: Runtime) -> None:
-    """Before anything is fetched. Raises ModelError with the command that installs it."""
-    library, package = _NEEDS[runtime]
-    if find_spec(library) is None:
-        raise ModelError(f"{RUNTIMES[runtime]} is not installed.", f"Run `pip install {package}`.")
-
-
-def _not_installed(runtime: Runtime, error: ImportError) -> ModelError:
-    _, package = _NEEDS[runtime]
-    return ModelError(f"{RUNTIMES[runtime]} cannot be used ({error}).", f"Run `pip install {package}`.")
+def _require(parsed: ModelName) -> None:
+    """Before anything is fetched. Raises ModelError unless the runtime, or one for GGUF files, is installed."""
+    if parsed.runtime is None:
+        gguf_runtimes()
+    else:
+        require_installed(parsed.runtime)
 
 
 def _share_cores() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_cache import PromptCacheMeter
-from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_named_model, open_target
+from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
 from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
 from speculatoviz.telemetry.messages import Start
@@ -77,15 +77,17 @@ class Session:
         self._memory = RunMemory(self.calibration, suffix if isinstance(suffix, SuffixDrafter) else None)
 
     @classmethod
-    def load(cls, settings: Settings, clock: Callable[[], float], progress: Progress) -> Session:
+    def load(
+        cls, settings: Settings, clock: Callable[[], float], progress: Progress, drafters: Container[str] = ()
+    ) -> Session:
         """Fetch and load the models of the settings, and measure them.
 
-        clock: seconds. Raises ModelError, TargetError, HeadError and VocabularyMismatchError.
+        clock: seconds. drafters: that runs will use beside the settings' own. Raises ModelError, TargetError, HeadError
+        and VocabularyMismatchError.
         """
-        pair = settings.resolved()
-        draft = load_named_model(settings, pair.draft, pair.draft_quantisation, progress) if pair.draft else None
+        draft = load_draft(settings, progress)
         cheaper = load_cheaper_target(settings, progress)
-        session = cls(settings, open_target(settings, draft, clock, progress), draft, clock, cheaper)
+        session = cls(settings, open_target(settings, draft, clock, progress, drafters), draft, clock, cheaper)
         try:
             prompt = encode_for_measuring(session.target.tokenizer, PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)

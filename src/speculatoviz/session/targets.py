@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from pydantic import SecretStr
 
 from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
 from speculatoviz.core.progress import Progress
+from speculatoviz.drafters.about import WITH_HEAD, WITH_MODEL
 from speculatoviz.errors import ModelError
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.models.prefix_cache import PrefixCache
+from speculatoviz.models.runtime_choice import TO_VERIFY, Use
 from speculatoviz.models.window import Window
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
@@ -52,14 +54,25 @@ def is_remote(name: str) -> bool:
     return name.partition(":")[0] in REMOTE_SCHEMES
 
 
-def loading_options(settings: Settings) -> Loading:
-    """How models are loaded under these settings."""
-    return Loading(settings.context_tokens, Path(settings.cache_dir), settings.threads, settings.device, settings.dtype)
+def loading_options(settings: Settings, use: Use = TO_VERIFY) -> Loading:
+    """How models are loaded under these settings. use: what for."""
+    cache_dir, runtime = Path(settings.cache_dir), None if settings.runtime == "auto" else settings.runtime
+    return Loading(settings.context_tokens, cache_dir, settings.threads, settings.device, settings.dtype, runtime, use)
 
 
-def load_named_model(settings: Settings, name: str, quantisation: str | None, progress: Progress) -> LanguageModel:
-    """Load a model into this process. quantisation: to requantise it to. Raises ModelError."""
-    return load_model(name, loading_options(settings), quantisation, by_share(progress, name))
+def load_named_model(
+    settings: Settings, name: str, quantisation: str | None, progress: Progress, use: Use = TO_VERIFY
+) -> LanguageModel:
+    """Load a model into this process. quantisation: to requantise it to. use: what for. Raises ModelError."""
+    return load_model(name, loading_options(settings, use), quantisation, by_share(progress, name))
+
+
+def load_draft(settings: Settings, progress: Progress) -> LanguageModel | None:
+    """Load the draft model of the settings; None if they name none. Raises ModelError."""
+    pair = settings.resolved()
+    if pair.draft is None:
+        return None
+    return load_named_model(settings, pair.draft, pair.draft_quantisation, progress, Use(drafts=True))
 
 
 def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:
@@ -75,19 +88,26 @@ def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel
         raise ModelError(
             "A remote target cannot draft for itself: its weights are not on this machine.", "Choose another drafter."
         )
-    return load_cheaper(pair.target, loading_options(settings), by, by_share(progress, pair.target))
+    how = loading_options(settings, Use(drafts=True))
+    return load_cheaper(pair.target, how, by, by_share(progress, pair.target))
 
 
 def open_target(
-    settings: Settings, draft: LanguageModel | None, clock: Callable[[], float], progress: Progress
+    settings: Settings,
+    draft: LanguageModel | None,
+    clock: Callable[[], float],
+    progress: Progress,
+    drafters: Container[str] = (),
 ) -> OpenedTarget:
     """Load the target of the settings, or connect to it. Raises ModelError and TargetError.
 
-    draft: its tokenizer is used for an endpoint if the settings name no other. clock: seconds.
+    draft: its tokenizer is used for an endpoint if the settings name no other. clock: seconds. drafters: that runs will
+    use beside the settings' own.
     """
     pair = settings.resolved()
     if not is_remote(pair.target):
-        model = load_named_model(settings, pair.target, pair.target_quantisation, progress)
+        use = Use(draft_ms=_token_ms(draft), hidden_for=_reads_hidden_states(settings, drafters))
+        model = load_named_model(settings, pair.target, pair.target_quantisation, progress, use)
         return open_local(model, draft, clock, open_prompt_cache(settings, model))
     if pair.target_quantisation is not None:
         raise ModelError(
@@ -96,6 +116,25 @@ def open_target(
         )
     progress(f"connecting to {without_credentials(pair.target)}", None)
     return open_remote(settings, pair.target, lambda: None if draft is None else draft.tokenizer, clock, progress)
+
+
+def _token_ms(draft: LanguageModel | None) -> float:
+    """The milliseconds of one token of the draft model, as its runtime was chosen by; 0 if nothing was measured."""
+    choice = draft.description.choice if draft is not None else None
+    if draft is None or choice is None:
+        return 0.0
+    return choice.pass_ms.get(draft.description.runtime, {}).get(1, 0.0)
+
+
+def _reads_hidden_states(settings: Settings, drafters: Container[str]) -> str | None:
+    """What needs the target's hidden states under these settings, in words; None if nothing does."""
+    if settings.head is not None:
+        return "the head"
+    own = settings.resolved()
+    if found := next((name for name in sorted(WITH_HEAD) if name == own.drafter or name in drafters), None):
+        return f"the drafter {found}"
+    # An EAGLE head takes the place of a draft model.
+    return f"the EAGLE head of {own.drafter}" if own.draft is None and own.drafter in WITH_MODEL else None
 
 
 def open_local(

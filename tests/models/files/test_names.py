@@ -10,7 +10,7 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.errors import ModelError
-from speculatoviz.models import load
+from speculatoviz.models import libraries
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.names import ModelName, locate, parse
@@ -25,14 +25,14 @@ FOLDER = "maker/Tiny-MLX"
 @pytest.mark.parametrize(
     ("name", "runtime", "place", "is_gguf"),
     [
-        ("smollm2-135m-instruct", "llamacpp", "smollm2-135m-instruct", True),
+        ("smollm2-135m-instruct", None, "smollm2-135m-instruct", True),
         ("llamacpp:smollm2-135m-instruct", "llamacpp", "smollm2-135m-instruct", True),
         ("hf:smollm2-135m-instruct", "hf", "smollm2-135m-instruct", True),
         ("ik:smollm2-135m-instruct", "ik", "smollm2-135m-instruct", True),
         ("ik:/models/a", "ik", "/models/a", True),
         ("ik:owner/repo/file.gguf@v1", "ik", "owner/repo/file.gguf@v1", True),
-        ("models/a.gguf", "llamacpp", "models/a.gguf", True),
-        ("owner/repo/file.gguf@v1", "llamacpp", "owner/repo/file.gguf@v1", True),
+        ("models/a.gguf", None, "models/a.gguf", True),
+        ("owner/repo/file.gguf@v1", None, "owner/repo/file.gguf@v1", True),
         ("hf:owner/repo/file.gguf", "hf", "owner/repo/file.gguf", True),
         ("hf:owner/repo@abc", "hf", "owner/repo@abc", False),
         ("mlx:~/models/llama", "mlx", "~/models/llama", False),
@@ -40,7 +40,7 @@ FOLDER = "maker/Tiny-MLX"
         ("mlx:mlx-community/Llama-3.2-1B-Instruct-4bit", "mlx", "mlx-community/Llama-3.2-1B-Instruct-4bit", False),
     ],
 )
-def test_a_name_says_its_runtime(name: str, runtime: str, place: str, is_gguf: bool) -> None:
+def test_a_name_says_its_runtime(name: str, runtime: str | None, place: str, is_gguf: bool) -> None:
     parsed = parse(name)
     assert (parsed.runtime, parsed.place, parsed.is_gguf) == (runtime, place, is_gguf)
 
@@ -215,8 +215,8 @@ def test_a_name_reads_as_it_was_written() -> None:
 
 
 def test_every_runtime_says_whether_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "find_spec", lambda module: None if module == "mlx_lm" else object())
-    states = load.installed()
+    monkeypatch.setattr(libraries, "find_spec", lambda module: None if module == "mlx_lm" else object())
+    states = libraries.installed()
     assert list(states) == ["llamacpp", "ik", "mlx", "hf"]
     assert states["hf"] == "transformers"
     assert states["mlx"] == "MLX-LM, not installed: pip install 'speculatoviz[mlx]'"

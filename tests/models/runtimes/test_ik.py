@@ -13,7 +13,7 @@ import pytest
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
-from speculatoviz.models import load
+from speculatoviz.models import libraries, load
 from speculatoviz.models.base import Feed, LanguageModel, Message
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.requantise import FILE_TYPES, requantise
@@ -39,7 +39,7 @@ NOISE = RUNTIMES["ik"].noise
 def test_a_missing_library_is_refused_before_anything_is_fetched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr(load, "find_spec", lambda _: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
     monkeypatch.setattr(load, "locate", lambda *_: pytest.fail("it looked for the file"))
     for ask in (
         lambda: load_model(name, Loading(64, tmp_path), None, silent),

@@ -1,6 +1,6 @@
 """The grammar of model names: a catalogue name, or `llamacpp:`, `ik:`, `mlx:` or `hf:` before a path or a hub name.
 
-Without a runtime, names of GGUF files belong to llama.cpp and those of `mlx-community` to MLX.
+Without a runtime, names of GGUF files leave it open, and those of `mlx-community` belong to MLX.
 """
 
 from __future__ import annotations
@@ -33,27 +33,34 @@ _GGUF = re.compile(r".+\.gguf(@[\w./-]+)?")
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A model's runtime, and where it finds the model: a catalogue name, a path, or a hub name with its revision."""
+    """A model's runtime, and where it finds the model: a catalogue name, a path, or a hub name with its revision.
 
-    runtime: Runtime
+    runtime: None for a GGUF file whose name leaves it open.
+    """
+
+    runtime: Runtime | None
     place: str
 
     @property
     def is_gguf(self) -> bool:
         """Whether the place is a file in llama.cpp's format, not a folder."""
-        return self.runtime in OF_GGUF or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
+        by_runtime = self.runtime is None or self.runtime in OF_GGUF
+        return by_runtime or self.place in CATALOGUE or _GGUF.fullmatch(self.place) is not None
 
     def __str__(self) -> str:
-        return f"{self.runtime}:{self.place}"
+        return self.place if self.runtime is None else f"{self.runtime}:{self.place}"
 
 
-def parse(name: str) -> ModelName:
-    """The parts of a name. Raises ModelError for a name that leaves the runtime open, or names nothing."""
+def parse(name: str, of_gguf: Runtime | None = None) -> ModelName:
+    """The parts of a name. of_gguf: the runtime of GGUF files whose names leave it open.
+
+    Raises ModelError for a folder or repository whose name leaves the runtime open, or a name of nothing.
+    """
     scheme, colon, place = name.partition(":")
     if colon and scheme in RUNTIMES:
         return ModelName(scheme, place)
     if name in CATALOGUE or _GGUF.fullmatch(name):
-        return ModelName("llamacpp", name)
+        return ModelName(of_gguf, name)
     if name.startswith("mlx-community/"):
         return ModelName("mlx", name)
     if name and (is_folder(local_path(name)) or _REPO.fullmatch(name)):
@@ -83,16 +90,16 @@ def locate(name: ModelName, cache_dir: Path | str, progress: FileProgress) -> Pa
 
     Raises ModelError with what was tried.
     """
-    if name.is_gguf:
+    if name.runtime is None or name.is_gguf:
         return resolve(str(name), cache_dir, progress)
     folder = local_path(name.place)
     if name.place and (is_folder(folder) or is_file(folder)):
-        return _model_folder(folder.absolute(), name)
+        return _model_folder(folder.absolute(), name.runtime)
     tried = [f"no folder {folder.absolute()}"] if name.place else []
     if match := _REPO.fullmatch(name.place):
         try:
             found = hub_folder(match["repo"], match["revision"], lambda d, t: progress("downloading", d, t))
-            return _model_folder(found, name)
+            return _model_folder(found, name.runtime)
         except SourceError as error:
             tried.append(f"hub repository {match['repo']}@{match['revision'] or 'main'}: {error}")
     because = f" (tried: {'; '.join(tried)})" if tried else ""
@@ -115,13 +122,13 @@ def tokenizer_folder(name: ModelName, progress: FileProgress) -> Path:
     raise ModelError(f"There is no tokenizer {str(name)!r} (tried: no such folder).", known())
 
 
-def _model_folder(folder: Path, name: ModelName) -> Path:
+def _model_folder(folder: Path, runtime: Runtime) -> Path:
     """The folder itself. Raises ModelError if it is not a model with safetensors."""
     if not folder.is_dir():
         raise ModelError(
-            f"{folder} is a file, and {RUNTIMES[name.runtime]} loads a folder.",
+            f"{folder} is a file, and {RUNTIMES[runtime]} loads a folder.",
             "Name the folder that holds config.json and the weights"
-            + (", or a file that ends in .gguf." if name.runtime == "hf" else "."),
+            + (", or a file that ends in .gguf." if runtime == "hf" else "."),
         )
     if not is_file(folder / "config.json"):
         raise ModelError(f"{folder} holds no config.json.", "Name the folder of a model as published on the hub.")

@@ -1,0 +1,132 @@
+"""Which runtime loads a GGUF file whose name leaves it open: the fastest one on this machine that can do what is asked.
+
+A target verifies n + 1 rows after n drafted tokens. Its runtime is the one with the highest expected rate at the
+best of the measured depths n, at a reference acceptance a (`core.theory`):
+
+    max over n of  (1 - a^(n+1)) / (1 - a)  /  (n * draft_ms + pass_ms[n + 1])
+
+A draft model computes one row at a time, so its runtime is the one with the shortest pass over one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speculatoviz.core.theory import expected_tps
+from speculatoviz.errors import ModelError
+from speculatoviz.models.base import RuntimeChoice
+from speculatoviz.models.files.download import FileProgress
+from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.names import RUNTIMES, Runtime
+from speculatoviz.models.gguf_trial import require_loadable
+from speculatoviz.models.libraries import gguf_runtimes
+from speculatoviz.models.row_times import PassMs, row_times
+
+ACCEPTANCE = 0.8  # of a drafted token
+_CLEARLY = 0.95  # llama.cpp stays, unless another one takes less than this share of its time
+_GIVES_HIDDEN_STATES: tuple[Runtime, ...] = ("llamacpp",)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a model is loaded for.
+
+    drafts: it computes one row at a time; otherwise it verifies drafts. draft_ms: the milliseconds of one token of its
+    draft model, 0 without one. hidden_for: what reads its hidden states ("the drafter eagle"), None if nothing does.
+    """
+
+    drafts: bool = False
+    draft_ms: float = 0.0
+    hidden_for: str | None = None
+
+
+TO_VERIFY = Use()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The runtimes that may load a file: their measured passes, and why each other one may not."""
+
+    times: Mapping[Runtime, PassMs]
+    refused: Mapping[Runtime, ModelError] = field(default_factory=dict)
+
+
+def choose_runtime(
+    path: Path, use: Use, threads: int, cache_dir: Path, progress: FileProgress, *, verified: bool = False
+) -> tuple[Runtime, RuntimeChoice]:
+    """The runtime that is to load a file, and the reason. Nothing is measured if only one comes into question.
+
+    threads: of a forward pass. progress: called before each measurement. verified: llama.cpp is known to load the file.
+    Raises ModelError if no runtime is installed, or none can load the file.
+    """
+    runtimes = gguf_runtimes()
+    giving = [runtime for runtime in runtimes if runtime in _GIVES_HIDDEN_STATES]
+    if use.hidden_for is not None and giving:
+        only = f"{use.hidden_for} reads hidden states, which {RUNTIMES[giving[0]]} gives"
+        return giving[0], RuntimeChoice(only)
+    if len(runtimes) == 1:
+        return runtimes[0], RuntimeChoice("no other runtime for GGUF files is installed")
+    candidates = measure_candidates(read(path), runtimes, threads, cache_dir, progress, verified=verified)
+    chosen = fastest(candidates.times, use)
+    return chosen, RuntimeChoice(reason(chosen, candidates, use), _by_title(candidates.times))
+
+
+def measure_candidates(
+    file: GgufFile,
+    runtimes: Sequence[Runtime],
+    threads: int,
+    cache_dir: Path,
+    progress: FileProgress,
+    *,
+    verified: bool = False,
+    anew: bool = False,
+) -> Candidates:
+    """Time every runtime that can load the file. Raises the first one's ModelError if none can."""
+    times: dict[Runtime, PassMs] = {}
+    refused: dict[Runtime, ModelError] = {}
+    for done, runtime in enumerate(runtimes):
+        progress(f"timing passes on {RUNTIMES[runtime]}", done, len(runtimes))
+        try:
+            require_loadable(file.path, cache_dir, runtime, verified=verified and runtime == "llamacpp")
+            times[runtime] = row_times(file, runtime, threads, cache_dir, anew=anew).pass_ms
+        except ModelError as error:
+            refused[runtime] = error
+    if not times:
+        raise refused[runtimes[0]]
+    return Candidates(times, refused)
+
+
+def fastest(times: Mapping[Runtime, PassMs], use: Use) -> Runtime:
+    """The runtime with the highest expected rate for a use. The first one, unless another one is clearly faster."""
+    first, *others = times
+    best = max(others, key=lambda runtime: rate(times[runtime], use), default=first)
+    return best if rate(times[best], use) * _CLEARLY > rate(times[first], use) else first
+
+
+def rate(pass_ms: PassMs, use: Use) -> float:
+    """Expected tokens per second: of a draft one row at a time, of a target at the best measured depth."""
+    depths = [0] if use.drafts else [rows - 1 for rows in pass_ms]
+    return max(expected_tps(ACCEPTANCE, depth, use.draft_ms, pass_ms) for depth in depths)
+
+
+def reason(chosen: Runtime, candidates: Candidates, use: Use) -> str:
+    """Why a runtime was chosen, as a clause: "4 rows cost 1.8 single passes, 2.9 on llama.cpp"."""
+    others = [runtime for runtime in candidates.times if runtime != chosen]
+    compared = [_compared(candidates.times[chosen], candidates.times[runtime], runtime, use) for runtime in others]
+    return "; ".join([*compared, *(error.message.removesuffix(".") for error in candidates.refused.values())])
+
+
+def _compared(chosen_ms: PassMs, other_ms: PassMs, other: Runtime, use: Use) -> str:
+    """What decides: of a draft the time of one row, of a target also the cost of four."""
+    title = RUNTIMES[other]
+    single = f"one row takes {chosen_ms[1]:.1f} ms, {other_ms[1]:.1f} ms on {title}"
+    if use.drafts:
+        return single
+    cost, other_cost = chosen_ms[4] / chosen_ms[1], other_ms[4] / other_ms[1]
+    return f"4 rows cost {cost:.1f} single passes, {other_cost:.1f} on {title}; {single}"
+
+
+def _by_title(times: Mapping[Runtime, PassMs]) -> Mapping[str, PassMs]:
+    return {RUNTIMES[runtime]: pass_ms for runtime, pass_ms in times.items()}
