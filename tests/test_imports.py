@@ -48,6 +48,7 @@ INSIDE = {
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},
     "server.verifier": {"server"},
+    "bench.peers": {"bench"},
 }
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MOST_LINES = 400

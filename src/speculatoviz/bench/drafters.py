@@ -96,6 +96,7 @@ def _decode(session: Session, setting: Setting, prompt: Prompt, drafter: str, no
         Start(
             prompt=prompt.text,
             k=0 if plain else setting.k,
+            policy="fixed",
             nodes=nodes,
             max_tokens=setting.max_tokens,
             temperature=setting.temperature,

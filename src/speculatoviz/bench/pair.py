@@ -41,7 +41,8 @@ class PassClock:
 
 
 def _decode(session: Session, prompt: str, k: int, max_tokens: int, temperature: float) -> Decoded:
-    return decode_prompt(session, Start(prompt=prompt, k=k, max_tokens=max_tokens, temperature=temperature, seed=0))
+    start = Start(prompt=prompt, k=k, policy="fixed", max_tokens=max_tokens, temperature=temperature, seed=0)
+    return decode_prompt(session, start)
 
 
 def speedups(
@@ -70,14 +71,16 @@ def speedups(
     return results
 
 
-def overhead_share(session: Session, k: int, max_tokens: int, temperature: float) -> dict[str, float]:
+def overhead_share(
+    session: Session, k: int, max_tokens: int, temperature: float, prompt: str = PROMPTS["code"]
+) -> dict[str, float]:
     """The share of the rounds' time that is not a forward pass, with evidence off."""
     models = [m for m in (session.opened.model, session.draft_model) if m is not None]
     clocks = [PassClock(model, session.clock) for model in models]
-    _decode(session, PROMPTS["code"], k, 16, temperature)  # the prompt is cached from here on
+    _decode(session, prompt, k, 16, temperature)  # the prompt is cached from here on
     for clock in clocks:
         clock.__enter__()
-    decoded = _decode(session, PROMPTS["code"], k, max_tokens, temperature)
+    decoded = _decode(session, prompt, k, max_tokens, temperature)
     for clock in clocks:
         clock.__exit__()
     passes_ms = sum(clock.ms for clock in clocks) - sum(r.times.prefill_ms for r in decoded.rounds)

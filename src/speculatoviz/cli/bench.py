@@ -9,20 +9,18 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from speculatoviz.cli.flags import MODEL, settings_flags
 from speculatoviz.cli.help import add, program
 from speculatoviz.cli.output import notice
+from speculatoviz.cli.peers import peers
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError
-from speculatoviz.machine import describe, usable_cores
+from speculatoviz.machine import describe
 from speculatoviz.session.session import Session
-
-if TYPE_CHECKING:
-    from speculatoviz.bench.llamacpp_server import LlamaServer
 
 
 def register(app: typer.Typer) -> None:
@@ -99,51 +97,6 @@ def report(
         coldest = min(run.temperature for run in runs)
         figure([run for run in runs if run.temperature == coldest], title, svg)
     typer.echo(table(runs))
-
-
-@settings_flags(MODEL, "draft", "runtime", "threads", max_tokens=64, temperature=0.0)
-def peers(
-    settings: Settings,
-    prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
-    out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; prompts that it holds are not repeated")],
-    per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
-    llamacpp: Annotated[bool, typer.Option(help="measure llama.cpp's own server too (package xllamacpp)")] = True,
-) -> None:
-    """Compare this engine's policies, drafters and depths with each other and with llama.cpp's own server.
-
-    Prints a table of ratios to plain decoding with this engine, then one JSON line. Interrupted, it continues.
-    """
-    from speculatoviz.bench import peers as bench
-    from speculatoviz.bench.drafters import read_prompts
-
-    asked = read_prompts(prompts, per_category)
-    with _session(settings.model_copy(update={"evidence": False})) as session, ExitStack() as servers:
-        ways: list[bench.Peer] = [*bench.own_ways(session)]
-        if llamacpp:
-            ways += _llama_servers(settings, session, servers)
-        tokens, temperature = settings.max_tokens, settings.temperature
-        bench.measure_all(ways, session.encode_turn, asked, tokens, temperature, out, _print_line)
-        target = session.target.description.name
-    runs = [run for run in bench.read_runs(out) if run.temperature == settings.temperature]
-    typer.echo(bench.table(runs))
-    typer.echo(json.dumps({"machine": describe(), "target": target, "temperature": temperature} | bench.summary(runs)))
-
-
-def _llama_servers(settings: Settings, session: Session, servers: ExitStack) -> list[LlamaServer]:
-    """llama.cpp's own servers of the session's files, to be closed by `servers`."""
-    from speculatoviz.bench.llamacpp_server import LlamaServer, ways
-
-    target, draft = (getattr(model, "path", None) for model in (session.opened.model, session.draft_model))
-    if target is None:
-        raise BadRequestError("llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp.")
-    asked = ways(
-        target,
-        draft,
-        session.target.context_tokens,
-        settings.threads or usable_cores(),
-        sampled=settings.temperature > 0.0,
-    )
-    return [servers.enter_context(closing(LlamaServer(options))) for options in asked]
 
 
 @settings_flags(MODEL, "draft", "runtime", "k", "threads", "context_tokens", max_tokens=48)

@@ -10,6 +10,7 @@ from speculatoviz.config.settings import (
     PolicyName,
     Profile,
     Range,
+    RuntimeSetting,
     Settings,
     variables,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "PolicyName",
     "Profile",
     "Range",
+    "RuntimeSetting",
     "Settings",
     "in_words",
     "load_settings",

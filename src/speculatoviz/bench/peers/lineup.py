@@ -1,0 +1,116 @@
+"""Which engines a measurement compares, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from typing import get_args
+
+from speculatoviz.bench.peers.llamacpp_server import LlamaServer, require_xllamacpp, server_options
+from speculatoviz.bench.peers.own import OwnEngine
+from speculatoviz.bench.peers.runs import About, Peer
+from speculatoviz.config import RuntimeSetting, Settings
+from speculatoviz.errors import BadRequestError, TargetError
+from speculatoviz.machine import describe, usable_cores
+from speculatoviz.models.files.names import RUNTIMES
+from speculatoviz.models.libraries import gguf_runtimes
+from speculatoviz.session.targets import is_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is compared. runtimes: of this engine; plain decoding on the first one is the reference.
+
+    drafters: empty for the usual ones. llamacpp: whether to compare llama.cpp's own server.
+    """
+
+    runtimes: Sequence[str]
+    drafters: Sequence[str]
+    depths: Sequence[int]
+    temperatures: Sequence[float]
+    llamacpp: bool = True
+
+
+def check_runtimes(settings: Settings, asked: Sequence[str]) -> Sequence[str]:
+    """The runtimes of a measurement: as asked, else those that are installed and load GGUF files.
+
+    A target whose name fixes the runtime has that one only. Raises BadRequestError and ModelError.
+    """
+    pair = settings.resolved()
+    if is_remote(pair.target):
+        raise BadRequestError("The target is remote, and other engines load files.", "Name a model with --target.")
+    fixed = pair.target.partition(":")[0] if ":" in pair.target else None
+    if fixed in RUNTIMES and set(asked) - {fixed}:
+        raise BadRequestError(
+            f"The name {pair.target} fixes the runtime, and --runtimes asks for others.",
+            f"Leave out `{fixed}:`, or --runtimes.",
+        )
+    unknown = [runtime for runtime in asked if runtime not in get_args(RuntimeSetting)]
+    if unknown:
+        raise BadRequestError(
+            f"There is no runtime named {unknown[0]!r}.", f"Choose from: {', '.join(get_args(RuntimeSetting))}."
+        )
+    return asked or ([fixed] if fixed in RUNTIMES else gguf_runtimes())
+
+
+class Lineup:
+    """The engines of a measurement; `stack` ends their processes. progress: called with stages of loading.
+
+    Raises BadRequestError for what cannot be compared, and what loading the models raises.
+    """
+
+    def __init__(self, settings: Settings, choice: Choice, stack: ExitStack, progress: Callable[[str], None]) -> None:
+        self._settings, self._choice = settings, choice
+        if choice.llamacpp:
+            require_xllamacpp()
+        self.engines = [
+            stack.enter_context(closing(OwnEngine(runtime, settings, progress))) for runtime in choice.runtimes
+        ]
+        _check_drafters(self.engines, choice.drafters)
+        own = [engine.ways(choice.drafters, choice.depths) for engine in self.engines]
+        self.reference: Peer = own[0][0]
+        self._own: list[Peer] = [way for ways in own for way in ways]
+        self._servers = [stack.enter_context(closing(server)) for server in self._llama_servers()]
+
+    def ways(self, temperature: float) -> list[Peer]:
+        """Those that decode at a temperature."""
+        servers = [server for server in self._servers if temperature > 0.0 or not server.sampled]
+        return [*self._own, *servers]
+
+    def about(self) -> About:
+        """The facts of the measurement. A runtime whose process has ended is left out."""
+        pass_ms: dict[str, dict[int, float]] = {}
+        outside: dict[str, dict[float, float]] = {}
+        for engine in self.engines:
+            with suppress(TargetError):
+                pass_ms[engine.runtime] = engine.pass_ms()
+                outside[engine.runtime] = {
+                    temperature: engine.outside_passes(self._settings.max_tokens, temperature)
+                    for temperature in self._choice.temperatures
+                }
+        target = self.engines[0].facts.target
+        return About(describe(), target, self._settings.max_tokens, self.reference.way, pass_ms, outside)
+
+    def _llama_servers(self) -> list[LlamaServer]:
+        facts = self.engines[0].facts
+        if not self._choice.llamacpp:
+            return []
+        if facts.target_path is None:
+            raise BadRequestError("llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp.")
+        target, draft = str(facts.target_path), str(facts.draft_path or "")
+        threads = self._settings.threads or usable_cores()
+        sampled = max(self._choice.temperatures) > 0.0
+        return [
+            LlamaServer(options)
+            for options in server_options(target, draft, facts.context_tokens, threads, sampled=sampled)
+        ]
+
+
+def _check_drafters(engines: Sequence[OwnEngine], drafters: Sequence[str]) -> None:
+    """Raises BadRequestError for a drafter that no runtime has."""
+    for name in drafters:
+        if not any(name in engine.facts.drafters for engine in engines):
+            facts = engines[0].facts
+            why = facts.missing.get(name, f"There is no drafter named {name!r}.")
+            raise BadRequestError(why, f"Choose from: {', '.join(facts.drafters)}.")

@@ -1,0 +1,174 @@
+"""Measures ways of decoding on the same prompts, in turn.
+
+The reference, plain decoding with this engine, is measured before and after every few ways. A way's ratio is its rate
+divided by the mean rate of these two runs, so that a machine whose speed drifts affects both.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from speculatoviz.bench.drafters import Prompt
+from speculatoviz.bench.peers.runs import (
+    About,
+    Peer,
+    PeerRun,
+    Question,
+    Way,
+    as_line,
+    drop_broken_line,
+    latest,
+    read_entries,
+)
+from speculatoviz.errors import BadRequestError, SpeculatoVizError
+
+_TOGETHER = 6  # ways between two runs of the reference
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What is measured. reference: plain decoding with this engine. ways: of a temperature, each with its peer.
+
+    encode: a prompt's ids. clock: seconds. progress: called with a line for each prompt.
+    """
+
+    reference: Peer
+    ways: Callable[[float], Sequence[Peer]]
+    encode: Callable[[str], Sequence[int]]
+    prompts: Sequence[Prompt]
+    temperatures: Sequence[float]
+    max_tokens: int
+    clock: Callable[[], float]
+    progress: Callable[[str], None]
+
+
+def measure_all(measurement: Measurement, about: Callable[[], About], out: Path) -> None:
+    """Append the runs to `out`, a line each; those that it holds are not repeated. about: the line after them.
+
+    A way that fails is not tried again, and its line holds the reason; the next measurement tries it again. A prompt
+    that the reference cannot decode is left out. Raises what the reference raises otherwise.
+    """
+    entries = read_entries(out)
+    drop_broken_line(out)
+    todo = _todo(measurement, latest(entries))
+    whole = len(measurement.temperatures) * len(measurement.prompts)
+    if len(todo) < whole:
+        measurement.progress(f"{out} holds {whole - len(todo)} of {whole} prompts already")
+    with out.open("ab") as file:
+        for run in _run_all(measurement, todo):
+            file.write(as_line(run))
+            file.flush()
+        if todo or not any(isinstance(entry, About) for entry in entries):
+            file.write(as_line(about()))
+
+
+_Task = tuple[float, Prompt, Sequence[Peer]]
+
+
+def _todo(measurement: Measurement, runs: Iterable[PeerRun]) -> list[_Task]:
+    """The ways of each prompt and temperature that have not been measured yet."""
+    known = {run.key for run in runs if run.error is None}
+    tasks = [
+        (
+            temperature,
+            prompt,
+            [
+                peer
+                for peer in measurement.ways(temperature)
+                if (peer.way, prompt.category, prompt.number, temperature) not in known
+            ],
+        )
+        for temperature in measurement.temperatures
+        for prompt in measurement.prompts
+    ]
+    return [task for task in tasks if task[2]]
+
+
+def _run_all(measurement: Measurement, todo: Sequence[_Task]) -> Iterator[PeerRun]:
+    """The runs of all tasks."""
+    failed: set[Way] = set()
+    begun_s = measurement.clock()
+    for done, (temperature, prompt, ways) in enumerate(todo, 1):
+        news = f"{prompt.category} {prompt.number} at T={temperature:g}"
+        question = Question(prompt, tuple(measurement.encode(prompt.text)), measurement.max_tokens, temperature)
+        try:
+            if done == 1:
+                measurement.reference.decode(question)  # to warm up
+            for run in measure_prompt(measurement.reference, ways, question, failed):
+                yield run
+                if run.error is not None:
+                    measurement.progress(f"{run.way.label} failed: {run.error}")
+        except BadRequestError as error:
+            news += f" is left out: {error}"
+        left = len(todo) - done
+        minutes = (measurement.clock() - begun_s) / done * left / 60
+        measurement.progress(f"{news}; {left} prompts left, about {minutes:.0f} minutes")
+
+
+def measure_prompt(
+    reference: Peer, ways: Sequence[Peer], question: Question, failed: set[Way] | None = None
+) -> Iterator[PeerRun]:
+    """The runs of all ways on one prompt, in an order that differs from prompt to prompt.
+
+    failed: ways that are left out; those that fail now are added. Raises what the reference raises.
+    """
+    failed = set() if failed is None else failed
+    left = [peer for peer in ways if peer.way not in failed]
+    order = [left[place] for place in _order(question.prompt, len(left))]
+    before = reference.decode(question)
+    for first in range(0, len(order), _TOGETHER):
+        together = order[first : first + _TOGETHER]
+        attempts = [_attempt(peer, question, [reference, *ways]) for peer in together]
+        after = reference.decode(question)
+        reference_tps = (before.tps + after.tps) / 2
+        before = after
+        for run in attempts:
+            if run.timing is None:
+                failed.add(run.way)
+                yield run
+            else:
+                ratio = run.timing.tps / reference_tps
+                yield replace(run, ratio=ratio if math.isfinite(ratio) else None)
+
+
+def _order(prompt: Prompt, size: int) -> list[int]:
+    """A permutation that belongs to the prompt."""
+    chance = np.random.default_rng([prompt.number, *prompt.category.encode()])
+    return [int(place) for place in chance.permutation(size)]
+
+
+def _attempt(peer: Peer, question: Question, peers: Sequence[Peer]) -> PeerRun:
+    """One run without its ratio. peers: all that wait meanwhile, and itself."""
+    prompt = question.prompt
+    run = PeerRun(peer.way, prompt.category, prompt.number, question.temperature)
+    before_ms = waiting_ms(peer, peers)
+    try:
+        timing = peer.decode(question)
+    except SpeculatoVizError as error:
+        return replace(run, error=str(error))
+    after_ms = waiting_ms(peer, peers)
+    spent_ms = None if before_ms is None or after_ms is None else after_ms - before_ms
+    return replace(run, timing=timing, waiting_ms=spent_ms)
+
+
+def waiting_ms(peer: Peer, peers: Sequence[Peer]) -> float | None:
+    """Processor time that the processes of all peers but `peer` have used so far; None if it is not known."""
+    others = {other.pid for other in peers} - {peer.pid, None}
+    spent = [processor_ms(pid) for pid in others if pid is not None]
+    known = [ms for ms in spent if ms is not None]
+    return sum(known) if len(known) == len(spent) else None
+
+
+def processor_ms(pid: int) -> float | None:
+    """The processor time that a process has used so far; None if the system does not give it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) * 1000.0 / os.sysconf("SC_CLK_TCK")

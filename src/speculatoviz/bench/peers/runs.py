@@ -1,0 +1,165 @@
+"""The figures of single runs, and the file that keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from speculatoviz.bench.drafters import Prompt
+from speculatoviz.errors import BadRequestError
+
+OWN = "speculatoviz"
+PLAIN = "plain"
+ADAPTIVE = "adaptive"
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an engine decodes. name: in a few words, unique for the engine and its runtime.
+
+    runtime: of this engine; empty for other engines. drafter, depth: of this engine's drafts of a fixed depth; empty
+    and 0 for everything else.
+    """
+
+    engine: str
+    name: str
+    runtime: str = ""
+    drafter: str = ""
+    depth: int = 0
+
+    @property
+    def label(self) -> str:
+        """For a reader, such as `speculatoviz on ik: auto`."""
+        return f"{self.engine} on {self.runtime}: {self.name}" if self.runtime else f"{self.engine}: {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What one run took. ms: of `tokens` tokens, without the prefill of the prompt.
+
+    drafts[n]: the rounds that drafted n tokens. paths[n]: the rounds that accepted n. draft_ms: the part of `ms` that
+    was drafting. Other engines do not report these three: they are empty and 0 there.
+    """
+
+    tokens: int
+    ms: float
+    drafted: int = 0
+    accepted: int = 0
+    draft_ms: float = 0.0
+    drafts: tuple[int, ...] = ()
+    paths: tuple[int, ...] = ()
+
+    @property
+    def tps(self) -> float:
+        """Tokens per second; NaN for a run without tokens."""
+        return 1000.0 * self.tokens / self.ms if self.tokens and self.ms > 0.0 else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt with the limits of its runs. ids: of the prompt, in the target's chat template."""
+
+    prompt: Prompt
+    ids: tuple[int, ...]
+    max_tokens: int
+    temperature: float
+
+
+class Peer(Protocol):
+    """Decodes in one way. pid: of the process that computes, None if there is none of its own."""
+
+    @property
+    def way(self) -> Way: ...
+    @property
+    def pid(self) -> int | None: ...
+    def decode(self, question: Question) -> Timing:
+        """Decode a prompt. Raises a SpeculatoVizError if that is not possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRun:
+    """One run, or a way that failed.
+
+    ratio: the rate of the run divided by that of the reference around it; None if there is none. waiting_ms: the
+    processor time that the other processes used meanwhile, None if it is not known. error: why the way failed.
+    """
+
+    way: Way
+    category: str
+    prompt: int
+    temperature: float
+    timing: Timing | None = None
+    ratio: float | None = None
+    waiting_ms: float | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> tuple[Way, str, int, float]:
+        """What was measured."""
+        return self.way, self.category, self.prompt, self.temperature
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """How the runs after it in the file were measured.
+
+    reference: the way that ratios are relative to. pass_ms: of each runtime, the milliseconds of a pass by its tokens.
+    outside_passes: of each runtime, the share of a round at depth 8 that is not a forward pass, by temperature.
+    """
+
+    machine: str
+    target: str
+    max_tokens: int
+    reference: Way
+    pass_ms: dict[str, dict[int, float]]
+    outside_passes: dict[str, dict[float, float]]
+
+
+_LINE: TypeAdapter[PeerRun | About] = TypeAdapter(PeerRun | About)
+
+
+def as_line(entry: PeerRun | About) -> bytes:
+    """One line of the file."""
+    return _LINE.dump_json(entry) + b"\n"
+
+
+def read_entries(file: Path) -> list[PeerRun | About]:
+    """What an earlier measurement wrote, in order; nothing if there is no such file.
+
+    A last line that was not written to its end is left out. Raises BadRequestError for any other file.
+    """
+    if not file.exists():
+        return []
+    entries: list[PeerRun | About] = []
+    for number, line in enumerate(_whole_lines(file.read_bytes()), 1):
+        try:
+            entries.append(_LINE.validate_json(line))
+        except ValidationError as error:
+            raise BadRequestError(
+                f"Line {number} of {file} is not a run of `bench peers`.", "Name another file with --out."
+            ) from error
+    return entries
+
+
+def drop_broken_line(file: Path) -> None:
+    """Remove a last line that was not written to its end, so that the next line begins on its own."""
+    if file.exists():
+        written = file.read_bytes()
+        whole = b"".join(line + b"\n" for line in _whole_lines(written))
+        if whole != written:
+            file.write_bytes(whole)
+
+
+def latest(entries: Sequence[PeerRun | About]) -> list[PeerRun]:
+    """The runs, in the order in which they were first measured. Of several of the same key, the last one counts."""
+    return list({entry.key: entry for entry in entries if isinstance(entry, PeerRun)}.values())
+
+
+def _whole_lines(written: bytes) -> list[bytes]:
+    return written.split(b"\n")[:-1]

@@ -1,0 +1,99 @@
+"""The command `speculatoviz bench peers`: this engine's ways to decode, and other engines on the same files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from speculatoviz.cli.flags import MODEL, settings_flags
+from speculatoviz.cli.output import notice
+from speculatoviz.config import RANGES, Settings
+from speculatoviz.errors import BadRequestError
+
+N = TypeVar("N", int, float)
+
+
+@settings_flags(MODEL, "draft", "draft_quantisation", "threads", max_tokens=64)
+def peers(
+    settings: Settings,
+    prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
+    out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; runs that it holds are not repeated")],
+    per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
+    temperatures: Annotated[str, typer.Option(help="sampling temperatures, separated by commas")] = "0,0.7",
+    runtimes: Annotated[
+        str | None,
+        typer.Option(
+            help="runtimes of this engine, separated by commas; plain decoding on the first one is the reference; "
+            "default: those that are installed"
+        ),
+    ] = None,
+    drafters: Annotated[
+        str | None, typer.Option(help="drafters, separated by commas; default: the pair's own, suffix and hybrid")
+    ] = None,
+    depths: Annotated[str, typer.Option(help="fixed draft depths, separated by commas")] = "1,2,3,5,7",
+    llamacpp: Annotated[bool, typer.Option(help="measure llama.cpp's own server too (package xllamacpp)")] = True,
+) -> None:
+    """Compare this engine's runtimes, drafters, depths and policies with each other and with other engines.
+
+    Prints tables of ratios to plain decoding with this engine, then one JSON line. Interrupted, it continues.
+    """
+    from speculatoviz.bench.drafters import read_prompts
+    from speculatoviz.bench.peers.lineup import Choice, Lineup, check_runtimes
+    from speculatoviz.bench.peers.measuring import Measurement, measure_all
+    from speculatoviz.bench.peers.runs import About, latest, read_entries
+    from speculatoviz.bench.peers.summary import summary, tables
+
+    choice = Choice(
+        runtimes=check_runtimes(settings, _texts(runtimes)),
+        drafters=_texts(drafters),
+        depths=_numbers(depths, "depths", int, 1),
+        temperatures=_numbers(temperatures, "temperatures", float, 0),
+        llamacpp=llamacpp,
+    )
+    asked = read_prompts(prompts, per_category)
+    with ExitStack() as stack:
+        lineup = Lineup(settings, choice, stack, _print_line)
+        measurement = Measurement(
+            reference=lineup.reference,
+            ways=lineup.ways,
+            encode=lineup.engines[0].encode,
+            prompts=asked,
+            temperatures=choice.temperatures,
+            max_tokens=settings.max_tokens,
+            clock=time.perf_counter,
+            progress=_print_line,
+        )
+        measure_all(measurement, lineup.about, out)
+    entries = read_entries(out)
+    runs, about = latest(entries), [entry for entry in entries if isinstance(entry, About)][-1]
+    typer.echo(tables(runs, about))
+    typer.echo(json.dumps(summary(runs, about)))
+
+
+def _texts(listed: str | None) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in (listed or "").split(",") if part.strip()))
+
+
+def _numbers(listed: str, flag: str, kind: Callable[[str], N], least: float) -> list[N]:
+    """The numbers of a flag, within the range of the setting. Raises BadRequestError."""
+    most = RANGES["k" if flag == "depths" else "temperature"].maximum
+    try:
+        found = [kind(part) for part in _texts(listed)]
+    except ValueError:
+        found = []
+    if not found or not all(least <= number <= most for number in found):
+        raise BadRequestError(
+            f"--{flag} is {listed!r}, and has to be a list of numbers from {least:g} to {most:g}.",
+            "Separate them by commas.",
+        )
+    return found
+
+
+def _print_line(line: str) -> None:
+    notice(line, style="dim")

@@ -1,0 +1,75 @@
+"""llama.cpp's own server as a peer: which ways there are, and real runs of the small model."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from speculatoviz.bench.drafters import Prompt
+from speculatoviz.bench.peers.llamacpp_server import (
+    DRAFT_DEPTHS,
+    NGRAM_TYPES,
+    LlamaServer,
+    ServerOptions,
+    server_options,
+)
+from speculatoviz.bench.peers.runs import Question
+from speculatoviz.errors import TargetError
+from support.real_servers import lacking
+
+NO_SERVER = lacking("xllamacpp")
+QUESTION = Question(Prompt("coding", 0, "sort"), tuple(range(40, 90)), 6, 0.0)
+
+
+def test_the_ways_are_those_of_the_benchmark() -> None:
+    plain = list(server_options("t.gguf", "", 512, 2, sampled=False))
+    greedy = list(server_options("t.gguf", "d.gguf", 512, 2, sampled=False))
+    sampled = list(server_options("t.gguf", "d.gguf", 512, 2, sampled=True))
+
+    assert [options.type for options in plain] == ["", *NGRAM_TYPES]
+    assert [options.depth for options in greedy if options.depth] == list(DRAFT_DEPTHS)
+    assert not any(options.probabilistic for options in greedy)
+    assert sum(options.probabilistic for options in sampled) == len(DRAFT_DEPTHS)
+    assert len({options.way for options in sampled}) == len(sampled)
+
+
+@pytest.mark.skipif(NO_SERVER is not None, reason=NO_SERVER or "")
+@pytest.mark.smol
+@pytest.mark.parametrize(("kind", "depth"), [("", 0), ("DRAFT_SIMPLE", 2), ("NGRAM_SIMPLE", 0)])
+def test_it_decodes_and_reports_its_times(smol_path: Path, kind: str, depth: int) -> None:
+    options = ServerOptions("a way", str(smol_path), str(smol_path), 512, 1, kind, depth)
+    with closing(LlamaServer(options)) as server:
+        assert server.pid is None
+        timing = server.decode(QUESTION)
+        assert server.pid is not None
+
+    assert timing.tokens == 5  # the first of six comes from the prompt's own pass
+    assert timing.ms > 0.0
+    if kind == "DRAFT_SIMPLE":  # the model drafts for itself
+        assert timing.drafted > 0
+        assert timing.accepted <= timing.drafted
+
+
+@pytest.mark.skipif(NO_SERVER is not None, reason=NO_SERVER or "")
+def test_a_server_that_cannot_start_is_told_in_words(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+
+    server = LlamaServer(ServerOptions("plain", str(broken), "", 512, 1))
+    with closing(server), pytest.raises(TargetError, match="did not start"):
+        server.decode(QUESTION)
+
+
+@pytest.mark.skipif(NO_SERVER is not None, reason=NO_SERVER or "")
+@pytest.mark.smol
+def test_a_server_that_dies_is_told_in_words(smol_path: Path) -> None:
+    with closing(LlamaServer(ServerOptions("plain", str(smol_path), "", 512, 1))) as server:
+        server.decode(QUESTION)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(TargetError, match="does not answer"):
+            server.decode(QUESTION)

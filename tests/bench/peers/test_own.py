@@ -1,0 +1,131 @@
+"""This engine in a process of its own: its ways, what it reports of itself, and a measurement with the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from speculatoviz.bench.drafters import Prompt
+from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, timing
+from speculatoviz.bench.peers.runs import PLAIN, Question
+from speculatoviz.cli.app import app
+from speculatoviz.config import Settings
+from speculatoviz.lab.decode import decode_prompt
+from speculatoviz.telemetry.messages import Start
+from support import environment, toy_session
+
+QUESTION = Question(Prompt("writing", 0, "once upon a time"), (1,), 12, 0.0)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
+    folder = str(tmp_path_factory.mktemp("cache"))
+    settings = Settings(_env_file=None, target="toy:0", draft="toy:0~7", cache_dir=folder)
+    with closing(OwnEngine("llamacpp", settings, lambda _: None)) as own:
+        yield own
+
+
+def test_the_ways_are_plain_every_drafter_at_every_depth_and_the_policies(engine: OwnEngine) -> None:
+    ways = [own.way for own in engine.ways((), DEPTHS)]
+
+    assert ways[0].name == PLAIN
+    assert [(way.drafter, way.depth) for way in ways if way.depth] == [
+        (drafter, depth) for drafter in ("model", "suffix", "hybrid") for depth in DEPTHS
+    ]
+    assert [way.name for way in ways[-2:]] == ["adaptive", "auto"]
+    assert [own.way.name for own in engine.ways(("ngram", "eagle"), (2,))] == [
+        PLAIN,
+        "ngram, depth 2",
+        "adaptive",
+        "auto",
+    ]
+
+
+def test_every_way_decodes_and_reports_its_rounds(engine: OwnEngine) -> None:
+    found = {own.way.name: own.decode(QUESTION) for own in engine.ways((), (3,))}
+
+    assert all(0 < run.tokens <= 12 and run.ms > 0.0 for run in found.values())
+    assert found[PLAIN].drafted == 0
+    assert found[PLAIN].drafts == found[PLAIN].paths == (12,)
+    drafted = found["model, depth 3"]
+    assert drafted.drafted == sum(n * count for n, count in enumerate(drafted.drafts)) > 0
+    assert drafted.accepted == sum(n * count for n, count in enumerate(drafted.paths))
+    assert drafted.tokens == sum(drafted.drafts) + drafted.accepted
+    assert 0.0 < drafted.draft_ms < drafted.ms
+
+
+def test_the_process_decodes_what_a_session_decodes_here(engine: OwnEngine, tmp_path: Path) -> None:
+    start = {"prompt": "once upon a time", "max_tokens": 12, "drafter": "model", "k": 3, "policy": "fixed"}
+    there = engine.decode(start)
+    with closing(toy_session.load(tmp_path)) as session:
+        here = timing(decode_prompt(session, Start(**start)))  # type: ignore[arg-type]
+
+    assert (there.drafts, there.paths) == (here.drafts, here.paths)
+
+
+def test_it_reports_a_table_that_reaches_the_depth_of_the_last_aim(engine: OwnEngine) -> None:
+    assert set(range(1, DEEP + 2)) <= engine.pass_ms().keys()
+    assert 0.0 < engine.outside_passes(12, 0.0) < 1.0
+    assert engine.facts.drafter == "model"
+    assert engine.facts.target_path is None  # a toy has no file
+
+
+def test_a_measurement_with_the_command_continues_and_ends_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment.clean(monkeypatch, tmp_path)
+    (tmp_path / "here.jsonl").write_text('{"category": "coding", "turns": ["sort"]}\n')
+    command = "bench peers here.jsonl --out runs.jsonl --target toy:0 --draft toy:0~7 --no-llamacpp --max-tokens 8"
+    options = "--runtimes llamacpp --drafters model --depths 2 --temperatures 0,0.7"
+    first = CliRunner().invoke(app, [*command.split(), *options.split()])
+    assert first.exit_code == 0, first.stderr
+    assert "coding 0 at T=0.7; 0 prompts left" in first.stderr
+    written = (tmp_path / "runs.jsonl").read_bytes()
+    again = CliRunner().invoke(app, [*command.split(), *options.split()])
+
+    assert again.exit_code == 0, again.stderr
+    assert (tmp_path / "runs.jsonl").read_bytes() == written
+    assert again.stdout == first.stdout
+    found = json.loads(first.stdout.splitlines()[-1])
+    assert found["temperatures"].keys() == {"0", "0.7"}
+    assert found["outside_passes"]["llamacpp"].keys() == {"0.0", "0.7"}
+    ways = found["temperatures"]["0.7"]["ways"]
+    assert set(ways) == {f"speculatoviz on llamacpp: {way}" for way in (PLAIN, "model, depth 2", "adaptive", "auto")}
+
+
+@pytest.mark.parametrize(
+    ("options", "happened", "to_do"),
+    [
+        (
+            "--depths two",
+            "--depths is 'two', and has to be a list of numbers from 1 to 16.",
+            "Separate them by commas.",
+        ),
+        ("--depths 0", "--depths is '0'", "Separate them"),
+        ("--temperatures ,", "--temperatures is ','", "Separate them"),
+        ("--temperatures 0,3", "--temperatures is '0,3', and has to be a list of numbers from 0 to 2.", "Separate"),
+        ("--runtimes nowhere", "There is no runtime named 'nowhere'.", "Choose from: auto, llamacpp, ik"),
+        ("--target ik:here.gguf", "The name ik:here.gguf fixes the runtime", "Leave out `ik:`, or --runtimes."),
+        ("--target verifier:ws://localhost:1", "The target is remote", "Name a model with --target."),
+        ("--drafters nobody", "There is no drafter named 'nobody'.", "Choose from: ngram, suffix"),
+        ("--drafters eagle", "Heads share the matrices of a GGUF file", "Choose from: ngram, suffix"),
+        ("", "llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp."),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_two_sentences(
+    options: str, happened: str, to_do: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment.clean(monkeypatch, tmp_path)
+    (tmp_path / "here.jsonl").write_text('{"category": "coding", "turns": ["sort"]}\n')
+    command = f"bench peers here.jsonl --out runs --target toy:0 --runtimes llamacpp {options}"
+    result = CliRunner().invoke(app, command.split())
+
+    assert result.exit_code == 1
+    first, second = result.stderr.strip().splitlines()[-2:]
+    assert happened in first
+    assert to_do in second
