@@ -87,6 +87,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "runtime": "ik",
         "policy": "auto",
         "lookahead_ngram": "5",
+        "draft_vocabulary": "512",
     }
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))
 

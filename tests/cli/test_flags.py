@@ -128,6 +128,8 @@ def test_every_flag_sets_its_field_and_no_other() -> None:
 
 def kind(field: str) -> str:
     """bool, int, float, or str for all that is neither."""
+    if "Literal" in str(FIELDS[field].annotation):
+        return "str"
     found = re.search(r"\b(bool|int|float)\b", str(FIELDS[field].annotation))
     return found[1] if found else "str"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.files.trim import trim
 from speculatoviz.models.runtimes.sequences import SequenceModel
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 
@@ -47,19 +48,26 @@ class Runtime:
         return all(find_spec(module) is not None for module in self.needs)
 
 
-def open_gguf(runtime: str, path: Path, cells: int) -> SequenceModel:
-    """A GGUF file on llamacpp or ik."""
+def open_gguf(runtime: str, path: Path, cells: int, source: Path | None = None) -> SequenceModel:
+    """A GGUF file on llamacpp or ik. source: of a trimmed file, the one that it is made of."""
     if runtime == "ik":
         from speculatoviz.models.runtimes.ik import IkModel
 
-        return IkModel(path, cells)
+        return IkModel(path, cells, source=source)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-    return LlamaCppModel(path, cells)
+    return LlamaCppModel(path, cells, source=source)
 
 
 def _of_gguf(runtime: str, *, quantised: bool = False) -> Callable[[Weights], LanguageModel]:
     return lambda weights: open_gguf(runtime, weights.gguf if quantised else weights.gguf_f32, CONTEXT)
+
+
+def _trimmed(runtime: str) -> Callable[[Weights], LanguageModel]:
+    """With so few tokens that most words of a text are fed as embeddings."""
+    return lambda weights: open_gguf(
+        runtime, trim(weights.gguf, 1024, weights.gguf.parents[1]), CONTEXT, source=weights.gguf
+    )
 
 
 def _transformers(weights: Weights) -> LanguageModel:
@@ -86,6 +94,8 @@ RUNTIMES = {
         Runtime("ik", _of_gguf("ik"), noise=0.02, needs=("ik_llama_cpp",)),
         # Rows of Q4_1 are computed alike whatever the pass: also after a tree, where cells are not contiguous.
         Runtime("ik-quantised", _of_gguf("ik", quantised=True), noise=0.0, needs=("ik_llama_cpp",)),
+        Runtime("llamacpp-trimmed", _trimmed("llamacpp"), noise=2.0),
+        Runtime("ik-trimmed", _trimmed("ik"), noise=0.0, needs=("ik_llama_cpp",)),
         Runtime("transformers", _transformers, noise=0.001, needs=_CONVERTER),
         Runtime("mlx", _mlx, noise=0.001, needs=("mlx_lm", *_CONVERTER)),
     )

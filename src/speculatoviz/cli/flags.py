@@ -30,7 +30,8 @@ class Group:
 
 MODEL = Group("Target", ("profile", "target", "target_quantisation"))
 DRAFTING = Group(
-    "Drafting", ("draft", "draft_quantisation", "drafter", "policy", "k", "nodes", "rule", "head", "selfspec")
+    "Drafting",
+    ("draft", "draft_quantisation", "draft_vocabulary", "drafter", "policy", "k", "nodes", "rule", "head", "selfspec"),
 )
 SAMPLING = Group("Sampling", ("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens"))
 REMOTE = Group(
@@ -101,6 +102,8 @@ def _value_type(field: str) -> type:
         return {annotation}.union(*map(parts, get_args(annotation)))
 
     found = parts(Settings.model_fields[field].annotation)
+    if any(isinstance(part, str) for part in found):  # a word, perhaps beside numbers
+        return str
     return next((kind for kind in (bool, int, float) if kind in found), str)
 
 

@@ -27,6 +27,7 @@ REMOTE_SCHEMES = ("verifier", "vllm", "sglang", "openai", "cerebras")
 PolicyName = Literal["auto", "adaptive", "fixed"]
 RuntimeSetting = Literal["auto", "llamacpp", "ik", "hf"]
 SELF_BY_DEFAULT = "Q2_K"  # quantisation that the target drafts for itself with, if none is chosen
+FEWEST_TOKENS = 256  # of a draft's vocabulary: one for each byte
 PREFIX = "SPECULATOVIZ_"
 
 
@@ -78,6 +79,7 @@ class Profile(BaseModel):
     k: int | None = None
     target_quantisation: str | None = None
     draft_quantisation: str | None = None
+    draft_vocabulary: int | Literal["all"] = "all"
 
 
 PROFILES: dict[str, Profile] = {
@@ -170,6 +172,11 @@ class Settings(BaseSettings):
         None, description="requantise the target to this type, once, e.g. Q4_0 or F32"
     )
     draft_quantisation: str | None = Field(None, description="requantise the draft model to this type, once, e.g. Q4_0")
+    draft_vocabulary: int | Literal["all"] | None = Field(
+        None,
+        description="how many tokens the draft model can propose: all, or a number such as 32768 for the most frequent "
+        "ones; fewer make a draft cheaper, and each rare token a rejection. The text stays exact",
+    )
     k: Annotated[int, RANGES["k"].field()] | None = Field(
         None,
         validation_alias=_env("k", "SPECULATION_K"),
@@ -259,6 +266,15 @@ class Settings(BaseSettings):
             raise ValueError("it needs a value")
         return value
 
+    @field_validator("draft_vocabulary", mode="before")
+    @classmethod
+    def _tokens(cls, value: Any) -> Any:
+        if value is None or value == "all":
+            return value
+        if not str(value).isdecimal() or int(value) < FEWEST_TOKENS:
+            raise ValueError(f"write all, or a number of tokens of at least {FEWEST_TOKENS}")
+        return int(value)
+
     @field_validator("cache_dir", "prompt_cache")
     @classmethod
     def _absolute(cls, folder: str | None, info: ValidationInfo) -> str | None:
@@ -294,6 +310,7 @@ class Settings(BaseSettings):
             k=base.k if drafter == base.drafter and not own_target else None,
             target_quantisation=self.target_quantisation or (None if own_target else base.target_quantisation),
             draft_quantisation=self.draft_quantisation or (base.draft_quantisation if draft == base.draft else None),
+            draft_vocabulary=self.draft_vocabulary or (base.draft_vocabulary if draft == base.draft else "all"),
         )
 
 

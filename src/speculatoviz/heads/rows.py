@@ -9,15 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import gguf
-import numpy as np
-import numpy.typing as npt
-
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import HeadError
+from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.models.files.gguf import GgufFile, read
-
-_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
+from speculatoviz.models.files.matrix import EMBEDDING, OUTPUT, Matrix
 
 
 class TargetRows(Protocol):
@@ -43,8 +38,8 @@ class GgufRows:
 
     def __init__(self, path: Path, n_vocab: int) -> None:
         file = read(path)
-        self._embedding = _Matrix(file, _EMBEDDING, n_vocab)
-        self._output = _Matrix(file, _OUTPUT, n_vocab) if _OUTPUT in file.tensors else self._embedding
+        self._embedding = _matrix(file, EMBEDDING, n_vocab)
+        self._output = _matrix(file, OUTPUT, n_vocab) if OUTPUT in file.tensors else self._embedding
         self.hidden_size = self._output.columns
         if self._embedding.columns != self.hidden_size:
             raise HeadError(
@@ -62,32 +57,8 @@ class GgufRows:
         return self._output.rows(ids)
 
 
-class _Matrix:
-    """A quantised matrix on disk, uint8[V, bytes of a row]."""
-
-    def __init__(self, file: GgufFile, name: str, rows: int) -> None:
-        tensor = file.tensors.get(name)
-        if tensor is None:
-            raise HeadError(f"{file.path.name} has no {name}.", "Choose a target that has one.")
-        if len(tensor.shape) != 2 or tensor.shape[1] != rows:
-            raise HeadError(
-                f"{name} of {file.path.name} does not have {rows} rows.",
-                "Choose a target with one row of it for every token.",
-            )
-        try:
-            self._type = gguf.GGMLQuantizationType(tensor.type)
-            self._data: npt.NDArray[np.uint8] = np.memmap(
-                tensor.path, np.uint8, "r", tensor.offset, (rows, tensor.size_bytes // rows)
-            )
-            self.columns = tensor.shape[0]
-            self.rows([0])
-        except (ValueError, NotImplementedError, OSError) as error:  # a type that the package cannot dequantise
-            raise HeadError(
-                f"{name} of {file.path.name} cannot be read ({error}).",
-                "Choose another quantisation of the target, such as Q8_0 or Q4_K_M.",
-            ) from error
-
-    def rows(self, ids: Sequence[int] | Ints) -> Floats:
-        """float32[n, columns]."""
-        rows = gguf.dequantize(self._data[np.asarray(ids, np.intp)], self._type)
-        return rows.astype(np.float32, copy=False)
+def _matrix(file: GgufFile, name: str, n_vocab: int) -> Matrix:
+    try:
+        return Matrix(file, name, n_vocab)
+    except ModelError as error:
+        raise HeadError(error.message, error.hint) from error

@@ -11,16 +11,23 @@ from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, Vocabular
 
 
 def open_gguf(
-    runtime: Runtime, path: Path, cells: int, threads: int | None, name: str | None = None, *, trial: bool = False
+    runtime: Runtime,
+    path: Path,
+    cells: int,
+    threads: int | None,
+    name: str | None = None,
+    source: Path | None = None,
+    *,
+    trial: bool = False,
 ) -> SequenceModel:
     """Load a file on llamacpp or ik; arguments and errors as for `LlamaCppModel`."""
     if runtime == "ik":
         from speculatoviz.models.runtimes.ik import IkModel
 
-        return IkModel(path, cells, threads, name)
+        return IkModel(path, cells, threads, name, source)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-    return LlamaCppModel(path, cells, threads, name, trial=trial)
+    return LlamaCppModel(path, cells, threads, name, source, trial=trial)
 
 
 def open_vocabulary(runtime: Runtime, path: Path) -> LlamaCppTokenizer:

@@ -15,21 +15,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from speculatoviz.core.types import Floats
 from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Feed, Tokenizer, check_finite
+from speculatoviz.models.base import Context, Feed, Tokenizer, check_finite
 from speculatoviz.models.files.child import ending, run_child
 from speculatoviz.models.files.decoder import require_decoder, require_vocabulary
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import RUNTIMES, Runtime
 from speculatoviz.models.gguf_runtimes import gguf_library, open_gguf, open_vocabulary
 from speculatoviz.models.libraries import build_of
+from speculatoviz.models.runtimes.sequences import SequenceModel
+from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 
 _VERSION = 3  # of this check: a stricter one asks anew
 _START_S, _BYTES_PER_S = 120.0, 5e6  # how long a child may take: from a slow disk, every byte once
 _SPARE_BYTES = 4 << 30  # what a child may allocate beside the file
 _TRIAL_TOKENS = 64  # cells of its context
 _MOST_THREADS = 4  # of two tokens
+_SOURCE = "--source="  # begins the argument with the file that a trimmed one is made of
+_SAME_INPUT = 0.1  # total variation: far above rounding, far below what another scale of the embeddings makes
 _REPORT = "speculatoviz: "  # begins the line of stdout with the child's result
 
 
@@ -40,28 +47,32 @@ def require_loadable(
     *,
     vocabulary_only: bool = False,
     verified: bool = False,
+    source: Path | None = None,
 ) -> None:
     """Raises ModelError, with the cause, unless the runtime can load the file and compute finite logits with it.
 
     path: the file, or its first part. runtime: llamacpp or ik. cache_dir: where a success is remembered; a folder that
     cannot be written costs the memory, not the check. vocabulary_only: load its tokenizer, not its weights. verified:
-    its hash is known to be that of a file that loads, so its header is checked alone.
+    its hash is known to be that of a file that loads, so its header is checked alone. source: of a trimmed file
+    (`files/trim.py`), the one that it is made of, whose embeddings the runtime has to take as it takes ids.
     """
     file = read(path)
     (require_vocabulary if vocabulary_only else require_decoder)(file)
     if verified:
         return
-    memory = _Memory(Path(cache_dir).expanduser() / "loadable", file, runtime)
+    memory = _Memory(Path(cache_dir).expanduser() / "loadable", file, runtime, fed=source is not None)
     if memory.has(vocabulary_only):
         return
-    _try(file, runtime, vocabulary_only)
+    _try(file, runtime, vocabulary_only, source)
     memory.add(vocabulary_only)
 
 
 class _Memory:
     """The files in the cache folder that record which GGUF files have loaded. What fails is not remembered."""
 
-    def __init__(self, folder: Path, file: GgufFile, runtime: Runtime) -> None:
+    def __init__(self, folder: Path, file: GgufFile, runtime: Runtime, *, fed: bool) -> None:
+        """fed: whether it was tried with embeddings too."""
+        self._fed = " fed" if fed else ""
         self._folder, self._file, self._runtime = folder, file, runtime
         self._hash = self._hashed()
 
@@ -88,7 +99,9 @@ class _Memory:
 
     def _hashed(self) -> str:
         """Of what a success depends on: the library's build and the file."""
-        return hashlib.sha256(f"{_VERSION} {build_of(self._runtime)} {file_hash(self._file)}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{_VERSION}{self._fed} {build_of(self._runtime)} {file_hash(self._file)}".encode()
+        ).hexdigest()
 
 
 def file_hash(file: GgufFile) -> str:
@@ -100,9 +113,9 @@ def file_hash(file: GgufFile) -> str:
     return digest.hexdigest()
 
 
-def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool) -> None:
+def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool, source: Path | None) -> None:
     """Load the file in a child process. Raises ModelError with what the child reported, or how it ended."""
-    flags = ["--vocabulary"] if vocabulary_only else []
+    flags = ["--vocabulary"] if vocabulary_only else [] if source is None else [_SOURCE + str(source)]
     child = run_child(__name__, str(file.path), runtime, *flags, timeout_s=_START_S + file.size_bytes / _BYTES_PER_S)
     reports = [line.removeprefix(_REPORT) for line in child.stdout.splitlines() if line.startswith(_REPORT)]
     if child.returncode == 0 and reports:
@@ -128,7 +141,8 @@ def _main(path: str, runtime: Runtime, *flags: str) -> int:
         if "--vocabulary" in flags:
             _use(open_vocabulary(runtime, Path(path)))
         else:
-            _load_and_decode(Path(path), runtime)
+            sources = [Path(flag.removeprefix(_SOURCE)) for flag in flags if flag.startswith(_SOURCE)]
+            _load_and_decode(Path(path), runtime, next(iter(sources), None))
     except SpeculatoVizError as error:
         print(_REPORT + json.dumps({"message": error.message, "hint": error.hint}), flush=True)
         return 1
@@ -151,8 +165,9 @@ def _limit_memory(path: Path, lib: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _load_and_decode(path: Path, runtime: Runtime) -> None:
-    model = open_gguf(runtime, path, _TRIAL_TOKENS, min(_MOST_THREADS, usable_cores()), trial=True)
+def _load_and_decode(path: Path, runtime: Runtime, source: Path | None) -> None:
+    threads = min(_MOST_THREADS, usable_cores())
+    model = open_gguf(runtime, path, _TRIAL_TOKENS, threads, source=source, trial=True)
     _use(model.tokenizer)
     last = model.tokenizer.n_vocab - 1
     context = model.open(_TRIAL_TOKENS // 2)
@@ -162,7 +177,27 @@ def _load_and_decode(path: Path, runtime: Runtime) -> None:
     ):
         check_finite(model.forward([feed])[0].logits, path.name)
     context.keep(2, [1])
+    if model.trimmed is not None:
+        _check_embeddings(model, model.trimmed, context)
     model.close()
+
+
+def _check_embeddings(model: SequenceModel, trimmed: TrimmedVocabulary, context: Context) -> None:
+    """Raises ModelError unless tokens that are fed as embeddings give the logits of the same tokens fed as ids.
+
+    Some architectures scale the embeddings of ids, or look ids up in further matrices.
+    """
+    probs: list[Floats] = []
+    for trimmed.embeds_all in (False, True):
+        context.keep(0)
+        logits = model.forward([Feed(context, trimmed.kept[:8].tolist())])[0].logits
+        probs.append(np.exp(logits - logits.max(axis=1, keepdims=True)))
+        probs[-1] /= probs[-1].sum(axis=1, keepdims=True)
+    if 0.5 * np.abs(probs[0] - probs[1]).sum(axis=1).max() > _SAME_INPUT:
+        raise ModelError(
+            f"{model.title} treats the embeddings of {model.path.name} in another way than its tokens.",
+            "Leave --draft-vocabulary out, or choose another draft model.",
+        )
 
 
 def _use(tokenizer: Tokenizer) -> None:

@@ -40,30 +40,45 @@ class Loading:
     use: Use = TO_VERIFY
 
 
-def load_model(name: str, how: Loading, quantisation: str | None, progress: Report) -> LanguageModel:
+def load_model(
+    name: str, how: Loading, quantisation: str | None, progress: Report, vocabulary: int | None = None
+) -> LanguageModel:
     """Load the model that the name stands for, or `toy:SEED`, fetched first if need be.
 
-    quantisation: a type to requantise the GGUF file to, once. progress: called with a stage, how far it has come, and
-    its end (0 if unknown). Raises ModelError if there is no such model, or it cannot be loaded.
+    quantisation: a type to requantise the GGUF file to, once. vocabulary: about how many tokens it has logits for, the
+    most frequent ones (`files/trim.py`); None for all. progress: called with a stage, how far it has come, and its end
+    (0 if unknown). Raises ModelError if there is no such model, or it cannot be loaded.
     """
     if name.startswith("toy:"):
+        _refuse_to_change(name, None, vocabulary)
         return _toy(name)
     parsed = parse(name, how.runtime)
     _require(parsed)
-    if quantisation is not None and not _on_gguf_runtime(parsed):
-        raise ModelError(
-            f"{name} cannot be requantised: only GGUF files on llama.cpp or ik_llama.cpp can.",
-            "Leave the quantisation out, or choose a model that comes quantised.",
-        )
+    if not _on_gguf_runtime(parsed):
+        _refuse_to_change(name, quantisation, vocabulary)
     _share_cores()
     if _on_gguf_runtime(parsed):
         _quiet_numpy()
-        return _load_gguf(parsed, how, quantisation, progress)
+        return _load_gguf(parsed, how, quantisation, vocabulary, progress)
     assert parsed.runtime is not None
     try:
         return _load(parsed, parsed.runtime, how, progress)
     except ImportError as error:
         raise not_installed(parsed.runtime, error) from error
+
+
+def _refuse_to_change(name: str, quantisation: str | None, vocabulary: int | None) -> None:
+    """Raises ModelError for what can be asked of GGUF files alone."""
+    if quantisation is not None:
+        raise ModelError(
+            f"{name} cannot be requantised: only GGUF files on llama.cpp or ik_llama.cpp can.",
+            "Leave the quantisation out, or choose a model that comes quantised.",
+        )
+    if vocabulary is not None:
+        raise ModelError(
+            f"The vocabulary of {name} cannot be trimmed: only that of GGUF files on llama.cpp or ik_llama.cpp can.",
+            "Leave --draft-vocabulary out, or choose a GGUF file.",
+        )
 
 
 def load_cheaper(name: str, how: Loading, by: str, progress: Report) -> LanguageModel:
@@ -118,29 +133,46 @@ def _load(parsed: ModelName, runtime: Runtime, how: Loading, progress: Report) -
             raise AssertionError(f"{runtime} is opened by _load_gguf")
 
 
-def _load_gguf(parsed: ModelName, how: Loading, quantisation: str | None, progress: Report) -> LanguageModel:
+def _load_gguf(
+    parsed: ModelName, how: Loading, quantisation: str | None, vocabulary: int | None, progress: Report
+) -> LanguageModel:
     """A model on llama.cpp or ik_llama.cpp."""
     path = gguf_file(parsed, how, quantisation, progress)
     shown = parsed.place if parsed.place in CATALOGUE else None
+    if vocabulary is not None:
+        from speculatoviz.models.files.trim import trim
+
+        progress("trimming the vocabulary", 0, 1)
+        trimmed = trim(path, vocabulary, how.cache_dir)
+        if trimmed != path:
+            return _open_gguf(parsed, trimmed, how, shown, progress, source=path)
     return _open_gguf(parsed, path, how, shown, progress, verified=quantisation is None and parsed.place in CATALOGUE)
 
 
 def _open_gguf(
-    parsed: ModelName, path: Path, how: Loading, shown: str | None, progress: Report, *, verified: bool = False
+    parsed: ModelName,
+    path: Path,
+    how: Loading,
+    shown: str | None,
+    progress: Report,
+    *,
+    verified: bool = False,
+    source: Path | None = None,
 ) -> LanguageModel:
     """Choose the runtime if the name leaves it open, try the file on it, and load it.
 
     verified: llama.cpp is known to load the file. ik_llama.cpp comes compiled: it may not run on this processor at all.
+    source: of a trimmed file, the one that it is made of.
     """
     runtime, choice = parsed.runtime, None
     if runtime is None:
         threads = how.threads or usable_cores()
         runtime, choice = choose_runtime(path, how.use, threads, how.cache_dir, progress, verified=verified)
     progress("checking", 0, 1)
-    require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik")
+    require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik", source=source)
     progress("loading", 0, 1)
     try:
-        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown)
+        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown, source)
     except ImportError as error:
         raise not_installed(runtime, error) from error
     model.description = replace(model.description, choice=choice)

@@ -72,7 +72,9 @@ def load_draft(settings: Settings, progress: Progress) -> LanguageModel | None:
     pair = settings.resolved()
     if pair.draft is None:
         return None
-    return load_named_model(settings, pair.draft, pair.draft_quantisation, progress, Use(drafts=True))
+    tokens = None if pair.draft_vocabulary == "all" else pair.draft_vocabulary
+    options, report = loading_options(settings, Use(drafts=True)), by_share(progress, pair.draft)
+    return load_model(pair.draft, options, pair.draft_quantisation, report, tokens)
 
 
 def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:

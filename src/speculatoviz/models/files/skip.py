@@ -6,21 +6,15 @@ output of the layer before it. Embeddings, output matrix and tokenizer are those
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-import struct
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
-from typing import Any
-
-import gguf
-import numpy as np
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.derived import derive
-from speculatoviz.models.files.gguf import GgufFile, Scalar, Tensor, read
+from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.rewrite import CANNOT, Kept, Value, rewrite
 
 _BLOCK = re.compile(r"blk\.(\d{1,5})\.(.+)")
 
@@ -95,32 +89,24 @@ def _label(layers: tuple[int, ...], total: int) -> str:
 
 
 def _write(source: Path, part: Path, layers: tuple[int, ...]) -> None:
-    """All tensors but the skipped layers', their data as they are, and all metadata but that of the split."""
+    """All tensors but the skipped layers', and all metadata; without what belongs to skipped layers."""
     file = read(source, large_arrays=True)
-    kept = [(name, tensor) for tensor in file.tensors.values() if (name := _renamed(tensor.name, layers)) is not None]
+    architecture, total = file.architecture, _layers_of(file)
+
+    def changed(key: str, value: Value) -> Value:
+        if key == f"{architecture}.block_count":
+            return len(layers)
+        if isinstance(value, list) and key.startswith(f"{architecture}.") and len(value) == total:
+            return [value[layer] for layer in layers]
+        return value
+
+    kept = [Kept(name, tensor) for tensor in file.tensors.values() if (name := _renamed(tensor.name, layers))]
     try:
-        writer = gguf.GGUFWriter(part, file.architecture or "")
-        writer.data_alignment = file.integer("general.alignment") or gguf.GGUF_DEFAULT_ALIGNMENT
-        with contextlib.closing(writer):
-            _copy_metadata(file, writer, layers)
-            for name, tensor in kept:
-                kind = gguf.GGMLQuantizationType(tensor.type)
-                writer.add_tensor_info(name, _byte_shape(tensor), np.dtype(np.uint8), tensor.size_bytes, kind)
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            for _, tensor in kept:
-                writer.write_tensor_data(np.memmap(tensor.path, np.uint8, "r", tensor.offset, _byte_shape(tensor)))
-    except (ValueError, struct.error) as error:  # a type that the package does not know, a value that does not fit
+        rewrite(file, part, kept, changed)
+    except CANNOT as error:
         raise ModelError(
             f"The layers of {source.name} could not be skipped: {error}.", "Choose another model, or another drafter."
         ) from error
-
-
-def _byte_shape(tensor: Tensor) -> tuple[int, ...]:
-    """uint8[..., bytes of a row]: NumPy's order, the contiguous dimension last."""
-    rows = tensor.shape[:0:-1]
-    return (*rows, tensor.size_bytes // prod(rows))
 
 
 def _renamed(name: str, layers: tuple[int, ...]) -> str | None:
@@ -130,26 +116,3 @@ def _renamed(name: str, layers: tuple[int, ...]) -> str | None:
         return name
     number = int(found[1])
     return f"blk.{layers.index(number)}.{found[2]}" if number in layers else None
-
-
-def _copy_metadata(file: GgufFile, writer: gguf.GGUFWriter, layers: tuple[int, ...]) -> None:
-    """Every field as it is, but the number of layers and arrays with one value per layer."""
-    architecture, total = file.architecture, _layers_of(file)
-    for key, field in file.fields.items():
-        if key == "general.architecture" or key.startswith("split."):  # the writer's own; the result is one file
-            continue
-        value = field.value
-        if key == f"{architecture}.block_count":
-            value = len(layers)
-        if not isinstance(value, list):
-            writer.add_key_value(key, _exact(value), gguf.GGUFValueType(field.type))
-        elif value:  # the writer refuses empty arrays
-            if key.startswith(f"{architecture}.") and len(value) == total:
-                value = [value[layer] for layer in layers]
-            item_type = gguf.GGUFValueType(field.item_type or 0)
-            writer.add_key_value(key, list(map(_exact, value)), gguf.GGUFValueType.ARRAY, item_type)
-
-
-def _exact(value: Scalar | None) -> Any:
-    """A string as the bytes that the source has, which need not be UTF-8."""
-    return value.encode(errors="surrogateescape") if isinstance(value, str) else value

@@ -15,13 +15,14 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability
+from speculatoviz.models.base import PREFILL_TOKENS, Capability, Feed
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
+from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
 TITLE = "ik_llama.cpp"
@@ -36,8 +37,8 @@ class IkModel(SequenceModel):
     """A GGUF file, whole or split, loaded into memory.
 
     path: the file, or its first part. cells: tokens that all contexts can hold together. threads: of a forward pass, by
-    default all cores. name: for display. Raises ModelError if the file is no causal language model, cannot be loaded,
-    or cannot rewind.
+    default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). Raises
+    ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
 
     ik_llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first. It gives
     either logits or hidden states of a pass, not both.
@@ -47,13 +48,21 @@ class IkModel(SequenceModel):
     version = VERSION
     provides: frozenset[Capability] = frozenset({"trees"})
 
-    def __init__(self, path: Path, cells: int = 4096, threads: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cells: int = 4096,
+        threads: int | None = None,
+        name: str | None = None,
+        source: Path | None = None,
+    ) -> None:
         self.path = path
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
         self._lib = library()
-        self.tokenizer = read_vocabulary(path)
+        self.tokenizer = read_vocabulary(source or path)
+        trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
         log = capture_log(self._lib)
         self._model = _load(self._lib, log, path)
         self._context = self._lib.llama_init_from_model(self._model, self._context_params(cells))
@@ -62,10 +71,12 @@ class IkModel(SequenceModel):
             raise ModelError(
                 f"{TITLE} could not open a context of {cells} tokens{log.reason()}.", "Lower the context size."
             )
-        super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
+        super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES), trimmed)
         self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
         trained_tokens = self._lib.llama_model_n_ctx_train(self._model)
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=False)
+        if trimmed is not None:
+            self._compute_one_id(int(trimmed.kept[0]))
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         self._lib.llama_kv_cache_seq_cp(self._context, source, target, start, end)
@@ -106,9 +117,15 @@ class IkModel(SequenceModel):
             self._lib.llama_kv_cache_update(self._context)
         return False
 
+    def _compute_one_id(self, token: int) -> None:
+        """Until it has computed a pass over one id, the library reads the id of a lone token, also of an embedding."""
+        context = self.open(1)
+        self.forward([Feed(context, [token])])
+        context.close()
+
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
         del hidden
-        return view(self._lib.llama_get_logits(self._context), rows, self.tokenizer.n_vocab), None
+        return view(self._lib.llama_get_logits(self._context), rows, self._columns), None
 
     def _free_memory(self) -> None:
         self._lib.llama_kv_cache_view_free(self._view)

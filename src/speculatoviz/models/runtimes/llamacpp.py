@@ -19,15 +19,17 @@ from speculatoviz.models.files.gguf import read
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
-from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
+from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
+from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
 
 class LlamaCppModel(SequenceModel):
     """A GGUF file, whole or split, loaded into memory.
 
     path: the file, or its first part. cells: tokens that all contexts can hold together. threads: of a forward pass, by
-    default all cores. name: for display. trial: load for a few tokens only: on the CPU, without repacking weights.
-    Raises ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
+    default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). trial:
+    load for a few tokens only: on the CPU, without repacking weights. Raises ModelError if the file is no causal
+    language model, cannot be loaded, or cannot rewind.
 
     llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
@@ -42,6 +44,7 @@ class LlamaCppModel(SequenceModel):
         cells: int = 4096,
         threads: int | None = None,
         name: str | None = None,
+        source: Path | None = None,
         *,
         trial: bool = False,
     ) -> None:
@@ -58,10 +61,11 @@ class LlamaCppModel(SequenceModel):
                 f"llama.cpp could not open a context of {cells} tokens{log.reason()}.",
                 "Lower the context size.",
             )
-        super().__init__(cells, lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES))
+        self.tokenizer = LlamaCppTokenizer(self._model, lib) if source is None else VocabularyFile(source)
+        trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
+        super().__init__(cells, lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES), trimmed)
         self.memory = lib.llama_get_memory(self._context)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
-        self.tokenizer = LlamaCppTokenizer(self._model, lib)
         trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
 
@@ -86,7 +90,7 @@ class LlamaCppModel(SequenceModel):
         return int(lib.llama_decode(self._context, self._batch))
 
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
-        logits = view(lib.llama_get_logits(self._context), rows, self.tokenizer.n_vocab)
+        logits = view(lib.llama_get_logits(self._context), rows, self._columns)
         return logits, view(lib.llama_get_embeddings(self._context), rows, self._n_embd) if hidden else None
 
     def _free_memory(self) -> None:

@@ -7,6 +7,7 @@ releases the interpreter lock.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ from speculatoviz.models.base import (
 )
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
@@ -87,7 +89,8 @@ class SequenceModel(ABC):
     """A model whose contexts are sequences of one KV cache. A runtime adds the calls into its library.
 
     title, version: of the library. path: of the model's file, or of its first part. cells: tokens that all contexts can
-    hold together. batch: the library's `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences.
+    hold together. batch: the library's `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences. trimmed:
+    of a file that keeps only some tokens of the vocabulary, which the tokenizer has whole.
     """
 
     title: str
@@ -98,8 +101,11 @@ class SequenceModel(ABC):
     tokenizer: LlamaCppTokenizer
     description: Description
 
-    def __init__(self, cells: int, batch: Any) -> None:
-        self._batch = batch
+    def __init__(self, cells: int, batch: Any, trimmed: TrimmedVocabulary | None = None) -> None:
+        self._batch, self.trimmed = batch, trimmed
+        self._token_ids = ctypes.cast(
+            batch.token, type(batch.token)
+        )  # the library's array, which a pass over embeddings leaves out
         self._free = list(range(MAX_SEQUENCES - 1, -1, -1))
         self._budget = ContextBudget(cells)
         self._closed = False
@@ -130,7 +136,12 @@ class SequenceModel(ABC):
 
     @abstractmethod
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
-        """Logits float32[rows, V] of the last pass and, if wanted, states float32[rows, D]: views of its buffers."""
+        """Logits float32[rows, columns] of the last pass and, if wanted, states float32[rows, D]: views of buffers."""
+
+    @property
+    def _columns(self) -> int:
+        """How many logits the library computes for a row."""
+        return self.tokenizer.n_vocab if self.trimmed is None else self.trimmed.columns
 
     @abstractmethod
     def _free_memory(self) -> None:
@@ -175,6 +186,7 @@ class SequenceModel(ABC):
         if not self._closed:
             self._closed = True
             self.tokenizer.close()
+            self._point_at_ids()
             self._free_memory()
 
     # --- a pass ---------------------------------------------------------------------------------------
@@ -198,6 +210,7 @@ class SequenceModel(ABC):
             if feed.parents is None:
                 self._own(feed).length += len(feed.tokens)
         logits, states = self._results(sum(counts), hidden)
+        logits = logits if self.trimmed is None else self.trimmed.spread(logits)
         ends = np.cumsum(counts)
         result = []
         for feed, end, count in zip(feeds, ends, counts, strict=True):
@@ -219,12 +232,12 @@ class SequenceModel(ABC):
 
     def _fill(self, feeds: Sequence[Feed], counts: Sequence[int]) -> None:
         """Write the feeds into the batch. counts: how many of its last tokens each feed wants rows for."""
+        self._write_inputs([token for feed in feeds for token in feed.tokens])
         batch, place = self._batch, 0
         for feed, count in zip(feeds, counts, strict=True):
             context = self._own(feed)
             sequences, positions = self._branch(context, feed)
-            for offset, token in enumerate(feed.tokens):
-                batch.token[place] = token
+            for offset in range(len(feed.tokens)):
                 batch.pos[place] = context.length + positions[offset]
                 batch.n_seq_id[place] = len(sequences[offset])
                 for index, sequence in enumerate(sequences[offset]):
@@ -232,6 +245,23 @@ class SequenceModel(ABC):
                 batch.logits[place] = offset >= len(feed.tokens) - count
                 place += 1
         batch.n_tokens = place
+
+    def _write_inputs(self, tokens: Sequence[int]) -> None:
+        """A batch has ids or embeddings: of a trimmed file embeddings, if it lacks one of the tokens."""
+        batch, trimmed = self._batch, self.trimmed
+        self._point_at_ids()
+        ids = tokens if trimmed is None else trimmed.places(tokens)
+        if ids is not None:
+            for place, token in enumerate(ids):
+                batch.token[place] = token
+        elif trimmed is not None:
+            self._embeddings = np.ascontiguousarray(trimmed.embeddings(tokens))  # lives until the library has read it
+            batch.embd = self._embeddings.ctypes.data_as(type(batch.embd))
+            batch.token = type(batch.token)()
+
+    def _point_at_ids(self) -> None:
+        """Undo what a pass over embeddings has changed in the batch, whose arrays are the library's to free."""
+        self._batch.embd, self._batch.token = type(self._batch.embd)(), self._token_ids
 
     def _branch(self, context: SequenceContext, feed: Feed) -> tuple[list[list[int]], list[int]]:
         """Of every token its sequences and its position after the context's end.
@@ -256,8 +286,9 @@ class SequenceModel(ABC):
 
     def _describe(self, file: GgufFile, cells: int, name: str | None, *, trained_tokens: int, gpu: bool) -> Description:
         """name: for display, or None. trained_tokens: of the longest context that the model was trained on."""
+        name = name or self.tokenizer.metadata("general.name") or file.stem
         return Description(
-            name=name or self.tokenizer.metadata("general.name") or file.stem,
+            name=name if self.trimmed is None else f"{name}, {self.trimmed.columns:,} tokens",
             runtime=self.title,
             quantisation=file_type(self.tokenizer.metadata("general.file_type")),
             parameters=sum(prod(tensor.shape) for tensor in file.tensors.values()),
