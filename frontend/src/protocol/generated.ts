@@ -119,6 +119,9 @@ export interface Started {
    */
   translated: boolean;
 }
+/**
+ * A model. `choice`: of its runtime; null if the model's name or a setting decided.
+ */
 export interface ModelInfo {
   name: string;
   runtime: string;
@@ -129,6 +132,22 @@ export interface ModelInfo {
   vocabulary: number;
   fingerprint: string;
   computes_on: string;
+  choice: RuntimeChoiceInfo | null;
+}
+/**
+ * Why a model is on its runtime, as a clause, and the times that were compared; none if nothing was measured.
+ */
+export interface RuntimeChoiceInfo {
+  reason: string;
+  times: RowTime[];
+}
+/**
+ * The time of a pass over `rows` tokens of a model on a runtime, as it was measured to choose one.
+ */
+export interface RowTime {
+  runtime: string;
+  rows: number;
+  ms: number;
 }
 export interface SamplingInfo {
   temperature: number;

@@ -22,6 +22,7 @@ const model = {
   vocabulary: 5,
   fingerprint: "f",
   computes_on: "nothing",
+  choice: null,
 };
 const exactness = { label: "exact", reason: "" } as const;
 const frame = { run: "r", seq: 0, t_ms: 0 };

@@ -236,6 +236,7 @@ export const STARTED: Started = {
     vocabulary: 5,
     fingerprint: "f",
     computes_on: "cpu",
+    choice: null,
   },
   draft_model: null,
   drafter: "model",

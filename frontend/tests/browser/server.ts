@@ -17,7 +17,7 @@ const EXIT_DEADLINE_MS = 15_000;
 export const TOY = ["--target", "toy:0", "--draft", "toy:0~7", "--policy", "fixed"];
 /**
  * A real model with prompt lookup, or itself as the draft model. It has one thread: the browser needs the other core,
- * and threads that wait for each other on a busy machine are slower than one.
+ * and threads that wait for each other on a busy machine are slower than one. Its runtime is named, so that none is timed.
  */
 export const SMOL = [
   ...[
@@ -31,6 +31,8 @@ export const SMOL = [
     "fixed",
     "--threads",
     "1",
+    "--runtime",
+    "llamacpp",
   ],
 ];
 

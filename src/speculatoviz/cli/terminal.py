@@ -50,6 +50,8 @@ class Transcript:
         match event:
             case Started():
                 self._console.print(headline(event), style="dim")
+                for line in chosen_runtimes(event):
+                    self._console.print(line, style="dim")
                 if event.remote is not None and event.remote.warning is not None:
                     self._console.print(event.remote.warning, style="yellow")
             case VerifyResult() if event.text:
@@ -91,6 +93,13 @@ def headline(started: Started) -> str:
     draft = started.draft_model
     by = _named(draft) if draft and started.drafter == "model" else started.drafter
     return f"{by} drafts {started.k} for {target} · {started.exactness.label}"
+
+
+def chosen_runtimes(started: Started) -> Iterator[str]:
+    """The runtime of every model for which one was chosen, with the reason."""
+    for model in (started.draft_model, started.target_model):
+        if model is not None and model.choice is not None:
+            yield f"{model.name} runs on {model.runtime}: {model.choice.reason}"
 
 
 def _named(model: ModelInfo) -> str:

@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         None, description="folder where earlier prompts of each model are kept between starts; default: nowhere"
     )
     runtime: RuntimeSetting = Field(
-        "llamacpp",
+        "auto",
         description="runtime of GGUF models whose names have no prefix: auto (the fastest one by passes that are timed "
         "once), llamacpp, ik or hf",
     )

@@ -35,7 +35,7 @@ UNKNOWN = "unknown"  # quantisation of a model whose file or endpoint does not r
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChoice:
-    """Why a model is on its runtime, if its name did not decide.
+    """Why a model is on its runtime, if neither its name nor a setting decided.
 
     reason: a clause ("no other runtime for GGUF files is installed"). pass_ms: the milliseconds that were compared, by
     the title of a runtime and the rows of a pass; empty if nothing was measured.
@@ -51,7 +51,7 @@ class Description:
 
     parameters: weights. size_bytes: of all files, or of the weights in memory. context_tokens: the longest context.
     gguf: the file, or its first part, if the weights were read from a GGUF file. choice: of the runtime; None if the
-    model's name decided.
+    model's name or a setting decided.
     """
 
     name: str

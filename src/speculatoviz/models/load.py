@@ -12,12 +12,13 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.config import MOST, read_config, text_config
+from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.names import OF_GGUF, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.source import is_file, local_path
 from speculatoviz.models.gguf_runtimes import open_gguf, open_vocabulary
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes, not_installed, require_installed
-from speculatoviz.models.runtime_choice import TO_VERIFY, Use, choose_runtime
+from speculatoviz.models.runtime_choice import TO_VERIFY, Candidates, Use, choose_runtime, measure_candidates
 
 Report = Callable[[str, int, int], None]
 
@@ -177,6 +178,23 @@ def _open_gguf(
         raise not_installed(runtime, error) from error
     model.description = replace(model.description, choice=choice)
     return model
+
+
+def measure_runtimes(name: str, how: Loading, quantisation: str | None, progress: Report) -> tuple[Path, Candidates]:
+    """Time passes of a GGUF model anew on every installed runtime that loads it, or on the one that is named.
+
+    Returns the file and what was found; later loads choose from it. Raises ModelError.
+    """
+    parsed = parse(name, how.runtime)
+    if not _on_gguf_runtime(parsed):
+        raise ModelError(f"{name} is not loaded as a GGUF file.", "Name a GGUF file, or a model of the catalogue.")
+    _require(parsed)
+    _share_cores()
+    path = gguf_file(parsed, how, quantisation, progress)
+    runtimes = gguf_runtimes() if parsed.runtime is None else [parsed.runtime]
+    threads, verified = how.threads or usable_cores(), quantisation is None and parsed.place in CATALOGUE
+    found = measure_candidates(read(path), runtimes, threads, how.cache_dir, progress, verified=verified, anew=True)
+    return path, found
 
 
 def gguf_file(parsed: ModelName, how: Loading, quantisation: str | None, progress: Report) -> Path:

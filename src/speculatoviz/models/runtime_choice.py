@@ -13,16 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from speculatoviz.core.theory import expected_tps
 from speculatoviz.errors import ModelError
 from speculatoviz.models.base import RuntimeChoice
 from speculatoviz.models.files.download import FileProgress
 from speculatoviz.models.files.gguf import GgufFile, read
-from speculatoviz.models.files.names import RUNTIMES, Runtime
+from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, Runtime
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes
-from speculatoviz.models.row_times import PassMs, row_times
+from speculatoviz.models.row_times import PassMs, all_kept, row_times
 
 ACCEPTANCE = 0.8  # of a drafted token
 _CLEARLY = 0.95  # llama.cpp stays, unless another one takes less than this share of its time
@@ -98,6 +99,22 @@ def measure_candidates(
     return Candidates(times, refused)
 
 
+class Compared(NamedTuple):
+    """The kept times of one file. threads: of a pass."""
+
+    path: Path
+    threads: int
+    times: Mapping[Runtime, PassMs]
+
+
+def compared(cache_dir: Path) -> list[Compared]:
+    """The kept times of this machine, by file and threads, runtimes in the order in which they are chosen from."""
+    found: dict[tuple[Path, int], dict[Runtime, PassMs]] = {}
+    for kept in sorted(all_kept(cache_dir), key=lambda kept: OF_GGUF.index(kept.runtime)):
+        found.setdefault((kept.path, kept.threads), {})[kept.runtime] = kept.pass_ms
+    return [Compared(path, threads, times) for (path, threads), times in sorted(found.items(), key=lambda i: i[0])]
+
+
 def fastest(times: Mapping[Runtime, PassMs], use: Use) -> Runtime:
     """The runtime with the highest expected rate for a use. The first one, unless another one is clearly faster."""
     first, *others = times
@@ -114,8 +131,8 @@ def rate(pass_ms: PassMs, use: Use) -> float:
 def reason(chosen: Runtime, candidates: Candidates, use: Use) -> str:
     """Why a runtime was chosen, as a clause: "4 rows cost 1.8 single passes, 2.9 on llama.cpp"."""
     others = [runtime for runtime in candidates.times if runtime != chosen]
-    compared = [_compared(candidates.times[chosen], candidates.times[runtime], runtime, use) for runtime in others]
-    return "; ".join([*compared, *(error.message.removesuffix(".") for error in candidates.refused.values())])
+    clauses = [_compared(candidates.times[chosen], candidates.times[runtime], runtime, use) for runtime in others]
+    return "; ".join([*clauses, *(error.message.removesuffix(".") for error in candidates.refused.values())])
 
 
 def _compared(chosen_ms: PassMs, other_ms: PassMs, other: Runtime, use: Use) -> str:

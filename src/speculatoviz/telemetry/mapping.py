@@ -14,7 +14,7 @@ from speculatoviz.core.rounds import Check, Extra, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
 from speculatoviz.core.types import ROOT, Exactness, Sampling, Scores, Status
-from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.base import LanguageModel, RuntimeChoice, Tokenizer
 from speculatoviz.targets.base import Remote, Target
 from speculatoviz.telemetry.events import Done, DraftToken, Metrics, MetricValues, RunWarning, Updated, VerifyResult
 from speculatoviz.telemetry.parts import (
@@ -24,6 +24,8 @@ from speculatoviz.telemetry.parts import (
     ModelInfo,
     PlanInfo,
     RemoteInfo,
+    RowTime,
+    RuntimeChoiceInfo,
     SamplingInfo,
     TopToken,
     UsageInfo,
@@ -306,7 +308,16 @@ def model_info(model: LanguageModel | Target) -> ModelInfo:
         vocabulary=model.tokenizer.n_vocab,
         fingerprint=model.tokenizer.fingerprint,
         computes_on=about.computes_on,
+        choice=_choice_info(about.choice),
     )
+
+
+def _choice_info(choice: RuntimeChoice | None) -> RuntimeChoiceInfo | None:
+    if choice is None:
+        return None
+    tables = choice.pass_ms.items()
+    times = [RowTime(runtime=title, rows=rows, ms=ms) for title, table in tables for rows, ms in table.items()]
+    return RuntimeChoiceInfo(reason=choice.reason, times=times)
 
 
 def remote_info(remote: Remote) -> RemoteInfo:

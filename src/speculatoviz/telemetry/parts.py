@@ -23,7 +23,24 @@ class TopToken(Strict):
     logprob: float
 
 
+class RowTime(Strict):
+    """The time of a pass over `rows` tokens of a model on a runtime, as it was measured to choose one."""
+
+    runtime: str
+    rows: int
+    ms: float
+
+
+class RuntimeChoiceInfo(Strict):
+    """Why a model is on its runtime, as a clause, and the times that were compared; none if nothing was measured."""
+
+    reason: str
+    times: list[RowTime]
+
+
 class ModelInfo(Strict):
+    """A model. `choice`: of its runtime; null if the model's name or a setting decided."""
+
     name: str
     runtime: str
     quantisation: str
@@ -33,6 +50,7 @@ class ModelInfo(Strict):
     vocabulary: int
     fingerprint: str
     computes_on: str
+    choice: RuntimeChoiceInfo | None = None
 
 
 class SamplingInfo(Strict):

@@ -8,7 +8,7 @@ import { useApp } from "../../app/useStore";
 import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
 import { draftersOf, remoteOf } from "../../run/selectors";
 import { counted, milliseconds, whole } from "../../words/format";
-import { modelTitle, quantisationOf, weightsOf } from "../../words/models";
+import { choiceOf, modelTitle, quantisationOf, timesOf, weightsOf } from "../../words/models";
 import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 import { sourceOf } from "../../words/sources";
 
@@ -94,6 +94,12 @@ const FACTS: readonly Row[] = [
   { name: "Fingerprint", of: (model) => model.fingerprint },
 ];
 
+/** Shown if the runtime of a model was chosen here. */
+const CHOICE: readonly Row[] = [
+  { name: "Runtime chosen", of: choiceOf },
+  { name: "Timed passes", of: timesOf },
+];
+
 /** The location of each model. The target, which comes last, may be remote. */
 function locationRows(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
   if (!remote) return [];
@@ -108,7 +114,9 @@ function locationRows(remote: RemoteInfo | null, target: ModelInfo | undefined):
 
 function Facts({ models, remote }: { models: readonly ModelInfo[]; remote: RemoteInfo | null }) {
   const roles = models.length === 2 ? ["Draft", "Target"] : ["Target"];
-  const rows = [...FACTS.slice(0, 1), ...locationRows(remote, models.at(-1)), ...FACTS.slice(1)];
+  const choice = models.some((model) => model.choice) ? CHOICE : [];
+  const location = locationRows(remote, models.at(-1));
+  const rows = [...FACTS.slice(0, 1), ...location, ...FACTS.slice(1, 2), ...choice, ...FACTS.slice(2)];
   return (
     <table className="model-facts">
       <thead>
