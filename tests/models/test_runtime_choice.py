@@ -60,7 +60,9 @@ class Machine:
         self._patch = monkeypatch
 
     def has(self, found: Mapping[Runtime, PassMs | ModelError]) -> None:
-        def measure(file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path, *, anew: bool) -> RowTimes:
+        def measure(
+            file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path, _source: None, *, anew: bool
+        ) -> RowTimes:
             self.measured.append(runtime)
             table = found[runtime]
             if isinstance(table, ModelError):

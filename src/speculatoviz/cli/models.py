@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from speculatoviz.cli.document import dump
-from speculatoviz.cli.flags import settings_flags
+from speculatoviz.cli.flags import MODEL, settings_flags
 from speculatoviz.cli.help import add, program
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
@@ -99,28 +99,39 @@ def _print_times(console: Console, timed: Sequence[Compared]) -> None:
         console.print(table)
 
 
-@settings_flags("runtime", "threads")
+@settings_flags(MODEL, "draft", "draft_quantisation", "draft_vocabulary", "runtime", "threads")
 def measure_model(
     settings: Settings,
-    name: Annotated[str, typer.Argument(help="a GGUF model; NAME=Q4_0 requantises it first", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Argument(help="a GGUF model; NAME=Q4_0 requantises it first; without a name, target and draft model"),
+    ] = None,
 ) -> None:
-    """Time passes of a GGUF model anew on every installed runtime, and keep the times.
+    """Time passes of GGUF models anew on every installed runtime, and keep the times.
 
     `--runtime auto` chooses by them, until the file, the library or the machine changes. Measure while the machine is
     quiet.
     """
     from speculatoviz.models.files import download
     from speculatoviz.models.load import measure_runtimes
-    from speculatoviz.session.targets import loading_options
+    from speculatoviz.session.targets import draft_tokens, is_remote, loading_options
 
-    name, _, quantisation = name.partition("=")
-    how = loading_options(settings)
-    with progress() as report:
-        path, found = measure_runtimes(name, how, quantisation or None, download.by_share(report))
-    console = TextConsole(soft_wrap=True)
-    _print_times(console, [Compared(path, how.threads or usable_cores(), found.times)])
-    for error in found.refused.values():
-        console.print(f"{error.message} {error.hint}", style="yellow")
+    pair = settings.resolved()
+    models: list[tuple[str, str | None, int | None]] = []
+    if name is not None:
+        name, _, quantisation = name.partition("=")
+        models.append((name, quantisation or None, None))
+    elif not is_remote(pair.target):
+        models.append((pair.target, pair.target_quantisation, None))
+    if name is None and pair.draft is not None:
+        models.append((pair.draft, pair.draft_quantisation, draft_tokens(pair)))
+    how, console = loading_options(settings), TextConsole(soft_wrap=True)
+    for model, changed_to, tokens in models:
+        with progress() as report:
+            path, found = measure_runtimes(model, how, changed_to, download.by_share(report), tokens)
+        _print_times(console, [Compared(path, how.threads or usable_cores(), found.times)])
+        for error in found.refused.values():
+            console.print(f"{error.message} {error.hint}", style="yellow")
 
 
 @settings_flags()

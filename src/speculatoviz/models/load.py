@@ -138,16 +138,24 @@ def _load_gguf(
     parsed: ModelName, how: Loading, quantisation: str | None, vocabulary: int | None, progress: Report
 ) -> LanguageModel:
     """A model on llama.cpp or ik_llama.cpp."""
-    path = gguf_file(parsed, how, quantisation, progress)
+    path, source = _gguf_files(parsed, how, quantisation, vocabulary, progress)
     shown = parsed.place if parsed.place in CATALOGUE else None
-    if vocabulary is not None:
-        from speculatoviz.models.files.trim import trim
+    verified = quantisation is None and parsed.place in CATALOGUE and source is None
+    return _open_gguf(parsed, path, how, shown, progress, verified=verified, source=source)
 
-        progress("trimming the vocabulary", 0, 1)
-        trimmed = trim(path, vocabulary, how.cache_dir)
-        if trimmed != path:
-            return _open_gguf(parsed, trimmed, how, shown, progress, source=path)
-    return _open_gguf(parsed, path, how, shown, progress, verified=quantisation is None and parsed.place in CATALOGUE)
+
+def _gguf_files(
+    parsed: ModelName, how: Loading, quantisation: str | None, vocabulary: int | None, progress: Report
+) -> tuple[Path, Path | None]:
+    """The file to load and, if its vocabulary is trimmed, the file that it was made of."""
+    path = gguf_file(parsed, how, quantisation, progress)
+    if vocabulary is None:
+        return path, None
+    from speculatoviz.models.files.trim import trim
+
+    progress("trimming the vocabulary", 0, 1)
+    trimmed = trim(path, vocabulary, how.cache_dir)
+    return trimmed, None if trimmed == path else path
 
 
 def _open_gguf(
@@ -168,7 +176,7 @@ def _open_gguf(
     runtime, choice = parsed.runtime, None
     if runtime is None:
         threads = how.threads or usable_cores()
-        runtime, choice = choose_runtime(path, how.use, threads, how.cache_dir, progress, verified=verified)
+        runtime, choice = choose_runtime(path, how.use, threads, how.cache_dir, progress, source, verified=verified)
     progress("checking", 0, 1)
     require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik", source=source)
     progress("loading", 0, 1)
@@ -180,20 +188,23 @@ def _open_gguf(
     return model
 
 
-def measure_runtimes(name: str, how: Loading, quantisation: str | None, progress: Report) -> tuple[Path, Candidates]:
+def measure_runtimes(
+    name: str, how: Loading, quantisation: str | None, progress: Report, vocabulary: int | None = None
+) -> tuple[Path, Candidates]:
     """Time passes of a GGUF model anew on every installed runtime that loads it, or on the one that is named.
 
-    Returns the file and what was found; later loads choose from it. Raises ModelError.
+    Returns the file and what was found; later loads choose from it. Arguments and errors as for `load_model`.
     """
     parsed = parse(name, how.runtime)
     if not _on_gguf_runtime(parsed):
         raise ModelError(f"{name} is not loaded as a GGUF file.", "Name a GGUF file, or a model of the catalogue.")
     _require(parsed)
     _share_cores()
-    path = gguf_file(parsed, how, quantisation, progress)
+    path, source = _gguf_files(parsed, how, quantisation, vocabulary, progress)
     runtimes = gguf_runtimes() if parsed.runtime is None else [parsed.runtime]
-    threads, verified = how.threads or usable_cores(), quantisation is None and parsed.place in CATALOGUE
-    found = measure_candidates(read(path), runtimes, threads, how.cache_dir, progress, verified=verified, anew=True)
+    found = measure_candidates(
+        read(path), runtimes, how.threads or usable_cores(), how.cache_dir, progress, source, anew=True
+    )
     return path, found
 
 

@@ -50,17 +50,26 @@ class RowTimes:
     pass_ms: PassMs
 
 
-def row_times(file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path, *, anew: bool = False) -> RowTimes:
+def row_times(
+    file: GgufFile,
+    runtime: Runtime,
+    threads: int,
+    cache_dir: Path,
+    source: Path | None = None,
+    *,
+    anew: bool = False,
+) -> RowTimes:
     """The times of passes over 1, 2, 4 and 8 rows: the kept ones, else measured now.
 
-    anew: measure in any case. Raises ModelError if the runtime cannot load the file, or its process ends early; what
-    fails is not kept. A folder that cannot be written costs the memory, not the measurement.
+    source: of a trimmed file, the one that it is made of. anew: measure in any case. Raises ModelError if the runtime
+    cannot load the file, or its process ends early; what fails is not kept. A folder that cannot be written costs the
+    memory, not the measurement.
     """
     kept = _Kept(cache_dir, file, runtime, threads)
     if not anew and (times := kept.read()) is not None:
         return times
     _require_memory(file, runtime)
-    times = RowTimes(runtime, file.path, threads, _measured(file, runtime, threads))
+    times = RowTimes(runtime, file.path, threads, _measured(file, runtime, threads, source))
     kept.write(times)
     return times
 
@@ -134,10 +143,11 @@ def _require_memory(file: GgufFile, runtime: Runtime) -> None:
     )
 
 
-def _measured(file: GgufFile, runtime: Runtime, threads: int) -> PassMs:
+def _measured(file: GgufFile, runtime: Runtime, threads: int, source: Path | None) -> PassMs:
     """Raises ModelError with what the child reported, or how it ended."""
     seconds = _START_S + file.size_bytes / _BYTES_PER_S
-    child = run_child(__name__, str(file.path), runtime, str(threads), timeout_s=seconds)
+    sources = [] if source is None else [str(source)]
+    child = run_child(__name__, str(file.path), runtime, str(threads), *sources, timeout_s=seconds)
     reports = [line.removeprefix(_REPORT) for line in child.stdout.splitlines() if line.startswith(_REPORT)]
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
         report = json.loads(reports[-1])
@@ -192,12 +202,13 @@ def _ids(tokenizer: Tokenizer) -> list[int]:
     return list(range(tokenizer.n_vocab))
 
 
-def _main(path: str, runtime: Runtime, threads: str) -> int:
+def _main(path: str, runtime: Runtime, threads: str, *sources: str) -> int:
     from speculatoviz.models.gguf_log import capture_log
 
     try:
         capture_log(gguf_library(runtime)).echo = True
-        model = open_gguf(runtime, Path(path), _CONTEXT_TOKENS + PREFILL_TOKENS, int(threads))
+        cells, source = _CONTEXT_TOKENS + PREFILL_TOKENS, next(map(Path, sources), None)
+        model = open_gguf(runtime, Path(path), cells, int(threads), source=source)
         report = {"pass_ms": {str(rows): ms for rows, ms in time_passes(model, time.perf_counter).items()}}
     except SpeculatoVizError as error:
         print(_REPORT + json.dumps({"message": error.message, "hint": error.hint}), flush=True)

@@ -55,11 +55,19 @@ class Candidates:
 
 
 def choose_runtime(
-    path: Path, use: Use, threads: int, cache_dir: Path, progress: FileProgress, *, verified: bool = False
+    path: Path,
+    use: Use,
+    threads: int,
+    cache_dir: Path,
+    progress: FileProgress,
+    source: Path | None = None,
+    *,
+    verified: bool = False,
 ) -> tuple[Runtime, RuntimeChoice]:
     """The runtime that is to load a file, and the reason. Nothing is measured if only one comes into question.
 
-    threads: of a forward pass. progress: called before each measurement. verified: llama.cpp is known to load the file.
+    threads: of a forward pass. progress: called before each measurement. source: of a trimmed file, the one that it is
+    made of. verified: llama.cpp is known to load the file.
     Raises ModelError if no runtime is installed, or none can load the file.
     """
     runtimes = gguf_runtimes()
@@ -69,7 +77,7 @@ def choose_runtime(
         return giving[0], RuntimeChoice(only)
     if len(runtimes) == 1:
         return runtimes[0], RuntimeChoice("no other runtime for GGUF files is installed")
-    candidates = measure_candidates(read(path), runtimes, threads, cache_dir, progress, verified=verified)
+    candidates = measure_candidates(read(path), runtimes, threads, cache_dir, progress, source, verified=verified)
     chosen = fastest(candidates.times, use)
     return chosen, RuntimeChoice(reason(chosen, candidates, use), _by_title(candidates.times))
 
@@ -80,6 +88,7 @@ def measure_candidates(
     threads: int,
     cache_dir: Path,
     progress: FileProgress,
+    source: Path | None = None,
     *,
     verified: bool = False,
     anew: bool = False,
@@ -90,8 +99,9 @@ def measure_candidates(
     for done, runtime in enumerate(runtimes):
         progress(f"timing passes on {RUNTIMES[runtime]}", done, len(runtimes))
         try:
-            require_loadable(file.path, cache_dir, runtime, verified=verified and runtime == "llamacpp")
-            times[runtime] = row_times(file, runtime, threads, cache_dir, anew=anew).pass_ms
+            known = verified and runtime == "llamacpp"
+            require_loadable(file.path, cache_dir, runtime, verified=known, source=source)
+            times[runtime] = row_times(file, runtime, threads, cache_dir, source, anew=anew).pass_ms
         except ModelError as error:
             refused[runtime] = error
     if not times:

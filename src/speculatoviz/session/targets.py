@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Settings
+from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Profile, Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.drafters.about import WITH_HEAD, WITH_MODEL
 from speculatoviz.errors import ModelError
@@ -72,9 +72,13 @@ def load_draft(settings: Settings, progress: Progress) -> LanguageModel | None:
     pair = settings.resolved()
     if pair.draft is None:
         return None
-    tokens = None if pair.draft_vocabulary == "all" else pair.draft_vocabulary
     options, report = loading_options(settings, Use(drafts=True)), by_share(progress, pair.draft)
-    return load_model(pair.draft, options, pair.draft_quantisation, report, tokens)
+    return load_model(pair.draft, options, pair.draft_quantisation, report, draft_tokens(pair))
+
+
+def draft_tokens(pair: Profile) -> int | None:
+    """To how many tokens the draft model's vocabulary is trimmed; None for all of it."""
+    return None if pair.draft_vocabulary == "all" else pair.draft_vocabulary
 
 
 def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:

@@ -12,10 +12,12 @@ from speculatoviz.errors import ModelError
 from speculatoviz.models.base import Feed, LanguageModel
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.files.trim import KEPT_IDS, kept_ids, trim
 from speculatoviz.models.gguf_trial import _check_embeddings
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.prefix_files import StorableModel
+from speculatoviz.models.row_times import ROWS, row_times
 from support.runtimes import of_gguf, open_gguf
 from support.tiny_gguf import HIDDEN, write_tiny
 
@@ -186,6 +188,12 @@ def test_a_runtime_that_reads_embeddings_in_another_way_is_found(
     finally:
         context.close()
         model.close()
+
+
+@of_gguf
+def test_passes_of_a_trimmed_file_are_timed(runtime: Runtime, source: Path, tmp_path: Path) -> None:
+    trimmed = read(trim(source, COUNT, tmp_path))
+    assert set(row_times(trimmed, runtime, 1, tmp_path, source).pass_ms) == set(ROWS)
 
 
 def test_only_gguf_files_are_trimmed(tmp_path: Path) -> None:
