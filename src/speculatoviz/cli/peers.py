@@ -38,6 +38,9 @@ def peers(
     ] = None,
     depths: Annotated[str, typer.Option(help="fixed draft depths, separated by commas")] = "1,2,3,5,7",
     llamacpp: Annotated[bool, typer.Option(help="measure llama.cpp's own server too (package xllamacpp)")] = True,
+    transformers: Annotated[
+        bool, typer.Option(help="measure assisted generation of transformers too (extra hf), for small models")
+    ] = False,
 ) -> None:
     """Compare this engine's runtimes, drafters, depths and policies with each other and with other engines.
 
@@ -55,6 +58,7 @@ def peers(
         depths=_numbers(depths, "depths", int, 1),
         temperatures=_numbers(temperatures, "temperatures", float, 0),
         llamacpp=llamacpp,
+        transformers=transformers,
     )
     asked = read_prompts(prompts, per_category)
     with ExitStack() as stack:

@@ -73,6 +73,22 @@ def test_without_pass_times_there_is_no_bound_and_without_llama_cpp_no_headline(
     assert standing.against_plain == pytest.approx(1.5)
 
 
+def test_ways_are_listed_by_engine_runtime_and_kind() -> None:
+    ways = [
+        Way(LLAMA_CPP, PLAIN),
+        Way(LLAMA_CPP, "draft model, n_max 2"),
+        Way(LLAMA_CPP, "draft model, n_max 16"),
+        AUTO,
+        DEEP,
+        PLAIN_IK,
+        Way(OWN, "auto", "llamacpp"),
+        REFERENCE,
+    ]
+    listed = Comparison([run for way in ways for run in runs(way, [1.0])], REFERENCE).ways
+
+    assert listed == [REFERENCE, ways[6], PLAIN_IK, DEEP, AUTO, *ways[:3]]
+
+
 def test_a_way_that_failed_is_named_and_does_not_count() -> None:
     failed = PeerRun(Way(LLAMA_CPP, "ngram_mod"), "coding", 0, 0.0, error="It has ended.")
     comparison = compared(failed)

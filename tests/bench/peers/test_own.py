@@ -11,13 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from speculatoviz.bench.drafters import Prompt
-from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, timing
+from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, on_runtime, timing
 from speculatoviz.bench.peers.runs import PLAIN, Question
 from speculatoviz.cli.app import app
 from speculatoviz.config import Settings
 from speculatoviz.lab.decode import decode_prompt
 from speculatoviz.telemetry.messages import Start
 from support import environment, toy_session
+from support.real_servers import lacking
+from support.tiny_gguf import write_tiny
 
 QUESTION = Question(Prompt("writing", 0, "once upon a time"), (1,), 12, 0.0)
 
@@ -75,6 +77,14 @@ def test_it_reports_a_table_that_reaches_the_depth_of_the_last_aim(engine: OwnEn
     assert engine.facts.target_path is None  # a toy has no file
 
 
+def test_on_ik_matches_in_the_text_replace_a_trained_head() -> None:
+    smol, qwen = (Settings(_env_file=None, profile=name) for name in ("smol", "qwen"))
+
+    assert on_runtime(smol, "llamacpp").resolved().drafter == "eagle"
+    assert on_runtime(smol, "ik").resolved().drafter == "suffix"
+    assert on_runtime(qwen, "ik").resolved().drafter == "model"
+
+
 def test_a_measurement_with_the_command_continues_and_ends_in_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +108,29 @@ def test_a_measurement_with_the_command_continues_and_ends_in_json(
     assert set(ways) == {f"speculatoviz on llamacpp: {way}" for way in (PLAIN, "model, depth 2", "adaptive", "auto")}
 
 
+NO_ENGINE = lacking("xllamacpp", "torch", "transformers", "gguf", "llama_cpp")
+
+
+@pytest.mark.skipif(NO_ENGINE is not None, reason=NO_ENGINE or "")
+def test_all_engines_are_measured_on_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.clean(monkeypatch, tmp_path)
+    write_tiny(Path("target.gguf"))
+    write_tiny(Path("draft.gguf"), seed=1)
+    Path("here.jsonl").write_text('{"category": "coding", "turns": ["the a b the a b"]}\n')
+    command = "bench peers here.jsonl --out runs.jsonl --target ./target.gguf --draft ./draft.gguf --threads 1"
+    options = "--runtimes llamacpp --depths 2 --temperatures 0.7 --max-tokens 8 --transformers"
+    result = CliRunner().invoke(app, [*command.split(), *options.split()])
+
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])["temperatures"]["0.7"]
+    assert found["failed"] == {}
+    assert len(found["ways"]) == 6 + 15 + 6
+    assert {name.split(":")[0] for name in found["ways"]} == {"speculatoviz on llamacpp", "llama.cpp", "transformers"}
+    standing = found["runtimes"]["llamacpp"]["categories"]["coding"]
+    assert standing["llamacpp"] >= standing["llamacpp_plain"] > 0.0
+    assert standing["bound"] >= standing["bound_fixed"] >= 1.0
+
+
 @pytest.mark.parametrize(
     ("options", "happened", "to_do"),
     [
@@ -114,6 +147,7 @@ def test_a_measurement_with_the_command_continues_and_ends_in_json(
         ("--target verifier:ws://localhost:1", "The target is remote", "Name a model with --target."),
         ("--drafters nobody", "There is no drafter named 'nobody'.", "Choose from: ngram, suffix"),
         ("--drafters eagle", "Heads share the matrices of a GGUF file", "Choose from: ngram, suffix"),
+        ("--no-llamacpp --transformers", "transformers needs a GGUF target", "Leave it out with --no-transformers."),
         ("", "llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp."),
     ],
 )

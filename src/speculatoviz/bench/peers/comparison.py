@@ -7,6 +7,7 @@ the reference of the measurement if nothing else is stated.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from speculatoviz.bench.peers.runs import AUTO, OWN, PLAIN, PeerRun, Way
 from speculatoviz.bench.peers.statistics import geometric_mean, interval
 
 ALL = "all"
+_BEST = "the best of each category"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,9 @@ class Standing:
     """`auto` on one runtime in one category. A ratio is NaN if it was not measured.
 
     plain: plain decoding on that runtime. fixed: the best of its fixed choices in hindsight, plain included; fixed_way:
-    its name. bound_fixed, bound: what the bound promises, relative to `plain`. llamacpp_plain: llama.cpp's own plain
-    decoding. llamacpp: the fastest of all its ways in hindsight; llamacpp_way: its name.
+    its name. bound_fixed, bound: of `bound.Bound`, relative to `plain`; bound_way: its best fixed choice.
+    llamacpp_plain: llama.cpp's own plain decoding. llamacpp: the fastest of all its ways in hindsight; llamacpp_way:
+    its name.
     """
 
     auto: float
@@ -32,6 +35,7 @@ class Standing:
     fixed: float
     fixed_way: str
     bound_fixed: float
+    bound_way: str
     bound: float
     llamacpp_plain: float
     llamacpp: float
@@ -63,7 +67,7 @@ class Comparison:
         self.failures = {run.way: run.error for run in runs if run.error is not None}
         self._runs = [run for run in runs if run.ratio is not None]
         self.categories = sorted({run.category for run in self._runs})
-        self.ways = list(dict.fromkeys(run.way for run in runs))
+        self.ways = sorted({run.way for run in runs}, key=self._place)
 
     @property
     def runtimes(self) -> list[str]:
@@ -113,6 +117,22 @@ class Comparison:
             ratios += [own / theirs[key] for key, own in self.ratios(auto, category).items() if key in theirs]
         return geometric_mean(ratios), *interval(ratios)
 
+    def _place(self, way: Way) -> tuple[object, ...]:
+        """The order of the ways: this engine, the reference's runtime first; plain, fixed depths, policies."""
+        other = way.runtime != self.reference.runtime
+        kind = 0 if way.name == PLAIN else 1 if way.depth or way.engine != OWN else 2
+        numbers = [int(number) for number in re.findall(r"\d+", way.name)]
+        return (
+            way.engine != OWN,
+            way.engine,
+            other,
+            way.runtime,
+            kind,
+            way.drafter,
+            re.sub(r"\d+", "", way.name),
+            numbers,
+        )
+
     def _standing(self, runtime: str, category: str, bound: Bound | None) -> Standing:
         fixed = self.best([way for way in self.own(runtime) if way.depth or way.name == PLAIN], category)
         theirs = self.best(self.of(LLAMA_CPP), category)
@@ -123,6 +143,7 @@ class Comparison:
             fixed=self._mean(fixed, category),
             fixed_way=fixed.name if fixed else "",
             bound_fixed=bound.fixed if bound else math.nan,
+            bound_way=_named_choice(bound) if bound else "",
             bound=bound.hindsight if bound else math.nan,
             llamacpp_plain=self._mean(their_plain, category),
             llamacpp=self._mean(theirs, category),
@@ -142,6 +163,11 @@ class Comparison:
         return math.nan if way is None else self.mean(way, category)
 
 
+def _named_choice(bound: Bound) -> str:
+    drafter, depth = bound.choice
+    return f"{drafter}, depth {depth}" if depth else PLAIN
+
+
 def _over_all(standings: Sequence[Standing]) -> Standing:
     def mean(name: str) -> float:
         return geometric_mean([getattr(standing, name) for standing in standings])
@@ -150,10 +176,11 @@ def _over_all(standings: Sequence[Standing]) -> Standing:
         auto=mean("auto"),
         plain=mean("plain"),
         fixed=mean("fixed"),
-        fixed_way="the best of each category",
+        fixed_way=_BEST,
         bound_fixed=mean("bound_fixed"),
+        bound_way=_BEST,
         bound=mean("bound"),
         llamacpp_plain=mean("llamacpp_plain"),
         llamacpp=mean("llamacpp"),
-        llamacpp_way="the best of each category",
+        llamacpp_way=_BEST,
     )

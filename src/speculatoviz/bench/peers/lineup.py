@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import get_args
 
+from speculatoviz.bench.peers.assisted import AssistedEngine, TransformersFiles
 from speculatoviz.bench.peers.llamacpp_server import LlamaServer, require_xllamacpp, server_options
 from speculatoviz.bench.peers.own import OwnEngine
 from speculatoviz.bench.peers.runs import About, Peer
@@ -14,7 +15,7 @@ from speculatoviz.config import RuntimeSetting, Settings
 from speculatoviz.errors import BadRequestError, TargetError
 from speculatoviz.machine import describe, usable_cores
 from speculatoviz.models.files.names import RUNTIMES
-from speculatoviz.models.libraries import gguf_runtimes
+from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.session.targets import is_remote
 
 
@@ -22,7 +23,8 @@ from speculatoviz.session.targets import is_remote
 class Choice:
     """What is compared. runtimes: of this engine; plain decoding on the first one is the reference.
 
-    drafters: empty for the usual ones. llamacpp: whether to compare llama.cpp's own server.
+    drafters: empty for the usual ones. llamacpp, transformers: whether to compare llama.cpp's own server, and the
+    assisted generation of transformers.
     """
 
     runtimes: Sequence[str]
@@ -30,6 +32,7 @@ class Choice:
     depths: Sequence[int]
     temperatures: Sequence[float]
     llamacpp: bool = True
+    transformers: bool = False
 
 
 def check_runtimes(settings: Settings, asked: Sequence[str]) -> Sequence[str]:
@@ -64,19 +67,24 @@ class Lineup:
         self._settings, self._choice = settings, choice
         if choice.llamacpp:
             require_xllamacpp()
+        if choice.transformers:
+            require_installed("hf")
         self.engines = [
             stack.enter_context(closing(OwnEngine(runtime, settings, progress))) for runtime in choice.runtimes
         ]
         _check_drafters(self.engines, choice.drafters)
         own = [engine.ways(choice.drafters, choice.depths) for engine in self.engines]
         self.reference: Peer = own[0][0]
-        self._own: list[Peer] = [way for ways in own for way in ways]
+        self._peers: list[Peer] = [way for ways in own for way in ways]
         self._servers = [stack.enter_context(closing(server)) for server in self._llama_servers()]
+        if choice.transformers:
+            assisted = AssistedEngine(self._transformers_files(), progress)
+            self._peers += stack.enter_context(closing(assisted)).ways()
 
     def ways(self, temperature: float) -> list[Peer]:
         """Those that decode at a temperature."""
         servers = [server for server in self._servers if temperature > 0.0 or not server.sampled]
-        return [*self._own, *servers]
+        return [*self._peers, *servers]
 
     def about(self) -> About:
         """The facts of the measurement. A runtime whose process has ended is left out."""
@@ -99,12 +107,23 @@ class Lineup:
         if facts.target_path is None:
             raise BadRequestError("llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp.")
         target, draft = str(facts.target_path), str(facts.draft_path or "")
-        threads = self._settings.threads or usable_cores()
         sampled = max(self._choice.temperatures) > 0.0
         return [
             LlamaServer(options)
-            for options in server_options(target, draft, facts.context_tokens, threads, sampled=sampled)
+            for options in server_options(target, draft, facts.context_tokens, self._threads, sampled=sampled)
         ]
+
+    def _transformers_files(self) -> TransformersFiles:
+        facts, settings = self.engines[0].facts, self._settings
+        if facts.target_path is None:
+            raise BadRequestError("transformers needs a GGUF target here.", "Leave it out with --no-transformers.")
+        return TransformersFiles(
+            facts.target_path, facts.draft_path, facts.end_ids, self._threads, settings.device, settings.dtype
+        )
+
+    @property
+    def _threads(self) -> int:
+        return self._settings.threads or usable_cores()
 
 
 def _check_drafters(engines: Sequence[OwnEngine], drafters: Sequence[str]) -> None:

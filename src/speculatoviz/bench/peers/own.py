@@ -21,13 +21,14 @@ from speculatoviz.telemetry.messages import Start
 DEPTHS = (1, 2, 3, 5, 7)
 DEEP = 8  # the depth at which the time outside forward passes is measured
 _USUAL = ("suffix", "hybrid")  # beside the drafter of the pair
+_HEADS = ("eagle", "medusa")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
     """What a loaded session tells of itself. drafter: of runs that name none. missing: why others are not there.
 
-    target_path, draft_path: the GGUF files, None for models that are none.
+    target_path, draft_path: the GGUF files, None for models that are none. end_ids: the tokens that end a text.
     """
 
     target: str
@@ -36,6 +37,7 @@ class SessionFacts:
     missing: Mapping[str, str]
     target_path: Path | None
     draft_path: Path | None
+    end_ids: tuple[int, ...]
     context_tokens: int
 
 
@@ -56,6 +58,7 @@ class SessionWorker:
             missing={name: str(reason) for name, reason in session.missing.items()},
             target_path=getattr(session.opened.model, "path", None),
             draft_path=getattr(session.draft_model, "path", None),
+            end_ids=tuple(sorted(session.target.tokenizer.eos_ids)),
             context_tokens=session.target.context_tokens,
         )
 
@@ -108,7 +111,7 @@ class OwnEngine:
     def __init__(self, runtime: str, settings: Settings, progress: Callable[[str], None]) -> None:
         self.runtime = runtime
         title = f"{OWN} on {runtime}"
-        own = settings.model_copy(update={"runtime": runtime})
+        own = on_runtime(settings, runtime)
         self._process = WorkerProcess(title, SessionWorker, (own,), lambda stage: progress(f"{title}: {stage}"))
         self.facts: SessionFacts = self._process.call("facts")
 
@@ -176,3 +179,11 @@ class OwnWay:
                 **self.start,
             }
         )
+
+
+def on_runtime(settings: Settings, runtime: str) -> Settings:
+    """The settings on another runtime. On ik, which has no hidden states for a trained head, `suffix` replaces it."""
+    there = settings.model_copy(update={"runtime": runtime})
+    if runtime == "ik" and settings.drafter is None and there.resolved().drafter in _HEADS:
+        return there.model_copy(update={"drafter": "suffix"})
+    return there

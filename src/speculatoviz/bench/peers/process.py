@@ -68,6 +68,7 @@ class WorkerProcess:
             self._process.join()
 
     def _answer(self) -> Any:
+        shown = ""
         while True:
             try:
                 kind, value = self._connection.recv()
@@ -77,7 +78,9 @@ class WorkerProcess:
                 raise value
             if kind == "answer":
                 return value
-            self._progress(value)
+            if value != shown:
+                self._progress(value)
+            shown = value
 
     def _ended(self) -> TargetError:
         self._process.join(_END_S)

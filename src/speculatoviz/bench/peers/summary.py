@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from speculatoviz.bench.peers.comparison import ALL, Comparison, Standing
+from speculatoviz.bench.peers.own import DEEP
 from speculatoviz.bench.peers.runs import About, PeerRun
 from speculatoviz.bench.peers.statistics import interval
 
@@ -37,6 +38,7 @@ def tables(runs: Sequence[PeerRun], about: About) -> str:
             parts.append(_sentence(comparison, runtime, temperature))
             standings = comparison.standings(runtime, about.pass_ms.get(runtime, {}))
             parts.append(_markdown(_standings(standings), text_columns=1))
+    parts += [_outside(runtime, shares) for runtime, shares in about.outside_passes.items()]
     return "\n\n".join(parts)
 
 
@@ -61,6 +63,11 @@ def _sentence(comparison: Comparison, runtime: str, temperature: float) -> str:
     return f"auto on {runtime} at T={temperature:g}: {against}."
 
 
+def _outside(runtime: str, shares: Mapping[float, float]) -> str:
+    listed = ", ".join(f"{share:.1%} at T={temperature:g}" for temperature, share in shares.items())
+    return f"Outside forward passes on {runtime}, of a round at depth {DEEP}: {listed}."
+
+
 def _standings(standings: Mapping[str, Standing]) -> Iterator[Cells]:
     yield (
         "category",
@@ -68,7 +75,8 @@ def _standings(standings: Mapping[str, Standing]) -> Iterator[Cells]:
         "÷ plain",
         "÷ best fixed",
         "best fixed",
-        "bound ÷ plain",
+        "bound, fixed",
+        "bound",
         "share of bound",
         "÷ llama.cpp plain",
         "÷ llama.cpp best",
@@ -81,6 +89,7 @@ def _standings(standings: Mapping[str, Standing]) -> Iterator[Cells]:
             _number(standing.against_plain),
             _number(standing.against_fixed),
             standing.fixed_way or "–",
+            _number(standing.bound_fixed),
             _number(standing.bound),
             _number(standing.share_of_bound),
             _number(standing.auto / standing.llamacpp_plain),

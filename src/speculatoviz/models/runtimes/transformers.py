@@ -150,12 +150,12 @@ class TransformersModel:
             _require_one_file(read(source))
         else:
             read_config(source)
-        self.device = _device(device)
-        self._dtype = _dtype(dtype, self.device)
+        self.device = torch_device(device)
+        self._dtype = torch_dtype(dtype, self.device)
         threads = threads or usable_cores()
         torch.set_num_threads(threads)
         with load_errors("transformers", source, _COMPLETE):
-            self._model: Any = _load(source, self.device, self._dtype)
+            self._model: Any = load_weights(source, self.device, self._dtype)
             config = self._model.config.get_text_config(decoder=True)
             sliding = _require_rewinding(self._model, source)
             self.provides: frozenset[Capability] = frozenset(
@@ -268,7 +268,8 @@ def _array(tensor: torch.Tensor) -> Any:
     return tensor.float().cpu().numpy()
 
 
-def _load(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def load_weights(source: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """The library's model of a folder or a GGUF file. Raises ModelError if weights are missing there."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     where: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
@@ -327,7 +328,8 @@ def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:
     return HubTokenizer(source, n_vocab)
 
 
-def _device(wanted: str) -> torch.device:
+def torch_device(wanted: str) -> torch.device:
+    """The device of a name; auto: a GPU if there is one. Raises ModelError."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -339,7 +341,7 @@ def _device(wanted: str) -> torch.device:
     return device
 
 
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+def torch_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """auto: bfloat16 if the hardware computes in it, otherwise float16 on a GPU and float32 on a CPU."""
     if wanted != "auto":
         named: torch.dtype = getattr(torch, wanted)
