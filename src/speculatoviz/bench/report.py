@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from speculatoviz.bench.drafters import DrafterRun
+from speculatoviz.bench.drawing import svg_figure
 from speculatoviz.drafters.about import DRAFTERS
 
 Variant = tuple[str, int]
@@ -70,9 +71,6 @@ _COLUMNS: tuple[tuple[str, Callable[[Sequence[DrafterRun]], str]], ...] = (
 
 def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
     """Write the tokens per round by drafter and category to an SVG file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     rows, categories = variants(runs), list(dict.fromkeys(run.category for run in runs))
     cells = [
         [
@@ -82,8 +80,7 @@ def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
         for variant in rows
     ]
     most = max(value for values in cells for value in values if not math.isnan(value))
-    with mpl.rc_context({"svg.hashsalt": "speculatoviz", "svg.fonttype": "none", "font.size": 9}):
-        drawn = Figure(figsize=(1.6 + 0.72 * (len(categories) + 1), 1.5 + 0.34 * len(rows)), layout="constrained")
+    with svg_figure(out, 1.6 + 0.72 * (len(categories) + 1), 1.5 + 0.34 * len(rows)) as drawn:
         axes = drawn.add_subplot(title=title)
         axes.imshow(cells, cmap="viridis", vmin=1.0, vmax=most, aspect="auto")
         axes.set_xticks(range(len(categories) + 1), [*categories, "all"], rotation=35, ha="right")
@@ -97,4 +94,3 @@ def figure(runs: Sequence[DrafterRun], title: str, out: Path) -> None:
                     continue
                 bright = value > 1 + 0.6 * (most - 1)
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if bright else "white")
-        drawn.savefig(out, format="svg", metadata={"Date": None}, facecolor="white")

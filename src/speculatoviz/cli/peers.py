@@ -37,6 +37,7 @@ def peers(
         str | None, typer.Option(help="drafters, separated by commas; default: the pair's own, suffix and hybrid")
     ] = None,
     depths: Annotated[str, typer.Option(help="fixed draft depths, separated by commas")] = "1,2,3,5,7",
+    figure: Annotated[Path | None, typer.Option(help="file for a figure, SVG")] = None,
     llamacpp: Annotated[bool, typer.Option(help="measure llama.cpp's own server too (package xllamacpp)")] = True,
     transformers: Annotated[
         bool, typer.Option(help="measure assisted generation of transformers too (extra hf), for small models")
@@ -47,11 +48,15 @@ def peers(
     Prints tables of ratios to plain decoding with this engine, then one JSON line. Interrupted, it continues.
     """
     from speculatoviz.bench.drafters import read_prompts
+    from speculatoviz.bench.drawing import require_matplotlib
+    from speculatoviz.bench.peers.figure import figure as draw
     from speculatoviz.bench.peers.lineup import Choice, Lineup, check_runtimes
     from speculatoviz.bench.peers.measuring import Measurement, measure_all
     from speculatoviz.bench.peers.runs import About, latest, read_entries
     from speculatoviz.bench.peers.summary import summary, tables
 
+    if figure is not None:
+        require_matplotlib()
     choice = Choice(
         runtimes=check_runtimes(settings, _texts(runtimes)),
         drafters=_texts(drafters),
@@ -76,6 +81,8 @@ def peers(
         measure_all(measurement, lineup.about, out)
     entries = read_entries(out)
     runs, about = latest(entries), [entry for entry in entries if isinstance(entry, About)][-1]
+    if figure is not None:
+        draw(runs, about, figure)
     typer.echo(tables(runs, about))
     typer.echo(json.dumps(summary(runs, about)))
 
