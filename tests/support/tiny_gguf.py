@@ -36,7 +36,7 @@ def write_tiny(
     """
     split = {"split_max_tensors": tensors_per_part} if tensors_per_part else {}
     writer = gguf.GGUFWriter(path, architecture, **split)
-    tokens, types, scores, own = _vocabulary(vocabulary)
+    tokens, kinds, scores, own = _vocabulary(vocabulary)
     own |= {
         "general.name": "tiny",
         "{arch}.block_count": LAYERS,
@@ -51,7 +51,7 @@ def write_tiny(
     }
     given = {**own, **(fields or {})}
     if tokens:
-        given = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types} | given
+        given = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": kinds} | given
     for key, value in given.items():
         _add(writer, key.replace("{arch}", architecture), value)
     if scores and "tokenizer.ggml.scores" not in given:

@@ -114,7 +114,7 @@ def measure_model(
     """
     from speculatoviz.models.files import download
     from speculatoviz.models.load import measure_runtimes
-    from speculatoviz.session.targets import draft_tokens, is_remote, loading_options
+    from speculatoviz.session.targets import draft_quantisation, draft_tokens, is_remote, loading_options
 
     pair = settings.resolved()
     models: list[tuple[str, str | None, int | None]] = []
@@ -124,11 +124,13 @@ def measure_model(
     elif not is_remote(pair.target):
         models.append((pair.target, pair.target_quantisation, None))
     if name is None and pair.draft is not None:
-        models.append((pair.draft, pair.draft_quantisation, draft_tokens(pair)))
-    how, console = loading_options(settings), TextConsole(soft_wrap=True)
-    for model, changed_to, tokens in models:
         with progress() as report:
-            path, found = measure_runtimes(model, how, changed_to, download.by_share(report), tokens)
+            changed_to = draft_quantisation(settings, report)
+        models.append((pair.draft, changed_to, draft_tokens(pair)))
+    how, console = loading_options(settings), TextConsole(soft_wrap=True)
+    for model, quantised, tokens in models:
+        with progress() as report:
+            path, found = measure_runtimes(model, how, quantised, download.by_share(report), tokens)
         _print_times(console, [Compared(path, how.threads or usable_cores(), found.times)])
         for error in found.refused.values():
             console.print(f"{error.message} {error.hint}", style="yellow")

@@ -171,7 +171,11 @@ class Settings(BaseSettings):
     target_quantisation: str | None = Field(
         None, description="requantise the target to this type, once, e.g. Q4_0 or F32"
     )
-    draft_quantisation: str | None = Field(None, description="requantise the draft model to this type, once, e.g. Q4_0")
+    draft_quantisation: str | None = Field(
+        None,
+        description="requantise the draft model to this type, once, e.g. Q4_0; auto: the type that drafts fastest for "
+        "this target here, by measured times and acceptance",
+    )
     draft_vocabulary: int | Literal["all"] | None = Field(
         None,
         description="how many tokens the draft model can propose: all, or a number such as 32768 for the most frequent "

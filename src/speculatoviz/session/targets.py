@@ -19,6 +19,7 @@ from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tok
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use
 from speculatoviz.models.window import Window
+from speculatoviz.session.draft_choice import choose_draft
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
@@ -72,8 +73,19 @@ def load_draft(settings: Settings, progress: Progress) -> LanguageModel | None:
     pair = settings.resolved()
     if pair.draft is None:
         return None
+    quantisation = draft_quantisation(settings, progress)
     options, report = loading_options(settings, Use(drafts=True)), by_share(progress, pair.draft)
-    return load_model(pair.draft, options, pair.draft_quantisation, report, draft_tokens(pair))
+    return load_model(pair.draft, options, quantisation, report, draft_tokens(pair))
+
+
+def draft_quantisation(settings: Settings, progress: Progress) -> str | None:
+    """The type that the draft model is requantised to; None for its file as it is. `auto` chooses it here."""
+    pair = settings.resolved()
+    if pair.draft is None or pair.draft_quantisation != "auto":
+        return pair.draft_quantisation
+    choice = choose_draft(pair, loading_options(settings), draft_tokens(pair), by_share(progress, pair.draft))
+    progress(choice.reason, None)
+    return choice.quantisation
 
 
 def draft_tokens(pair: Profile) -> int | None:

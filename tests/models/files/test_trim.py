@@ -19,59 +19,24 @@ from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.prefix_files import StorableModel
 from speculatoviz.models.row_times import ROWS, row_times
 from support.runtimes import of_gguf, open_gguf
-from support.tiny_gguf import HIDDEN, write_tiny
+from support.wide_vocabulary import CONTROL, END, N_VOCAB, NORMAL, write_wide
 
-WORDS = 640
 COUNT = 320  # of the tokens to keep
 ROUNDING = 1e-4  # kernels sum a row in another order where the matrix has other rows
-NORMAL, CONTROL, UNUSED = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL, gguf.TokenType.UNUSED
-
-
-def letters() -> list[str]:
-    """The characters that stand for the 256 bytes in a byte-level vocabulary."""
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
-
-
-def written(path: Path, *, quantised: bool = False, **more: object) -> Path:
-    """Words of two letters in the order of their merges after the bytes, then an unused row and the end token."""
-    words = [a + b for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijklmnopqrstuvwxyz"][:WORDS]
-    tokens = [*letters(), *words, "[unused]", "<|end|>"]
-    rng = np.random.default_rng(3)
-    matrices = {
-        name: rng.standard_normal((len(tokens), HIDDEN)).astype(np.float32) * 0.2
-        for name in ("token_embd.weight", "output.weight")
-    }
-    fields = {
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [int(NORMAL)] * (256 + WORDS) + [int(UNUSED), int(CONTROL)],
-        "tokenizer.ggml.merges": [f"{word[0]} {word[1]}" for word in words],
-        "tokenizer.ggml.eos_token_id": len(tokens) - 1,
-        "{arch}.vocab_size": len(tokens),
-    }
-    return write_tiny(
-        path,
-        "bpe",
-        fields=fields | dict(more.get("fields") or {}),  # type: ignore[call-overload]
-        tensors=matrices | dict(more.get("tensors") or {}),  # type: ignore[call-overload]
-        types=dict.fromkeys(matrices, "Q8_0") if quantised else None,
-    )
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return written(tmp_path / "words.gguf", quantised=True)
+    return write_wide(tmp_path / "words.gguf", quantised=True)
 
 
 def test_bytes_control_tokens_and_the_first_others_are_kept(source: Path, tmp_path: Path) -> None:
     before = source.read_bytes()
     path = trim(source, COUNT, tmp_path)
-    end = 256 + WORDS + 1
 
     assert path.name == f"words.vocabulary{COUNT}.gguf"
     kept = kept_ids(path)
-    assert kept.tolist() == [*range(COUNT - 1), end]
+    assert kept.tolist() == [*range(COUNT - 1), END]
     whole, made = read(source, large_arrays=True), read(path, large_arrays=True)
     texts = whole.fields["tokenizer.ggml.tokens"].value
     assert isinstance(texts, list)
@@ -104,21 +69,21 @@ def test_the_number_of_rows_is_a_multiple_that_kernels_take(source: Path, tmp_pa
 
 
 def test_a_file_with_no_more_tokens_is_returned_as_it_is(source: Path, tmp_path: Path) -> None:
-    assert trim(source, 256 + WORDS + 2, tmp_path) == source
+    assert trim(source, N_VOCAB, tmp_path) == source
     assert not (tmp_path / "models").exists()
 
 
 def test_what_cannot_be_trimmed_is_refused(tmp_path: Path) -> None:
-    bias = {"output.bias": np.zeros(256 + WORDS + 2, np.float32)}
+    bias = {"output.bias": np.zeros(N_VOCAB, np.float32)}
     with pytest.raises(ModelError, match=r"its tensor output\.bias has a row for each token"):
-        trim(written(tmp_path / "bias.gguf", tensors=bias), COUNT, tmp_path)
+        trim(write_wide(tmp_path / "bias.gguf", tensors=bias), COUNT, tmp_path)
     sections = {"{arch}.rope.dimension_sections": [4, 4, 4, 4]}
     with pytest.raises(ModelError, match="its positions have several parts"):
-        trim(written(tmp_path / "parts.gguf", fields=sections), COUNT, tmp_path)
+        trim(write_wide(tmp_path / "parts.gguf", fields=sections), COUNT, tmp_path)
     with pytest.raises(ModelError, match="no embedding with a row for each"):
-        trim(written(tmp_path / "no.gguf", tensors={"token_embd.weight": None}), COUNT, tmp_path)
+        trim(write_wide(tmp_path / "no.gguf", tensors={"token_embd.weight": None}), COUNT, tmp_path)
     with pytest.raises(ModelError, match="no list of the tokens"):
-        kept_ids(written(tmp_path / "whole.gguf"))
+        kept_ids(write_wide(tmp_path / "whole.gguf"))
 
 
 def rows_of(model: LanguageModel, *passes: list[int]) -> np.ndarray:
@@ -141,7 +106,7 @@ def test_logits_of_kept_tokens_are_those_of_the_whole_file(runtime: str, source:
     trimmed = load_model(f"{runtime}:{source}", how, None, silent, COUNT)
     try:
         expected, got = rows_of(whole, *PASSES), rows_of(trimmed, *PASSES)
-        kept = [*range(COUNT - 1), 256 + WORDS + 1]
+        kept = [*range(COUNT - 1), END]
         np.testing.assert_allclose(got[:, kept], expected[:, kept], atol=ROUNDING)
         assert np.isneginf(np.delete(got, kept, axis=1)).all()
 
