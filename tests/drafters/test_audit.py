@@ -30,6 +30,7 @@ from support.audit import Finding
 from support.audit import audit as audited
 from support.tiny_heads import HashedStates, eagle_head, medusa_heads
 from support.toy_pair import SAMPLINGS, model_drafter, no_clock, pair, request
+from support.trimmed_toy import TrimmedToy
 from support.two_vocabularies import translated, two_vocabularies
 
 SIGNIFICANCE = 1e-4
@@ -68,6 +69,7 @@ def other_words() -> Drafter:
 MAKERS: dict[str, Callable[[], Drafter]] = {
     "model": model,
     "model of other words": other_words,
+    "model of fewer tokens": lambda: model_drafter(TrimmedToy(DRAFT, [1]), TARGET),
     "selfspec": lambda: SelfDrafter(DRAFT, TARGET.tokenizer, 64, no_clock),
     "suffix": suffix,
     "mixture": lambda: MixtureDrafter([(0.6, model()), (0.4, suffix())], no_clock),
