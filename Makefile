@@ -6,11 +6,13 @@ PROFILE =
 HOST =
 PORT =
 # Additional arguments, passed on unchanged: ARGS="--threads 4" for run and dev, ARGS="-k exactness" for test,
-# ARGS=--upgrade for lock.
+# ARGS="--temperatures 0" for bench, ARGS=--upgrade for lock.
 ARGS =
+# A file of prompts for bench, in Spec-Bench's format, instead of the program's own.
+PROMPTS =
 # The Python that makes .venv, if it is not python3.
 PYTHON =
-unexport PROFILE HOST PORT ARGS PYTHON
+unexport PROFILE HOST PORT ARGS PROMPTS PYTHON
 
 PY := .venv/bin/python
 NPM := PYTHON=../.venv/bin/python npm --silent --prefix frontend run
@@ -77,8 +79,14 @@ fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, apply the linters' fixes, re
 	$(NPM) protocol
 	$(NPM) fix
 
-bench: $(DONE)/dev $(DONE)/package ## measure this machine
-	.venv/bin/speculatoviz bench pair $(ARGS)
+# A later call continues the measurement of `peers`: to measure again, remove its file in benchmarks/.
+bench: $(DONE)/dev $(DONE)/package ## measure this machine: the pair, then all engines on the same prompts
+	.venv/bin/speculatoviz bench pair $(if $(PROFILE),--profile '$(PROFILE)')
+	@mkdir -p benchmarks
+	.venv/bin/speculatoviz bench peers $(if $(PROMPTS),'$(PROMPTS)') --out '$(RUNS).jsonl' --figure '$(RUNS).svg' \
+	  $(if $(PROFILE),--profile '$(PROFILE)') $(ARGS)
+
+RUNS = benchmarks/$(or $(PROFILE),qwen)
 
 page: $(PAGE) ## build the page into the package
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.bench.drafters import DrafterRun, Setting, measure, read_prompts, read_runs
+from speculatoviz.bench.drafters import DrafterRun, Setting, measure, read_runs
+from speculatoviz.bench.questions import read_prompts
 from speculatoviz.bench.report import figure, table, tokens_per_round, variants
 from speculatoviz.errors import BadRequestError
 from support import toy_session

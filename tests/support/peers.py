@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.runs import OWN, PLAIN, About, PeerRun, Question, Timing, Way
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError, TargetError
 
 LLAMA_CPP = "llama.cpp"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.decode import Decoded, decode_prompt
@@ -39,35 +40,6 @@ class DrafterRun:
     draft_ms: float
     round_ms: float
     speedup: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt of a benchmark. number: its index within its category."""
-
-    category: str
-    number: int
-    text: str
-
-
-def read_prompts(file: Path, per_category: int) -> list[Prompt]:
-    """The first turns in a file of Spec-Bench's format: one JSON object a line with `category` and `turns`.
-
-    Raises BadRequestError for any other file.
-    """
-    prompts: list[Prompt] = []
-    try:
-        for line in file.read_text(encoding="utf-8").splitlines():
-            asked = json.loads(line)
-            seen = sum(prompt.category == asked["category"] for prompt in prompts)
-            if seen < per_category:
-                prompts.append(Prompt(asked["category"], seen, asked["turns"][0]))
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise BadRequestError(
-            f"{file} cannot be read as prompts ({error}).",
-            "Give a JSON Lines file whose objects have `category` and `turns`.",
-        ) from error
-    return prompts
 
 
 @dataclass(frozen=True, slots=True)

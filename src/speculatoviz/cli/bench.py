@@ -60,15 +60,19 @@ def pair(
 @settings_flags("profile", "runtime", "selfspec", k=4, nodes=12, max_tokens=64, temperature=0.0)
 def drafters(
     settings: Settings,
-    prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
     out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; runs that it holds are not repeated")],
+    prompts: Annotated[
+        Path | None,
+        typer.Argument(help="prompts in Spec-Bench's format, JSON Lines; default: 14 prompts in 7 categories"),
+    ] = None,
     per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
     drafter: Annotated[
         list[str] | None, typer.Option(help="a drafter to measure, may be repeated; default: all of the profile")
     ] = None,
 ) -> None:
     """Measure every drafter of a profile on the same prompts. Interrupted, it continues where it stopped."""
-    from speculatoviz.bench.drafters import Setting, measure_all, read_prompts
+    from speculatoviz.bench.drafters import Setting, measure_all
+    from speculatoviz.bench.questions import read_prompts
 
     asked = read_prompts(prompts, per_category)
     with _session(settings.model_copy(update={"evidence": False})) as session:

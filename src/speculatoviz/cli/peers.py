@@ -22,8 +22,11 @@ N = TypeVar("N", int, float)
 @settings_flags(MODEL, "draft", "draft_quantisation", "threads", max_tokens=64)
 def peers(
     settings: Settings,
-    prompts: Annotated[Path, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines")],
     out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; runs that it holds are not repeated")],
+    prompts: Annotated[
+        Path | None,
+        typer.Argument(help="prompts in Spec-Bench's format, JSON Lines; default: 14 prompts in 7 categories"),
+    ] = None,
     per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
     temperatures: Annotated[str, typer.Option(help="sampling temperatures, separated by commas")] = "0,0.7",
     runtimes: Annotated[
@@ -47,13 +50,13 @@ def peers(
 
     Prints tables of ratios to plain decoding with this engine, then one JSON line. Interrupted, it continues.
     """
-    from speculatoviz.bench.drafters import read_prompts
     from speculatoviz.bench.drawing import require_matplotlib
     from speculatoviz.bench.peers.figure import figure as draw
     from speculatoviz.bench.peers.lineup import Choice, Lineup, check_runtimes
     from speculatoviz.bench.peers.measuring import Measurement, measure_all
     from speculatoviz.bench.peers.runs import About, latest, read_entries
     from speculatoviz.bench.peers.summary import summary, tables
+    from speculatoviz.bench.questions import read_prompts
 
     if figure is not None:
         require_matplotlib()

@@ -7,7 +7,6 @@ from contextlib import closing
 
 import pytest
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.assisted import (
     ASSISTANT_TOKENS,
     LOOKUP_TOKENS,
@@ -16,6 +15,7 @@ from speculatoviz.bench.peers.assisted import (
     TransformersFiles,
 )
 from speculatoviz.bench.peers.runs import PLAIN, Question
+from speculatoviz.bench.questions import Prompt
 from support.real_servers import lacking
 from support.tiny_gguf import write_tiny
 

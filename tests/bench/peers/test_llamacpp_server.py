@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.llamacpp_server import (
     DRAFT_DEPTHS,
     NGRAM_TYPES,
@@ -18,6 +17,7 @@ from speculatoviz.bench.peers.llamacpp_server import (
     server_options,
 )
 from speculatoviz.bench.peers.runs import Question
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import TargetError
 from support.real_servers import lacking
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.measuring import Measurement, measure_all, measure_prompt, processor_ms
 from speculatoviz.bench.peers.runs import PLAIN, About, Peer, Question, Timing, Way, latest, read_entries
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import TargetError
 from support.peers import Scripted, about, question, scripted
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, on_runtime, timing
 from speculatoviz.bench.peers.runs import PLAIN, Question
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.cli.app import app
 from speculatoviz.config import Settings
 from speculatoviz.lab.decode import decode_prompt

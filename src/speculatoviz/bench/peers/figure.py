@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#6a4fc4", "#00807a", "#b25d00", "#7a1f4b")  # of this engine's runtimes
 _OTHERS = ("#222222", "#888888")  # of other engines
-_TICKS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+_TICKS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 
 
 @dataclass(frozen=True, slots=True)

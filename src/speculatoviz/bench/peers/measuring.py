@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from speculatoviz.bench.drafters import Prompt
 from speculatoviz.bench.peers.runs import (
     About,
     Peer,
@@ -26,6 +25,7 @@ from speculatoviz.bench.peers.runs import (
     latest,
     read_entries,
 )
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 
 _TOGETHER = 6  # ways between two runs of the reference

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from speculatoviz.bench.drafters import Prompt
+from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError
 
 OWN = "speculatoviz"
