@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -59,6 +60,46 @@ def test_greedy_takes_the_lowest_id_on_ties() -> None:
 
 def test_of_equals_at_the_edge_the_lowest_ids_stay() -> None:
     assert top_ids(np.array([2.0, 1.0, 1.0, 1.0]), 3).tolist() == [0, 1, 2]
+
+
+def largest_by_definition(logits: np.ndarray, count: int) -> list[int]:
+    return sorted(sorted(range(len(logits)), key=lambda i: (-logits[i], i))[:count])
+
+
+SHAPES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "normal": lambda rng: rng.standard_normal(5000),
+    "with equals": lambda rng: rng.integers(0, 40, 5000).astype(float),
+    "all equal": lambda _: np.zeros(5000),
+    "ascending": lambda _: np.arange(5000.0),
+    "the last ones, in no whole group": lambda rng: np.where(np.arange(5003) >= 5000, 9.0, rng.standard_normal(5003)),
+    "a trimmed vocabulary": lambda rng: np.where(np.arange(5000) < 1000, rng.standard_normal(5000), -np.inf),
+    "all in one group": lambda rng: np.where(np.arange(5000) % 78 == 3, rng.standard_normal(5000), -np.inf),
+    "few finite ones": lambda rng: np.where(np.arange(5000) < 5, rng.standard_normal(5000), -np.inf),
+}
+
+
+@pytest.mark.parametrize("count", [1, 7, 30, 200, 4999])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_the_largest_of_many_are_those_of_the_definition(
+    shape: Callable[[np.random.Generator], np.ndarray], count: int
+) -> None:
+    """However they are grouped on the way."""
+    for seed in range(5):
+        logits = shape(np.random.default_rng(seed)).astype(np.float32)
+        assert top_ids(logits, count).tolist() == largest_by_definition(logits, count)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("sampling", [Sampling(1.0, top_k=3), Sampling(1.0, top_p=0.5), Sampling(1.0)])
+def test_one_number_of_many_that_is_none_is_refused(sampling: Sampling) -> None:
+    for value in (math.nan, math.inf):
+        for place in (0, 2500, 4999):
+            logits = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+            logits[place] = value
+            with pytest.raises(NotFiniteError):
+                distribution(logits, sampling)
+            with pytest.raises(NotFiniteError):
+                support(logits, sampling, 7)
 
 
 def test_a_nucleus_larger_than_the_first_try_is_found() -> None:
