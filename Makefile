@@ -25,7 +25,7 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev extras test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
+.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
 	FORCE
 
 help: ## list these targets
@@ -39,7 +39,9 @@ run: $(DONE)/package $(PAGE) ## set up, build, fetch the models, and serve the p
 dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite's own port
 	@exec scripts/dev.sh '$(or $(PORT),8000)' $(SERVE_FLAGS) $(ARGS)
 
-extras: $(DONE)/extras ## install the runtimes ik_llama.cpp, MLX-LM and transformers; the tests then run them too
+llamacpp: $(DONE)/llamacpp ## compile and install the runtime llama.cpp, for trained heads and GPUs
+
+extras: $(DONE)/extras ## install the runtimes llama.cpp, MLX-LM and transformers; the tests then run them too
 
 test: chromium check $(PAGE) ## every check and test except the long ones
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not full' $(ARGS)
@@ -115,13 +117,16 @@ $(DONE)/venv:
 $(DONE)/build: requirements/build.txt $(DONE)/venv
 	@scripts/dependencies.sh build && touch $@
 
-$(DONE)/run: requirements/run.txt $(DONE)/build
+$(DONE)/run: requirements/run.txt requirements/gguf.txt $(DONE)/build
 	@scripts/dependencies.sh run && touch $@
 
-$(DONE)/dev: requirements/dev.txt $(DONE)/run
+$(DONE)/llamacpp: requirements/gguf.txt $(DONE)/run
+	@scripts/dependencies.sh llamacpp && touch $@
+
+$(DONE)/dev: requirements/dev.txt $(DONE)/llamacpp
 	@scripts/dependencies.sh dev && touch $@
 
-$(DONE)/extras: requirements/extras.txt $(DONE)/package
+$(DONE)/extras: requirements/extras.txt $(DONE)/llamacpp $(DONE)/package
 	@scripts/dependencies.sh extras && touch $@
 
 # The package is installed as a link to src, so it is installed again in a moved or copied folder.

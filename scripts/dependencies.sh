@@ -1,11 +1,14 @@
 #!/bin/sh
-# Install the Python packages of one lock into .venv: dependencies.sh build | run | dev | extras
-# `run` contains llama-cpp-python, which pip compiles once and keeps in its wheel cache.
+# Install the Python packages of one lock into .venv: dependencies.sh build | run | llamacpp | dev | extras
+# `run` includes a runtime for GGUF files: ik_llama.cpp, whose package comes compiled, if it is there for this machine,
+# otherwise llama.cpp. `llamacpp` compiles llama.cpp once; pip keeps the result in its wheel cache.
 set -eu
 cd "$(dirname "$0")/.."
 lock=$1
 
 pip_install() { .venv/bin/python -m pip install --disable-pip-version-check "$@"; }
+
+has() { .venv/bin/python -c "import importlib.metadata as m; m.version('$1')" 2>/dev/null; }
 
 install() { # install FILE ARGUMENTS…
   file=$1
@@ -16,39 +19,48 @@ install() { # install FILE ARGUMENTS…
   exit 1
 }
 
-# The part of the extras' lock that is (1) or is not (0) ik_llama.cpp's package.
-part() { awk -v wanted="$1" '/^[a-z]/ { own = /^ik-llama-cpp-python==/ } own + 0 == wanted' requirements/extras.txt; }
+# The part of the lock of the GGUF runtimes that is (1) or is not (0) ik_llama.cpp's package.
+part() { awk -v wanted="$1" '/^[a-z]/ { own = /^ik-llama-cpp-python==/ } own + 0 == wanted' requirements/gguf.txt; }
 
-# Where there is no wheel, pip would try to compile the package, and that fails: so it may be missing.
+# Fails if there is no wheel for this machine, or its kernels cannot run here: they need AVX2. Without a wheel pip would
+# try to compile the package, and that fails.
 install_ik() {
-  part 1 | pip_install --quiet --require-hashes --no-deps --only-binary :all: -r /dev/stdin 2>/dev/null || true
-  .venv/bin/python -c 'import importlib.metadata as m; m.version("ik_llama_cpp_python")' 2>/dev/null ||
-    echo "The runtime ik is left out: ik_llama.cpp's package is here for x86-64 Linux and Python 3.11 to 3.13 alone."
+  grep -qs '^flags.* avx2' "${CPUINFO:-/proc/cpuinfo}" || return 1
+  part 1 | pip_install --quiet --require-hashes --no-deps --only-binary :all: -r /dev/stdin 2>/dev/null || return 1
+  has ik_llama_cpp_python
 }
 
-if [ "$lock" = extras ]; then
+install_llamacpp() {
+  lock=gguf
+  if ! has llama_cpp_python &&
+    [ -z "$(.venv/bin/python -m pip cache list llama_cpp_python --format abspath 2>/dev/null)" ]; then
+    scripts/need.sh compiler
+    echo "Compiling llama.cpp. This takes about five minutes on two cores, and pip keeps the result for later installs."
+  fi
+  CMAKE_ARGS=${CMAKE_ARGS:-$(scripts/llama_cmake_args.sh)}
+  CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+  export CMAKE_ARGS CMAKE_BUILD_PARALLEL_LEVEL
+  part 0 | install /dev/stdin
+}
+
+case $lock in
+run)
+  install requirements/run.txt
+  if install_ik; then
+    echo "GGUF models run on ik_llama.cpp, which needs no compiler. For trained heads and GPUs, \`make llamacpp\` adds llama.cpp."
+  else
+    echo "ik_llama.cpp does not come compiled for this machine: GGUF models run on llama.cpp."
+    install_llamacpp
+  fi
+  ;;
+llamacpp) install_llamacpp ;;
+extras)
   if [ "$(uname -s)" = Linux ]; then
-    part 0 | install /dev/stdin --quiet --no-deps
+    install requirements/extras.txt --quiet --no-deps
     pip_install --quiet torch==2.13.0
   else # the lock is for Linux: on other systems MLX has other packages
     pip_install --quiet --editable '.[mlx,hf]'
   fi
-  install_ik
-  exit
-fi
-
-if [ "$lock" != run ]; then
-  install "requirements/$lock.txt" --quiet
-  exit
-fi
-
-here='import importlib.metadata as m; m.version("llama_cpp_python")'
-if ! .venv/bin/python -c "$here" 2>/dev/null &&
-  [ -z "$(.venv/bin/python -m pip cache list llama_cpp_python --format abspath 2>/dev/null)" ]; then
-  scripts/need.sh compiler
-  echo "Compiling llama.cpp. This takes about five minutes on two cores, and pip keeps the result for later installs."
-fi
-CMAKE_ARGS=${CMAKE_ARGS:-$(scripts/llama_cmake_args.sh)}
-CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
-export CMAKE_ARGS CMAKE_BUILD_PARALLEL_LEVEL
-install "requirements/$lock.txt"
+  ;;
+*) install "requirements/$lock.txt" --quiet ;;
+esac

@@ -16,8 +16,10 @@ project = tomllib.loads(Path("pyproject.toml").read_text())
 build = ["pip", *project["build-system"]["requires"]]
 run = project["project"]["dependencies"]
 dev = project["dependency-groups"]["dev"]
-extras = sum(project["project"]["optional-dependencies"].values(), [])
-for name, requirements in {"build": build, "run": run, "dev": build + run + dev, "extras": extras}.items():
+extras = project["project"]["optional-dependencies"]
+gguf = extras.pop("llamacpp") + extras.pop("ik")
+groups = {"build": build, "run": run, "gguf": gguf, "dev": build + run + dev, "extras": sum(extras.values(), [])}
+for name, requirements in groups.items():
     Path(sys.argv[1], f"{name}.in").write_text("".join(f"{line}\n" for line in requirements))
 END
 
@@ -42,6 +44,7 @@ mkdir -p requirements
 compile dev "$@"
 compile run --constraint requirements/dev.txt
 compile build --constraint requirements/dev.txt
+compile gguf --constraint requirements/dev.txt
 compile extras --constraint requirements/dev.txt
 
 # scripts/dependencies.sh chooses the build of PyTorch for the machine, and these packages with it.

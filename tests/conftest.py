@@ -11,7 +11,7 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.models.files import catalogue
-from speculatoviz.models.files.requantise import requantise
+from speculatoviz.models.requantise import requantise
 from support.runtimes import CAN_CONVERT, Weights, converted
 
 SOURCES = Path(__file__).parents[1] / "src"

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("build", "run", "dev", "extras")
+LOCKS = ("build", "run", "gguf", "dev", "extras")
 UNPINNED = {"torch"}  # scripts/dependencies.sh chooses its build for the machine
 ADDRESS = re.compile(r"://|--index|find-links|trusted-host|file:/|(?m:^-)")
 
@@ -44,7 +44,9 @@ def required(name: str) -> list[Requirement]:
     build = project["build-system"]["requires"]
     run = project["project"]["dependencies"]
     groups = {"build": build, "run": run, "dev": [*build, *run, *project["dependency-groups"]["dev"]]}
-    groups["extras"] = [text for extra in project["project"]["optional-dependencies"].values() for text in extra]
+    extras = project["project"]["optional-dependencies"]
+    groups["gguf"] = extras.pop("llamacpp") + extras.pop("ik")
+    groups["extras"] = [text for extra in extras.values() for text in extra]
     return [Requirement(text) for text in groups[name]]
 
 
@@ -62,7 +64,8 @@ def test_locks_agree() -> None:
     dev = read_lock("dev")
     for name in LOCKS:
         for package, version in read_lock(name).items():
-            assert dev.get(package, version if name == "extras" else None) == version, package
+            only_here = name == "extras" or package == "ik-llama-cpp-python"
+            assert dev.get(package, version if only_here else None) == version, package
 
 
 def test_no_lock_pins_a_build_of_pytorch() -> None:
@@ -176,37 +179,75 @@ def test_node_versions(version: str, enough: bool, tmp_path: Path) -> None:
     assert enough or f"this one is v{version}" in ended.stderr
 
 
-# A Python whose pip installs what it is asked for, unless it FAILS at it: packages that contain ik's, or only those.
+# A Python whose pip records what it installs, unless it FAILS at it: "run", "ik" or "llamacpp".
 PIP = """
 case "$*" in
-  *"m.version"*) [ -e installed-ik ] ;;
-  *"/dev/stdin"*)
-    asked=$(cat)
-    case "$asked" in *ik-llama-cpp-python==*) is=ik ;; *) is=others ;; esac
+  *"m.version('ik_"*) [ -e installed-ik ] ;;
+  *"m.version('llama_"*) [ -e installed-llamacpp ] ;;
+  *"cache list"*) ;;
+  *"install"*)
+    case "$*" in
+      *"run.txt"*) is=run ;;
+      *) asked=$(cat); case "$asked" in *ik-llama-cpp-python==*) is=ik ;; *llama-cpp-python==*) is=llamacpp ;; esac ;;
+    esac
     [ "$is" != "$FAILS" ] && touch "installed-$is" ;;
 esac
 """
 
 
-@pytest.mark.parametrize(
-    ("fails", "status", "installed"),
-    [("none", 0, ["ik", "others"]), ("ik", 0, ["others"]), ("others", 1, [])],
-)
-def test_extras_may_lack_ik_alone(fails: str, status: int, installed: list[str], tmp_path: Path) -> None:
-    for name in ("awk", "cat", "touch"):
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
-    add_program(tmp_path, "uname", "echo Linux")
-    python = tmp_path / ".venv/bin/python"
+def installs(folder: Path, lock: str, fails: str, flags: str = "avx2") -> subprocess.CompletedProcess[str]:
+    """Run dependencies.sh with a pip that fails at one thing, on a processor with these flags."""
+    (folder / "bin").mkdir()
+    for name in ("awk", "cat", "touch", "grep", "getconf"):
+        (folder / "bin" / name).symlink_to(shutil.which(name) or name)
+    python = folder / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f"#!/bin/sh{PIP}")
     python.chmod(0o755)
-    (tmp_path / "requirements").mkdir()
-    shutil.copy(ROOT / "requirements/extras.txt", tmp_path / "requirements")
-    ended = run_script("dependencies.sh", "extras", folder=tmp_path, FAILS=fails)
+    (folder / "cpuinfo").write_text(f"flags\t\t: fpu {flags} lm\n")
+    (folder / "requirements").mkdir()
+    shutil.copy(ROOT / "requirements/gguf.txt", folder / "requirements")
+    for script in ("need.sh", "llama_cmake_args.sh"):
+        (folder / "scripts").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "scripts" / script, folder / "scripts")
+    return run_script("dependencies.sh", lock, folder=folder, FAILS=fails, CPUINFO=str(folder / "cpuinfo"), CXX="cat")
+
+
+def installed_in(folder: Path) -> list[str]:
+    return sorted(path.name.removeprefix("installed-") for path in folder.glob("installed-*"))
+
+
+@pytest.mark.parametrize(
+    ("fails", "flags", "status", "installed"),
+    [
+        ("nothing", "avx2", 0, ["ik", "run"]),
+        ("ik", "avx2", 0, ["llamacpp", "run"]),
+        ("nothing", "avx", 0, ["llamacpp", "run"]),
+        ("run", "avx2", 1, []),
+    ],
+)
+def test_a_runtime_is_compiled_only_where_none_comes_compiled(
+    fails: str, flags: str, status: int, installed: list[str], tmp_path: Path
+) -> None:
+    ended = installs(tmp_path, "run", fails, flags)
     assert ended.returncode == status, ended.stderr
-    assert [path.name.removeprefix("installed-") for path in sorted(tmp_path.glob("installed-*"))] == installed
-    assert ("The runtime ik is left out" in ended.stdout) == (fails == "ik")
+    assert installed_in(tmp_path) == installed
+    assert ("GGUF models run on ik_llama.cpp" in ended.stdout) == ("ik" in installed)
+    assert ("Compiling llama.cpp" in ended.stdout) == ("llamacpp" in installed)
+
+
+def test_without_any_runtime_the_installation_fails(tmp_path: Path) -> None:
+    (tmp_path / "installed-llamacpp").touch()  # an older one: nothing is compiled, but the pinned one is asked for
+    ended = installs(tmp_path, "llamacpp", "llamacpp")
+    assert ended.returncode == 1
+    assert "requirements/gguf.txt could not be installed" in ended.stderr
+    assert "Compiling" not in ended.stdout
+
+
+def test_llamacpp_is_compiled_when_it_is_asked_for(tmp_path: Path) -> None:
+    ended = installs(tmp_path, "llamacpp", "nothing")
+    assert ended.returncode == 0, ended.stderr
+    assert installed_in(tmp_path) == ["llamacpp"]
 
 
 HEADS = {f"heads/shipped/some.{kind}.safetensors": "" for kind in ("eagle", "medusa")}

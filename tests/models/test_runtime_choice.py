@@ -126,7 +126,7 @@ def test_none_installed_names_both(machine: Machine, path: Path) -> None:
         with pytest.raises(ModelError, match=r"Neither llama\.cpp nor ik_llama\.cpp is installed") as refusal:
             ask()
         assert "pip install 'speculatoviz[ik]'" in refusal.value.hint
-        assert "pip install llama-cpp-python" in refusal.value.hint
+        assert "pip install 'speculatoviz[llamacpp]'" in refusal.value.hint
 
 
 def test_a_crash_while_it_is_measured_is_a_reason(machine: Machine, path: Path) -> None:

@@ -16,7 +16,7 @@ from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.base import LanguageModel
-from speculatoviz.models.files.requantise import requantise
+from speculatoviz.models.requantise import requantise
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.session.drafters import make_drafters
 from speculatoviz.targets.local import LocalTarget

@@ -21,7 +21,7 @@ from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.files.names import parse
 from speculatoviz.models.gguf_trial import require_loadable
-from speculatoviz.models.libraries import gguf_runtimes
+from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.models.load import Loading, gguf_file
 from speculatoviz.train.job import TrainJob, WriteWith
 
@@ -131,9 +131,11 @@ def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
 
 def _trained(job: TrainJob, report: Progress) -> float:
     """Train; returns the mean acceptance length on held-out dialogues."""
-    from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
+    from speculatoviz.models.gguf_runtimes import open_vocabulary
 
-    tokenizer = VocabularyFile(job.source)
+    if job.write_with == "llamacpp":
+        require_installed("llamacpp")
+    tokenizer = open_vocabulary(gguf_runtimes()[0], job.source)
     try:
         from speculatoviz.train.run import train
     except ImportError as error:

@@ -21,7 +21,7 @@ class Library(NamedTuple):
 
 
 LIBRARIES: dict[Runtime, Library] = {
-    "llamacpp": Library("llama_cpp", "llama_cpp_python", "llama-cpp-python"),
+    "llamacpp": Library("llama_cpp", "llama_cpp_python", "'speculatoviz[llamacpp]'"),
     "ik": Library("ik_llama_cpp", "ik_llama_cpp_python", "'speculatoviz[ik]'"),
     "mlx": Library("mlx_lm", "mlx_lm", "'speculatoviz[mlx]'"),
     "hf": Library("torch", "torch", "'speculatoviz[hf]'"),

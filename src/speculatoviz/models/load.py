@@ -213,11 +213,10 @@ def gguf_file(parsed: ModelName, how: Loading, quantisation: str | None, progres
     source = locate(parsed, how.cache_dir, progress)
     if quantisation is None:
         return source
-    require_installed("llamacpp")
-    from speculatoviz.models.files.requantise import requantise
+    from speculatoviz.models.requantise import requantise
 
     progress("requantising", 0, 1)
-    return requantise(source, quantisation, how.cache_dir, how.threads or usable_cores())
+    return requantise(source, quantisation, how.cache_dir, how.threads or usable_cores(), gguf_runtimes()[0])
 
 
 def load_tokenizer(name: str, how: Loading, progress: Callable[[str, int, int], None]) -> LocalTokenizer:

@@ -26,6 +26,7 @@ from speculatoviz.errors import HeadError
 from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.window import Window
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
@@ -94,7 +95,7 @@ def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[
     if _gives(window.model, "hidden"):
         drafters += _head_drafters(settings, window, clock)
     elif settings.head is not None:
-        raise HeadError(f"{target.description.runtime} gives no hidden states.", "Load the target with llama.cpp.")
+        raise HeadError(f"{target.description.runtime} gives no hidden states.", _on_llamacpp())
     return drafters
 
 
@@ -168,10 +169,17 @@ def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missi
     return _why_no_head(name, settings, model)
 
 
+def _on_llamacpp() -> str:
+    """What makes llama.cpp, which gives hidden states, load a GGUF target."""
+    if is_installed("llamacpp"):
+        return "Load it with llama.cpp: start with `--runtime llamacpp`."
+    return f"Run `pip install {LIBRARIES['llamacpp'].install}`, and start again: llama.cpp gives them."
+
+
 def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing:
     if not _gives(model, "hidden"):
         runtime = model.description.runtime
-        return Missing(f"the target runs on {runtime}, which gives no hidden states", "Load it with llama.cpp.")
+        return Missing(f"the target runs on {runtime}, which gives no hidden states", _on_llamacpp())
     if model.description.gguf is None:
         return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")
     given = settings.head is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
 from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
+from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
@@ -36,6 +38,8 @@ from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import NoiseFloor, RemoteInfo
 from speculatoviz.telemetry.shadow import Shadows
+
+log = logging.getLogger(__name__)
 
 
 class Session:
@@ -97,9 +101,19 @@ class Session:
         return session
 
     def _default_drafter(self) -> str:
-        """The drafter of the settings, else that of the head that they name, else that of the pair."""
+        """The drafter of the settings, else that of the head that they name, else that of the pair.
+
+        If the target's runtime gives too little for the pair's drafter, prompt lookup takes its place: a warning in the
+        log states why.
+        """
+        if self.settings.drafter is not None:
+            return self.settings.drafter
         given = [name for name in ("eagle", "medusa") if self.settings.head and name in self.drafters]
-        return self.settings.drafter or next(iter(given), self.settings.resolved().drafter)
+        usual: str = next(iter(given), self.settings.resolved().drafter)
+        if usual in self.drafters or usual not in WITH_HEAD:
+            return usual
+        log.warning("ngram drafts in place of %s: %s. %s", usual, *self.missing[usual])
+        return "ngram"
 
     def default_k(self, drafter: str) -> int:
         """The depth of the settings or of their profile, or the one with the highest expected rate on this machine."""

@@ -16,8 +16,8 @@ from speculatoviz.errors import ModelError
 from speculatoviz.models import libraries, load
 from speculatoviz.models.base import Feed, LanguageModel, Message
 from speculatoviz.models.files.download import silent
-from speculatoviz.models.files.requantise import FILE_TYPES, requantise
 from speculatoviz.models.load import Loading, load_model, load_tokenizer
+from speculatoviz.models.requantise import FILE_TYPES, requantise
 from speculatoviz.models.runtimes import ik, ik_api
 from speculatoviz.models.runtimes.ik import TITLE, IkModel
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel

@@ -19,6 +19,7 @@ VERSION = "0.1.5"  # of the package: other versions have other structures
 
 _HANDLE, _INT, _BOOL, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_bool, ctypes.c_char_p
 _SIZE, _FLAGS = ctypes.c_size_t, ctypes.c_uint32
+_NO_TYPE = 400  # GGML_TYPE_COUNT: of a tensor for which no type is given
 _FLOATS, _TOKENS = ctypes.POINTER(ctypes.c_float), ctypes.POINTER(ctypes.c_int32)
 
 
@@ -37,6 +38,29 @@ class CacheView(ctypes.Structure):
     )
 
 
+class QuantiseParams(ctypes.Structure):
+    """`struct llama_model_quantize_params`. types: of single tensors."""
+
+    _fields_ = (
+        ("nthread", _INT),
+        ("ftype", _INT),
+        ("types", _INT * 11),
+        ("allow_requantize", _BOOL),
+        ("quantize_output_tensor", _BOOL),
+        ("only_copy", _BOOL),
+        ("pure", _BOOL),
+        ("keep_split", _BOOL),
+        ("ignore_imatrix_rules", _BOOL),
+        ("only_repack", _BOOL),
+        ("dry_run", _BOOL),
+        ("partial_requant", _BOOL),
+        ("imatrix", _HANDLE),
+        ("kv_overrides", _HANDLE),
+        ("custom_quants", _HANDLE),
+        ("repack_pattern", _HANDLE),
+    )
+
+
 # llama.cpp's name: ik_llama.cpp's name, the types of the arguments, the type of the result
 _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_free": ("llama_free_model", [_HANDLE], None),
@@ -45,6 +69,12 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_n_ctx_train": ("llama_n_ctx_train", [_HANDLE], _INT),
     "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, _SIZE], _INT),
     "llama_supports_gpu_offload": ("llama_supports_gpu_offload", [], _BOOL),
+    "llama_model_quantize_default_params": ("llama_model_quantize_default_params", [], QuantiseParams),
+    "llama_model_quantize": (
+        "llama_model_quantize",
+        [_TEXT, _TEXT, ctypes.POINTER(QuantiseParams)],
+        ctypes.c_uint32,
+    ),
     "llama_log_set": ("llama_log_set", [_HANDLE, _HANDLE], None),
     "llama_get_logits": ("llama_get_logits", [_HANDLE], _FLOATS),
     "llama_kv_cache_seq_rm": ("llama_kv_cache_seq_rm", [_HANDLE, _INT, _INT, _INT], _BOOL),
@@ -133,7 +163,10 @@ def _require_layout(lib: IkLibrary) -> None:
     model, context = lib.llama_model_default_params(), lib.llama_context_default_params()
     of_model = (model.n_k_first, model.use_mmap, model.repack_tensors, model.flash_attn)
     of_context = (context.n_batch, context.defrag_thold, context.embeddings, context.flash_attn, context.min_experts)
-    if of_model != (-1, True, False, True) or of_context != (2048, -1.0, False, True, -1):
+    quantise = lib.llama_model_quantize_default_params()
+    of_quantising = (set(quantise.types) == {_NO_TYPE}, quantise.quantize_output_tensor, quantise.pure)
+    expected = (-1, True, False, True), (2048, -1.0, False, True, -1), (True, True, False)
+    if (of_model, of_context, of_quantising) != expected:
         raise _unusable(f"The library of {PACKAGE} has other structures than those of version {VERSION}")
 
 

@@ -33,6 +33,8 @@ from speculatoviz.models.base import (
 from speculatoviz.models.files.config import read_config
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.gguf_runtimes import open_vocabulary
+from speculatoviz.models.libraries import gguf_runtimes
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import check_keep, depths, visible
@@ -322,9 +324,7 @@ def _require_rewinding(model: Any, source: Path) -> bool:
 
 def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:
     if source.is_file():
-        from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
-
-        return VocabularyFile(source)
+        return open_vocabulary(gguf_runtimes()[0], source)
     return HubTokenizer(source, n_vocab)
 
 

@@ -1,4 +1,4 @@
-"""Requantising by llama.cpp: whole or not at all, kept, and made again when the source changes."""
+"""Requantising by llama.cpp and ik_llama.cpp: whole or not at all, kept, and made again when the source changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from speculatoviz.errors import ModelError
 from speculatoviz.models.files.gguf import read
-from speculatoviz.models.files.requantise import FILE_TYPES, not_f32, requantise
+from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, Runtime
+from speculatoviz.models.requantise import FILE_TYPES, not_f32, requantise
+from support.runtimes import needs_ik, of_gguf
 from support.tiny_gguf import write_tiny
 
 LLAMA_THREADS = 2
@@ -61,28 +63,46 @@ def test_a_refusal_of_llamacpp_gives_its_cause_and_leaves_nothing(tmp_path: Path
     assert not [path for path in (tmp_path / "models").iterdir() if path.suffix != ".lock"]
 
 
-def test_a_crash_of_llamacpp_is_an_error_in_words(tmp_path: Path) -> None:
+@of_gguf
+def test_a_crash_is_an_error_in_words(runtime: Runtime, tmp_path: Path) -> None:
     source = write_tiny(tmp_path / "tiny.gguf", fields={"{arch}.block_count": 10_000})
-    with pytest.raises(ModelError, match=r"could not requantise tiny\.gguf to F16: .*SIGABRT \(.*GGML_ASSERT"):
-        requantise(source, "F16", tmp_path, LLAMA_THREADS)
+    with pytest.raises(
+        ModelError, match=r"could not requantise tiny\.gguf to F16: .*SIGABRT \(.*GGML_ASSERT"
+    ) as refusal:
+        requantise(source, "F16", tmp_path, LLAMA_THREADS, runtime)
+    assert refusal.value.message.startswith(RUNTIMES[runtime])
+    assert not [path for path in (tmp_path / "models").iterdir() if path.suffix != ".lock"]
 
 
-def test_a_split_file_becomes_one_of_all_its_tensors(tmp_path: Path) -> None:
+@needs_ik
+@pytest.mark.parametrize("quantisation", ["Q4_0", "Q8_0"])
+def test_both_runtimes_make_the_same_weights_of_a_simple_type(quantisation: str, tmp_path: Path) -> None:
+    source = write_tiny(tmp_path / "tiny.gguf", hidden=256)
+    made = [read(requantise(source, quantisation, tmp_path / r, LLAMA_THREADS, r)) for r in OF_GGUF]
+    first, second = (
+        {name: file.path.read_bytes()[t.offset : t.offset + t.size_bytes] for name, t in file.tensors.items()}
+        for file in made
+    )
+    assert first == second
+
+
+@of_gguf
+def test_a_split_file_becomes_one_of_all_its_tensors(runtime: Runtime, tmp_path: Path) -> None:
     whole = write_tiny(tmp_path / "whole.gguf")
     source = write_tiny(tmp_path / "tiny.gguf", tensors_per_part=9)
     assert len(read(source).parts) == 3
 
-    path = requantise(source, "Q8_0", tmp_path, LLAMA_THREADS)
+    path = requantise(source, "Q8_0", tmp_path, LLAMA_THREADS, runtime)
 
     assert path == tmp_path / "models" / "tiny.Q8_0.gguf"
     made = read(path)
     assert made.parts == (path,)
     assert made.tensors.keys() == read(whole).tensors.keys()
     first = path.stat()
-    assert requantise(source, "Q8_0", tmp_path, LLAMA_THREADS).stat() == first
+    assert requantise(source, "Q8_0", tmp_path, LLAMA_THREADS, runtime).stat() == first
     last = read(source).parts[-1]
     os.utime(last, ns=(0, last.stat().st_mtime_ns + 10**9))
-    assert requantise(source, "Q8_0", tmp_path, LLAMA_THREADS).stat().st_mtime_ns != first.st_mtime_ns
+    assert requantise(source, "Q8_0", tmp_path, LLAMA_THREADS, runtime).stat().st_mtime_ns != first.st_mtime_ns
 
 
 @pytest.mark.smol
@@ -94,10 +114,11 @@ class TestWithWeights:
         shutil.copyfile(smol_path, path)
         return path
 
-    def test_f32_is_f32_in_every_tensor(self, source: Path, tmp_path: Path) -> None:
+    @of_gguf
+    def test_f32_is_f32_in_every_tensor(self, runtime: Runtime, source: Path, tmp_path: Path) -> None:
         assert "token_embd.weight" in not_f32(source)
 
-        path = requantise(source, "f32", tmp_path, LLAMA_THREADS)
+        path = requantise(source, "f32", tmp_path, LLAMA_THREADS, runtime)
 
         assert path == tmp_path / "models" / "smol.F32.gguf"
         assert not_f32(path) == []
@@ -105,10 +126,11 @@ class TestWithWeights:
         assert read(path).tensors.keys() == read(source).tensors.keys()
         assert "token_embd.weight" in read(path).tensors
 
+    @of_gguf
     def test_nothing_is_printed_and_nothing_left_over(
-        self, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        self, runtime: Runtime, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        requantise(source, "Q4_0", tmp_path, LLAMA_THREADS)
+        requantise(source, "Q4_0", tmp_path, LLAMA_THREADS, runtime)
 
         assert capfd.readouterr() == ("", "")
         names = {path.name for path in (tmp_path / "models").iterdir() if not path.name.endswith(".lock")}

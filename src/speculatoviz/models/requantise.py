@@ -1,4 +1,4 @@
-"""A GGUF file in another quantisation, made once by llama.cpp, in a child process, and kept."""
+"""A GGUF file in another quantisation, made once by llama.cpp or ik_llama.cpp, in a child process, and kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from speculatoviz.errors import ModelError
 from speculatoviz.models.files.child import ending, run_child
 from speculatoviz.models.files.derived import derive
 from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.names import RUNTIMES, Runtime
+from speculatoviz.models.gguf_runtimes import gguf_library
 
 FILE_TYPES = {  # llama.h, enum llama_ftype: the types that need no importance matrix
     "F32": 0,
@@ -40,11 +42,14 @@ _F32 = 0  # ggml.h, enum ggml_type
 _ERROR = 4  # GGML_LOG_LEVEL_ERROR
 
 
-def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: int) -> Path:
+def requantise(
+    source: Path, quantisation: str, cache_dir: Path | str, threads: int, runtime: Runtime = "llamacpp"
+) -> Path:
     """The path of `source` in that quantisation (a name of FILE_TYPES), made on first use.
 
     source: a file, or the first part of a split one; the result is one file. A source of that type is returned as it
-    is. Raises ModelError for an unknown name, for a file that is not GGUF, and with llama.cpp's cause if it refuses.
+    is. runtime: whose library makes it, llamacpp or ik. Raises ModelError for an unknown name, for a file that is not
+    GGUF, and with the library's cause if it refuses.
     """
     name = quantisation.upper()
     if name not in FILE_TYPES:
@@ -53,7 +58,7 @@ def requantise(source: Path, quantisation: str, cache_dir: Path | str, threads: 
     if file.integer("general.file_type") == FILE_TYPES[name]:
         return source
     choices = {"type": name, "uniform": name in UNIFORM}
-    return derive(file, name, cache_dir, choices, lambda part: _make(file, part, name, threads))
+    return derive(file, name, cache_dir, choices, lambda part: _make(file, part, name, threads, runtime))
 
 
 def not_f32(path: Path) -> list[str]:
@@ -61,11 +66,12 @@ def not_f32(path: Path) -> list[str]:
     return [tensor.name for tensor in read(path).tensors.values() if tensor.type != _F32]
 
 
-def _make(source: GgufFile, part: Path, name: str, threads: int) -> None:
-    child = run_child(__name__, str(source.path), str(part), name, str(threads))
+def _make(source: GgufFile, part: Path, name: str, threads: int, runtime: Runtime) -> None:
+    child = run_child(__name__, str(source.path), str(part), name, str(threads), runtime)
     if child.returncode != 0 or not part.is_file():
         raise ModelError(
-            f"llama.cpp could not requantise {source.path.name} to {name}: its process ended with {ending(child)}.",
+            f"{RUNTIMES[runtime]} could not requantise {source.path.name} to {name}: its process ended with "
+            f"{ending(child)}.",
             "Choose another quantisation, or leave it out to use the file as it is.",
         )
     if name == "F32" and (others := not_f32(part)):
@@ -75,9 +81,9 @@ def _make(source: GgufFile, part: Path, name: str, threads: int) -> None:
         )
 
 
-def _main(source: str, part: str, name: str, threads: str) -> int:
-    """The child process: quantise, print errors alone, and exit with llama.cpp's own status."""
-    import llama_cpp.llama_cpp as lib
+def _main(source: str, part: str, name: str, threads: str, runtime: Runtime) -> int:
+    """The child process: quantise, print errors alone, and exit with the library's own status."""
+    lib = gguf_library(runtime)
 
     def log(level: int, text: bytes, _data: ctypes.c_void_p) -> None:
         if level == _ERROR:
@@ -95,5 +101,5 @@ def _main(source: str, part: str, name: str, threads: str) -> int:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(_main(*sys.argv[1:]))
+        sys.exit(_main(*sys.argv[1:]))  # type: ignore[arg-type]
     sys.exit(130)
