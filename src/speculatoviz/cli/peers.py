@@ -19,7 +19,7 @@ from speculatoviz.errors import BadRequestError
 N = TypeVar("N", int, float)
 
 
-@settings_flags(MODEL, "draft", "draft_quantisation", "threads", max_tokens=64)
+@settings_flags(MODEL, "draft", "draft_quantisation", "draft_vocabulary", "threads", max_tokens=64)
 def peers(
     settings: Settings,
     out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; runs that it holds are not repeated")],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from speculatoviz.bench.peers.llamacpp_server import (
     DRAFT_DEPTHS,
     NGRAM_TYPES,
     LlamaServer,
+    RunningServers,
     ServerOptions,
     server_options,
 )
@@ -52,6 +55,45 @@ def test_it_decodes_and_reports_its_times(smol_path: Path, kind: str, depth: int
     if kind == "DRAFT_SIMPLE":  # the model drafts for itself
         assert timing.drafted > 0
         assert timing.accepted <= timing.drafted
+
+
+def scripted_server(
+    path: Path, running: RunningServers, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> LlamaServer:
+    """A server whose process is another program, and whose answers are given."""
+    server = LlamaServer(ServerOptions(path.stem, str(path), "", 512, 1), running)
+
+    def start() -> subprocess.Popen[str]:
+        log.append(path.stem)
+        return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(server, "_start", start)
+    monkeypatch.setattr(server, "_answer", lambda _: {"timings": {"predicted_n": 6, "predicted_ms": 1.0}})
+    return server
+
+
+def test_where_memory_is_short_the_server_that_has_waited_longest_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    free_bytes = [1000]
+    running = RunningServers(lambda: free_bytes[0] - 200 * sum(server.pid is not None for server in servers))
+    servers: list[LlamaServer] = []
+    for name in "abc":
+        file = tmp_path / f"{name}.gguf"
+        file.write_bytes(b"x" * 200)  # takes 400 bytes, is estimated so
+        servers.append(scripted_server(file, running, monkeypatch, log))
+    a, b, c = servers
+    with closing(a), closing(b), closing(c):
+        for server in (a, b, a):
+            server.decode(QUESTION)
+        assert log == ["a", "b"]
+        free_bytes[0] = 700  # 300 are left
+        c.decode(QUESTION)
+        assert [server.pid is not None for server in servers] == [True, False, True]  # b had waited longest
+        b.decode(QUESTION)
+        assert [server.pid is not None for server in servers] == [False, True, True]
+        assert log == ["a", "b", "c", "b"]
 
 
 @pytest.mark.skipif(NO_SERVER is not None, reason=NO_SERVER or "")

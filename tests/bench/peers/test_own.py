@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, on_runtime, timing
+from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, SessionWorker, on_runtime, timing
 from speculatoviz.bench.peers.runs import PLAIN, Question
 from speculatoviz.bench.questions import Prompt
 from speculatoviz.cli.app import app
@@ -20,6 +20,7 @@ from speculatoviz.telemetry.messages import Start
 from support import environment, toy_session
 from support.real_servers import lacking
 from support.tiny_gguf import write_tiny
+from support.wide_vocabulary import write_wide
 
 QUESTION = Question(Prompt("writing", 0, "once upon a time"), (1,), 12, 0.0)
 
@@ -106,6 +107,26 @@ def test_a_measurement_with_the_command_continues_and_ends_in_json(
     assert found["outside_passes"]["llamacpp"].keys() == {"0.0", "0.7"}
     ways = found["temperatures"]["0.7"]["ways"]
     assert set(ways) == {f"speculatoviz on llamacpp: {way}" for way in (PLAIN, "model, depth 2", "adaptive", "auto")}
+
+
+@pytest.mark.parametrize("vocabulary", [None, 512])
+def test_other_engines_load_a_draft_model_with_its_whole_vocabulary(tmp_path: Path, vocabulary: int | None) -> None:
+    target, draft = write_wide(tmp_path / "target.gguf"), write_wide(tmp_path / "draft.gguf", seed=4)
+    settings = Settings(
+        _env_file=None,
+        target=f"llamacpp:{target}",
+        draft=f"llamacpp:{draft}",
+        draft_vocabulary=vocabulary,
+        threads=1,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    with closing(SessionWorker(settings, lambda _: None)) as worker:
+        facts = worker.facts()
+
+    assert facts.target_path == target
+    assert facts.draft_path == draft
+    trimmed = [file for file in (tmp_path / "cache").rglob("*.gguf") if "vocabulary" in file.name]
+    assert bool(trimmed) == (vocabulary is not None)
 
 
 NO_ENGINE = lacking("xllamacpp", "torch", "transformers", "gguf", "llama_cpp")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 from speculatoviz.bench.peers.assisted import AssistedEngine, TransformersFiles
-from speculatoviz.bench.peers.llamacpp_server import LlamaServer, require_xllamacpp, server_options
+from speculatoviz.bench.peers.llamacpp_server import LlamaServer, RunningServers, require_xllamacpp, server_options
 from speculatoviz.bench.peers.own import OwnEngine
 from speculatoviz.bench.peers.runs import About, Peer
 from speculatoviz.config import RuntimeSetting, Settings
 from speculatoviz.errors import BadRequestError, TargetError
-from speculatoviz.machine import describe, usable_cores
+from speculatoviz.machine import available_bytes, describe, usable_cores
 from speculatoviz.models.files.names import RUNTIMES
 from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.session.targets import is_remote
@@ -108,8 +108,9 @@ class Lineup:
             raise BadRequestError("llama.cpp's server needs a GGUF target.", "Leave it out with --no-llamacpp.")
         target, draft = str(facts.target_path), str(facts.draft_path or "")
         sampled = max(self._choice.temperatures) > 0.0
+        running = RunningServers(available_bytes)
         return [
-            LlamaServer(options)
+            LlamaServer(options, running)
             for options in server_options(target, draft, facts.context_tokens, self._threads, sampled=sampled)
         ]
 

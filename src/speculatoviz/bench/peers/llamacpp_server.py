@@ -1,7 +1,8 @@
 """llama.cpp's own server (package xllamacpp) as a peer: plain, with a draft model, with its n-gram types.
 
 Each way is a process of its own, because a server speculates in one way. A server starts with its first prompt. While
-it waits it uses no processor.
+it waits it uses no processor, but memory: where that is short, the server that has waited longest ends, and starts
+again when it is needed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +25,7 @@ ENGINE = "llama.cpp"
 DRAFT_DEPTHS = (1, 2, 3, 4, 8)
 NGRAM_TYPES = ("NGRAM_SIMPLE", "NGRAM_MAP_K", "NGRAM_MOD", "NGRAM_CACHE")
 _ANSWER_S = 600.0
+_MEMORY_OF_WEIGHTS = 2.0
 _LEAVE_OUT = "Leave it out with --no-llamacpp."
 
 # Runs in the child. Its one argument is JSON; it prints the server's address, and ends when its input does.
@@ -85,10 +88,32 @@ def require_xllamacpp() -> None:
         )
 
 
-class LlamaServer:
-    """One way of llama.cpp's server. Its process starts with the first prompt."""
+class RunningServers:
+    """The servers that run at the same time. available_bytes: free memory, None if the system does not give it."""
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, available_bytes: Callable[[], int | None]) -> None:
+        self._available_bytes = available_bytes
+        self._servers: list[LlamaServer] = []  # the one that has waited longest first
+
+    def use(self, server: LlamaServer) -> None:
+        """Called before every prompt: ends other servers if there is no memory for this one."""
+        if server in self._servers:
+            self._servers.remove(server)
+        elif server.pid is None:
+            while self._servers and self._is_short(server.needed_bytes):
+                self._servers.pop(0).stop()
+        self._servers.append(server)
+
+    def _is_short(self, needed_bytes: float) -> bool:
+        available = self._available_bytes()
+        return available is not None and available < needed_bytes
+
+
+class LlamaServer:
+    """One way of llama.cpp's server. Its process starts with the first prompt. running: the servers beside it."""
+
+    def __init__(self, options: ServerOptions, running: RunningServers | None = None) -> None:
+        self._running = running or RunningServers(lambda: None)
         self.way = Way(ENGINE, options.way)
         self.sampled = options.probabilistic  # makes no difference at T=0
         self._options = options
@@ -106,6 +131,7 @@ class LlamaServer:
         llama.cpp draws the first token from the prompt's own pass, and its time begins after that token. So that token
         does not count.
         """
+        self._running.use(self)
         if self._process is None:
             self._process = self._start()
         timings = self._answer(question)["timings"]
@@ -116,12 +142,23 @@ class LlamaServer:
             accepted=timings.get("draft_n_accepted", 0),
         )
 
-    def close(self) -> None:
-        """End the process."""
-        self._client.close()
+    @property
+    def needed_bytes(self) -> float:
+        """About the memory that the process will take: it rearranges weights, so they are there twice."""
+        files = [Path(file) for file in (self._options.target, self._options.draft) if file]
+        return _MEMORY_OF_WEIGHTS * sum(file.stat().st_size for file in files)
+
+    def stop(self) -> None:
+        """End the process; the next prompt starts another."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+            self._process = None
+
+    def close(self) -> None:
+        """End the process and the connection."""
+        self.stop()
+        self._client.close()
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(

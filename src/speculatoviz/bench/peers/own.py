@@ -15,7 +15,10 @@ from speculatoviz.bench.peers.runs import ADAPTIVE, AUTO, OWN, PLAIN, Question, 
 from speculatoviz.config import Settings
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.measure.text import PROMPT
+from speculatoviz.models.files.names import parse
+from speculatoviz.models.load import gguf_file
 from speculatoviz.session.session import Session
+from speculatoviz.session.targets import draft_quantisation, draft_tokens, loading_options
 from speculatoviz.telemetry.messages import Start
 
 DEPTHS = (1, 2, 3, 5, 7)
@@ -26,9 +29,10 @@ _HEADS = ("eagle", "medusa")
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What a loaded session tells of itself. drafter: of runs that name none. missing: why others are not there.
+    """What a loaded session reports of itself. drafter: of runs that name none. missing: why others are not there.
 
-    target_path, draft_path: the GGUF files, None for models that are none. end_ids: the tokens that end a text.
+    target_path, draft_path: the GGUF files that other engines load, None for models that are none. end_ids: the tokens
+    that end a text.
     """
 
     target: str
@@ -57,7 +61,7 @@ class SessionWorker:
             drafters=tuple(session.drafters),
             missing={name: str(reason) for name, reason in session.missing.items()},
             target_path=getattr(session.opened.model, "path", None),
-            draft_path=getattr(session.draft_model, "path", None),
+            draft_path=self._draft_path(),
             end_ids=tuple(sorted(session.target.tokenizer.eos_ids)),
             context_tokens=session.target.context_tokens,
         )
@@ -78,6 +82,16 @@ class SessionWorker:
 
     def close(self) -> None:
         self._session.close()
+
+    def _draft_path(self) -> Path | None:
+        """The draft model's file. One whose vocabulary is trimmed is of no use for other engines: the whole one."""
+        settings, path = self._session.settings, getattr(self._session.draft_model, "path", None)
+        pair = settings.resolved()
+        if path is None or pair.draft is None or draft_tokens(pair) is None:
+            return path
+        how = loading_options(settings)
+        quantisation = draft_quantisation(settings, lambda *_: None)
+        return gguf_file(parse(pair.draft, how.runtime), how, quantisation, lambda *_: None)
 
     def _measure_passes(self) -> None:
         calibration = self._session.calibration
