@@ -47,7 +47,7 @@ class Simulation:
         tokens = ms = 0.0
         read = dict.fromkeys(self.drafters, 0)
         for index in range(rounds):
-            actual = {name: self._actual(name, index, random) for name in self.drafters}
+            actual = {name: self.actual(name, index, random) for name in self.drafters}
             outlooks = {name: self._outlook(name, actual[name], index - read[name]) for name in self.drafters}
             plan = policy.plan(State(index, index, 1000, outlooks.__getitem__))
             self.plans.append(plan)
@@ -61,7 +61,8 @@ class Simulation:
             policy.observe(result)
         return tokens, ms
 
-    def _actual(self, name: str, index: int, random: np.random.Generator) -> list[float]:
+    def actual(self, name: str, index: int, random: np.random.Generator) -> list[float]:
+        """The true acceptance of each position of a drafter in one round."""
         drafter = self.drafters[name]
         signs = random.choice([-1.0, 1.0], 16)
         return [min(0.99, max(0.01, drafter.rates(index, i) + drafter.spread * signs[i])) for i in range(16)]
@@ -103,11 +104,14 @@ class Simulation:
 
 def best_static(simulation: Simulation, rounds: int, first: int, deepest: int) -> float:
     """The expected tokens per ms of the best drafter and depth that never change, plain decoding included."""
-    from speculatoviz.policies.fixed import FixedPolicy
-
-    found = []
-    for name, depth in [("", 0), *itertools.product(simulation.drafters, range(1, deepest + 1))]:
-        fixed = Simulation(simulation.verify_ms, simulation.drafters, simulation.seed, simulation.slower)
-        tokens, ms = fixed.run(FixedPolicy(name or next(iter(simulation.drafters)), depth), rounds, first)
-        found.append(tokens / ms)
+    random = np.random.default_rng(simulation.seed)
+    indices = range(first, rounds)
+    slower = sum(simulation.slower(index) for index in indices)
+    found = [len(indices) / (slower * simulation.verify_ms[1])]
+    for name, drafter in simulation.drafters.items():
+        rates = np.array([simulation.actual(name, index, random) for index in indices])
+        accepted = np.cumprod(rates, axis=1).sum(axis=0).cumsum()  # expected in all rounds, by depth
+        for depth in range(1, deepest + 1):
+            ms = slower * (drafter.token_ms * depth + simulation.verify_ms[depth + 1])
+            found.append((len(indices) + accepted[depth - 1]) / ms)
     return max(found)

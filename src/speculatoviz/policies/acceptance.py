@@ -11,7 +11,7 @@ _MEMORIES = (5.0, 20.0, 80.0)  # tests that each estimate of a rate remembers
 _SHARED = 0.05  # of the weight of all estimates, given to each alike after every test
 _STALE = 0.99  # weight of what is known after a round in which a drafter was not tested
 _PRIOR = 2.0  # tests that the prior counts as
-_POOLED = 16.0  # tests of one position at which it counts as much as all positions together
+_POOLED = 4.0  # tests of one position at which it counts as much as all positions together
 _CARRIED = 8.0  # tests that what earlier runs showed counts as at most
 _LEAST, _MOST = 0.01, 0.99
 

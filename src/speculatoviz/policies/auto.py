@@ -1,9 +1,7 @@
 """Chooses the drafter and the depth of every round, plain decoding included, by expected tokens per second.
 
-With tau(d, K) the expected tokens of a round that drafts K tokens with drafter d, c(d, K) its expected time, and
-lambda the rate reached lately (tokens per ms), the choice maximises tau - lambda c: what a round brings beyond what its
-time brings elsewhere. If all rounds are alike this is the highest tau / c; if they differ, it drafts longer where
-a draft is likely to be accepted, and not at all where it is not.
+With tau(d, K) the expected tokens of a round that drafts K tokens with drafter d, and c(d, K) its expected time, the
+choice maximises the rate lambda = tau / c (tokens per ms). Plain decoding is one of the choices, with tau = 1.
 """
 
 from __future__ import annotations
@@ -19,15 +17,13 @@ from speculatoviz.policies.acceptance import Acceptance
 from speculatoviz.policies.base import State
 from speculatoviz.policies.costs import Costs
 
-_FORGET = 0.95  # weight of the past in the running rate, for each round
 _EXPLORED = 0.01  # the share of the time that may be spent on choices that look worse
-_STAKE = 1.0  # plain passes that may be spent on them as a run begins
+_STAKE = 2.0  # plain passes that may be spent on them as a run begins
 _PLAIN_EVERY = 256  # rounds after which a plain round shows again what one costs
 _REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
 _SLOW_START = 2  # the depth of the first draft; each draft, and each accepted token, allows one more
 _DEVIATIONS = 1.5  # of an optimistic estimate
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
-_LEAST_GAIN = 0.02  # tokens: a draft has to promise this much more than plain decoding
 
 
 class Experience:
@@ -57,11 +53,11 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class MarginalGain:
-    """A stop rule: goes on while some number of further tokens is expected to bring more than its time would elsewhere.
+    """A stop rule: goes on while some number of further tokens is expected to come at more than the round's own rate.
 
     path[i]: the estimated acceptance at position i while its certainty is not known. verify_ms[n]: of a pass over n
-    drafted tokens and the last committed one. token_ms: of one drafted token. rate: tokens per ms, lambda above.
-    given: the estimated acceptance for a certainty.
+    drafted tokens and the last committed one. token_ms: of one drafted token. rate: tokens per ms that the round is
+    planned for. given: the estimated acceptance for a certainty.
     """
 
     path: tuple[float, ...]
@@ -104,17 +100,11 @@ class AutoPolicy:
         experience.next_run()
         self._experience, self._deepest = experience, deepest
         self._drafters = tuple(experience.drafters if drafters is None else drafters)
-        self._tokens = self._ms = 0.0  # of the last rounds, with forgetting
+        self._rate = 0.0  # tokens per ms that the last plan expects
         self._total_ms = self._explored_ms = self._saved_ms = 0.0
         self._plain_round = -_PLAIN_EVERY  # the last plain round
         self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
         self._seen: tuple[int, dict[str, Outlook]] = (-1, {})  # the outlooks of the round that was planned last
-
-    @property
-    def rate(self) -> float:
-        """Tokens per ms that the last rounds reached, at least that of plain decoding."""
-        plain = 1.0 / self._experience.costs.verify.ms(1)
-        return max(plain, self._tokens / self._ms if self._ms else 0.0)
 
     def plan(self, state: State) -> Plan:
         outlooks = {name: state.outlook(name) for name in self._drafters}
@@ -122,9 +112,8 @@ class AutoPolicy:
         plain_ms = self._experience.costs.verify.ms(1)
         plain = self._plain(self._drafters[0] if self._drafters else "none")
         best = {name: self._best(name, outlooks[name], state) for name in self._drafters}
-        chosen = max([plain, *best.values()], key=self._value)
-        if chosen.depth and self._value(chosen) < self._value(plain) + _LEAST_GAIN:
-            chosen = plain
+        chosen = max([plain, *best.values()], key=_rate)
+        self._rate = _rate(chosen)
         tried = self._worth_trying(chosen, outlooks, state)
         explored = tried is not None
         chosen = tried or chosen
@@ -134,7 +123,6 @@ class AutoPolicy:
 
     def observe(self, round: Round) -> None:
         emitted, spent_ms = len(round.emitted), round.times.round_ms
-        self._tokens, self._ms = self._tokens * _FORGET + emitted, self._ms * _FORGET + spent_ms
         self._total_ms += spent_ms
         if not len(round.draft):
             self._plain_round = round.index
@@ -142,7 +130,7 @@ class AutoPolicy:
         reason = round.plan.reason
         if reason is not None and reason.explored:
             tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
-            self._explored_ms += max(0.0, spent_ms - tokens / self.rate)
+            self._explored_ms += max(0.0, spent_ms - tokens / self._rate)
         outlooks = self._seen[1] if self._seen[0] == round.index else {}
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
@@ -161,14 +149,10 @@ class AutoPolicy:
             self._drafters = (drafter,)
             self._allowed.setdefault(drafter, _SLOW_START)
 
-    def _value(self, choice: Forecast) -> float:
-        """Expected tokens beyond what the same time brings at the present rate."""
-        return choice.tokens - self.rate * choice.round_ms
-
     def _best(self, drafter: str, outlook: Outlook, state: State) -> Forecast:
         """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round."""
         choices = self._choices(drafter, outlook, state)[: self._allowed[drafter]]
-        return max(choices, key=self._value, default=self._plain(drafter))
+        return max(choices, key=_rate, default=self._plain(drafter))
 
     def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Forecast]:
         """Drafts of every depth with one drafter."""
@@ -197,24 +181,24 @@ class AutoPolicy:
         loses least for what it shows. A plain round if none has shown for long what a plain pass costs.
         """
         others = [name for name in self._drafters if chosen.depth == 0 or name != chosen.drafter]
-        hopes = {name: self._hope(name, outlooks[name], state) - self._value(chosen) for name in others}
+        hopes = {name: self._hope(name, outlooks[name], state) for name in others}
         promising = max(hopes, key=hopes.__getitem__, default=None)
         tried: Forecast | None = None
         if chosen.depth and state.round - self._plain_round > _PLAIN_EVERY:
             tried = self._plain(chosen.drafter)
-        elif promising is not None and hopes[promising] > 0.0:
+        elif promising is not None and hopes[promising] > self._rate:
             drafts = self._choices(promising, outlooks[promising], state)
-            tried = min(drafts, key=lambda draft: self._lost_ms(draft, chosen) / draft.tokens, default=None)
-        return tried if tried is not None and self._lost_ms(tried, chosen) <= self._budget_ms else None
+            tried = min(drafts, key=lambda draft: self._lost_ms(draft) / draft.tokens, default=None)
+        return tried if tried is not None and self._lost_ms(tried) <= self._budget_ms else None
 
     def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
-        """The value of the best draft if the drafter's acceptance is as high as it may well be."""
+        """The rate of the best draft if the drafter's acceptance is as high as it may well be."""
         hopeful = self._choices(drafter, outlook, state, _DEVIATIONS)
-        return max((self._value(choice) for choice in hopeful), default=-math.inf)
+        return max((_rate(choice) for choice in hopeful), default=-math.inf)
 
-    def _lost_ms(self, tried: Forecast, chosen: Forecast) -> float:
-        """The time that a choice is expected to lose against the chosen one."""
-        return (self._value(chosen) - self._value(tried)) / self.rate
+    def _lost_ms(self, tried: Forecast) -> float:
+        """The time that a choice is expected to take beyond that of its tokens at the rate of the best one."""
+        return tried.round_ms - tried.tokens / self._rate
 
     @property
     def _budget_ms(self) -> float:
@@ -236,7 +220,7 @@ class AutoPolicy:
             tuple(acceptance.path(deepest)),
             tuple(costs.verify.ms(n + 1) for n in range(deepest + 1)),
             costs.draft.token_ms(chosen.drafter),
-            self.rate,
+            self._rate,
             acceptance.given,
         )
         return replace(plan, depth=deepest, stop=rule)
@@ -264,3 +248,8 @@ class AutoPolicy:
         pairs = list(zip(outlook.tokens, round.emitted, strict=False))
         right = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
         acceptance.observe(right, min(right + 1, len(pairs)), outlook.certainties)
+
+
+def _rate(choice: Forecast) -> float:
+    """Expected tokens per ms."""
+    return choice.tokens / choice.round_ms
