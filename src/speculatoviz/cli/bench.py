@@ -26,7 +26,7 @@ from speculatoviz.session.session import Session
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, drafters, report, peers, prompts, models, rules, remote, sessions):
+    for command in (pair, drafters, report, drafts, peers, prompts, models, rules, remote, sessions):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -101,6 +101,36 @@ def report(
         coldest = min(run.temperature for run in runs)
         figure([run for run in runs if run.temperature == coldest], title, svg)
     typer.echo(table(runs))
+
+
+@settings_flags(MODEL, "draft", "runtime", "threads", "context_tokens", max_tokens=64)
+def drafts(
+    settings: Settings,
+    prompts: Annotated[
+        Path | None, typer.Argument(help="prompts in Spec-Bench's format, JSON Lines; default: 7 of the project's own")
+    ] = None,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="file (as it is), Q4_0, file@65536 or Q4_0@65536 (trimmed to so many tokens); may be repeated"
+        ),
+    ] = None,
+    per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="timed passes of every version, in turn")] = 30,
+) -> None:
+    """Compare versions of a draft model: bytes and time of a token, and acceptance along the target's own texts.
+
+    Prints a table, then one JSON line.
+    """
+    from speculatoviz.bench.drafts import Measured, measure, table
+    from speculatoviz.bench.questions import read_prompts
+
+    named = version or ["file", "Q4_0", "file@65536", "Q4_0@98304", "Q4_0@65536", "Q4_0@49152", "Q4_0@32768"]
+    result = measure(settings, named, read_prompts(prompts, per_category), repeats, _print_line)
+    found = result["versions"]
+    assert isinstance(found, list)
+    typer.echo(table([Measured(**one) for one in found]))
+    typer.echo(json.dumps({"machine": describe()} | result))
 
 
 @settings_flags(MODEL, "draft", "runtime", "k", "threads", "context_tokens", max_tokens=48)

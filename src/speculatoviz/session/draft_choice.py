@@ -20,8 +20,8 @@ from speculatoviz.core.theory import expected_tps
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.measure.agreement import File, acceptance
-from speculatoviz.models.files.gguf import GgufFile, Tensor, read
-from speculatoviz.models.files.matrix import EMBEDDING, OUTPUT
+from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.matrix import pass_bytes, read_by_a_pass
 from speculatoviz.models.files.names import OF_GGUF, ModelName, Runtime, parse
 from speculatoviz.models.files.trim import trim
 from speculatoviz.models.gguf_trial import require_loadable
@@ -116,19 +116,12 @@ def best_version(versions: Sequence[Version], target_ms: PassMs) -> DraftChoice:
 
 def smaller_types(file: GgufFile) -> list[str]:
     """The candidates of which a pass reads clearly fewer bytes than of the file."""
-    read_bytes = sum(tensor.size_bytes for tensor in _read_by_a_pass(file))
-    return [name for name in CANDIDATES if _bytes_as(file, name) < _SMALLER * read_bytes]
+    return [name for name in CANDIDATES if _bytes_as(file, name) < _SMALLER * pass_bytes(file)]
 
 
 def _bytes_as(file: GgufFile, name: str) -> float:
     weights, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
-    return sum(prod(tensor.shape) for tensor in _read_by_a_pass(file)) * size / weights
-
-
-def _read_by_a_pass(file: GgufFile) -> list[Tensor]:
-    """The matrices that a pass over one row reads whole: not the embedding, unless it is the output matrix too."""
-    matrices = {name: tensor for name, tensor in file.tensors.items() if len(tensor.shape) > 1}
-    return [tensor for name, tensor in matrices.items() if name != EMBEDDING or OUTPUT not in matrices]
+    return sum(prod(tensor.shape) for tensor in read_by_a_pass(file)) * size / weights
 
 
 def _rate(version: Version, target_ms: PassMs) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import ModelError
-from speculatoviz.models.files.gguf import GgufFile
+from speculatoviz.models.files.gguf import GgufFile, Tensor
 from speculatoviz.models.files.rewrite import row_bytes
 
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
@@ -46,3 +46,17 @@ class Matrix:
         """float32[n, columns]."""
         rows = gguf.dequantize(self._data[np.asarray(ids, np.intp)], self._type)
         return rows.astype(np.float32, copy=False)
+
+
+def read_by_a_pass(file: GgufFile) -> list[Tensor]:
+    """The matrices that a pass over one row reads whole: not the embedding, unless it is the output matrix too.
+
+    Of a mixture of experts a pass reads fewer of them.
+    """
+    matrices = {name: tensor for name, tensor in file.tensors.items() if len(tensor.shape) > 1}
+    return [tensor for name, tensor in matrices.items() if name != EMBEDDING or OUTPUT not in matrices]
+
+
+def pass_bytes(file: GgufFile) -> int:
+    """The bytes of the weights that a pass over one row reads."""
+    return sum(tensor.size_bytes for tensor in read_by_a_pass(file))
