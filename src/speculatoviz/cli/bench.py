@@ -26,7 +26,7 @@ from speculatoviz.session.session import Session
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, drafters, report, drafts, peers, prompts, models, rules, remote, sessions):
+    for command in (pair, drafters, report, drafts, peers, prompts, models, runtimes, rules, remote, sessions):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -165,6 +165,20 @@ def models(
     from speculatoviz.bench.models import measure
 
     typer.echo(json.dumps(measure(names[0], settings)))
+
+
+@settings_flags(MODEL, "draft", "draft_quantisation", "threads")
+def runtimes(
+    settings: Settings,
+    repeats: Annotated[int, typer.Option(min=2, help="rounds of every pair of runtimes, which alternate")] = 20,
+) -> None:
+    """Measure what a draft and a target on different runtimes cost each other, against the same runtime for both."""
+    from speculatoviz.bench.runtimes import compare, load_windows
+
+    drafts, targets = load_windows(settings)
+    pair = settings.resolved()
+    about = {"machine": describe(), "target": pair.target, "draft": pair.draft or pair.target}
+    typer.echo(json.dumps(about | compare(drafts, targets, repeats, time.perf_counter)))
 
 
 @settings_flags("profile", "runtime", k=5, max_tokens=96, drafter="model")
