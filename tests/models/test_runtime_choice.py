@@ -100,6 +100,13 @@ def test_the_reason_compares_what_decided(machine: Machine, path: Path) -> None:
     assert (chosen, choice.reason) == ("llamacpp", "one row takes 10.0 ms, 12.0 ms on ik_llama.cpp")
 
 
+def test_a_runtime_that_is_a_little_faster_is_no_reason_to_leave_llamacpp(machine: Machine, path: Path) -> None:
+    machine.has({"llamacpp": STEEP, "ik": scaled(STEEP, 0.97)})
+    chosen, choice = choose(path, Use(drafts=True))
+    assert chosen == "llamacpp"
+    assert choice.reason == "ik_llama.cpp is not clearly faster: one row takes 10.0 ms, 9.7 ms on ik_llama.cpp"
+
+
 @pytest.mark.parametrize("only", ["llamacpp", "ik"])
 @pytest.mark.parametrize("use", [TO_VERIFY, Use(drafts=True)])
 def test_the_only_runtime_is_not_measured(machine: Machine, path: Path, only: Runtime, use: Use) -> None:

@@ -148,11 +148,12 @@ def reason(chosen: Runtime, candidates: Candidates, use: Use) -> str:
 def _compared(chosen_ms: PassMs, other_ms: PassMs, other: Runtime, use: Use) -> str:
     """What decides: of a draft the time of one row, of a target also the cost of four."""
     title = RUNTIMES[other]
+    stays = f"{title} is not clearly faster: " if rate(other_ms, use) > rate(chosen_ms, use) else ""
     single = f"one row takes {chosen_ms[1]:.1f} ms, {other_ms[1]:.1f} ms on {title}"
     if use.drafts:
-        return single
+        return stays + single
     cost, other_cost = chosen_ms[4] / chosen_ms[1], other_ms[4] / other_ms[1]
-    return f"4 rows cost {cost:.1f} single passes, {other_cost:.1f} on {title}; {single}"
+    return f"{stays}4 rows cost {cost:.1f} single passes, {other_cost:.1f} on {title}; {single}"
 
 
 def _by_title(times: Mapping[Runtime, PassMs]) -> Mapping[str, PassMs]:
