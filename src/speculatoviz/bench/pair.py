@@ -1,12 +1,10 @@
-"""A loaded pair compared with its target alone, and the share of a round that is not a forward pass."""
+"""A loaded pair compared with its target alone."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
 
 from speculatoviz.lab.decode import Decoded, decode_prompt
-from speculatoviz.models.base import Feed, LanguageModel, Rows
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.messages import Start
 
@@ -16,28 +14,6 @@ PROMPTS = {
     "translation": "Translate to German: The train to the coast leaves at seven and arrives before noon.",
     "chat": "What should I look at on a first visit to Lisbon?",
 }
-
-
-class PassClock:
-    """A context manager that sums the milliseconds spent in the forward passes of a model. clock: seconds."""
-
-    def __init__(self, model: LanguageModel, clock: Callable[[], float]) -> None:
-        self._model, self._clock = model, clock
-        self._forward = model.forward
-        self.ms = 0.0
-
-    def __enter__(self) -> PassClock:
-        setattr(self._model, "forward", self._timed)  # noqa: B010 (a protocol's method, replaced for a while)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        setattr(self._model, "forward", self._forward)  # noqa: B010
-
-    def _timed(self, feeds: Sequence[Feed]) -> list[Rows]:
-        begun = self._clock()
-        rows = self._forward(feeds)
-        self.ms += (self._clock() - begun) * 1000
-        return rows
 
 
 def _decode(session: Session, prompt: str, k: int, max_tokens: int, temperature: float) -> Decoded:
@@ -69,23 +45,3 @@ def speedups(
             "tokens_per_round": last.tokens_per_round,
         }
     return results
-
-
-def overhead_share(
-    session: Session, k: int, max_tokens: int, temperature: float, prompt: str = PROMPTS["code"]
-) -> dict[str, float]:
-    """The share of the rounds' time that is not a forward pass, with evidence off."""
-    models = [m for m in (session.opened.model, session.draft_model) if m is not None]
-    clocks = [PassClock(model, session.clock) for model in models]
-    _decode(session, prompt, k, 16, temperature)  # the prompt is cached from here on
-    for clock in clocks:
-        clock.__enter__()
-    decoded = _decode(session, prompt, k, max_tokens, temperature)
-    for clock in clocks:
-        clock.__exit__()
-    passes_ms = sum(clock.ms for clock in clocks) - sum(r.times.prefill_ms for r in decoded.rounds)
-    return {
-        "round_ms": decoded.round_ms / len(decoded.rounds),
-        "passes_ms": passes_ms / len(decoded.rounds),
-        "overhead_share": 1 - passes_ms / decoded.round_ms,
-    }

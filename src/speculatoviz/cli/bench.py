@@ -38,7 +38,8 @@ def pair(
 ) -> None:
     """Measure a pair: speculative runs against plain runs of the target, which alternate, on four prompts."""
     from speculatoviz.bench.decision import decision_ms
-    from speculatoviz.bench.pair import overhead_share, speedups
+    from speculatoviz.bench.outside import outside_passes
+    from speculatoviz.bench.pair import PROMPTS, speedups
 
     with _session(settings) as session:
         k, tokens, temperature = session.default_k(session.drafter), settings.max_tokens, settings.temperature
@@ -51,7 +52,7 @@ def pair(
             "decision_ms": decision_ms(),
             "pass_ms": dict(session.calibration.pass_ms),
             "draft_pass_ms": session.calibration.draft_ms,
-            "overhead": overhead_share(session, k, tokens, temperature),
+            "overhead": outside_passes(session, k, tokens, temperature, PROMPTS["code"]),
             "speedup": speedups(session, k, repeats, tokens, temperature),
         }
     typer.echo(json.dumps(result))

@@ -81,7 +81,7 @@ def peers(
             clock=time.perf_counter,
             progress=_print_line,
         )
-        measure_all(measurement, lineup.about, out)
+        measure_all(measurement, lineup.facts, lineup.outside_passes, out)
     entries = read_entries(out)
     runs, about = latest(entries), [entry for entry in entries if isinstance(entry, About)][-1]
     if figure is not None:

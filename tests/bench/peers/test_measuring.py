@@ -13,7 +13,7 @@ import pytest
 from speculatoviz.bench.peers.measuring import Measurement, measure_all, measure_prompt, processor_ms
 from speculatoviz.bench.peers.runs import PLAIN, About, Peer, Question, Timing, Way, latest, read_entries
 from speculatoviz.bench.questions import Prompt
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import BadRequestError, TargetError
 from support.peers import Scripted, about, question, scripted
 
 PROMPTS = [Prompt("coding", 0, "sort"), Prompt("coding", 1, "merge"), Prompt("writing", 0, "once upon a time")]
@@ -71,7 +71,7 @@ def test_what_is_measured_is_not_repeated(tmp_path: Path) -> None:
     out, log, lines = tmp_path / "runs.jsonl", list[str](), list[str]()
     for prompts in (PROMPTS[:1], PROMPTS, PROMPTS):
         ways = [scripted("auto", [5.0] * 9, log)]
-        measure_all(measurement(ways, lines, prompts=prompts), about, out)
+        measure_all(measurement(ways, lines, prompts=prompts), about(), dict, out)
 
     assert log == ["auto"] * 3
     runs = latest(read_entries(out))
@@ -83,11 +83,34 @@ def test_what_is_measured_is_not_repeated(tmp_path: Path) -> None:
 def test_a_way_that_is_added_later_is_measured_on_the_prompts_that_are_known(tmp_path: Path) -> None:
     out, log = tmp_path / "runs.jsonl", list[str]()
     ways = [scripted("auto", [5.0] * 9, log)]
-    measure_all(measurement(ways, []), about, out)
-    measure_all(measurement([*ways, scripted("adaptive", [5.0] * 9, log)], []), about, out)
+    measure_all(measurement(ways, []), about(), dict, out)
+    measure_all(measurement([*ways, scripted("adaptive", [5.0] * 9, log)], []), about(), dict, out)
 
     assert log == ["auto"] * 3 + ["adaptive"] * 3
-    assert len([entry for entry in read_entries(out) if isinstance(entry, About)]) == 2
+    kinds = [isinstance(entry, About) for entry in read_entries(out)]
+    assert kinds == [True, *[False] * 3, True, *[False] * 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": "another"},
+        {"max_tokens": 11},
+        {"machine": "another"},
+        {"reference": Way("speculatoviz", PLAIN, "ik")},
+    ],
+    ids=str,
+)
+def test_runs_that_cannot_be_compared_are_not_mixed_in_one_file(tmp_path: Path, change: dict[str, object]) -> None:
+    out = tmp_path / "runs"
+    ways = [scripted("auto", [5.0] * 9, [])]
+    measure_all(measurement(ways, [], prompts=PROMPTS[:1]), about(), dict, out)
+    written = out.read_bytes()
+
+    with pytest.raises(BadRequestError, match=r"holds runs of a target, 10 tokens") as refused:
+        measure_all(measurement(ways, []), replace(about(), **change), dict, out)  # type: ignore[arg-type]
+    assert refused.value.hint == "Name another file with --out."
+    assert out.read_bytes() == written
 
 
 def test_every_temperature_is_measured_with_its_own_ways(tmp_path: Path) -> None:
@@ -97,7 +120,7 @@ def test_every_temperature_is_measured_with_its_own_ways(tmp_path: Path) -> None
         measurement([], [], temperatures=[0.0, 0.7], prompts=PROMPTS[:1]),
         ways=lambda temperature: [auto, drawn] if temperature else [auto],
     )
-    measure_all(asked, about, tmp_path / "runs")
+    measure_all(asked, about(), dict, tmp_path / "runs")
 
     runs = latest(read_entries(tmp_path / "runs"))
     assert {(run.way.name, run.temperature) for run in runs} == {("auto", 0.0), ("auto", 0.7), ("drawn", 0.7)}
@@ -107,7 +130,7 @@ def test_the_remaining_prompts_and_minutes_are_reported(tmp_path: Path) -> None:
     lines: list[str] = []
     seconds = iter([0.0, 60.0, 120.0, 180.0])
     ways = [scripted("auto", [5.0] * 9, [])]
-    measure_all(measurement(ways, lines, clock=lambda: next(seconds)), about, tmp_path / "runs")
+    measure_all(measurement(ways, lines, clock=lambda: next(seconds)), about(), dict, tmp_path / "runs")
 
     assert lines == [
         "coding 0 at T=0; 2 prompts left, about 2 minutes",
@@ -120,7 +143,7 @@ def test_a_prompt_that_does_not_fit_is_left_out_with_a_word(tmp_path: Path) -> N
     lines: list[str] = []
     prompts = [Prompt("rag", 0, "too long"), PROMPTS[0]]
     ways = [scripted("auto", [5.0] * 9, [])]
-    measure_all(measurement(ways, lines, prompts=prompts), about, tmp_path / "runs")
+    measure_all(measurement(ways, lines, prompts=prompts), about(), dict, tmp_path / "runs")
 
     assert "rag 0 at T=0 is left out: The prompt has too many tokens." in lines[0]
     assert {run.category for run in latest(read_entries(tmp_path / "runs"))} == {"coding"}
@@ -129,7 +152,7 @@ def test_a_prompt_that_does_not_fit_is_left_out_with_a_word(tmp_path: Path) -> N
 def test_a_way_that_dies_leaves_the_others_alone_and_its_line_has_the_reason(tmp_path: Path) -> None:
     out, log, lines = tmp_path / "runs", list[str](), list[str]()
     ways = [scripted("auto", [5.0] * 9, log), scripted("dying", [5.0, None], log)]
-    measure_all(measurement(ways, lines), about, out)
+    measure_all(measurement(ways, lines), about(), dict, out)
 
     runs = latest(read_entries(out))
     assert [run.category + str(run.prompt) for run in runs if run.way.name == "auto"] == [
@@ -145,7 +168,7 @@ def test_a_way_that_dies_leaves_the_others_alone_and_its_line_has_the_reason(tmp
     assert "speculatoviz on llamacpp: dying failed: The process has ended. Start it again." in lines
 
     alive = [scripted("auto", [5.0] * 9, log), scripted("dying", [5.0] * 9, log)]
-    measure_all(measurement(alive, lines), about, out)
+    measure_all(measurement(alive, lines), about(), dict, out)
     assert {run.error for run in latest(read_entries(out))} == {None}
 
 
@@ -154,7 +177,7 @@ def test_a_reference_that_dies_ends_the_measurement_and_keeps_what_was_measured(
     reference = scripted(PLAIN, [5.0, 5.0, 5.0, None], [])
     ways = [scripted("auto", [5.0] * 9, [])]
     with pytest.raises(TargetError):
-        measure_all(measurement(ways, [], reference=reference), about, out)
+        measure_all(measurement(ways, [], reference=reference), about(), dict, out)
 
     assert [run.prompt for run in latest(read_entries(out))] == [0]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import get_args
 
 from speculatoviz.bench.peers.assisted import AssistedEngine, TransformersFiles
 from speculatoviz.bench.peers.llamacpp_server import LlamaServer, RunningServers, require_xllamacpp, server_options
 from speculatoviz.bench.peers.own import OwnEngine
-from speculatoviz.bench.peers.runs import About, Peer
+from speculatoviz.bench.peers.runs import About, Peer, Shares
 from speculatoviz.config import RuntimeSetting, Settings
-from speculatoviz.errors import BadRequestError, TargetError
+from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import available_bytes, describe, usable_cores
 from speculatoviz.models.files.names import RUNTIMES
 from speculatoviz.models.libraries import gguf_runtimes, require_installed
@@ -86,19 +86,22 @@ class Lineup:
         servers = [server for server in self._servers if temperature > 0.0 or not server.sampled]
         return [*self._peers, *servers]
 
-    def about(self) -> About:
-        """The facts of the measurement. A runtime whose process has ended is left out."""
-        pass_ms: dict[str, dict[int, float]] = {}
-        outside: dict[str, dict[float, float]] = {}
-        for engine in self.engines:
-            with suppress(TargetError):
-                pass_ms[engine.runtime] = engine.pass_ms()
-                outside[engine.runtime] = {
-                    temperature: engine.outside_passes(self._settings.max_tokens, temperature)
-                    for temperature in self._choice.temperatures
-                }
+    @property
+    def facts(self) -> About:
+        """The facts of the measurement, without the shares outside forward passes."""
+        pass_ms = {engine.runtime: engine.pass_ms() for engine in self.engines}
         target = self.engines[0].facts.target
-        return About(describe(), target, self._settings.max_tokens, self.reference.way, pass_ms, outside)
+        return About(describe(), target, self._settings.max_tokens, self.reference.way, pass_ms, {})
+
+    def outside_passes(self) -> Shares:
+        """The share of a round at depth 8 that is spent outside forward passes."""
+        tokens = self._settings.max_tokens
+        return {
+            engine.runtime: {
+                temperature: engine.outside_passes(tokens, temperature) for temperature in self._choice.temperatures
+            }
+            for engine in self.engines
+        }
 
     def _llama_servers(self) -> list[LlamaServer]:
         facts = self.engines[0].facts

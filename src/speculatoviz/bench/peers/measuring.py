@@ -19,6 +19,7 @@ from speculatoviz.bench.peers.runs import (
     Peer,
     PeerRun,
     Question,
+    Shares,
     Way,
     as_line,
     drop_broken_line,
@@ -48,24 +49,33 @@ class Measurement:
     progress: Callable[[str], None]
 
 
-def measure_all(measurement: Measurement, about: Callable[[], About], out: Path) -> None:
-    """Append the runs to `out`, a line each; those that it holds are not repeated. about: the line after them.
+def measure_all(measurement: Measurement, facts: About, outside_passes: Callable[[], Shares], out: Path) -> None:
+    """Append the runs to `out`, a line each, after a line of facts; runs that it holds are not repeated.
 
-    A way that fails is not tried again, and its line holds the reason; the next measurement tries it again. A prompt
-    that the reference cannot decode is left out. Raises what the reference raises otherwise.
+    outside_passes: measures this part of the facts, if there is anything to measure. A way that fails is not tried
+    again, and its line holds the reason; the next measurement tries it again. A prompt that the reference cannot decode
+    is left out. Raises what the reference raises otherwise, and BadRequestError if `out` holds runs that cannot be
+    compared with these.
     """
     entries = read_entries(out)
+    for entry in entries:
+        if isinstance(entry, About) and entry.subject != facts.subject:
+            raise BadRequestError(
+                f"{out} holds runs of {', '.join(entry.subject)}, and these would be of {', '.join(facts.subject)}.",
+                "Name another file with --out.",
+            )
     drop_broken_line(out)
     todo = _todo(measurement, latest(entries))
     whole = len(measurement.temperatures) * len(measurement.prompts)
     if len(todo) < whole:
         measurement.progress(f"{out} holds {whole - len(todo)} of {whole} prompts already")
+    if not todo:
+        return
     with out.open("ab") as file:
+        file.write(as_line(replace(facts, outside_passes=outside_passes())))
         for run in _run_all(measurement, todo):
             file.write(as_line(run))
             file.flush()
-        if todo or not any(isinstance(entry, About) for entry in entries):
-            file.write(as_line(about()))
 
 
 _Task = tuple[float, Prompt, Sequence[Peer]]

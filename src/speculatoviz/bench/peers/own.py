@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from speculatoviz.bench.pair import overhead_share
+from speculatoviz.bench.outside import outside_passes
 from speculatoviz.bench.peers.process import WorkerProcess
 from speculatoviz.bench.peers.runs import ADAPTIVE, AUTO, OWN, PLAIN, Question, Timing, Way
 from speculatoviz.config import Settings
@@ -76,9 +77,10 @@ class SessionWorker:
     def pass_ms(self) -> dict[int, float]:
         return dict(self._session.calibration.pass_ms)
 
-    def outside_passes(self, max_tokens: int, temperature: float) -> float:
-        """The share of a round's time that is not a forward pass, at depth 8 with the usual drafter."""
-        return overhead_share(self._session, DEEP, max_tokens, temperature, PROMPT)["overhead_share"]
+    def outside_passes(self, max_tokens: int, temperature: float) -> float | None:
+        """The share of a round's time that is not a forward pass, at depth 8 with the usual drafter, if known."""
+        share = outside_passes(self._session, DEEP, max_tokens, temperature, PROMPT)["overhead_share"]
+        return None if math.isnan(share) else share
 
     def close(self) -> None:
         self._session.close()
@@ -144,9 +146,9 @@ class OwnEngine:
         """Milliseconds of a pass by its tokens."""
         return cast("dict[int, float]", self._process.call("pass_ms"))
 
-    def outside_passes(self, max_tokens: int, temperature: float) -> float:
+    def outside_passes(self, max_tokens: int, temperature: float) -> float | None:
         """See `SessionWorker.outside_passes`."""
-        return cast("float", self._process.call("outside_passes", max_tokens, temperature))
+        return cast("float | None", self._process.call("outside_passes", max_tokens, temperature))
 
     def ways(self, drafters: Sequence[str], depths: Sequence[int]) -> list[OwnWay]:
         """Plain decoding first, then those of `drafters` that there are at fixed depths, `adaptive` and `auto`.

@@ -105,9 +105,12 @@ class PeerRun:
         return self.way, self.category, self.prompt, self.temperature
 
 
+Shares = dict[str, dict[float, float | None]]  # by runtime, then by temperature; None if not known
+
+
 @dataclass(frozen=True, slots=True)
 class About:
-    """How the runs after it in the file were measured.
+    """How the runs of a file were measured; the last one of the file counts.
 
     reference: the way that ratios are relative to. pass_ms: of each runtime, the milliseconds of a pass by its tokens.
     outside_passes: of each runtime, the share of a round at depth 8 that is not a forward pass, by temperature.
@@ -118,7 +121,12 @@ class About:
     max_tokens: int
     reference: Way
     pass_ms: dict[str, dict[int, float]]
-    outside_passes: dict[str, dict[float, float]]
+    outside_passes: Shares
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """What the runs of one file have in common, in words."""
+        return self.target, f"{self.max_tokens} tokens", f"relative to {self.reference.label}", f"on {self.machine}"
 
 
 _LINE: TypeAdapter[PeerRun | About] = TypeAdapter(PeerRun | About)

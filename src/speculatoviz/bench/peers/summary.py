@@ -63,8 +63,9 @@ def _sentence(comparison: Comparison, runtime: str, temperature: float) -> str:
     return f"auto on {runtime} at T={temperature:g}: {against}."
 
 
-def _outside(runtime: str, shares: Mapping[float, float]) -> str:
-    listed = ", ".join(f"{share:.1%} at T={temperature:g}" for temperature, share in shares.items())
+def _outside(runtime: str, shares: Mapping[float, float | None]) -> str:
+    known = {temperature: "–" if share is None else f"{share:.1%}" for temperature, share in shares.items()}
+    listed = ", ".join(f"{share} at T={temperature:g}" for temperature, share in known.items())
     return f"Outside forward passes on {runtime}, of a round at depth {DEEP}: {listed}."
 
 
