@@ -42,6 +42,18 @@ def test_by_default_the_qwen_pair_runs_on_loopback() -> None:
     assert settings.resolved().draft == "qwen2.5-coder-0.5b-instruct"
 
 
+def test_a_version_of_the_draft_belongs_to_the_profiles_own_draft() -> None:
+    def version(**chosen: Any) -> tuple[str | None, int | str]:
+        pair = Settings(**chosen).resolved()
+        return pair.draft_quantisation, pair.draft_vocabulary
+
+    own = (PROFILES["qwen"].draft_quantisation, PROFILES["qwen"].draft_vocabulary)
+    assert version() == own
+    assert version(draft="toy:1", target="toy:0") == (None, "all"), "another draft is used as it is"
+    assert version(draft_vocabulary="all") == (own[0], "all")
+    assert version(draft_vocabulary="4096", draft_quantisation="Q8_0") == ("Q8_0", 4096)
+
+
 @pytest.mark.parametrize(
     ("field", "text", "value"),
     [("draft", "toy:1", "toy:1"), ("k", "5", 5), ("temperature", "0.5", 0.5), ("max_tokens", "99", 99)],

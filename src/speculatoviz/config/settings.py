@@ -89,7 +89,8 @@ PROFILES: dict[str, Profile] = {
         target="qwen2.5-coder-1.5b-instruct",
         draft="qwen2.5-coder-0.5b-instruct",
         drafter="model",
-        draft_quantisation="Q4_0",  # shortens a pass of the draft model by a quarter
+        draft_quantisation="Q4_0",  # shortens a pass of the draft model by a third
+        draft_vocabulary=98304,  # on ik_llama.cpp by another fifth: the other 53,632 tokens hardly ever come
     ),
     "smol": Profile(
         name="smol",
