@@ -16,13 +16,14 @@ from speculatoviz.drafters.about import DRAFTERS
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.files.trim import trim
 from speculatoviz.models.requantise import requantise
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.session.drafters import make_drafters
 from speculatoviz.targets.local import LocalTarget
 from support.departures import departure, emitted, greedy_rounds
 from support.questions import questions
-from support.runtimes import needs_ik
+from support.runtimes import needs_ik, of_gguf, open_gguf
 
 CONTEXT = 1024
 F32_MARGIN = 0.01
@@ -150,6 +151,21 @@ def test_every_drafter_there_is_takes_part(smol: Pair, smol_f32: Pair) -> None:
 @pytest.mark.smol
 def test_smol_text_is_the_plain_text(smol: Pair) -> None:
     report("smol", *compare(smol, questions(3), [[1], [3], [7]], 48))
+
+
+@pytest.mark.smol
+@of_gguf
+def test_text_drafted_with_few_tokens_is_the_plain_text(runtime: str, smol_path: Path, cache_dir: Path) -> None:
+    """The draft is the target with a trimmed vocabulary: it proposes what it can, and reads everything."""
+    target = open_gguf(runtime, smol_path, CONTEXT)
+    draft = open_gguf(runtime, trim(smol_path, 2048, cache_dir), CONTEXT, source=smol_path)
+    try:
+        pair = Pair(target, draft)
+        model = [pair.drafters["model"]]
+        report(f"smol on {runtime}, 2,048 tokens", *compare(pair, questions(2), [[3]], 40, drafters=model))
+    finally:
+        target.close()
+        draft.close()
 
 
 @pytest.mark.smol
