@@ -15,6 +15,8 @@ import pytest
 
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.files.trim import trim
+from speculatoviz.models.invariant import InvariantModel
+from speculatoviz.models.kernels import CANDIDATES
 from speculatoviz.models.runtimes.sequences import SequenceModel
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 
@@ -70,6 +72,17 @@ def _trimmed(runtime: str) -> Callable[[Weights], LanguageModel]:
     )
 
 
+def _invariant(runtime: str) -> Callable[[Weights], LanguageModel]:
+    """SmolLM2 in Q4_1, as `--batch-invariant` configures it."""
+
+    def load(weights: Weights) -> LanguageModel:
+        model = open_gguf(runtime, weights.gguf, CONTEXT)
+        model.configure(CANDIDATES[model.runtime][0])
+        return InvariantModel(model, trees=runtime != "ik")
+
+    return load
+
+
 def _transformers(weights: Weights) -> LanguageModel:
     from speculatoviz.models.runtimes.transformers import TransformersModel
 
@@ -96,6 +109,8 @@ RUNTIMES = {
         Runtime("ik-quantised", _of_gguf("ik", quantised=True), noise=0.0, needs=("ik_llama_cpp",)),
         Runtime("llamacpp-trimmed", _trimmed("llamacpp"), noise=2.0),
         Runtime("ik-trimmed", _trimmed("ik"), noise=0.0, needs=("ik_llama_cpp",)),
+        Runtime("llamacpp-invariant", _invariant("llamacpp"), noise=0.0),
+        Runtime("ik-invariant", _invariant("ik"), noise=0.0, needs=("ik_llama_cpp",)),
         Runtime("transformers", _transformers, noise=0.001, needs=_CONVERTER),
         Runtime("mlx", _mlx, noise=0.001, needs=("mlx_lm", *_CONVERTER)),
     )

@@ -118,6 +118,10 @@ export interface Started {
    * the draft model has another vocabulary than the target
    */
   translated: boolean;
+  /**
+   * greedy text is that of plain decoding, bit for bit
+   */
+  batch_invariant: boolean;
 }
 /**
  * A model. `choice`: of its runtime; null if the model's name or a setting decided.
@@ -162,7 +166,8 @@ export interface ExactnessInfo {
 /**
  * Total variation between passes of one and of `rows` tokens of the target over the same tokens.
  *
- * Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
+ * Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger. `proven`:
+ * the target is batch-invariant, and all figures are 0: the logits of all shapes of a pass are equal bit by bit.
  */
 export interface NoiseFloor {
   mean_total_variation: number;
@@ -171,6 +176,7 @@ export interface NoiseFloor {
   tokens: number;
   context_tokens: number;
   rows: number;
+  proven: boolean;
 }
 /**
  * Plain decoding of the same target by the same engine at depth 0: a run, never a formula.
@@ -537,6 +543,7 @@ export interface Health {
   noise_floor: NoiseFloor | null;
   exactness: ExactnessInfo | null;
   remote: RemoteInfo | null;
+  batch_invariant: boolean;
   runs_waiting: number;
 }
 /**

@@ -41,7 +41,7 @@ describe("parseMessage", () => {
     const floor = { mean_total_variation: 0.01, max_total_variation: 0.02, argmax_agreement: 1, tokens: 16 };
     const old = { ...envelope, type: "started", noise_floor: floor };
     expect(parseMessage(JSON.stringify(old))).toMatchObject({
-      noise_floor: { ...floor, context_tokens: 0, rows: 0 },
+      noise_floor: { ...floor, context_tokens: 0, rows: 0, proven: false },
     });
     const measured = { ...floor, context_tokens: 512, rows: 5 };
     expect(parseMessage(JSON.stringify({ ...old, noise_floor: measured }))).toMatchObject({

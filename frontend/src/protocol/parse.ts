@@ -38,8 +38,9 @@ const STARTED_SINCE = {
   translated: false,
   nodes: 0,
   policy: "fixed",
+  batch_invariant: false,
 } satisfies Partial<Started>;
-const FLOOR_SINCE = { context_tokens: 0, rows: 0 } satisfies Partial<NoiseFloor>;
+const FLOOR_SINCE = { context_tokens: 0, rows: 0, proven: false } satisfies Partial<NoiseFloor>;
 const DONE_SINCE = { departure: null } satisfies Partial<Done>;
 const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
 const VALUES_SINCE = {

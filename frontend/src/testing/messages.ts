@@ -44,6 +44,7 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   seed: 0,
   exactness,
   noise_floor: null,
+  batch_invariant: false,
   baseline: null,
   remote: null,
   per_call_baseline: null,

@@ -249,6 +249,7 @@ export const STARTED: Started = {
   seed: 1,
   exactness: { label: "exact", reason: "" },
   noise_floor: null,
+  batch_invariant: false,
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },
   remote: null,
   per_call_baseline: null,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Departure, NoiseFloor } from "../protocol/generated";
-import { causeWords, departureWords, exchangeVariation, floorWords, isNearTie } from "./noise";
+import { aboutFloor, causeWords, departureWords, exchangeVariation, floorWords, isNearTie } from "./noise";
 
 const FLOOR: NoiseFloor = {
   mean_total_variation: 0.0281,
@@ -9,6 +9,7 @@ const FLOOR: NoiseFloor = {
   tokens: 16,
   context_tokens: 512,
   rows: 5,
+  proven: false,
 };
 const DEPARTURE: Departure = {
   position: 234,
@@ -28,6 +29,17 @@ describe("the noise floor", () => {
     expect(floorWords({ ...FLOOR, context_tokens: 0, rows: 0 }, false)).toMatch(
       /^Measured at an unknown context: 0\.028 on average/,
     );
+  });
+
+  it("says where it is 0 by proof, and what follows, and claims neither for a measurement of 0", () => {
+    const zero = { ...FLOOR, mean_total_variation: 0, max_total_variation: 0, context_tokens: 560, rows: 64 };
+    const proven = { ...zero, proven: true };
+    expect(floorWords(proven, false)).toMatch(/^0 by proof, .* up to 560 tokens of context/);
+    expect(aboutFloor(proven)).toMatch(/is the text of plain decoding, bit for bit\.$/);
+    for (const floor of [zero, FLOOR, null]) {
+      expect(`${floorWords(floor, false)} ${aboutFloor(floor)}`).not.toMatch(/proof|bit for bit/);
+    }
+    expect(floorWords(zero, false)).toMatch(/^Measured at 560 tokens/);
   });
 
   it("is unknown in words", () => {

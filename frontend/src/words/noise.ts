@@ -9,6 +9,9 @@ export function floorWords(floor: NoiseFloor | null, remote: boolean): string {
       ? "The noise floor of the target’s kernels is unknown here."
       : "The noise floor of the kernels has not been measured yet.";
   }
+  if (floor.proven) {
+    return `0 by proof, not by a sample: every shape of a pass was compared with plain decoding, up to ${floor.context_tokens} tokens of context, and all logits are equal bit by bit.`;
+  }
   const { mean_total_variation, max_total_variation, argmax_agreement, tokens } = floor;
   const best =
     argmax_agreement === 1
@@ -21,6 +24,13 @@ export function floorWords(floor: NoiseFloor | null, remote: boolean): string {
 function conditions({ context_tokens, rows }: NoiseFloor): string {
   if (context_tokens === 0 || rows === 0) return "Measured at an unknown context";
   return `Measured at ${context_tokens} tokens of context, ${rows} rows per pass`;
+}
+
+/** What the noise floor is; with a proof, what follows from it. */
+export function aboutFloor(floor: NoiseFloor | null): string {
+  return floor?.proven
+    ? "The target is batch-invariant: its logits do not depend on how many tokens share a pass. So at T=0 the text with speculation is the text of plain decoding, bit for bit."
+    : "A pass over several tokens rounds differently from passes over one, in every engine; the noise floor is the total variation between the two next-token distributions, 0 to 1.";
 }
 
 export function departureWords({ position, speculative_token, plain_token }: Departure): string {

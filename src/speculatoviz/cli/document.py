@@ -75,6 +75,7 @@ class Document:
             "draft_model": started.draft_model.name if started.draft_model else None,
             "target_model": started.target_model.name,
             "models": started.model_dump(include={"draft_model", "target_model"}),
+            "batch_invariant": started.batch_invariant,
             "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
             "shadow": [score.model_dump() for score in self._shadow.scores] if self._shadow else [],
             "warnings": self._warnings,

@@ -242,6 +242,11 @@ class Settings(BaseSettings):
         description="runtime of GGUF models whose names have no prefix: auto (the fastest one by passes that are timed "
         "once), llamacpp, ik or hf",
     )
+    batch_invariant: bool = Field(
+        False,
+        description="make the target's logits independent of the shape of its passes, and prove that at the start: "
+        "greedy text is then that of plain decoding, bit for bit",
+    )
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
     device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

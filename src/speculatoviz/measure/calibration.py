@@ -13,11 +13,12 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import usable_cores
+from speculatoviz.measure.invariance import Proof
 from speculatoviz.measure.noise import POSITIONS, Noise, NoiseTable, noise_floor
 from speculatoviz.measure.passes import LARGEST_PASS, PassTimes, pass_ms, round_ms
 from speculatoviz.measure.plain import PlainRun, plain_run, streaming_run
 from speculatoviz.measure.text import PASSAGE, SENTENCE
-from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window
 from speculatoviz.targets.base import RemoteTarget, Target
@@ -47,14 +48,14 @@ def _sentence(draft: Window) -> list[int]:
 
 
 class TargetMeasurements:
-    """The measured baselines and noise floors of a target. clock: seconds.
+    """The measured baselines and noise floors of a target. clock: seconds. proof: of the target's batch invariance.
 
     baseline: the plain run that a speedup is relative to. per_call: of a remote target, the plain run with one call for
     each token. Both are None until they are measured.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], proof: Proof | None = None) -> None:
+        self._clock, self._proof = clock, proof
         self.baseline: PlainRun | None = None
         self.per_call: PlainRun | None = None
         self.noise = NoiseTable()
@@ -67,8 +68,28 @@ class TargetMeasurements:
         """The baseline of one call for each token, likewise."""
         return self._info(self.per_call)
 
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether that was proven, and no measurement in a longer context has disproved it."""
+        return self._proof is not None and self.noise.silent
+
+    @property
+    def _longest(self) -> int:
+        """The longest context that was compared, in tokens."""
+        return max(self.noise.longest, self._proof.tokens if self._proof is not None else 0)
+
     def noise_info(self, context_tokens: int, rows: int) -> NoiseFloor | None:
         """The noise floor of runs of `context_tokens` with passes of `rows` tokens (`NoiseTable.for_run`), if known."""
+        if self.batch_invariant:
+            return NoiseFloor(
+                mean_total_variation=0,
+                max_total_variation=0,
+                argmax_agreement=1,
+                tokens=self._longest,
+                context_tokens=self._longest,
+                rows=PREFILL_TOKENS,
+                proven=True,
+            )
         noise = self.noise.for_run(context_tokens, rows)
         if noise is None or not all(map(math.isfinite, astuple(noise))):  # weights that compute NaN
             return None
@@ -92,7 +113,8 @@ class Calibration(TargetMeasurements):
     """Baseline, noise floors and pass times of a target in this process and of its draft model.
 
     window: the target's. draft: the draft model's window, None without one. folder: of the stored pass times. threads:
-    of a forward pass, None for all cores. clock: seconds.
+    of a forward pass, None for all cores. clock: seconds. proof: of batch invariance, which replaces the noise
+    floors up to its context.
     """
 
     def __init__(
@@ -103,8 +125,9 @@ class Calibration(TargetMeasurements):
         folder: Path,
         threads: int | None,
         clock: Callable[[], float],
+        proof: Proof | None = None,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, proof)
         self._target, self._window, self._draft = target, window, draft
         self._folder, self._threads = folder, threads or usable_cores()
         self.target_times = self._times(window.model)
@@ -143,7 +166,8 @@ class Calibration(TargetMeasurements):
         self._rows = max(depth(), 1) + 1  # passes of one token would be compared with themselves
         if self._rows not in _FIRST_ROWS:
             self._measure_pass(self._rows)
-        self.noise.add(noise_floor(self._window, self._ids, self._rows))
+        if self._proof is None:
+            self.noise.add(noise_floor(self._window, self._ids, self._rows))
         progress("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
@@ -169,7 +193,7 @@ class Calibration(TargetMeasurements):
 
         ids: of its prompt and its text. rows: the tokens of the largest pass that it verified.
         """
-        if rows > 1 and len(ids) > max(_LONGER * self.noise.longest, POSITIONS + 1):
+        if rows > 1 and len(ids) > max(_LONGER * self._longest, POSITIONS + 1):
             self._long_run = list(ids), rows
 
     def best_depth(self, drafter: str) -> int:
@@ -184,7 +208,7 @@ class Calibration(TargetMeasurements):
     def _next_noise(self) -> tuple[list[int], int] | None:
         if self._long_run is not None:
             return self._long_run
-        if self.noise.longest >= REFERENCE_CONTEXT or self._target.context_tokens <= REFERENCE_CONTEXT:
+        if self._longest >= REFERENCE_CONTEXT or self._target.context_tokens <= REFERENCE_CONTEXT:
             return None
         return self._reference()
 

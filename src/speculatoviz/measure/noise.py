@@ -82,6 +82,11 @@ class NoiseTable:
         """The longest context that was measured, in tokens; 0 before the first measurement."""
         return max((context for context, _ in self._measured), default=0)
 
+    @property
+    def silent(self) -> bool:
+        """Whether no measurement found a difference."""
+        return all(noise.max_total_variation == 0 for noise in self._measured.values())
+
     def for_run(self, context_tokens: int, rows: int) -> Noise | None:
         """The measurement that fits a run of that context with passes of `rows` tokens best; None without any.
 

@@ -51,6 +51,7 @@ def health(host: ModelHost) -> Health:
         noise_floor=session.noise_info() if session else None,
         exactness=exactness_info(session.exactness) if session else None,
         remote=session.remote_info(session.default_request) if session else None,
+        batch_invariant=calibration is not None and calibration.batch_invariant,
         runs_waiting=host.queue.waiting,
     )
 

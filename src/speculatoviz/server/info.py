@@ -27,6 +27,7 @@ class Health(Strict):
     noise_floor: NoiseFloor | None
     exactness: ExactnessInfo | None
     remote: RemoteInfo | None = None
+    batch_invariant: bool = False
     runs_waiting: int
 
 

@@ -227,6 +227,7 @@ class Session:
             per_call_baseline=self.calibration.per_call_info(),
             remote=self.remote_info(request),
             translated=self.translated and prepared.drafter == "model",
+            batch_invariant=self.calibration.batch_invariant,
         )
 
     @property
@@ -258,7 +259,8 @@ class Session:
         window, remote = self.target.window, self.target.remote
         if window is not None:
             folder = Path(self.settings.cache_dir) / "pass_times"
-            return Calibration(self.target, window, draft, folder, self.settings.threads, self.clock)
+            proof = self.opened.proof
+            return Calibration(self.target, window, draft, folder, self.settings.threads, self.clock, proof)
         assert remote is not None
         return RemoteCalibration(remote, draft, self.clock, self.opened.noise)
 

@@ -12,6 +12,7 @@ from speculatoviz.config import REMOTE_SCHEMES, SELF_BY_DEFAULT, Profile, Settin
 from speculatoviz.core.progress import Progress
 from speculatoviz.drafters.about import WITH_HEAD, WITH_MODEL
 from speculatoviz.errors import ModelError
+from speculatoviz.measure.invariance import Proof
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.download import by_share
@@ -20,6 +21,7 @@ from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use
 from speculatoviz.models.window import Window
 from speculatoviz.session.draft_choice import choose_draft
+from speculatoviz.session.invariance import batch_invariant
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
@@ -33,13 +35,14 @@ class OpenedTarget:
     """A target with what it was made of, which is closed after it.
 
     model: of a local target. loop: where a remote target's coroutines run. noise: the noise floor that a verifier
-    reports.
+    reports. proof: that the logits of a local target do not depend on the shape of a pass, if that was asked for.
     """
 
     target: Target
     model: LanguageModel | None = None
     loop: LoopThread | None = None
     noise: Noise | None = None
+    proof: Proof | None = None
 
     def close(self) -> None:
         """Close the target, then the model and the loop."""
@@ -66,6 +69,13 @@ def load_named_model(
 ) -> LanguageModel:
     """Load a model into this process. quantisation: to requantise it to. use: what for. Raises ModelError."""
     return load_model(name, loading_options(settings, use), quantisation, by_share(progress, name))
+
+
+def load_target(settings: Settings, progress: Progress, use: Use = TO_VERIFY) -> tuple[LanguageModel, Proof | None]:
+    """Load the target of the settings into this process, batch-invariant if they ask for it. Raises ModelError."""
+    pair = settings.resolved()
+    model = load_named_model(settings, pair.target, pair.target_quantisation, progress, use)
+    return batch_invariant(model, Path(settings.cache_dir), progress) if settings.batch_invariant else (model, None)
 
 
 def load_draft(settings: Settings, progress: Progress) -> LanguageModel | None:
@@ -125,8 +135,13 @@ def open_target(
     pair = settings.resolved()
     if not is_remote(pair.target):
         use = Use(draft_ms=_token_ms(draft), hidden_for=_reads_hidden_states(settings, drafters))
-        model = load_named_model(settings, pair.target, pair.target_quantisation, progress, use)
-        return open_local(model, draft, clock, open_prompt_cache(settings, model))
+        model, proof = load_target(settings, progress, use)
+        return open_local(model, draft, clock, open_prompt_cache(settings, model), proof)
+    if settings.batch_invariant:
+        raise ModelError(
+            f"{without_credentials(pair.target)} is remote: how its passes are computed is decided where it is loaded.",
+            "Start the verifier with --batch-invariant, and this program without.",
+        )
     if pair.target_quantisation is not None:
         raise ModelError(
             f"{without_credentials(pair.target)} is remote: it cannot be requantised here.",
@@ -160,14 +175,15 @@ def open_local(
     draft: LanguageModel | None,
     clock: Callable[[], float],
     prefixes: PrefixCache | None = None,
+    proof: Proof | None = None,
 ) -> OpenedTarget:
     """A target in this process. Its context is the shorter one of the two models'. clock: seconds.
 
-    prefixes: earlier prompts of the target, None to keep only the last one.
+    prefixes: earlier prompts of the target, None to keep only the last one. proof: of its batch invariance.
     """
     models = [model] if draft is None else [model, draft]
     size = min(m.description.context_tokens for m in models)
-    return OpenedTarget(LocalTarget(model, size, clock, window=Window(model, size, prefixes)), model)
+    return OpenedTarget(LocalTarget(model, size, clock, window=Window(model, size, prefixes)), model, proof=proof)
 
 
 def open_remote(

@@ -60,6 +60,7 @@ class Started(ServerEvent):
     remote: RemoteInfo | None = Field(None, description="null for a target in the server's own process")
     per_call_baseline: Baseline | None = Field(None, description="a remote target, one call per token")
     translated: bool = Field(False, description="the draft model has another vocabulary than the target")
+    batch_invariant: bool = Field(False, description="greedy text is that of plain decoding, bit for bit")
 
 
 class Updated(ServerEvent):

@@ -68,7 +68,8 @@ class ExactnessInfo(Strict):
 class NoiseFloor(Strict):
     """Total variation between passes of one and of `rows` tokens of the target over the same tokens.
 
-    Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger.
+    Over `tokens` positions that end at a context of `context_tokens`; in longer contexts it can be larger. `proven`:
+    the target is batch-invariant, and all figures are 0: the logits of all shapes of a pass are equal bit by bit.
     """
 
     mean_total_variation: float
@@ -77,6 +78,7 @@ class NoiseFloor(Strict):
     tokens: int
     context_tokens: int = 0
     rows: int = 0
+    proven: bool = False
 
 
 class Baseline(Strict):

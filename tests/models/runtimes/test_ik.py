@@ -13,7 +13,7 @@ import pytest
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
-from speculatoviz.models import libraries, load
+from speculatoviz.models import kernels, libraries, load
 from speculatoviz.models.base import Feed, LanguageModel, Message
 from speculatoviz.models.files.download import silent
 from speculatoviz.models.load import Loading, load_model, load_tokenizer
@@ -188,7 +188,7 @@ def test_every_quantisation_has_the_logits_of_llamacpp(tmp_path: Path, quantisat
 @pytest.mark.parametrize("quantisation", ["Q4_1", "Q5_1"])
 def test_more_rows_at_once_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantisation: str) -> None:
     """The broken twin: kernels for 32 rows and more lose the end of rows that are no multiple of 128 long."""
-    monkeypatch.setattr(ik, "MOST_ROWS", 64)
+    monkeypatch.setitem(kernels.DEFAULT, "ik", kernels.Kernels(most=64))
     with pytest.raises(AssertionError):
         assert_rows_agree(tmp_path, quantisation, 192)
 

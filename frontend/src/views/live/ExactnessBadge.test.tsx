@@ -14,6 +14,7 @@ const FLOOR: NoiseFloor = {
   tokens: 16,
   context_tokens: 512,
   rows: 5,
+  proven: false,
 };
 const DEPARTURE = { position: 234, plain_token: " b", speculative_token: " a", margin: 0.01 };
 
@@ -64,6 +65,25 @@ it("shows the noise floor with its context and rows", () => {
   expect(popover()).toContain(
     "Measured at 512 tokens of context, 5 rows per pass: 0.028 on average, 0.055 at most",
   );
+});
+
+it("shows that greedy text is that of plain decoding bit for bit, where that is proven", () => {
+  const proven = { ...FLOOR, mean_total_variation: 0, max_total_variation: 0, proven: true };
+  run(started({ noise_floor: proven }), done());
+  expect(badge().textContent).toBe("Exactness: exact · bit for bit");
+  expect(popover()).toContain("0 by proof");
+});
+
+it("claims nothing of the kind for a lossy rule", () => {
+  const proven = { ...FLOOR, mean_total_variation: 0, max_total_variation: 0, proven: true };
+  run(started({ noise_floor: proven, exactness: { label: "lossy", reason: "its rule" } }), done());
+  expect(badge().textContent).toBe("Exactness: lossy");
+});
+
+it("claims nothing of the kind where a text departs", () => {
+  const proven = { ...FLOOR, mean_total_variation: 0, max_total_variation: 0, proven: true };
+  run(started({ noise_floor: proven }), done({ departure: DEPARTURE }));
+  expect(badge().textContent).toBe("Exactness: exact · departs at token 235");
 });
 
 it("forgets the departure of an earlier run", () => {

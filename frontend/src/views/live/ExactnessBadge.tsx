@@ -8,7 +8,7 @@ import { exactnessOf } from "../../run/exactness";
 import { emptyRun } from "../../run/reducer";
 import { remoteOf } from "../../run/selectors";
 import { boundWords } from "../../words/remote";
-import { DepartureNote, NoiseNote, useDeparture } from "./ExactnessNotes";
+import { DepartureNote, NoiseNote, useDeparture, useNoiseFloor } from "./ExactnessNotes";
 import { RemoteFacts, Warning } from "./RemoteFacts";
 
 const MEANING: Readonly<Record<ExactnessInfo["label"], string>> = {
@@ -35,6 +35,7 @@ export function ExactnessBadge() {
   const exactness = useExactness();
   const remote = useApp((state) => (state.play ? remoteOf(state.play.full) : (state.health?.remote ?? null)));
   const departure = useDeparture();
+  const proven = useNoiseFloor()?.proven ?? false;
   if (!exactness) return null;
   const good = exactness.label === "exact" || exactness.label === "exact-greedy";
   const warned = remote?.warning != null;
@@ -49,6 +50,7 @@ export function ExactnessBadge() {
         <Icon size={13} aria-hidden />
         <span className="sr-only">Exactness: </span>
         {exactness.label}
+        {proven && good && !departure && <> · bit for bit</>}
         {departure && <> · departs at token {departure.position + 1}</>}
         {warned && <span className="sr-only">, with a warning</span>}
       </Popover.Trigger>

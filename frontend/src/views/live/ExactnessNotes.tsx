@@ -1,14 +1,14 @@
 // Notes of the exactness popover: the noise floor, and where a greedy text departs from plain decoding.
 import { useApp } from "../../app/useStore";
 import type { Departure, NoiseFloor } from "../../protocol/generated";
-import { causeWords, departureWords, floorWords } from "../../words/noise";
+import { aboutFloor, causeWords, departureWords, floorWords } from "../../words/noise";
 
 /** Where the greedy text departs from plain decoding; null if it does not, or if that is unknown. */
 export const useDeparture = (): Departure | null =>
   useApp((state) => state.play?.full.done?.departure ?? null);
 
 /** As it was measured when the run began; before a run, the server's latest. */
-const useNoiseFloor = (): NoiseFloor | null =>
+export const useNoiseFloor = (): NoiseFloor | null =>
   useApp((state) => {
     const started = state.play?.full.started;
     return (started ? started.noise_floor : state.health?.noise_floor) ?? null;
@@ -30,9 +30,8 @@ export function NoiseNote() {
   const isRemote = useApp((state) => (state.play?.full.started ?? state.health)?.remote != null);
   return (
     <p>
-      <strong>Noise floor.</strong> “Exact” is with respect to the scores that the target returns. A pass over
-      several tokens rounds differently from passes over one, in every engine; the noise floor is the total
-      variation between the two next-token distributions, 0 to 1. {floorWords(floor, isRemote)}
+      <strong>Noise floor.</strong> “Exact” is with respect to the scores that the target returns.{" "}
+      {aboutFloor(floor)} {floorWords(floor, isRemote)}
     </p>
   );
 }

@@ -15,10 +15,12 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability, Feed
+from speculatoviz.models.base import Capability, Feed
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
+from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
@@ -26,9 +28,6 @@ from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
 TITLE = "ik_llama.cpp"
-# Rows that are computed at once; three times that is a pass of PREFILL_TOKENS. From 32 rows on, some weights are
-# converted to 8 bits first. With Q4_1 and Q5_1 the end of rows is lost then, if their length is no multiple of 128.
-MOST_ROWS = 22
 _MOST_MOVES = 64  # of the cells of a cache, each of a limited number of cells
 _GAPS = -100  # instead of a code of the library
 
@@ -44,6 +43,7 @@ class IkModel(SequenceModel):
     either logits or hidden states of a pass, not both.
     """
 
+    runtime: Runtime = "ik"
     title = TITLE
     version = VERSION
     provides: frozenset[Capability] = frozenset({"trees"})
@@ -56,23 +56,15 @@ class IkModel(SequenceModel):
         name: str | None = None,
         source: Path | None = None,
     ) -> None:
-        self.path = path
+        self.path, self._source = path, source
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
         self._lib = library()
-        self.tokenizer = read_vocabulary(source or path)
+        self._log = capture_log(self._lib)
+        self._load_weights(repacked=True)
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
-        log = capture_log(self._lib)
-        self._model = _load(self._lib, log, path)
-        self._context = self._lib.llama_init_from_model(self._model, self._context_params(cells))
-        if not self._context:
-            self._lib.llama_model_free(self._model)
-            raise ModelError(
-                f"{TITLE} could not open a context of {cells} tokens{log.reason()}.", "Lower the context size."
-            )
-        super().__init__(cells, self._lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES), trimmed)
-        self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
+        super().__init__(cells, DEFAULT["ik"], trimmed)
         trained_tokens = self._lib.llama_model_n_ctx_train(self._model)
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=False)
         if trimmed is not None:
@@ -127,16 +119,32 @@ class IkModel(SequenceModel):
         del hidden
         return view(self._lib.llama_get_logits(self._context), rows, self._columns), None
 
-    def _free_memory(self) -> None:
+    def _load_weights(self, *, repacked: bool) -> None:
+        self.tokenizer = read_vocabulary(self._source or self.path)
+        self._model = _load(self._lib, self._log, self.path, repacked=repacked)
+
+    def _open_cache(self) -> Any:
+        self._context = self._lib.llama_init_from_model(self._model, self._context_params())
+        if not self._context:
+            raise ModelError(
+                f"{TITLE} could not open a context of {self.cells} tokens{self._log.reason()}.",
+                "Lower the context size.",
+            )
+        self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
+        return self._lib.llama_batch_init(self._largest_batch, 0, MAX_SEQUENCES)
+
+    def _free_cache(self) -> None:
         self._lib.llama_kv_cache_view_free(self._view)
         self._lib.llama_batch_free(self._batch)
         self._lib.llama_free(self._context)
+
+    def _free_weights(self) -> None:
         self._lib.llama_model_free(self._model)
 
-    def _context_params(self, cells: int) -> Any:
+    def _context_params(self) -> Any:
         params = self._lib.llama_context_default_params()
-        params.n_ctx = cells
-        params.n_batch, params.n_ubatch = PREFILL_TOKENS, MOST_ROWS
+        params.n_ctx = self._cache_cells
+        params.n_batch, params.n_ubatch = self._largest_batch, self.kernels.most
         params.n_seq_max = 1  # no limit on sequences: it sizes the buffer of logits, which every pass clears
         params.n_threads = params.n_threads_batch = self.threads
         # Its kernel skips blocks of cells by what the last row sees of their first ones. That holds for one sequence
@@ -145,10 +153,10 @@ class IkModel(SequenceModel):
         return params
 
 
-def _load(lib: IkLibrary, log: ErrorLog, path: Path) -> Any:
+def _load(lib: IkLibrary, log: ErrorLog, path: Path, *, repacked: bool) -> Any:
     """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
     params = lib.llama_model_default_params()
-    params.repack_tensors = True
+    params.repack_tensors = repacked
     params.n_gpu_layers = 0
     model = lib.llama_model_load_from_file(str(path).encode(), params)
     if not model:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 import llama_cpp.llama_cpp as lib
 import numpy as np
+from gguf import GGMLQuantizationType
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import PREFILL_TOKENS, Capability
+from speculatoviz.models.base import Capability
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
+from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
@@ -34,6 +38,7 @@ class LlamaCppModel(SequenceModel):
     llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
 
+    runtime: Runtime = "llamacpp"
     title = "llama.cpp"
     version = llama_cpp.__version__
     provides: frozenset[Capability] = frozenset({"trees", "hidden"})
@@ -48,23 +53,15 @@ class LlamaCppModel(SequenceModel):
         *,
         trial: bool = False,
     ) -> None:
-        self.path = path
+        self.path, self._source, self._trial = path, source, trial
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
-        log = capture_log(lib)
-        self._model = _load(path, log, trial)
-        self._context = lib.llama_init_from_model(self._model, self._context_params(cells))
-        if not self._context:
-            lib.llama_model_free(self._model)
-            raise ModelError(
-                f"llama.cpp could not open a context of {cells} tokens{log.reason()}.",
-                "Lower the context size.",
-            )
-        self.tokenizer = LlamaCppTokenizer(self._model, lib) if source is None else VocabularyFile(source)
+        self._log = capture_log(lib)
+        kernels = replace(DEFAULT["llamacpp"], repacked=not trial)
+        self._load_weights(repacked=kernels.repacked)
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
-        super().__init__(cells, lib.llama_batch_init(PREFILL_TOKENS, 0, MAX_SEQUENCES), trimmed)
-        self.memory = lib.llama_get_memory(self._context)
+        super().__init__(cells, kernels, trimmed)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
@@ -93,16 +90,33 @@ class LlamaCppModel(SequenceModel):
         logits = view(lib.llama_get_logits(self._context), rows, self._columns)
         return logits, view(lib.llama_get_embeddings(self._context), rows, self._n_embd) if hidden else None
 
-    def _free_memory(self) -> None:
+    def _load_weights(self, *, repacked: bool) -> None:
+        self._model = _load(self.path, self._log, repacked=repacked, trial=self._trial)
+        self.tokenizer = LlamaCppTokenizer(self._model, lib) if self._source is None else VocabularyFile(self._source)
+
+    def _open_cache(self) -> Any:
+        self._context = lib.llama_init_from_model(self._model, self._context_params())
+        if not self._context:
+            raise ModelError(
+                f"llama.cpp could not open a context of {self.cells} tokens{self._log.reason()}.",
+                "Lower the context size.",
+            )
+        self.memory = lib.llama_get_memory(self._context)
+        return lib.llama_batch_init(self._largest_batch, 0, MAX_SEQUENCES)
+
+    def _free_cache(self) -> None:
         lib.llama_batch_free(self._batch)
         lib.llama_free(self._context)
+
+    def _free_weights(self) -> None:
         lib.llama_model_free(self._model)
 
-    def _context_params(self, cells: int) -> Any:
+    def _context_params(self) -> Any:
         params = lib.llama_context_default_params()
-        params.n_ctx = cells
-        params.n_batch = params.n_ubatch = PREFILL_TOKENS
+        params.n_ctx = max(self._cache_cells, MAX_SEQUENCES)  # it refuses fewer cells than sequences
+        params.n_batch, params.n_ubatch = self._largest_batch, self.kernels.most
         params.n_seq_max = MAX_SEQUENCES
+        params.type_k, params.type_v = GGMLQuantizationType.F16, GGMLQuantizationType[self.kernels.values.upper()]
         params.kv_unified = True
         params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # a file may ask for one, and then has no state per token
         params.n_threads = params.n_threads_batch = self.threads
@@ -110,11 +124,12 @@ class LlamaCppModel(SequenceModel):
         return params
 
 
-def _load(path: Path, log: ErrorLog, trial: bool) -> Any:
+def _load(path: Path, log: ErrorLog, *, repacked: bool, trial: bool) -> Any:
     """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
     params = _model_params()
+    params.use_extra_bufts = params.use_extra_bufts and repacked
     if trial:
-        params.use_extra_bufts, params.n_gpu_layers = False, 0
+        params.n_gpu_layers = 0
     model = lib.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelError(

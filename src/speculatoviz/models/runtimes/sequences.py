@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from copy import copy
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.models.base import (
     PREFILL_TOKENS,
-    UNKNOWN,
     Capability,
     ContextBudget,
     Description,
@@ -29,13 +29,17 @@ from speculatoviz.models.base import (
     Rows,
     check_feeds,
 )
+from speculatoviz.models.file_type import file_type
 from speculatoviz.models.files.gguf import GgufFile, read
+from speculatoviz.models.files.names import Runtime
+from speculatoviz.models.kernels import Kernels
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
 from speculatoviz.models.tree import check_keep, depths, leaves, visible
 
 MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
+PADDING_SEQUENCE = MAX_SEQUENCES - 1  # of the rows that pad a pass, where kernels need that
 
 
 class SequenceContext:
@@ -89,10 +93,11 @@ class SequenceModel(ABC):
     """A model whose contexts are sequences of one KV cache. A runtime adds the calls into its library.
 
     title, version: of the library. path: of the model's file, or of its first part. cells: tokens that all contexts can
-    hold together. batch: the library's `llama_batch`, for PREFILL_TOKENS tokens of MAX_SEQUENCES sequences. trimmed:
-    of a file that keeps only some tokens of the vocabulary, which the tokenizer has whole.
+    hold together. kernels: how passes are computed. trimmed: of a file that keeps only some tokens of the vocabulary,
+    which the tokenizer has whole. The weights are loaded before the cache is opened here.
     """
 
+    runtime: Runtime
     title: str
     version: str
     path: Path
@@ -101,16 +106,67 @@ class SequenceModel(ABC):
     tokenizer: LlamaCppTokenizer
     description: Description
 
-    def __init__(self, cells: int, batch: Any, trimmed: TrimmedVocabulary | None = None) -> None:
-        self._batch, self.trimmed = batch, trimmed
-        self._token_ids = ctypes.cast(
-            batch.token, type(batch.token)
-        )  # the library's array, which a pass over embeddings leaves out
-        self._free = list(range(MAX_SEQUENCES - 1, -1, -1))
+    def __init__(self, cells: int, kernels: Kernels, trimmed: TrimmedVocabulary | None = None) -> None:
+        self.trimmed = trimmed
+        self._shares_weights = False
+        self._open_with(cells, kernels)
+
+    def _open_with(self, cells: int, kernels: Kernels) -> None:
+        """Open the cache. Frees the weights, unless they are shared, if that fails."""
+        self.cells, self.kernels = cells, kernels
+        try:
+            self._batch = batch = self._open_cache()
+        except BaseException:
+            if not self._shares_weights:
+                self._free_weights()
+            raise
+        # The library's array, which a pass over embeddings leaves out.
+        self._token_ids = ctypes.cast(batch.token, type(batch.token))
+        self._free = list(range(PADDING_SEQUENCE if kernels.fewest > 1 else MAX_SEQUENCES))[::-1]
         self._budget = ContextBudget(cells)
         self._closed = False
 
+    def sibling(self, cells: int) -> SequenceModel:
+        """A model with the same weights and a cache of its own. It has to be closed before this one.
+
+        Raises ModelError if there is no memory for it.
+        """
+        other = copy(self)
+        other._shares_weights = True
+        other._open_with(cells, self.kernels)
+        return other
+
+    def configure(self, kernels: Kernels) -> None:
+        """Compute passes with other kernels from now on. No context is open. Raises ModelError, and is closed then."""
+        self._point_at_ids()
+        self._free_cache()
+        self._closed = True
+        if kernels.repacked != self.kernels.repacked:
+            self._free_weights()
+            self._load_weights(repacked=kernels.repacked)
+        self._open_with(self.cells, kernels)
+
     # --- what a library does --------------------------------------------------------------------------
+
+    @abstractmethod
+    def _load_weights(self, *, repacked: bool) -> None:
+        """Load the file, and the tokenizer if it needs the weights. Raises ModelError."""
+
+    @abstractmethod
+    def _open_cache(self) -> Any:
+        """Open the KV cache for `cells` and `kernels`. Raises ModelError.
+
+        Returns the library's `llama_batch`, for `_largest_batch` tokens of MAX_SEQUENCES sequences.
+        """
+
+    @property
+    def _cache_cells(self) -> int:
+        """The cells that the cache needs: one more for each row that pads a pass."""
+        return self.cells + self.kernels.fewest - 1
+
+    @property
+    def _largest_batch(self) -> int:
+        return PREFILL_TOKENS + self.kernels.fewest - 1
 
     @abstractmethod
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
@@ -144,8 +200,12 @@ class SequenceModel(ABC):
         return self.tokenizer.n_vocab if self.trimmed is None else self.trimmed.columns
 
     @abstractmethod
-    def _free_memory(self) -> None:
-        """Free the weights and the KV cache."""
+    def _free_cache(self) -> None:
+        """Free the KV cache and the batch."""
+
+    @abstractmethod
+    def _free_weights(self) -> None:
+        """Free the weights."""
 
     # --- contexts -------------------------------------------------------------------------------------
 
@@ -173,7 +233,7 @@ class SequenceModel(ABC):
         for part in read(self.path).parts:
             with part.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        return " ".join([self.title, self.version, *digests])
+        return " ".join([self.title, self.version, repr(self.kernels), *digests])
 
     def give_back(self, sequences: Iterable[int]) -> None:
         """Free these sequences and what the KV cache holds of them."""
@@ -182,12 +242,14 @@ class SequenceModel(ABC):
             self._free.append(sequence)
 
     def close(self) -> None:
-        """Free the weights and the KV cache."""
+        """Free the KV cache and the weights, unless they are another model's."""
         if not self._closed:
             self._closed = True
-            self.tokenizer.close()
             self._point_at_ids()
-            self._free_memory()
+            self._free_cache()
+            if not self._shares_weights:
+                self.tokenizer.close()
+                self._free_weights()
 
     # --- a pass ---------------------------------------------------------------------------------------
 
@@ -195,10 +257,14 @@ class SequenceModel(ABC):
         """One pass over at most PREFILL_TOKENS tokens. Raises ModelError if the library refuses it."""
         self._check(feeds)
         hidden = any(feed.hidden for feed in feeds)
-        # With hidden states llama.cpp computes every row, asked for or not.
-        counts = [len(feed.tokens) if hidden or feed.rows == "all" else 1 for feed in feeds]
-        self._fill(feeds, counts)
+        # With hidden states llama.cpp computes every row, asked for or not. So do kernels for several rows: the
+        # last layer and the output matrix would compute a single one with another kernel.
+        every = hidden or self.kernels.fewest > 1
+        counts = [len(feed.tokens) if every or feed.rows == "all" else 1 for feed in feeds]
+        padding = self._fill(feeds, counts)
         code = self._decode(hidden)
+        if padding:
+            self.remove_cells(PADDING_SEQUENCE, 0)
         if code != 0:
             for feed in feeds:
                 self._drop_partial(feed)
@@ -230,9 +296,14 @@ class SequenceModel(ABC):
                 "Draft narrower trees or close a context.",
             )
 
-    def _fill(self, feeds: Sequence[Feed], counts: Sequence[int]) -> None:
-        """Write the feeds into the batch. counts: how many of its last tokens each feed wants rows for."""
-        self._write_inputs([token for feed in feeds for token in feed.tokens])
+    def _fill(self, feeds: Sequence[Feed], counts: Sequence[int]) -> int:
+        """Write the feeds into the batch, and after them the rows that its kernels need. Returns how many those are.
+
+        counts: how many of its last tokens each feed wants rows for.
+        """
+        tokens = [token for feed in feeds for token in feed.tokens]
+        padding = self.kernels.padding(len(tokens))
+        self._write_inputs([*tokens, *tokens[:1] * padding])
         batch, place = self._batch, 0
         for feed, count in zip(feeds, counts, strict=True):
             context = self._own(feed)
@@ -244,7 +315,12 @@ class SequenceModel(ABC):
                     batch.seq_id[place][index] = sequence
                 batch.logits[place] = offset >= len(feed.tokens) - count
                 place += 1
+        for position in range(padding):
+            batch.pos[place], batch.logits[place] = position, True
+            batch.n_seq_id[place], batch.seq_id[place][0] = 1, PADDING_SEQUENCE
+            place += 1
         batch.n_tokens = place
+        return padding
 
     def _write_inputs(self, tokens: Sequence[int]) -> None:
         """A batch has ids or embeddings: of a trimmed file embeddings, if it lacks one of the tokens."""
@@ -315,14 +391,3 @@ def cannot_rewind(name: str) -> ModelError:
 def view(pointer: Any, rows: int, columns: int) -> Floats:
     """float32[rows, columns], a view of the library's buffer."""
     return np.ctypeslib.as_array(pointer, shape=(rows, columns))
-
-
-def file_type(code: str | None) -> str:
-    """The name of a number of `general.file_type`: "Q4_K_M" for 15."""
-    from gguf import LlamaFileType
-
-    if code is None:
-        return UNKNOWN
-    if not code.isdecimal() or int(code) not in set(LlamaFileType):
-        return f"type {code}"
-    return LlamaFileType(int(code)).name.removeprefix("MOSTLY_").removeprefix("ALL_")

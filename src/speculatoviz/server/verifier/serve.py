@@ -18,7 +18,7 @@ from speculatoviz.server import address
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.serve import serve_on
 from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
-from speculatoviz.session.targets import is_remote, load_named_model
+from speculatoviz.session.targets import is_remote, load_target
 from speculatoviz.targets.local import LocalTarget
 
 _NOISE_ROWS = 5
@@ -36,7 +36,7 @@ def run(settings: Settings, clock: Callable[[], float], report: Progress) -> Cal
         raise BadRequestError(f"{name} is remote already.", "Serve a model of this machine.")
     listening = address.listen_for(settings, "the verifier")
     room = settings.model_copy(update={"context_tokens": settings.context_tokens * settings.sessions})
-    model = load_named_model(room, name, settings.resolved().target_quantisation, report)
+    model, _ = load_target(room, report)
     context_tokens = min(settings.context_tokens, model.description.context_tokens)
     report("measuring the noise floor", 0.9)
     noise = _noise(model, clock)
