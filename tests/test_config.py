@@ -95,6 +95,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "dtype": "float32",
         "target_mode": "match",
         "overlap": "false",
+        "batch_invariant": "true",
         "rule": "block",
         "runtime": "ik",
         "policy": "auto",
