@@ -147,7 +147,7 @@ def test_a_run_tells_why_its_target_is_on_its_runtime(tmp_path: Path) -> None:
 def test_a_run_whose_names_decided_tells_nothing(tmp_path: Path) -> None:
     started = started_with(None, tmp_path)
     assert started.target_model.choice is None
-    assert list(chosen_runtimes(started)) == []
+    assert list(chosen_runtimes(started.target_model, None)) == []
 
 
 def test_the_default_leaves_the_runtime_open() -> None:

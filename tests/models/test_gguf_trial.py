@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import struct
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,16 @@ def test_a_changed_part_is_tried_again(tmp_path: Path, processes: list[tuple[str
     os.utime(last, ns=(0, last.stat().st_mtime_ns + 10**9))
     require_loadable(path, tmp_path / "cache")
     assert len(processes) == 2
+
+
+def test_a_processor_that_lacks_instructions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def illegal(*_: str, timeout_s: float) -> Any:
+        return subprocess.CompletedProcess((), -signal.SIGILL, "", "")
+
+    monkeypatch.setattr(trial, "run_child", illegal)
+    with pytest.raises(ModelError, match="SIGILL") as refusal:
+        require_loadable(write_tiny(tmp_path / "tiny.gguf"), tmp_path, "ik")
+    assert "instructions that this processor lacks" in refusal.value.hint
 
 
 def test_a_file_with_a_known_hash_needs_no_process(tmp_path: Path, processes: list[tuple[str, ...]]) -> None:

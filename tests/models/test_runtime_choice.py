@@ -16,6 +16,8 @@ from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.row_times import PassMs, RowTimes
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use, choose_runtime, fastest
+from speculatoviz.models.runtimes.ik import IkModel
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from support.runtimes import needs_ik
 from support.tiny_gguf import write_tiny
 
@@ -152,6 +154,13 @@ def test_a_file_that_no_runtime_loads_is_refused(machine: Machine, path: Path) -
     )
     with pytest.raises(ModelError, match=r"llama\.cpp cannot load it\."):
         choose(path)
+
+
+@needs_ik
+def test_the_runtimes_that_give_hidden_states_are_those_that_say_so() -> None:
+    classes = {"llamacpp": LlamaCppModel, "ik": IkModel}
+    giving = {runtime for runtime, model in classes.items() if "hidden" in model.provides}
+    assert giving == set(runtime_choice._GIVES_HIDDEN_STATES)
 
 
 # --- names and settings -------------------------------------------------------------------------------

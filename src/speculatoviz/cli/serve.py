@@ -12,7 +12,7 @@ import typer
 from speculatoviz.cli.flags import DRAFTING, MACHINE, MODEL, PROMPT_CACHE, REMOTE, SAMPLING, SERVER, settings_flags
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import notice
-from speculatoviz.cli.terminal import both, progress
+from speculatoviz.cli.terminal import both, chosen_runtimes, progress
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.session.session import Session
@@ -33,7 +33,11 @@ def serve(
 
     def load(report: Progress) -> Session:
         with progress() as shown:
-            return Session.load(settings, time.perf_counter, both(report, shown))
+            session = Session.load(settings, time.perf_counter, both(report, shown))
+        draft = session.draft_model
+        for line in chosen_runtimes(draft.description if draft else None, session.target.description):
+            notice(line, style="dim")
+        return session
 
     server = page_server(settings, load)
     notice(f"SpeculatoViz on {server.url} (Ctrl+C stops it)", style="")

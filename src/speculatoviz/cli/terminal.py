@@ -14,7 +14,7 @@ from rich.text import Text
 
 from speculatoviz.cli.output import TextConsole, plain
 from speculatoviz.core.progress import Progress
-from speculatoviz.models.base import UNKNOWN
+from speculatoviz.models.base import UNKNOWN, Description
 from speculatoviz.telemetry.events import (
     Departure,
     Done,
@@ -50,7 +50,7 @@ class Transcript:
         match event:
             case Started():
                 self._console.print(headline(event), style="dim")
-                for line in chosen_runtimes(event):
+                for line in chosen_runtimes(event.draft_model, event.target_model):
                     self._console.print(line, style="dim")
                 if event.remote is not None and event.remote.warning is not None:
                     self._console.print(event.remote.warning, style="yellow")
@@ -95,9 +95,9 @@ def headline(started: Started) -> str:
     return f"{by} drafts {started.k} for {target} · {started.exactness.label}"
 
 
-def chosen_runtimes(started: Started) -> Iterator[str]:
+def chosen_runtimes(*models: ModelInfo | Description | None) -> Iterator[str]:
     """The runtime of every model for which one was chosen, with the reason."""
-    for model in (started.draft_model, started.target_model):
+    for model in models:
         if model is not None and model.choice is not None:
             yield f"{model.name} runs on {model.runtime}: {model.choice.reason}"
 

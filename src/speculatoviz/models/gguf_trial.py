@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,11 @@ def _try(file: GgufFile, runtime: Runtime, vocabulary_only: bool, source: Path |
         return
     if reports:
         raise ModelError(**json.loads(reports[-1]))
+    remedy = "Choose another file of this model, or fetch it again: its header or its weights are damaged or unusual."
+    if child.returncode == -signal.SIGILL:
+        remedy = "Its kernels need instructions that this processor lacks: load the file with another runtime."
     raise ModelError(
-        f"{RUNTIMES[runtime]} cannot load {file.path}: the process that tried ended with {ending(child)}.",
-        "Choose another file of this model, or fetch it again: its header or its weights are damaged or unusual.",
+        f"{RUNTIMES[runtime]} cannot load {file.path}: the process that tried ended with {ending(child)}.", remedy
     )
 
 

@@ -5,12 +5,12 @@ import { Fragment } from "react";
 import { draftersInUse } from "../../app/form";
 import { type AppState, formOf } from "../../app/state";
 import { useApp } from "../../app/useStore";
-import type { ModelInfo, RemoteInfo } from "../../protocol/generated";
+import type { ModelInfo } from "../../protocol/generated";
 import { draftersOf, remoteOf } from "../../run/selectors";
-import { counted, milliseconds, whole } from "../../words/format";
-import { choiceOf, modelTitle, quantisationOf, timesOf, weightsOf } from "../../words/models";
-import { addressOf, isRemote, remoteLocation, runtimeOf } from "../../words/remote";
+import { modelTitle, quantisationOf } from "../../words/models";
+import { isRemote, remoteLocation, runtimeOf } from "../../words/remote";
 import { sourceOf } from "../../words/sources";
+import { ModelFacts } from "./ModelFacts";
 
 /** The drafters of the shown run, or of the next one, with commas between; empty if the target decodes alone. */
 function drafterNames(state: AppState): string {
@@ -59,7 +59,7 @@ export function Models() {
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="popover is-wide" align="end" sideOffset={8} aria-label="Models">
-          <Facts models={draft ? [draft, target] : [target]} remote={remote} />
+          <ModelFacts models={draft ? [draft, target] : [target]} remote={remote} />
           {started?.translated && draft && (
             <p className="mt-2">The vocabularies differ: q is restricted to the tokens of both.</p>
           )}
@@ -75,70 +75,5 @@ function Model({ model, mixed }: { model: ModelInfo; mixed: boolean }) {
     <span className="whitespace-nowrap">
       {modelTitle(model)} <span className="text-[11px] text-faint">{parts.filter(Boolean).join(", ")}</span>
     </span>
-  );
-}
-
-interface Row {
-  readonly name: string;
-  of(model: ModelInfo): string;
-}
-
-const FACTS: readonly Row[] = [
-  { name: "Name", of: (model) => model.name },
-  { name: "Runtime", of: runtimeOf },
-  { name: "Computes on", of: (model) => model.computes_on },
-  { name: "Weights", of: weightsOf },
-  { name: "Parameters", of: (model) => counted(model.parameters) },
-  { name: "Context", of: (model) => `${whole(model.context_tokens)} tokens` },
-  { name: "Vocabulary", of: (model) => `${whole(model.vocabulary)} rows` },
-  { name: "Fingerprint", of: (model) => model.fingerprint },
-];
-
-/** Shown if the runtime of a model was chosen here. */
-const CHOICE: readonly Row[] = [
-  { name: "Runtime chosen", of: choiceOf },
-  { name: "Timed passes", of: timesOf },
-];
-
-/** The location of each model. The target, which comes last, may be remote. */
-function locationRows(remote: RemoteInfo | null, target: ModelInfo | undefined): Row[] {
-  if (!remote) return [];
-  const location = (model: ModelInfo) =>
-    model === target ? `remote: ${addressOf(remote)}` : "in this server";
-  const roundTrip = (model: ModelInfo) => (model === target ? milliseconds(remote.rtt_ms) : "none");
-  return [
-    { name: "Location", of: location },
-    { name: "Round trip", of: roundTrip },
-  ];
-}
-
-function Facts({ models, remote }: { models: readonly ModelInfo[]; remote: RemoteInfo | null }) {
-  const roles = models.length === 2 ? ["Draft", "Target"] : ["Target"];
-  const choice = models.some((model) => model.choice) ? CHOICE : [];
-  const location = locationRows(remote, models.at(-1));
-  const rows = [...FACTS.slice(0, 1), ...location, ...FACTS.slice(1, 2), ...choice, ...FACTS.slice(2)];
-  return (
-    <table className="model-facts">
-      <thead>
-        <tr>
-          <td />
-          {roles.map((role) => (
-            <th key={role} scope="col">
-              {role}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(({ name, of }) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            {models.map((model, index) => (
-              <td key={roles[index]}>{of(model)}</td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }
