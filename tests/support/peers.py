@@ -43,7 +43,7 @@ def question(prompt: Prompt, temperature: float = 0.0) -> Question:
 
 def about(**pass_ms: dict[int, float]) -> About:
     """A measurement whose pass times, by runtime, are given."""
-    return About("a machine", "a target", 10, REFERENCE, pass_ms, {})
+    return About("a machine", "a target", "", 10, REFERENCE, pass_ms, {})
 
 
 def runs(way: Way, ratios: Sequence[float], timings: Sequence[Timing] = (), temperature: float = 0.0) -> list[PeerRun]:

@@ -81,9 +81,10 @@ def peers(
             clock=time.perf_counter,
             progress=_print_line,
         )
-        measure_all(measurement, lineup.facts, lineup.outside_passes, out)
+        facts = lineup.facts
+        measure_all(measurement, facts, lineup.outside_passes, out)
     entries = read_entries(out)
-    runs, about = latest(entries), [entry for entry in entries if isinstance(entry, About)][-1]
+    runs, about = latest(entries), [facts, *(entry for entry in entries if isinstance(entry, About))][-1]
     if figure is not None:
         draw(runs, about, figure)
     typer.echo(tables(runs, about))

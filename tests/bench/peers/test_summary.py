@@ -50,3 +50,18 @@ def test_the_summary_is_json_and_has_the_aims() -> None:
     assert found["temperatures"]["0.7"]["runtimes"]["llamacpp"]["auto_against_llamacpp"]["ratio"] is None
     assert found["reference"] == REFERENCE.label
     assert found["waiting_processor_share"] == 0.0
+    assert found["foreign_processor_share"] is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ([0.0, 0.02], "Other programs used 1.0% of the processor time."),
+        ([0.3, 0.5], "Other programs used 40.0% of the processor time. That slows down some engines more than others"),
+        ([], "How busy the machine was with other programs is not known here."),
+    ],
+)
+def test_a_busy_machine_is_reported(shares: list[float], said: str) -> None:
+    measured = [replace(run, foreign_share=share) for run, share in zip(RUNS, shares, strict=False)]
+
+    assert said in tables([*measured, *RUNS[len(shares) :]], about())

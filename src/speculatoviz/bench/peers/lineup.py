@@ -90,8 +90,8 @@ class Lineup:
     def facts(self) -> About:
         """The facts of the measurement, without the shares outside forward passes."""
         pass_ms = {engine.runtime: engine.pass_ms() for engine in self.engines}
-        target = self.engines[0].facts.target
-        return About(describe(), target, self._settings.max_tokens, self.reference.way, pass_ms, {})
+        facts, tokens = self.engines[0].facts, self._settings.max_tokens
+        return About(describe(), facts.target, facts.draft, tokens, self.reference.way, pass_ms, {})
 
     def outside_passes(self) -> Shares:
         """The share of a round at depth 8 that is spent outside forward passes."""

@@ -7,13 +7,13 @@ divided by the mean rate of these two runs, so that a machine whose speed drifts
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from speculatoviz.bench.peers.processor import usage_so_far
 from speculatoviz.bench.peers.runs import (
     About,
     Peer,
@@ -157,28 +157,13 @@ def _attempt(peer: Peer, question: Question, peers: Sequence[Peer]) -> PeerRun:
     """One run without its ratio. peers: all that wait meanwhile, and itself."""
     prompt = question.prompt
     run = PeerRun(peer.way, prompt.category, prompt.number, question.temperature)
-    before_ms = waiting_ms(peer, peers)
+    before = usage_so_far(peer, peers)
     try:
         timing = peer.decode(question)
     except SpeculatoVizError as error:
         return replace(run, error=str(error))
-    after_ms = waiting_ms(peer, peers)
-    spent_ms = None if before_ms is None or after_ms is None else after_ms - before_ms
-    return replace(run, timing=timing, waiting_ms=spent_ms)
-
-
-def waiting_ms(peer: Peer, peers: Sequence[Peer]) -> float | None:
-    """Processor time that the processes of all peers but `peer` have used so far; None if it is not known."""
-    others = {other.pid for other in peers} - {peer.pid, None}
-    spent = [processor_ms(pid) for pid in others if pid is not None]
-    known = [ms for ms in spent if ms is not None]
-    return sum(known) if len(known) == len(spent) else None
-
-
-def processor_ms(pid: int) -> float | None:
-    """The processor time that a process has used so far; None if the system does not give it."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) * 1000.0 / os.sysconf("SC_CLK_TCK")
+    after = usage_so_far(peer, peers)
+    if before is None or after is None:
+        return replace(run, timing=timing)
+    used = after.since(before)
+    return replace(run, timing=timing, waiting_ms=used.waiting, foreign_share=used.foreign_share)

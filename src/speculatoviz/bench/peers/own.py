@@ -16,6 +16,7 @@ from speculatoviz.bench.peers.runs import ADAPTIVE, AUTO, OWN, PLAIN, Question, 
 from speculatoviz.config import Settings
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.measure.text import PROMPT
+from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.files.names import parse
 from speculatoviz.models.load import gguf_file
 from speculatoviz.session.session import Session
@@ -32,11 +33,13 @@ _HEADS = ("eagle", "medusa")
 class SessionFacts:
     """What a loaded session reports of itself. drafter: of runs that name none. missing: why others are not there.
 
+    target, draft: the names and quantisations of the models; empty without a draft model.
     target_path, draft_path: the GGUF files that other engines load, None for models that are none. end_ids: the tokens
     that end a text.
     """
 
     target: str
+    draft: str
     drafter: str
     drafters: tuple[str, ...]
     missing: Mapping[str, str]
@@ -57,7 +60,8 @@ class SessionWorker:
     def facts(self) -> SessionFacts:
         session = self._session
         return SessionFacts(
-            target=session.target.description.name,
+            target=_named(session.opened.model),
+            draft=_named(session.draft_model),
             drafter=session.drafter,
             drafters=tuple(session.drafters),
             missing={name: str(reason) for name, reason in session.missing.items()},
@@ -96,10 +100,14 @@ class SessionWorker:
         return gguf_file(parse(pair.draft, how.runtime), how, quantisation, lambda *_: None)
 
     def _measure_passes(self) -> None:
+        """All sizes: those that an earlier process measured may be of a busy machine."""
         calibration = self._session.calibration
-        while any(rows not in calibration.pass_ms for rows in range(1, DEEP + 2)):
-            if not calibration.measure_next():
-                break
+        while calibration.measure_next():
+            pass
+
+
+def _named(model: LanguageModel | None) -> str:
+    return "" if model is None else f"{model.description.name} {model.description.quantisation}"
 
 
 def timing(decoded: Decoded) -> Timing:

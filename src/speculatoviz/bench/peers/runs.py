@@ -87,7 +87,8 @@ class PeerRun:
     """One run, or a way that failed.
 
     ratio: the rate of the run divided by that of the reference around it; None if there is none. waiting_ms: the
-    processor time that the other processes used meanwhile, None if it is not known. error: why the way failed.
+    processor time that the other engines used meanwhile, foreign_share: the share that other programs had of all used
+    processor time; None if it is not known. error: why the way failed.
     """
 
     way: Way
@@ -97,6 +98,7 @@ class PeerRun:
     timing: Timing | None = None
     ratio: float | None = None
     waiting_ms: float | None = None
+    foreign_share: float | None = None
     error: str | None = None
 
     @property
@@ -112,12 +114,14 @@ Shares = dict[str, dict[float, float | None]]  # by runtime, then by temperature
 class About:
     """How the runs of a file were measured; the last one of the file counts.
 
-    reference: the way that ratios are relative to. pass_ms: of each runtime, the milliseconds of a pass by its tokens.
-    outside_passes: of each runtime, the share of a round at depth 8 that is not a forward pass, by temperature.
+    draft: the draft model, empty without one. reference: the way that ratios are relative to. pass_ms: of each runtime,
+    the milliseconds of a pass by its tokens. outside_passes: of each runtime, the share of a round at depth 8 that is
+    not a forward pass, by temperature.
     """
 
     machine: str
     target: str
+    draft: str
     max_tokens: int
     reference: Way
     pass_ms: dict[str, dict[int, float]]
@@ -126,7 +130,8 @@ class About:
     @property
     def subject(self) -> tuple[str, ...]:
         """What the runs of one file have in common, in words."""
-        return self.target, f"{self.max_tokens} tokens", f"relative to {self.reference.label}", f"on {self.machine}"
+        models = f"{self.target} with {self.draft}" if self.draft else self.target
+        return models, f"{self.max_tokens} tokens", f"relative to {self.reference.label}", f"on {self.machine}"
 
 
 _LINE: TypeAdapter[PeerRun | About] = TypeAdapter(PeerRun | About)

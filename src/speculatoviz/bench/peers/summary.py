@@ -13,6 +13,7 @@ from speculatoviz.bench.peers.runs import About, PeerRun
 from speculatoviz.bench.peers.statistics import interval
 
 Cells = Sequence[str]
+_QUIET = 0.05  # of the processor time, for other programs
 
 
 def by_temperature(runs: Sequence[PeerRun], about: About) -> dict[float, Comparison]:
@@ -39,6 +40,7 @@ def tables(runs: Sequence[PeerRun], about: About) -> str:
             standings = comparison.standings(runtime, about.pass_ms.get(runtime, {}))
             parts.append(_markdown(_standings(standings), text_columns=1))
     parts += [_outside(runtime, shares) for runtime, shares in about.outside_passes.items()]
+    parts.append(_others(_foreign_share(runs)))
     return "\n\n".join(parts)
 
 
@@ -67,6 +69,20 @@ def _outside(runtime: str, shares: Mapping[float, float | None]) -> str:
     known = {temperature: "–" if share is None else f"{share:.1%}" for temperature, share in shares.items()}
     listed = ", ".join(f"{share} at T={temperature:g}" for temperature, share in known.items())
     return f"Outside forward passes on {runtime}, of a round at depth {DEEP}: {listed}."
+
+
+def _others(share: float) -> str:
+    """How busy the machine was with other programs."""
+    if math.isnan(share):
+        return "How busy the machine was with other programs is not known here."
+    used = f"Other programs used {share:.1%} of the processor time."
+    return used if share <= _QUIET else f"{used} That slows down some engines more than others: measure again."
+
+
+def _foreign_share(runs: Sequence[PeerRun]) -> float:
+    """The mean over the runs; NaN if it is not known."""
+    known = [run.foreign_share for run in runs if run.foreign_share is not None]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def _standings(standings: Mapping[str, Standing]) -> Iterator[Cells]:
@@ -114,17 +130,18 @@ def _markdown(rows: Iterator[Cells], text_columns: int) -> str:
 
 def summary(runs: Sequence[PeerRun], about: About) -> dict[str, Any]:
     """One object that JSON can hold; what was not measured is None."""
-    measured = [run for run in runs if run.timing is not None and run.waiting_ms is not None]
-    spent_ms = sum(run.timing.ms for run in measured if run.timing is not None)
-    waiting_ms = sum(run.waiting_ms or 0.0 for run in measured)
+    spent_ms = math.fsum(run.timing.ms for run in runs if run.timing is not None and run.waiting_ms is not None)
+    waiting_ms = math.fsum(run.waiting_ms for run in runs if run.waiting_ms is not None)
     whole = {
         "machine": about.machine,
         "target": about.target,
+        "draft": about.draft or None,
         "reference": about.reference.label,
         "max_tokens": about.max_tokens,
         "pass_ms": about.pass_ms,
         "outside_passes": about.outside_passes,
         "waiting_processor_share": waiting_ms / spent_ms if spent_ms else math.nan,
+        "foreign_processor_share": _foreign_share(runs),
         "temperatures": {
             f"{temperature:g}": _temperature(comparison, about)
             for temperature, comparison in by_temperature(runs, about).items()
