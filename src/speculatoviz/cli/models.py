@@ -40,7 +40,8 @@ def list_models(
 ) -> None:
     """List the catalogue, the profiles, the runtimes, and the timed passes that runtimes are chosen by.
 
-    "here" marks the models on this disk. "chosen for" is what `--runtime auto` takes each runtime for.
+    "here" marks the models on this disk. "chosen for" is what `--runtime auto` takes each runtime for, as far as the
+    model alone decides: the cost of a draft model also counts.
     """
     from speculatoviz.models.files import catalogue, download
     from speculatoviz.models.libraries import installed
