@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from speculatoviz.bench.peers.measuring import measure_prompt
 from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, SessionWorker, on_runtime, timing
 from speculatoviz.bench.peers.runs import PLAIN, Question
 from speculatoviz.bench.questions import Prompt
@@ -79,6 +82,24 @@ def test_it_reports_a_table_that_reaches_the_depth_of_the_last_aim(engine: OwnEn
     assert engine.outside_passes(1, 0.0) is None  # a single round
     assert engine.facts.drafter == "model"
     assert engine.facts.target_path is None  # a toy has no file
+
+
+def test_an_engine_that_is_killed_fails_with_all_its_ways_and_the_others_go_on(
+    engine: OwnEngine, tmp_path: Path
+) -> None:
+    settings = Settings(_env_file=None, target="toy:0", draft="none", cache_dir=str(tmp_path))
+    with closing(OwnEngine("ik", settings, lambda _: None)) as other:
+        ways = [*engine.ways(("model",), (2,)), *other.ways(("suffix",), (2,))]
+        assert other.pid is not None
+        os.kill(other.pid, signal.SIGKILL)
+        found = {run.way.label: run for run in measure_prompt(ways[0], ways, QUESTION)}
+
+    failed = {label: run.error for label, run in found.items() if run.error is not None}
+    names = (PLAIN, "suffix, depth 2", "adaptive", "auto")
+    assert set(failed) == {f"speculatoviz on ik: {name}" for name in names}
+    assert all("The process of speculatoviz on ik has ended (by signal 9)." in str(error) for error in failed.values())
+    assert len(found) == 2 * len(names)
+    assert all(run.ratio is not None for label, run in found.items() if label not in failed)
 
 
 def test_on_ik_matches_in_the_text_replace_a_trained_head() -> None:

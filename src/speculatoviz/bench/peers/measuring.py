@@ -73,6 +73,7 @@ def measure_all(measurement: Measurement, facts: About, outside_passes: Callable
         return
     with out.open("ab") as file:
         file.write(as_line(replace(facts, outside_passes=outside_passes())))
+        file.flush()
         for run in _run_all(measurement, todo):
             file.write(as_line(run))
             file.flush()
