@@ -77,13 +77,15 @@ def test_a_flag_is_its_settings_field(command: str, field: str) -> None:
     assert option.default is None
     assert not option.required
     assert f"--{field.replace('_', '-')}" in option.opts
-    assert option.secondary_opts == ([f"--no-{field}"] if kind(field) == "bool" else [])
+    assert option.secondary_opts == ([f"--no-{field.replace('_', '-')}"] if kind(field) == "bool" else [])
     assert option.rich_help_panel in {group.title for group in GROUPS if field in group.fields}
     default = own.get(field, info.default)
     assert option.help.count("default: ") <= 1
     assert option.help.endswith("]") == (default not in {None, ""})
-    if default not in {None, "", True}:
+    if not isinstance(default, bool) and default not in {None, ""}:
         assert option.help.endswith(f"[default: {default}]")
+    if isinstance(default, bool):
+        assert option.help.endswith(f"[default: {(option.opts if default else option.secondary_opts)[0][2:]}]")
 
 
 def invoke(*arguments: str, **defaults: object) -> tuple[int, list[Settings]]:
@@ -120,7 +122,8 @@ def test_every_flag_sets_its_field_and_no_other() -> None:
             value, no = example()[field], Settings(_env_file=None)
             arguments = [f"--{field.replace('_', '-')}", value]
             if kind(field) == "bool":
-                value, arguments = "false", [f"--no-{field}"]
+                value = str(not FIELDS[field].default).lower()
+                arguments = [f"--{'' if value == 'true' else 'no-'}{field.replace('_', '-')}"]
             expected = Settings(_env_file=None, **{field: value})
             assert received(*arguments) == expected, field
             assert {name for name in FIELDS if getattr(expected, name) != getattr(no, name)} <= {field}

@@ -8,12 +8,14 @@ import time
 from dataclasses import replace
 
 from speculatoviz.config import Settings
+from speculatoviz.core.progress import unreported
 from speculatoviz.machine import describe
 from speculatoviz.measure.noise import noise_floor
 from speculatoviz.measure.passes import pass_ms
 from speculatoviz.models.load import load_model
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.window import Window
+from speculatoviz.session.invariance import batch_invariant
 from speculatoviz.session.targets import loading_options
 
 TEXT = "A cache keeps what was computed before, so that it need not be computed again. " * 20
@@ -26,12 +28,15 @@ ROUNDS = 5  # interleaved, so that a drifting machine drifts for all sizes
 def measure(name: str, settings: Settings) -> dict[str, object]:
     """Load a model and measure it. name: as for --target; NAME=Q4_0 requantises it first.
 
+    The loading time of a batch-invariant model contains its proof, if that was not made before.
     Milliseconds are the fastest of five: whatever else the machine does can only slow a pass down.
     """
     name, _, quantisation = name.partition("=")
     how = replace(loading_options(settings), context_tokens=1024)
     begun = time.perf_counter()
     model = load_model(name, how, quantisation or None, lambda *_: None)
+    if settings.batch_invariant:
+        model, _ = batch_invariant(model, how.cache_dir, unreported)
     load_s = time.perf_counter() - begun
     window = Window(model, 512)
     ids = encode_raw(model.tokenizer, TEXT)[: CONTEXT_TOKENS + max(SIZES)]

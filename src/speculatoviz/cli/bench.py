@@ -153,7 +153,7 @@ def prompts(
         typer.echo(json.dumps(about | measure(session, documents, asked, settings.max_tokens)))
 
 
-@settings_flags()
+@settings_flags("batch_invariant")
 def models(
     settings: Settings,
     names: Annotated[list[str], typer.Argument(help="models, as for --target; NAME=Q4_0 requantises one first")],
@@ -162,6 +162,7 @@ def models(
     """Load each model in a process of its own; print its pass times, peak memory and noise floor."""
     if not one:
         command = [sys.executable, "-m", "speculatoviz.cli.app", "bench", "models", "--one"]
+        command += ["--batch-invariant"] if settings.batch_invariant else []
         sys.exit(max(subprocess.run([*command, name], check=False).returncode for name in names))
     from speculatoviz.bench.models import measure
 

@@ -38,7 +38,7 @@ REMOTE = Group(
     "Remote target",
     ("target_tokenizer", "target_mode", "target_api_key", "chat_template", "stop_tokens", "overlap"),
 )
-MACHINE = Group("Machine", ("context_tokens", "runtime", "threads", "device", "dtype"))
+MACHINE = Group("Machine", ("context_tokens", "runtime", "batch_invariant", "threads", "device", "dtype"))
 PROMPT_CACHE = Group("Prompt cache", ("prompt_cache_tokens", "prompt_cache"))
 SERVER = Group("Server", ("host", "port", "api_key"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
@@ -117,7 +117,7 @@ def _help(field: str, default: Any) -> str:
     if default is None or default == "":
         return text
     if isinstance(default, bool):
-        default = field if default else f"no-{field}"
+        default = f"{'' if default else 'no-'}{field.replace('_', '-')}"
     return f"{text}  [default: {default}]"
 
 
