@@ -40,13 +40,17 @@ def greedy_rounds(
     tokens: int,
     nodes: int = 0,
     rule: Rule = "token",
+    *,
+    fresh: bool = True,
 ) -> list[Round]:
+    """The rounds of one greedy run. fresh: begin with an empty context, whatever it holds."""
     limits = Limits(tokens, stop_ids=target.tokenizer.eos_ids)
     needs = drafter.needs if drafter else frozenset[Need]()
     request = Request(tuple(ids), Sampling(), limits, rule=rule, evidence=False, needs=needs)
     drafters = {drafter.name: drafter} if drafter else {}
     policy = FixedPolicy(drafter.name if drafter else "none", depth if drafter else 0, nodes)
-    target.window.keep(0)
+    if fresh:
+        target.window.keep(0)
     return decode(request, target, drafters, policy, seeded(0), lambda: 0.0)
 
 
