@@ -50,6 +50,7 @@ def test_a_version_of_the_draft_belongs_to_the_profiles_own_draft() -> None:
     own = (PROFILES["qwen"].draft_quantisation, PROFILES["qwen"].draft_vocabulary)
     assert version() == own
     assert version(draft="toy:1", target="toy:0") == (None, "all"), "another draft is used as it is"
+    assert version(runtime="hf") == (None, "all"), "transformers loads files as they are"
     assert version(draft_vocabulary="all") == (own[0], "all")
     assert version(draft_vocabulary="4096", draft_quantisation="Q8_0") == ("Q8_0", 4096)
 

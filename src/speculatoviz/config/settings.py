@@ -311,6 +311,7 @@ class Settings(BaseSettings):
             draft = None
         suited = draft == base.draft and not own_target
         drafter = self.drafter or (base.drafter if suited else "model" if draft else "ngram")
+        version = draft == base.draft and self.runtime != "hf"  # which loads files as they are
         return Profile(
             name=base.name if not own_target else "custom",
             title=base.title,
@@ -319,8 +320,8 @@ class Settings(BaseSettings):
             drafter=drafter,
             k=base.k if drafter == base.drafter and not own_target else None,
             target_quantisation=self.target_quantisation or (None if own_target else base.target_quantisation),
-            draft_quantisation=self.draft_quantisation or (base.draft_quantisation if draft == base.draft else None),
-            draft_vocabulary=self.draft_vocabulary or (base.draft_vocabulary if draft == base.draft else "all"),
+            draft_quantisation=self.draft_quantisation or (base.draft_quantisation if version else None),
+            draft_vocabulary=self.draft_vocabulary or (base.draft_vocabulary if version else "all"),
         )
 
 
