@@ -113,6 +113,10 @@ def test_the_headline_names_the_drafter(events: list[Event]) -> None:
     started = events[0]
     assert isinstance(started, Started)
 
+    proven = started.model_copy(update={"batch_invariant": True})
+    assert printed(proven).split("\n")[0].endswith(" · exact · bit for bit")
+    lossy = started.exactness.model_copy(update={"label": "lossy"})
+    assert printed(proven.model_copy(update={"exactness": lossy})).split("\n")[0].endswith(" · lossy")
     assert printed(started.model_copy(update={"drafter": "ngram"})).startswith("ngram drafts 3 for toy-0")
     assert printed(started.model_copy(update={"k": 0})) == "toy-0 F64 alone\n"
 

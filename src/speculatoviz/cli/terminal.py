@@ -86,13 +86,14 @@ class Transcript:
 
 
 def headline(started: Started) -> str:
-    """One line: what drafts how deep for which target, and the exactness label."""
+    """One line: what drafts how deep for which target, the exactness label, and whether greedy text is plain text."""
     target = _named(started.target_model)
     if started.k == 0:
         return f"{target} alone"
     draft = started.draft_model
     by = _named(draft) if draft and started.drafter == "model" else started.drafter
-    return f"{by} drafts {started.k} for {target} · {started.exactness.label}"
+    proven = " · bit for bit" if started.batch_invariant and started.exactness.label == "exact" else ""
+    return f"{by} drafts {started.k} for {target} · {started.exactness.label}{proven}"
 
 
 def chosen_runtimes(*models: ModelInfo | Description | None) -> Iterator[str]:
