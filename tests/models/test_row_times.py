@@ -15,7 +15,7 @@ from speculatoviz.models import libraries, row_times
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, Rows
 from speculatoviz.models.files.child import run_child
 from speculatoviz.models.files.gguf import GgufFile, read
-from speculatoviz.models.row_times import ROWS, all_kept, kept_times, time_passes
+from speculatoviz.models.row_times import ROWS, all_kept, require_memory, time_passes
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from support.runtimes import of_gguf
 from support.tiny_gguf import write_tiny
@@ -97,11 +97,12 @@ def test_a_child_process_times_a_file(file: GgufFile, runtime: libraries.Runtime
 
 
 def test_a_table_is_measured_once_and_again_when_asked(file: GgufFile, child: Child, tmp_path: Path) -> None:
-    assert kept_times(file, "ik", 2, tmp_path) is None
+    assert list(all_kept(tmp_path)) == []
     first = row_times.row_times(file, "ik", 2, tmp_path)
     assert first.pass_ms == PASS_MS
     child.stdout = report(PASS_MS | {8: 40.0})
-    assert row_times.row_times(file, "ik", 2, tmp_path) == first == kept_times(file, "ik", 2, tmp_path)
+    assert row_times.row_times(file, "ik", 2, tmp_path) == first
+    assert list(all_kept(tmp_path)) == [first]
     assert child.started == [(str(file.path), "ik", "2")]
     assert row_times.row_times(file, "ik", 2, tmp_path, anew=True).pass_ms[8] == 40.0
     assert row_times.row_times(file, "ik", 2, tmp_path).pass_ms[8] == 40.0
@@ -195,16 +196,14 @@ def test_a_child_that_ends_without_a_table_is_refused(
         row_times.row_times(file, "ik", 2, tmp_path)
 
 
-def test_weights_are_not_copied_without_room(
-    file: GgufFile, child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_not_copied_without_room(file: GgufFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_times, "available_bytes", lambda: file.size_bytes)
     with pytest.raises(ModelError, match=r"ik_llama\.cpp copies the weights, .* of memory are free"):
-        row_times.row_times(file, "ik", 2, tmp_path)
-    assert child.started == []
-    assert row_times.row_times(file, "llamacpp", 2, tmp_path).pass_ms == PASS_MS
-    monkeypatch.setattr(row_times, "available_bytes", lambda: None)
-    assert row_times.row_times(file, "ik", 2, tmp_path).pass_ms == PASS_MS
+        require_memory(file, "ik")
+    require_memory(file, "llamacpp")
+    for enough in (None, file.size_bytes + 2 * 10**9):
+        monkeypatch.setattr(row_times, "available_bytes", lambda enough=enough: enough)
+        require_memory(file, "ik")
 
 
 def test_the_child_is_this_module() -> None:

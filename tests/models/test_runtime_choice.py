@@ -145,6 +145,20 @@ def test_a_crash_while_it_is_measured_is_a_reason(machine: Machine, path: Path) 
     assert machine.measured == ["llamacpp", "ik"]
 
 
+def test_a_runtime_that_cannot_load_the_file_leaves_nothing_to_measure(
+    machine: Machine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.has({"llamacpp": STEEP, "ik": FLAT})
+
+    def no_room(_file: GgufFile, runtime: Runtime) -> None:
+        if runtime == "ik":
+            raise ModelError("There is no room.", "Make some.")
+
+    monkeypatch.setattr(runtime_choice, "require_memory", no_room)
+    assert choose(path) == ("llamacpp", RuntimeChoice("There is no room"))
+    assert machine.measured == []
+
+
 def test_a_file_that_no_runtime_loads_is_refused(machine: Machine, path: Path) -> None:
     machine.has(
         {

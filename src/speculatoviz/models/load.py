@@ -12,13 +12,12 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.config import MOST, read_config, text_config
-from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.names import OF_GGUF, ModelName, Runtime, locate, parse, tokenizer_folder
 from speculatoviz.models.files.source import is_file, local_path
 from speculatoviz.models.gguf_runtimes import open_gguf, open_vocabulary
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes, not_installed, require_installed
-from speculatoviz.models.runtime_choice import TO_VERIFY, Candidates, Use, choose_runtime, measure_candidates
+from speculatoviz.models.runtime_choice import TO_VERIFY, Candidates, Use, choose_runtime, measure_anew
 
 Report = Callable[[str, int, int], None]
 
@@ -202,9 +201,8 @@ def measure_runtimes(
     _share_cores()
     path, source = _gguf_files(parsed, how, quantisation, vocabulary, progress)
     runtimes = gguf_runtimes() if parsed.runtime is None else [parsed.runtime]
-    found = measure_candidates(
-        read(path), runtimes, how.threads or usable_cores(), how.cache_dir, progress, source, anew=True
-    )
+    threads = how.threads or usable_cores()
+    found = measure_anew(path, runtimes, threads, how.cache_dir, progress, source)
     return path, found
 
 

@@ -22,7 +22,7 @@ from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError
 from speculatoviz.machine import available_bytes, processor, usable_cores
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Tokenizer
 from speculatoviz.models.files.child import ending, run_child
-from speculatoviz.models.files.gguf import GgufFile
+from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import RUNTIMES, Runtime
 from speculatoviz.models.gguf_runtimes import gguf_library, open_gguf
 from speculatoviz.models.gguf_trial import file_hash
@@ -68,21 +68,13 @@ def row_times(
     kept = _Kept(cache_dir, file, runtime, threads)
     if not anew and (times := kept.read()) is not None:
         return times
-    _require_memory(file, runtime)
     times = RowTimes(runtime, file.path, threads, _measured(file, runtime, threads, source))
     kept.write(times)
     return times
 
 
-def kept_times(file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path) -> RowTimes | None:
-    """The times that `row_times` would return without measuring."""
-    return _Kept(cache_dir, file, runtime, threads).read()
-
-
 def all_kept(cache_dir: Path) -> Iterator[RowTimes]:
     """Every kept table of this machine, by file. Tables of other libraries and of changed files are left out."""
-    from speculatoviz.models.files.gguf import read
-
     for path in sorted(_folder(cache_dir).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, SpeculatoVizError):
             about = json.loads(path.read_text(encoding="utf-8"))["about"]
@@ -131,8 +123,8 @@ def _checked(document: dict[str, Any]) -> PassMs:
     return dict(sorted(pass_ms.items()))
 
 
-def _require_memory(file: GgufFile, runtime: Runtime) -> None:
-    """Raises ModelError if a runtime that copies the weights has no room for them: llama.cpp maps the file."""
+def require_memory(file: GgufFile, runtime: Runtime) -> None:
+    """Raises ModelError if a runtime that copies the weights has no room for them now: llama.cpp maps the file."""
     available = available_bytes()
     if runtime == "llamacpp" or available is None or file.size_bytes + _SPARE_BYTES < available:
         return

@@ -23,7 +23,7 @@ from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, Runtime
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes
-from speculatoviz.models.row_times import PassMs, all_kept, row_times
+from speculatoviz.models.row_times import PassMs, all_kept, require_memory, row_times
 
 ACCEPTANCE = 0.8  # of a drafted token
 _CLEARLY = 0.95  # llama.cpp stays, unless another one takes less than this share of its time
@@ -64,11 +64,11 @@ def choose_runtime(
     *,
     verified: bool = False,
 ) -> tuple[Runtime, RuntimeChoice]:
-    """The runtime that is to load a file, and the reason. Nothing is measured if only one comes into question.
+    """The runtime that is to load a file, and the reason. Nothing is timed if only one comes into question.
 
     threads: of a forward pass. progress: called before each measurement. source: of a trimmed file, the one that it is
-    made of. verified: llama.cpp is known to load the file.
-    Raises ModelError if no runtime is installed, or none can load the file.
+    made of. verified: llama.cpp is known to load the file. Raises ModelError if no runtime is installed, or none can
+    load the file.
     """
     runtimes = gguf_runtimes()
     giving = [runtime for runtime in runtimes if runtime in _GIVES_HIDDEN_STATES]
@@ -77,9 +77,34 @@ def choose_runtime(
         return giving[0], RuntimeChoice(only)
     if len(runtimes) == 1:
         return runtimes[0], RuntimeChoice("no other runtime for GGUF files is installed")
-    candidates = measure_candidates(read(path), runtimes, threads, cache_dir, progress, source, verified=verified)
+    file = read(path)
+    progress("checking", 0, 1)
+    able, refused = _that_load(file, runtimes, cache_dir, source, verified=verified)
+    if len(able) == 1:
+        return able[0], RuntimeChoice(reason(able[0], Candidates({}, refused), use))
+    candidates = measure_candidates(file, able, threads, cache_dir, progress, source)
+    candidates = Candidates(candidates.times, {**refused, **candidates.refused})
     chosen = fastest(candidates.times, use)
     return chosen, RuntimeChoice(reason(chosen, candidates, use), _by_title(candidates.times))
+
+
+def _that_load(
+    file: GgufFile, runtimes: Sequence[Runtime], cache_dir: Path, source: Path | None, *, verified: bool
+) -> tuple[list[Runtime], dict[Runtime, ModelError]]:
+    """The runtimes that can load a file now, and why each other one cannot. Raises the first error if none can."""
+    able: list[Runtime] = []
+    refused: dict[Runtime, ModelError] = {}
+    for runtime in runtimes:
+        try:
+            require_memory(file, runtime)
+            known = verified and runtime == "llamacpp"
+            require_loadable(file.path, cache_dir, runtime, verified=known, source=source)
+            able.append(runtime)
+        except ModelError as error:
+            refused[runtime] = error
+    if not able:
+        raise refused[runtimes[0]]
+    return able, refused
 
 
 def measure_candidates(
@@ -90,23 +115,38 @@ def measure_candidates(
     progress: FileProgress,
     source: Path | None = None,
     *,
-    verified: bool = False,
     anew: bool = False,
 ) -> Candidates:
-    """Time every runtime that can load the file. Raises the first one's ModelError if none can."""
+    """Time passes on each of the runtimes, all of which load the file. Raises the first one's ModelError if none can.
+
+    anew: also if there are kept times.
+    """
     times: dict[Runtime, PassMs] = {}
     refused: dict[Runtime, ModelError] = {}
     for done, runtime in enumerate(runtimes):
         progress(f"timing passes on {RUNTIMES[runtime]}", done, len(runtimes))
         try:
-            known = verified and runtime == "llamacpp"
-            require_loadable(file.path, cache_dir, runtime, verified=known, source=source)
             times[runtime] = row_times(file, runtime, threads, cache_dir, source, anew=anew).pass_ms
         except ModelError as error:
             refused[runtime] = error
     if not times:
         raise refused[runtimes[0]]
     return Candidates(times, refused)
+
+
+def measure_anew(
+    path: Path,
+    runtimes: Sequence[Runtime],
+    threads: int,
+    cache_dir: Path,
+    progress: FileProgress,
+    source: Path | None = None,
+) -> Candidates:
+    """Time passes again on every one of the runtimes that can load a file. Raises ModelError if none can."""
+    file = read(path)
+    able, refused = _that_load(file, runtimes, cache_dir, source, verified=False)
+    found = measure_candidates(file, able, threads, cache_dir, progress, source, anew=True)
+    return Candidates(found.times, {**refused, **found.refused})
 
 
 class Compared(NamedTuple):
