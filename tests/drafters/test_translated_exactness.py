@@ -27,6 +27,7 @@ from support.toy_pair import (
     run_tokens,
     sequence_probs,
 )
+from support.trimmed_toy import TrimmedToy
 from support.two_vocabularies import ACCENTS, LETTERS, Pieces, translated, two_vocabularies
 
 EXACT = 1e-12
@@ -103,6 +104,18 @@ def whole_runs(pieces: Pieces, sampling: Sampling, depth: int, factory: Factory,
     for prob, output in script.outcomes(one_run):
         found[output] = found.get(output, 0.0) + prob
     return largest_difference(found, sequence_probs(target_model, asked))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["greedy", "T=1", "all filters"])
+@pytest.mark.parametrize("lacks", [[1], [2, 3], [1, 2, 3, 4]], ids=["a letter", "both of equal bytes", "all but bb"])
+def test_a_draft_that_lacks_tokens_keeps_it_too(lacks: list[int], name: str) -> None:
+    """Also where nothing that it has is a token of the target."""
+
+    def factory(draft: ToyModel, target: ToyModel) -> TranslatedDrafter:
+        return translated(TrimmedToy(draft, lacks), target)
+
+    assert whole_runs(LETTERS, SAMPLINGS[name], 2, factory) < EXACT
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS.keys())

@@ -297,7 +297,8 @@ def test_numpy_keeps_to_one_thread_beside_llamacpp(monkeypatch: pytest.MonkeyPat
     before = [pool.num_threads for pool in pools]
     if not pools:
         pytest.skip("NumPy computes with another library")
-    monkeypatch.setattr(load, "_load", lambda *_: None)
+    for opener in ("_load", "_load_gguf"):
+        monkeypatch.setattr(load, opener, lambda *_: None)
     try:
         for name, threads in (("hf:folder", 2), ("llamacpp:model.gguf", 1)):
             for pool in pools:
