@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.sampling import distribution
@@ -51,6 +51,7 @@ def check_run(window: Window, model: ToyModel, ids: Sequence[int], *, recorded: 
 
 
 @settings(max_examples=60, deadline=None)
+@example(runs=[(True, 64, [], True), (True, 65, [], False), (False, 1, [], False), (True, 66, [], True)])
 @given(runs=RUNS)
 def test_a_restored_prefix_gives_the_logits_of_a_prefill_bit_for_bit(
     runs: list[tuple[bool, int, list[int], bool]],

@@ -152,6 +152,8 @@ class Window:
         self.ids = list(found.ids)
         if len(found.states):
             self._record(0, found.states)
+        if self.recording:
+            self.keep(self._known)  # a prefix can hold tokens whose states are unknown
 
     def context_feed(self, request: WindowFeed) -> Feed:
         """The feed of the context for a request; while recording it asks for the state after every token."""
