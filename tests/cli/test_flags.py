@@ -47,6 +47,7 @@ FLAGS = [
 DEFAULTS = {
     "bench pair": {"max_tokens": 96, "temperature": 0.0},
     "bench drafters": {"k": 4, "nodes": 12, "max_tokens": 64, "temperature": 0.0},
+    "bench drafts": {"max_tokens": 64},
     "bench peers": {"max_tokens": 64},
     "bench prompts": {"max_tokens": 48},
     "bench rules": {"k": 5, "max_tokens": 96, "drafter": "model"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.session.session import Session
@@ -16,24 +17,23 @@ PROMPTS = {
 }
 
 
-def _decode(session: Session, prompt: str, k: int, max_tokens: int, temperature: float) -> Decoded:
-    start = Start(prompt=prompt, k=k, policy="fixed", max_tokens=max_tokens, temperature=temperature, seed=0)
+def _decode(session: Session, prompt: str, max_tokens: int, temperature: float, **chosen: Any) -> Decoded:
+    start = Start(prompt=prompt, max_tokens=max_tokens, temperature=temperature, seed=0, **chosen)
     return decode_prompt(session, start)
 
 
-def speedups(
-    session: Session, k: int, repeats: int, max_tokens: int, temperature: float
-) -> dict[str, dict[str, float]]:
+def speedups(session: Session, repeats: int, max_tokens: int, temperature: float) -> dict[str, dict[str, float]]:
     """For each prompt: the median of the paired ratios of speculative and plain runs, with its spread.
 
-    Plain and speculative runs alternate, so that a machine whose speed drifts affects both.
+    Speculative runs have the session's own policy. Plain and speculative runs alternate, so that a machine whose speed
+    drifts affects both.
     """
     results = {}
     for name, prompt in PROMPTS.items():
         pairs: list[tuple[Decoded, Decoded]] = []
         for _ in range(repeats):
-            plain = _decode(session, prompt, 0, max_tokens, temperature)
-            pairs.append((plain, _decode(session, prompt, k, max_tokens, temperature)))
+            plain = _decode(session, prompt, max_tokens, temperature, k=0, policy="fixed")
+            pairs.append((plain, _decode(session, prompt, max_tokens, temperature)))
         ratios = [speculative.tps / plain.tps for plain, speculative in pairs]
         last = pairs[-1][1]
         results[name] = {

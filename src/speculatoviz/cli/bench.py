@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
-@settings_flags(MODEL, "draft", "runtime", "k", max_tokens=96, temperature=0.0)
+@settings_flags(MODEL, "draft", "runtime", "policy", "k", max_tokens=96, temperature=0.0)
 def pair(
     settings: Settings,
     repeats: Annotated[int, typer.Option(min=1, help="pairs of a plain and a speculative run for each prompt")] = 5,
@@ -40,6 +40,7 @@ def pair(
     from speculatoviz.bench.decision import decision_ms
     from speculatoviz.bench.outside import outside_passes
     from speculatoviz.bench.pair import PROMPTS, speedups
+    from speculatoviz.session.planning import policy_of
 
     with _session(settings) as session:
         k, tokens, temperature = session.default_k(session.drafter), settings.max_tokens, settings.temperature
@@ -47,13 +48,14 @@ def pair(
             "machine": describe(),
             "target": session.target.description.name,
             "draft": session.draft_model.description.name if session.draft_model else None,
+            "policy": policy_of(settings.policy, settings.k, settings.nodes),
             "k": k,
             "temperature": temperature,
             "decision_ms": decision_ms(),
             "pass_ms": dict(session.calibration.pass_ms),
             "draft_pass_ms": session.calibration.draft_ms,
             "overhead": outside_passes(session, k, tokens, temperature, PROMPTS["code"]),
-            "speedup": speedups(session, k, repeats, tokens, temperature),
+            "speedup": speedups(session, repeats, tokens, temperature),
         }
     typer.echo(json.dumps(result))
 
