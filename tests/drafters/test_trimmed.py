@@ -30,7 +30,7 @@ EXACT, BROKEN = 1e-12, 1e-3
 SIGNIFICANCE = 1e-4
 RUNS = 2_000
 LACKING = {"a letter": [0], "the end": [2], "all but one": [0, 2], "all but the end": [0, 1]}  # of two letters
-SOME = {"greedy", "T=1", "T=0.7", "all filters"}
+SOME = ("greedy", "T=1", "T=0.7", "all filters")
 
 
 def trimmed(lacks: Collection[int], support_size: int = 64) -> Factory:
