@@ -65,7 +65,7 @@ class SessionWorker:
             drafter=session.drafter,
             drafters=tuple(session.drafters),
             missing={name: str(reason) for name, reason in session.missing.items()},
-            target_path=getattr(session.opened.model, "path", None),
+            target_path=session.opened.model.description.gguf if session.opened.model else None,
             draft_path=self._draft_path(),
             end_ids=tuple(sorted(session.target.tokenizer.eos_ids)),
             context_tokens=session.target.context_tokens,
@@ -91,7 +91,8 @@ class SessionWorker:
 
     def _draft_path(self) -> Path | None:
         """The draft model's file. One whose vocabulary is trimmed is of no use for other engines: the whole one."""
-        settings, path = self._session.settings, getattr(self._session.draft_model, "path", None)
+        settings, draft = self._session.settings, self._session.draft_model
+        path = draft.description.gguf if draft else None
         pair = settings.resolved()
         if path is None or pair.draft is None or draft_tokens(pair) is None:
             return path
