@@ -122,6 +122,10 @@ export interface Started {
    * greedy text is that of plain decoding, bit for bit
    */
   batch_invariant: boolean;
+  /**
+   * of the target, as measured when the run began
+   */
+  pass_times: PassTime[];
 }
 /**
  * A model. `choice`: of its runtime; null if the model's name or a setting decided.
@@ -203,6 +207,13 @@ export interface RemoteInfo {
 export interface Finding {
   question: string;
   answer: string;
+}
+/**
+ * Median time of one forward pass of the target over `tokens` tokens.
+ */
+export interface PassTime {
+  tokens: number;
+  ms: number;
 }
 /**
  * An update took effect; `round` is the first round under it.
@@ -294,7 +305,20 @@ export interface VerifyResult {
   entropy: number | null;
   target_top_tokens: TopToken[];
   residual_top_tokens: TopToken[];
+  /**
+   * the most probable tokens of p and q as the rule used them; empty if a target does not report them
+   */
+  compared: ComparedToken[];
   verify_latency_ms: number;
+}
+/**
+ * p and q of one token as the rule used them: after temperature and filters. `draft_prob`: null without a q.
+ */
+export interface ComparedToken {
+  token: string;
+  token_id: number;
+  target_prob: number;
+  draft_prob: number | null;
 }
 /**
  * Sent after every round: the round's own times and counts, then the metrics of the run so far, all at one level.
@@ -605,13 +629,6 @@ export interface RuleInfo {
   help: string;
   label: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
   trees: boolean;
-}
-/**
- * Median time of one forward pass of the target over `tokens` tokens.
- */
-export interface PassTime {
-  tokens: number;
-  ms: number;
 }
 /**
  * `POST /api/test-draft`: a few tokens drafted, nothing verified. `tps`: drafted tokens per second.

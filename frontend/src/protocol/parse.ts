@@ -1,5 +1,14 @@
 // JSON text to a server message. Unknown types are ignored, so that a newer server can send more than this page knows.
-import type { Done, Metrics, MetricValues, NoiseFloor, ServerMessage, Started, Updated } from "./generated";
+import type {
+  Done,
+  Metrics,
+  MetricValues,
+  NoiseFloor,
+  ServerMessage,
+  Started,
+  Updated,
+  VerifyResult,
+} from "./generated";
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "queued",
@@ -39,9 +48,11 @@ const STARTED_SINCE = {
   nodes: 0,
   policy: "fixed",
   batch_invariant: false,
+  pass_times: [],
 } satisfies Partial<Started>;
 const FLOOR_SINCE = { context_tokens: 0, rows: 0, proven: false } satisfies Partial<NoiseFloor>;
 const DONE_SINCE = { departure: null } satisfies Partial<Done>;
+const VERDICT_SINCE = { compared: [] } satisfies Partial<VerifyResult>;
 const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
 const VALUES_SINCE = {
   per_call_tps: null,
@@ -76,6 +87,8 @@ function completed(message: ServerMessage): ServerMessage {
       return { ...STARTED_SINCE, ...message, noise_floor: floorOf(message) };
     case "updated":
       return { ...UPDATED_SINCE, ...message };
+    case "verify_result":
+      return { ...VERDICT_SINCE, ...message };
     case "metrics":
       return { ...METRICS_SINCE, ...flattened(message) };
     case "done":

@@ -38,6 +38,8 @@ export interface Token {
   readonly text: string;
   /** The rule that verifies the drafts of the run. */
   readonly rule: RuleName;
+  /** Whether the temperature was 0: p is the point mass on the target's most probable token. */
+  readonly greedy: boolean;
   /** Whether the draft was compared with a token that the target drew, without probabilities. */
   readonly compared: boolean;
   readonly draft: DraftToken | null;

@@ -1,7 +1,7 @@
 // The run after an event. Parts that the event does not change stay the same objects, so views can compare references.
 import type { DraftToken, Failure, Metrics, ServerMessage, VerifyResult } from "../protocol/generated";
 import { weaker } from "./exactness";
-import type { Round, RuleName, Run, Token } from "./model";
+import type { Round, Run, Token } from "./model";
 import { withWarning } from "./warnings";
 
 export const emptyRun: Run = {
@@ -29,11 +29,11 @@ export function reduce(run: Run, event: ServerMessage): Run {
   switch (event.type) {
     case "draft_token":
       return {
-        ...withRound(run, event.round, (round) => addDraft(round, event, ruleOf(run))),
+        ...withRound(run, event.round, (round) => addDraft(round, event, settingsOf(run))),
         sources: run.sources.includes(event.source) ? run.sources : [...run.sources, event.source],
       };
     case "verify_result":
-      return withRound(run, event.round, (round) => addVerdict(round, event, ruleOf(run)));
+      return withRound(run, event.round, (round) => addVerdict(round, event, settingsOf(run)));
     case "metrics":
       return {
         ...withRound(run, event.round, (round) => closeRound(round, event)),
@@ -76,9 +76,15 @@ function withRound(run: Run, index: number, change: (round: Round) => Round): Ru
   return { ...run, phase: alive, rounds };
 }
 
-const ruleOf = (run: Run): RuleName => run.started?.rule ?? "token";
+/** What decides about the tokens of the round in progress. */
+type Deciding = Pick<Token, "rule" | "greedy">;
 
-function addDraft(round: Round, event: DraftToken, rule: RuleName): Round {
+function settingsOf({ started, updates }: Run): Deciding {
+  const sampling = (updates.at(-1) ?? started)?.sampling;
+  return { rule: started?.rule ?? "token", greedy: sampling?.temperature === 0 };
+}
+
+function addDraft(round: Round, event: DraftToken, deciding: Deciding): Round {
   const token: Token = {
     key: `${event.round}:${event.node}`,
     round: event.round,
@@ -89,7 +95,7 @@ function addDraft(round: Round, event: DraftToken, rule: RuleName): Round {
     label: event.token,
     status: "pending",
     text: "",
-    rule,
+    ...deciding,
     compared: false,
     draft: event,
     verdict: null,
@@ -100,7 +106,7 @@ function addDraft(round: Round, event: DraftToken, rule: RuleName): Round {
 
 const EMITTED: ReadonlySet<VerifyResult["status"]> = new Set(["accepted", "resampled", "bonus", "plain"]);
 
-function addVerdict(round: Round, event: VerifyResult, rule: RuleName): Round {
+function addVerdict(round: Round, event: VerifyResult, deciding: Deciding): Round {
   const before = event.node === null ? undefined : round.drafted.find((token) => token.node === event.node);
   const emitted = EMITTED.has(event.status);
   const token: Token = {
@@ -113,7 +119,7 @@ function addVerdict(round: Round, event: VerifyResult, rule: RuleName): Round {
     label: before?.label ?? event.final_token ?? event.draft_token ?? "",
     status: event.status,
     text: emitted ? event.text : "",
-    rule,
+    ...deciding,
     compared: isCompared(round, event),
     draft: before?.draft ?? null,
     verdict: event,

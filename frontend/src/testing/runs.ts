@@ -110,6 +110,7 @@ function tokenOf(
           uniform: status === "accepted" || status === "rejected" ? 0.42 : null,
           target_top_tokens: [],
           residual_top_tokens: [],
+          compared: [],
           verify_latency_ms: 200,
         };
   const text = status === "rejected" || status === "discarded" || status === "pending" ? "" : label;
@@ -126,6 +127,7 @@ function tokenOf(
     status,
     text,
     rule: "token",
+    greedy: false,
     compared: false,
     draft,
     verdict,
@@ -250,6 +252,7 @@ export const STARTED: Started = {
   exactness: { label: "exact", reason: "" },
   noise_floor: null,
   batch_invariant: false,
+  pass_times: [],
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },
   remote: null,
   per_call_baseline: null,

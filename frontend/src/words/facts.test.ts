@@ -12,22 +12,24 @@ function tokenOf(events: Parameters<typeof reduceAll>[1], key: string): Token {
   return token;
 }
 const factOf = (token: Token, term: string) => tokenFacts(token).find((fact) => fact.term === term)?.value;
+const SAMPLED = started({ sampling: { ...started().sampling, temperature: 0.7 } });
 const tested = { target_logprob: -1, target_prob: 0.3, draft_prob: 0.6, acceptance_prob: 0.5, uniform: 0.75 };
 const judged = { round: 0, node: 0, position: 0, status: "rejected", text: "" } as const;
 
 describe("facts of a token", () => {
   it("explain the decision with its figures", () => {
-    const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged, tested)], "0:0");
+    const token = tokenOf([SAMPLED, draft(0, 0, "a"), verdict(judged, tested)], "0:0");
     expect(verdictSentence(token)).toBe(
       "Rejected: the acceptance probability is 50 % = min(1, 30 % / 60 %), and the uniform, 0.750, is above it.",
     );
-    expect(factOf(token, "target log-prob")).toBe("−1.00 (37 %)");
+    expect(factOf(token, "target log-prob, raw")).toBe("−1.00 (37 %)");
+    expect([factOf(token, "target p"), factOf(token, "draft q")]).toEqual(["30 %", "60 %"]);
     expect(factOf(token, "round, position")).toBe("1, 1");
   });
 
   it("show unknown figures as a dash, never as zero", () => {
     const token = tokenOf([started(), draft(0, 0, "a"), verdict(judged)], "0:0");
-    expect(factOf(token, "target log-prob")).toBe("–");
+    expect(factOf(token, "target log-prob, raw")).toBe("–");
     const waiting = tokenOf([started(), draft(0, 0, "a")], "0:0");
     expect(factOf(waiting, "acceptance prob.")).toBe("–");
     expect(factOf(waiting, "uniform")).toBe("–");

@@ -11,8 +11,26 @@ export interface Fact {
   readonly source?: string;
 }
 
-const LOGPROB_HELP =
-  "Natural logarithm of the model's probability of this token, before temperature and filters.";
+const RAW_HELP =
+  "Natural logarithm of the model's probability of this token at temperature 1, before temperature and filters. The rule does not use it.";
+
+const USED_HELP =
+  "The probability of this token that the rule used: after temperature and filters. At temperature 0 it is 100 % for the most probable token.";
+
+/** p and q as the rule used them. */
+function usedFacts({ draft, verdict, status }: Token): Fact[] {
+  const p = verdict?.target_prob ?? null;
+  const q = verdict?.draft_prob ?? draft?.draft_prob ?? null;
+  const residual = status === "resampled";
+  return [
+    {
+      term: residual ? "residual" : "target p",
+      value: percent(p),
+      help: residual ? "The probability of this token in the residual that it was drawn from." : USED_HELP,
+    },
+    { term: "draft q", value: percent(q), help: USED_HELP },
+  ];
+}
 
 const COVERED_HELP =
   "The share of the draft model's distribution that lies on the support of q: q holds only its most probable tokens, renormalised. The rest costs acceptance, never exactness.";
@@ -21,8 +39,8 @@ function logprobFacts({ draft, verdict }: Token): Fact[] {
   const target = verdict?.target_logprob ?? null;
   const own = verdict?.draft_logprob ?? draft?.logprob ?? null;
   return [
-    { term: "target log-prob", value: logprobWords(target), help: LOGPROB_HELP },
-    { term: "draft log-prob", value: logprobWords(own), help: LOGPROB_HELP },
+    { term: "target log-prob, raw", value: logprobWords(target), help: RAW_HELP },
+    { term: "draft log-prob, raw", value: logprobWords(own), help: RAW_HELP },
   ];
 }
 
@@ -83,8 +101,8 @@ function decisionFacts(token: Token): Fact[] {
     case "typical":
       return [
         {
-          term: "target p",
-          value: percent(token.verdict?.target_prob),
+          term: "decided by",
+          value: "threshold on p",
           help: "Accepted if p ≥ min(ε, δ·exp(−H)), H being the entropy of p. A threshold decides instead of a random number, so the rule is lossy.",
         },
       ];
@@ -148,8 +166,9 @@ export function tokenFacts(token: Token, siblingInfo: SiblingInfo | null = null)
       help: "The draft-and-verify step, and the position after the committed text. Both count from 1.",
     },
     ...siblingFacts(siblingInfo),
-    ...logprobFacts(token),
+    ...(token.compared ? [] : usedFacts(token)),
     ...decisionFacts(token),
+    ...logprobFacts(token),
     entropyFact(token),
     ...draftFacts(token),
   ];

@@ -8,9 +8,14 @@ import { draft, started, verdict } from "../testing/messages";
 import { tokenFacts } from "./facts";
 import { statusHelp, verdictSentence } from "./verdicts";
 
-function judged(rule: RuleName, status: VerifyResult["status"], changes: Partial<VerifyResult>) {
+function judged(
+  rule: RuleName,
+  status: VerifyResult["status"],
+  changes: Partial<VerifyResult>,
+  temperature = 0.7,
+) {
   const events = [
-    started({ rule }),
+    started({ rule, sampling: { ...started().sampling, temperature } }),
     draft(0, 0, "a"),
     verdict({ round: 0, node: 0, position: 0, status, text: "" }, changes),
   ];
@@ -77,6 +82,22 @@ describe("typical acceptance", () => {
     expect(verdictSentence(token)).toMatch(/but another path is longer/);
     expect(failedTest(token)).toBe(false);
     expect(verdictSentence(judged("typical", "discarded", {}))).toMatch(/^Never tested: it follows a token/);
+  });
+});
+
+describe("at temperature 0", () => {
+  const greedy = (rule: RuleName, status: VerifyResult["status"]) =>
+    verdictSentence(judged(rule, status, { acceptance_prob: Number(status === "accepted") }, 0));
+
+  it("nothing is drawn: the target's most probable token replaces the draft's", () => {
+    for (const rule of ["token", "block", "match"] as const) {
+      expect(greedy(rule, "rejected")).toMatch(
+        /^Rejected: .*most probable token, another one, replaces it\.$/,
+      );
+      expect(greedy(rule, "accepted")).toMatch(/^Accepted: at temperature 0/);
+      expect(greedy(rule, "resampled")).toMatch(/nothing is drawn\.$/);
+    }
+    expect(greedy("typical", "accepted")).toMatch(/The rule is lossy/);
   });
 });
 

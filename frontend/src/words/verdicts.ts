@@ -71,6 +71,14 @@ const COMPARED: Readonly<Partial<Record<Status, string>>> = {
   bonus: "The target drew every drafted token, so its next draw is emitted too.",
 };
 
+/** At temperature 0 nothing is drawn, under every exact rule. */
+const GREEDY: Readonly<Partial<Record<Status, string>>> = {
+  accepted: "Accepted: at temperature 0 only the target’s most probable token passes, and this is it.",
+  rejected: "Rejected: at temperature 0 the target’s most probable token, another one, replaces it.",
+  resampled: "The target’s most probable token. At temperature 0 it replaces the draft’s; nothing is drawn.",
+  bonus: "The target’s most probable token after a fully accepted draft, from the same pass.",
+};
+
 const AFTER_IMPROBABLE = "Never tested: it follows a token that was too improbable.";
 
 /** `acceptance` is `acceptance_prob` of the verdict. */
@@ -89,6 +97,8 @@ export function verdictSentence(token: Token): string {
   if (!verdict) return statusHelp("pending", rule);
   const comparison = token.compared ? COMPARED[status] : undefined;
   if (comparison !== undefined) return comparison;
+  const greedy = token.greedy && rule !== "typical" ? GREEDY[status] : undefined;
+  if (greedy !== undefined) return greedy;
   const acceptance = verdict.acceptance_prob;
   if (rule === "typical" && status === "discarded" && acceptance === null) return AFTER_IMPROBABLE;
   return (acceptance === null ? null : SENTENCES[rule](token, acceptance)) ?? statusHelp(status, rule);

@@ -79,7 +79,8 @@ describe("token text", () => {
     ".text-flow .token",
     ".tt-label",
     ".token-name",
-    ".bar-label",
+    ".decision tbody th",
+    ".raw-scores tbody th",
     ".sh-drafts code",
     "textarea",
   ];

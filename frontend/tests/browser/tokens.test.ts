@@ -40,8 +40,10 @@ describe("hovering a token", () => {
     for (const part of [
       "accepted",
       `round, position${result.round + 1}, ${result.position + 1}`,
-      `target log-prob${fixed(result.target_logprob)} (${percent(probability(result.target_logprob))})`,
-      `draft log-prob${fixed(result.draft_logprob)} (${percent(probability(result.draft_logprob))})`,
+      `target p${percent(result.target_prob)}`,
+      `draft q${percent(result.draft_prob)}`,
+      `target log-prob, raw${fixed(result.target_logprob)} (${percent(probability(result.target_logprob))})`,
+      `draft log-prob, raw${fixed(result.draft_logprob)} (${percent(probability(result.draft_logprob))})`,
       `covered mass${percent(draft?.covered_mass)}`,
       `acceptance prob.${percent(result.acceptance_prob)}`,
       `entropy${fixed(result.entropy)} nats`,
@@ -65,7 +67,7 @@ describe("hovering a token", () => {
     await tab.page.locator(".tt-tooltip").getByText("drafted by").waitFor();
   });
 
-  it("and clicking shows the alternatives in p, q and the residual", async () => {
+  it("and clicking shows p and q as used, the residual, and the raw scores", async () => {
     const tab = await ranOnce();
     const result = lastWith(tab, "resampled");
     const rejected = tab
@@ -73,25 +75,28 @@ describe("hovering a token", () => {
       .find(({ round, status }) => round === result.round && status === "rejected");
     await tab.token(keyOf(result)).click();
 
-    const bars = (title: string) =>
-      tab.details.getByRole("region", { name: title, exact: true }).evaluate((region) => ({
-        labels: [...region.querySelectorAll(".bar-label")].map((label) => label.textContent),
-        values: [...region.querySelectorAll(".bar-value")].map((value) => value.textContent),
-        chosen: [...region.querySelectorAll("[data-chosen] .bar-label")].map((label) => label.textContent),
-      }));
-    const offered = {
-      "Target p": result.target_top_tokens,
-      "Draft q": (rejected && draftOf(tab, rejected)?.top_tokens) ?? [],
-      "Residual norm(max(0, p − q))": result.residual_top_tokens,
-    };
-    for (const [title, tops] of Object.entries(offered)) {
-      expect(tops.length).toBeGreaterThan(1);
-      expect(await bars(title)).toEqual({
-        labels: tops.map(({ token }) => shown(token)),
-        values: tops.map(({ logprob }) => percent(probability(logprob))),
-        chosen: tops.filter(({ token_id }) => token_id === result.token_id).map(({ token }) => shown(token)),
-      });
-    }
+    const rows = (title: string) =>
+      tab.details
+        .getByRole("region", { name: title, exact: true })
+        .locator("tbody tr")
+        .evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
+    const compared = rejected?.compared ?? [];
+    expect(compared.length).toBeGreaterThan(1);
+    const redrawn = new Map(
+      result.residual_top_tokens.map((top) => [top.token_id, probability(top.logprob)]),
+    );
+    expect((await rows("Decision")).map(([label, , p, q]) => [label, p, q])).toEqual(
+      compared.map((one) => [shown(one.token), percent(one.target_prob), percent(one.draft_prob)]),
+    );
+    const chosen = (await rows("Decision")).find(([label]) => label === shown(result.final_token ?? ""));
+    expect(chosen?.[4]).toBe(percent(redrawn.get(result.token_id)));
+    const raw = new Map((await rows("Raw scores")).map(([label, target, draft]) => [label, [target, draft]]));
+    const draft = rejected && draftOf(tab, rejected);
+    expect(draft?.top_tokens.length).toBeGreaterThan(1);
+    for (const { token, logprob } of result.target_top_tokens)
+      expect(raw.get(shown(token))?.[0]).toBe(percent(probability(logprob)));
+    for (const { token, logprob } of draft?.top_tokens ?? [])
+      expect(raw.get(shown(token))?.[1]).toBe(percent(probability(logprob)));
 
     await tab.details.getByRole("button", { name: shown(rejected?.draft_token ?? "") }).click();
     await tab.details.getByText("Replaced by").waitFor();

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Label, Scores, Status
+
+
+class Compared(NamedTuple):
+    """p and q of one token as the rule used them, after temperature and filters. For display.
+
+    draft_prob: None where the rule compares p with no q.
+    """
+
+    token: int
+    target_prob: float
+    draft_prob: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +26,7 @@ class Check:
 
     target_prob: p(token). draft_prob: q(token). acceptance_prob: the probability with which the rule accepts it. All
     three are None if the target decides without them. uniform: the random number that decided, None if the outcome was
-    certain. target: the target's raw scores there, for display.
+    certain. target: the target's raw scores there, for display. compared: p and q of the most probable tokens there.
     """
 
     node: int
@@ -26,6 +37,7 @@ class Check:
     acceptance_prob: float | None
     uniform: float | None
     target: Scores | None = None
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +46,8 @@ class Extra:
 
     target_prob: its probability under the distribution it was drawn from (p for a bonus or plain token, the residual
     norm(max(0, p - q)) for a resampled one); None if not known. target: the target's raw scores there. residual: the
-    most probable (id, log-probability) of the residual, after a rejection.
+    most probable (id, log-probability) of the residual, after a rejection. compared: p of the most probable tokens
+    there, for a token that was drawn from p itself.
     """
 
     token: int
@@ -42,6 +55,7 @@ class Extra:
     target_prob: float | None
     target: Scores | None = None
     residual: tuple[tuple[int, float], ...] = ()
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

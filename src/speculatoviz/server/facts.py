@@ -5,7 +5,6 @@ Everything is read from memory: no network, no template, no lock, so that an ans
 
 from __future__ import annotations
 
-import math
 from importlib.metadata import version
 
 from speculatoviz.config import PROFILES, RANGES, Settings
@@ -16,7 +15,6 @@ from speculatoviz.server.info import (
     DraftedToken,
     DrafterInfo,
     Health,
-    PassTime,
     ProfileInfo,
     RangeInfo,
     RuleInfo,
@@ -27,7 +25,7 @@ from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.words import RULE_WORDS
 from speculatoviz.session.planning import DEEPEST, candidates, policy_of
 from speculatoviz.session.session import Session
-from speculatoviz.telemetry.mapping import exactness_info, model_info
+from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times
 
 
 def health(host: ModelHost) -> Health:
@@ -90,7 +88,7 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
             RuleInfo(name=name, title=words.title, help=words.help, label=RULES[name].label, trees=RULES[name].trees)
             for name, words in RULE_WORDS.items()
         ],
-        pass_times=[PassTime(tokens=n, ms=ms) for n, ms in times.items() if math.isfinite(ms)],
+        pass_times=pass_times(times),
     )
 
 

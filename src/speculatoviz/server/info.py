@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from speculatoviz.core.types import Label, Rule
-from speculatoviz.telemetry.parts import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, RemoteInfo, Strict
+from speculatoviz.telemetry.parts import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, PassTime, RemoteInfo, Strict
 
 
 class Health(Strict):
@@ -70,13 +70,6 @@ class ProfileInfo(Strict):
     target: str
     draft: str | None
     drafter: str
-
-
-class PassTime(Strict):
-    """Median time of one forward pass of the target over `tokens` tokens."""
-
-    tokens: int
-    ms: float
 
 
 class SettingsInfo(Strict):

@@ -33,7 +33,7 @@ from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_cache import PromptCacheMeter
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
 from speculatoviz.telemetry.events import Event, Started, Updated
-from speculatoviz.telemetry.mapping import exactness_info, model_info, remote_info, sampling_info
+from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times, remote_info, sampling_info
 from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import NoiseFloor, RemoteInfo
@@ -228,6 +228,7 @@ class Session:
             remote=self.remote_info(request),
             translated=self.translated and prepared.drafter == "model",
             batch_invariant=self.calibration.batch_invariant,
+            pass_times=pass_times(self.calibration.pass_ms),
         )
 
     @property

@@ -5,15 +5,16 @@ V: size of the vocabulary. n: nodes of a draft. r: rows of a pass, as `layout` l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
+from speculatoviz.core.compared import READS_Q, compared, compared_checks
 from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import Distribution, distribution, scores
-from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request
+from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request, Rule
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
 from speculatoviz.models.window import Window, WindowFeed
@@ -45,11 +46,15 @@ def decide(
     not finite.
     """
     rule = RULES[request.rule]
+    used: dict[int, Distribution] = {}
 
     def target_distribution(node: int) -> Distribution:
         row = logits[rows.row(node)]
         check_finite(row, "The target")
-        return distribution(row, request.sampling)
+        p = distribution(row, request.sampling)
+        if request.evidence:  # to keep it costs less than to compute it again
+            used[node] = p
+        return p
 
     decision = rule.verify(draft, target_distribution, chance)
     probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
@@ -57,6 +62,7 @@ def decide(
     checks, extra = decision.checks, decision.extra
     if request.evidence:
         checks, extra = _with_scores(decision, draft, logits, rows, alternatives)
+        checks, extra = _with_compared(checks, extra, decision, draft, request.rule, used, alternatives)
     evidence_ms = (clock() - decided_s) * 1000
     return Verdict(decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed)
 
@@ -81,6 +87,24 @@ def _with_scores(
         residual=decision.final.top(alternatives) if decision.extra.status == "resampled" else (),
     )
     return checks, extra
+
+
+def _with_compared(
+    checks: tuple[Check, ...],
+    extra: Extra,
+    decision: Decision,
+    draft: Draft,
+    rule: Rule,
+    used: Mapping[int, Distribution],
+    alternatives: int,
+) -> tuple[tuple[Check, ...], Extra]:
+    """The checks and the extra token with p and q as the rule used them, for display. used[node]: p after a node."""
+    rows = compared_checks(decision, draft, rule, used.__getitem__, alternatives)
+    checks = tuple(replace(check, compared=rows[check.node]) for check in checks)
+    if extra.status == "resampled" and rule in READS_Q:  # drawn from the residual of the test that failed
+        return checks, extra
+    last = decision.path[-1] if decision.path else ROOT
+    return checks, replace(extra, compared=compared(used[last], None, [extra.token], alternatives))
 
 
 class LocalTarget:

@@ -14,9 +14,11 @@ from pydantic import Field, TypeAdapter
 from speculatoviz.core.types import FinishReason, Label, Rule, Status
 from speculatoviz.telemetry.parts import (
     Baseline,
+    ComparedToken,
     ExactnessInfo,
     ModelInfo,
     NoiseFloor,
+    PassTime,
     PlanInfo,
     PromptCacheInfo,
     RemoteInfo,
@@ -61,6 +63,9 @@ class Started(ServerEvent):
     per_call_baseline: Baseline | None = Field(None, description="a remote target, one call per token")
     translated: bool = Field(False, description="the draft model has another vocabulary than the target")
     batch_invariant: bool = Field(False, description="greedy text is that of plain decoding, bit for bit")
+    pass_times: list[PassTime] = Field(
+        default_factory=list, description="of the target, as measured when the run began"
+    )
 
 
 class Updated(ServerEvent):
@@ -130,6 +135,10 @@ class VerifyResult(ServerEvent):
     entropy: float | None
     target_top_tokens: list[TopToken]
     residual_top_tokens: list[TopToken]
+    compared: list[ComparedToken] = Field(
+        default_factory=list,
+        description="the most probable tokens of p and q as the rule used them; empty if a target does not report them",
+    )
     verify_latency_ms: float
 
 

@@ -6,11 +6,12 @@ decides which events a run sends and in which order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from speculatoviz.core.planning import Forecast, Reason
-from speculatoviz.core.rounds import Check, Extra, Round, Usage
+from speculatoviz.core.rounds import Check, Compared, Extra, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
 from speculatoviz.core.types import ROOT, Exactness, Sampling, Scores, Status
@@ -19,9 +20,11 @@ from speculatoviz.targets.base import Remote, Target
 from speculatoviz.telemetry.events import Done, DraftToken, Metrics, MetricValues, RunWarning, Updated, VerifyResult
 from speculatoviz.telemetry.parts import (
     ChoiceInfo,
+    ComparedToken,
     ExactnessInfo,
     Finding,
     ModelInfo,
+    PassTime,
     PlanInfo,
     RemoteInfo,
     RowTime,
@@ -54,6 +57,13 @@ class TokenNames:
     def top(self, top: Iterable[tuple[int, float]]) -> list[TopToken]:
         """Alternatives (id, log-probability), in the order given."""
         return [TopToken(token=self.of(t), token_id=t, logprob=logprob) for t, logprob in top]
+
+    def compared(self, rows: Iterable[Compared]) -> list[ComparedToken]:
+        """p and q of one decision, in the order given."""
+        return [
+            ComparedToken(token=self.of(t), token_id=t, target_prob=target_prob, draft_prob=draft_prob)
+            for t, target_prob, draft_prob in rows
+        ]
 
 
 # --- a round ------------------------------------------------------------------------------------------
@@ -151,6 +161,7 @@ def _node_result(stamp: Stamp, round: Round, tested: _Tested, names: TokenNames)
         entropy=scored.entropy if scored else None,
         target_top_tokens=names.top(scored.top if scored else ()),
         residual_top_tokens=[],
+        compared=names.compared(check.compared if check else ()),
         verify_latency_ms=round.times.verify_ms,
     )
 
@@ -179,6 +190,7 @@ def _extra_result(stamp: Stamp, round: Round, text: str, names: TokenNames) -> V
         entropy=scored.entropy if scored else None,
         target_top_tokens=names.top(scored.top if scored else ()),
         residual_top_tokens=names.top(extra.residual),
+        compared=names.compared(extra.compared),
         verify_latency_ms=round.times.verify_ms,
     )
 
@@ -280,6 +292,11 @@ def sampling_info(sampling: Sampling) -> SamplingInfo:
 
 def exactness_info(exactness: Exactness) -> ExactnessInfo:
     return ExactnessInfo(label=exactness.label, reason=exactness.reason)
+
+
+def pass_times(ms: Mapping[int, float]) -> list[PassTime]:
+    """ms[tokens]: the median time of a pass over so many tokens; infinite where a pass failed."""
+    return [PassTime(tokens=tokens, ms=time_ms) for tokens, time_ms in ms.items() if math.isfinite(time_ms)]
 
 
 def usage_info(usage: Usage | None) -> UsageInfo | None:

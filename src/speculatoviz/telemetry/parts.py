@@ -23,6 +23,22 @@ class TopToken(Strict):
     logprob: float
 
 
+class ComparedToken(Strict):
+    """p and q of one token as the rule used them: after temperature and filters. `draft_prob`: null without a q."""
+
+    token: str
+    token_id: int
+    target_prob: float
+    draft_prob: float | None
+
+
+class PassTime(Strict):
+    """Median time of one forward pass of the target over `tokens` tokens."""
+
+    tokens: int
+    ms: float
+
+
 class RowTime(Strict):
     """The time of a pass over `rows` tokens of a model on a runtime, as it was measured to choose one."""
 

@@ -2,15 +2,16 @@
 import { X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useStore } from "../../app/useStore";
-import type { TopToken } from "../../protocol/generated";
 import { attentionOf, siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
 import { PlanNote } from "../../ui/PlanNote";
 import { attentionWords } from "../../words/attention";
-import { percent, probability, shown } from "../../words/format";
+import { shown } from "../../words/format";
 import { verdictSentence } from "../../words/verdicts";
 import { AttentionMatrix } from "./AttentionMatrix";
+import { DecisionFigure } from "./DecisionFigure";
+import { RawScores } from "./RawScores";
 import { Facts, TokenHead } from "./TokenCard";
 
 export function TokenDetail({ run, token }: { run: Run; token: Token }) {
@@ -42,6 +43,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
         </button>
       </div>
       <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
+      <DecisionFigure run={run} token={token} />
       <Others word="Replaces" tokens={replaced} />
       {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
       <Facts token={token} siblingInfo={siblingInfoIn(run, token)} />
@@ -51,13 +53,7 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
           <PlanNote metrics={round.metrics} />
         </section>
       )}
-      <Alternatives title="Target p" tokens={token.verdict?.target_top_tokens} token={token} />
-      <Alternatives title="Draft q" tokens={draft?.top_tokens} token={token} />
-      <Alternatives
-        title="Residual norm(max(0, p − q))"
-        tokens={token.verdict?.residual_top_tokens}
-        token={token}
-      />
+      <RawScores token={token} draft={draft?.top_tokens ?? []} />
       {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}
       {round && token.node !== null && <AttentionMatrix round={round} token={token} />}
     </aside>
@@ -84,38 +80,5 @@ function Others({ word, tokens }: { word: string; tokens: readonly Token[] }): R
         </button>
       ))}
     </p>
-  );
-}
-
-interface AlternativesProps {
-  title: string;
-  tokens: readonly TopToken[] | undefined;
-  token: Token;
-}
-
-function Alternatives({ title, tokens, token }: AlternativesProps) {
-  if (!tokens || tokens.length === 0) return null;
-  return (
-    <section aria-label={title} data-status={token.status}>
-      <h3 className="mb-1 text-[12px] font-medium text-soft">{title}</h3>
-      <div className="bars">
-        {tokens.map((top) => (
-          <Bar key={top.token_id} top={top} chosen={top.token_id === token.tokenId} />
-        ))}
-      </div>
-    </section>
-  );
-}
-
-function Bar({ top, chosen }: { top: TopToken; chosen: boolean }) {
-  const share = probability(top.logprob) ?? 0;
-  return (
-    <div className="contents" data-chosen={chosen || undefined}>
-      <span className="bar-label" title={shown(top.token)}>
-        {shown(top.token)}
-      </span>
-      <span className="bar" style={{ width: `${share * 100}%` }} />
-      <span className="bar-value">{percent(share)}</span>
-    </div>
   );
 }
