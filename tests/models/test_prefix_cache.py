@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,19 @@ def prompt_of(document: bool, length: int, question: Sequence[int]) -> list[int]
     return [*(DOCUMENT if document else OTHER)[:length], *question]
 
 
-def check_run(window: Window, model: ToyModel, ids: Sequence[int], *, recorded: bool) -> None:
-    """Begin a run with `ids` and compare its first logits and its hidden states with those of the definition."""
-    window.record(recorded)
+def check_run(window: Window, model: ToyModel, ids: Sequence[int], *, recorded: bool, layers: bool = False) -> None:
+    """Begin a run with `ids` and compare its first logits, its hidden states and its layers with the definition's."""
+    window.read_layers((2, 4))
+    window.record(recorded, layers)
     window.prefill(ids[:-1], never)
     assert window.ids == list(ids[:-1])
     assert np.array_equal(window.feed(ids[-1:])[0], model.logits(ids))
     assert len(window.states) == len(ids) or not recorded
     for place, state in enumerate(window.states):
         assert np.array_equal(state, model.logits(ids[: place + 1]))
+    assert len(window.layer_inputs) == len(ids) or not layers
+    for place, inputs in enumerate(window.layer_inputs):
+        assert np.array_equal(inputs, model.layer_inputs((2, 4), ids[: place + 1]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,15 +64,15 @@ def test_a_restored_prefix_gives_the_logits_of_a_prefill_bit_for_bit(
     model, cache = ToyModel(3, [b"a", b"b", b"c"]), PrefixCache(BUDGET)
     window = Window(model, SIZE, cache)
     for document, length, question, recorded in runs:
-        check_run(window, model, prompt_of(document, length, question), recorded=recorded)
+        check_run(window, model, prompt_of(document, length, question), recorded=recorded, layers=length % 2 == 0)
         assert cache.held_tokens <= BUDGET
 
 
 class OtherTokens(PrefixCache):
     """The broken twin: returns a prefix of other tokens, under the ids that were asked for."""
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool) -> Prefix | None:
-        del known, recorded
+    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
+        del known, recorded, layers
         held = self.prefixes
         return Prefix(tuple(ids[: len(held[0].ids)]), held[0].snapshot, held[0].states) if held else None
 
@@ -75,18 +80,28 @@ class OtherTokens(PrefixCache):
 class StaleStates(PrefixCache):
     """The broken twin: the hidden states are those after the next token."""
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool) -> Prefix | None:
-        found = super().find(ids, known, recorded=recorded)
-        return found and Prefix(found.ids, found.snapshot, np.roll(found.states, 1, axis=0))
+    what = "states"
+
+    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
+        found = super().find(ids, known, recorded=recorded, layers=layers)
+        return found and replace(found, **{self.what: np.roll(getattr(found, self.what), 1, axis=0)})
 
 
-@pytest.mark.parametrize(("twin", "recorded"), [(OtherTokens, False), (StaleStates, True)])
+class StaleInputs(StaleStates):
+    """The broken twin: the inputs of layers are those at the next token."""
+
+    what = "inputs"
+
+
+@pytest.mark.parametrize(
+    ("twin", "recorded"), [(OtherTokens, False), (StaleStates, True), (StaleInputs, True), (StaleInputs, False)]
+)
 def test_a_cache_that_returns_something_else_is_caught(twin: type[PrefixCache], recorded: bool) -> None:
     def play(cache: PrefixCache) -> None:
         model = ToyModel(3, [b"a", b"b", b"c"])
         window = Window(model, SIZE, cache)
         for ids in (DOCUMENT, OTHER, [2, 2, *DOCUMENT], [*DOCUMENT, 1]):
-            check_run(window, model, ids, recorded=recorded)
+            check_run(window, model, ids, recorded=recorded, layers=twin is StaleInputs)
 
     play(PrefixCache(BUDGET))
     with pytest.raises(AssertionError):

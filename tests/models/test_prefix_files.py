@@ -33,7 +33,8 @@ def opened(folder: Path, model: ToyModel | None = None, tokens: int = BUDGET) ->
 
 def fill(folder: Path, *prompts: Sequence[int], recorded: bool = False, tokens: int = BUDGET) -> None:
     window = opened(folder, tokens=tokens)
-    window.record(recorded)
+    window.read_layers((2, 4))
+    window.record(recorded, recorded)
     for ids in prompts:
         window.prefill(ids, never)
     window.close()
@@ -47,12 +48,27 @@ def files(folder: Path) -> list[Path]:
 def test_another_process_continues_from_what_was_held_bit_for_bit(tmp_path: Path, recorded: bool) -> None:
     fill(tmp_path, DOCUMENT, OTHER, recorded=recorded)
     window, model = opened(tmp_path), ToyModel(3, PIECES)
-    window.record(recorded)
+    window.read_layers((2, 4))
+    window.record(recorded, recorded)
     for ids in ([*DOCUMENT, 1], [*OTHER, 2]):
         assert window.align(ids) == ids[-1:]
         assert np.array_equal(window.feed(ids[-1:])[0], model.logits(ids))
         for place, state in enumerate(window.states):
             assert np.array_equal(state, model.logits(ids[: place + 1]))
+        assert len(window.layer_inputs) == (len(ids) if recorded else 0)
+        for place, inputs in enumerate(window.layer_inputs):
+            assert np.array_equal(inputs, model.layer_inputs((2, 4), ids[: place + 1]))
+
+
+def test_inputs_of_other_layers_are_not_taken_over(tmp_path: Path) -> None:
+    """A process that reads other layers computes the prompt again; one that reads none takes it over."""
+    fill(tmp_path, DOCUMENT, recorded=True)
+    window = opened(tmp_path)
+    window.read_layers((3, 4))
+    window.record(hidden=False, layers=True)
+    assert window.align([*DOCUMENT, 1]) == [*DOCUMENT, 1]
+    window.record(hidden=False)
+    assert window.align([*DOCUMENT, 1]) == [1]
 
 
 def test_the_snapshot_of_other_ids_would_show(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ STEPS = st.lists(
         st.tuples(st.just("pass"), trees()),
         st.tuples(st.just("rewind"), st.integers(0, 12)),
         st.tuples(st.just("drop"), trees()),
-        st.tuples(st.just("record"), st.booleans()),
+        st.tuples(st.just("record"), st.sampled_from(["", "h", "l", "hl"])),
     ),
     min_size=1,
     max_size=10,
@@ -71,7 +71,8 @@ def play(window: Window, steps: Sequence[Step], expected: Sequence[int], words: 
             held = held[:what] if what else held
             window.keep(len(held))
         elif kind == "record":
-            window.record(bool(what))
+            assert isinstance(what, str)
+            window.record("h" in what, "l" in what)
             held = held[: len(window.ids)]  # recording gives up what it knows no state of
         else:
             assert isinstance(what, tuple)
@@ -93,8 +94,12 @@ def play(window: Window, steps: Sequence[Step], expected: Sequence[int], words: 
 def test_a_window_holds_what_was_accepted(steps: list[Step]) -> None:
     model = ToyModel(3, [b"a", b"b"])
     window = Window(model, SIZE)
+    window.read_layers((2, 5))
     held = play(window, steps, [])
     assert np.array_equal(window.feed([1])[0], model.logits([*held, 1]))
+    for place, inputs in enumerate(window.layer_inputs):
+        assert np.array_equal(inputs, model.layer_inputs((2, 5), window.ids[: place + 1]))
+    assert len(window.layer_inputs) == len(window.ids) or not window._inputs.on
     for place, state in enumerate(window.states):
         assert np.array_equal(state, model.logits(window.ids[: place + 1]))
     assert len(window.states) == len(window.ids) or not window.recording
@@ -110,6 +115,28 @@ def test_a_state_kept_for_another_token_would_show() -> None:
     window._last = window._last._replace(states=np.roll(window._last.states, 1, axis=0))  # type: ignore[arg-type]
     window.accept([1, 2])
     assert not np.array_equal(window.states[0], model.logits([1]))
+    window.read_layers((2,))
+    window.record(hidden=False, layers=True)
+    window.feed([0, 1, 1], "all", [-1, -1, 1])
+    assert window._last.inputs is not None
+    window._last = window._last._replace(inputs=np.roll(window._last.inputs, 1, axis=0))
+    window.accept([1, 2])
+    assert not np.array_equal(window.layer_inputs[0], model.layer_inputs((2,), [1]))
+
+
+def test_other_layers_are_recorded_anew() -> None:
+    model = ToyModel(3, [b"a", b"b"])
+    window = Window(model, SIZE)
+    window.read_layers((2,))
+    window.record(hidden=False, layers=True)
+    window.feed([0, 1])
+    assert not len(window.states)
+    window.read_layers((3, 2))
+    assert not len(window.layer_inputs)
+    window.record(hidden=False, layers=True)
+    assert window.ids == []
+    window.feed([0, 1])
+    assert np.array_equal(window.layer_inputs[1], model.layer_inputs((3, 2), [0, 1]))
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,27 @@ def test_hidden_states_are_those_before_the_output(models: dict[str, LanguageMod
     assert np.abs(states[0] - states[1]).max() < 2e-3 * np.abs(states[0]).max()
 
 
+def test_inputs_of_layers_are_one(models: dict[str, LanguageModel]) -> None:
+    """llama.cpp's and those of transformers, to a hundredth of their size. Those of the next layer are not."""
+    ids = models["llamacpp"].tokenizer.encode(STARTS[0], special=False)
+    inputs = {}
+    for name, layers in (("llamacpp", (2, 15, 27)), ("transformers", (2, 15, 27)), ("next", (3, 16, 28))):
+        model = models["transformers" if name == "next" else name]
+        context = model.open(64)
+        rows = model.forward([Feed(context, ids, "last", layers=layers)])[0]
+        assert rows.layers is not None
+        inputs[name] = np.split(np.array(rows.layers), 3, axis=1)
+        context.close()
+    for own, other, wrong in zip(*inputs.values(), strict=True):
+        assert own.shape == other.shape == (len(ids), 576)
+        assert relative_difference(other, own) < 0.01 < relative_difference(wrong, own)
+
+
+def relative_difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """The median over rows of |got - expected| / |expected|. The first token of a text has far larger numbers."""
+    return float(np.median(np.linalg.norm(got - expected, axis=1) / np.linalg.norm(expected, axis=1)))
+
+
 def test_attention_is_over_ancestors_alone(models: dict[str, LanguageModel]) -> None:
     model = models["transformers"]
     context = model.open(64)

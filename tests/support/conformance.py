@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
-from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
+from speculatoviz.models.base import IN_WORDS, PREFILL_TOKENS, Capability, Context, Feed, LanguageModel
 from speculatoviz.models.prefix_cache import SnapshotContext
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.tree import ancestors
@@ -242,6 +242,57 @@ def a_snapshot_brings_back_what_was_held(model: LanguageModel, noise: float) -> 
             assert_close(rows_of(model, context, ids[4:])[2:], right, noise)
 
 
+def inputs_of_layers_belong_to_their_tokens(model: LanguageModel, noise: float) -> None:
+    """Of every token, whatever rows are asked for: in batches, in a tree, and beside another context in one pass."""
+    if "layers" not in model.provides:
+        return
+    ids, tree, wanted = ids_of(model), _tree(model), (1, 2)
+    with opened(model, 2) as [first, second]:
+        single = np.concatenate([_inputs(model, Feed(first, [token], layers=wanted)) for token in ids])
+        assert single.shape[0] == len(ids)
+        first.keep(0)
+        scale = float(np.abs(single).max())
+        _inputs_close(_inputs(model, Feed(first, ids, "last", layers=wanted)), single, noise * scale)
+        first.keep(0)
+        feeds = [Feed(second, other_ids(model, 5), hidden="hidden" in model.provides), Feed(first, ids, layers=wanted)]
+        rows = model.forward(feeds)
+        assert rows[0].layers is None
+        assert rows[1].layers is not None
+        _inputs_close(rows[1].layers, single, noise * scale)
+        reversed_layers = _inputs(model, Feed(second, ids[:1], layers=wanted[::-1]))
+        second.keep(5)
+        halves = np.split(_inputs(model, Feed(second, ids[:1], layers=wanted)), 2, axis=1)
+        _inputs_close(reversed_layers, np.concatenate(halves[::-1], axis=1), noise * scale)
+        if "trees" in model.provides:
+            rows_of_tree = _inputs(model, Feed(first, tree, parents=PARENTS, layers=wanted))
+            for node in range(len(tree)):
+                first.keep(len(ids))
+                chain = [tree[i] for i in ancestors(PARENTS, node)]
+                last = _inputs(model, Feed(first, chain, layers=wanted))[-1:]
+                _inputs_close(rows_of_tree[node : node + 1], last, noise * scale)
+
+
+def _inputs(model: LanguageModel, feed: Feed) -> np.ndarray:
+    rows = model.forward([feed])[0].layers
+    assert rows is not None
+    return np.array(rows)
+
+
+def _inputs_close(got: np.ndarray, expected: np.ndarray, most: float) -> None:
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= most
+
+
+def a_layer_that_is_not_there_is_refused(model: LanguageModel, _: float) -> None:
+    if "layers" not in model.provides:
+        return
+    with opened(model) as [context]:
+        for layer in (0, 10_000):
+            with pytest.raises(BadRequestError, match=f"no inner layer {layer}"):
+                model.forward([Feed(context, ids_of(model)[:2], layers=(layer,))])
+        assert context.length == 0
+
+
 # --- refusals -----------------------------------------------------------------------------------------
 
 
@@ -285,25 +336,24 @@ def a_pass_that_makes_no_sense_is_refused(model: LanguageModel, _: float) -> Non
 
 def what_a_runtime_cannot_give_is_refused_in_words(model: LanguageModel, _: float) -> None:
     ids = ids_of(model)[:3]
-    wanted: dict[str, dict[str, Any]] = {
+    wanted: dict[Capability, dict[str, Any]] = {
         "trees": {"parents": [-1, 0, 0]},
         "hidden": {"hidden": True},
+        "layers": {"layers": (1,)},
         "attention": {"attention": True},
     }
     with opened(model) as [context]:
         for extra, feed in wanted.items():
             if extra in model.provides:
                 rows = model.forward([Feed(context, ids, **feed)])[0]
-                assert (rows.hidden is not None, rows.attention is not None) == (
-                    extra == "hidden",
-                    extra == "attention",
-                )
+                given = (rows.hidden is not None, rows.layers is not None, rows.attention is not None)
+                assert given == (extra == "hidden", extra == "layers", extra == "attention")
                 if rows.attention is not None:
                     assert rows.attention.shape[2:] == (len(ids), len(ids))
                 if rows.hidden is not None:
                     assert rows.hidden.shape[0] == len(ids)
             else:
-                with pytest.raises(BadRequestError, match=extra):
+                with pytest.raises(BadRequestError, match=IN_WORDS[extra]):
                     model.forward([Feed(context, ids, **feed)])
             context.keep(0)
 
@@ -415,6 +465,8 @@ CHECKS: tuple[Check, ...] = (
     trees_follow_trees,
     a_tree_is_settled_before_the_next_pass,
     a_snapshot_brings_back_what_was_held,
+    inputs_of_layers_belong_to_their_tokens,
+    a_layer_that_is_not_there_is_refused,
     a_full_context_says_so_and_stays_usable,
     an_unknown_id_is_refused_and_changes_nothing,
     a_pass_that_makes_no_sense_is_refused,

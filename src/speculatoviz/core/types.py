@@ -25,7 +25,7 @@ ROOT = -1  # the parent of a node that follows the last committed token
 Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
 FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
 Rule = Literal["token", "block", "match", "typical"]
-Need = Literal["hidden", "probes"]  # what a drafter may need of a target beyond verdicts
+Need = Literal["hidden", "layers", "probes"]  # what a drafter may need of a target beyond verdicts
 Label = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
 
 

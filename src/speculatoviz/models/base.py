@@ -19,7 +19,9 @@ from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, N
 
 PREFILL_TOKENS = 64  # of one pass; a run can be cancelled between two passes
 
-Capability = Literal["trees", "hidden", "attention"]  # what a runtime can compute beyond rows of logits for a chain
+Capability = Literal[
+    "trees", "hidden", "layers", "attention"
+]  # what a runtime can compute beyond rows of logits for a chain
 RowSelection = Literal["last", "all"]  # of the tokens of a feed: after which of them logits are computed
 
 
@@ -171,7 +173,8 @@ class Feed:
 
     tokens int[n]. rows: after which of them logits are wanted. parents int[n]: makes the tokens a tree; each one's
     parent is an index before its own, or -1 (ROOT) for the end of the context. hidden, attention: also wanted, for the
-    same rows, from a runtime that has the capability.
+    same rows, from a runtime that has the capability. layers: inner layers whose inputs are also wanted, by their
+    numbers from 1 to the last one; layer 0 reads the embeddings.
     """
 
     context: Context
@@ -180,6 +183,7 @@ class Feed:
     parents: Sequence[int] | None = None
     hidden: bool = False
     attention: bool = False
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,12 +191,14 @@ class Rows:
     """The results of one feed, r rows: views that are valid until the next pass of the same model.
 
     logits float[r, V]. hidden float[r, D]: the last layer's states as the output matrix multiplies them. attention
-    float[layers, heads, r, length + n]: weights over the context before the pass, then over the n tokens.
+    float[layers, heads, r, length + n]: weights over the context before the pass, then over the n tokens. layers
+    float[n, L * D]: the inputs of the L layers that were asked for, one after the other, of all n tokens of the feed.
     """
 
     logits: Floats
     hidden: Floats | None = None
     attention: Floats | None = None
+    layers: Floats | None = None
 
 
 class LanguageModel(Protocol):
@@ -282,6 +288,22 @@ def check_feeds(model: LanguageModel, feeds: Sequence[Feed]) -> None:
         _check(model, feed)
 
 
+IN_WORDS: Mapping[Capability, str] = {
+    "trees": "trees",
+    "hidden": "hidden states",
+    "layers": "inputs of inner layers",
+    "attention": "attention weights",
+}
+
+
+def check_layers(layers: Iterable[int], count: int, name: str) -> None:
+    """Raises BadRequestError unless all `layers` are inner ones of a model `name` with `count` layers."""
+    if strange := [layer for layer in layers if not 0 < layer < count]:
+        raise BadRequestError(
+            f"{name} has {count} layers, and no inner layer {strange[0]}.", f"Name layers from 1 to {count - 1}."
+        )
+
+
 def _check(model: LanguageModel, feed: Feed) -> None:
     if not feed.tokens:
         raise ValueError("expected at least one token in a feed")
@@ -296,10 +318,15 @@ def _check(model: LanguageModel, feed: Feed) -> None:
     n_vocab = model.tokenizer.n_vocab
     if any(not 0 <= token < n_vocab for token in feed.tokens):
         raise BadRequestError("A token id is outside the vocabulary.", f"Use ids from 0 to {n_vocab - 1}.")
-    wanted = {"trees": feed.parents is not None, "hidden": feed.hidden, "attention": feed.attention}
+    wanted: dict[Capability, bool] = {
+        "trees": feed.parents is not None,
+        "hidden": feed.hidden,
+        "layers": bool(feed.layers),
+        "attention": feed.attention,
+    }
     if lacking := [name for name, asked in wanted.items() if asked and name not in model.provides]:
         raise BadRequestError(
-            f"{model.description.runtime} cannot give {' or '.join(lacking)}.",
+            f"{model.description.runtime} cannot give {' or '.join(IN_WORDS[name] for name in lacking)}.",
             "Choose another runtime, or do without.",
         )
     parents = feed.parents or ()

@@ -19,6 +19,7 @@ def open_gguf(
     source: Path | None = None,
     *,
     trial: bool = False,
+    layers: bool = False,
 ) -> SequenceModel:
     """Load a file on llamacpp or ik; arguments and errors as for `LlamaCppModel`."""
     if runtime == "ik":
@@ -27,7 +28,7 @@ def open_gguf(
         return IkModel(path, cells, threads, name, source)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
-    return LlamaCppModel(path, cells, threads, name, source, trial=trial)
+    return LlamaCppModel(path, cells, threads, name, source, trial=trial, layers=layers)
 
 
 def open_vocabulary(runtime: Runtime, path: Path) -> LlamaCppTokenizer:

@@ -69,15 +69,16 @@ class InvariantContext:
             chain = range(ROOT, before - 1)
             parents = [*chain, *(before + parent if parent != ROOT else before - 1 for parent in asked.parents)]
         tokens = [*self.owed, *asked.tokens]
-        inner = Feed(self.inner, tokens, asked.rows, parents, asked.hidden, asked.attention)
+        inner = replace(asked, context=self.inner, tokens=tokens, parents=parents)
         rows = self.cache.forward([inner])[0]
         if parents is None:
             self.owed = []
         else:
             self.tree, self._nodes = asked.parents, asked.tokens
-        if asked.rows == "last" or not before:
-            return rows
-        return Rows(rows.logits[before:], None if rows.hidden is None else rows.hidden[before:])
+        layers = None if rows.layers is None else rows.layers[before:]
+        if asked.rows == "last":
+            return replace(rows, layers=layers)
+        return Rows(rows.logits[before:], None if rows.hidden is None else rows.hidden[before:], layers=layers)
 
     def compute_owed(self) -> None:
         """Compute the owed tokens in a pass of their own."""

@@ -180,7 +180,7 @@ def _open_gguf(
     require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik", source=source)
     progress("loading", 0, 1)
     try:
-        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown, source)
+        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown, source, layers=how.use.layers)
     except ImportError as error:
         raise not_installed(runtime, error) from error
     model.description = replace(model.description, choice=choice)

@@ -7,8 +7,8 @@ Contract: a snapshot belongs to the ids that it was taken after, and is only res
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,43 @@ class SnapshotContext(Protocol):
         """Replace what it holds by a snapshot of `length` tokens. If False, it holds nothing."""
 
 
+def _nothing() -> Floats:
+    return np.empty((0, 0), np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefix:
-    """Token ids and the snapshot after them. states float[m, D]: hidden states after the first m ids, where known."""
+    """Token ids and the snapshot after them, and what is known of the first ids.
+
+    states float[m, D]: hidden states after the first m ids. inputs float[k, L * D]: of the inner layers `layers`, at
+    the first k ids.
+    """
 
     ids: tuple[int, ...]
     snapshot: Snapshot
     states: Floats
+    layers: tuple[int, ...] = ()
+    inputs: Floats = field(default_factory=_nothing)
 
-    def usable(self, ids: Sequence[int], *, recorded: bool) -> int:
-        """How many of `ids` it can stand for. recorded: the hidden states are needed too."""
+    def usable(self, ids: Sequence[int], *, recorded: bool, layers: tuple[int, ...] = ()) -> int:
+        """How many of `ids` it can stand for. recorded: the hidden states are needed too. layers: and their inputs."""
         common = common_length(self.ids, ids)
-        return min(common, len(self.states)) if recorded else common
+        if recorded:
+            common = min(common, len(self.states))
+        return min(common, self.inputs_of(layers)) if layers else common
+
+    def inputs_of(self, layers: tuple[int, ...]) -> int:
+        """Of how many of its first ids the inputs of these layers are known."""
+        return len(self.inputs) if layers == self.layers else 0
+
+
+class Known(NamedTuple):
+    """Token ids of a context and what is known of the first ones, as in `Prefix`."""
+
+    ids: Sequence[int]
+    states: Floats
+    layers: tuple[int, ...]
+    inputs: Floats
 
 
 class PrefixStore(Protocol):
@@ -77,25 +102,30 @@ class PrefixCache:
         """From the least to the most recently used one."""
         return tuple(self._prefixes)
 
-    def store(self, ids: Sequence[int], states: Floats, snapshot: Callable[[], Snapshot | None]) -> None:
+    def store(self, known: Known, snapshot: Callable[[], Snapshot | None]) -> None:
         """Keep a prefix, unless it is too short, too long, or held already. snapshot: called only if it is kept."""
+        ids, states, layers, inputs = known
         if not SHORTEST <= len(ids) <= self.tokens:
             return
         for held in self._prefixes:
-            if _lost(held, ids, len(states)) == 0:
+            if _lost(held, known) == 0:
                 self._use(held)
                 return
         copy = snapshot()
         if copy is not None:
-            self._add(Prefix(tuple(ids), copy, states.copy()))
+            self._add(Prefix(tuple(ids), copy, states.copy(), layers, inputs.copy()))
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool) -> Prefix | None:
+    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
         """The prefix that can stand for most of `ids`; None if it saves fewer than SHORTEST tokens.
 
-        known: how many of `ids` need no prefix. recorded: the hidden states are needed too.
+        known: how many of `ids` need no prefix. recorded: the hidden states are needed too. layers: and their inputs.
         """
-        best = max(self._prefixes, key=lambda held: held.usable(ids, recorded=recorded), default=None)
-        if best is None or best.usable(ids, recorded=recorded) - known < SHORTEST:
+
+        def usable(held: Prefix) -> int:
+            return held.usable(ids, recorded=recorded, layers=layers)
+
+        best = max(self._prefixes, key=usable, default=None)
+        if best is None or usable(best) - known < SHORTEST:
             return None
         self._use(best)
         return best
@@ -110,7 +140,11 @@ class PrefixCache:
         self._prefixes = [held for held in self._prefixes if held is not prefix]
 
     def _add(self, added: Prefix) -> None:
-        self._prefixes = [held for held in self._prefixes if _lost(added, held.ids, len(held.states)) >= SHORTEST]
+        self._prefixes = [
+            held
+            for held in self._prefixes
+            if _lost(added, Known(held.ids, held.states, held.layers, held.inputs)) >= SHORTEST
+        ]
         self._prefixes.append(added)
         while self.held_tokens > self.tokens:
             self._prefixes.pop(0)
@@ -128,7 +162,11 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     return next(place for place in range(limit) if first[place] != second[place])
 
 
-def _lost(prefix: Prefix, ids: Sequence[int], states: int) -> int:
-    """How many of `ids`, or of the first `states` hidden states after them, a prefix cannot stand for."""
-    common = prefix.usable(ids, recorded=False)
-    return max(len(ids) - common, states - min(common, len(prefix.states)))
+def _lost(prefix: Prefix, known: Known) -> int:
+    """How many of the ids, of their hidden states or of their inputs of layers a prefix cannot stand for."""
+    common = prefix.usable(known.ids, recorded=False)
+    return max(
+        len(known.ids) - common,
+        len(known.states) - min(common, len(prefix.states)),
+        len(known.inputs) - min(common, prefix.inputs_of(known.layers)),
+    )

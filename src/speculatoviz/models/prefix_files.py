@@ -1,7 +1,8 @@
 """Prefixes of one model on disk, from which later processes continue.
 
 A file holds one prefix: a NumPy archive with `key` (of the model that the snapshot is valid for), `ids`, `snapshot` and
-`states`. Its name has the number of tokens and of hidden states, and a hash of the ids.
+`states`, and if inner layers were read, `layers` and `inputs`. Its name has the number of tokens and of hidden states,
+and a hash of the ids and the layers.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -44,7 +46,8 @@ class PrefixFiles:
         for path in self._paths():
             try:
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                    key, parts = str(archive["key"]), tuple(archive[name] for name in ("ids", "snapshot", "states"))
+                    key, parts = str(archive["key"]), [archive[name] for name in ("ids", "snapshot", "states")]
+                    inner = [archive[name] for name in ("layers", "inputs") if name in archive.files]
             except _DAMAGE as error:
                 log.warning("%s is damaged and is not used (%s). Remove it.", path, str(error) or type(error).__name__)
                 continue
@@ -53,7 +56,8 @@ class PrefixFiles:
                 continue
             self._read.add(path)
             ids, snapshot, states = parts
-            yield Prefix(tuple(ids.tolist()), snapshot, states)
+            prefix = Prefix(tuple(ids.tolist()), snapshot, states)
+            yield replace(prefix, layers=tuple(inner[0].tolist()), inputs=inner[1]) if len(inner) == 2 else prefix
 
     def save(self, prefixes: Sequence[Prefix], most_tokens: int) -> None:
         """Write these prefixes, from the least to the most recently used one, and remove what they replace.
@@ -84,7 +88,8 @@ class PrefixFiles:
         return sorted(found, key=_used_ns)
 
     def _path(self, prefix: Prefix) -> Path:
-        digest = hashlib.sha256(np.array(prefix.ids, np.int64).tobytes()).hexdigest()[:16]
+        named = np.array([*prefix.ids, *(-1 - layer for layer in prefix.layers), len(prefix.inputs)], np.int64)
+        digest = hashlib.sha256(named.tobytes()).hexdigest()[:16]
         return self.folder / f"{len(prefix.ids)}-{len(prefix.states)}-{digest}.npz"
 
     def _write(self, prefix: Prefix, path: Path) -> None:
@@ -94,8 +99,14 @@ class PrefixFiles:
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with part.open("wb") as file:
-                ids = np.array(prefix.ids, np.int64)
-                np.savez(file, key=np.array(self.key), ids=ids, snapshot=prefix.snapshot, states=prefix.states)
+                parts: dict[str, Any] = {
+                    "ids": np.array(prefix.ids, np.int64),
+                    "snapshot": prefix.snapshot,
+                    "states": prefix.states,
+                }
+                if prefix.layers:
+                    parts |= {"layers": np.array(prefix.layers, np.int64), "inputs": prefix.inputs}
+                np.savez(file, key=np.array(self.key), **parts)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

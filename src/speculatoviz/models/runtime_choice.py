@@ -36,11 +36,13 @@ class Use:
 
     drafts: it computes one row at a time; otherwise it verifies drafts. draft_ms: the milliseconds of one token of its
     draft model, 0 without one. hidden_for: what reads its hidden states ("the drafter eagle"), None if nothing does.
+    layers: the inputs of its inner layers are read too.
     """
 
     drafts: bool = False
     draft_ms: float = 0.0
     hidden_for: str | None = None
+    layers: bool = False
 
 
 TO_VERIFY = Use()

@@ -10,25 +10,45 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, RowSelection
-from speculatoviz.models.prefix_cache import SHORTEST, PrefixCache, SnapshotContext, common_length
+from speculatoviz.models.prefix_cache import SHORTEST, Known, PrefixCache, SnapshotContext, common_length
+
+
+class Recorded:
+    """Rows of numbers after the first `known` tokens of a context of `size` tokens. on: whether more are recorded."""
+
+    def __init__(self, size: int) -> None:
+        self.on, self.known = False, 0
+        self._size = size
+        self._rows: Floats | None = None
+
+    @property
+    def rows(self) -> Floats:
+        """float[known, W], a view."""
+        return np.empty((0, 0), np.float32) if self._rows is None else self._rows[: self.known]
+
+    def put(self, base: int, rows: Floats) -> None:
+        """Record rows float[n, W] of the tokens from `base` on, and forget the ones after them."""
+        if self._rows is None:
+            self._rows = np.empty((self._size, rows.shape[1]), rows.dtype)
+        self._rows[base : base + len(rows)] = rows
+        self.known = base + len(rows)
 
 
 class Window:
-    """A context, its ids, and the hidden state after each of them while it records.
+    """A context, its ids, and what it records of the passes: hidden states, and inputs of inner layers.
 
     ids: the committed tokens of the context. The tokens of a tree join them when `accept` chooses a path. prefixes:
-    where it keeps what a rewind would drop, and looks for what a run begins with. reused: how many ids did not have to
-    be computed at the last `align`.
+    where it keeps what a rewind would drop, and looks for what a run begins with. layers: the inner layers whose inputs
+    it records when it is asked to. reused: how many ids did not have to be computed at the last `align`.
     """
 
     def __init__(self, model: LanguageModel, size: int, prefixes: PrefixCache | None = None) -> None:
         self.model, self.prefixes = model, prefixes
         self.context = model.open(size)
         self.ids: list[int] = []
-        self.recording = False
+        self.layers: tuple[int, ...] = ()
         self.reused = 0
-        self._states: Floats | None = None  # float[size, D], of which `_known` are filled
-        self._known = 0
+        self._states, self._inputs = Recorded(self.context.size), Recorded(self.context.size)
         self._last: _Pass | None = None
 
     @property
@@ -37,13 +57,29 @@ class Window:
 
         While recording, m is len(ids).
         """
-        return np.empty((0, 0), np.float32) if self._states is None else self._states[: self._known]
+        return self._states.rows
 
-    def record(self, on: bool = True) -> None:
-        """Record hidden states from now on. Rewinds to the ids whose states are known."""
-        self.recording = on
-        if on:
-            self.keep(self._known)
+    @property
+    def layer_inputs(self) -> Floats:
+        """float[m, L * D]: the inputs of `layers` at each of the first m ids, in the same way."""
+        return self._inputs.rows
+
+    @property
+    def recording(self) -> bool:
+        """Whether hidden states are recorded."""
+        return self._states.on
+
+    def read_layers(self, layers: Sequence[int]) -> None:
+        """Record the inputs of these inner layers whenever `record` asks for them."""
+        if tuple(layers) != self.layers:
+            self.layers, self._inputs = tuple(layers), Recorded(self.context.size)
+
+    def record(self, hidden: bool = True, layers: bool = False) -> None:
+        """Record hidden states, and inputs of `layers`, from now on. Rewinds to the ids of which they are known."""
+        self._states.on, self._inputs.on = hidden, layers and bool(self.layers)
+        for recorded in (self._states, self._inputs):
+            if recorded.on:
+                self.keep(recorded.known)
 
     def common(self, ids: Sequence[int]) -> int:
         """The length of the longest common prefix of `ids` and what is held."""
@@ -68,7 +104,8 @@ class Window:
                 self.store()
             self.context.keep(length)
             del self.ids[length:]
-            self._known = min(self._known, length)
+            for recorded in (self._states, self._inputs):
+                recorded.known = min(recorded.known, length)
 
     def accept(self, path: Sequence[int]) -> None:
         """Keep the tokens at `path` of the last pass, from a first one downwards, and rewind the others.
@@ -85,8 +122,9 @@ class Window:
             return
         self.context.keep(last.base, path)
         self.ids.extend(last.tokens[node] for node in path)
-        if last.states is not None:
-            self._record(last.base, last.states[list(path)])
+        for recorded, rows in ((self._states, last.states), (self._inputs, last.inputs)):
+            if rows is not None:
+                recorded.put(last.base, rows[list(path)])
         self._last = None
 
     def feed(self, tokens: Sequence[int], rows: RowSelection = "all", parents: Sequence[int] | None = None) -> Floats:
@@ -127,7 +165,7 @@ class Window:
         """Keep what is held in the cache of prefixes, if there is one."""
         context = self.context
         if self.prefixes is not None and isinstance(context, SnapshotContext):
-            self.prefixes.store(self.ids, self.states, context.snapshot)
+            self.prefixes.store(self._known_of(self.ids), context.snapshot)
 
     def close(self) -> None:
         """Free the context's memory. What it held is stored, if the cache of prefixes outlives the process."""
@@ -142,7 +180,7 @@ class Window:
         context = self.context
         if self.prefixes is None or not isinstance(context, SnapshotContext):
             return
-        found = self.prefixes.find(ids, self.common(ids), recorded=self.recording)
+        found = self.prefixes.find(ids, self.common(ids), recorded=self._states.on, layers=self._wanted_layers)
         if found is None or len(found.ids) > context.size:
             return
         self.keep(0)
@@ -151,27 +189,33 @@ class Window:
             return
         self.ids = list(found.ids)
         if len(found.states):
-            self._record(0, found.states)
-        if self.recording:
-            self.keep(self._known)  # a prefix can hold tokens whose states are unknown
+            self._states.put(0, found.states)
+        if len(found.inputs) and found.layers == self.layers:
+            self._inputs.put(0, found.inputs)
+        for recorded in (self._states, self._inputs):
+            if recorded.on:
+                self.keep(recorded.known)  # a prefix can hold tokens of which not everything is known
 
     def context_feed(self, request: WindowFeed) -> Feed:
         """The feed of the context for a request; while recording it asks for the state after every token."""
         rows: RowSelection = "all" if self.recording else request.rows
-        return Feed(self.context, request.tokens, rows, request.parents, hidden=self.recording)
+        hidden, layers = self.recording, self._wanted_layers
+        return Feed(self.context, request.tokens, rows, request.parents, hidden=hidden, layers=layers)
 
     def after_pass(self, request: WindowFeed, rows: Rows) -> Floats:
         """Record what a pass has appended, and return the logits that were asked for."""
         base = len(self.ids)
-        states = None if rows.hidden is None or not self.recording else rows.hidden
+        states = rows.hidden if self._states.on else None
+        inputs = rows.layers if self._inputs.on else None
         if request.parents is None:
             self.ids.extend(request.tokens)
-            if states is not None:
-                self._record(base, states)
-            states = None
+            for recorded, row in ((self._states, states), (self._inputs, inputs)):
+                if row is not None:
+                    recorded.put(base, row)
+            states = inputs = None
         elif states is not None:
             states = states.copy()  # the path may be chosen after the view has ended
-        self._last = _Pass(base, request.tokens, request.parents, states)
+        self._last = _Pass(base, request.tokens, request.parents, states, inputs)
         return rows.logits if request.rows == "all" else rows.logits[-1:]
 
     def undo(self) -> None:
@@ -179,11 +223,12 @@ class Window:
         self.context.keep(min(self.context.length, len(self.ids)))
         self._last = None
 
-    def _record(self, base: int, states: Floats) -> None:
-        if self._states is None:
-            self._states = np.empty((self.context.size, states.shape[1]), states.dtype)
-        self._states[base : base + len(states)] = states
-        self._known = base + len(states)
+    @property
+    def _wanted_layers(self) -> tuple[int, ...]:
+        return self.layers if self._inputs.on else ()
+
+    def _known_of(self, ids: Sequence[int]) -> Known:
+        return Known(ids, self.states, self.layers, self.layer_inputs)
 
 
 class WindowFeed(NamedTuple):
@@ -200,6 +245,7 @@ class _Pass(NamedTuple):
     tokens: Sequence[int]
     parents: Sequence[int] | None
     states: Floats | None
+    inputs: Floats | None = None
 
 
 def feed_together(requests: Sequence[WindowFeed]) -> list[Floats]:

@@ -102,7 +102,7 @@ class Remote:
 
 
 def refuse_needs(request: Request) -> None:
-    """Raises TargetError for a drafter that needs hidden states or probes: a remote target does not send them."""
+    """Raises TargetError for a drafter that needs the target's states or probes: a remote target sends neither."""
     if request.needs:
         raise TargetError(
             "This drafter reads the target's hidden states, and a remote target does not send them.",

@@ -16,12 +16,20 @@ from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import Distribution, distribution, scores
 from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request, Rule
 from speculatoviz.errors import BadRequestError, CancelledError
-from speculatoviz.models.base import PREFILL_TOKENS, Capability, Description, LanguageModel, Tokenizer, check_finite
+from speculatoviz.models.base import (
+    IN_WORDS,
+    PREFILL_TOKENS,
+    Capability,
+    Description,
+    LanguageModel,
+    Tokenizer,
+    check_finite,
+)
 from speculatoviz.models.window import Window, WindowFeed
 from speculatoviz.targets.layout import Layout, layout
 
 MOST_TOKENS = PREFILL_TOKENS - 1  # of a draft: one pass computes it together with the last committed token
-NEEDED_OF_A_RUNTIME: dict[Need, Capability] = {"hidden": "hidden", "probes": "trees"}
+NEEDED_OF_A_RUNTIME: dict[Need, Capability] = {"hidden": "hidden", "layers": "layers", "probes": "trees"}
 
 
 def claim(request: Request, where: str) -> Exactness:
@@ -164,7 +172,8 @@ class LocalTarget:
         lacking = {NEEDED_OF_A_RUNTIME[need] for need in request.needs} - self.model.provides
         if lacking:
             raise BadRequestError(
-                f"{self.description.runtime} gives no {' and no '.join(sorted(lacking))}, which this drafter needs.",
+                f"{self.description.runtime} gives no {' and no '.join(IN_WORDS[name] for name in sorted(lacking))}, "
+                "which this drafter needs.",
                 "Choose another drafter, or another runtime for the target.",
             )
         return claim(request, "in this process")
@@ -177,7 +186,7 @@ class LocalTarget:
     def commit_prompt(self, request: Request) -> list[int]:
         """`begin` without the prefill. Returns the ids that must be fed before the first draft can be judged."""
         self._begun, self._ids = request, list(request.prompt)
-        self.window.record("hidden" in request.needs)
+        self.window.record("hidden" in request.needs, "layers" in request.needs)
         return self.window.align(self._ids[:-1])
 
     def submit(self, draft: Draft) -> LocalPending:

@@ -114,6 +114,21 @@ class FlatTree(ToyModel):
         return right * 0 + [self.logits([*prefix, *feed.tokens[: node + 1]]) for node in range(len(feed.tokens))]
 
 
+class NextLayer(ToyModel):
+    """Gives the input of the layer above."""
+
+    def layer_inputs(self, layers: Sequence[int], prefix: Sequence[int]) -> Floats:
+        return super().layer_inputs([layers[0] + 1] * len(layers), prefix)
+
+
+class LastInput(ToyModel):
+    """Gives every token of a pass the inputs of the last one."""
+
+    def _inner(self, feed: Feed) -> Floats | None:
+        right = super()._inner(feed)
+        return None if right is None else right[-1:].repeat(len(right), axis=0)
+
+
 class WrongPath(ToyModel):
     """Keeps the first nodes of a tree instead of those of the path."""
 
@@ -167,6 +182,8 @@ class Overfull(ToyModel):
         (OffByOne(0, ALPHABET), conformance.rewinding_leaves_no_trace),
         (Crosstalk(0, ALPHABET), conformance.two_sequences_do_not_meet),
         (FlatTree(0, ALPHABET), conformance.a_tree_gives_the_rows_of_its_chains),
+        (NextLayer(0, ALPHABET), conformance.inputs_of_layers_belong_to_their_tokens),
+        (LastInput(0, ALPHABET), conformance.inputs_of_layers_belong_to_their_tokens),
         (WrongPath(0, ALPHABET), conformance.one_path_of_a_tree_is_kept),
         (WrongPath(0, ALPHABET), conformance.trees_follow_trees),
         (StaleSnapshot(0, ALPHABET), conformance.a_snapshot_brings_back_what_was_held),

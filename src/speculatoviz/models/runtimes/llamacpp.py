@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from gguf import GGMLQuantizationType
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Capability
+from speculatoviz.models.base import Capability, check_layers
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.runtimes.llamacpp_layers import inner_layers
 from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
@@ -32,8 +34,9 @@ class LlamaCppModel(SequenceModel):
 
     path: the file, or its first part. cells: tokens that all contexts can hold together. threads: of a forward pass, by
     default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). trial:
-    load for a few tokens only: on the CPU, without repacking weights. Raises ModelError if the file is no causal
-    language model, cannot be loaded, or cannot rewind.
+    load for a few tokens only: on the CPU, without repacking weights. layers: feeds will ask for the inputs of inner
+    layers, which the passes of some architectures then pay for. Raises ModelError if the file is no causal language
+    model, cannot be loaded, or cannot rewind.
 
     llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
@@ -41,7 +44,7 @@ class LlamaCppModel(SequenceModel):
     runtime: Runtime = "llamacpp"
     title = "llama.cpp"
     version = llama_cpp.__version__
-    provides: frozenset[Capability] = frozenset({"trees", "hidden"})
+    provides: frozenset[Capability] = frozenset({"trees", "hidden", "layers"})
 
     def __init__(
         self,
@@ -52,17 +55,22 @@ class LlamaCppModel(SequenceModel):
         source: Path | None = None,
         *,
         trial: bool = False,
+        layers: bool = False,
     ) -> None:
         self.path, self._source, self._trial = path, source, trial
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
+        self._inner = inner_layers(file.architecture, asked=layers)
+        if self._inner is None:
+            self.provides -= {"layers"}
         self._log = capture_log(lib)
         kernels = replace(DEFAULT["llamacpp"], repacked=not trial)
         self._load_weights(repacked=kernels.repacked)
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
         super().__init__(cells, kernels, trimmed)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
+        self._n_layer = int(lib.llama_model_n_layer(self._model))
         trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
 
@@ -89,6 +97,16 @@ class LlamaCppModel(SequenceModel):
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
         logits = view(lib.llama_get_logits(self._context), rows, self._columns)
         return logits, view(lib.llama_get_embeddings(self._context), rows, self._n_embd) if hidden else None
+
+    def _want_layers(self, layers: frozenset[int]) -> None:
+        check_layers(layers, self._n_layer, self.description.name)
+        if self._inner is not None:
+            self._inner.want(self._context, layers)
+
+    def _layer_inputs(self, layers: Sequence[int], tokens: int) -> Floats:
+        assert self._inner is not None  # otherwise the feed was refused
+        width = int(lib.llama_model_n_embd(self._model))
+        return np.concatenate([self._inner.read(self._context, layer, tokens, width) for layer in layers], axis=1)
 
     def _load_weights(self, *, repacked: bool) -> None:
         self._model = _load(self.path, self._log, repacked=repacked, trial=self._trial)
@@ -121,6 +139,8 @@ class LlamaCppModel(SequenceModel):
         params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # a file may ask for one, and then has no state per token
         params.n_threads = params.n_threads_batch = self.threads
         params.no_perf = True
+        if self._inner is not None:
+            self._inner = self._inner.opened(params)
         return params
 
 

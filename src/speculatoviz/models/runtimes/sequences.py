@@ -20,15 +20,7 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
-from speculatoviz.models.base import (
-    PREFILL_TOKENS,
-    Capability,
-    ContextBudget,
-    Description,
-    Feed,
-    Rows,
-    check_feeds,
-)
+from speculatoviz.models.base import PREFILL_TOKENS, Capability, ContextBudget, Description, Feed, Rows, check_feeds
 from speculatoviz.models.file_type import file_type
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import Runtime
@@ -194,6 +186,13 @@ class SequenceModel(ABC):
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
         """Logits float32[rows, columns] of the last pass and, if wanted, states float32[rows, D]: views of buffers."""
 
+    def _want_layers(self, layers: frozenset[int]) -> None:  # noqa: B027  # nothing to do without inner layers
+        """Have the inputs of these layers kept in the next pass. Raises BadRequestError if there is no such layer."""
+
+    def _layer_inputs(self, layers: Sequence[int], tokens: int) -> Floats:
+        """A copy of the inputs float32[tokens, L * D] of inner layers in the last pass. Raises ModelError."""
+        raise NotImplementedError
+
     @property
     def _columns(self) -> int:
         """How many logits the library computes for a row."""
@@ -256,6 +255,7 @@ class SequenceModel(ABC):
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """One pass over at most PREFILL_TOKENS tokens. Raises ModelError if the library refuses it."""
         self._check(feeds)
+        self._want_layers(frozenset(layer for feed in feeds for layer in feed.layers))
         hidden = any(feed.hidden for feed in feeds)
         # With hidden states llama.cpp computes every row, asked for or not. So do kernels for several rows: the
         # last layer and the output matrix would compute a single one with another kernel.
@@ -277,11 +277,13 @@ class SequenceModel(ABC):
                 self._own(feed).length += len(feed.tokens)
         logits, states = self._results(sum(counts), hidden)
         logits = logits if self.trimmed is None else self.trimmed.spread(logits)
-        ends = np.cumsum(counts)
-        result = []
-        for feed, end, count in zip(feeds, ends, counts, strict=True):
+        result, end, place = [], 0, 0  # rows and tokens of the feeds so far
+        for feed, count in zip(feeds, counts, strict=True):
+            end, place = end + count, place + len(feed.tokens)
             wanted = slice(end - count if feed.rows == "all" else end - 1, end)
-            result.append(Rows(logits[wanted], states[wanted] if states is not None and feed.hidden else None))
+            own = states[wanted] if states is not None and feed.hidden else None
+            inner = self._layer_inputs(feed.layers, place)[-len(feed.tokens) :] if feed.layers else None
+            result.append(Rows(logits[wanted], own, layers=inner))
         return result
 
     def _check(self, feeds: Sequence[Feed]) -> None:

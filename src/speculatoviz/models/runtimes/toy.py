@@ -22,6 +22,7 @@ from speculatoviz.models.base import (
     Rows,
     VocabularyEntry,
     check_feeds,
+    check_layers,
     fingerprint,
 )
 from speculatoviz.models.prefix_cache import Snapshot
@@ -122,10 +123,13 @@ class ToyContext:
 class ToyModel:
     """Logits float64[V] after every prefix: spread * ((1 - share) * h(seed, prefix) + share * h(other, prefix)).
 
-    h(seed, prefix): standard normal numbers of a hash. mix: (other, share); without it the share is 0.
+    h(seed, prefix): standard normal numbers of a hash. mix: (other, share); without it the share is 0. The input of
+    inner layer i is h(seed + 1000 i, prefix).
     """
 
-    provides: frozenset[Capability] = frozenset({"trees", "hidden"})
+    layers = 8
+
+    provides: frozenset[Capability] = frozenset({"trees", "hidden", "layers"})
 
     def __init__(
         self,
@@ -153,8 +157,19 @@ class ToyModel:
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """The output matrix is the identity: hidden states are the logits."""
         check_feeds(self, feeds)
+        for feed in feeds:
+            check_layers(feed.layers, self.layers, self.description.name)
+        inner = [self._inner(feed) for feed in feeds]
         results = [self._extend(feed) for feed in feeds]
-        return [Rows(rows, rows if feed.hidden else None) for feed, rows in zip(feeds, results, strict=True)]
+        return [
+            Rows(rows, rows if feed.hidden else None, layers=inputs)
+            for feed, rows, inputs in zip(feeds, results, inner, strict=True)
+        ]
+
+    def layer_inputs(self, layers: Sequence[int], prefix: Sequence[int]) -> Floats:
+        """float64[L * V]: the inputs of these inner layers after a prefix, without a cache."""
+        n = self.tokenizer.n_vocab
+        return np.concatenate([_hashed(self._seed + 1000 * layer, tuple(prefix), n) for layer in layers])
 
     def logits(self, prefix: Sequence[int]) -> Floats:
         """float64[V] after a prefix, by the definition above, without a cache."""
@@ -172,18 +187,26 @@ class ToyModel:
     def close(self) -> None:
         """Nothing to free."""
 
+    def _inner(self, feed: Feed) -> Floats | None:
+        return np.array([self.layer_inputs(feed.layers, p) for p in _prefixes(feed)]) if feed.layers else None
+
     def _extend(self, feed: Feed) -> Floats:
-        context = feed.context
+        context, prefixes = feed.context, _prefixes(feed)
         assert isinstance(context, ToyContext)
-        before = list(context.tokens)
         if feed.parents is None:
-            paths = [list(range(end + 1)) for end in range(len(feed.tokens))]
             context.tokens += feed.tokens
         else:
-            paths = [ancestors(feed.parents, node) for node in range(len(feed.tokens))]
             context.tree, context.nodes = feed.parents, list(feed.tokens)
-        wanted = paths if feed.rows == "all" else paths[-1:]
-        return np.array([self.logits([*before, *(feed.tokens[node] for node in path)]) for path in wanted])
+        return np.array([self.logits(prefix) for prefix in (prefixes if feed.rows == "all" else prefixes[-1:])])
+
+
+def _prefixes(feed: Feed) -> list[list[int]]:
+    """What each token of a feed ends, the token included."""
+    assert isinstance(feed.context, ToyContext)
+    before, ends = feed.context.tokens, range(len(feed.tokens))
+    if feed.parents is None:
+        return [[*before, *feed.tokens[: end + 1]] for end in ends]
+    return [[*before, *(feed.tokens[node] for node in ancestors(feed.parents, end))] for end in ends]
 
 
 @lru_cache(maxsize=1 << 16)

@@ -28,6 +28,7 @@ from speculatoviz.models.base import (
     Rows,
     check_feeds,
     check_finite,
+    check_layers,
     load_errors,
 )
 from speculatoviz.models.files.config import read_config
@@ -161,7 +162,7 @@ class TransformersModel:
             config = self._model.config.get_text_config(decoder=True)
             sliding = _require_rewinding(self._model, source)
             self.provides: frozenset[Capability] = frozenset(
-                {"hidden", "attention"} if sliding else {"trees", "hidden", "attention"}
+                {"hidden", "layers", "attention"} if sliding else {"trees", "hidden", "layers", "attention"}
             )
             self._layers = int(config.num_hidden_layers)
             self.tokenizer = _tokenizer(source, self._output_rows(source.name))
@@ -196,6 +197,8 @@ class TransformersModel:
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """One pass per feed, in turn. Raises ModelError if memory runs out."""
         check_feeds(self, feeds)
+        for feed in feeds:
+            check_layers(feed.layers, self._layers, self.description.name)
         before = [feed.context.length for feed in feeds]
         try:
             with torch.inference_mode():
@@ -226,7 +229,7 @@ class TransformersModel:
                 past_key_values=context.cache,
                 use_cache=True,
                 logits_to_keep=rows,
-                output_hidden_states=feed.hidden,
+                output_hidden_states=feed.hidden or bool(feed.layers),
                 output_attentions=feed.attention,
             )
         logits = _array(out.logits[0])
@@ -236,6 +239,7 @@ class TransformersModel:
             logits[-rows:],
             _array(out.hidden_states[-1][0, -rows:]) if feed.hidden else None,
             np.stack([_array(layer[0, :, -rows:]) for layer in out.attentions]) if feed.attention else None,
+            np.concatenate([_array(out.hidden_states[i][0]) for i in feed.layers], axis=1) if feed.layers else None,
         )
 
     def _tree_mask(self, feed: Feed, before: int) -> torch.Tensor | None:
