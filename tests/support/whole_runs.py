@@ -28,14 +28,16 @@ def whole_runs(
     tokens: int = 3,
     forgetful: bool = False,
     policy: Callable[[str], Policy] | None = None,
+    certainty: bool = False,
 ) -> tuple[Outcome, Outcome]:
     """P(output) of runs of up to `tokens` tokens, every choice listed; and the target's own.
 
     policy: makes the policy of a run with the drafter of that name; the same depth in every round if not given.
+    certainty: whether it is told the target's certainty.
     """
     target_model, draft_model = pair(letters=2)
     script = Script()
-    asked = replace(request(sampling, tokens, target_model), rule=rule)
+    asked = replace(request(sampling, tokens, target_model), rule=rule, certainty=certainty)
 
     def one_run() -> tuple[int, ...]:
         target = LocalTarget(target_model, 16, no_clock, lambda seed: script.source())

@@ -72,6 +72,28 @@ def test_a_target_that_shares_a_window_reuses_its_cache() -> None:
     assert second.commit_prompt(Request((0, 1, 2, 3), Sampling(), Limits(4))) == []
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("drafted", [[], [2, 1]])
+def test_the_certainty_is_the_largest_probability_after_the_last_committed_token(
+    drafted: list[int], temperature: float
+) -> None:
+    model = ToyModel(3)
+    target = LocalTarget(model, 64, lambda: 0.0)
+    target.begin(Request(PROMPT, Sampling(temperature, top_k=2), Limits(8), certainty=True))
+    verdict = target.verify(Draft.chain(0, drafted, (None,) * len(drafted), "t"))
+
+    context = model.open(64)
+    row = model.forward([Feed(context, PROMPT, rows="last")])[0].logits[0].astype(np.float64)
+    probs = np.exp((row - row.max()) / (temperature or 1.0))
+    assert verdict.certainty == pytest.approx(probs.max() / probs.sum(), abs=1e-6)
+
+
+def test_no_certainty_is_computed_unasked() -> None:
+    target = LocalTarget(ToyModel(3), 64, lambda: 0.0)
+    target.begin(Request(PROMPT, Sampling(), Limits(8)))
+    assert target.verify(Draft.empty(0)).certainty is None
+
+
 def test_a_draft_before_begin_is_a_mistake() -> None:
     target = LocalTarget(ToyModel(3), 64, lambda: 0.0)
     with pytest.raises(RuntimeError, match="begin"):

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speculatoviz.core.chance import seeded
+from speculatoviz.core.rounds import Extra, Verdict
 from speculatoviz.core.sampling import QUANTA, quantised, support
 from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
 from speculatoviz.models.base import VocabularyEntry
@@ -75,11 +76,12 @@ def test_frames_survive_encoding_and_decoding() -> None:
     evidence=st.booleans(),
 )
 def test_requests_come_back(prompt: list[int], sampling: Sampling, seed: int, evidence: bool) -> None:
-    asked = Request(tuple(prompt), sampling, Limits(0), seed=seed, evidence=evidence)
+    asked = Request(tuple(prompt), sampling, Limits(0), seed=seed, evidence=evidence, certainty=not evidence)
     frame = wire.client_frame(wire.encode(framing.open_frame(1, bytes(16), asked, prompt)))
     assert isinstance(frame, wire.Open)
     got = framing.request_of(frame, N_VOCAB)
     assert (got.prompt, got.sampling, got.seed, got.evidence) == (tuple(prompt), sampling, seed, evidence)
+    assert got.certainty is not evidence
 
 
 @given(st.lists(st.tuples(st.one_of(st.none(), quantisable), st.integers(0, 63)), max_size=9), st.integers(0, 1 << 60))
@@ -192,13 +194,23 @@ def test_every_possible_verdict_is_small() -> None:
 def test_verdicts_come_back() -> None:
     rng = np.random.default_rng(3)
     logits = rng.standard_normal((4, N_VOCAB))
-    asked = Request((0,), Sampling(1.0), Limits(0))
     for seed in range(30):
+        asked = Request((0,), Sampling(1.0), Limits(0), certainty=seed % 2 == 0)
         qs = [quantised(support(row + rng.standard_normal(N_VOCAB), asked.sampling, 64)) for row in logits[:3]]
         draft = Draft.chain(seed, [int(rng.choice(q.ids, p=q.probs)) for q in qs], tuple(qs), "t")
         verdict = decide(draft, logits, layout(0, draft), asked, seeded(seed)("verify", seed), no_clock, 8)
         frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0)))
-        assert verdict_bits(framing.verdict_of(judged(frame), draft)) == verdict_bits(verdict)
+        got = framing.verdict_of(judged(frame), draft)
+        assert verdict_bits(got) == verdict_bits(verdict)
+        assert got.certainty == verdict.certainty
+
+
+@pytest.mark.parametrize("certainty", [-0.1, 1.1, float("nan")])
+def test_a_certainty_that_is_no_probability_is_refused(certainty: float) -> None:
+    verdict = Verdict((), Extra(1, "plain", 1.0), (), certainty=certainty)
+    frame = wire.server_frame(wire.encode(framing.judged_frame(1, 0, verdict, 1.0)))
+    with pytest.raises(wire.WireError, match="no probability"):
+        framing.verdict_of(judged(frame), Draft.empty(0))
 
 
 # ---- arbitrary bytes ----

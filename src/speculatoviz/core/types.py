@@ -103,7 +103,7 @@ class Request:
     forward passes; True ends the run. drafting: what the target requires of drafts. overlap: whether to draft the next
     round while a remote target verifies this one. needs: what the drafters of the run need of the target.
     conversation: the (role, text) of the turns that the prompt renders, for endpoints that take chats only; empty for a
-    text that is no chat.
+    text that is no chat. certainty: whether verdicts report the target's certainty, for a policy that learns from it.
     """
 
     prompt: tuple[int, ...]
@@ -117,6 +117,7 @@ class Request:
     overlap: bool = True
     needs: frozenset[Need] = frozenset()
     conversation: tuple[tuple[str, str], ...] = ()
+    certainty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""Running estimates of acceptance: by drafter, position, and the drafter's own certainty."""
+"""Running estimates of acceptance: by drafter, position, the drafter's own certainty, and the target's.
+
+Where the target's largest probability is high, drafts are accepted more often, and it is known in every round without a
+draft. Over a text, its mean and the acceptance of a draft's first token are nearly equal (docs/performance.md).
+"""
 
 from __future__ import annotations
 
@@ -37,9 +41,10 @@ class Rate:
     def tests(self) -> float:
         return sum(w * min(memory, self._count) for w, memory in zip(self._weights, _MEMORIES, strict=True))
 
-    def add(self, success: bool) -> None:
+    def add(self, success: float) -> None:
+        """A test succeeded (1) or failed (0), or would have succeeded with a probability in between."""
         bounded = [min(max(mean, 0.02), 0.98) for mean in self._means]
-        likely = [w * (m if success else 1.0 - m) for w, m in zip(self._weights, bounded, strict=True)]
+        likely = [w * (m * success + (1.0 - m) * (1.0 - success)) for w, m in zip(self._weights, bounded, strict=True)]
         total = sum(likely)
         self._weights = [(1.0 - _SHARED) * part / total + _SHARED / len(_MEMORIES) for part in likely]
         self._count += 1.0
@@ -55,8 +60,8 @@ class Rate:
         self._count = min(self._count, _CARRIED)
 
     def optimistic(self, deviations: float) -> float:
-        """The mean and some standard deviations of it."""
-        return min(_MOST, self.mean + deviations * math.sqrt(0.25 / (self.tests + 1.0)))
+        """The mean and some standard deviations of it, which may be negative."""
+        return min(max(self.mean + deviations * math.sqrt(0.25 / (self.tests + 1.0)), _LEAST), _MOST)
 
 
 class Acceptance:
@@ -66,6 +71,7 @@ class Acceptance:
         self._all = Rate(prior)
         self._positions = [Rate(prior, 0.0) for _ in range(_POSITIONS)]
         self._bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
+        self._target_bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
 
     def at(self, position: int) -> float:
         """The estimated acceptance at a position, if the tokens before it are accepted."""
@@ -78,11 +84,17 @@ class Acceptance:
 
         Interpolated between the middles of two bins.
         """
-        place = min(max(certainty * _BINS - 0.5, 0.0), _BINS - 1.0)
-        low = int(place)
-        high = min(low + 1, _BINS - 1)
-        mean = self._bins[low].mean * (low + 1 - place) + self._bins[high].mean * (place - low)
-        return min(max(mean, _LEAST), _MOST)
+        return _interpolated(self._bins, certainty)
+
+    def relate(self, target_certainty: float, accepted: bool) -> None:
+        """A first drafted token was accepted or rejected where the target's largest probability was this."""
+        self._target_bins[min(int(target_certainty * _BINS), _BINS - 1)].add(accepted)
+
+    def expect(self, target_certainty: float) -> None:
+        """Nothing was drafted where the target's largest probability was this: count what drafts met with there."""
+        likely = _interpolated(self._target_bins, target_certainty)
+        for rate in (self._all, *self._positions):
+            rate.add(likely)
 
     def path(self, depth: int, certainties: Sequence[float] = (), deviations: float = 0.0) -> list[float]:
         """The estimated acceptance of each of `depth` positions; certainties: of the first ones, if known.
@@ -115,3 +127,12 @@ class Acceptance:
         """Another text begins."""
         for rate in (self._all, *self._positions):
             rate.carry()
+
+
+def _interpolated(bins: Sequence[Rate], certainty: float) -> float:
+    """The mean rate at a certainty, between the middles of two bins."""
+    place = min(max(certainty * len(bins) - 0.5, 0.0), len(bins) - 1.0)
+    low = int(place)
+    high = min(low + 1, len(bins) - 1)
+    mean = bins[low].mean * (low + 1 - place) + bins[high].mean * (place - low)
+    return min(max(mean, _LEAST), _MOST)

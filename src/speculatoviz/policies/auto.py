@@ -23,6 +23,8 @@ _PLAIN_EVERY = 256  # rounds after which a plain round shows again what one cost
 _REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
 _SLOW_START = 2  # the depth of the first draft; each draft, and each accepted token, allows one more
 _DEVIATIONS = 1.5  # of an optimistic estimate
+_CAUTION = 0.25  # standard deviations below the estimate, of one that decides about reading a prompt
+_LITTLE = 16  # missing tokens that are read without caution
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
 
 
@@ -104,6 +106,7 @@ class AutoPolicy:
         self._total_ms = self._explored_ms = self._saved_ms = 0.0
         self._plain_round = -_PLAIN_EVERY  # the last plain round
         self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
+        self._informed = True  # whether rounds without a draft show the target's certainty
         self._seen: tuple[int, dict[str, Outlook]] = (-1, {})  # the outlooks of the round that was planned last
 
     def plan(self, state: State) -> Plan:
@@ -131,6 +134,7 @@ class AutoPolicy:
         if reason is not None and reason.explored:
             tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
             self._explored_ms += max(0.0, spent_ms - tokens / self._rate)
+        self._informed = round.verdict.certainty is not None
         outlooks = self._seen[1] if self._seen[0] == round.index else {}
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
@@ -150,9 +154,16 @@ class AutoPolicy:
             self._allowed.setdefault(drafter, _SLOW_START)
 
     def _best(self, drafter: str, outlook: Outlook, state: State) -> Forecast:
-        """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round."""
-        choices = self._choices(drafter, outlook, state)[: self._allowed[drafter]]
-        return max(choices, key=_rate, default=self._plain(drafter))
+        """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round.
+
+        What reading a prompt costs is lost if the estimate is too high, so such a draft has to pay by a cautious one.
+        """
+        plain = self._plain(drafter)
+        if outlook.missing > _LITTLE:
+            cautious = self._choices(drafter, outlook, state, -_CAUTION)
+            if max(map(_rate, cautious), default=0.0) <= _rate(plain):
+                return plain
+        return max(self._choices(drafter, outlook, state)[: self._allowed[drafter]], key=_rate, default=plain)
 
     def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Forecast]:
         """Drafts of every depth with one drafter."""
@@ -189,7 +200,15 @@ class AutoPolicy:
         elif promising is not None and hopes[promising] > self._rate:
             drafts = self._choices(promising, outlooks[promising], state)
             tried = min(drafts, key=lambda draft: self._lost_ms(draft) / draft.tokens, default=None)
-        return tried if tried is not None and self._lost_ms(tried) <= self._budget_ms else None
+        return tried if tried is not None and self._affords(tried, outlooks.get(tried.drafter)) else None
+
+    def _affords(self, tried: Forecast, outlook: Outlook | None) -> bool:
+        """Whether the budget covers a trial. Reading a prompt for it may be wholly lost, and is not worth the stake if
+        the target's certainty shows at no cost what a draft would meet with.
+        """
+        missing = outlook.missing if outlook is not None and tried.depth else 0
+        lost_ms = self._lost_ms(tried) + self._experience.costs.draft.catch_up_ms(tried.drafter, missing)
+        return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _LITTLE else _STAKE)
 
     def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
         """The rate of the best draft if the drafter's acceptance is as high as it may well be."""
@@ -200,10 +219,9 @@ class AutoPolicy:
         """The time that a choice is expected to take beyond that of its tokens at the rate of the best one."""
         return tried.round_ms - tried.tokens / self._rate
 
-    @property
-    def _budget_ms(self) -> float:
-        """What may be lost now on choices that look worse."""
-        stake_ms = _STAKE * self._experience.costs.verify.ms(1)
+    def _budget_ms(self, stake: float) -> float:
+        """What may be lost now on choices that look worse. stake: in plain passes, before anything is earned."""
+        stake_ms = stake * self._experience.costs.verify.ms(1)
         earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
         return stake_ms + earned_ms - self._explored_ms
 
@@ -234,16 +252,25 @@ class AutoPolicy:
             nodes.append(draft.children(last)[0])
         certainties = [draft.certainties[node] if draft.certainties else None for node in nodes]
         acceptance = self._experience.acceptance(drafter)
+        if tested and round.verdict.certainty is not None:
+            acceptance.relate(round.verdict.certainty, accepted > 0)
         acceptance.observe(accepted, tested, certainties)
         self._allowed[drafter] += accepted + 1
         if not tested:
             acceptance.age()
 
     def _learn_from_outlook(self, drafter: str, outlook: Outlook | None, round: Round) -> None:
-        """The emitted tokens show what would have become of a path that is known without drafting."""
+        """The emitted tokens show what would have become of a path that is known without drafting.
+
+        Where no path is known, the target's certainty shows what a draft would probably have met with.
+        """
         acceptance = self._experience.acceptance(drafter)
         if outlook is None or not outlook.tokens:
-            acceptance.age()
+            certainty = round.verdict.certainty
+            if certainty is None or (outlook is not None and outlook.longest == 0):
+                acceptance.age()
+            else:
+                acceptance.expect(certainty)
             return
         pairs = list(zip(outlook.tokens, round.emitted, strict=False))
         right = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -87,6 +87,7 @@ class RunPreparer:
             overlap=settings.overlap and not shadows,  # a shadow may be the drafter that would draft ahead
             needs=frozenset[Need]().union(*(self._drafters[name].needs for name in used)),
             conversation=_conversation(message),
+            certainty=policy == "auto" and any(not self._drafters[name].begins_at_no_cost for name in chosen),
         )
         self._target.claim(request)
         k = self._depth(depth, policy, drafter)

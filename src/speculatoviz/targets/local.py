@@ -13,7 +13,7 @@ from speculatoviz.core.compared import READS_Q, compared, compared_checks
 from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.sampling import Distribution, distribution, scores
+from speculatoviz.core.sampling import Distribution, distribution, largest_prob, scores
 from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request, Rule
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.models.base import (
@@ -65,6 +65,7 @@ def decide(
         return p
 
     decision = rule.verify(draft, target_distribution, chance)
+    certainty = largest_prob(logits[rows.row(ROOT)], request.sampling) if request.certainty else None
     probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
     decided_s = clock()
     checks, extra = decision.checks, decision.extra
@@ -72,7 +73,9 @@ def decide(
         checks, extra = _with_scores(decision, draft, logits, rows, alternatives)
         checks, extra = _with_compared(checks, extra, decision, draft, request.rule, used, alternatives)
     evidence_ms = (clock() - decided_s) * 1000
-    return Verdict(decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed)
+    return Verdict(
+        decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed, certainty=certainty
+    )
 
 
 def committed(draft: Draft, verdict: Verdict) -> list[int]:

@@ -34,7 +34,9 @@ def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[i
     """The frame that opens a session. prompt: all committed ids, which may be more than the request's own."""
     s = request.sampling
     filters = (s.temperature, s.top_k, s.top_p, s.min_p)
-    return Open(number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule)
+    return Open(
+        number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule, request.certainty
+    )
 
 
 def request_of(frame: Open, n_vocab: int) -> Request:
@@ -53,7 +55,9 @@ def request_of(frame: Open, n_vocab: int) -> Request:
             "The sampling or the seed is out of range.", "Correct temperature, top-k, top-p, min-p and seed."
         )
     sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p)
-    return Request(tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence)
+    return Request(
+        tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence, certainty=frame.certainty
+    )
 
 
 # ---- a draft ----------------------------------------------------------------------------------------
@@ -137,6 +141,7 @@ def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) ->
         residual=_wire_top(extra.residual),
         evidence_ms=verdict.evidence_ms,
         server_ms=server_ms,
+        certainty=verdict.certainty,
     )
 
 
@@ -147,8 +152,10 @@ def verdict_of(frame: Judged, draft: Draft) -> Verdict:
     checks = tuple(_check(check, draft) for check in frame.checks)
     if any(not 0 <= n < len(draft) or int(draft.parents[n]) != up for up, n in zip(nodes, path, strict=False)):
         raise WireError("The verifier accepted a path that was not drafted.", _MISMATCH)
+    if frame.certainty is not None and not 0.0 <= frame.certainty <= 1.0:
+        raise WireError("The verifier reported a certainty that is no probability.", _MISMATCH)
     extra = Extra(frame.token, frame.status, frame.target_prob, _scores(frame.scores), _top(*frame.residual))
-    return Verdict(tuple(path), extra, checks, evidence_ms=frame.evidence_ms)
+    return Verdict(tuple(path), extra, checks, evidence_ms=frame.evidence_ms, certainty=frame.certainty)
 
 
 def _wire_check(check: Check) -> WireCheck:

@@ -55,6 +55,7 @@ class Open(Frame, frozen=True):
     seed: int
     evidence: bool
     rule: Rule = "token"
+    certainty: bool = False
 
 
 class Submit(Frame, frozen=True):
@@ -171,7 +172,7 @@ class WireCheck(msgspec.Struct, frozen=True, array_like=True):
 class Judged(Frame, frozen=True):
     """The verdict on a draft. path: the accepted nodes. token to residual: of the extra token.
 
-    server_ms: from the arrival of the draft to this answer.
+    server_ms: from the arrival of the draft to this answer. certainty: as in `Verdict`.
     """
 
     round: int
@@ -184,6 +185,7 @@ class Judged(Frame, frozen=True):
     residual: tuple[bytes, bytes]
     evidence_ms: float
     server_ms: float
+    certainty: float | None = None
 
 
 class Token(Frame, frozen=True):
