@@ -1,43 +1,68 @@
 import { memo, useCallback, useDeferredValue, useMemo } from "react";
-import { isReady, isRunning } from "./app/state";
+import { isBusy, isLive, isReady } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
 import { useThrottled } from "./app/useThrottled";
 import { Dashboard } from "./charts/Dashboard";
 import { ShadowPanel } from "./charts/ShadowPanel";
+import { VerdictStrip } from "./charts/VerdictStrip";
 import { ControlPanel } from "./controls/ControlPanel";
 import type { Run } from "./run/model";
 import { emptyRun } from "./run/reducer";
+import type { BaselineKind } from "./run/verdict";
+import { plainProgress } from "./words/waiting";
 import "./views/live/shell.css";
 import { Announcer } from "./views/live/Announcer";
 import { Header } from "./views/live/Header";
 import { Notices } from "./views/live/Notices";
 import { RecordingBanner } from "./views/live/RecordingBanner";
+import { RunStrip } from "./views/live/RunStrip";
 import { TextPanel } from "./views/live/TextPanel";
 import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
+const SteadyVerdict = memo(VerdictStrip);
 /** A constant element: it follows the run without rendering the charts again. */
 const SHADOWS = <ShadowPanel />;
 
-/** Figures change once per round, so the dashboard does not follow every token and does not delay the text. */
+/**
+ * Figures change once per round, so the dashboard does not follow every token. It may lag a live run in real time, so that
+ * it does not delay the text; in a replay it is on one clock with tree and text.
+ */
 function useRunByRound(): Run {
   const run = useApp((state) => state.play?.shown ?? emptyRun);
   const { id, phase, latest, done, failure } = run;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the run as it was when one of these last changed
   const steady = useMemo(() => run, [id, phase, latest, done, failure]);
-  return useDeferredValue(useThrottled(steady, phase !== "running"));
+  const live = useApp(isLive);
+  const late = useDeferredValue(useThrottled(steady, phase !== "running"));
+  return live ? late : steady;
 }
 
 function DashboardPanel() {
+  const baselineKind = useApp((state) => state.baselineKind);
+  return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={SHADOWS} />;
+}
+
+function Verdict() {
   const store = useStore();
   const run = useRunByRound();
   const source = useApp((state) => state.play?.source);
-  const idle = useApp((state) => isReady(state) && !isRunning(state) && state.connection === "connected");
-  const prompt = run.started?.prompt;
+  const idle = useApp((state) => isReady(state) && !isBusy(state) && state.connection === "connected");
+  const measuring = useApp((state) => (state.plain ? plainProgress(state.plain) : null));
+  const baselineKind = useApp((state) => state.baselineKind);
   const measure = useCallback(() => store.startPlain(), [store]);
-  const canMeasure = idle && source === "live" && run.done !== null && prompt !== undefined;
-  return <SteadyDashboard run={run} onMeasurePlain={canMeasure ? measure : null} middle={SHADOWS} />;
+  const choose = useCallback((kind: BaselineKind) => store.setBaselineKind(kind), [store]);
+  const canMeasure = idle && source === "live" && run.done !== null && run.started !== null;
+  return (
+    <SteadyVerdict
+      run={run}
+      baselineKind={baselineKind}
+      onBaselineKind={choose}
+      onMeasurePlain={canMeasure ? measure : null}
+      measuring={measuring}
+    />
+  );
 }
 
 export function App() {
@@ -47,6 +72,7 @@ export function App() {
         Skip to the text
       </a>
       <Header />
+      <Verdict />
       <main className="columns">
         <section aria-label="Prompt and controls" className="column-controls">
           <ControlPanel />
@@ -54,6 +80,7 @@ export function App() {
         <div className="column-run">
           <RecordingBanner />
           <Notices />
+          <RunStrip />
           <TreePanel />
           <TextPanel />
         </div>

@@ -1,9 +1,11 @@
 // The state of the page: what the server reported, what the user chose, and what is shown.
 import type { Health, SettingsInfo } from "../protocol/generated";
 import type { ConnectionStatus } from "../protocol/socket";
+import type { Run } from "../run/model";
 import type { Playback, PlaybackMode } from "../run/playback";
 import { isComplete } from "../run/playback";
 import type { Recording } from "../run/recording";
+import type { BaselineKind } from "../run/verdict";
 import type { Warnings } from "../run/warnings";
 import { EXAMPLES } from "./examples";
 import { type Choices, choicesFrom, type Form, formFrom } from "./form";
@@ -22,7 +24,11 @@ export interface AppState {
   readonly recording: Recording | null;
   /** The run on the page, live or recorded; null before the first. */
   readonly play: Playback | null;
+  /** The plain run that measures the baseline of the run on the page; null without one. */
+  readonly plain: Run | null;
   readonly mode: PlaybackMode;
+  /** What the speedup is relative to, for a remote target. */
+  readonly baselineKind: BaselineKind;
   readonly choices: Choices;
   /** Keys of the token under the pointer and of the selected token. */
   readonly hovered: string | null;
@@ -40,7 +46,9 @@ export function initialState(savedMode: unknown, savedChoices: unknown): AppStat
     settings: null,
     recording: null,
     play: null,
+    plain: null,
     mode: savedMode === "paced" || savedMode === "slow" ? savedMode : "real",
+    baselineKind: "streaming",
     choices: choicesFrom(savedChoices, EXAMPLES[0].prompt),
     hovered: null,
     selected: null,
@@ -51,5 +59,10 @@ export function initialState(savedMode: unknown, savedChoices: unknown): AppStat
 
 export const isRunning = (state: AppState): boolean =>
   state.play?.source === "live" && !isComplete(state.play);
+/** Whether the server computes for this page: the run on it, or a plain run beside it. */
+export const isBusy = (state: AppState): boolean => isRunning(state) || state.plain !== null;
+/** Whether a run is shown while it is computed, as it comes. */
+export const isLive = (state: AppState): boolean =>
+  isRunning(state) && state.play?.mode === "real" && state.play.following;
 export const isReady = (state: AppState): boolean => state.health?.status === "ready";
 export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);

@@ -3,7 +3,7 @@ import { seekRound } from "../run/playback";
 import { remaining } from "../run/warnings";
 import { FakeEnvironment } from "../testing/environment";
 import { done, draft, failure, roundOf, started, timed, updated, warning } from "../testing/messages";
-import { isRunning } from "./state";
+import { isBusy, isRunning } from "./state";
 import { Store } from "./store";
 
 const trace = [
@@ -195,12 +195,59 @@ describe("a run", () => {
     store.choose({ seed: 8 });
     store.startPlain();
     expect(environment.sent.at(-1)).toMatchObject({ prompt: "same", seed: 7, k: 0, policy: "fixed" });
+    environment.receive([started({ run: "plain" }), done({ run: "plain" })]);
+    store.start();
     environment.receive([
-      started({ run: "plain", seed: JSON.parse("18446744073709551617") }),
-      done({ run: "plain" }),
+      started({ run: "next", seed: JSON.parse("18446744073709551617") }),
+      done({ run: "next" }),
     ]);
     store.startPlain();
     expect(environment.sent.at(-1)).toMatchObject({ seed: null, k: 0 });
+  });
+
+  describe("judged by a plain run", () => {
+    const values = (overall_tps: number) => ({ ...done().metrics, effective_tps: overall_tps, overall_tps });
+    const plainEnd = (changes: Parameters<typeof done>[0] = {}) =>
+      done({ run: "plain", total_tokens: 64, metrics: values(25), ...changes });
+    const speedup = () => play()?.shown.done?.metrics.speedup;
+
+    beforeEach(async () => {
+      await connected();
+      store.start();
+      environment.receive([
+        started({ prompt: "same" }),
+        ...roundOf(0, ["a"], 1, "b"),
+        done({ metrics: { ...values(50), speedup: 1, baseline_tps: 50 } }),
+      ]);
+      store.startPlain();
+    });
+
+    it("stays on the page, and its verdict is relative to the new baseline", () => {
+      expect(speedup()).toBe(1);
+      environment.receive([started({ run: "plain", k: 0 }), ...timed(roundOf(0, [], 0, "x"))]);
+      expect(play()?.full.started?.prompt).toBe("same");
+      expect(isRunning(store.get())).toBe(false);
+      expect(isBusy(store.get())).toBe(true);
+      store.start();
+      expect(environment.sent).toHaveLength(2);
+      environment.receive([plainEnd()]);
+      expect(isBusy(store.get())).toBe(false);
+      expect(speedup()).toBe(2);
+      expect(play()?.shown.started?.baseline).toMatchObject({ tps: 25, tokens: 64, kind: "plain_run" });
+      expect(play()?.shown.rounds).toHaveLength(1);
+    });
+
+    it("keeps its baseline if the plain run is stopped, too short, or lost", () => {
+      environment.receive([plainEnd({ finish_reason: "cancelled" })]);
+      expect([speedup(), store.get().notices.length]).toEqual([1, 0]);
+      store.startPlain();
+      environment.receive([plainEnd({ run: "short", total_tokens: 3 })]);
+      expect([speedup(), store.get().notices.length]).toEqual([1, 1]);
+      store.startPlain();
+      environment.events?.onStatus("reconnecting");
+      expect([speedup(), isBusy(store.get())]).toEqual([1, false]);
+      expect(store.get().notices.at(-1)?.message).toMatch(/lost during the plain run/);
+    });
   });
 });
 

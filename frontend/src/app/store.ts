@@ -2,15 +2,19 @@
 
 import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
+import type { Run } from "../run/model";
 import type { Playback, PlaybackMode } from "../run/playback";
 import * as playback from "../run/playback";
+import { rebase } from "../run/rebase";
 import { parseRecording } from "../run/recording";
+import { emptyRun, reduceAll } from "../run/reducer";
 import { currentSettings } from "../run/selectors";
+import type { BaselineKind } from "../run/verdict";
 import type { Environment } from "./environment";
 import { type Choices, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
 import { exactSeed } from "./seed";
-import { type AppState, formOf, initialState, isRunning } from "./state";
+import { type AppState, formOf, initialState, isBusy, isLive, isRunning } from "./state";
 import { loadValue, saveValue } from "./storage";
 
 const LOADING_POLL_MS = 1000;
@@ -86,7 +90,7 @@ export class Store {
     this.set({ connection });
     if (connection === "connected") void this.poll();
     else if (before === "connected") {
-      if (isRunning(this.state)) this.endLostRun();
+      if (isBusy(this.state)) this.endLostRun();
       void this.poll();
     }
   }
@@ -114,22 +118,32 @@ export class Store {
   private onMessage(message: ServerMessage): void {
     if (message.type === "error") {
       // An error after the end answers a stop or a change that was sent before it.
-      if (!isRunning(this.state)) return;
+      if (!isBusy(this.state)) return;
       this.notify(message.message, message.hint);
       if (message.code === "bad_request" && this.hasStarted()) return;
     }
     if (this.state.play?.source !== "live" || !this.inbox.add(message)) return;
-    this.requestFrame();
+    if (this.state.plain !== null) this.receivePlain(this.state.plain);
+    else this.requestFrame();
     if (message.type === "done") void this.poll();
   }
 
   /** After the start, a bad request is a refused change, and the run goes on. */
   private hasStarted(): boolean {
+    if (this.state.plain !== null) return this.state.plain.started !== null;
     return this.state.play?.full.started != null || this.inbox.hasStarted();
   }
 
   /** The server ends a run whose connection is lost; this ends it on the page. */
   private endLostRun(): void {
+    if (this.state.plain !== null) {
+      this.set({ plain: null });
+      this.notify(
+        "The connection was lost during the plain run.",
+        "Measure it again once the page is connected.",
+      );
+      return;
+    }
     this.receiveAll();
     const { message, hint } = this.inbox.closeLost(this.state.play);
     this.notify(message, hint);
@@ -139,33 +153,50 @@ export class Store {
   // --- runs -------------------------------------------------------------------------------------
 
   start(changes: Partial<Start> = {}): void {
-    if (isRunning(this.state)) return;
+    if (this.send(changes)) this.open(playback.openLive(this.state.mode));
+  }
+
+  /** Whether the server was asked for a run. */
+  private send(changes: Partial<Start>): boolean {
+    if (isBusy(this.state)) return false;
     const form = formOf(this.state);
     const message = startMessage(form, changes);
     if (!message.prompt?.trim()) {
       this.notify("There is no prompt.", "Write one, or choose an example.");
-      return;
+      return false;
     }
     if (!this.socket?.send(message)) {
       this.notify(
         "The server cannot be reached.",
         "Your prompt is kept. Generate again when the page is connected.",
       );
-      return;
+      return false;
     }
     this.inbox.open();
     this.touched.clear();
-    this.open(playback.openLive(this.state.mode));
     this.set({ notices: [] });
+    return true;
   }
 
-  /** Runs the last prompt with the target alone, which measures its baseline. */
+  /** Runs the prompt of the run on the page with the target alone. The page keeps that run and judges it anew. */
   startPlain(): void {
     const last = this.state.play?.full.started;
     if (!last) return;
     const { sampling, max_tokens, seed, prompt } = last;
     const same = { ...sampling, prompt, max_tokens, seed: exactSeed(seed) };
-    this.start({ ...same, policy: "fixed", k: 0, nodes: 0, shadow: [] });
+    if (this.send({ ...same, policy: "fixed", k: 0, nodes: 0, shadow: [] })) this.set({ plain: emptyRun });
+  }
+
+  private receivePlain(before: Run): void {
+    const plain = reduceAll(before, this.inbox.take());
+    const ended = plain.phase === "done" || plain.phase === "failed";
+    const play = this.state.play && ended ? rebase(this.state.play, plain) : null;
+    this.set({ plain: ended ? null : plain, ...(play ? { play } : {}) });
+    if (play || !plain.done || plain.done.finish_reason === "cancelled") return;
+    this.notify(
+      "The plain run is too short for a baseline.",
+      "The baseline is as before. Measure a longer text.",
+    );
   }
 
   stop(): void {
@@ -174,7 +205,7 @@ export class Store {
 
   watchRecording(): void {
     const { recording, mode } = this.state;
-    if (!recording || isRunning(this.state)) return;
+    if (!recording || isBusy(this.state)) return;
     this.open(playback.openRecording(recording.events, mode));
     this.requestFrame();
   }
@@ -221,6 +252,10 @@ export class Store {
     this.playback((play) => playback.setMode(play, mode));
   }
 
+  setBaselineKind(baselineKind: BaselineKind): void {
+    this.set({ baselineKind });
+  }
+
   hover(key: string | null): void {
     if (key !== this.state.hovered) this.set({ hovered: key });
   }
@@ -247,8 +282,7 @@ export class Store {
     if (this.frameRequested) return;
     this.frameRequested = true;
     const { state, environment } = this;
-    const throttled = isRunning(state) && state.play?.mode === "real" && state.play.following;
-    const request = throttled ? environment.throttledFrame : environment.nextFrame;
+    const request = isLive(state) ? environment.throttledFrame : environment.nextFrame;
     request.call(environment, (nowMs) => this.frame(nowMs));
   }
 

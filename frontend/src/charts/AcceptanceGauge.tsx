@@ -1,12 +1,9 @@
-// The acceptance rate as a gauge, with its course over the run.
+// The acceptance rate of a chain, or the depth that a tree reaches, as a gauge, with its course over the run.
 import { scaleLinear } from "d3-scale";
 import { arc, line } from "d3-shape";
 import { HelpTooltip } from "../ui/HelpTooltip";
-import { DASH } from "../words/format";
-import { type AcceptancePoint, bandOf } from "./series";
+import type { Gauge } from "./gauge";
 
-const HELP =
-  "Accepted / drafted tokens in the last 50 rounds, or in the whole run after its end. Only one path of a draft tree can be accepted, so trees have a low rate; compare the acceptance length instead. Red below 50 %, yellow below 75 %, green from there on. The line shows the rate after each round.";
 const START = -0.72 * Math.PI;
 const END = 0.72 * Math.PI;
 const OUTER = 40;
@@ -16,40 +13,30 @@ const angle = scaleLinear([0, 1], [START, END]);
 const ring = (from: number, to: number) =>
   arc()({ innerRadius: INNER, outerRadius: OUTER, startAngle: angle(from), endAngle: angle(to) }) ?? "";
 
-export function AcceptanceGauge({
-  rate,
-  history,
-}: {
-  rate: number | null;
-  history: readonly AcceptancePoint[];
-}) {
-  const colour = rate === null ? "var(--text-faint)" : `var(--gauge-${bandOf(rate)})`;
-  const text = rate === null ? DASH : `${Math.round(rate * 100)} %`;
+export function AcceptanceGauge({ gauge }: { gauge: Gauge }) {
+  const { title, help, share, value, colour, limits } = gauge;
+  const name = title === "Acceptance" ? "Acceptance rate" : title;
   return (
-    <section className="db-acceptance-gauge" aria-label="Acceptance rate">
+    <section className="db-acceptance-gauge" aria-label={name}>
       <h3>
-        <HelpTooltip help={HELP}>Acceptance</HelpTooltip>
+        <HelpTooltip help={help}>{title}</HelpTooltip>
       </h3>
-      <svg
-        viewBox="-42 -42 84 72"
-        role="img"
-        aria-label={`Acceptance rate ${rate === null ? "unknown" : text}`}
-      >
+      <svg viewBox="-42 -42 84 72" role="img" aria-label={`${name} ${share === null ? "unknown" : value}`}>
         <path d={ring(0, 1)} fill="var(--line)" />
-        {rate !== null && <path className="db-arc" d={ring(0, Math.max(rate, 0.004))} fill={colour} />}
-        {[0.5, 0.75].map((limit) => (
+        {share !== null && <path className="db-arc" d={ring(0, Math.max(share, 0.004))} fill={colour} />}
+        {limits.map((limit) => (
           <path key={limit} d={ring(limit - 0.004, limit + 0.004)} fill="var(--surface)" />
         ))}
         <text className="db-acceptance-gauge-value" y={6}>
-          {text}
+          {value}
         </text>
       </svg>
-      <Sparkline history={history} colour={colour} />
+      <Sparkline gauge={gauge} />
     </section>
   );
 }
 
-function Sparkline({ history, colour }: { history: readonly AcceptancePoint[]; colour: string }) {
+function Sparkline({ gauge: { history, colour, limits } }: { gauge: Gauge }) {
   const known = history.flatMap(({ round, rate }) => (rate === null ? [] : [{ round, rate }]));
   const first = known[0];
   const last = known.at(-1);
@@ -63,7 +50,7 @@ function Sparkline({ history, colour }: { history: readonly AcceptancePoint[]; c
   const summary = `From ${Math.round(first.rate * 100)} % after round ${first.round} to ${Math.round(last.rate * 100)} % after round ${last.round}`;
   return (
     <svg className="db-spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={summary}>
-      {[0.5, 0.75].map((limit) => (
+      {limits.map((limit) => (
         <path key={limit} className="db-spark-limit" d={`M0,${y(limit)}H100`} />
       ))}
       <path className="db-spark-line" d={path ?? ""} stroke={colour} />

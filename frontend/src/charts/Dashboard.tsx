@@ -1,51 +1,45 @@
 // The figures of a run. They render once per round, when its metrics come, not with every token.
-import { memo, type ReactNode, useState } from "react";
+import { memo, type ReactNode } from "react";
 import type { Run } from "../run/model";
+import type { BaselineKind } from "../run/verdict";
 import { AcceptanceGauge } from "./AcceptanceGauge";
 import { EfficiencyBars } from "./EfficiencyBars";
+import { gaugeOf } from "./gauge";
 import { KeyFigures } from "./KeyFigures";
 import { LatencyChart } from "./LatencyChart";
 import { PlanPanel } from "./PlanPanel";
 import { PositionChart } from "./PositionChart";
 import { SpeedChart } from "./SpeedChart";
-import { SpeedupFigure } from "./SpeedupFigure";
-import { acceptanceHistory, latencySeries, positionRates, speedSeries } from "./series";
-import { type BaselineKind, baselineOf, isVerified, valuesOf } from "./speedup";
+import { latencySeries, positionRates, speedSeries } from "./series";
+import { baselineOf, isVerified, valuesOf } from "./speedup";
 import { UsagePanel } from "./UsagePanel";
 import "./charts.css";
 
 interface Props {
   readonly run: Run;
-  readonly onMeasurePlain: (() => void) | null;
+  readonly baselineKind: BaselineKind;
   /** Content between figures and charts that follows the run by itself. */
   readonly middle?: ReactNode;
 }
 
 export const Dashboard = memo(Figures, (a, b) => {
   const shown = ["latest", "done", "started", "updates", "phase"] as const;
-  return a.onMeasurePlain === b.onMeasurePlain && shown.every((part) => a.run[part] === b.run[part]);
+  return a.baselineKind === b.baselineKind && shown.every((part) => a.run[part] === b.run[part]);
 });
 
-function Figures({ run, onMeasurePlain, middle }: Props) {
-  const [baselineKind, setBaselineKind] = useState<BaselineKind>("streaming");
+function Figures({ run, baselineKind, middle }: Props) {
   const values = valuesOf(run);
   const baseline = isVerified(run) ? baselineOf(run, baselineKind) : null;
   return (
     <section className="db" aria-label="Measurements">
       <div className="db-head">
-        <SpeedupFigure
-          run={run}
-          baselineKind={baselineKind}
-          onBaselineKind={setBaselineKind}
-          onMeasurePlain={onMeasurePlain}
+        <KeyFigures
+          values={values}
+          promptCache={run.rounds[0]?.metrics?.prompt_cache ?? null}
+          done={run.done !== null}
         />
-        <AcceptanceGauge rate={values?.acceptance_rate ?? null} history={acceptanceHistory(run)} />
+        <AcceptanceGauge gauge={gaugeOf(run, values)} />
       </div>
-      <KeyFigures
-        values={values}
-        promptCache={run.rounds[0]?.metrics?.prompt_cache ?? null}
-        done={run.done !== null}
-      />
       <PlanPanel run={run} />
       {values?.usage && (
         <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />

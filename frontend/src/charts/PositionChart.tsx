@@ -19,6 +19,11 @@ const LEGEND = [
   },
 ] as const;
 
+/** 1 → "1st" */
+function ordinal(position: number): string {
+  return `${position}${["st", "nd", "rd"][position - 1] ?? "th"}`;
+}
+
 export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
   const table = {
     head: ["Position", "Of all rounds", "Of those tested"],
@@ -47,8 +52,8 @@ export function PositionChart({ rates }: { rates: readonly PositionRate[] }) {
                 )}
               </span>
               <span className="db-position">
-                {position}
                 {labelled && <b>{Math.round(rate * 100)} %</b>}
+                <span>{labelled ? ordinal(position) : position}</span>
               </span>
             </li>
           ))}

@@ -34,7 +34,11 @@ describe("speedup", () => {
   it("names a full plain run", () => {
     const baseline = { tps: 13.2, tokens: 151, context_tokens: 180, age_s: 5, kind: "plain_run" } as const;
     expect(speedupOf(runWith({}, { started: { ...STARTED, baseline } }))).toMatchObject({
-      basis: "measured (full plain run, 151 tokens)",
+      basis: "measured (full plain run, 151 tokens, 13 s earlier)",
+    });
+    const own = { ...baseline, age_s: 0 };
+    expect(speedupOf(runWith({}, { started: { ...STARTED, baseline: own } }))).toMatchObject({
+      basis: "measured (full plain run of this prompt, 151 tokens)",
     });
   });
 

@@ -2,14 +2,12 @@
 import type { Baseline, MetricValues } from "../protocol/generated";
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
+import type { BaselineKind } from "../run/verdict";
 
 /** The figures of the whole run after its end, or of the last rounds during it. */
 export function valuesOf(run: Run): MetricValues | null {
   return run.done?.metrics ?? run.latest ?? null;
 }
-
-/** A remote target has two baselines: one streaming call, or one call for each token. */
-export type BaselineKind = "streaming" | "per_call";
 
 /** A baseline and the figures relative to it. `name` is for a legend, `words` for a sentence after the speed. */
 export interface BaselineFigures {
@@ -102,9 +100,11 @@ function plainReason(run: Run): string {
 /** How and when the baseline was measured. */
 function basisOf(run: Run, baseline: Baseline | null, baselineTps: number): string {
   if (!baseline || Math.abs(baseline.tps - baselineTps) > 1e-6 * baselineTps) return "measured";
-  if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens)`;
+  if (baseline.age_s === 0) return `measured (full plain run of this prompt, ${baseline.tokens} tokens)`;
+  const age = `${ageText(ageAtLatest(run, baseline))} earlier`;
+  if (baseline.kind === "plain_run") return `measured (full plain run, ${baseline.tokens} tokens, ${age})`;
   const start = baseline.kind === "startup" ? " at start" : "";
-  return `measured (${baseline.tokens} tokens${start}, ${ageText(ageAtLatest(run, baseline))} earlier)`;
+  return `measured (${baseline.tokens} tokens${start}, ${age})`;
 }
 
 function ageAtLatest(run: Run, baseline: Baseline): number {

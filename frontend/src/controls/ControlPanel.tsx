@@ -1,7 +1,7 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { isReady, isRunning } from "../app/state";
+import { isBusy, isReady } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
-import { waitingFor } from "../words/waiting";
+import { plainProgress, waitingFor } from "../words/waiting";
 import "./controls.css";
 import { PromptBox } from "./PromptBox";
 import { SettingsForm } from "./SettingsForm";
@@ -50,7 +50,7 @@ function Settings() {
 
 function RunButton() {
   const store = useStore();
-  const running = useApp(isRunning);
+  const running = useApp(isBusy);
   const obstacle = useObstacle();
   const isMac = navigator.platform.startsWith("Mac");
   if (running) {
@@ -88,7 +88,9 @@ function RunButton() {
 
 /** What a run without tokens waits for. */
 function Waiting() {
-  const words = useApp((state) => state.play && waitingFor(state.play.full));
+  const words = useApp((state) =>
+    state.plain ? plainProgress(state.plain) : state.play && waitingFor(state.play.full),
+  );
   if (words === null) return null;
   return (
     <p role="status" className="mt-2 text-[12px] text-soft">

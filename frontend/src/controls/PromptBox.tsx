@@ -1,6 +1,6 @@
 import { useId } from "react";
 import { EXAMPLES } from "../app/examples";
-import { isRunning } from "../app/state";
+import { isBusy } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
 export function PromptBox() {
@@ -22,7 +22,7 @@ export function PromptBox() {
         onKeyDown={(event) => {
           if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
           event.preventDefault();
-          if (!isRunning(store.get())) store.start();
+          if (!isBusy(store.get())) store.start();
         }}
       />
       <fieldset className="mt-1.5 flex flex-wrap gap-1.5">

@@ -203,6 +203,9 @@ export function startCursor(state: Playback): number {
 
 const onClock = (state: Playback): Playback => ({ ...state, clockMs: elapsedMs(state) });
 
+/** Shows the first `cursor` events. */
+export const showEvents = (state: Playback, cursor: number): Playback => withCursor(state, cursor);
+
 function withCursor(state: Playback, cursor: number): Playback {
   return cursor === state.cursor ? state : { ...state, cursor, shown: runAt(state, cursor) };
 }

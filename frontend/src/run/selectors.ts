@@ -160,14 +160,33 @@ export function draftersOf({
   return [...new Set(weighed)].toSorted((a, b) => isUsual(b) - isUsual(a) || (a < b ? -1 : 1));
 }
 
-/** The first round with the current value; null if the run began with it. */
-export function changedAtRound(run: Run, value: (at: Changing) => unknown): number | null {
-  if (!run.started) return null;
-  let before = value(run.started);
-  let changed: number | null = null;
-  for (const update of run.updates) {
-    if (value(update) !== before) changed = update.round;
-    before = value(update);
-  }
-  return changed;
+export interface Change<T> {
+  /** The first round with the current value. */
+  readonly round: number;
+  readonly before: T;
 }
+
+/** The last change of a value during a run; null if the run began with the current value. */
+export function lastChange<T>(
+  { started, updates }: Pick<Run, "started" | "updates">,
+  value: (at: Changing) => T,
+): Change<T> | null {
+  if (!started) return null;
+  let current = value(started);
+  let change: Change<T> | null = null;
+  for (const update of updates) {
+    const next = value(update);
+    if (next !== current) change = { round: update.round, before: current };
+    current = next;
+  }
+  return change;
+}
+
+/** The first round with the current value; null if the run began with it. */
+export const changedAtRound = (run: Run, value: (at: Changing) => unknown): number | null =>
+  lastChange(run, value)?.round ?? null;
+
+/** The rounds from which on other settings hold. */
+export const changedRounds = ({ updates }: Pick<Run, "updates">): number[] => [
+  ...new Set(updates.map(({ round }) => round)),
+];

@@ -21,7 +21,7 @@ export function Rows({ run, view, id, attention, hovered, selected, active }: Pr
     <svg
       role="none"
       width={layout.width}
-      height={layout.height}
+      height={view.height}
       className={`tt-svg is-${layout.scale.detail}${attention ? " is-attending" : ""}`}
     >
       {layout.rows.map((row, index) => {

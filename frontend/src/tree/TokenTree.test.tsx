@@ -110,6 +110,21 @@ describe("the token tree", () => {
     expect(button.getAttribute("aria-pressed")).toBe("true");
   });
 
+  it("fits the whole run or follows its end, never both", () => {
+    show();
+    const pressed = () =>
+      ["Fit the whole run", "Follow the newest round"].map((name) =>
+        screen.getByRole("button", { name }).getAttribute("aria-pressed"),
+      );
+    fireEvent.click(screen.getByRole("button", { name: "Fit the whole run" }));
+    expect(pressed()).toEqual(["true", "false"]);
+    fireEvent.click(screen.getByRole("button", { name: "Follow the newest round" }));
+    expect(pressed()).toEqual(["false", "true"]);
+    fireEvent.click(screen.getByRole("button", { name: "Fit the whole run" }));
+    fireEvent.click(screen.getByRole("button", { name: "Zoom in" }));
+    expect(pressed()).toEqual(["false", "false"]);
+  });
+
   it("counts the emitted tokens, not the pending ones", () => {
     show({ ...run, phase: "running", rounds: [...rounds, roundOf(2, chain("??", false))] });
     expect(screen.getByText("· 8 tokens")).toBeTruthy();

@@ -6,7 +6,6 @@ import { emittedCount } from "../run/selectors";
 import { useSize } from "../ui/useSize";
 import { attentionWords } from "../words/attention";
 import { waitingFor } from "../words/waiting";
-import { fitZoom } from "./fit";
 import type { Layout } from "./geometry";
 import type { LegendProps } from "./Legend";
 import { NodeTooltip } from "./NodeTooltip";
@@ -88,10 +87,9 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
         legend={useLegendProps(run)}
-        follow={view.follow}
-        onFollow={view.setFollow}
+        mode={view.mode}
+        onMode={view.setMode}
         onZoom={view.zoomBy}
-        onFit={() => view.zoomTo(fitZoom(run.rounds, size))}
       />
       {/* biome-ignore lint/a11y: a tree must have items, so an empty one is a group */}
       <div

@@ -2,19 +2,20 @@
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
 import type { ReactNode } from "react";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
+import type { ViewMode } from "./useView";
 
 interface Props {
   readonly rounds: number;
   readonly tokens: number;
   readonly legend: LegendProps;
-  readonly follow: boolean;
-  onFollow(follow: boolean): void;
+  readonly mode: ViewMode;
+  onMode(mode: ViewMode): void;
   onZoom(factor: number): void;
-  onFit(): void;
 }
 
-export function TreeHeader({ rounds, tokens, legend, follow, onFollow, onZoom, onFit }: Props) {
+export function TreeHeader({ rounds, tokens, legend, mode, onMode, onZoom }: Props) {
   const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
+  const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
     <header className="tt-header">
       <h2>Token tree</h2>
@@ -32,10 +33,10 @@ export function TreeHeader({ rounds, tokens, legend, follow, onFollow, onZoom, o
         <Tool label="Zoom in" onClick={() => onZoom(1.25)}>
           <Plus />
         </Tool>
-        <Tool label="Fit the whole run" onClick={onFit}>
+        <Tool label="Fit the whole run" pressed={mode === "fit"} onClick={() => toggle("fit")}>
           <Maximize />
         </Tool>
-        <Tool label="Follow the newest round" pressed={follow} onClick={() => onFollow(!follow)}>
+        <Tool label="Follow the newest round" pressed={mode === "follow"} onClick={() => toggle("follow")}>
           <ArrowDownToLine />
         </Tool>
         <LegendPopover {...legend} />

@@ -87,6 +87,20 @@ export interface Layout {
   readonly spine: readonly string[];
 }
 
+/** Space above the row at the top of the view. */
+const AIR = 6;
+
+/**
+ * The scroll position that follows the end of the run: as many whole rows as the view holds, the newest at the bottom. A
+ * row that is higher than the view is shown from its spine on.
+ */
+export function followTop({ tops, height }: Pick<Layout, "tops" | "height">, viewHeight: number): number {
+  const end = height - viewHeight;
+  if (end <= 0) return 0;
+  const first = tops.find((top, index) => top - AIR >= end || index === tops.length - 1) ?? 0;
+  return Math.max(0, first - AIR);
+}
+
 /** A row while the layout fills it. */
 export interface OpenRow {
   readonly nodes: LayoutNode[];

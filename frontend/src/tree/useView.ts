@@ -2,7 +2,8 @@
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Run } from "../run/model";
 import { prefersReducedMotion } from "../ui/useSize";
-import type { Layout } from "./geometry";
+import { fitZoom } from "./fit";
+import { followTop, type Layout } from "./geometry";
 import { layout as lay } from "./layout";
 import { scaleAt } from "./scale";
 import { useZoom } from "./useZoom";
@@ -13,12 +14,17 @@ const WINDOW_STEP = 120;
 const GESTURE_PAUSE_MS = 500;
 const PAGE_KEYS = new Set(["PageUp", "PageDown"]);
 
+/** What the view does as the run grows: shows its newest rows, or all of it at a smaller zoom, or stays where it is. */
+export type ViewMode = "follow" | "fit" | "still";
+
 export interface View {
   readonly layout: Layout;
   readonly from: number;
   readonly to: number;
-  readonly follow: boolean;
-  setFollow(follow: boolean): void;
+  /** The height of the drawing: with room below the last row, so that its top can be at the top of the view. */
+  readonly height: number;
+  readonly mode: ViewMode;
+  setMode(mode: ViewMode): void;
   zoomBy(factor: number): void;
   /** With `key`, that token stays in the middle. */
   zoomTo(zoom: number, key?: string): void;
@@ -39,10 +45,11 @@ export function useView(
   size: { width: number; height: number },
   start: number,
 ): View {
-  const [follow, setFollow] = useState(true);
+  const [mode, setMode] = useState<ViewMode>("follow");
+  const follow = mode === "follow";
   const anchor = useRef<Anchor | null>(null);
   const current = useRef<Layout | undefined>(undefined);
-  const scroll = useScroll(ref, () => setFollow(false));
+  const scroll = useScroll(ref, () => setMode("still"));
 
   const holdPosition = () => {
     anchor.current = middleOf(current.current, ref.current);
@@ -51,11 +58,12 @@ export function useView(
   const onGesture = () => {
     const now = performance.now();
     if (now - lastGesture.current > GESTURE_PAUSE_MS) holdPosition();
+    setMode((before) => (before === "fit" ? "still" : before));
     lastGesture.current = now;
   };
   const onDrag = (dy: number) => {
     ref.current?.scrollBy({ top: -dy, behavior: "instant" });
-    setFollow(false);
+    setMode("still");
   };
   const { zoom, to, by } = useZoom(ref, start, onDrag, onGesture);
   const scale = useMemo(() => scaleAt(zoom), [zoom]);
@@ -70,11 +78,11 @@ export function useView(
   }, [layout]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new run starts at its newest round
-  useEffect(() => setFollow(true), [run.id]);
+  useEffect(() => setMode("follow"), [run.id]);
   useLayoutEffect(() => {
     const element = ref.current;
     if (!element) return;
-    if (follow) scrollTo(element, layout.height - size.height, !zoomChanged);
+    if (follow) scrollTo(element, followTop(layout, size.height), !zoomChanged);
     else if (zoomChanged && anchor.current) {
       const row = layout.rowOf.get(anchor.current.key);
       if (row !== undefined) scrollTo(element, (layout.tops[row] ?? 0) - anchor.current.offset, false);
@@ -88,15 +96,20 @@ export function useView(
       if (!span || !element) return;
       const { scrollTop, clientHeight } = element;
       if (span.top >= scrollTop && span.bottom <= scrollTop + clientHeight) return;
-      setFollow(false);
+      setMode("still");
       scrollTo(element, (span.top + span.bottom - clientHeight) / 2, true);
     },
     [ref],
   );
+  const { rounds } = run;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `to` is new in every render
+  useEffect(() => {
+    if (mode === "fit") to(fitZoom(rounds, size));
+  }, [mode, rounds.length, size.width, size.height]);
   const zoomTo = (target: number, key?: string) => {
     if (key) {
       anchor.current = { key, offset: size.height / 2 - 40 };
-      setFollow(false);
+      setMode("still");
     } else holdPosition();
     to(target);
   };
@@ -104,9 +117,14 @@ export function useView(
     layout,
     from: scroll - OVERSCAN,
     to: scroll + size.height + WINDOW_STEP + OVERSCAN,
-    follow,
-    setFollow,
+    height: Math.max(
+      layout.height,
+      followTop(layout, size.height) + (layout.height > size.height ? size.height : 0),
+    ),
+    mode,
+    setMode,
     zoomBy: (factor) => {
+      setMode((before) => (before === "fit" ? "still" : before));
       holdPosition();
       by(factor);
     },

@@ -1,5 +1,6 @@
 // What a run waits for before its first token.
 import type { Run } from "../run/model";
+import { emittedCount } from "../run/selectors";
 
 /** What a run without tokens waits for; null if it does not wait. */
 export function waitingFor(run: Run): string | null {
@@ -9,4 +10,11 @@ export function waitingFor(run: Run): string | null {
   return place === 1
     ? "The model is busy. This run is next."
     : `The model is busy. This run is number ${place} in the queue.`;
+}
+
+/** How far the plain run beside the shown one is. */
+export function plainProgress(plain: Run): string {
+  const waiting = waitingFor(plain);
+  const count = emittedCount(plain);
+  return `Measuring plain decoding of this prompt: ${waiting ?? `${count} token${count === 1 ? "" : "s"}`}`;
 }

@@ -18,7 +18,8 @@ it("is the server's own until the user picks one", async () => {
   expect(tab.sent.at(-1)).toMatchObject({ type: "start", seed: null });
   expect(tab.last("started").seed).toBe(Number(SEED));
   await tab.button("Measure plain now").click();
-  await tab.announced(/^Run .*0 of 0 drafted/).waitFor({ state: "attached" });
+  await tab.until("done", 2);
+  await tab.button("Generate").waitFor();
   expect(tab.sent.at(-1)).toMatchObject({ k: 0, seed: null });
   expect(tab.last("started").seed).toBe(Number(SEED));
   expect((await tab.run(PROMPT)).generated_text).toBe(first.generated_text);

@@ -4,20 +4,13 @@ import { useApp } from "../../app/useStore";
 import type { Done } from "../../protocol/generated";
 import { exactnessOf } from "../../run/exactness";
 import type { Run } from "../../run/model";
+import { endWords } from "../../words/ends";
 import { fixed, variation } from "../../words/format";
-
-const REASONS = {
-  stop: "finished",
-  length: "reached the token limit",
-  context: "filled the context",
-  cancelled: "stopped",
-  error: "failed",
-} as const;
 
 export function summary(run: Run): string {
   const { done, failure } = run;
   if (!done) return failure ? `Run failed: ${failure.message} ${failure.hint}` : "";
-  return `Run ${REASONS[done.finish_reason]}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedupWords(run)}.${exactnessWords(run)}${departedAt(done)}`;
+  return `Run ${endWords(run)}: ${done.total_tokens} tokens in ${done.total_rounds} rounds, ${done.total_accepted} of ${done.total_drafted} drafted tokens accepted${speedupWords(run)}.${exactnessWords(run)}${departedAt(done)}`;
 }
 
 function speedupWords(run: Run): string {

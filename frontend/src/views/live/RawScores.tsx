@@ -35,7 +35,7 @@ export function RawScores({ token, draft }: { token: Token; draft: readonly TopT
   return (
     <section aria-label="Raw scores" data-status={token.status}>
       <h3 className="mb-1 text-[12px] font-medium text-soft">
-        <HelpTooltip help={HELP}>Raw scores, before temperature and filters</HelpTooltip>
+        <HelpTooltip help={HELP}>Raw scores</HelpTooltip>, before temperature and filters
       </h3>
       <table className="raw-scores">
         <thead>

@@ -4,7 +4,7 @@ import { useStore } from "../../app/useStore";
 import type { Round } from "../../run/model";
 import type { Playback } from "../../run/playback";
 import * as playback from "../../run/playback";
-import { type ScrubberCell, scrubberCell } from "../../run/selectors";
+import { changedRounds, type ScrubberCell, scrubberCell } from "../../run/selectors";
 import { percent } from "../../words/format";
 
 const HEIGHT = 28;
@@ -101,6 +101,15 @@ export function Scrubber({ play }: { play: Playback }) {
         onPointerMove={(event) => event.currentTarget.hasPointerCapture(event.pointerId) && seekTo(event)}
       >
         <Picture rounds={play.full.rounds} />
+        {changedRounds(play.full).map((round) => (
+          <span
+            key={round}
+            aria-hidden
+            className="scrubber-change"
+            title={`Other settings from round ${round + 1} on`}
+            style={{ left: `${(100 * round) / Math.max(1, total)}%` }}
+          />
+        ))}
         <span aria-hidden className="scrubber-unplayed" style={{ left: `${share * 100}%` }} />
         {share > 0 && <span aria-hidden className="scrubber-head" style={{ left: `${share * 100}%` }} />}
       </div>

@@ -1,0 +1,118 @@
+// Whether speculation pays in the shown run, with the arithmetic: tokens of a round ÷ time of a round in plain passes.
+import { exactnessOf } from "../run/exactness";
+import type { Run } from "../run/model";
+import { type BaselineKind, bestLever, type Verdict, verdictOf } from "../run/verdict";
+import { HelpTooltip } from "../ui/HelpTooltip";
+import { type Segment, Segments } from "../ui/Segments";
+import { fixed } from "../words/format";
+import { arithmetic, leverWords, paysOf } from "../words/pays";
+import { CostBar } from "./CostBar";
+import { isVerified, type Speedup, speedupOf } from "./speedup";
+import "./verdict.css";
+
+const MEASURED =
+  "Both are measured, never computed from a formula. Time that is spent only for display counts against speculation.";
+const HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone on this machine. ${MEASURED}`;
+const REMOTE_HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone, in one streaming call, which is harder to beat, or with one call for each token. ${MEASURED}`;
+const LEVER_HELP =
+  "Computed, not measured: the same rounds with shorter drafts, by this run's accepted tokens and the measured times of passes over fewer tokens.";
+const BASELINES: readonly Segment<BaselineKind>[] = [
+  { value: "streaming", name: "streaming", help: "Relative to the target alone in one streaming call" },
+  { value: "per_call", name: "per call", help: "Relative to the target alone, with one call for each token" },
+];
+
+interface Props {
+  readonly run: Run;
+  readonly baselineKind: BaselineKind;
+  onBaselineKind(baselineKind: BaselineKind): void;
+  /** Null where no plain run can start now. */
+  readonly onMeasurePlain: (() => void) | null;
+  /** How far the plain run is that measures the baseline; null without one. */
+  readonly measuring: string | null;
+}
+
+export function VerdictStrip(props: Props) {
+  const { run, baselineKind, onBaselineKind } = props;
+  const speedup = speedupOf(run, baselineKind);
+  const verdict = speedup.kind === "figure" ? verdictOf(run, speedup.baselineTps) : null;
+  const remote = run.started?.remote != null;
+  return (
+    <section
+      className="verdict"
+      aria-label="Speedup"
+      data-pays={verdict ? paysOf(verdict.speedup) : undefined}
+    >
+      <p className="verdict-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
+      <div className="verdict-words">
+        <p>
+          {verdict && (
+            <>
+              <HelpTooltip help={remote ? REMOTE_HELP : HELP}>
+                <b>{paysOf(verdict.speedup)}</b>
+              </HelpTooltip>
+              : {arithmetic(verdict)}.{" "}
+            </>
+          )}
+          {verdict && speedup.kind === "figure" && (
+            <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
+          )}
+          {exactnessOf(run)?.label === "lossy" && "Lossy: the distribution of this text is not the target’s."}
+        </p>
+        <div className="verdict-basis">
+          <Basis speedup={speedup} />
+          <Measure {...props} remote={remote} />
+          {remote && isVerified(run) && (
+            <Segments
+              label="Baseline of the speedup"
+              segments={BASELINES}
+              value={baselineKind}
+              onChoose={onBaselineKind}
+            />
+          )}
+        </div>
+      </div>
+      {verdict && <CostBar verdict={verdict} />}
+    </section>
+  );
+}
+
+function LeverNote({ run, verdict, plainTps }: { run: Run; verdict: Verdict; plainTps: number }) {
+  const words = leverWords(verdict, bestLever(run, plainTps));
+  if (words === "") return null;
+  return (
+    <span className="verdict-lever">
+      {words} <HelpTooltip help={LEVER_HELP}>computed</HelpTooltip>
+    </span>
+  );
+}
+
+function Basis({ speedup }: { speedup: Speedup }) {
+  const speed = speedup.tps !== null && <b>{fixed(speedup.tps, 1)}</b>;
+  if (speedup.kind === "none") {
+    return (
+      <span>
+        {speed}
+        {speed && " tok/s; "}
+        {speedup.reason}
+      </span>
+    );
+  }
+  return (
+    <span>
+      {speed} tok/s against <b>{fixed(speedup.baselineTps, 1)}</b> {speedup.words}, {speedup.basis}
+    </span>
+  );
+}
+
+function Measure({ run, remote, onMeasurePlain, measuring }: Props & { remote: boolean }) {
+  if (measuring !== null) return <span className="verdict-measuring">{measuring}</span>;
+  if (!isVerified(run) || !onMeasurePlain) return null;
+  const help = remote
+    ? "Runs this prompt with the target alone, with one call per token, and judges this run by it"
+    : "Runs this prompt with the target alone, and judges this run by it";
+  return (
+    <button type="button" className="db-button" onClick={onMeasurePlain} title={help}>
+      Measure plain now
+    </button>
+  );
+}

@@ -1,0 +1,27 @@
+// What the shown round ran with. The settings at the left are those of the next run.
+import { useApp } from "../../app/useStore";
+import { emptyRun } from "../../run/reducer";
+import { endWords } from "../../words/ends";
+import { runSettings } from "../../words/settings";
+import "./run-strip.css";
+
+export function RunStrip() {
+  const run = useApp((state) => state.play?.shown ?? emptyRun);
+  const settings = runSettings(run);
+  if (settings.length === 0) return null;
+  const end = endWords(run);
+  return (
+    <section aria-label="Settings of the shown run" className="run-strip">
+      <dl>
+        {settings.map(({ name, value, change }) => (
+          <div key={name} data-changed={change !== null || undefined}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+            {change !== null && <dd className="run-strip-change">{change}</dd>}
+          </div>
+        ))}
+      </dl>
+      {end !== null && <p data-end={end}>{end}</p>}
+    </section>
+  );
+}

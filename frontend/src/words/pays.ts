@@ -1,0 +1,28 @@
+// Whether speculation pays, in words.
+import type { Lever, Verdict } from "../run/verdict";
+import { fixed } from "./format";
+
+/** Within this factor of plain decoding a run is as fast. */
+const EVEN = 0.02;
+
+export type Pays = "faster" | "slower" | "no gain";
+
+export function paysOf(speedup: number): Pays {
+  if (speedup > 1 + EVEN) return "faster";
+  return speedup < 1 - EVEN ? "slower" : "no gain";
+}
+
+/** "2.72 tokens a round ÷ 4.20 plain passes of time" */
+export const arithmetic = ({ tokens, passes }: Verdict): string =>
+  `${fixed(tokens)} tokens a round ÷ ${fixed(passes)} plain passes of time`;
+
+/** What would change the verdict: a smaller depth, or the tokens that a round of this cost must emit. */
+export function leverWords(verdict: Verdict, lever: Lever | null): string {
+  if (lever && lever.speedup > verdict.speedup * (1 + EVEN)) {
+    const still = lever.speedup < 1 - EVEN ? ", still slower" : "";
+    return `At K ${lever.k} it would be ${fixed(lever.speedup)}×${still}.`;
+  }
+  const slower = verdict.speedup < 1 - EVEN;
+  if (slower) return `To break even, a round of this cost must emit ${fixed(verdict.passes)} tokens.`;
+  return lever ? "No smaller K would be faster." : "";
+}

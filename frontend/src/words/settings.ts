@@ -1,0 +1,64 @@
+// The settings that the shown round of a run had, and what changed on the way there.
+import type { Started, Updated } from "../protocol/generated";
+import type { Run } from "../run/model";
+import { currentSettings, lastChange } from "../run/selectors";
+import { modelTitle } from "./models";
+import { depthWords } from "./policies";
+import { sourceOf } from "./sources";
+
+export interface RunSetting {
+  readonly name: string;
+  readonly value: string;
+  /** "was 4 before round 12"; null if it is as at the start. */
+  readonly change: string | null;
+}
+
+type At = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
+
+const drafterWords = ({ drafter, k }: At): string => (k === 0 ? "none" : sourceOf(drafter).title);
+
+/** A tree has more tokens than one path of it. */
+const treeWords = ({ nodes, k }: At): string => (nodes > k && k > 0 ? `${nodes} tokens` : "none: a chain");
+
+function setting(run: Run, name: string, of: (at: At) => string): RunSetting | null {
+  const current: At | null = run.updates.at(-1) ?? run.started;
+  if (!current) return null;
+  const changed = lastChange(run, of);
+  const change = changed && `was ${changed.before} before round ${changed.round + 1}`;
+  return { name, value: of(current), change };
+}
+
+const fixedSetting = (name: string, value: string): RunSetting => ({ name, value, change: null });
+
+/** Only filters that are on. */
+function filters({ sampling }: Started): RunSetting[] {
+  return [
+    ...(sampling.top_k > 0 ? [fixedSetting("top-k", `${sampling.top_k}`)] : []),
+    ...(sampling.top_p < 1 ? [fixedSetting("top-p", `${sampling.top_p}`)] : []),
+    ...(sampling.min_p > 0 ? [fixedSetting("min-p", `${sampling.min_p}`)] : []),
+  ];
+}
+
+/** What the shown round ran with; empty before the run started. */
+export function runSettings(run: Run): RunSetting[] {
+  const { started } = run;
+  const current = currentSettings(run);
+  if (!started || !current) return [];
+  const tree = setting(run, "tree", treeWords);
+  const branches = current.nodes > current.k || tree?.change;
+  const draft = started.draft_model;
+  const variable = [
+    setting(run, "drafter", drafterWords),
+    draft && current.drafter === "model" ? fixedSetting("draft model", modelTitle(draft)) : null,
+    setting(run, "depth", ({ k }) => depthWords(started.policy, k)),
+    branches ? tree : null,
+    setting(run, "temperature", ({ sampling }) => `${Number(sampling.temperature.toFixed(3))}`),
+  ];
+  return [
+    fixedSetting("target", modelTitle(started.target_model)),
+    ...variable.filter((one) => one !== null),
+    ...filters(started),
+    fixedSetting("rule", started.rule),
+    fixedSetting("seed", Number.isSafeInteger(started.seed) ? `${started.seed}` : "the server’s"),
+  ];
+}
