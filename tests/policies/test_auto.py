@@ -9,6 +9,8 @@ from statistics import geometric_mean
 import pytest
 
 from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.rounds import Extra, Round, Times, Verdict
+from speculatoviz.core.types import ROOT, Draft, Node, Status
 from speculatoviz.policies.auto import AutoPolicy, Experience
 from speculatoviz.policies.base import State
 from speculatoviz.policies.costs import Costs
@@ -164,6 +166,68 @@ def test_a_certain_target_brings_the_draft_model_back() -> None:
 
     assert informed >= 1.3
     assert informed > 1.1 * blind
+
+
+FLAT_ROWS = {n: 50.0 + 0.5 * n for n in range(1, 17)}
+
+
+def tree_policy(rows: Mapping[int, float], rate: float) -> AutoPolicy:
+    return AutoPolicy(Experience(Costs(lambda: rows, {"model": 9.0}.get), {"model": rate}), DEEPEST)
+
+
+def forked(policy: AutoPolicy, index: int, *, second: bool) -> Round:
+    """A round in which the first choice was rejected, and the second one accepted or rejected."""
+    tree = Draft.tree(index, [Node(5, ROOT, None, "model"), Node(6, ROOT, None, "model")])
+    plan = policy.plan(State(index, index, 100, lambda _name: Outlook(branches=True)))
+    verdict = Verdict((1,) if second else (), Extra(8, "bonus", None), ())
+    emitted = (6, 8) if second else (8,)
+    statuses: tuple[Status, ...] = ("accepted", "bonus") if second else ("resampled",)
+    times = Times(9.0, FLAT_ROWS[3], 0.0, 0.0, 0.0)
+    return Round(index, plan, tree, verdict, emitted, statuses, ("",) * len(emitted), times)
+
+
+def test_siblings_are_drafted_where_rows_are_cheap() -> None:
+    def plan(rows: Mapping[int, float], *, branches: bool = True) -> Plan:
+        outlook = Outlook(branches=branches)
+        return tree_policy(rows, 0.7).plan(State(0, 0, 100, lambda _name: outlook))
+
+    cheap = plan(FLAT_ROWS)
+    assert cheap.spare > 0
+    assert cheap.reason is not None
+    assert cheap.reason.chosen.siblings == cheap.spare
+    assert cheap.stop is None, "a draft that ends early has positions without siblings"
+    assert plan(CHEAP_ROWS).spare == 0
+    assert plan(FLAT_ROWS, branches=False).spare == 0
+
+
+def test_siblings_that_are_rejected_are_not_drafted_again() -> None:
+    def spare_after(second: bool) -> int:
+        policy = tree_policy(FLAT_ROWS, 0.7)
+        for index in range(12):
+            policy.observe(forked(policy, index, second=second))
+        return policy.plan(State(12, 12, 100, lambda _name: Outlook(branches=True))).spare
+
+    assert spare_after(second=True) > 0
+    assert spare_after(second=False) == 0
+
+
+def test_a_round_that_was_planned_ahead_leaves_what_is_known_of_this_one() -> None:
+    """Of a path that was not drafted, the emitted tokens show what would have become of it."""
+
+    def after(*, ahead: bool) -> float:
+        policy = AutoPolicy(Experience(Costs(lambda: CHEAP_ROWS), {"model": 0.2, "suffix": 0.2}), DEEPEST)
+        known = Outlook((8,), (0.2,), longest=1)
+        outlook = {"model": Outlook(longest=0), "suffix": known}
+        for index in range(8):
+            policy.plan(State(index, index, 100, outlook.__getitem__))
+            if ahead:
+                policy.plan(State(index + 1, index, 100, lambda _name: Outlook(longest=0)))
+            verdict = Verdict((), Extra(8, "plain", None), ())
+            times = Times(0.0, CHEAP_ROWS[1], 0.0, 0.0, 0.0)
+            policy.observe(Round(index, Plan("model", 0), Draft.empty(index), verdict, (8,), ("plain",), ("",), times))
+        return policy.plan(State(8, 8, 100, outlook.__getitem__)).depth
+
+    assert after(ahead=False) == after(ahead=True) == 1
 
 
 def test_planning_twice_gives_the_same_plan() -> None:

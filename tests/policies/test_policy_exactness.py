@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from speculatoviz.core.chance import Chance
-from speculatoviz.core.planning import Plan
+from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.types import Draft, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.model import ModelDrafter
@@ -81,6 +81,14 @@ def test_whole_runs_keep_the_targets_distribution(policy: str, drafter: str, sam
     )
 
     assert largest_difference(found, expected) < EXACT
+
+
+def test_auto_drafts_trees_here() -> None:
+    """Or the runs above would list no tree of it: rows cost little, and a rejection is likely."""
+    policy = auto("model")
+    plan = policy.plan(State(0, 1, 4, lambda _name: Outlook(branches=True)))
+
+    assert plan.spare > 0
 
 
 class StopsAfterTheDraw(ModelDrafter):

@@ -410,12 +410,15 @@ export interface PlanInfo {
 }
 /**
  * What a policy could do in a round; depth 0 is plain decoding. Tokens and time are expected, not measured.
+ *
+ * siblings: drafted tokens beside the chain of `depth`.
  */
 export interface ChoiceInfo {
   drafter: string;
   depth: number;
   expected_tokens: number;
   expected_ms: number;
+  siblings: number;
 }
 /**
  * What a run did not have to compute, because the target's cache had it from earlier runs.

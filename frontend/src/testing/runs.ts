@@ -165,10 +165,10 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
 
 /** A plan of the policy `auto`: a draft of three tokens, with the draft model and not with the suffix automaton. */
 export const PLAN: PlanInfo = {
-  chosen: { drafter: "model", depth: 3, expected_tokens: 2.6, expected_ms: 38 },
+  chosen: { drafter: "model", depth: 3, expected_tokens: 2.6, expected_ms: 38, siblings: 0 },
   others: [
-    { drafter: "suffix", depth: 1, expected_tokens: 1.1, expected_ms: 24 },
-    { drafter: "model", depth: 0, expected_tokens: 1, expected_ms: 20 },
+    { drafter: "suffix", depth: 1, expected_tokens: 1.1, expected_ms: 24, siblings: 0 },
+    { drafter: "model", depth: 0, expected_tokens: 1, expected_ms: 20, siblings: 0 },
   ],
   plain_ms: 20,
   explored: false,

@@ -8,11 +8,13 @@ const choice = (
   depth: number,
   expected_tokens: number,
   expected_ms: number,
+  siblings = 0,
 ): ChoiceInfo => ({
   drafter,
   depth,
   expected_tokens,
   expected_ms,
+  siblings,
 });
 const PLAIN = choice("model", 0, 1, 20);
 const plan = (chosen: ChoiceInfo, others: readonly ChoiceInfo[], explored = false): PlanInfo => ({
@@ -29,6 +31,15 @@ describe("the reason of a plan", () => {
     );
     expect(planReason(plan(choice("eagle", 1, 1.7, 26), [PLAIN]))).toMatch(
       /^EAGLE head, 1 token: 1\.7 tokens/,
+    );
+  });
+
+  it("names the siblings of a tree", () => {
+    expect(planReason(plan(choice("model", 3, 2.9, 40, 2), [PLAIN]))).toMatch(
+      /^Draft model, 3 tokens and 2 siblings: 2\.9 tokens/,
+    );
+    expect(planReason(plan(PLAIN, [choice("model", 1, 1.3, 40, 1)]))).toMatch(
+      /draft model with 1 token and 1 sibling, /,
     );
   });
 

@@ -21,6 +21,10 @@ const tokens = ({ expected_tokens }: ChoiceInfo): string => fixed(expected_token
 
 const rate = ({ expected_tokens, expected_ms }: ChoiceInfo): number => expected_tokens / expected_ms;
 
+/** "3 tokens", "3 tokens and 2 siblings". */
+const sizeOf = ({ depth, siblings }: ChoiceInfo): string =>
+  siblings ? `${plural(depth, "token")} and ${plural(siblings, "sibling")}` : plural(depth, "token");
+
 /** The draft that brings most tokens for its time; null if there is none. */
 function bestDraft(choices: readonly ChoiceInfo[]): ChoiceInfo | null {
   const drafts = choices.filter(({ depth }) => depth > 0);
@@ -35,7 +39,7 @@ export function planReason(plan: PlanInfo): string {
 }
 
 function draftWords({ chosen, plain_ms }: PlanInfo): string {
-  const draft = `${capital(titleOf(chosen))}, ${plural(chosen.depth, "token")}`;
+  const draft = `${capital(titleOf(chosen))}, ${sizeOf(chosen)}`;
   return `${draft}: ${tokens(chosen)} tokens expected in ${passes(chosen, plain_ms)} plain passes of time.`;
 }
 
@@ -48,7 +52,7 @@ function insteadWords({ others, plain_ms }: PlanInfo): string {
 function plainWords({ others, plain_ms }: PlanInfo): string {
   const best = bestDraft(others);
   if (!best) return "Plain decoding: no drafter has a draft here.";
-  const draft = `${titleOf(best)} with ${plural(best.depth, "token")}`;
+  const draft = `${titleOf(best)} with ${sizeOf(best)}`;
   const figures = [tokens(best), passes(best, plain_ms)] as const;
   const words = `No draft pays here: the best, ${draft}, would bring ${figures[0]} tokens in ${figures[1]} plain passes of time`;
   // A draft can be better than a plain pass, and still worse than the rounds that its time delays.

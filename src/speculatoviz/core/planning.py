@@ -14,7 +14,8 @@ class Outlook:
     tokens: the path that it would most probably draft; empty if it has to compute first. certainties[i]: its own
     estimate of the probability that tokens[i] is accepted if the tokens before it are. longest: the most tokens that
     it can draft after this prefix; None for any number. missing: tokens that its model has to read before it can
-    draft, the last committed one not counted. stops: whether it asks the plan's stop rule while it drafts.
+    draft, the last committed one not counted. stops: whether it asks the plan's stop rule while it drafts. branches:
+    whether it can add siblings to a chain.
     """
 
     tokens: tuple[int, ...] = ()
@@ -22,6 +23,7 @@ class Outlook:
     longest: int | None = None
     missing: int = 0
     stops: bool = False
+    branches: bool = False
 
 
 class StopRule(Protocol):
@@ -41,13 +43,15 @@ class StopRule(Protocol):
 class Forecast(NamedTuple):
     """What a round is expected to give that drafts `depth` tokens with `drafter`; depth 0 is plain decoding.
 
-    tokens: the expected number of emitted tokens. round_ms: the expected time.
+    tokens: the expected number of emitted tokens. round_ms: the expected time. siblings: drafted tokens beside the
+    chain of `depth`.
     """
 
     drafter: str
     depth: int
     tokens: float
     round_ms: float
+    siblings: int = 0
 
 
 @dataclass(frozen=True, slots=True)

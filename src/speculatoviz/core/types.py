@@ -220,6 +220,14 @@ class Draft:
         """Whether every node is the child of the node before it. An empty draft is a chain."""
         return bool(np.array_equal(self.parents, np.arange(len(self.tokens)) - 1))
 
+    @property
+    def depth(self) -> int:
+        """The number of nodes on the longest path."""
+        levels: list[int] = []
+        for up in self.parents.tolist():
+            levels.append(1 if up == ROOT else levels[up] + 1)
+        return max(levels, default=0)
+
     def path(self, node: int) -> list[int]:
         """The nodes from the first level down to `node`, both included; empty for ROOT."""
         path: list[int] = []

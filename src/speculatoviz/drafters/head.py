@@ -108,7 +108,9 @@ class HeadDrafter(BaseDrafter):
         return Draft.tree(round, nodes, self._evidence_ms)
 
     def outlook(self, prefix: list[int]) -> Outlook:
-        return Outlook(stops=True) if self._has_states(prefix) else Outlook(longest=0)
+        if not self._has_states(prefix):
+            return Outlook(longest=0)
+        return Outlook(stops=True, branches=self.request.drafting.trees)
 
     def next(self, prefix: list[int]) -> Support | None:
         """Its distribution of the token after `prefix`, for a mixture; at T=0 the one at T=1. None if it has none.

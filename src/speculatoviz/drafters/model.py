@@ -130,7 +130,8 @@ class ModelDrafter(BaseDrafter):
         ids = self._draft_ids(prefix)
         if not ids or len(ids) > self.window.context.size:
             return Outlook(longest=0)
-        return Outlook(missing=len(ids) - self.window.common(ids), stops=True)
+        missing = len(ids) - self.window.common(ids)
+        return Outlook(missing=missing, stops=True, branches=self.request.drafting.trees)
 
     def close(self) -> None:
         self.window.close()

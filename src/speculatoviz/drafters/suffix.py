@@ -131,7 +131,7 @@ class SuffixDrafter(BaseDrafter):
             certainties.append(certainty)
             if token in self.request.limits.end_ids:
                 break
-        return Outlook(tuple(tokens), tuple(certainties), longest=len(tokens))
+        return Outlook(tuple(tokens), tuple(certainties), len(tokens), branches=self.request.drafting.trees)
 
     def confidence(self, prefix: list[int]) -> float:
         """The expected number of accepted tokens on the best path of eight: sum of the reach of its nodes."""

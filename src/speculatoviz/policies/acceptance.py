@@ -16,6 +16,7 @@ _SHARED = 0.05  # of the weight of all estimates, given to each alike after ever
 _STALE = 0.99  # weight of what is known after a round in which a drafter was not tested
 _PRIOR = 2.0  # tests that the prior counts as
 _POOLED = 4.0  # tests of one position at which it counts as much as all positions together
+_SIBLINGS = 0.3  # the acceptance of a second choice after a rejection, before anything is known
 _CARRIED = 8.0  # tests that what earlier runs showed counts as at most
 _LEAST, _MOST = 0.01, 0.99
 
@@ -70,6 +71,7 @@ class Acceptance:
     def __init__(self, prior: float) -> None:
         self._all = Rate(prior)
         self._positions = [Rate(prior, 0.0) for _ in range(_POSITIONS)]
+        self._siblings = Rate(_SIBLINGS)
         self._bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
         self._target_bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
 
@@ -106,16 +108,24 @@ class Acceptance:
         estimated = known + [self.at(position) for position in range(len(known), depth)]
         return [min(_MOST, rate + more) for rate in estimated]
 
-    def observe(self, accepted: int, tested: int, certainties: Sequence[float | None]) -> None:
-        """A path of which the first `accepted` tokens were accepted, of `tested` that were compared."""
-        for position in range(tested):
-            success = position < accepted
+    @property
+    def sibling(self) -> float:
+        """The estimated acceptance of another token at a position, if the first choice there was rejected."""
+        return self._siblings.mean
+
+    def observe_sibling(self, accepted: bool) -> None:
+        """The first choice at a position was rejected, and another token there was tested."""
+        self._siblings.add(accepted)
+
+    def observe(self, outcomes: Sequence[bool], certainties: Sequence[float | None]) -> None:
+        """The first choice at each position of a path was accepted or rejected, as far as positions were reached."""
+        for position, success in enumerate(outcomes):
             self._all.add(success)
             self._positions[min(position, _POSITIONS - 1)].add(success)
             certainty = certainties[position] if position < len(certainties) else None
             if certainty is not None:
                 self._bins[min(int(certainty * _BINS), _BINS - 1)].add(success)
-        for rate in self._positions[tested:]:
+        for rate in self._positions[len(outcomes) :]:
             rate.age(_STALE)
 
     def age(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from speculatoviz.core.planning import Forecast, Outlook, Plan, Reason
 from speculatoviz.core.rounds import Round
+from speculatoviz.core.types import ROOT
 from speculatoviz.policies.acceptance import Acceptance
 from speculatoviz.policies.base import State
 from speculatoviz.policies.costs import Costs
@@ -107,11 +108,11 @@ class AutoPolicy:
         self._plain_round = -_PLAIN_EVERY  # the last plain round
         self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
         self._informed = True  # whether rounds without a draft show the target's certainty
-        self._seen: tuple[int, dict[str, Outlook]] = (-1, {})  # the outlooks of the round that was planned last
+        self._seen: dict[int, dict[str, Outlook]] = {}  # the outlooks of planned rounds; one may be planned ahead
 
     def plan(self, state: State) -> Plan:
         outlooks = {name: state.outlook(name) for name in self._drafters}
-        self._seen = (state.round, outlooks)
+        self._seen[state.round] = outlooks
         plain_ms = self._experience.costs.verify.ms(1)
         plain = self._plain(self._drafters[0] if self._drafters else "none")
         best = {name: self._best(name, outlooks[name], state) for name in self._drafters}
@@ -135,7 +136,8 @@ class AutoPolicy:
             tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
             self._explored_ms += max(0.0, spent_ms - tokens / self._rate)
         self._informed = round.verdict.certainty is not None
-        outlooks = self._seen[1] if self._seen[0] == round.index else {}
+        outlooks = self._seen.get(round.index, {})
+        self._seen = {index: seen for index, seen in self._seen.items() if index > round.index}
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
         self._experience.costs.observe(round, missing)
@@ -176,10 +178,33 @@ class AutoPolicy:
         costs, rounds = self._experience.costs, max(1.0, min(_HORIZON, state.left / tokens[-1]))
         begin_ms = costs.draft.catch_up_ms(drafter, outlook.missing) / rounds
         token_ms = costs.draft.token_ms(drafter)
-        return [
+        chains = [
             Forecast(drafter, k, tokens[k - 1], begin_ms + k * token_ms + costs.verify.ms(k + 1))
             for k in range(1, depth + 1)
         ]
+        if not outlook.branches:
+            return chains
+        second = self._experience.acceptance(drafter).sibling
+        rejected = [before * (1.0 - rate) for before, rate in zip([1.0, *reach], path, strict=False)]
+        return [self._with_siblings(chain, [second * prob for prob in rejected[: chain.depth]]) for chain in chains]
+
+    def _with_siblings(self, chain: Forecast, gains: Sequence[float]) -> Forecast:
+        """The chain, or the tree of the highest rate that has it and one sibling at some positions.
+
+        gains: the probability, for each position, that verification gets there, rejects the first choice and accepts
+        the second one.
+        """
+        verify = self._experience.costs.verify
+        tokens = itertools.accumulate(sorted(gains, reverse=True), initial=chain.tokens)
+        trees = (
+            chain._replace(
+                tokens=expected,
+                siblings=count,
+                round_ms=chain.round_ms + verify.ms(chain.depth + 1 + count) - verify.ms(chain.depth + 1),
+            )
+            for count, expected in enumerate(tokens)
+        )
+        return max(trees, key=_rate)
 
     def _depth(self, outlook: Outlook, state: State) -> int:
         longest = self._deepest if outlook.longest is None else min(outlook.longest, self._deepest)
@@ -229,8 +254,9 @@ class AutoPolicy:
         return Forecast(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
 
     def _plan_for(self, chosen: Forecast, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
-        plan = Plan(chosen.drafter, chosen.depth, reason=reason)
-        if chosen.depth == 0 or not outlooks[chosen.drafter].stops or reason.explored:
+        nodes = chosen.depth + chosen.siblings if chosen.siblings else 0
+        plan = Plan(chosen.drafter, chosen.depth, nodes, reason=reason)
+        if chosen.depth == 0 or chosen.siblings or not outlooks[chosen.drafter].stops or reason.explored:
             return plan
         costs, acceptance = self._experience.costs, self._experience.acceptance(chosen.drafter)
         deepest = max(chosen.depth, min(self._deepest, self._allowed[chosen.drafter]))
@@ -244,19 +270,21 @@ class AutoPolicy:
         return replace(plan, depth=deepest, stop=rule)
 
     def _learn_from_draft(self, drafter: str, round: Round) -> None:
-        draft, accepted = round.draft, len(round.verdict.path)
-        last = round.verdict.path[-1] if accepted else -1
-        tested = accepted + bool(draft.children(last))
-        nodes = list(round.verdict.path)
-        if tested > accepted:
-            nodes.append(draft.children(last)[0])
-        certainties = [draft.certainties[node] if draft.certainties else None for node in nodes]
-        acceptance = self._experience.acceptance(drafter)
-        if tested and round.verdict.certainty is not None:
-            acceptance.relate(round.verdict.certainty, accepted > 0)
-        acceptance.observe(accepted, tested, certainties)
-        self._allowed[drafter] += accepted + 1
-        if not tested:
+        draft, acceptance = round.draft, self._experience.acceptance(drafter)
+        outcomes, certainties = list[bool](), list[float | None]()
+        for above, node in zip((ROOT, *round.verdict.path), (*round.verdict.path, ROOT), strict=True):
+            children = draft.children(above)
+            if not children:
+                break
+            outcomes.append(node == children[0])
+            certainties.append(draft.certainties[children[0]] if draft.certainties else None)
+            if node != children[0] and len(children) > 1:
+                acceptance.observe_sibling(node != ROOT)
+        if outcomes and round.verdict.certainty is not None:
+            acceptance.relate(round.verdict.certainty, outcomes[0])
+        acceptance.observe(outcomes, certainties)
+        self._allowed[drafter] += len(round.verdict.path) + 1
+        if not outcomes:
             acceptance.age()
 
     def _learn_from_outlook(self, drafter: str, outlook: Outlook | None, round: Round) -> None:
@@ -274,7 +302,8 @@ class AutoPolicy:
             return
         pairs = list(zip(outlook.tokens, round.emitted, strict=False))
         right = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-        acceptance.observe(right, min(right + 1, len(pairs)), outlook.certainties)
+        outcomes = [drafted == emitted for drafted, emitted in pairs[: right + 1]]
+        acceptance.observe(outcomes, outlook.certainties)
 
 
 def _rate(choice: Forecast) -> float:

@@ -129,4 +129,4 @@ class Costs:
         rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
         self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
         if len(round.draft) and missing <= 2:  # a catch-up would make a token look dear
-            self.draft.observe(round.plan.drafter, len(round.draft), round.times.draft_ms)
+            self.draft.observe(round.plan.drafter, round.draft.depth, round.times.draft_ms)

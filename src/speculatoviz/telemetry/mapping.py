@@ -213,6 +213,7 @@ def _forecast_info(forecast: Forecast) -> ChoiceInfo:
         depth=forecast.depth,
         expected_tokens=forecast.tokens,
         expected_ms=forecast.round_ms,
+        siblings=forecast.siblings,
     )
 
 

@@ -108,12 +108,16 @@ class Baseline(Strict):
 
 
 class ChoiceInfo(Strict):
-    """What a policy could do in a round; depth 0 is plain decoding. Tokens and time are expected, not measured."""
+    """What a policy could do in a round; depth 0 is plain decoding. Tokens and time are expected, not measured.
+
+    siblings: drafted tokens beside the chain of `depth`.
+    """
 
     drafter: str
     depth: int
     expected_tokens: float
     expected_ms: float
+    siblings: int = 0
 
 
 class PlanInfo(Strict):
