@@ -119,6 +119,10 @@ export interface Started {
    */
   translated: boolean;
   /**
+   * of the drafters that have a head with a card
+   */
+  heads: HeadInfo[];
+  /**
    * greedy text is that of plain decoding, bit for bit
    */
   batch_invariant: boolean;
@@ -207,6 +211,17 @@ export interface RemoteInfo {
 export interface Finding {
   question: string;
   answer: string;
+}
+/**
+ * What the card of a draft head states. acceptance: by position, of the tokens that were tested on held-out text.
+ *
+ * depth: the number of positions that it was trained for.
+ */
+export interface HeadInfo {
+  drafter: string;
+  file: string;
+  acceptance: number[];
+  depth: number;
 }
 /**
  * Median time of one forward pass of the target over `tokens` tokens.
@@ -310,6 +325,10 @@ export interface VerifyResult {
    */
   compared: ComparedToken[];
   verify_latency_ms: number;
+  /**
+   * of a tested token, if the target returns distributions
+   */
+  overlap: OverlapInfo | null;
 }
 /**
  * p and q of one token as the rule used them: after temperature and filters. `draft_prob`: null without a q.
@@ -319,6 +338,18 @@ export interface ComparedToken {
   token_id: number;
   target_prob: number;
   draft_prob: number | null;
+}
+/**
+ * How target p and draft q overlap at a tested token; `core.rounds.Overlap` defines the fields.
+ *
+ * Probabilities. 1 - accepted / reach is the expected rejection; docs/autopsy.md splits it by cause.
+ */
+export interface OverlapInfo {
+  reach: number;
+  accepted: number;
+  shared: number;
+  uncovered: number;
+  filtered: number;
 }
 /**
  * Sent after every round: the round's own times and counts, then the metrics of the run so far, all at one level.
@@ -491,6 +522,10 @@ export interface Done {
   finish_reason: "stop" | "length" | "context" | "cancelled" | "error";
   metrics: MetricValues;
   departure: Departure | null;
+  /**
+   * why drafted tokens were rejected; null if none was tested
+   */
+  autopsy: Autopsy | null;
 }
 /**
  * Defined once, in the documentation of metrics; windowed unless named `overall_*` or a count.
@@ -539,6 +574,75 @@ export interface Departure {
   plain_token: string;
   speculative_token: string;
   margin: number | null;
+}
+/**
+ * The rejections of a run by cause.
+ *
+ * tested, rejected: drafted tokens. expected: the sum over the tested tokens of the probability of rejection; the
+ * causes' `expected` add up to it, and their `rejections` to `rejected`. level: of the intervals. missing: what the
+ * run lacks for a complete answer, in sentences.
+ */
+export interface Autopsy {
+  rounds: number;
+  tested: number;
+  rejected: number;
+  expected: number;
+  level: number;
+  tokens_per_round: number | null;
+  causes: CauseShare[];
+  shorter: ShorterDraft | null;
+  missing: string[];
+}
+/**
+ * One cause, over all rounds. docs/autopsy.md gives the formulas.
+ *
+ * tokens: rejected tokens that this cause explains more of than any other. rejections, expected: its part of the
+ * measured and of the expected rejections. share: expected / the sum over the causes; negative for a cause that saved
+ * rejections. low, high: bootstrap interval of the share, null for too few rounds. gain: tokens a round more without
+ * this cause, by the acceptance of each position; null where it is not computed.
+ */
+export interface CauseShare {
+  cause: "irreducible" | "position" | "depth" | "vocabulary" | "filters" | "greedy" | "rule" | "unknown";
+  tokens: number;
+  rejections: number;
+  expected: number;
+  share: number | null;
+  low: number | null;
+  high: number | null;
+  /**
+   * what would help, one sentence
+   */
+  remedy: string;
+  gain: number | null;
+  examples: RejectedToken[];
+}
+/**
+ * One rejected token, as an example.
+ *
+ * before: the end of the text before it. drafted: the token. chosen: what the text has in its place, null if the run
+ * ended there. share: of its rejection that the cause explains; above 1 if another cause saved rejections.
+ */
+export interface RejectedToken {
+  run: string | null;
+  round: number;
+  position: number;
+  before: string;
+  drafted: string;
+  chosen: string | null;
+  draft_prob: number | null;
+  target_prob: number | null;
+  share: number;
+}
+/**
+ * The most tokens of a chain that would have been faster, from the measured times of every drafted token.
+ *
+ * The target's pass is taken to last as long as it did. drafted: the most tokens of a draft of the run.
+ */
+export interface ShorterDraft {
+  depth: number;
+  tps: number;
+  drafted: number;
+  measured_tps: number;
 }
 export interface Failure {
   run: string | null;

@@ -65,7 +65,7 @@ def generate(
     start = _start(prompt, raw, control_tokens, plain, shadows)
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
-        session = _load(settings, shadows)
+        session = load_session(settings, shadows)
         stack.callback(session.close)
         events = session.run("cli", session.prepare(start), lambda: False)
         assert isinstance(events, Generator)
@@ -102,8 +102,8 @@ def _start(prompt: str, raw: bool, control_tokens: bool, plain: bool, shadows: l
         raise in_words(error) from error
 
 
-def _load(settings: Settings, shadows: Sequence[str]) -> Session:
-    """Load with a progress bar on stderr; a draft model that no drafter of the run uses stays on disk."""
+def load_session(settings: Settings, shadows: Sequence[str] = ()) -> Session:
+    """Load the models with a progress bar on stderr; a draft model that no drafter of the run uses stays on disk."""
     if not WITH_MODEL & {settings.resolved().drafter, *shadows}:
         settings = settings.model_copy(update={"draft": "none"})
     with progress() as report:

@@ -21,12 +21,34 @@ class Compared(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Overlap:
+    """What a drafter could reach at a tested node, for display. `overlaps` computes it.
+
+    Probabilities, given the tokens before the node and that its earlier siblings are rejected. p is the target's
+    distribution there, p° the same without filters, w = reach.
+
+    reach: the weight with which the rule tests the node: 1, or the weight of the prefix before it under block
+    verification (`rejection.prefixes`). accepted: the probability of acceptance, of all tokens that could have been
+    drawn from q. shared: sum min(w p, q), which modified rejection sampling reaches if the token is drawn; for a token
+    that was chosen, q is the distribution that it could have been drawn from. uncovered: w times the mass of p outside
+    the drafter's vocabulary. filtered: sum min(w p°, q) over the tokens that the filters cut.
+    """
+
+    reach: float
+    accepted: float
+    shared: float
+    uncovered: float
+    filtered: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One tested node: what the rule compared and decided.
 
     target_prob: p(token). draft_prob: q(token). acceptance_prob: the probability with which the rule accepts it. All
     three are None if the target decides without them. uniform: the random number that decided, None if the outcome was
     certain. target: the target's raw scores there, for display. compared: p and q of the most probable tokens there.
+    overlap: of p and q, for display.
     """
 
     node: int
@@ -38,6 +60,7 @@ class Check:
     uniform: float | None
     target: Scores | None = None
     compared: tuple[Compared, ...] = ()
+    overlap: Overlap | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,12 @@ class Distribution:
         places, known = self._places(np.array([token], np.int32))
         return float(self.weights[places[0]]) / self.total if known[0] else 0.0
 
+    def probs(self, tokens: Ints) -> npt.NDArray[np.float64]:
+        """The probabilities float64[n] of tokens int32[n]."""
+        places, known = self._places(tokens)
+        weights = self.weights[np.minimum(places, len(self.weights) - 1)]
+        return np.where(known, weights.astype(np.float64) / self.total, 0.0)
+
     def minus(self, q: Support, share: float = 1.0) -> Distribution:
         """The residual norm(max(0, share p - q)) (Leviathan et al. 2023, section 2.3); p itself if that has no mass."""
         weights = self.weights.copy()

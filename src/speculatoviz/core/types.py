@@ -160,6 +160,19 @@ class Scores:
     top: tuple[tuple[int, float], ...]  # (id, log-probability), most probable first
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DraftEvidence:
+    """What a drafter could have proposed at a node, for display.
+
+    own: the distribution that a chosen token could have been drawn from at the request's sampling; None for a drawn
+    token, and for a drafter without distributions. vocabulary int32[K], ascending: the ids that the drafter can
+    propose; None for all.
+    """
+
+    own: Support | None = None
+    vocabulary: Ints | None = None
+
+
 class Node(NamedTuple):
     """One token of a draft that is being made. The fields are those of `Draft`, for one node."""
 
@@ -171,6 +184,7 @@ class Node(NamedTuple):
     time_ms: float = 0.0
     covered_mass: float | None = None
     certainty: float | None = None
+    evidence: DraftEvidence | None = None
 
 
 class Probes(NamedTuple):
@@ -192,6 +206,7 @@ class Draft:
     source[i]: the drafter's name. scores[i]: the drafter's raw scores there. times_ms[i]: what the node cost.
     covered_mass[i]: the share of the draft model's own distribution that lies on the support of q[i]. certainties[i]:
     the largest probability of the drafter's own distribution at node i, where a plan's stop rule asked for it.
+    evidence[i]: what the drafter could have proposed there, if the request asks for evidence.
 
     The two laws of drafting, without which verification is not exact: whether a node exists, and from which q, depends
     only on what was known before its token was drawn; a drawn token is never withdrawn. What is tested earlier must
@@ -211,6 +226,7 @@ class Draft:
     ahead: int = 0  # nodes that were drafted while a remote target verified the round before
     kept_mass: float | None = None  # mean share of the draft model's q that the target's vocabulary contains, this run
     probes: Probes | None = None
+    evidence: tuple[DraftEvidence | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -263,6 +279,7 @@ class Draft:
             evidence_ms=evidence_ms,
             covered_mass=tuple(node.covered_mass for node in nodes),
             certainties=tuple(node.certainty for node in nodes),
+            evidence=tuple(node.evidence for node in nodes),
         )
 
     @classmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Outlook, Plan
@@ -60,6 +60,17 @@ class Drafter(Protocol):
         """Release the memory that the drafter holds itself."""
 
 
+class HeadCard(NamedTuple):
+    """What the card of a draft head states. file: its name.
+
+    acceptance: by position, of the tokens that were tested on held-out text. depth: the positions it was trained for.
+    """
+
+    file: str
+    acceptance: tuple[float, ...]
+    depth: int
+
+
 class BaseDrafter(ABC):
     """What drafters share: the request of the run, what follows from it, and optional methods that do nothing."""
 
@@ -67,6 +78,7 @@ class BaseDrafter(ABC):
     begins_at_no_cost: ClassVar[bool] = False
     _needs: ClassVar[frozenset[Need]] = frozenset()
     _begun: Request | None = None
+    card: HeadCard | None = None  # of a drafter that has a head
 
     @property
     def needs(self) -> frozenset[Need]:

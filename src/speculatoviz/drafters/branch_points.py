@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.sampling import without
-from speculatoviz.core.types import Node, Scores, Support
+from speculatoviz.core.types import DraftEvidence, Node, Scores, Support
 
 
 @dataclass(slots=True)
@@ -16,6 +16,7 @@ class BranchPoint:
 
     reach: the draft's probability that verification gets there. rest: q of the next sibling, None if no mass is left.
     left: the share of the draft's distribution that `rest` represents. scores: the draft's raw scores there.
+    evidence: of the siblings.
     """
 
     parent: int
@@ -23,6 +24,7 @@ class BranchPoint:
     rest: Support | None
     left: float
     scores: Scores | None = None
+    evidence: DraftEvidence | None = None
 
     @property
     def gain(self) -> float:
@@ -50,7 +52,8 @@ def add_siblings(
         q = declared(point.rest) if chance is not None else point.rest
         index = int(q.probs.argmax()) if chance is None else chance.draw(q.probs, len(nodes))
         token, prob = int(q.ids[index]), float(q.probs[index])
-        nodes.append(Node(token, point.parent, None if chance is None else q, source, _scores_of(point.scores, token)))
+        shown = _scores_of(point.scores, token)
+        nodes.append(Node(token, point.parent, None if chance is None else q, source, shown, evidence=point.evidence))
         point.rest, point.left = without(q, token), point.left * (1.0 - prob)
 
 

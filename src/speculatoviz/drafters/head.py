@@ -12,7 +12,7 @@ import numpy as np
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Outlook, Plan, StopRule
 from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, top_ids, without
-from speculatoviz.core.types import ROOT, Draft, Floats, Ints, Node, Request, Sampling, Scores, Support
+from speculatoviz.core.types import ROOT, Draft, DraftEvidence, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.drafters.branch_points import BranchPoint
 from speculatoviz.heads.states import States
@@ -104,7 +104,10 @@ class HeadDrafter(BaseDrafter):
         # One pass computes a whole level: its nodes share the time.
         each_ms = ((self._clock() - begun_s) * 1000 - self._evidence_ms) / len(nodes)
         certainties = dict(enumerate(self._stops.certainties))  # of a chain that can stop, else none
-        nodes = [n._replace(time_ms=each_ms, certainty=certainties.get(i)) for i, n in enumerate(nodes)]
+        evidence = DraftEvidence(vocabulary=self._vocabulary) if self.request.evidence else None
+        nodes = [
+            n._replace(time_ms=each_ms, certainty=certainties.get(i), evidence=evidence) for i, n in enumerate(nodes)
+        ]
         return Draft.tree(round, nodes, self._evidence_ms)
 
     def outlook(self, prefix: list[int]) -> Outlook:

@@ -38,7 +38,17 @@ def _moved(probes: Probes, merged: dict[int, int], drafted: int, nodes: int) -> 
 
 
 def _nodes(draft: Draft) -> list[Node]:
+    evidence = draft.evidence or (None,) * len(draft)
     return [
-        Node(token, parent, draft.q[i], draft.source[i], draft.scores[i], draft.times_ms[i], draft.covered_mass[i])
+        Node(
+            token,
+            parent,
+            draft.q[i],
+            draft.source[i],
+            draft.scores[i],
+            draft.times_ms[i],
+            draft.covered_mass[i],
+            evidence=evidence[i],
+        )
         for i, (token, parent) in enumerate(zip(draft.tokens.tolist(), draft.parents.tolist(), strict=True))
     ]

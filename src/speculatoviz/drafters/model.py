@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Outlook, Plan, StopRule
 from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, without
-from speculatoviz.core.types import Draft, Floats, Node, Request, Sampling, Scores, Support
+from speculatoviz.core.types import Draft, DraftEvidence, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
 from speculatoviz.errors import VocabularyMismatchError
@@ -35,6 +37,7 @@ class _Choice(NamedTuple):
     rest: Support | None = None
     prob: float = 1.0
     certainty: float | None = None
+    evidence: DraftEvidence | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +78,7 @@ class ModelDrafter(BaseDrafter):
         self._ahead: _AheadDraft | None = None
         self._pass_ms = 0.0  # of the last pass
         self._spare = 0  # nodes beyond a chain of full depth
+        self._vocabulary: Ints | None = None  # the target's ids that it can propose, once a pass has shown them
 
     def begin(self, request: Request) -> None:
         super().begin(request)
@@ -91,7 +95,7 @@ class ModelDrafter(BaseDrafter):
         self._spare = plan.spare if self.request.drafting.trees else 0
         self._extend(prefix, choices, plan, chance, lambda _pass_ms: True)
         nodes = [
-            Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass, c.certainty)  # ROOT is -1
+            Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass, c.certainty, c.evidence)  # ROOT is -1
             for node, c in enumerate(choices)
         ]
         drawn = None if self.deterministic else chance
@@ -178,8 +182,10 @@ class ModelDrafter(BaseDrafter):
         evidence = self.request.evidence
         shown = self._scores(logits, token) if evidence else None
         mass = self._covered_mass(logits, q) if evidence and q else None
+        reach = self._evidence(logits, q) if evidence else None
         evidence_ms = (self._clock() - chosen_s) * 1000
-        made = _Choice(token, draft_id, q, shown, mass, (chosen_s - begun_s) * 1000, evidence_ms, certainty=certainty)
+        time_ms = (chosen_s - begun_s) * 1000
+        made = _Choice(token, draft_id, q, shown, mass, time_ms, evidence_ms, certainty=certainty, evidence=reach)
         return self._with_rest(made, logits) if self._spare else made
 
     def _with_rest(self, choice: _Choice, logits: Floats) -> _Choice:
@@ -188,6 +194,14 @@ class ModelDrafter(BaseDrafter):
         if own is None:
             return choice
         return choice._replace(rest=without(own, choice.token), prob=own.prob(choice.token))
+
+    def _evidence(self, logits: Floats, q: Support | None) -> DraftEvidence:
+        """What the model could have proposed where it took or drew a token from logits float[V]."""
+        own = self._target_q(logits, self.request.sampling) if q is None and not self.request.sampling.greedy else None
+        if self._vocabulary is None:
+            self._vocabulary = self._expressible(logits)
+        whole = len(self._vocabulary) >= len(logits)
+        return DraftEvidence(own, None if whole else self._vocabulary)
 
     def _logits(self, todo: list[int]) -> Floats:
         return self.window.catch_up(todo, self.request.cancelled)[0, : self._rows]
@@ -226,6 +240,10 @@ class ModelDrafter(BaseDrafter):
     def _best(self, logits: Floats) -> int:
         return best_id(logits)
 
+    def _expressible(self, logits: Floats) -> Ints:
+        """The target's ids, ascending, that it can propose: a trimmed file gives the others no logit."""
+        return np.flatnonzero(logits > -np.inf).astype(np.int32)
+
     def _draft_id(self, token: int, logits: Floats) -> int:
         """The draft model's id for a chosen token."""
         del logits
@@ -242,7 +260,8 @@ def _branch_points(choices: Sequence[_Choice]) -> list[BranchPoint]:
     """The positions of a chain, each below the one before."""
     points, reach = list[BranchPoint](), 1.0
     for node, choice in enumerate(choices):
-        points.append(BranchPoint(node - 1, reach, choice.rest, 1.0 - choice.prob, choice.scores))
+        evidence = None if choice.evidence is None else DraftEvidence(vocabulary=choice.evidence.vocabulary)
+        points.append(BranchPoint(node - 1, reach, choice.rest, 1.0 - choice.prob, choice.scores, evidence))
         reach *= choice.prob
     return points
 

@@ -9,7 +9,7 @@ import numpy as np
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import best_id, covered_mass, scores
-from speculatoviz.core.types import Draft, Floats, Request, Sampling, Scores, Support
+from speculatoviz.core.types import Draft, Floats, Ints, Request, Sampling, Scores, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.tokenizers.vocabularies import Intersection, Reencoder
@@ -75,6 +75,10 @@ class TranslatedDrafter(ModelDrafter):
         best = self.intersection.target_id(self.intersection.best_draft_id(logits))
         assert best is not None
         return best
+
+    def _expressible(self, logits: Floats) -> Ints:
+        del logits
+        return self.intersection.proposable
 
     def _draft_id(self, token: int, logits: Floats) -> int:
         return self.intersection.best_draft_id_of(token, logits)

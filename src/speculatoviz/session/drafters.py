@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from speculatoviz.config import SELF_BY_DEFAULT, Settings
 from speculatoviz.core.types import Need
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL, DrafterName
-from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.base import BaseDrafter, Drafter, HeadCard
 from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.drafters.head import HeadDrafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.medusa import MedusaDrafter
@@ -31,6 +32,7 @@ from speculatoviz.models.window import Window
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
+from speculatoviz.telemetry.parts import HeadInfo
 
 MODEL_SHARE = 0.8  # of the model's q in a mixture; matches have the rest
 SHIPPED = Path(__file__).parents[1] / "heads" / "shipped"
@@ -121,9 +123,35 @@ def _head_drafter(file: Path, window: Window, support_size: int, clock: Callable
     kind, tokenizer = read(file).kind, window.model.tokenizer
     rows = GgufRows(weights, tokenizer.n_vocab)
     head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
+    drafter: HeadDrafter
     if kind == "eagle":
-        return EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
-    return MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
+        drafter = EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
+    else:
+        drafter = MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
+    drafter.card = head_card(file.name, head.card)
+    return drafter
+
+
+def head_card(file: str, card: Mapping[str, Any]) -> HeadCard | None:
+    """What a run can be compared with, of the card of a head; None if it states no acceptance by position."""
+    stated = card.get("held_out_conditional")
+    if not isinstance(stated, list) or not stated:
+        return None
+    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in stated):
+        return None
+    depth = card.get("trained_depth")
+    trained = depth if isinstance(depth, int) and depth > 0 else len(stated)
+    return HeadCard(file, tuple(float(share) for share in stated), trained)
+
+
+def head_cards(drafters: Mapping[str, Drafter]) -> list[HeadInfo]:
+    """The cards of the drafters that have one."""
+    cards = {name: drafter.card for name, drafter in drafters.items() if isinstance(drafter, BaseDrafter)}
+    return [
+        HeadInfo(drafter=name, file=card.file, acceptance=list(card.acceptance), depth=card.depth)
+        for name, card in cards.items()
+        if card is not None
+    ]
 
 
 # --- missing drafters -----------------------------------------------------------------------------------

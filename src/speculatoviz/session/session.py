@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from speculatoviz.config import Settings
@@ -26,18 +27,20 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.policies.base import Policy
-from speculatoviz.session.drafters import make_drafters, missing
+from speculatoviz.session.drafters import head_cards, make_drafters, missing
 from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_cache import PromptCacheMeter
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
+from speculatoviz.telemetry.autopsy import followed
 from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times, remote_info, sampling_info
 from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import NoiseFloor, RemoteInfo
 from speculatoviz.telemetry.shadow import Shadows
+from speculatoviz.telemetry.wiring import watched
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +151,7 @@ class Session:
         known = self.calibration
         baselines = (_tps(known.baseline), _tps(known.per_call)) if verified else (None, None)
         narrator = Narrator(run, self.target.tokenizer, baselines[0], self.clock, baselines[1])
-        yield self._started(narrator, prepared)
+        started = self._started(narrator, prepared)
         policy = self.policy(prepared)
         chance = seeded(request.seed)
         live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
@@ -159,6 +162,7 @@ class Session:
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         events = narrator.events(shadows.follow(steps) if beside else steps)
         events = self._prompt_cache.follow(events, len(request.prompt))
+        events = followed(watched(chain([started], events), narrator.stamp))
         for event in self._memory.follow(events, request, verified):
             if isinstance(event, Updated):
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
@@ -227,6 +231,7 @@ class Session:
             per_call_baseline=self.calibration.per_call_info(),
             remote=self.remote_info(request),
             translated=self.translated and prepared.drafter == "model",
+            heads=head_cards(self.drafters),
             batch_invariant=self.calibration.batch_invariant,
             pass_times=pass_times(self.calibration.pass_ms),
         )

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.compared import READS_Q, compared, compared_checks
+from speculatoviz.core.overlaps import overlaps
 from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.sampling import Distribution, distribution, largest_prob, scores
-from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request, Rule
+from speculatoviz.core.types import ROOT, Draft, Drafting, Exactness, Floats, Need, Request, Rule, Sampling
 from speculatoviz.errors import BadRequestError, CancelledError
 from speculatoviz.models.base import (
     IN_WORDS,
@@ -72,6 +74,7 @@ def decide(
     if request.evidence:
         checks, extra = _with_scores(decision, draft, logits, rows, alternatives)
         checks, extra = _with_compared(checks, extra, decision, draft, request.rule, used, alternatives)
+        checks = _with_overlaps(checks, draft, used, logits, rows, request)
     evidence_ms = (clock() - decided_s) * 1000
     return Verdict(
         decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed, certainty=certainty
@@ -116,6 +119,26 @@ def _with_compared(
         return checks, extra
     last = decision.path[-1] if decision.path else ROOT
     return checks, replace(extra, compared=compared(used[last], None, [extra.token], alternatives))
+
+
+def _with_overlaps(
+    checks: tuple[Check, ...],
+    draft: Draft,
+    used: Mapping[int, Distribution],
+    logits: Floats,
+    rows: Layout,
+    request: Request,
+) -> tuple[Check, ...]:
+    """The checks with the overlap of p and q at each. used[node]: p after a node."""
+    sampling = request.sampling
+    alone = Sampling(sampling.temperature)
+
+    def unfiltered(node: int) -> Distribution:
+        return distribution(logits[rows.row(node)], alone)
+
+    cut = cache(unfiltered) if sampling.filtered and not sampling.greedy else None
+    found = overlaps(draft, checks, used.__getitem__, cut, request.rule)
+    return tuple(replace(check, overlap=overlap) for check, overlap in zip(checks, found, strict=True))
 
 
 class LocalTarget:

@@ -12,12 +12,15 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from speculatoviz.core.types import FinishReason, Label, Rule, Status
+from speculatoviz.telemetry.autopsy_info import Autopsy
 from speculatoviz.telemetry.parts import (
     Baseline,
     ComparedToken,
     ExactnessInfo,
+    HeadInfo,
     ModelInfo,
     NoiseFloor,
+    OverlapInfo,
     PassTime,
     PlanInfo,
     PromptCacheInfo,
@@ -62,6 +65,7 @@ class Started(ServerEvent):
     remote: RemoteInfo | None = Field(None, description="null for a target in the server's own process")
     per_call_baseline: Baseline | None = Field(None, description="a remote target, one call per token")
     translated: bool = Field(False, description="the draft model has another vocabulary than the target")
+    heads: list[HeadInfo] = Field([], description="of the drafters that have a head with a card")
     batch_invariant: bool = Field(False, description="greedy text is that of plain decoding, bit for bit")
     pass_times: list[PassTime] = Field(
         default_factory=list, description="of the target, as measured when the run began"
@@ -140,6 +144,7 @@ class VerifyResult(ServerEvent):
         description="the most probable tokens of p and q as the rule used them; empty if a target does not report them",
     )
     verify_latency_ms: float
+    overlap: OverlapInfo | None = Field(None, description="of a tested token, if the target returns distributions")
 
 
 class MetricValues(Strict):
@@ -264,6 +269,7 @@ class Done(ServerEvent):
     finish_reason: FinishReason
     metrics: MetricValues
     departure: Departure | None = None
+    autopsy: Autopsy | None = Field(None, description="why drafted tokens were rejected; null if none was tested")
 
 
 class Failure(ServerEvent):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from speculatoviz.core.planning import Forecast, Reason
-from speculatoviz.core.rounds import Check, Compared, Extra, Round, Usage
+from speculatoviz.core.rounds import Check, Compared, Extra, Overlap, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
 from speculatoviz.core.types import ROOT, Exactness, Sampling, Scores, Status
@@ -24,6 +24,7 @@ from speculatoviz.telemetry.parts import (
     ExactnessInfo,
     Finding,
     ModelInfo,
+    OverlapInfo,
     PassTime,
     PlanInfo,
     RemoteInfo,
@@ -55,8 +56,8 @@ class TokenNames:
         return printable(raw) if raw else self._tokenizer.token_name(token)
 
     def top(self, top: Iterable[tuple[int, float]]) -> list[TopToken]:
-        """Alternatives (id, log-probability), in the order given."""
-        return [TopToken(token=self.of(t), token_id=t, logprob=logprob) for t, logprob in top]
+        """Alternatives (id, log-probability), in the order given, without those of probability 0."""
+        return [TopToken(token=self.of(t), token_id=t, logprob=logprob) for t, logprob in top if logprob > -math.inf]
 
     def compared(self, rows: Iterable[Compared]) -> list[ComparedToken]:
         """p and q of one decision, in the order given."""
@@ -163,6 +164,19 @@ def _node_result(stamp: Stamp, round: Round, tested: _Tested, names: TokenNames)
         residual_top_tokens=[],
         compared=names.compared(check.compared if check else ()),
         verify_latency_ms=round.times.verify_ms,
+        overlap=_overlap_info(check.overlap if check else None),
+    )
+
+
+def _overlap_info(overlap: Overlap | None) -> OverlapInfo | None:
+    if overlap is None:
+        return None
+    return OverlapInfo(
+        reach=overlap.reach,
+        accepted=overlap.accepted,
+        shared=overlap.shared,
+        uncovered=overlap.uncovered,
+        filtered=overlap.filtered,
     )
 
 

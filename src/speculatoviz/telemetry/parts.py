@@ -39,6 +39,31 @@ class PassTime(Strict):
     ms: float
 
 
+class OverlapInfo(Strict):
+    """How target p and draft q overlap at a tested token; `core.rounds.Overlap` defines the fields.
+
+    Probabilities. 1 - accepted / reach is the expected rejection; docs/autopsy.md splits it by cause.
+    """
+
+    reach: float
+    accepted: float
+    shared: float
+    uncovered: float
+    filtered: float
+
+
+class HeadInfo(Strict):
+    """What the card of a draft head states. acceptance: by position, of the tokens that were tested on held-out text.
+
+    depth: the number of positions that it was trained for.
+    """
+
+    drafter: str
+    file: str
+    acceptance: list[float]
+    depth: int
+
+
 class RowTime(Strict):
     """The time of a pass over `rows` tokens of a model on a runtime, as it was measured to choose one."""
 

@@ -67,6 +67,11 @@ class Intersection:
         self._target_ids[list(mapping)] = list(mapping.values())
         self.draft_ids: Ints = np.flatnonzero(self._target_ids != _NO_ID).astype(np.int32)
 
+    @property
+    def proposable(self) -> Ints:
+        """The target ids int32 that a draft id maps to, ascending and unique."""
+        return np.unique(self._target_ids[self.draft_ids])
+
     def target_id(self, draft_id: int) -> int | None:
         """The target id of a draft id; None if it has none."""
         found = int(self._target_ids[draft_id])
