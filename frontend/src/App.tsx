@@ -3,6 +3,7 @@ import { isBusy, isLive, isReady } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
 import { useThrottled } from "./app/useThrottled";
 import { Dashboard } from "./charts/Dashboard";
+import { RejectionPanel } from "./charts/RejectionPanel";
 import { ShadowPanel } from "./charts/ShadowPanel";
 import { VerdictStrip } from "./charts/VerdictStrip";
 import { ControlPanel } from "./controls/ControlPanel";
@@ -22,8 +23,13 @@ import { TreePanel } from "./views/live/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
 const SteadyVerdict = memo(VerdictStrip);
-/** A constant element: it follows the run without rendering the charts again. */
-const SHADOWS = <ShadowPanel />;
+/** Constant elements: they follow the run without rendering the charts again. */
+const MIDDLE = (
+  <>
+    <RejectionPanel />
+    <ShadowPanel />
+  </>
+);
 
 /**
  * Figures change once per round, so the dashboard does not follow every token. It may lag a live run in real time, so that
@@ -41,7 +47,7 @@ function useRunByRound(): Run {
 
 function DashboardPanel() {
   const baselineKind = useApp((state) => state.baselineKind);
-  return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={SHADOWS} />;
+  return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={MIDDLE} />;
 }
 
 function Verdict() {

@@ -625,6 +625,7 @@ export interface CauseShare {
 export interface RejectedToken {
   run: string | null;
   round: number;
+  node: number;
   position: number;
   before: string;
   drafted: string;

@@ -47,12 +47,13 @@ const STARTED_SINCE = {
   translated: false,
   nodes: 0,
   policy: "fixed",
+  heads: [],
   batch_invariant: false,
   pass_times: [],
 } satisfies Partial<Started>;
 const FLOOR_SINCE = { context_tokens: 0, rows: 0, proven: false } satisfies Partial<NoiseFloor>;
-const DONE_SINCE = { departure: null } satisfies Partial<Done>;
-const VERDICT_SINCE = { compared: [] } satisfies Partial<VerifyResult>;
+const DONE_SINCE = { departure: null, autopsy: null } satisfies Partial<Done>;
+const VERDICT_SINCE = { compared: [], overlap: null } satisfies Partial<VerifyResult>;
 const UPDATED_SINCE = { nodes: 0 } satisfies Partial<Updated>;
 const VALUES_SINCE = {
   per_call_tps: null,

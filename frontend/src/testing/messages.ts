@@ -44,6 +44,7 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   seed: 0,
   exactness,
   noise_floor: null,
+  heads: [],
   batch_invariant: false,
   pass_times: [],
   baseline: null,
@@ -102,6 +103,7 @@ export const verdict = (tested: Tested, changes: Partial<VerifyResult> = {}): Ve
   target_top_tokens: [],
   residual_top_tokens: [],
   compared: [],
+  overlap: null,
   verify_latency_ms: 20,
   ...tested,
   ...changes,
@@ -148,6 +150,7 @@ export const done = (changes: Partial<Done> = {}): Done => ({
   finish_reason: "stop",
   metrics: values,
   departure: null,
+  autopsy: null,
   ...changes,
 });
 

@@ -111,6 +111,7 @@ function tokenOf(
           target_top_tokens: [],
           residual_top_tokens: [],
           compared: [],
+          overlap: null,
           verify_latency_ms: 200,
         };
   const text = status === "rejected" || status === "discarded" || status === "pending" ? "" : label;
@@ -251,6 +252,7 @@ export const STARTED: Started = {
   seed: 1,
   exactness: { label: "exact", reason: "" },
   noise_floor: null,
+  heads: [],
   batch_invariant: false,
   pass_times: [],
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },

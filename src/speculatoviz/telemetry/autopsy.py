@@ -142,6 +142,7 @@ def _example(one: _Found, share: float) -> RejectedToken:
     return RejectedToken(
         run=event.run,
         round=event.round,
+        node=event.node or 0,
         position=event.position,
         before=one.test.before,
         drafted=event.draft_token or "",

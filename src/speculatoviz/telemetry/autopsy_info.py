@@ -21,6 +21,7 @@ class RejectedToken(Strict):
 
     run: str | None
     round: int
+    node: int
     position: int
     before: str
     drafted: str

@@ -1,0 +1,71 @@
+// Why drafted tokens were rejected, in words. docs/autopsy.md defines the causes.
+import type { Autopsy, CauseShare } from "../protocol/generated";
+import { DASH, fixed } from "./format";
+
+export type Cause = CauseShare["cause"];
+
+interface CauseWords {
+  readonly title: string;
+  readonly help: string;
+}
+
+export const CAUSES: Record<Cause, CauseWords> = {
+  irreducible: {
+    title: "Draft differs",
+    help: "The draft's distribution is not the target's: 1 − Σ min(p, q), without the parts of the other causes.",
+  },
+  position: {
+    title: "Position",
+    help: "The draft is worse at later positions than at its first one, because it builds on its own earlier tokens.",
+  },
+  depth: {
+    title: "Head out of its depth",
+    help: "Positions deeper than the head was trained for, as its card states.",
+  },
+  vocabulary: {
+    title: "Outside the vocabulary",
+    help: "Probability of the target on tokens that the drafter cannot propose.",
+  },
+  filters: {
+    title: "Cut by filters",
+    help: "Tokens that the draft keeps and the target's top-k, top-p or min-p cut.",
+  },
+  greedy: {
+    title: "Chosen, not drawn",
+    help: "What drawing the token from the draft's distribution would have accepted more than taking its most probable one. Negative if less.",
+  },
+  rule: {
+    title: "Rule",
+    help: "What modified rejection sampling would have accepted more than the rule of this run.",
+  },
+  unknown: {
+    title: "Not known",
+    help: "Rejections without a record of both distributions.",
+  },
+};
+
+const whole = (share: number): string => `${Math.round(100 * share)}`.replace("-", "−");
+
+/** "62 %", or a dash. */
+export const shareOf = ({ share }: CauseShare): string => (share === null ? DASH : `${whole(share)} %`);
+
+/** "55 to 70 %", the interval of a share; null if there is none. */
+export const intervalOf = ({ low, high }: CauseShare): string | null =>
+  low === null || high === null ? null : `${whole(low)} to ${whole(high)} %`;
+
+export function totalsOf({ rejected, tested, expected }: Autopsy): string {
+  return `${rejected} of ${tested} tested tokens were rejected; ${fixed(expected, 1)} were to be expected.`;
+}
+
+/** The remedy, and the tokens a round that it can bring at most. */
+export function remedyOf({ remedy, gain }: CauseShare): string {
+  if (gain === null) return remedy;
+  return `${remedy} At most ${gain < 0 ? "" : "+"}${fixed(gain)} tokens a round.`;
+}
+
+/** The depth that would have been faster; null if the run's own was as fast. */
+export function shorterOf({ shorter }: Autopsy): string | null {
+  if (!shorter) return null;
+  const { depth, drafted, tps, measured_tps } = shorter;
+  return `k ${depth} instead of ${drafted}: about ${fixed(tps, 1)} instead of ${fixed(measured_tps, 1)} tok/s, by the measured times of the drafted tokens.`;
+}
