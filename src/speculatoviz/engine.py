@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from speculatoviz.core.chance import ChanceSource
 from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.rounds import Round, Times, Verdict
+from speculatoviz.core.rules import RULES
 from speculatoviz.core.steps import Begun, Changed, Drafted, Ended
 from speculatoviz.core.text import TextStream
 from speculatoviz.core.types import Draft, FinishReason, Request, Status
@@ -102,7 +103,9 @@ class _DecodingRun:
         self._begun: set[str] = set()  # drafters that have begun this run
         self._fresh = True  # whether the time of a drafter's prefill belongs to the prompt's
         self._failed: set[str] = set()  # drafters that are not asked again
+        self._reduced: set[str] = set()  # what the target has made of plans, as far as it was reported
         self._draft_ms = self._other_ms = self._prefill_ms = 0.0
+        self._asked = Plan("", 0)  # the policy's last plan
 
     def begin(self) -> Begun:
         if len(self.ids) >= self.target.context_tokens:
@@ -137,7 +140,8 @@ class _DecodingRun:
 
     def draft(self) -> Drafted:
         self.watch.resume()
-        plan, warning = self._plan(), None
+        plan = self._plan()
+        warning = self._reduction()
         self._other_ms = self.watch.lap()
         draft = Draft.empty(self.index)
         if plan.depth > 0:
@@ -249,6 +253,7 @@ class _DecodingRun:
                 f"There is no drafter named {plan.drafter!r} here.",
                 f"Choose one of: {', '.join(self.drafters)}.",
             )
+        self._asked = plan
         if plan.drafter in self._failed:
             return replace(plan, depth=0, nodes=0)
         left = self.target.context_tokens - committed  # the last committed token is not fed yet
@@ -256,8 +261,29 @@ class _DecodingRun:
         depth = max(0, min(plan.depth, left_tokens - 1, left - 1, room))
         return replace(plan, depth=depth, nodes=min(plan.nodes, room), room=room)
 
+    def _reduction(self) -> tuple[str, str] | None:
+        """What the target makes of the asked plan, in words, once in a run; None if it takes the plan as it is."""
+        asked, takes, name = self._asked, self.target.drafting, self.target.description.name
+        if takes.tokens is not None and asked.depth > takes.tokens and "depth" not in self._reduced:
+            self._reduced.add("depth")
+            return (
+                f"{name} takes drafts of at most {takes.tokens} tokens, and {asked.depth} are asked for.",
+                f"Ask for a depth of at most {takes.tokens}.",
+            )
+        branches = asked.nodes > asked.depth > 0 and RULES[self.request.rule].trees
+        if branches and not takes.trees and "trees" not in self._reduced:
+            self._reduced.add("trees")
+            return (
+                f"{name} verifies chains of tokens only, so the drafts of this run do not branch.",
+                "Leave out the nodes, or choose another runtime for the target.",
+            )
+        return None
+
     def _outlook(self, name: str, ids: list[int]) -> Outlook:
-        """What a drafter knows of its next draft after `ids`. One that reads text only begins for it."""
+        """What a drafter knows of its next draft after `ids`, which is no longer than the target takes.
+
+        A drafter that reads text only begins for it.
+        """
         drafter = self.drafters.get(name)
         if drafter is None or name in self._failed:
             return Outlook(longest=0)
@@ -265,7 +291,10 @@ class _DecodingRun:
             if not drafter.begins_at_no_cost:
                 return Outlook(missing=len(ids))
             self._begin(name)
-        return drafter.outlook(ids)
+        outlook, most = drafter.outlook(ids), self.target.drafting.tokens
+        if most is None or (outlook.longest is not None and outlook.longest <= most):
+            return outlook
+        return replace(outlook, longest=most)
 
     def _commit(self, draft: Draft, verdict: Verdict) -> tuple[tuple[int, ...], tuple[Status, ...], tuple[str, ...]]:
         """Add the verdict's tokens to the output, up to an end token, a stop string or a limit."""

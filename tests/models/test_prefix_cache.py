@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,8 +72,8 @@ def test_a_restored_prefix_gives_the_logits_of_a_prefill_bit_for_bit(
 class OtherTokens(PrefixCache):
     """The broken twin: returns a prefix of other tokens, under the ids that were asked for."""
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
-        del known, recorded, layers
+    def find(self, ids: Sequence[int], known: int, **wanted: Any) -> Prefix | None:
+        del known, wanted
         held = self.prefixes
         return Prefix(tuple(ids[: len(held[0].ids)]), held[0].snapshot, held[0].states) if held else None
 
@@ -82,8 +83,8 @@ class StaleStates(PrefixCache):
 
     what = "states"
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
-        found = super().find(ids, known, recorded=recorded, layers=layers)
+    def find(self, ids: Sequence[int], known: int, **wanted: Any) -> Prefix | None:
+        found = super().find(ids, known, **wanted)
         return found and replace(found, **{self.what: np.roll(getattr(found, self.what), 1, axis=0)})
 
 

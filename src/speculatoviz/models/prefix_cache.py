@@ -48,9 +48,14 @@ class Prefix:
     layers: tuple[int, ...] = ()
     inputs: Floats = field(default_factory=_nothing)
 
-    def usable(self, ids: Sequence[int], *, recorded: bool, layers: tuple[int, ...] = ()) -> int:
-        """How many of `ids` it can stand for. recorded: the hidden states are needed too. layers: and their inputs."""
+    def usable(self, ids: Sequence[int], *, recorded: bool, layers: tuple[int, ...] = (), whole: bool = False) -> int:
+        """How many of `ids` it can stand for.
+
+        recorded: the hidden states are needed too. layers: and their inputs. whole: the snapshot cannot be cut.
+        """
         common = common_length(self.ids, ids)
+        if whole and common < len(self.ids):
+            return 0
         if recorded:
             common = min(common, len(self.states))
         return min(common, self.inputs_of(layers)) if layers else common
@@ -115,20 +120,28 @@ class PrefixCache:
         if copy is not None:
             self._add(Prefix(tuple(ids), copy, states.copy(), layers, inputs.copy()))
 
-    def find(self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = ()) -> Prefix | None:
+    def find(
+        self,
+        ids: Sequence[int],
+        known: int,
+        *,
+        recorded: bool,
+        layers: tuple[int, ...] = (),
+        whole: bool = False,
+    ) -> Prefix | None:
         """The prefix that can stand for most of `ids`; None if it saves fewer than SHORTEST tokens.
 
-        known: how many of `ids` need no prefix. recorded: the hidden states are needed too. layers: and their inputs.
+        known: how many of `ids` need no prefix. recorded, layers, whole: see `Prefix.usable`.
         """
 
         def usable(held: Prefix) -> int:
-            return held.usable(ids, recorded=recorded, layers=layers)
+            return held.usable(ids, recorded=recorded, layers=layers, whole=whole)
 
-        best = max(self._prefixes, key=usable, default=None)
-        if best is None or usable(best) - known < SHORTEST:
+        found = max(self._prefixes, key=usable, default=None)
+        if found is None or usable(found) - known < SHORTEST:
             return None
-        self._use(best)
-        return best
+        self._use(found)
+        return found
 
     def save(self) -> None:
         """Write the prefixes for later processes, if there is a place for them."""

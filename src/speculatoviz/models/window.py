@@ -11,6 +11,7 @@ from speculatoviz.core.types import Floats
 from speculatoviz.errors import CancelledError
 from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, RowSelection
 from speculatoviz.models.prefix_cache import SHORTEST, Known, PrefixCache, SnapshotContext, common_length
+from speculatoviz.models.rewinder import PartialContext
 
 
 class Recorded:
@@ -88,9 +89,10 @@ class Window:
     def missing(self, ids: Sequence[int]) -> list[int]:
         """Rewind to the longest common prefix with `ids`, and return the rest of them, which has to be fed.
 
-        Never empty: if all are held, the last one is fed again, because the caller needs its row.
+        Never empty: if all are held, the last one is fed again, because the caller needs its row. A context that cannot
+        return to that prefix returns to a shorter one.
         """
-        common = min(self.common(ids), len(ids) - 1)
+        common = self._reach(min(self.common(ids), len(ids) - 1))
         self.keep(common)
         return list(ids[common:])
 
@@ -153,13 +155,18 @@ class Window:
         None if all are held. What another prefix of the cache holds is restored.
         """
         self._recall(ids)
-        if self.ids[: len(ids)] == list(ids):
+        if self.ids[: len(ids)] == list(ids) and self._reach(len(ids)) == len(ids):
             self.keep(len(ids))
             self.reused = len(ids)
             return []
         missing = self.missing(ids)
         self.reused = len(ids) - len(missing)
         return missing
+
+    def _reach(self, length: int) -> int:
+        """The greatest length, at most `length`, that the context returns to at no cost."""
+        context = self.context
+        return context.reach(length) if isinstance(context, PartialContext) else length
 
     def store(self) -> None:
         """Keep what is held in the cache of prefixes, if there is one."""
@@ -180,7 +187,9 @@ class Window:
         context = self.context
         if self.prefixes is None or not isinstance(context, SnapshotContext):
             return
-        found = self.prefixes.find(ids, self.common(ids), recorded=self._states.on, layers=self._wanted_layers)
+        known, whole = self._reach(self.common(ids)), isinstance(context, PartialContext)
+        layers = self._wanted_layers
+        found = self.prefixes.find(ids, known, recorded=self._states.on, layers=layers, whole=whole)
         if found is None or len(found.ids) > context.size:
             return
         self.keep(0)

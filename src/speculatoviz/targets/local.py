@@ -27,6 +27,7 @@ from speculatoviz.models.base import (
     Tokenizer,
     check_finite,
 )
+from speculatoviz.models.rewinder import RollbackModel
 from speculatoviz.models.window import Window, WindowFeed
 from speculatoviz.targets.layout import Layout, layout
 
@@ -141,6 +142,12 @@ def _with_overlaps(
     return tuple(replace(check, overlap=overlap) for check, overlap in zip(checks, found, strict=True))
 
 
+def most_drafted(model: LanguageModel) -> int:
+    """The most tokens of a draft: what one pass takes, and what the model rolls back after it."""
+    rollback = model.rollback_tokens if isinstance(model, RollbackModel) else None
+    return MOST_TOKENS if rollback is None else min(MOST_TOKENS, rollback)
+
+
 class LocalTarget:
     """Verifies drafts with a language model of this process.
 
@@ -192,7 +199,8 @@ class LocalTarget:
 
     @property
     def drafting(self) -> Drafting:
-        return Drafting(trees="trees" in self.model.provides and RULES[self.request.rule].trees, tokens=MOST_TOKENS)
+        trees = "trees" in self.model.provides and RULES[self.request.rule].trees
+        return Drafting(trees=trees, tokens=most_drafted(self.model))
 
     def claim(self, request: Request) -> Exactness:
         lacking = {NEEDED_OF_A_RUNTIME[need] for need in request.needs} - self.model.provides

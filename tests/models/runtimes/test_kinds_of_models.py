@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +11,15 @@ import pytest
 from speculatoviz.errors import ModelError
 from support import conformance
 from support.conformance import CHECKS, NEEDS_TREES, Check
+from support.recurrent_rounds import play_rounds
 from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
+from support.tiny_folders import of_mlx, of_transformers, save
 from support.tiny_gguf import write_tiny
 
 pytestmark = [pytest.mark.smol, pytest.mark.skipif(not CAN_CONVERT, reason="needs the extra hf")]
 needs_mlx = pytest.mark.skipif(not RUNTIMES["mlx"].installed, reason="needs the extra mlx")
 
 WINDOW = 6  # shorter than the text of the checks
-SHAPE: dict[str, Any] = {
-    "vocab_size": 49_152,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 512,
-}
-
-
-def save(kind: str, folder: Path, weights: Weights, **settings: Any) -> Path:
-    """A model of that kind with random weights, and SmolLM2's tokenizer."""
-    import torch
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**SHAPE | settings)
-    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(weights.folder / file, folder / file)
-    return folder
-
-
-def of_transformers(folder: Path) -> Any:
-    from speculatoviz.models.runtimes.transformers import TransformersModel
-
-    return TransformersModel(folder, 512, device="cpu", dtype="float32")
-
-
-def of_mlx(folder: Path) -> Any:
-    from speculatoviz.models.runtimes.mlx import MlxModel
-
-    return MlxModel(folder, 512)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +33,32 @@ def test_a_window_is_rewound_beyond_its_length(windowed: Path, check: Check) -> 
     assert "trees" not in model.provides
     assert model.description.name == windowed.name
     check(model, 1e-4)
+
+
+def test_random_rounds_cross_the_edge_of_a_window(windowed: Path) -> None:
+    model = of_transformers(windowed)
+    assert play_rounds(model, 60, 1e-4) == 6
+    assert play_rounds(model, 60, 1e-4, as_draft=True) == 6
+
+
+def test_a_cache_of_the_window_alone_is_caught(windowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broken twin: only the last cells are kept, and a rewind beyond them finds those of other tokens."""
+    from speculatoviz.models.runtimes.transformers_contexts import _Layer
+
+    honest = _Layer.update
+
+    def forgetful(layer: Any, keys: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
+        result = honest(layer, keys, values, *args, **kwargs)
+        lost = layer.length - keys.shape[2] - WINDOW
+        if lost > 0:
+            layer.keys[:, :, :lost] = 0
+            layer.values[:, :, :lost] = 0
+        return result
+
+    model = of_transformers(windowed)
+    monkeypatch.setattr(_Layer, "update", forgetful)
+    with pytest.raises(AssertionError):
+        play_rounds(model, 60, 1e-4, as_draft=True)
 
 
 def test_the_window_is_really_one(windowed: Path) -> None:
@@ -82,16 +75,35 @@ def test_the_window_is_really_one(windowed: Path) -> None:
 
 
 @needs_mlx
-def test_a_window_bounds_the_context_where_its_cache_turns(weights: Weights, tmp_path: Path) -> None:
+def test_mlx_rewinds_beyond_a_window(weights: Weights, tmp_path: Path) -> None:
+    """In a context longer than a window, whose cache turns: rewinds across its edge, in passes of any length."""
     kinds = ["sliding_attention", "full_attention"]
-    model = of_mlx(save("Llama", tmp_path, weights, sliding_window=64, layer_types=kinds))
-    assert model.description.context_tokens == 64
+    model = of_mlx(save("Llama", tmp_path, weights, sliding_window=WINDOW, layer_types=kinds))
+    assert model.description.context_tokens == 512
     assert "trees" not in model.provides
-    conformance.rewinding_leaves_no_trace(model, 1e-4)
-    with conformance.opened(model, size=128) as [context]:
-        conformance.rows_of(model, context, (conformance.ids_of(model) * 10)[:80])
-        with pytest.raises(ModelError, match="cannot rewind"):
-            context.keep(70)
+    for check in (
+        conformance.batches_give_the_rows_of_single_passes,
+        conformance.rewinding_leaves_no_trace,
+        conformance.a_rewind_to_zero_is_a_new_beginning,
+        conformance.two_sequences_do_not_meet,
+    ):
+        check(model, 1e-4)
+    assert play_rounds(model, 30, 1e-4) == 3
+    assert play_rounds(model, 30, 1e-4, as_draft=True) == 3
+
+
+@needs_mlx
+def test_a_window_that_is_cut_after_it_has_turned_is_caught(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken twin: the cache of the window is left as it is."""
+    from speculatoviz.models.runtimes.mlx_contexts import CopiedContext
+
+    monkeypatch.setattr(CopiedContext, "load", lambda *_: None)
+    kinds = ["sliding_attention", "full_attention"]
+    model = of_mlx(save("Llama", tmp_path, weights, sliding_window=WINDOW, layer_types=kinds))
+    with pytest.raises(AssertionError):
+        play_rounds(model, 30, 1e-4)
 
 
 @needs_mlx
@@ -105,14 +117,6 @@ def test_mlx_runs_weights_quantised_as_published_for_it(weights: Weights, tmp_pa
     assert model.description.parameters == of_mlx(folder).description.parameters
     for check in (conformance.batches_give_the_rows_of_single_passes, conformance.trees_follow_trees):
         check(model, 1e-3)
-
-
-@pytest.mark.parametrize("load", [of_transformers, pytest.param(of_mlx, marks=needs_mlx)])
-def test_recurrent_layers_are_refused(weights: Weights, tmp_path: Path, load: Any) -> None:
-    folder = save("Mamba", tmp_path, weights, state_size=4, expand=2, conv_kernel=2, time_step_rank=2)
-    with pytest.raises(ModelError, match="cannot rewind") as refusal:
-        load(folder)
-    assert "without recurrent layers" in refusal.value.hint
 
 
 DAMAGES: dict[str, dict[str, Any]] = {

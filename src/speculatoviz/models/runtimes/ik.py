@@ -23,7 +23,8 @@ from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
-from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
+from speculatoviz.models.runtimes.sequence_contexts import cannot_rewind
+from speculatoviz.models.runtimes.sequences import SequenceModel, view
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
@@ -131,7 +132,7 @@ class IkModel(SequenceModel):
                 "Lower the context size.",
             )
         self._view = self._lib.llama_kv_cache_view_init(self._context, 1)
-        return self._lib.llama_batch_init(self._largest_batch, 0, MAX_SEQUENCES)
+        return self._lib.llama_batch_init(self._largest_batch, 0, self.sequences)
 
     def _free_cache(self) -> None:
         self._lib.llama_kv_cache_view_free(self._view)
@@ -166,7 +167,7 @@ def _load(lib: IkLibrary, log: ErrorLog, path: Path, *, repacked: bool) -> Any:
         )
     if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
         lib.llama_model_free(model)
-        raise cannot_rewind(path.name)
+        raise cannot_rewind(path.name, "Load it with llama.cpp, or choose a model without recurrent layers")
     return model
 
 

@@ -18,13 +18,16 @@ from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import Capability, check_layers
 from speculatoviz.models.files.decoder import require_decoder
-from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.gguf_log import ErrorLog, capture_log
 from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.rewinder import require_rewinding
 from speculatoviz.models.runtimes.llamacpp_layers import inner_layers
-from speculatoviz.models.runtimes.sequences import MAX_SEQUENCES, SequenceModel, cannot_rewind, view
+from speculatoviz.models.runtimes.sequence_contexts import cannot_rewind
+from speculatoviz.models.runtimes.sequences import SequenceModel, view
+from speculatoviz.models.runtimes.state_memory import plan_states
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
@@ -36,7 +39,7 @@ class LlamaCppModel(SequenceModel):
     default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). trial:
     load for a few tokens only: on the CPU, without repacking weights. layers: feeds will ask for the inputs of inner
     layers, which the passes of some architectures then pay for. Raises ModelError if the file is no causal language
-    model, cannot be loaded, or cannot rewind.
+    model, cannot be loaded, or has recurrent layers whose state the library does not restore.
 
     llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
@@ -67,12 +70,26 @@ class LlamaCppModel(SequenceModel):
         self._log = capture_log(lib)
         kernels = replace(DEFAULT["llamacpp"], repacked=not trial)
         self._load_weights(repacked=kernels.repacked)
+        self._plan_states(file)
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
         super().__init__(cells, kernels, trimmed)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
         self._n_layer = int(lib.llama_model_n_layer(self._model))
         trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
+        if self.recurrent:
+            try:
+                require_rewinding(self, lambda: cannot_rewind(self.description.name))
+            except BaseException:
+                self.close()
+                raise
+
+    def _plan_states(self, file: GgufFile) -> None:
+        """Of a model with recurrent layers: its sequences and snapshots. Its passes have no trees."""
+        self.recurrent = bool(lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model))
+        if self.recurrent:
+            self.sequences, self.snapshots = plan_states(file)
+            self.provides = self.provides - {"trees"}
 
     def share_cells(self, source: int, target: int, start: int, end: int) -> None:
         lib.llama_memory_seq_cp(self.memory, source, target, start, end)
@@ -120,7 +137,8 @@ class LlamaCppModel(SequenceModel):
                 "Lower the context size.",
             )
         self.memory = lib.llama_get_memory(self._context)
-        return lib.llama_batch_init(self._largest_batch, 0, MAX_SEQUENCES)
+        self.snapshots = int(lib.llama_n_rs_seq(self._context))  # none for most architectures
+        return lib.llama_batch_init(self._largest_batch, 0, self.sequences)
 
     def _free_cache(self) -> None:
         lib.llama_batch_free(self._batch)
@@ -131,9 +149,9 @@ class LlamaCppModel(SequenceModel):
 
     def _context_params(self) -> Any:
         params = lib.llama_context_default_params()
-        params.n_ctx = max(self._cache_cells, MAX_SEQUENCES)  # it refuses fewer cells than sequences
+        params.n_ctx = max(self._cache_cells, self.sequences)  # it refuses fewer cells than sequences
         params.n_batch, params.n_ubatch = self._largest_batch, self.kernels.most
-        params.n_seq_max = MAX_SEQUENCES
+        params.n_seq_max, params.n_rs_seq = self.sequences, self.snapshots
         params.type_k, params.type_v = GGMLQuantizationType.F16, GGMLQuantizationType[self.kernels.values.upper()]
         params.kv_unified = True
         params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # a file may ask for one, and then has no state per token
@@ -145,7 +163,7 @@ class LlamaCppModel(SequenceModel):
 
 
 def _load(path: Path, log: ErrorLog, *, repacked: bool, trial: bool) -> Any:
-    """The library's handle. Raises ModelError if it refuses the file, or the model cannot rewind."""
+    """The library's handle. Raises ModelError if it refuses the file."""
     params = _model_params()
     params.use_extra_bufts = params.use_extra_bufts and repacked
     if trial:
@@ -156,9 +174,6 @@ def _load(path: Path, log: ErrorLog, *, repacked: bool, trial: bool) -> Any:
             f"llama.cpp could not load {path}{log.reason()}.",
             "Choose another file of this model, or one that this version of llama.cpp knows.",
         )
-    if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
-        lib.llama_model_free(model)
-        raise cannot_rewind(path.name)
     return model
 
 

@@ -14,7 +14,7 @@ import mlx.core as mx
 import mlx_lm.utils
 import numpy as np
 from mlx.utils import tree_flatten
-from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache, make_prompt_cache
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
@@ -29,50 +29,12 @@ from speculatoviz.models.base import (
     load_errors,
 )
 from speculatoviz.models.files.config import Config, read_config, text_config
+from speculatoviz.models.rewinder import require_rewinding
+from speculatoviz.models.runtimes.mlx_contexts import KINDS, CopiedContext, MlxContext
 from speculatoviz.models.tokenizers.hub import HubTokenizer
-from speculatoviz.models.tree import check_keep, depths, visible
+from speculatoviz.models.tree import depths, visible
 
 _COMPLETE = "Check that it is a complete model of an architecture that MLX-LM knows, with safetensors."
-
-
-class MlxContext:
-    """One cache per layer. The cells of a tree come after the sequence until `keep` moves those of a path."""
-
-    def __init__(self, model: MlxModel, caches: list[Any], size: int) -> None:
-        self.model, self.caches, self.size = model, caches, size
-        self.length = 0
-        self.tree: Sequence[int] | None = None
-
-    def keep(self, length: int, path: Sequence[int] = ()) -> None:
-        """See `Context.keep`. Raises ModelError if a layer's cache cannot be rewound that far."""
-        check_keep(self.length, length, self.tree, path)
-        tree = len(self.tree or ())
-        if path:
-            for cache in self.caches:
-                _move(cache, length, [length + node for node in path])
-        self.trim(self.length + tree - length - len(path))
-        self.length, self.tree = length + len(path), None
-
-    def trim(self, count: int) -> None:
-        """Remove the last `count` cells of every layer. Raises ModelError if a layer cannot."""
-        if count and trim_prompt_cache(self.caches, count) != count:
-            raise ModelError(
-                f"{self.model.description.name} cannot rewind its context any more.",
-                "Its attention looks back over a window only: use a context no longer than that.",
-            )
-
-    def restore(self, length: int) -> None:
-        """Rewind every layer to `length` after a failed pass, of which some layers may hold more than others."""
-        for cache in self.caches:
-            trim_prompt_cache([cache], cache.offset - length)
-        self.length, self.tree = length, None
-
-    def close(self) -> None:
-        """Free the caches."""
-        if self.caches:
-            self.model.release(self)
-            self.caches = []
-            mx.clear_cache()
 
 
 class _Siblings:
@@ -107,13 +69,11 @@ class MlxModel:
         with load_errors("MLX-LM", folder, _COMPLETE):
             self._model, config = mlx_lm.utils.load_model(folder, model_config=_older_names(config))
             caches = make_prompt_cache(self._model)
-            if not can_trim_prompt_cache(caches):
-                raise ModelError(
-                    f"{name or folder.name} cannot rewind its context.",
-                    "Choose a model without recurrent layers: speculation takes tokens back.",
-                )
+            if not {type(cache) for cache in caches} <= KINDS:
+                raise _cannot_rewind(folder)
             self.provides: frozenset[Capability] = frozenset({"trees"} if _takes_siblings(self._model, caches) else ())
-            windows = [cache.max_size for cache in caches if getattr(cache, "max_size", None)]
+            self._recurrent = any(isinstance(cache, ArraysCache) for cache in caches)
+            self._window = min((c.max_size for c in caches if isinstance(c, RotatingKVCache)), default=None)
             positions = text_config(config).get("max_position_embeddings") or context_tokens
             self.tokenizer = HubTokenizer(folder, self._output_rows(folder.name))
             self.description = Description(
@@ -122,16 +82,19 @@ class MlxModel:
                 quantisation=_quantisation(self._model),
                 parameters=int(mlx_lm.utils.get_total_parameters(self._model)),
                 size_bytes=sum(file.stat().st_size for file in folder.glob("*.safetensors")),
-                # Caches of a window stop being trimmable once they turn.
-                context_tokens=min(context_tokens, positions, *windows),
+                context_tokens=min(context_tokens, positions),
                 computes_on=_computes_on(),
             )
         self._budget = ContextBudget(context_tokens)
+        if self._recurrent:
+            require_rewinding(self, lambda: _cannot_rewind(folder))
 
     def open(self, size: int) -> MlxContext:
         """A new context. Raises ContextFullError if there is no room."""
         self._budget.reserve(size)
-        return MlxContext(self, make_prompt_cache(self._model), size)
+        # Caches of a window cannot be cut once they turn.
+        copied = self._recurrent or (self._window is not None and size > self._window)
+        return (CopiedContext if copied else MlxContext)(self, make_prompt_cache(self._model), size)
 
     def release(self, context: MlxContext) -> None:
         """Return the size of a closed context to the budget."""
@@ -145,7 +108,7 @@ class MlxModel:
             return [Rows(self._pass(feed)) for feed in feeds]
         except Exception:
             for feed, length in zip(feeds, before, strict=True):
-                _own(feed).restore(length)
+                _own(feed).undo(length)
             raise
 
     def close(self) -> None:
@@ -156,13 +119,19 @@ class MlxModel:
 
     def _pass(self, feed: Feed) -> Floats:
         context = _own(feed)
+        context.prepare(feed)
+        rows = self.compute(feed)
+        context.grow(feed)
+        return rows
+
+    def compute(self, feed: Feed) -> Floats:
+        """A pass over the tokens of `feed` after those that the context holds, without counting them."""
+        context = _own(feed)
         if feed.parents is None:
             logits = self._model(mx.array([list(feed.tokens)]), cache=context.caches)[0]
-            context.length += len(feed.tokens)
         else:
             siblings = _siblings(context, feed.parents)
             logits = self._model(mx.array([[token] for token in feed.tokens]), cache=siblings)[:, 0]
-            context.tree = feed.parents
         wanted = logits if feed.rows == "all" else logits[-1:]
         return np.array(wanted.astype(mx.float32))
 
@@ -193,13 +162,6 @@ def _takes_siblings(model: Any, caches: list[Any]) -> bool:
     return bool(np.allclose(rows[0], rows[1], rtol=1e-2, atol=1e-2))
 
 
-def _move(cache: KVCache, start: int, sources: list[int]) -> None:
-    """Copy the cells `sources` to `start` and the following ones, in that order."""
-    end, picked = start + len(sources), mx.array(sources)
-    cache.keys[..., start:end, :] = mx.take(cache.keys, picked, axis=2)
-    cache.values[..., start:end, :] = mx.take(cache.values, picked, axis=2)
-
-
 def _own(feed: Feed) -> MlxContext:
     if not isinstance(feed.context, MlxContext):
         raise TypeError(f"expected an MLX context, got {type(feed.context).__name__}")
@@ -217,6 +179,13 @@ def _older_names(config: Config) -> Config:
         return {}
     scaled = settings.get("rope_type", "default") != "default"
     return {"rope_theta": settings["rope_theta"]} | ({"rope_scaling": settings} if scaled else {})
+
+
+def _cannot_rewind(folder: Path) -> ModelError:
+    return ModelError(
+        f"{folder.name} cannot rewind its context.",
+        "Choose a model without recurrent layers, or one whose layers MLX-LM can copy: speculation takes tokens back.",
+    )
 
 
 def _quantisation(model: Any) -> str:

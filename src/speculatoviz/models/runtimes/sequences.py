@@ -26,59 +26,13 @@ from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.kernels import Kernels
 from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.rewinder import CHECKPOINTS
+from speculatoviz.models.runtimes.sequence_contexts import RecurrentSequence, SequenceContext
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer
-from speculatoviz.models.tree import check_keep, depths, leaves, visible
+from speculatoviz.models.tree import depths, leaves, visible
 
 MAX_SEQUENCES = 64  # open contexts and leaves of unsettled trees
-PADDING_SEQUENCE = MAX_SEQUENCES - 1  # of the rows that pad a pass, where kernels need that
-
-
-class SequenceContext:
-    """One sequence of the model's KV cache, and one more for every leaf of a tree that is not settled."""
-
-    def __init__(self, model: SequenceModel, sequence: int, size: int) -> None:
-        self.model, self.sequence, self.size = model, sequence, size
-        self.length = 0
-        self._closed = False
-        self.tree: Sequence[int] | None = None
-        self.branches: dict[int, int] = {}  # leaf -> its sequence
-
-    def keep(self, length: int, path: Sequence[int] = ()) -> None:
-        """See `Context.keep`. Raises ModelError if the model cannot rewind."""
-        check_keep(self.length, length, self.tree, path)
-        if path:
-            sees = visible(self.tree or ())
-            branch = next(sequence for leaf, sequence in self.branches.items() if sees[leaf, path[-1]])
-            self.model.share_cells(branch, self.sequence, length, length + len(path))
-        self.drop_tree()
-        if length < self.length and not self.model.remove_cells(self.sequence, length):
-            raise cannot_rewind(self.model.description.name)
-        self.length = length + len(path)
-
-    def snapshot(self) -> Snapshot | None:
-        """See `SnapshotContext.snapshot`."""
-        return None if self._closed else self.model.copy_state(self.sequence)
-
-    def restore(self, state: Snapshot, length: int) -> bool:
-        """See `SnapshotContext.restore`."""
-        self.keep(0)
-        if length > self.size or not self.model.write_state(self.sequence, state):
-            self.model.remove_cells(self.sequence, 0)
-            return False
-        self.length = length
-        return True
-
-    def drop_tree(self) -> None:
-        """Remove the sequences of the tree's leaves."""
-        self.model.give_back(self.branches.values())
-        self.tree, self.branches = None, {}
-
-    def close(self) -> None:
-        """Return its cells and its sequence to the model."""
-        if not self._closed:
-            self._closed = True  # its sequence may soon be another context's
-            self.model.release(self)
 
 
 class SequenceModel(ABC):
@@ -87,6 +41,9 @@ class SequenceModel(ABC):
     title, version: of the library. path: of the model's file, or of its first part. cells: tokens that all contexts can
     hold together. kernels: how passes are computed. trimmed: of a file that keeps only some tokens of the vocabulary,
     which the tokenizer has whole. The weights are loaded before the cache is opened here.
+
+    recurrent: whether layers have a state that cannot be cut. sequences: of the cache. snapshots: of each sequence's
+    state after its last tokens. A recurrent model sets them before the cache is opened.
     """
 
     runtime: Runtime
@@ -97,6 +54,9 @@ class SequenceModel(ABC):
     provides: frozenset[Capability]
     tokenizer: LlamaCppTokenizer
     description: Description
+    recurrent = False
+    sequences = MAX_SEQUENCES
+    snapshots = 0
 
     def __init__(self, cells: int, kernels: Kernels, trimmed: TrimmedVocabulary | None = None) -> None:
         self.trimmed = trimmed
@@ -114,7 +74,7 @@ class SequenceModel(ABC):
             raise
         # The library's array, which a pass over embeddings leaves out.
         self._token_ids = ctypes.cast(batch.token, type(batch.token))
-        self._free = list(range(PADDING_SEQUENCE if kernels.fewest > 1 else MAX_SEQUENCES))[::-1]
+        self._free = list(range(self._padding_sequence if kernels.fewest > 1 else self.sequences))[::-1]
         self._budget = ContextBudget(cells)
         self._closed = False
 
@@ -148,8 +108,13 @@ class SequenceModel(ABC):
     def _open_cache(self) -> Any:
         """Open the KV cache for `cells` and `kernels`. Raises ModelError.
 
-        Returns the library's `llama_batch`, for `_largest_batch` tokens of MAX_SEQUENCES sequences.
+        Returns the library's `llama_batch`, for `_largest_batch` tokens of `sequences` sequences.
         """
+
+    @property
+    def _padding_sequence(self) -> int:
+        """Of the rows that pad a pass, where kernels need that."""
+        return self.sequences - 1
 
     @property
     def _cache_cells(self) -> int:
@@ -210,20 +175,29 @@ class SequenceModel(ABC):
 
     def open(self, size: int) -> SequenceContext:
         """A new context. Raises ContextFullError if no cells or no sequence are left."""
-        if not self._free:
+        needed = 1 + CHECKPOINTS if self.recurrent else 1
+        if len(self._free) < needed:
             raise ContextFullError(
-                f"{self.title} has {MAX_SEQUENCES} sequences, and all are in use.",
+                f"{self.title} has {self.sequences} sequences for this model, and too few are left.",
                 "Close a context before opening another.",
             )
         self._budget.reserve(size)
-        return SequenceContext(self, self._free.pop(), size)
+        taken = [self._free.pop() for _ in range(needed)]
+        if self.recurrent:
+            return RecurrentSequence(self, taken, size, self.snapshots)
+        return SequenceContext(self, taken[0], size)
+
+    @property
+    def rollback_tokens(self) -> int | None:
+        """See `RollbackModel`."""
+        return self.snapshots or None
 
     def release(self, context: SequenceContext) -> None:
         """Free the cells and the sequence of a context."""
         if self._closed:
             return
         context.drop_tree()
-        self.give_back([context.sequence])
+        self.give_back(context.sequences)
         self._budget.release(context.size)
 
     def snapshot_key(self) -> str:
@@ -256,6 +230,15 @@ class SequenceModel(ABC):
         """One pass over at most PREFILL_TOKENS tokens. Raises ModelError if the library refuses it."""
         self._check(feeds)
         self._want_layers(frozenset(layer for feed in feeds for layer in feed.layers))
+        for feed in feeds:
+            self._own(feed).prepare(feed)
+        return self._pass(feeds)
+
+    def compute(self, feeds: Sequence[Feed]) -> None:
+        """One pass without results, over tokens that the contexts count already."""
+        self._pass(feeds, grow=False)
+
+    def _pass(self, feeds: Sequence[Feed], *, grow: bool = True) -> list[Rows]:
         hidden = any(feed.hidden for feed in feeds)
         # With hidden states llama.cpp computes every row, asked for or not. So do kernels for several rows: the
         # last layer and the output matrix would compute a single one with another kernel.
@@ -264,17 +247,16 @@ class SequenceModel(ABC):
         padding = self._fill(feeds, counts)
         code = self._decode(hidden)
         if padding:
-            self.remove_cells(PADDING_SEQUENCE, 0)
+            self.remove_cells(self._padding_sequence, 0)
         if code != 0:
             for feed in feeds:
-                self._drop_partial(feed)
+                self._own(feed).drop_partial()
             raise ModelError(
                 f"{self.title} refused a pass over {self._batch.n_tokens} tokens (code {code}).",
                 "Lower the context size or the number of parallel runs.",
             )
-        for feed in feeds:
-            if feed.parents is None:
-                self._own(feed).length += len(feed.tokens)
+        for feed in feeds if grow else ():
+            self._own(feed).grow(feed)
         logits, states = self._results(sum(counts), hidden)
         logits = logits if self.trimmed is None else self.trimmed.spread(logits)
         result, end, place = [], 0, 0  # rows and tokens of the feeds so far
@@ -311,7 +293,7 @@ class SequenceModel(ABC):
             context = self._own(feed)
             sequences, positions = self._branch(context, feed)
             for offset in range(len(feed.tokens)):
-                batch.pos[place] = context.length + positions[offset]
+                batch.pos[place] = context.held + positions[offset]
                 batch.n_seq_id[place] = len(sequences[offset])
                 for index, sequence in enumerate(sequences[offset]):
                     batch.seq_id[place][index] = sequence
@@ -319,7 +301,7 @@ class SequenceModel(ABC):
                 place += 1
         for position in range(padding):
             batch.pos[place], batch.logits[place] = position, True
-            batch.n_seq_id[place], batch.seq_id[place][0] = 1, PADDING_SEQUENCE
+            batch.n_seq_id[place], batch.seq_id[place][0] = 1, self._padding_sequence
             place += 1
         batch.n_tokens = place
         return padding
@@ -356,12 +338,6 @@ class SequenceModel(ABC):
         below = [[s for leaf, s in context.branches.items() if sees[leaf, node]] for node in range(len(feed.tokens))]
         return below, depths(feed.parents)
 
-    def _drop_partial(self, feed: Feed) -> None:
-        """Remove what a failed pass has left in the cache."""
-        context = self._own(feed)
-        context.drop_tree()
-        self.remove_cells(context.sequence, context.length)
-
     def _describe(self, file: GgufFile, cells: int, name: str | None, *, trained_tokens: int, gpu: bool) -> Description:
         """name: for display, or None. trained_tokens: of the longest context that the model was trained on."""
         name = name or self.tokenizer.metadata("general.name") or file.stem
@@ -380,14 +356,6 @@ class SequenceModel(ABC):
         if not isinstance(feed.context, SequenceContext) or feed.context.model is not self:
             raise TypeError(f"expected a context of {self.description.name} on {self.title}")
         return feed.context
-
-
-def cannot_rewind(name: str) -> ModelError:
-    """The error of a model whose state is no KV cache."""
-    return ModelError(
-        f"{name} cannot rewind its context.",
-        "Choose a model without recurrent layers: speculation takes tokens back.",
-    )
 
 
 def view(pointer: Any, rows: int, columns: int) -> Floats:

@@ -5,7 +5,6 @@ Weights are safetensors, or a GGUF file that is dequantised while it is loaded.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 from transformers import modeling_gguf_pytorch_utils
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import DynamicCache, DynamicSlidingWindowLayer
 
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
@@ -36,99 +35,18 @@ from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.gguf_runtimes import open_vocabulary
 from speculatoviz.models.libraries import gguf_runtimes
-from speculatoviz.models.prefix_cache import Snapshot
+from speculatoviz.models.rewinder import require_rewinding
+from speculatoviz.models.runtimes.transformers_contexts import (
+    COPIED,
+    CUT,
+    RecurrentContext,
+    TransformersContext,
+)
 from speculatoviz.models.tokenizers.hub import HubTokenizer
-from speculatoviz.models.tree import check_keep, depths, visible
+from speculatoviz.models.tree import depths, visible
 
 _COMPLETE = "Check that it is a complete causal language model with safetensors, and that it fits into memory."
 _NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-
-
-class _Layer(DynamicLayer):  # type: ignore[misc]  # the library is optional
-    """Keys and values of one layer in buffers of full length, float[1, H, size, W]: growing copies nothing."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size, self.length = size, 0
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys = key_states.new_empty((*key_states.shape[:2], self.size, key_states.shape[3]))
-        self.values = value_states.new_empty((*value_states.shape[:2], self.size, value_states.shape[3]))
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self.is_initialized = True
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        end = self.length + key_states.shape[2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def move(self, start: int, sources: list[int]) -> None:
-        """Copy the cells `sources` to `start` and the following ones, in that order."""
-        if self.is_initialized:
-            end = start + len(sources)
-            self.keys[:, :, start:end] = self.keys[:, :, sources].clone()
-            self.values[:, :, start:end] = self.values[:, :, sources].clone()
-
-
-class TransformersContext:
-    """A cache of one sequence. The cells of a tree come after it until `keep` moves those of a path."""
-
-    def __init__(self, model: TransformersModel, layers: int, size: int) -> None:
-        self.model, self.size = model, size
-        self.length = 0
-        self.tree: Sequence[int] | None = None
-        self.layers = [_Layer(size) for _ in range(layers)]
-        self.cache = Cache(layers=self.layers)
-
-    def keep(self, length: int, path: Sequence[int] = ()) -> None:
-        """See `Context.keep`."""
-        check_keep(self.length, length, self.tree, path)
-        if path:
-            with torch.inference_mode():
-                for layer in self.layers:
-                    layer.move(length, [length + node for node in path])
-        self.tree = None
-        self.settle(length + len(path))
-
-    def settle(self, length: int) -> None:
-        """Set the length of the sequence; cells beyond it are overwritten."""
-        self.length = length
-        for layer in self.layers:
-            layer.length = length
-
-    def snapshot(self) -> Snapshot:
-        """Keys and values of every layer, float[1, H, length, W], in PyTorch's format: see `SnapshotContext`."""
-        cells = [(layer.keys, layer.values) for layer in self.layers if layer.is_initialized]
-        buffer = io.BytesIO()
-        torch.save([part[:, :, : self.length].clone() for pair in cells for part in pair], buffer)
-        return np.frombuffer(buffer.getvalue(), np.uint8)
-
-    def restore(self, state: Snapshot, length: int) -> bool:
-        """See `SnapshotContext.restore`."""
-        self.keep(0)
-        parts = torch.load(io.BytesIO(state.tobytes()), weights_only=True, map_location=self.model.device)
-        if length > self.size or len(parts) not in {0, 2 * len(self.layers)}:
-            return False
-        with torch.inference_mode():
-            for layer, keys, values in zip(self.layers, parts[::2], parts[1::2], strict=False):
-                layer.update(keys, values)
-        self.length = length
-        return True
-
-    def close(self) -> None:
-        """Free the cache."""
-        if self.layers:
-            self.model.release(self)
-            self.layers, self.cache = [], Cache(layers=[])
 
 
 class TransformersModel:
@@ -160,10 +78,10 @@ class TransformersModel:
         with load_errors("transformers", source, _COMPLETE):
             self._model: Any = load_weights(source, self.device, self._dtype)
             config = self._model.config.get_text_config(decoder=True)
-            sliding = _require_rewinding(self._model, source)
-            self.provides: frozenset[Capability] = frozenset(
-                {"hidden", "layers", "attention"} if sliding else {"trees", "hidden", "layers", "attention"}
-            )
+            kinds = _kinds_of_layers(self._model, source)
+            self._recurrent = bool(kinds & COPIED)
+            self._cache_name = "cache_params" if kinds <= COPIED else "past_key_values"  # of models without attention
+            self.provides = _provided(kinds)
             self._layers = int(config.num_hidden_layers)
             self.tokenizer = _tokenizer(source, self._output_rows(source.name))
             self.description = Description(
@@ -177,6 +95,12 @@ class TransformersModel:
                 gguf=source if source.is_file() else None,
             )
         self._budget = ContextBudget(context_tokens)
+        if self._recurrent:
+            require_rewinding(self, lambda: _cannot_rewind(source))
+
+    def new_layers(self) -> list[Any]:
+        """The library's own layers of a cache."""
+        return list(DynamicCache(config=self._model.config).layers)
 
     def _output_rows(self, name: str) -> int:
         """V, the rows of the output matrix. The logits of a pass over one token have to be finite."""
@@ -188,7 +112,7 @@ class TransformersModel:
     def open(self, size: int) -> TransformersContext:
         """A new context. Raises ContextFullError if there is no room."""
         self._budget.reserve(size)
-        return TransformersContext(self, self._layers, size)
+        return (RecurrentContext if self._recurrent else TransformersContext)(self, size)
 
     def release(self, context: TransformersContext) -> None:
         """Return the size of a closed context to the budget."""
@@ -201,11 +125,10 @@ class TransformersModel:
             check_layers(feed.layers, self._layers, self.description.name)
         before = [feed.context.length for feed in feeds]
         try:
-            with torch.inference_mode():
-                return [self._pass(feed) for feed in feeds]
+            return [self._pass(feed) for feed in feeds]
         except Exception as error:
             for feed, length in zip(feeds, before, strict=True):
-                _own(feed).keep(length)
+                _own(feed).undo(length)
             if isinstance(error, torch.OutOfMemoryError):
                 raise ModelError("PyTorch ran out of memory in a pass.", "Lower the context size.") from error
             raise
@@ -219,22 +142,32 @@ class TransformersModel:
 
     def _pass(self, feed: Feed) -> Rows:
         context = _own(feed)
-        before, rows = context.length, len(feed.tokens) if feed.rows == "all" else 1
+        context.prepare(feed)
+        rows = self.compute(feed)
+        context.grow(feed)
+        return rows
+
+    def compute(self, feed: Feed) -> Rows:
+        """A pass over the tokens of `feed` after those that the context holds, without counting them."""
+        with torch.inference_mode():
+            return self._compute(feed)
+
+    def _compute(self, feed: Feed) -> Rows:
+        context = _own(feed)
+        before, rows = context.held, len(feed.tokens) if feed.rows == "all" else 1
         positions = list(range(len(feed.tokens))) if feed.parents is None else depths(feed.parents)
         with self._attention_shown(feed.attention):
             out = self._model(
                 input_ids=torch.tensor([list(feed.tokens)], device=self.device),
                 position_ids=torch.tensor([positions], device=self.device) + before,
                 attention_mask=self._tree_mask(feed, before),
-                past_key_values=context.cache,
+                **{self._cache_name: context.cache},
                 use_cache=True,
                 logits_to_keep=rows,
                 output_hidden_states=feed.hidden or bool(feed.layers),
                 output_attentions=feed.attention,
             )
         logits = _array(out.logits[0])
-        context.settle(before + (len(feed.tokens) if feed.parents is None else 0))
-        context.tree = feed.parents
         return Rows(
             logits[-rows:],
             _array(out.hidden_states[-1][0, -rows:]) if feed.hidden else None,
@@ -315,15 +248,27 @@ def _no_bar() -> Iterator[None]:
         modeling_gguf_pytorch_utils.tqdm = bar
 
 
-def _require_rewinding(model: Any, source: Path) -> bool:
-    """Whether some layers attend to a window only. Raises ModelError if a layer cannot rewind."""
-    layers = {type(layer) for layer in DynamicCache(config=model.config).layers}
-    if not layers <= {DynamicLayer, DynamicSlidingWindowLayer}:
-        raise ModelError(
-            f"{source.name} cannot rewind its context.",
-            "Choose a model without recurrent layers: speculation takes tokens back.",
-        )
-    return DynamicSlidingWindowLayer in layers
+def _kinds_of_layers(model: Any, source: Path) -> set[type]:
+    """The types of the library's cache layers. Raises ModelError if one can neither be cut nor copied."""
+    kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    if not kinds <= CUT | COPIED:
+        raise _cannot_rewind(source)
+    return kinds
+
+
+def _provided(kinds: set[type]) -> frozenset[Capability]:
+    if kinds & COPIED:  # a recurrent layer reads tokens in their order, and has no attention to show
+        return frozenset({"hidden"})
+    return frozenset(
+        {"hidden", "attention"} if DynamicSlidingWindowLayer in kinds else {"trees", "hidden", "attention"}
+    )
+
+
+def _cannot_rewind(source: Path) -> ModelError:
+    return ModelError(
+        f"{source.name} cannot rewind its context.",
+        "Load a GGUF file with llama.cpp, or choose a model without recurrent layers: speculation takes tokens back.",
+    )
 
 
 def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:

@@ -16,6 +16,7 @@ from speculatoviz.server.verifier.batching import PassBatcher
 from speculatoviz.server.verifier.connection import ClientLimits, VerifierConnection
 from speculatoviz.server.verifier.sessions import Sessions
 from speculatoviz.server.workers import DaemonExecutor
+from speculatoviz.targets.local import most_drafted
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import pack
 
@@ -110,7 +111,7 @@ def welcome(number: int, model: LanguageModel, options: VerifierOptions, noise: 
         has_chat_template=tokenizer.has_chat_template,
         limit=wire.Limit(
             options.context_tokens,
-            limits.draft_tokens,
+            min(limits.draft_tokens, most_drafted(model)),
             limits.frame_bytes,
             options.sessions,
             limits.frames_per_s,
