@@ -18,7 +18,7 @@ SHAPE: dict[str, Any] = {
     "max_position_embeddings": 512,
 }
 _LINEAR: dict[str, Any] = {
-    "layer_types": ["linear_attention", "full_attention"],
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
     "head_dim": 16,
     "linear_key_head_dim": 8,
     "linear_value_head_dim": 8,
@@ -26,12 +26,12 @@ _LINEAR: dict[str, Any] = {
     "linear_num_value_heads": 2,
     "linear_conv_kernel_dim": 3,
 }
-# Architectures with recurrent layers: all of them, or the first of two.
+# Architectures with recurrent layers: all of them, or all but the second of three.
 RECURRENT: dict[str, dict[str, Any]] = {
     "Mamba": {"state_size": 4, "expand": 2, "conv_kernel": 3, "time_step_rank": 2},
     "Mamba2": {"state_size": 16, "expand": 2, "conv_kernel": 3, "n_groups": 1, "num_heads": 4, "head_dim": 16},
     "Lfm2": {
-        "layer_types": ["conv", "full_attention"],
+        "layer_types": ["conv", "full_attention", "conv"],
         "conv_L_cache": 3,
         "block_auto_adjust_ff_dim": False,
         # The names that MLX-LM reads.
@@ -44,7 +44,7 @@ RECURRENT: dict[str, dict[str, Any]] = {
     },
     "Qwen3_5": _LINEAR,
     "GraniteMoeHybrid": {
-        "layer_types": ["mamba", "attention"],
+        "layer_types": ["mamba", "attention", "mamba"],
         "mamba_n_heads": 4,
         "mamba_d_head": 16,
         "mamba_d_state": 16,
@@ -64,7 +64,8 @@ def save(kind: str, folder: Path, weights: Weights, *, seed: int = 0, **settings
 
     torch.manual_seed(seed)
     of_text = getattr(transformers, f"{kind}TextConfig", None)
-    config = (of_text or getattr(transformers, f"{kind}Config"))(**SHAPE | settings)
+    layers = {"num_hidden_layers": 3} if kind in RECURRENT else {}
+    config = (of_text or getattr(transformers, f"{kind}Config"))(**SHAPE | layers | settings)
     getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(weights.folder / file, folder / file)

@@ -258,10 +258,9 @@ def _kinds_of_layers(model: Any, source: Path) -> set[type]:
 
 def _provided(kinds: set[type]) -> frozenset[Capability]:
     if kinds & COPIED:  # a recurrent layer reads tokens in their order, and has no attention to show
-        return frozenset({"hidden"})
-    return frozenset(
-        {"hidden", "attention"} if DynamicSlidingWindowLayer in kinds else {"trees", "hidden", "attention"}
-    )
+        return frozenset({"hidden", "layers"})
+    every: frozenset[Capability] = frozenset({"trees", "hidden", "layers", "attention"})
+    return every - {"trees"} if DynamicSlidingWindowLayer in kinds else every
 
 
 def _cannot_rewind(source: Path) -> ModelError:
