@@ -94,7 +94,8 @@ class _DecodingRun:
         self.policy, self.chance = policy, chance
         self.watch = Stopwatch(clock)
         self.draft_ahead = DraftAhead(clock)
-        self._guessed = False  # whether this round drafted the next one ahead
+        self._guesses = 0  # guesses on which this round drafted the next one ahead: the first one, or both
+        self._all_accepted = False  # whether the last draft was
         self.ids = list(request.prompt)
         self._prompt_tokens = len(self.ids)
         self.text = TextStream(target.tokenizer.token_bytes, request.limits.stop)
@@ -150,8 +151,8 @@ class _DecodingRun:
             except SpeculatoVizError as error:
                 warning = self._drop(plan.drafter, error)
         self._draft_ms = self.watch.lap() - draft.evidence_ms
-        if self._guessed:
-            self.draft_ahead.guessed(draft.ahead > 0)
+        for guess in range(self._guesses):
+            self.draft_ahead.guessed(draft.ahead > 0 and self._all_accepted == (guess == 0), guess)
         return Drafted(self.index, plan, draft, warning)
 
     def verify(self, drafted: Drafted) -> Round:
@@ -166,13 +167,14 @@ class _DecodingRun:
             pending.cancel()
             raise
         prepared_ms = self.watch.lap()
-        ahead_ms = prepared_ms if self._guessed else 0.0
+        ahead_ms = prepared_ms if self._guesses else 0.0
         busy_ms = submit_ms + prepared_ms  # since the submission, before waiting
         verdict = pending.result()
         waited_ms = busy_ms + self.watch.lap()
         flight_ms = waited_ms if verdict.flight_ms is None else verdict.flight_ms
         self.draft_ahead.answered(flight_ms)
         late_ms = min(ahead_ms, max(0.0, busy_ms - flight_ms))  # drafting ahead that took longer than the flight
+        self._all_accepted = len(verdict.path) == len(draft)
         emitted, statuses, texts = self._commit(draft, verdict)
         times = Times(
             draft_ms=self._draft_ms + late_ms,
@@ -214,25 +216,27 @@ class _DecodingRun:
     def _prepare_next(self, drafted: Drafted, pending: Pending) -> None:
         """Let the drafter draft the next round while a remote target verifies this one.
 
-        The guess is that the whole draft is accepted. What is drawn does not depend on the verdict, and `Chance` gives
-        the same random numbers as later: the text is the same with and without.
+        The first guess is that the whole draft is accepted, the second one is its likeliest rejection. What is drawn
+        does not depend on the verdict, and `Chance` gives the same random numbers as later: the text is the same with
+        and without.
         """
         draft, name = drafted.draft, drafted.plan.drafter
-        self._guessed = False
+        self._guesses = 0
         if not self.request.overlap or not len(draft) or not draft.is_chain or pending.done():
             return
         expected = [*self.ids, *draft.tokens.tolist()]
         plan = self._plan(1, expected)
         if plan.depth == 0 or plan.drafter != name or expected[-1] in self.request.limits.end_ids:
             return
+        drafter, later, chance = self.drafters[name], self.index + 1, self.chance("draft", self.index + 1)
+
+        def pays(pass_ms: float) -> bool:
+            return not pending.done() and self.draft_ahead.pays(pass_ms, self._guesses)
+
         try:
-            self._guessed = self.drafters[name].prepare(
-                expected,
-                self.index + 1,
-                plan,
-                self.chance("draft", self.index + 1),
-                lambda pass_ms: not pending.done() and self.draft_ahead.pays(pass_ms),
-            )
+            self._guesses += drafter.prepare(expected, later, plan, chance, pays)
+            if self._guesses:
+                self._guesses += drafter.prepare_other(later, plan, chance, pays)
         except SpeculatoVizError:
             self._begun.discard(name)  # it begins again in the next round, where a failure is reported
 

@@ -104,7 +104,7 @@ def test_inside_a_character_nothing_is_drafted() -> None:
     assert len(drafted(drafter, [2, 0], Sampling(1.0))) == 0
     assert len(drafted(drafter, [2, 0, 1], Sampling(1.0))) == 3
     drafter.prepare([2, 0], 0, Plan("model", 3), seeded(0)("draft", 0), lambda _pass_ms: True)
-    assert drafter._ahead is None
+    assert drafter._ahead == []
 
 
 def test_behind_letters_that_the_draft_lacks_nothing_is_drafted() -> None:

@@ -53,6 +53,15 @@ def test_guesses_that_fail_make_it_careful() -> None:
     assert not known.pays(40.0)
 
 
+def test_second_guesses_are_judged_by_themselves() -> None:
+    known, clock = estimator(100.0, 98, 0)
+    for _ in range(98):
+        known.guessed(False, 1)
+    clock.ms += 61
+    assert known.pays(40.0)
+    assert not known.pays(40.0, 1)
+
+
 def test_the_flight_is_expected_to_be_as_long_as_the_last_ones() -> None:
     known, clock = estimator(1000.0, 0, 98)
     for _ in range(8):

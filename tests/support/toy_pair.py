@@ -77,6 +77,9 @@ class FixedDrafter:
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         return False
 
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return False
+
     def outlook(self, prefix: list[int]) -> Outlook:
         return Outlook(tuple(self._tokens))
 

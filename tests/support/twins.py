@@ -157,6 +157,9 @@ class Breaking:
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         return False
 
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return False
+
     def observe(self, round: Round) -> None:
         self._drafter.observe(round)
 

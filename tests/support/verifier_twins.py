@@ -20,16 +20,23 @@ from speculatoviz.targets.verifier.wire import Submit
 
 
 class KeenDrafter(ModelDrafter):
-    """Drafts ahead a whole draft, even if the verdict arrives before. kept: how often that draft was used."""
+    """Drafts ahead two whole drafts, even if the verdict arrives before.
 
-    kept = 0
+    kept, kept_other: how often the draft on the first and on the second guess was used.
+    """
+
+    kept = kept_other = 0
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
         return super().prepare(prefix, round, plan, chance, lambda _pass_ms: True)
 
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Callable[[float], bool]) -> bool:
+        return super().prepare_other(round, plan, chance, lambda _pass_ms: True)
+
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        ahead = self._ahead
-        self.kept += ahead is not None and ahead.prefix == prefix and ahead.round == round
+        used = [ahead.prefix == prefix and ahead.round == round for ahead in self._ahead]
+        self.kept += used[:1] == [True]
+        self.kept_other += used[:2] == [False, True]
         return super().draft(prefix, round, plan, chance)
 
 
@@ -60,8 +67,8 @@ class StubbornDrafter(KeenDrafter):
     """Keeps what it drafted ahead although its guess was wrong."""
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        if self._ahead is not None:
-            self._ahead.prefix = prefix
+        for ahead in self._ahead:
+            ahead.prefix = prefix
         return super().draft(prefix, round, plan, chance)
 
 

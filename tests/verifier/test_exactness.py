@@ -76,6 +76,7 @@ def test_drafts_made_ahead_are_used(far: VerifierTarget) -> None:
     for seed in range(10):
         rounds(Unhurried(far), keen, seed=seed, tokens=12, depth=1)
     assert keen.kept > 0
+    assert keen.kept_other > 0
 
 
 def test_drafts_without_probabilities_get_the_same_verdicts(far: VerifierTarget) -> None:

@@ -50,6 +50,13 @@ class Drafter(Protocol):
         A drafter that needs no time returns False.
         """
 
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        """After `prepare`, draft round `round` ahead on a second guess: the likeliest rejection of the draft in flight.
+
+        The guess is that the path up to some drafted token is accepted, and the drafter's second choice takes the place
+        of that token. Returns and arguments as `prepare`.
+        """
+
     def outlook(self, prefix: list[int]) -> Outlook:
         """What it knows of its draft after `prefix`, without a forward pass. Called after `begin`."""
 
@@ -104,6 +111,10 @@ class BaseDrafter(ABC):
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
         del prefix, round, plan, chance, pays
+        return False
+
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        del round, plan, chance, pays
         return False
 
     def outlook(self, prefix: list[int]) -> Outlook:

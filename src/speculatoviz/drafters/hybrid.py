@@ -41,3 +41,6 @@ class HybridDrafter(CompositeDrafter):
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
         """The fallback drafts ahead. A match that takes its place later needs no time."""
         return self._fallback.prepare(prefix, round, plan, chance, pays)
+
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        return self._fallback.prepare_other(round, plan, chance, pays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from speculatoviz.core.chance import Chance
 from speculatoviz.core.planning import Outlook, Plan, StopRule
-from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, without
+from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, top_ids, without
 from speculatoviz.core.types import Draft, DraftEvidence, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
@@ -20,11 +21,23 @@ from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.window import Window
 
 
+class _SecondChoice(NamedTuple):
+    """The most probable other token at a position.
+
+    prob, first_prob: the draft model's probabilities of it and of the first choice.
+    """
+
+    token: int
+    prob: float
+    first_prob: float
+
+
 class _Choice(NamedTuple):
     """A drafted token. token: its id for the target. draft_id: its id for the draft model, which is fed next.
 
     rest: what siblings would be taken from, None if no siblings are wanted. prob: of the token in the distribution
-    that `rest` remains of. mass: the covered mass of q.
+    that `rest` remains of. mass: the covered mass of q. second: what the token would be instead, None if it was not
+    asked for.
     """
 
     token: int
@@ -38,6 +51,7 @@ class _Choice(NamedTuple):
     prob: float = 1.0
     certainty: float | None = None
     evidence: DraftEvidence | None = None
+    second: _SecondChoice | None = None
 
 
 @dataclass(slots=True)
@@ -75,25 +89,28 @@ class ModelDrafter(BaseDrafter):
         self.window = Window(model, size, prefixes)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
-        self._ahead: _AheadDraft | None = None
+        self._ahead: list[_AheadDraft] = []
+        self._sent: tuple[list[int], list[_Choice]] = ([], [])  # the last draft and the ids before it
+        self._guesses = False  # whether a draft was begun ahead in this run, so that second choices are of use
         self._pass_ms = 0.0  # of the last pass
         self._spare = 0  # nodes beyond a chain of full depth
         self._vocabulary: Ints | None = None  # the target's ids that it can propose, once a pass has shown them
 
     def begin(self, request: Request) -> None:
         super().begin(request)
-        self._ahead = None
+        self._ahead, self._guesses = [], False
         ids = self._draft_ids(list(request.prompt))
         if ids is not None and len(ids) <= self.window.context.size:
             self.window.prefill(ids[:-1], request.cancelled)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
-        ahead, self._ahead = self._ahead, None
-        right = ahead is not None and ahead.round == round and ahead.prefix == prefix
-        choices = ahead.choices[: plan.depth] if ahead is not None and right else []
+        ahead, self._ahead = self._ahead, []
+        right = (guess.choices for guess in ahead if guess.round == round and guess.prefix == prefix)
+        choices = next(right, [])[: plan.depth]
         drafted_ahead = len(choices)
         self._spare = plan.spare if self.request.drafting.trees else 0
         self._extend(prefix, choices, plan, chance, lambda _pass_ms: True)
+        self._sent = (list(prefix), choices)
         nodes = [
             Node(c.token, node - 1, c.q, self.name, c.scores, c.time_ms, c.mass, c.certainty, c.evidence)  # ROOT is -1
             for node, c in enumerate(choices)
@@ -114,20 +131,37 @@ class ModelDrafter(BaseDrafter):
         return self._target_q(self._logits(self.window.missing(ids)), Sampling(1.0) if own.greedy else own)
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
-        self._ahead = None
+        self._ahead, self._guesses = [], True
         self._spare = plan.spare if self.request.drafting.trees else 0
         # The first pass only finds the guess; without a second pass nothing is saved.
         ids = self._draft_ids(prefix) if pays(2 * self._pass_ms) else None
         if not ids or len(ids) > self.window.context.size:
             return False
         guess = self._best(self._logits(self.window.missing(ids)))
-        if guess in self.request.limits.end_ids:
+        return self._draft_ahead([*prefix, guess], round, plan, chance, pays)
+
+    def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        likeliest, most, reach = None, 0.0, 1.0
+        prefix, choices = self._sent
+        for place, choice in enumerate(choices):
+            second = choice.second
+            if second is None:
+                return False
+            if reach * second.prob > most:
+                likeliest = [*prefix, *(c.token for c in choices[:place]), second.token]
+                most = reach * second.prob
+            reach *= second.first_prob
+        return likeliest is not None and self._draft_ahead(likeliest, round, plan, chance, pays)
+
+    def _draft_ahead(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
+        """Begin the draft of a later round, as if `prefix` were committed then."""
+        if prefix[-1] in self.request.limits.end_ids:
             return False
-        ahead = _AheadDraft([*prefix, guess], round)
+        ahead = _AheadDraft(prefix, round)
         self._extend(ahead.prefix, ahead.choices, plan, chance, pays)
         # Evidence that was computed while the target was busy took no time of the next round.
         ahead.choices = [choice._replace(evidence_ms=0.0) for choice in ahead.choices]
-        self._ahead = ahead
+        self._ahead.append(ahead)
         return bool(ahead.choices)
 
     def outlook(self, prefix: list[int]) -> Outlook:
@@ -186,6 +220,8 @@ class ModelDrafter(BaseDrafter):
         evidence_ms = (self._clock() - chosen_s) * 1000
         time_ms = (chosen_s - begun_s) * 1000
         made = _Choice(token, draft_id, q, shown, mass, time_ms, evidence_ms, certainty=certainty, evidence=reach)
+        if self._guesses:
+            made = made._replace(second=self._second(logits, token))
         return self._with_rest(made, logits) if self._spare else made
 
     def _with_rest(self, choice: _Choice, logits: Floats) -> _Choice:
@@ -248,6 +284,15 @@ class ModelDrafter(BaseDrafter):
         """The draft model's id for a chosen token."""
         del logits
         return token
+
+    def _second(self, logits: Floats, token: int) -> _SecondChoice | None:
+        """The most probable other token; None if the draft model's ids are not the target's."""
+        sampling, best = self.request.sampling, self._best(logits)
+        other = next((int(i) for i in top_ids(logits, 2) if i not in (token, best)), best) if token == best else best
+        scale = 1.0 if sampling.greedy else 1.0 / sampling.temperature
+        largest = largest_prob(logits, sampling)
+        prob, first_prob = (largest * math.exp(scale * float(logits[i] - logits[best])) for i in (other, token))
+        return _SecondChoice(other, prob, first_prob)
 
     def _scores(self, logits: Floats, token: int) -> Scores:
         return scores(logits, token, self._alternatives)

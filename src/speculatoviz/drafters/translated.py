@@ -83,6 +83,9 @@ class TranslatedDrafter(ModelDrafter):
     def _draft_id(self, token: int, logits: Floats) -> int:
         return self.intersection.best_draft_id_of(token, logits)
 
+    def _second(self, logits: Floats, token: int) -> None:
+        del logits, token
+
     def _scores(self, logits: Floats, token: int) -> Scores:
         """The draft's raw scores of the token's bytes, over the target's ids; other alternatives are left out."""
         sources = self.intersection.draft_ids_of(np.array([token], np.int32))
