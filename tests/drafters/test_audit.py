@@ -16,6 +16,7 @@ from speculatoviz.drafters import multi
 from speculatoviz.drafters.about import DrafterName
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.drafters.eagle3 import Eagle3Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.medusa import MedusaDrafter
@@ -25,9 +26,10 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.models.runtimes.toy import ToyModel
-from support import twins
+from support import tiny_eagle3, twins
 from support.audit import Finding
 from support.audit import audit as audited
+from support.tiny_eagle3 import VOCABULARY, HashedInputs
 from support.tiny_heads import HashedStates, eagle_head, medusa_heads
 from support.toy_pair import SAMPLINGS, model_drafter, no_clock, pair, request
 from support.trimmed_toy import TrimmedToy
@@ -78,6 +80,9 @@ MAKERS: dict[str, Callable[[], Drafter]] = {
     "hybrid, a match": lambda: hybrid(0.0),
     "hybrid, the fallback": lambda: hybrid(9.0),
     "eagle": lambda: EagleDrafter(eagle_head(), HashedStates(PROMPT[:-1]), no_clock),
+    "eagle3": lambda: Eagle3Drafter(
+        tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock
+    ),
     "medusa": lambda: MedusaDrafter(medusa_heads(), HashedStates(PROMPT[:-1]), no_clock),
 }
 CHOOSING = {"ngram": NgramDrafter, "lookahead": lambda: LookaheadDrafter(2, 3, 2, from_text=True)}
@@ -102,7 +107,7 @@ WAYS = {
 
 def asked(drafter: Drafter, way: Way) -> Request:
     """What is asked of it; the tiny heads are too sure of themselves to be audited at less than some warmth."""
-    warmth = 3.0 if "hidden" in drafter.needs else 1.0
+    warmth = 3.0 if drafter.needs else 1.0
     sampling = replace(way.sampling, temperature=way.sampling.temperature * warmth)
     return replace(request(sampling, 8, TARGET), prompt=PROMPT, drafting=way.drafting)
 

@@ -8,6 +8,7 @@ const SOURCES = [
   "lookahead",
   "medusa",
   "eagle",
+  "eagle3",
   "selfspec",
   "model+suffix",
   "multi",

@@ -15,6 +15,7 @@ const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> 
   lookahead: ["L", "lookahead"],
   medusa: ["H", "Medusa heads"],
   eagle: ["E", "EAGLE head"],
+  eagle3: ["3", "EAGLE-3 head"],
   selfspec: ["T", "self-speculation"],
   mixture: ["B", "mixture of drafters"],
 };

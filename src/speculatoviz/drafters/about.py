@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 DrafterName = Literal[
-    "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "selfspec", "mixture", "multi", "hybrid"
+    "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "eagle3", "selfspec", "mixture", "multi", "hybrid"
 ]
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
-WITH_HEAD = frozenset({"eagle", "medusa"})  # those that read the target's hidden states
+WITH_HEAD = frozenset({"eagle", "eagle3", "medusa"})  # those that read the target's hidden states
 
 
 class About(NamedTuple):
@@ -57,6 +57,12 @@ DRAFTERS: Mapping[DrafterName, About] = {
         "EAGLE head",
         "A one-layer model continues the target's hidden states, token by token.",
         "Li et al. 2024 (EAGLE, EAGLE-2)",
+        True,
+    ),
+    "eagle3": About(
+        "EAGLE-3 head",
+        "A one-layer model continues the inputs of three of the target's layers; it reads published heads.",
+        "Li et al. 2025 (EAGLE-3)",
         True,
     ),
     "selfspec": About(

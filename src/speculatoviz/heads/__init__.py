@@ -1,1 +1,1 @@
-"""Draft heads: small networks on the target's hidden states, in NumPy, for the drafters `eagle` and `medusa`."""
+"""Draft heads: small networks on the target's states. `eagle` and `medusa` in NumPy, `eagle3` on llama.cpp."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
@@ -224,6 +224,23 @@ class LanguageModel(Protocol):
 
     def close(self) -> None:
         """Free its memory."""
+
+
+@runtime_checkable
+class LayeredModel(Protocol):
+    """A model that gives the inputs of its inner layers.
+
+    layer_count: of its layers. layer_width: D, the length of a layer's input. description, tokenizer: of every model.
+    """
+
+    @property
+    def layer_count(self) -> int: ...
+    @property
+    def layer_width(self) -> int: ...
+    @property
+    def description(self) -> Description: ...
+    @property
+    def tokenizer(self) -> LocalTokenizer: ...
 
 
 class ContextBudget:

@@ -120,6 +120,19 @@ class InvariantModel:
         return self._model.tokenizer
 
     @property
+    def computing(self) -> SequenceModel:
+        """The model that computes its passes."""
+        return self._model
+
+    @property
+    def layer_count(self) -> int:
+        return int(getattr(self._model, "layer_count", 0))
+
+    @property
+    def layer_width(self) -> int:
+        return int(getattr(self._model, "layer_width", 0))
+
+    @property
     def description(self) -> Description:
         description = self._model.description
         return replace(description, computes_on=f"{description.computes_on}, batch-invariant")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Container, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container
+from typing import NamedTuple
 
 from speculatoviz.config import SELF_BY_DEFAULT, Settings
 from speculatoviz.core.types import Need
 from speculatoviz.drafters.about import DRAFTERS, WITH_MODEL, DrafterName
-from speculatoviz.drafters.base import BaseDrafter, Drafter, HeadCard
-from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.head import HeadDrafter
 from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
-from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter
@@ -24,18 +21,15 @@ from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError
-from speculatoviz.heads.eagle import EagleHead
-from speculatoviz.heads.medusa import MedusaHeads
-from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel
 from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.window import Window
+from speculatoviz.session.heads import is_published, published_head, trained_heads
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
-from speculatoviz.telemetry.parts import HeadInfo
 
 MODEL_SHARE = 0.8  # of the model's q in a mixture; matches have the rest
-SHIPPED = Path(__file__).parents[1] / "heads" / "shipped"
 
 
 def make_drafters(
@@ -60,13 +54,14 @@ def make_drafters(
     if draft is not None:
         drafters.append(_model_drafter(settings, target, draft, clock))
     alone = {drafter.name: drafter for drafter in drafters}
-    together = _with_matches(suffix, alone.get("model") or alone.get("eagle"), clock)
+    writers = (alone.get(name) for name in ("model", "eagle3", "eagle"))
+    together = _with_matches(suffix, next((writer for writer in writers if writer is not None), None), clock)
     return alone | {drafter.name: drafter for drafter in together}
 
 
 def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable[[], float]) -> list[Drafter]:
     """Drafters that combine matches with `writer`, the draft model or an EAGLE head; none without such a writer."""
-    if not isinstance(writer, ModelDrafter | EagleDrafter):
+    if not isinstance(writer, ModelDrafter | HeadDrafter):
         return []
     return [
         MixtureDrafter([(MODEL_SHARE, writer), (1.0 - MODEL_SHARE, suffix)], clock),
@@ -94,64 +89,23 @@ def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[
     if _gives(window.model, "probes"):
         size, ngram, guesses = settings.lookahead_window, settings.lookahead_ngram, settings.lookahead_guesses
         drafters.append(LookaheadDrafter(size, ngram, guesses))
-    if _gives(window.model, "hidden"):
-        drafters += _head_drafters(settings, window, clock)
-    elif settings.head is not None:
-        raise HeadError(f"{target.description.runtime} gives no hidden states.", _on_llamacpp())
-    return drafters
+    return drafters + _of_heads(settings, target, window, clock)
+
+
+def _of_heads(settings: Settings, target: Target, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+    need: Need = "layers" if is_published(settings.head) else "hidden"
+    if _gives(window.model, need):
+        own = settings if need == "hidden" else settings.model_copy(update={"head": None})
+        shipped = trained_heads(own, window, clock) if _gives(window.model, "hidden") else []
+        return [*shipped, *([published_head(settings, window, clock)] if need == "layers" else [])]
+    if settings.head is not None:
+        what = IN_WORDS[NEEDED_OF_A_RUNTIME[need]]
+        raise HeadError(f"{target.description.runtime} gives no {what}.", _on_llamacpp())
+    return []
 
 
 def _gives(model: LanguageModel, need: Need) -> bool:
     return NEEDED_OF_A_RUNTIME[need] in model.provides
-
-
-def _head_drafters(settings: Settings, window: Window, clock: Callable[[], float]) -> list[Drafter]:
-    """The drafter of the head that the settings name, else those of the heads that ship for a target of that name."""
-    if settings.head is not None:
-        return [_head_drafter(Path(settings.head), window, settings.support_size, clock)]
-    files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors"))
-    return [_head_drafter(file, window, settings.support_size, clock) for file in files]
-
-
-def _head_drafter(file: Path, window: Window, support_size: int, clock: Callable[[], float]) -> Drafter:
-    from speculatoviz.heads.file import load, read
-    from speculatoviz.heads.rows import GgufRows
-
-    weights = window.model.description.gguf
-    if weights is None:
-        raise HeadError("Heads share the matrices of a GGUF file, and the target has none.", "Choose a GGUF target.")
-    kind, tokenizer = read(file).kind, window.model.tokenizer
-    rows = GgufRows(weights, tokenizer.n_vocab)
-    head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
-    drafter: HeadDrafter
-    if kind == "eagle":
-        drafter = EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
-    else:
-        drafter = MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
-    drafter.card = head_card(file.name, head.card)
-    return drafter
-
-
-def head_card(file: str, card: Mapping[str, Any]) -> HeadCard | None:
-    """What a run can be compared with, of the card of a head; None if it states no acceptance by position."""
-    stated = card.get("held_out_conditional")
-    if not isinstance(stated, list) or not stated:
-        return None
-    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in stated):
-        return None
-    depth = card.get("trained_depth")
-    trained = depth if isinstance(depth, int) and depth > 0 else len(stated)
-    return HeadCard(file, tuple(float(share) for share in stated), trained)
-
-
-def head_cards(drafters: Mapping[str, Drafter]) -> list[HeadInfo]:
-    """The cards of the drafters that have one."""
-    cards = {name: drafter.card for name, drafter in drafters.items() if isinstance(drafter, BaseDrafter)}
-    return [
-        HeadInfo(drafter=name, file=card.file, acceptance=list(card.acceptance), depth=card.depth)
-        for name, card in cards.items()
-        if card is not None
-    ]
 
 
 # --- missing drafters -----------------------------------------------------------------------------------
@@ -171,6 +125,7 @@ _REMOTE = {
     "lookahead": "it computes guesses in the target's passes, and a remote target does not take them",
     "medusa": "its heads read the target's hidden states, and a remote target does not send them",
     "eagle": "its head reads the target's hidden states, and a remote target does not send them",
+    "eagle3": "its head reads inner layers of the target, and a remote target does not send their inputs",
     "selfspec": "it needs the target's weights, and those of a remote target are not on this machine",
 }
 
@@ -205,6 +160,8 @@ def _on_llamacpp() -> str:
 
 
 def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing:
+    if name == "eagle3":
+        return _why_no_published_head(model)
     if not _gives(model, "hidden"):
         runtime = model.description.runtime
         return Missing(f"the target runs on {runtime}, which gives no hidden states", _on_llamacpp())
@@ -215,3 +172,11 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
     file, of = f"{name}.safetensors", shlex.quote(settings.resolved().target)
     command = f"speculatoviz train {name} --target {of} --out {file}"
     return Missing(why, f"Train one with `{command}`, and start with `--head {file}`.")
+
+
+def _why_no_published_head(model: LanguageModel) -> Missing:
+    runtime = model.description.runtime
+    if isinstance(model, LayeredModel):  # of some architectures llama.cpp gives them only if it is asked at the start
+        remedy = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
+        return Missing("no EAGLE-3 head is named", remedy)
+    return Missing(f"the target runs on {runtime}, which gives no {IN_WORDS['layers']}", _on_llamacpp())

@@ -27,7 +27,8 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
 from speculatoviz.models.window import Window
 from speculatoviz.policies.base import Policy
-from speculatoviz.session.drafters import head_cards, make_drafters, missing
+from speculatoviz.session.drafters import make_drafters, missing
+from speculatoviz.session.heads import head_cards
 from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
@@ -111,7 +112,7 @@ class Session:
         """
         if self.settings.drafter is not None:
             return self.settings.drafter
-        given = [name for name in ("eagle", "medusa") if self.settings.head and name in self.drafters]
+        given = [name for name in ("eagle3", "eagle", "medusa") if self.settings.head and name in self.drafters]
         usual: str = next(iter(given), self.settings.resolved().drafter)
         if usual in self.drafters or usual not in WITH_HEAD:
             return usual

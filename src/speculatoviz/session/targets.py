@@ -21,6 +21,7 @@ from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use
 from speculatoviz.models.window import Window
 from speculatoviz.session.draft_choice import choose_draft
+from speculatoviz.session.heads import is_published
 from speculatoviz.session.invariance import batch_invariant
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
@@ -134,7 +135,8 @@ def open_target(
     """
     pair = settings.resolved()
     if not is_remote(pair.target):
-        use = Use(draft_ms=_token_ms(draft), hidden_for=_reads_hidden_states(settings, drafters))
+        reader = _reads_hidden_states(settings, drafters)
+        use = Use(draft_ms=_token_ms(draft), hidden_for=reader, layers=is_published(settings.head))
         model, proof = load_target(settings, progress, use)
         return open_local(model, draft, clock, open_prompt_cache(settings, model), proof)
     if settings.batch_invariant:

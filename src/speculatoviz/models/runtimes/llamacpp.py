@@ -74,7 +74,8 @@ class LlamaCppModel(SequenceModel):
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
         super().__init__(cells, kernels, trimmed)
         self._n_embd = int(lib.llama_model_n_embd_out(self._model))
-        self._n_layer = int(lib.llama_model_n_layer(self._model))
+        self.layer_count = int(lib.llama_model_n_layer(self._model))
+        self.layer_width = int(lib.llama_model_n_embd(self._model))
         trained_tokens, gpu = lib.llama_model_n_ctx_train(self._model), lib.llama_supports_gpu_offload()
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=gpu)
         if self.recurrent:
@@ -107,6 +108,15 @@ class LlamaCppModel(SequenceModel):
         state = np.require(state, np.uint8, ["C", "W"])
         return bool(lib.llama_state_seq_set_data(self._context, _bytes_of(state), len(state), sequence))
 
+    def open_companion(self) -> Any:
+        """A context of the library for a head that shares this model's matrices. The caller frees it, before this."""
+        params = self._context_params()
+        params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max, params.n_rs_seq = 64, 1, 1, 1, 0
+        context = lib.llama_init_from_model(self._model, params)
+        if not context:
+            raise ModelError(f"llama.cpp has no memory for a head{self._log.reason()}.", "Lower the context size.")
+        return context
+
     def _decode(self, hidden: bool) -> int:
         lib.llama_set_embeddings(self._context, hidden)
         return int(lib.llama_decode(self._context, self._batch))
@@ -116,13 +126,13 @@ class LlamaCppModel(SequenceModel):
         return logits, view(lib.llama_get_embeddings(self._context), rows, self._n_embd) if hidden else None
 
     def _want_layers(self, layers: frozenset[int]) -> None:
-        check_layers(layers, self._n_layer, self.description.name)
+        check_layers(layers, self.layer_count, self.description.name)
         if self._inner is not None:
             self._inner.want(self._context, layers)
 
     def _layer_inputs(self, layers: Sequence[int], tokens: int) -> Floats:
         assert self._inner is not None  # otherwise the feed was refused
-        width = int(lib.llama_model_n_embd(self._model))
+        width = self.layer_width
         return np.concatenate([self._inner.read(self._context, layer, tokens, width) for layer in layers], axis=1)
 
     def _load_weights(self, *, repacked: bool) -> None:
@@ -130,7 +140,10 @@ class LlamaCppModel(SequenceModel):
         self.tokenizer = LlamaCppTokenizer(self._model, lib) if self._source is None else VocabularyFile(self._source)
 
     def _open_cache(self) -> Any:
-        self._context = lib.llama_init_from_model(self._model, self._context_params())
+        params = self._context_params()
+        if self._inner is not None:
+            self._inner = self._inner.opened(params)
+        self._context = lib.llama_init_from_model(self._model, params)
         if not self._context:
             raise ModelError(
                 f"llama.cpp could not open a context of {self.cells} tokens{self._log.reason()}.",
@@ -157,8 +170,6 @@ class LlamaCppModel(SequenceModel):
         params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # a file may ask for one, and then has no state per token
         params.n_threads = params.n_threads_batch = self.threads
         params.no_perf = True
-        if self._inner is not None:
-            self._inner = self._inner.opened(params)
         return params
 
 

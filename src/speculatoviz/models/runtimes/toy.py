@@ -127,7 +127,7 @@ class ToyModel:
     inner layer i is h(seed + 1000 i, prefix).
     """
 
-    layers = 8
+    layer_count = 8
 
     provides: frozenset[Capability] = frozenset({"trees", "hidden", "layers"})
 
@@ -158,7 +158,7 @@ class ToyModel:
         """The output matrix is the identity: hidden states are the logits."""
         check_feeds(self, feeds)
         for feed in feeds:
-            check_layers(feed.layers, self.layers, self.description.name)
+            check_layers(feed.layers, self.layer_count, self.description.name)
         inner = [self._inner(feed) for feed in feeds]
         results = [self._extend(feed) for feed in feeds]
         return [
@@ -179,6 +179,11 @@ class ToyModel:
             other, share = self._mix
             own = (1 - share) * own + share * _hashed(other, tuple(prefix), n)
         return own * self._spread
+
+    @property
+    def layer_width(self) -> int:
+        """V."""
+        return self.tokenizer.n_vocab
 
     def snapshot_key(self) -> str:
         """See `StorableModel.snapshot_key`."""

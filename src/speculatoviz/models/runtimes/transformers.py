@@ -82,7 +82,8 @@ class TransformersModel:
             self._recurrent = bool(kinds & COPIED)
             self._cache_name = "cache_params" if kinds <= COPIED else "past_key_values"  # of models without attention
             self.provides = _provided(kinds)
-            self._layers = int(config.num_hidden_layers)
+            self.layer_count = int(config.num_hidden_layers)
+            self.layer_width = int(config.hidden_size)
             self.tokenizer = _tokenizer(source, self._output_rows(source.name))
             self.description = Description(
                 name=name or (source.stem if source.is_file() else source.name),
@@ -122,7 +123,7 @@ class TransformersModel:
         """One pass per feed, in turn. Raises ModelError if memory runs out."""
         check_feeds(self, feeds)
         for feed in feeds:
-            check_layers(feed.layers, self._layers, self.description.name)
+            check_layers(feed.layers, self.layer_count, self.description.name)
         before = [feed.context.length for feed in feeds]
         try:
             return [self._pass(feed) for feed in feeds]

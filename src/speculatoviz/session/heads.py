@@ -1,0 +1,160 @@
+"""Loads the heads that draft from the states of a target in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speculatoviz.config import Settings
+from speculatoviz.drafters.base import BaseDrafter, Drafter, HeadCard
+from speculatoviz.drafters.eagle import EagleDrafter
+from speculatoviz.drafters.head import HeadDrafter
+from speculatoviz.drafters.medusa import MedusaDrafter
+from speculatoviz.errors import HeadError, ModelError
+from speculatoviz.heads.eagle import EagleHead
+from speculatoviz.heads.medusa import MedusaHeads
+from speculatoviz.heads.states import LayerInputs
+from speculatoviz.machine import usable_cores
+from speculatoviz.models.base import LayeredModel
+from speculatoviz.models.files.names import ModelName, locate, parse
+from speculatoviz.models.files.source import is_folder, local_path
+from speculatoviz.models.libraries import not_installed
+from speculatoviz.models.window import Window
+from speculatoviz.telemetry.parts import HeadInfo
+
+if TYPE_CHECKING:
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+
+log = logging.getLogger(__name__)
+SHIPPED = Path(__file__).parents[1] / "heads" / "shipped"
+_HUB = "hf:"
+
+
+def is_published(head: str | None) -> bool:
+    """Whether the name of a head stands for a published one of EAGLE-3: hf:OWNER/NAME, a folder, or a GGUF file."""
+    if head is None:
+        return False
+    return head.startswith(_HUB) or head.endswith(".gguf") or is_folder(local_path(head))
+
+
+def trained_heads(settings: Settings, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+    """The drafter of the head that the settings name, else those of the heads that ship for a target of that name.
+
+    They read hidden states. Raises HeadError for a file that does not fit the target.
+    """
+    if settings.head is not None:
+        return [_trained(Path(settings.head), window, settings.support_size, clock)]
+    files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors"))
+    return [_trained(file, window, settings.support_size, clock) for file in files]
+
+
+def _trained(file: Path, window: Window, support_size: int, clock: Callable[[], float]) -> Drafter:
+    from speculatoviz.heads.file import load, read
+    from speculatoviz.heads.rows import GgufRows
+
+    weights = window.model.description.gguf
+    if weights is None:
+        raise HeadError("Heads share the matrices of a GGUF file, and the target has none.", "Choose a GGUF target.")
+    kind, tokenizer = read(file).kind, window.model.tokenizer
+    rows = GgufRows(weights, tokenizer.n_vocab)
+    head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
+    drafter: HeadDrafter
+    if kind == "eagle":
+        drafter = EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
+    else:
+        drafter = MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
+    drafter.card = head_card(file.name, head.card)
+    return drafter
+
+
+def head_card(file: str, card: Mapping[str, Any]) -> HeadCard | None:
+    """What a run can be compared with, of the card of a head; None if it states no acceptance by position."""
+    stated = card.get("held_out_conditional")
+    if not isinstance(stated, list) or not stated:
+        return None
+    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in stated):
+        return None
+    depth = card.get("trained_depth")
+    trained = depth if isinstance(depth, int) and depth > 0 else len(stated)
+    return HeadCard(file, tuple(float(share) for share in stated), trained)
+
+
+def head_cards(drafters: Mapping[str, Drafter]) -> list[HeadInfo]:
+    """The cards of the drafters that have one."""
+    cards = {name: drafter.card for name, drafter in drafters.items() if isinstance(drafter, BaseDrafter)}
+    return [
+        HeadInfo(drafter=name, file=card.file, acceptance=list(card.acceptance), depth=card.depth)
+        for name, card in cards.items()
+        if card is not None
+    ]
+
+
+def published_head(settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
+    """The drafter of the published EAGLE-3 head that the settings name; its layers are recorded from now on.
+
+    window.model gives the inputs of its layers. Raises HeadError if there is no such head, it does not fit the target,
+    or llama.cpp, which computes it, is not installed.
+    """
+    try:
+        from speculatoviz.heads import eagle3_file, eagle3_published
+        from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
+    except ImportError as error:
+        missing = not_installed("llamacpp", error)
+        raise HeadError(missing.message, missing.hint) from error
+    from speculatoviz.drafters.eagle3 import Eagle3Drafter
+
+    model, name = window.model, settings.head or ""
+    assert isinstance(model, LayeredModel)
+    target = eagle3_file.HeadTarget(
+        model.description.name, model.layer_count, model.layer_width, model.tokenizer.n_vocab
+    )
+    try:
+        path = _fetched(name, settings.cache_dir)
+        if path.is_dir():
+            _compare_names(eagle3_published.target_name(path), target.name)
+            path = eagle3_published.converted(path, target, settings.cache_dir)
+        file = eagle3_file.read_gguf(path, target)
+        shared = _shared(model, name) if file.shares else None
+        size = window.context.size
+        graph = LlamaCppEagle3(file.path, file.vocabulary, size, settings.threads or usable_cores(), shared)
+    except ModelError as error:
+        raise HeadError(error.message, error.hint) from error
+    window.read_layers(file.layers)
+    states = LayerInputs(window)
+    return Eagle3Drafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
+
+
+def _fetched(head: str, cache_dir: str) -> Path:
+    """The GGUF file or the folder of a head, downloaded first if need be. Raises ModelError."""
+    if head.startswith(_HUB) and head.endswith(".gguf"):
+        return locate(parse(f"llamacpp:{head.removeprefix(_HUB)}"), cache_dir, lambda *_: None)
+    if head.endswith(".gguf"):
+        return local_path(head)
+    return locate(ModelName("hf", head.removeprefix(_HUB)), cache_dir, lambda *_: None)
+
+
+def _shared(model: LayeredModel, head: str) -> LlamaCppModel:
+    """The model on llama.cpp whose matrices a head uses. Raises HeadError if the target runs elsewhere."""
+    from speculatoviz.models.invariant import InvariantModel
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+
+    own = model.computing if isinstance(model, InvariantModel) else model
+    if not isinstance(own, LlamaCppModel):
+        raise HeadError(
+            f"{head} has no embeddings of its own, and shares those of a target on llama.cpp only.",
+            "Load the target with llama.cpp, or choose a head that has its own.",
+        )
+    return own
+
+
+def _compare_names(trained_for: str | None, target: str) -> None:
+    """Warn if a head names another target than the one it is used for: their numbers can fit all the same."""
+    if trained_for is None:
+        return
+    wanted, own = (name.rpartition("/")[2].lower().replace("_", "-") for name in (trained_for, target))
+    if wanted not in own and own not in wanted:
+        log.warning(
+            "The head was trained for %s, and the target is %s: few tokens may be accepted.", trained_for, target
+        )

@@ -1,0 +1,216 @@
+"""Files of EAGLE-3 heads: what is read from a folder and from GGUF, what is shared, and every refusal in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+
+from speculatoviz.errors import HeadError
+from speculatoviz.heads.eagle3 import Eagle3Cache
+from speculatoviz.heads.eagle3_file import HeadTarget, read_gguf
+from speculatoviz.heads.eagle3_published import converted, target_name
+from speculatoviz.heads.weights import read_weights
+from speculatoviz.models.runtimes import llamacpp_eagle3
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
+from support import tiny_eagle3
+from support.tiny_eagle3 import HIDDEN, LAYERS, TARGET, VOCABULARY, Definition, head, ids, weights, write
+from support.tiny_gguf import write_tiny
+
+COUNT = 5
+NEAR = 0.03
+
+
+def read_head(folder: Path, target: HeadTarget = TARGET) -> Any:
+    return read_gguf(converted(folder, target, folder.parent, "F32"), target)
+
+
+def test_layers_are_counted_by_inputs_or_outputs_or_left_to_the_target(tmp_path: Path) -> None:
+    assert read_head(write(tmp_path / "a", "speculators")).layers == LAYERS
+    assert json.loads((write(tmp_path / "b", "specforge") / "config.json").read_text())["eagle_config"] == {
+        "eagle_aux_hidden_state_layer_ids": [1, 3, 4],
+        "use_aux_hidden_state": True,
+    }
+    assert read_head(tmp_path / "b").layers == LAYERS
+    unstated = write(tmp_path / "c", changes={"eagle_config": {}})
+    target = HeadTarget("larger", 30, TARGET.hidden_size, TARGET.n_vocab)
+    assert read_head(unstated, target).layers == (2, 15, 27)
+
+
+def test_a_head_is_written_once_and_anew_for_another_target(tmp_path: Path) -> None:
+    folder = write(tmp_path / "head")
+    first = converted(folder, TARGET, tmp_path)
+    written = first.stat().st_mtime_ns
+    assert converted(folder, TARGET, tmp_path) == first
+    assert first.stat().st_mtime_ns == written
+    assert converted(folder, HeadTarget("other", 9, TARGET.hidden_size, TARGET.n_vocab), tmp_path) != first
+    write(tmp_path / "head", tensors=weights(seed=1))
+    assert converted(folder, TARGET, tmp_path) != first
+
+
+def test_a_head_that_drafts_every_id_needs_no_list(tmp_path: Path) -> None:
+    own = weights(vocabulary=np.arange(TARGET.n_vocab))
+    del own["d2t"], own["t2d"]
+    assert read_head(write(tmp_path / "head", tensors=own)).vocabulary.tolist() == list(range(TARGET.n_vocab))
+
+
+def test_ids_come_from_the_marks_where_there_is_no_list(tmp_path: Path) -> None:
+    own = weights()
+    del own["d2t"]
+    assert read_head(write(tmp_path / "head", tensors=own)).vocabulary.tolist() == VOCABULARY.tolist()
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F16"])
+def test_half_precision_is_read(tmp_path: Path, kind: str) -> None:
+    """NumPy has no bfloat16, and published heads are stored in it."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    types = {"BF16": torch.bfloat16, "F16": torch.float16}
+    given = torch.tensor([[1.5, -2.25, 3e-5], [65504.0, 0.0, -1.0]]).to(types[kind])
+    save_file({"w": given, "d2t": torch.tensor([3, 4]), "t2d": torch.tensor([True, False])}, tmp_path / "a.safetensors")
+    found = read_weights(tmp_path)
+    assert np.array_equal(found["w"], given.float().numpy())
+    assert (found["d2t"].tolist(), found["t2d"].tolist()) == ([3, 4], [True, False])
+
+
+def test_the_target_s_embeddings_are_shared(tmp_path: Path) -> None:
+    """A head without its own reads those of a target on llama.cpp; with rolled ones it would compute something else."""
+    pytest.importorskip("torch")
+    path = write_tiny(tmp_path / "tiny.gguf")
+    model = LlamaCppModel(path, 64)
+    target = HeadTarget("tiny", model.layer_count, model.layer_width, model.tokenizer.n_vocab)
+    assert target.hidden_size == HIDDEN
+    own = weights(target=target)
+    embeddings = np.array(gguf.GGUFReader(path).get_tensor(0).data)
+    assert embeddings.shape == (target.n_vocab, HIDDEN)
+    del own["embed_tokens.weight"]
+    file = head(tmp_path / "head", target=target, tensors=own, changes={"target_hidden_size": HIDDEN} | _layers(target))
+    assert file.shares
+    graph = LlamaCppEagle3(file.path, file.vocabulary, 64, 1, model)
+    tokens, inputs = ids(COUNT + 1, n_vocab=target.n_vocab).tolist(), tiny_eagle3.features(COUNT, target=target)
+    logits, _ = Eagle3Cache(graph).append(inputs, tokens, last=True)
+    graph.close()
+    graph.close()
+    model.close()
+    right, _ = Definition(own | {"embed_tokens.weight": embeddings}).path(inputs, tokens, [])
+    assert np.abs(logits - right).max() < NEAR
+    rolled = np.roll(embeddings, 1, axis=0)
+    wrong, _ = Definition(own | {"embed_tokens.weight": rolled}).path(inputs, tokens, [])
+    assert np.abs(logits - wrong).max() > NEAR
+
+
+def _layers(target: HeadTarget) -> dict[str, Any]:
+    return {"vocab_size": target.n_vocab, "eagle_config": {"eagle_aux_hidden_state_layer_ids": [0, 0, 0]}}
+
+
+def test_the_name_of_the_target_is_read(tmp_path: Path) -> None:
+    assert target_name(write(tmp_path / "a", "speculators")) == "maker/Tiny"
+    assert target_name(write(tmp_path / "b", "eagle")) is None
+
+
+# --- refusals -----------------------------------------------------------------------------------------
+
+Change = Callable[[dict[str, np.ndarray]], None]
+
+
+def without(name: str) -> Change:
+    def change(own: dict[str, np.ndarray]) -> None:
+        del own[name]
+
+    return change
+
+
+def put(name: str, tensor: np.ndarray) -> Change:
+    return lambda own: own.update({name: tensor})
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (HeadTarget("wide", 8, 64, 60), "states have 24 numbers; those of wide have 64"),
+        (HeadTarget("shallow", 5, 24, 60), "reads the layers 2, 4, 5, and shallow has 5"),
+        (HeadTarget("large", 8, 24, 60_000), "vocabulary of 60 ids; that of large has 60000"),
+        (HeadTarget("padded", 8, 24, 80), "do not cover the 80 ids of padded"),
+        (HeadTarget("small", 8, 24, 40), "no list of different ids of small"),
+    ],
+)
+def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget, words: str) -> None:
+    folder = write(tmp_path / "head", "specforge")
+    with pytest.raises(HeadError, match=words):
+        read_head(folder, target)
+    assert not list(tmp_path.rglob("*.part")), "nothing half written is left"
+    path = converted(folder, TARGET, tmp_path, "F32")
+    if target.name != "padded":
+        with pytest.raises(HeadError, match=words):
+            read_gguf(path, target)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("fc.weight"), r"fc\.weight of head is missing"),
+        (without("d2t"), None),
+        (put("fc.weight", np.zeros((HIDDEN, 5), np.float32)), r"of shape \[32, 5\], not of shape \[32, 72\]"),
+        (put("midlayer.self_attn.q_norm.weight", np.zeros(4, np.float32)), "which an EAGLE-3 head does not have"),
+        (put("d2t", np.zeros(10, np.int64)), "contradict each other"),
+        (put("d2t", np.full(10, -7)), "no list of different ids"),
+        (put("norm.weight", np.full(HIDDEN, np.nan, np.float32)), "not finite"),
+    ],
+)
+def test_tensors_that_make_no_head_are_refused(tmp_path: Path, change: Change, words: str | None) -> None:
+    own = weights()
+    change(own)
+    folder = write(tmp_path / "head", tensors=own)
+    if words is None:
+        read_head(folder)
+        return
+    with pytest.raises(HeadError, match=words):
+        read_head(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_hidden_layers": 2}, "more than one layer"),
+        ({"attention_bias": True}, "biases"),
+        ({"hidden_act": "gelu"}, "the activation gelu"),
+        ({"norm_before_fc": True}, "a norm before its fusion"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "positions of the type yarn"),
+        ({"eagle_config": {"eagle_aux_hidden_state_layer_ids": [1, 2]}}, "reads 2 layers"),
+        ({"eagle_config": {"use_aux_hidden_state": False}}, "no inner layers"),
+        ({"hidden_size": None}, "describes no EAGLE-3 head"),
+        ({"hidden_size": -3}, "hidden_size as '-3'"),
+    ],
+)
+def test_a_configuration_of_something_else_is_refused(tmp_path: Path, changes: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(HeadError, match=words):
+        read_head(write(tmp_path / "head", changes=changes))
+
+
+def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "head")
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(HeadError, match="cannot be read"):
+        read_head(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(HeadError, match="holds no safetensors"):
+        read_head(folder)
+    with pytest.raises(HeadError, match="is no EAGLE-3 head, but llama"):
+        read_gguf(write_tiny(tmp_path / "tiny.gguf"), TARGET)
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF and nothing")
+    with pytest.raises(HeadError, match="cannot be read as a GGUF file"):
+        read_gguf(tmp_path / "bad.gguf", TARGET)
+
+
+def test_a_library_without_the_functions_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = head(tmp_path / "head")
+    monkeypatch.setattr(llamacpp_eagle3, "_NEEDED", ("llama_process", "llama_gone"))
+    with pytest.raises(Exception, match=r"cannot compute the head .* \(llama_gone is missing\)"):
+        tiny_eagle3.graph(file)

@@ -1,0 +1,112 @@
+"""Sessions with an EAGLE-3 head: it drafts, the text stays as it is, and a head that does not fit is refused."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speculatoviz.config import Settings
+from speculatoviz.errors import BadRequestError, HeadError
+from speculatoviz.heads.eagle3_file import HeadTarget
+from speculatoviz.session.heads import is_published
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import Done
+from speculatoviz.telemetry.messages import Start
+from support import toy_session
+from support.tiny_eagle3 import TARGET, weights, write
+
+TOY = HeadTarget("toy-0", 8, 29, 29)
+IDS = [0, 1, 2, 4, 7, 9, 26]
+SMOL = HeadTarget("smollm2-135m-instruct", 30, 576, 49152)
+
+
+def published(folder: Path, target: HeadTarget = TOY, ids: list[int] = IDS, **changes: Any) -> Path:
+    sizes = {"target_hidden_size": target.hidden_size, "vocab_size": target.n_vocab}
+    return write(folder, tensors=weights(0, target, ids), changes=sizes | changes)
+
+
+def text_of(session: Session, **start: Any) -> Done:
+    done = toy_session.run(session, max_tokens=32, ignore_eos=True, **start)[-1]
+    assert isinstance(done, Done)
+    return done
+
+
+@pytest.mark.parametrize("drafter", ["eagle3", "multi", "hybrid", "mixture"])
+@pytest.mark.parametrize("nodes", [0, 7])
+def test_a_published_head_drafts_and_leaves_greedy_text_as_it_is(tmp_path: Path, drafter: str, nodes: int) -> None:
+    session = toy_session.load(tmp_path, draft="none", head=str(published(tmp_path / "head")))
+    assert session.drafter == "eagle3", "the head that was given drafts"
+    plain = text_of(session, k=0)
+    drafted = text_of(session, drafter=drafter, nodes=nodes)
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.metrics.drafted > 0
+    sampled = text_of(session, drafter=drafter, nodes=nodes, temperature=1.0)
+    assert sampled.metrics.drafted > 0
+    session.close()
+
+
+def test_without_a_head_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+    session = toy_session.load(tmp_path)
+    assert str(session.missing["eagle3"]) == (
+        "No EAGLE-3 head is named. Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
+    )
+    with pytest.raises(BadRequestError, match="no drafter named 'eagle3' here: no EAGLE-3 head is named"):
+        session.prepare(Start(prompt="a", drafter="eagle3"))
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [(HeadTarget("a", 8, 12, 29), "have 12 numbers"), (HeadTarget("b", 8, 29, 900), "vocabulary of 900 ids")],
+)
+def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget, words: str) -> None:
+    with pytest.raises(HeadError, match=words):
+        toy_session.load(tmp_path, head=str(published(tmp_path / "head", target)))
+
+
+@pytest.mark.parametrize("head", ["hf:no-such/head", "missing.gguf", "hf:/no/such/folder"])
+def test_a_head_that_is_not_there_is_said(tmp_path: Path, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(HeadError, match=r"There is no model|cannot be read"):
+        toy_session.load(tmp_path, head=str(tmp_path / head) if head.endswith(".gguf") else head)
+
+
+def test_another_name_of_the_target_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = published(tmp_path / "head", speculators_config={"verifier": {"name_or_path": "maker/Other-7B"}})
+    with caplog.at_level(logging.WARNING):
+        toy_session.load(tmp_path, draft="none", head=str(folder)).close()
+    assert "trained for maker/Other-7B, and the target is toy-0" in caplog.text
+
+
+def test_names_of_heads(tmp_path: Path) -> None:
+    assert [is_published(name) for name in (None, "hf:a/b", "b.gguf", str(tmp_path), "own.safetensors")] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert TARGET.name == "tiny"
+
+
+@pytest.mark.smol
+@pytest.mark.parametrize("nodes", [0, 6])
+def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int) -> None:
+    """An untrained head, whose drafts are nonsense. The text with and without it differs at most in a near tie."""
+    folder = published(tmp_path / "head", SMOL, list(range(400)))
+    settings = Settings(_env_file=None, profile="smol", head=str(folder), cache_dir=str(cache_dir), max_tokens=24)
+    session = Session.load(settings, time.perf_counter, lambda stage, share: None)
+    assert session.drafter == "eagle3"
+    texts = []
+    for k in (0, 3):
+        prepared = session.prepare(Start(prompt="Name three colours.", k=k, nodes=nodes if k else 0))
+        done = list(session.run("r", prepared, lambda: False))[-1]
+        assert isinstance(done, Done)
+        texts.append(done.generated_text)
+    assert done.metrics.drafted > 0
+    assert texts[0] == texts[1]
+    session.close()
