@@ -7,6 +7,7 @@ import { RejectionPanel } from "./charts/RejectionPanel";
 import { ShadowPanel } from "./charts/ShadowPanel";
 import { VerdictStrip } from "./charts/VerdictStrip";
 import { ControlPanel } from "./controls/ControlPanel";
+import { useWide } from "./controls/useWide";
 import type { Run } from "./run/model";
 import { emptyRun } from "./run/reducer";
 import type { BaselineKind } from "./run/verdict";
@@ -15,9 +16,11 @@ import "./views/live/shell.css";
 import { Announcer } from "./views/live/Announcer";
 import { Header } from "./views/live/Header";
 import { Notices } from "./views/live/Notices";
+import { PhoneParts, usePart } from "./views/live/PhoneParts";
 import { RecordingBanner } from "./views/live/RecordingBanner";
 import { RunStrip } from "./views/live/RunStrip";
 import { TextPanel } from "./views/live/TextPanel";
+import { Tour } from "./views/live/Tour";
 import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
 
@@ -72,6 +75,9 @@ function Verdict() {
 }
 
 export function App() {
+  const [part, setPart] = usePart();
+  // Charts cannot be drawn where they are not shown.
+  const wide = useWide();
   return (
     <div className="shell">
       <a href="#text" className="skip-link">
@@ -79,7 +85,8 @@ export function App() {
       </a>
       <Header />
       <Verdict />
-      <main className="columns">
+      <PhoneParts part={part} onPart={setPart} />
+      <main className="columns" data-part={part}>
         <section aria-label="Prompt and controls" className="column-controls">
           <ControlPanel />
         </section>
@@ -87,11 +94,12 @@ export function App() {
           <RecordingBanner />
           <Notices />
           <RunStrip />
+          <Tour />
           <TreePanel />
           <TextPanel />
         </div>
         <section aria-label="Dashboard" className="column-dashboard">
-          <DashboardPanel />
+          {(wide || part === "figures") && <DashboardPanel />}
         </section>
       </main>
       <Transport />

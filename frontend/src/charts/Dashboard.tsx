@@ -2,6 +2,7 @@
 import { memo, type ReactNode } from "react";
 import type { Run } from "../run/model";
 import type { BaselineKind } from "../run/verdict";
+import { HelpGroup } from "../ui/HelpGroup";
 import { AcceptanceGauge } from "./AcceptanceGauge";
 import { EfficiencyBars } from "./EfficiencyBars";
 import { gaugeOf } from "./gauge";
@@ -31,30 +32,34 @@ function Figures({ run, baselineKind, middle }: Props) {
   const values = valuesOf(run);
   const baseline = isVerified(run) ? baselineOf(run, baselineKind) : null;
   return (
-    <section className="db" aria-label="Measurements">
-      <div className="db-head">
-        <KeyFigures
-          values={values}
-          promptCache={run.rounds[0]?.metrics?.prompt_cache ?? null}
-          done={run.done !== null}
-        />
-        <AcceptanceGauge gauge={gaugeOf(run, values)} />
-      </div>
-      <PlanPanel run={run} />
-      {values?.usage && (
-        <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
-      )}
-      {middle}
-      {values ? (
-        <div className="db-charts">
-          <SpeedChart series={speedSeries(run)} baseline={baseline} />
-          <LatencyChart rows={latencySeries(run)} />
-          <PositionChart rates={positionRates(values)} />
-          <EfficiencyBars values={values} />
+    <HelpGroup>
+      <section className="db" aria-label="Measurements">
+        <div className="db-head">
+          <KeyFigures
+            values={values}
+            promptCache={run.rounds[0]?.metrics?.prompt_cache ?? null}
+            done={run.done !== null}
+          />
+          <AcceptanceGauge gauge={gaugeOf(run, values)} />
         </div>
-      ) : (
-        <p className="db-none">The charts start with the first round. Every figure is measured in the run.</p>
-      )}
-    </section>
+        <PlanPanel run={run} />
+        {values?.usage && (
+          <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
+        )}
+        {middle}
+        {values ? (
+          <div className="db-charts">
+            <SpeedChart series={speedSeries(run)} baseline={baseline} />
+            <LatencyChart rows={latencySeries(run)} />
+            <PositionChart rates={positionRates(values)} />
+            <EfficiencyBars values={values} />
+          </div>
+        ) : (
+          <p className="db-none">
+            The charts start with the first round. Every figure is measured in the run.
+          </p>
+        )}
+      </section>
+    </HelpGroup>
   );
 }

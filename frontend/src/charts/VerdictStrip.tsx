@@ -2,10 +2,11 @@
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
 import { type BaselineKind, bestLever, type Verdict, verdictOf } from "../run/verdict";
+import { HelpGroup } from "../ui/HelpGroup";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { type Segment, Segments } from "../ui/Segments";
 import { fixed } from "../words/format";
-import { arithmetic, leverWords, paysOf } from "../words/pays";
+import { arithmetic, isComputed, leverWords, paysOf } from "../words/pays";
 import { CostBar } from "./CostBar";
 import { isVerified, type Speedup, speedupOf } from "./speedup";
 import "./verdict.css";
@@ -37,42 +38,45 @@ export function VerdictStrip(props: Props) {
   const verdict = speedup.kind === "figure" ? verdictOf(run, speedup.baselineTps) : null;
   const remote = run.started?.remote != null;
   return (
-    <section
-      className="verdict"
-      aria-label="Speedup"
-      data-pays={verdict ? paysOf(verdict.speedup) : undefined}
-    >
-      <p className="verdict-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
-      <div className="verdict-words">
-        <p>
-          {verdict && (
-            <>
-              <HelpTooltip help={remote ? REMOTE_HELP : HELP}>
-                <b>{paysOf(verdict.speedup)}</b>
-              </HelpTooltip>
-              : {arithmetic(verdict)}.{" "}
-            </>
-          )}
-          {verdict && speedup.kind === "figure" && (
-            <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
-          )}
-          {exactnessOf(run)?.label === "lossy" && "Lossy: the distribution of this text is not the target’s."}
-        </p>
-        <div className="verdict-basis">
-          <Basis speedup={speedup} />
-          <Measure {...props} remote={remote} />
-          {remote && isVerified(run) && (
-            <Segments
-              label="Baseline of the speedup"
-              segments={BASELINES}
-              value={baselineKind}
-              onChoose={onBaselineKind}
-            />
-          )}
+    <HelpGroup>
+      <section
+        className="verdict"
+        aria-label="Speedup"
+        data-pays={verdict ? paysOf(verdict.speedup) : undefined}
+      >
+        <p className="verdict-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
+        <div className="verdict-words">
+          <p>
+            {verdict && (
+              <>
+                <HelpTooltip help={remote ? REMOTE_HELP : HELP}>
+                  <b>{paysOf(verdict.speedup)}</b>
+                </HelpTooltip>
+                : {arithmetic(verdict)}.{" "}
+              </>
+            )}
+            {verdict && speedup.kind === "figure" && (
+              <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
+            )}
+            {exactnessOf(run)?.label === "lossy" &&
+              "Lossy: the distribution of this text is not the target’s."}
+          </p>
+          <div className="verdict-basis">
+            <Basis speedup={speedup} />
+            <Measure {...props} remote={remote} />
+            {remote && isVerified(run) && (
+              <Segments
+                label="Baseline of the speedup"
+                segments={BASELINES}
+                value={baselineKind}
+                onChoose={onBaselineKind}
+              />
+            )}
+          </div>
         </div>
-      </div>
-      {verdict && <CostBar verdict={verdict} />}
-    </section>
+        {verdict && <CostBar verdict={verdict} />}
+      </section>
+    </HelpGroup>
   );
 }
 
@@ -81,7 +85,7 @@ function LeverNote({ run, verdict, plainTps }: { run: Run; verdict: Verdict; pla
   if (words === "") return null;
   return (
     <span className="verdict-lever">
-      {words} <HelpTooltip help={LEVER_HELP}>computed</HelpTooltip>
+      {words} {isComputed(words) && <HelpTooltip help={LEVER_HELP}>computed</HelpTooltip>}
     </span>
   );
 }

@@ -8,6 +8,7 @@ import { SourceBadge } from "../ui/SourceMark";
 import { sourceOf } from "../words/sources";
 import { statusHelp } from "../words/verdicts";
 import { glyph } from "./glyph";
+import { radiusFor, scaleAt } from "./scale";
 
 const SHOWN: readonly Status[] = ["accepted", "rejected", "resampled", "bonus", "pending", "discarded"];
 
@@ -52,6 +53,9 @@ const COMPARED = {
   words: "filled = the target drew the same token",
   help: "This target returns drawn tokens without probabilities. A drafted token is accepted if it equals the drawn one, so all accepted nodes have the same fill.",
 };
+
+const ENTROPIES = [0, 1, 5] as const;
+const FULL_SIZE = scaleAt(1);
 
 export interface LegendProps {
   /** Whether the target is remote, so that rounds have network time. */
@@ -102,6 +106,23 @@ export const Legend = memo(function Legend({ remote, rule, sources }: LegendProp
   );
 });
 
+/** Nodes of known entropy, as the tree draws them. */
+function SizeScale() {
+  return (
+    <span className="tt-scale">
+      {ENTROPIES.map((entropy) => (
+        <span key={entropy}>
+          <svg width={21} height={21} viewBox="-10.5 -10.5 21 21" aria-hidden="true">
+            <circle r={radiusFor(entropy, FULL_SIZE)} />
+          </svg>
+          {entropy}
+        </span>
+      ))}
+      nats
+    </span>
+  );
+}
+
 const sourceHelp = (source: string) =>
   `Drafted by “${source}”: the edge to the token has this colour, and the letter marks the first token of a branch.`;
 
@@ -110,6 +131,7 @@ export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendPr
   return (
     <>
       <HelpTooltip help={SIZE_HELP}>size = entropy</HelpTooltip>
+      <SizeScale />
       <span aria-hidden="true">·</span>
       <HelpTooltip help={fill.help}>{fill.words}</HelpTooltip>
     </>
@@ -156,7 +178,10 @@ export const LegendPopover = memo(function LegendPopover({ remote, compared, rul
               </div>
             ))}
           </dl>
-          <p>Size = entropy, in nats. {fillOf({ compared, rule }).help}</p>
+          <p className="tt-size">
+            Size = entropy: <SizeScale />
+          </p>
+          <p>{fillOf({ compared, rule }).help}</p>
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>

@@ -1,6 +1,7 @@
 // The header of the tree: its counts, its legend, and its view.
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
 import type { ReactNode } from "react";
+import { HelpGroup } from "../ui/HelpGroup";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
 import type { ViewMode } from "./useView";
 
@@ -17,37 +18,39 @@ export function TreeHeader({ rounds, tokens, legend, mode, onMode, onZoom }: Pro
   const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
-    <header className="tt-header">
-      <h2>Token tree</h2>
-      <p className="tt-count">
-        {rounds > 0 && (
-          <>
-            <span>{plural(rounds, "round")}</span> <span>· {plural(tokens, "token")}</span>
-          </>
-        )}
-      </p>
-      <div className="tt-tools">
-        <Tool label="Zoom out" onClick={() => onZoom(1 / 1.25)}>
-          <Minus />
-        </Tool>
-        <Tool label="Zoom in" onClick={() => onZoom(1.25)}>
-          <Plus />
-        </Tool>
-        <Tool label="Fit the whole run" pressed={mode === "fit"} onClick={() => toggle("fit")}>
-          <Maximize />
-        </Tool>
-        <Tool label="Follow the newest round" pressed={mode === "follow"} onClick={() => toggle("follow")}>
-          <ArrowDownToLine />
-        </Tool>
-        <LegendPopover {...legend} />
-      </div>
-      <div className="tt-legend">
-        <Legend {...legend} />
-      </div>
-      <div className="tt-encoding">
-        <Encoding compared={legend.compared} rule={legend.rule} />
-      </div>
-    </header>
+    <HelpGroup>
+      <header className="tt-header">
+        <h2>Token tree</h2>
+        <p className="tt-count">
+          {rounds > 0 && (
+            <>
+              <span>{plural(rounds, "round")}</span> <span>· {plural(tokens, "token")}</span>
+            </>
+          )}
+        </p>
+        <div className="tt-tools">
+          <Tool label="Zoom out" onClick={() => onZoom(1 / 1.25)}>
+            <Minus />
+          </Tool>
+          <Tool label="Zoom in" onClick={() => onZoom(1.25)}>
+            <Plus />
+          </Tool>
+          <Tool label="Fit the whole run" pressed={mode === "fit"} onClick={() => toggle("fit")}>
+            <Maximize />
+          </Tool>
+          <Tool label="Follow the newest round" pressed={mode === "follow"} onClick={() => toggle("follow")}>
+            <ArrowDownToLine />
+          </Tool>
+          <LegendPopover {...legend} />
+        </div>
+        <div className="tt-legend">
+          <Legend {...legend} />
+        </div>
+        <div className="tt-encoding">
+          <Encoding compared={legend.compared} rule={legend.rule} />
+        </div>
+      </header>
+    </HelpGroup>
   );
 }
 

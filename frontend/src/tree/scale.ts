@@ -66,7 +66,7 @@ export function scaleAt(zoom: number): Scale {
 
 function fullScale(zoom: number): Scale {
   const labelFont = Math.max(10, 11.5 * zoom);
-  const radiusMax = 9 * zoom;
+  const radiusMax = 10 * zoom;
   const barY = 16;
   const spineY = barY + 3 + 9 * zoom + radiusMax;
   const labelDrop = radiusMax + labelFont + 1;
@@ -80,7 +80,7 @@ function fullScale(zoom: number): Scale {
     labelledTails: zoom >= TAIL_LABELS_FROM,
     columnMin: 30 * zoom,
     tailStep: 10 * zoom,
-    radiusMin: 3.5 * zoom,
+    radiusMin: 2.8 * zoom,
     radiusMax,
     radiusUnknown: 5 * zoom,
     headerFont: 10.5,
@@ -145,6 +145,9 @@ export function entropyOf(token: Token): number | null {
 
 export function radiusOf(token: Token, scale: Scale): number {
   const entropy = entropyOf(token);
-  if (entropy === null) return scale.radiusUnknown;
-  return scale.radiusMin + sizeOf(entropy) * (scale.radiusMax - scale.radiusMin);
+  return entropy === null ? scale.radiusUnknown : radiusFor(entropy, scale);
 }
+
+/** `entropy` in nats. */
+export const radiusFor = (entropy: number, { radiusMin, radiusMax }: Scale): number =>
+  radiusMin + sizeOf(entropy) * (radiusMax - radiusMin);

@@ -1,6 +1,8 @@
 // A term with an explanation on hover, focus and tap.
 import { Tooltip } from "radix-ui";
+import { RovingFocus } from "radix-ui/internal";
 import { type ReactNode, useState } from "react";
+import { useIsGrouped } from "./HelpGroup";
 import "./help-tooltip.css";
 
 interface Props {
@@ -12,21 +14,24 @@ interface Props {
 
 export function HelpTooltip({ help, children, className = "", label }: Props) {
   const [open, setOpen] = useState(false);
+  const trigger = (
+    <Tooltip.Trigger
+      type="button"
+      className={`help-tooltip ${className}`}
+      aria-label={label}
+      onPointerDown={(event) => event.preventDefault()}
+      onClick={(event) => {
+        event.preventDefault();
+        setOpen(true);
+      }}
+    >
+      {children}
+    </Tooltip.Trigger>
+  );
   return (
     <Tooltip.Provider delayDuration={250}>
       <Tooltip.Root open={open} onOpenChange={setOpen}>
-        <Tooltip.Trigger
-          type="button"
-          className={`help-tooltip ${className}`}
-          aria-label={label}
-          onPointerDown={(event) => event.preventDefault()}
-          onClick={(event) => {
-            event.preventDefault();
-            setOpen(true);
-          }}
-        >
-          {children}
-        </Tooltip.Trigger>
+        {useIsGrouped() ? <RovingFocus.Item asChild>{trigger}</RovingFocus.Item> : trigger}
         <Tooltip.Portal>
           <Tooltip.Content className="tooltip-body" sideOffset={6} collisionPadding={8}>
             {help}

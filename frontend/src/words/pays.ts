@@ -5,6 +5,9 @@ import { fixed } from "./format";
 /** Within this factor of plain decoding a run is as fast. */
 const EVEN = 0.02;
 
+/** Whether the words about a lever are about another depth, so that they are computed and not measured. */
+export const isComputed = (words: string): boolean => words.includes(" K ");
+
 export type Pays = "faster" | "slower" | "no gain";
 
 export function paysOf(speedup: number): Pays {
@@ -16,7 +19,7 @@ export function paysOf(speedup: number): Pays {
 export const arithmetic = ({ tokens, passes }: Verdict): string =>
   `${fixed(tokens)} tokens a round ÷ ${fixed(passes)} plain passes of time`;
 
-/** What would change the verdict: a smaller depth, or the tokens that a round of this cost must emit. */
+/** What would change the verdict: a smaller depth, which is computed, or the tokens that a round of this cost must emit. */
 export function leverWords(verdict: Verdict, lever: Lever | null): string {
   if (lever && lever.speedup > verdict.speedup * (1 + EVEN)) {
     const still = lever.speedup < 1 - EVEN ? ", still slower" : "";

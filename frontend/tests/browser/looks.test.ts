@@ -43,6 +43,10 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
     expect(await violations(tab)).toEqual([]);
     await tab.scrubber.press("End");
     await tab.announced(/^Run /).waitFor({ state: "attached" });
+    for (const part of ["Figures", "Text"] as const) {
+      await tab.part(part);
+      expect(await violations(tab)).toEqual([]);
+    }
     await tab.token("0:0").click();
     await tab.details.waitFor();
     expect(await violations(tab)).toEqual([]);
@@ -51,6 +55,73 @@ describe.each(["dark", "light"] as const)("in %s colours", (colorScheme) => {
     await tab.page.getByRole("dialog", { name: "Models" }).waitFor();
     expect(await violations(tab)).toEqual([]);
     expect(tab.problems).toEqual([]);
+  });
+});
+
+describe("a phone", () => {
+  it("shows one part at a time, the tree as soon as there is a run, and its details over it", async () => {
+    const tab = await site.open({ viewport: PHONE });
+    await atRest(tab);
+    expect(await tab.tree.isVisible()).toBe(false);
+    await tab.run(PROMPT);
+    await expect.poll(() => tab.tree.isVisible(), soon).toBe(true);
+    expect(await tab.text.isVisible()).toBe(false);
+    await tab.node("0:0").click();
+    await tab.details.waitFor();
+    await tab.button("Close token details").click();
+    await tab.part("Text");
+    expect(await tab.shownText()).toBe(tab.last("done").generated_text);
+    await tab.part("Figures");
+    expect(await tab.text.isVisible()).toBe(false);
+    await tab.region("Measurements").waitFor();
+    const transport = await tab.region("Playback").boundingBox();
+    expect(transport?.height).toBeLessThan(60);
+  });
+});
+
+describe("the keyboard", () => {
+  it("plays, steps and lists its shortcuts wherever the focus is", async () => {
+    const tab = await site.open();
+    await atRest(tab);
+    await tab.run(PROMPT);
+    const round = () => tab.scrubber.getAttribute("aria-valuenow").then(Number);
+    await tab.button(/^Keyboard shortcuts/).focus();
+    await tab.page.keyboard.press("Home");
+    await expect.poll(round, soon).toBe(0);
+    await tab.page.keyboard.press("ArrowRight");
+    await expect.poll(round, soon).toBe(1);
+    await tab.page.keyboard.press("?");
+    const list = tab.page.getByRole("dialog", { name: "Keyboard shortcuts" });
+    await list.waitFor();
+    expect(await violations(tab)).toEqual([]);
+    await tab.page.keyboard.press("Escape");
+    await list.waitFor({ state: "detached" });
+    await tab.prompt.focus();
+    await tab.page.keyboard.press("Home");
+    expect(await round()).toBe(1);
+  });
+
+  it("reaches everything in at most 40 tab stops", async () => {
+    const tab = await site.open();
+    await atRest(tab);
+    await tab.run(PROMPT);
+    await tab.page.getByRole("link", { name: "Skip to the text" }).focus();
+    const stops = await tab.page.evaluate(() => new Set([document.activeElement]).size);
+    expect(stops).toBe(1);
+    const seen = new Set<string>();
+    for (let presses = 0; presses < 80; presses += 1) {
+      const name = await tab.page.evaluate(() => {
+        const element = document.activeElement;
+        if (!(element instanceof HTMLElement) || element === document.body) return null;
+        element.dataset.stop ??= `${document.querySelectorAll("[data-stop]").length}`;
+        return element.dataset.stop;
+      });
+      if (name === null || (seen.has(name) && presses > seen.size)) break;
+      seen.add(name);
+      await tab.page.keyboard.press("Tab");
+    }
+    expect(seen.size).toBeGreaterThan(10);
+    expect(seen.size).toBeLessThanOrEqual(40);
   });
 });
 

@@ -11,6 +11,7 @@ const PROMPT = "two sorted lists";
 
 /** Chooses a policy with the keyboard, from the server's own, which is the last of the three. */
 async function choosesAuto(tab: Tab): Promise<void> {
+  await tab.part("Prompt");
   const settings = tab.page.getByText("Settings", { exact: true });
   if (await settings.isVisible()) await settings.click();
   const policy = (name: string) => tab.page.getByRole("radio", { name, exact: true });
@@ -34,6 +35,7 @@ describe.each([
     const rounds = tab.ofType("metrics");
     const shown = async (words: string) => expect.poll(() => panel.textContent(), soon).toContain(words);
     const panel = tab.region("Plan of the round");
+    await tab.part("Figures");
     expect(await panel.textContent()).toContain("auto, at most 12");
     for (const metrics of [rounds.at(-1), rounds[0]]) {
       if (!metrics?.plan) throw new Error("A round of auto has no plan.");
@@ -45,6 +47,7 @@ describe.each([
       await tab.scrubber.press("ArrowRight");
     }
 
+    await tab.part("Text");
     await tab.text.getByRole("option").first().click();
     await tab.details.getByRole("region", { name: "Plan of round 1" }).waitFor();
     expect(await violations(tab)).toEqual([]);

@@ -49,6 +49,25 @@ describe("the first visit", () => {
   });
 });
 
+describe("the first minute", () => {
+  it("has four captions over the first round of the recording, once", async () => {
+    const tab = await site.open();
+    const introduction = tab.region("Introduction");
+    await introduction.getByText("1 of 4").waitFor();
+    await tab.tree.locator('[data-status="pending"]').first().waitFor();
+    for (const number of [2, 3, 4]) {
+      await introduction.getByRole("button", { name: "Next" }).click();
+      await introduction.getByText(`${number} of 4`).waitFor();
+    }
+    await introduction.getByRole("button", { name: "Next" }).click();
+    await introduction.waitFor({ state: "detached" });
+    await tab.button("Pause").waitFor();
+    await tab.page.reload();
+    await tab.button("Generate").waitFor();
+    expect(await introduction.count()).toBe(0);
+  });
+});
+
 describe("a run", () => {
   it("shows tokens, text and figures as they were sent, and announces its end", async () => {
     const tab = await openWith({ k: 4, temperature: 1 });

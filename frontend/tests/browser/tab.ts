@@ -45,6 +45,10 @@ export class Tab {
 
   async goTo(url: string): Promise<void> {
     await this.page.goto(url);
+    await this.page.getByRole("main").waitFor();
+    // A choice, which the recording does not replace; a click on the part that is shown would be none.
+    await this.part("Text");
+    await this.part("Prompt");
     await this.button("Generate").waitFor();
     await expect.poll(() => this.button("Generate").getAttribute("aria-disabled"), soon).toBe("false");
   }
@@ -63,6 +67,12 @@ export class Tab {
   }
 
   // --- actions of a user ---------------------------------------------------------------------------
+
+  /** Shows a part of the page on a phone; elsewhere all are shown. */
+  async part(name: "Prompt" | "Tree" | "Text" | "Figures"): Promise<void> {
+    const part = this.page.getByRole("radio", { name, exact: true });
+    if (await part.isVisible()) await part.click();
+  }
 
   /** Moves a slider to `steps` above its lowest value, with the keyboard. */
   async slide(name: string, steps: number): Promise<void> {
@@ -100,6 +110,7 @@ export class Tab {
   }
 
   async generate(prompt: string): Promise<void> {
+    await this.part("Prompt");
     await this.prompt.fill(prompt);
     await this.button("Generate").click();
   }

@@ -5,6 +5,7 @@ import { savedTheme, setTheme, type Theme } from "../../app/theme";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { ExactnessBadge } from "./ExactnessBadge";
 import { Models } from "./Models";
+import { Shortcuts } from "./Shortcuts";
 
 export function Header() {
   return (
@@ -21,6 +22,7 @@ export function Header() {
       </div>
       <div className="header-server">
         <ConnectionBadge />
+        <Shortcuts />
         <ThemeMenu />
       </div>
     </header>

@@ -2,6 +2,7 @@
 import { createPortal } from "react-dom";
 import type { SiblingInfo } from "../../run/branches";
 import type { Token } from "../../run/model";
+import { HelpTooltip } from "../../ui/HelpTooltip";
 import { SourceBadge } from "../../ui/SourceMark";
 import { tokenFacts } from "../../words/facts";
 import { shown } from "../../words/format";
@@ -32,12 +33,19 @@ export function TokenHead({ token }: { token: Token }) {
   );
 }
 
-export function Facts({ token, siblingInfo }: { token: Token; siblingInfo: SiblingInfo | null }) {
+interface FactsProps {
+  readonly token: Token;
+  readonly siblingInfo: SiblingInfo | null;
+  /** Whether each term opens its explanation; a card under the pointer cannot be reached. */
+  readonly explained?: boolean;
+}
+
+export function Facts({ token, siblingInfo, explained = false }: FactsProps) {
   return (
     <dl className="facts">
       {tokenFacts(token, siblingInfo).map(({ term, value, help, source }) => (
-        <div key={term} className="contents" title={help}>
-          <dt>{term}</dt>
+        <div key={term} className="contents">
+          <dt>{explained ? <HelpTooltip help={help}>{term}</HelpTooltip> : term}</dt>
           <dd>
             {source !== undefined && <SourceBadge source={source} />}
             {value}

@@ -5,6 +5,7 @@ import { useStore } from "../../app/useStore";
 import { attentionOf, siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
+import { HelpGroup } from "../../ui/HelpGroup";
 import { PlanNote } from "../../ui/PlanNote";
 import { attentionWords } from "../../words/attention";
 import { shown } from "../../words/format";
@@ -26,36 +27,40 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
   return (
     <aside
       aria-label="Token details"
-      className="detail space-y-3"
+      className="detail"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
       tabIndex={0}
       onKeyDown={(event) => event.key === "Escape" && close()}
     >
-      <div className="flex items-start justify-between gap-2">
-        <TokenHead token={token} />
-        <button
-          type="button"
-          className="icon-button -mt-1 -mr-2"
-          onClick={close}
-          aria-label="Close token details"
-        >
-          <X size={15} aria-hidden />
-        </button>
-      </div>
-      <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
-      <DecisionFigure run={run} token={token} />
-      <Others word="Replaces" tokens={replaced} />
-      {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
-      <Facts token={token} siblingInfo={siblingInfoIn(run, token)} />
-      {round?.metrics?.plan && (
-        <section aria-label={`Plan of round ${token.round + 1}`}>
-          <h3 className="mb-1 text-[12px] font-medium text-soft">Plan of round {token.round + 1}</h3>
-          <PlanNote metrics={round.metrics} />
-        </section>
-      )}
-      <RawScores token={token} draft={draft?.top_tokens ?? []} />
-      {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}
-      {round && token.node !== null && <AttentionMatrix round={round} token={token} />}
+      <HelpGroup>
+        <div className="space-y-3">
+          <div className="flex items-start justify-between gap-2">
+            <TokenHead token={token} />
+            <button
+              type="button"
+              className="icon-button -mt-1 -mr-2"
+              onClick={close}
+              aria-label="Close token details"
+            >
+              <X size={15} aria-hidden />
+            </button>
+          </div>
+          <p className="text-[13px] text-soft">{verdictSentence(token)}</p>
+          <DecisionFigure run={run} token={token} />
+          <Others word="Replaces" tokens={replaced} />
+          {replacement && <Others word={wordOf(replacement)} tokens={[replacement]} />}
+          <Facts token={token} siblingInfo={siblingInfoIn(run, token)} explained />
+          {round?.metrics?.plan && (
+            <section aria-label={`Plan of round ${token.round + 1}`}>
+              <h3 className="mb-1 text-[12px] font-medium text-soft">Plan of round {token.round + 1}</h3>
+              <PlanNote metrics={round.metrics} />
+            </section>
+          )}
+          <RawScores token={token} draft={draft?.top_tokens ?? []} />
+          {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}
+          {round && token.node !== null && <AttentionMatrix round={round} token={token} />}
+        </div>
+      </HelpGroup>
     </aside>
   );
 }

@@ -1,0 +1,33 @@
+// On a phone the page shows one part at a time. Wider windows show all, and have no such choice.
+import { useEffect, useState } from "react";
+import { useApp } from "../../app/useStore";
+import { type Segment, Segments } from "../../ui/Segments";
+import "./phone.css";
+
+export type Part = "prompt" | "tree" | "text" | "figures";
+
+const PARTS: readonly Segment<Part>[] = [
+  { value: "prompt", name: "Prompt", help: "The prompt and the settings of the next run" },
+  { value: "tree", name: "Tree", help: "The token tree" },
+  { value: "text", name: "Text", help: "The text of the run" },
+  { value: "figures", name: "Figures", help: "The measurements of the run" },
+];
+
+/** The part that a phone shows: the tree as soon as there is a run. The recording replaces no choice of the reader. */
+export function usePart(): [Part, (part: Part) => void] {
+  const [chosen, setChosen] = useState<Part | null>(null);
+  const source = useApp((state) => state.play?.source ?? null);
+  const run = useApp((state) => (state.play?.source === "live" ? (state.play.full.id ?? "") : null));
+  useEffect(() => {
+    if (run !== null) setChosen("tree");
+  }, [run]);
+  return [chosen ?? (source === null ? "prompt" : "tree"), setChosen];
+}
+
+export function PhoneParts({ part, onPart }: { part: Part; onPart(part: Part): void }) {
+  return (
+    <nav aria-label="Parts of the page" className="phone-parts">
+      <Segments label="Shown part" segments={PARTS} value={part} onChoose={onPart} />
+    </nav>
+  );
+}
