@@ -108,12 +108,14 @@ class AutoPolicy:
         self._plain_round = -_PLAIN_EVERY  # the last plain round
         self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
         self._informed = True  # whether rounds without a draft show the target's certainty
+        self._pass_ms: dict[int, float] = {}  # expected times of passes by rows, since the last round or plan
         self._seen: dict[int, dict[str, Outlook]] = {}  # the outlooks of planned rounds; one may be planned ahead
 
     def plan(self, state: State) -> Plan:
         outlooks = {name: state.outlook(name) for name in self._drafters}
         self._seen[state.round] = outlooks
-        plain_ms = self._experience.costs.verify.ms(1)
+        self._pass_ms = {}
+        plain_ms = self._verify_ms(1)
         plain = self._plain(self._drafters[0] if self._drafters else "none")
         best = {name: self._best(name, outlooks[name], state) for name in self._drafters}
         chosen = max([plain, *best.values()], key=_rate)
@@ -130,7 +132,7 @@ class AutoPolicy:
         self._total_ms += spent_ms
         if not len(round.draft):
             self._plain_round = round.index
-        self._saved_ms += emitted * self._experience.costs.verify.ms(1) - spent_ms
+        self._saved_ms += emitted * self._verify_ms(1) - spent_ms
         reason = round.plan.reason
         if reason is not None and reason.explored:
             tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
@@ -141,6 +143,7 @@ class AutoPolicy:
         used = round.plan.drafter if round.plan.depth > 0 else None
         missing = outlooks[used].missing if used in outlooks else 0
         self._experience.costs.observe(round, missing)
+        self._pass_ms = {}
         for name in self._drafters:
             if name == used:
                 self._learn_from_draft(name, round)
@@ -179,7 +182,7 @@ class AutoPolicy:
         begin_ms = costs.draft.catch_up_ms(drafter, outlook.missing) / rounds
         token_ms = costs.draft.token_ms(drafter)
         chains = [
-            Forecast(drafter, k, tokens[k - 1], begin_ms + k * token_ms + costs.verify.ms(k + 1))
+            Forecast(drafter, k, tokens[k - 1], begin_ms + k * token_ms + self._verify_ms(k + 1))
             for k in range(1, depth + 1)
         ]
         if not outlook.branches:
@@ -194,17 +197,15 @@ class AutoPolicy:
         gains: the probability, for each position, that verification gets there, rejects the first choice and accepts
         the second one.
         """
-        verify = self._experience.costs.verify
-        tokens = itertools.accumulate(sorted(gains, reverse=True), initial=chain.tokens)
-        trees = (
-            chain._replace(
-                tokens=expected,
-                siblings=count,
-                round_ms=chain.round_ms + verify.ms(chain.depth + 1 + count) - verify.ms(chain.depth + 1),
-            )
-            for count, expected in enumerate(tokens)
-        )
-        return max(trees, key=_rate)
+        rows = chain.depth + 1
+        other_ms, expected = chain.round_ms - self._verify_ms(rows), chain.tokens
+        best = (_rate(chain), 0, expected, chain.round_ms)
+        for count, gain in enumerate(sorted(gains, reverse=True), start=1):
+            expected += gain
+            round_ms = other_ms + self._verify_ms(rows + count)
+            best = max(best, (expected / round_ms, count, expected, round_ms))
+        _, count, expected, round_ms = best
+        return Forecast(chain.drafter, chain.depth, expected, round_ms, count)
 
     def _depth(self, outlook: Outlook, state: State) -> int:
         longest = self._deepest if outlook.longest is None else min(outlook.longest, self._deepest)
@@ -246,12 +247,18 @@ class AutoPolicy:
 
     def _budget_ms(self, stake: float) -> float:
         """What may be lost now on choices that look worse. stake: in plain passes, before anything is earned."""
-        stake_ms = stake * self._experience.costs.verify.ms(1)
+        stake_ms = stake * self._verify_ms(1)
         earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
         return stake_ms + earned_ms - self._explored_ms
 
+    def _verify_ms(self, rows: int) -> float:
+        """The expected time of the target's pass over that many rows."""
+        if rows not in self._pass_ms:
+            self._pass_ms[rows] = self._experience.costs.verify.ms(rows)
+        return self._pass_ms[rows]
+
     def _plain(self, drafter: str) -> Forecast:
-        return Forecast(drafter, 0, 1.0, self._experience.costs.verify.ms(1))
+        return Forecast(drafter, 0, 1.0, self._verify_ms(1))
 
     def _plan_for(self, chosen: Forecast, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
         nodes = chosen.depth + chosen.siblings if chosen.siblings else 0
@@ -262,7 +269,7 @@ class AutoPolicy:
         deepest = max(chosen.depth, min(self._deepest, self._allowed[chosen.drafter]))
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
-            tuple(costs.verify.ms(n + 1) for n in range(deepest + 1)),
+            tuple(self._verify_ms(n + 1) for n in range(deepest + 1)),
             costs.draft.token_ms(chosen.drafter),
             self._rate,
             acceptance.given,
