@@ -15,7 +15,7 @@ from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.telemetry.events import Event, Started
-from speculatoviz.telemetry.mapping import sampling_info
+from speculatoviz.telemetry.mapping import model_info, sampling_info
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import HeadInfo
 from support.toy_pair import no_clock, request
@@ -76,7 +76,14 @@ def events(
     steps = speculate(
         asked, target, {drafter.name: drafter}, FixedPolicy(drafter.name, depth, nodes), seeded(seed), no_clock
     )
-    begun = Started.model_construct(rule=rule, sampling=sampling_info(sampling), heads=list(heads))
+    begun = Started.model_construct(
+        rule=rule,
+        sampling=sampling_info(sampling),
+        heads=list(heads),
+        pass_times=[],
+        translated=False,
+        target_model=model_info(model),
+    )
     return [begun, *Narrator("r", model.tokenizer, None, no_clock).events(steps)]
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from speculatoviz.core.sampling import distribution, support
 from speculatoviz.core.types import DraftEvidence, Rule, Sampling, Support
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.telemetry.autopsy import autopsy, followed
 from speculatoviz.telemetry.autopsy_info import Autopsy, Cause
 from speculatoviz.telemetry.causes import shares_of
-from speculatoviz.telemetry.events import EVENT, Done, Event, Metrics, VerifyResult
-from speculatoviz.telemetry.parts import HeadInfo, OverlapInfo
+from speculatoviz.telemetry.events import EVENT, Done, DraftToken, Event, Metrics, VerifyResult
+from speculatoviz.telemetry.parts import HeadInfo, OverlapInfo, PassTime, TopToken
 from speculatoviz.telemetry.rejections import Rejections, parts_of
 from support.explained import OPEN, Proposal, Proposing, events, exactly
 from support.toy_pair import model_drafter, pair
@@ -345,3 +346,102 @@ def _timed(event: Event) -> Event:
     if not isinstance(event, Metrics):
         return event
     return event.model_copy(update={"round_ms": 5.0 + event.round_drafted, "evidence_ms": 0.0})
+
+
+def test_measured_passes_count_for_a_shorter_draft() -> None:
+    """Drafting costs nothing here; a pass over five tokens takes 9 ms and one over two 3 ms."""
+
+    def propose(prefix: Sequence[int], position: int) -> Proposal:
+        return (other_model if position else exactly(TARGET))(prefix, position)
+
+    run = [_free(event) for event in events(Proposing(propose), OPEN, depth=4)]
+    without = of(run).shorter
+    began = run[0].model_copy(update={"pass_times": [PassTime(tokens=2, ms=3.0), PassTime(tokens=5, ms=9.0)]})
+    with_passes = of([began, *run[1:]]).shorter
+
+    assert without is None
+    assert with_passes is not None
+    assert with_passes.depth == 1
+
+
+def _free(event: Event) -> Event:
+    """Rounds of 9 ms, tokens of no time."""
+    if isinstance(event, DraftToken):
+        return event.model_copy(update={"draft_time_ms": 0.0})
+    return event.model_copy(update={"round_ms": 9.0, "evidence_ms": 0.0}) if isinstance(event, Metrics) else event
+
+
+# --- from the most probable tokens alone --------------------------------------------------------------
+
+
+def listing(prefix: Sequence[int], position: int) -> Proposal:
+    """The draft model's most probable token, with no record of the distribution."""
+    return Proposal(support(DRAFT.logits(prefix), OPEN, 64), chosen=True)
+
+
+def _as_an_endpoint(run: list[Event], shown: int) -> list[Event]:
+    """What an endpoint that compares tokens leaves: the most probable tokens of both models, no p and q."""
+    prefix, drafts, told = [0, 1], list[int](), list[Event]()
+    for event in run:
+        match event:
+            case DraftToken():
+                drafts = [*drafts[: event.position], event.token_id]
+                told.append(event.model_copy(update={"top_tokens": top(DRAFT, [*prefix, *drafts[:-1]], shown)}))
+            case VerifyResult():
+                here = top(TARGET, [*prefix, *drafts[: event.position]], shown)
+                unknown = dict.fromkeys(["overlap", "target_prob", "acceptance_prob"])
+                told.append(event.model_copy(update={**unknown, "target_top_tokens": here}))
+            case _:
+                told.append(event)
+        if isinstance(event, Metrics):
+            emitted = [e.token_id for e in told if isinstance(e, VerifyResult) and e.final_token is not None]
+            prefix, drafts = [0, 1, *emitted], []
+    return told
+
+
+def top(model: ToyModel, prefix: Sequence[int], count: int) -> list[TopToken]:
+    p = distribution(model.logits(prefix), OPEN)
+    return [TopToken(token="", token_id=t, logprob=logprob) for t, logprob in p.top(count)]
+
+
+def truth(run: list[Event]) -> dict[Cause, float]:
+    """The same run with both distributions recorded."""
+
+    def recorded(prefix: Sequence[int], position: int) -> Proposal:
+        own = support(DRAFT.logits(prefix), OPEN, 64)
+        return Proposal(own, DraftEvidence(own=own), chosen=True)
+
+    found = of(events(Proposing(recorded), OPEN))
+    assert found.tested == of(run).tested
+    return {cause.cause: cause.expected for cause in found.causes}
+
+
+def test_all_tokens_of_both_models_give_what_the_distributions_give() -> None:
+    run = _as_an_endpoint(events(Proposing(listing), OPEN), 5)
+    found = of(run)
+
+    exact = truth(run)
+    told = {cause.cause: cause.expected for cause in found.causes}
+    assert found.expected == pytest.approx(sum(exact.values()))
+    assert told["greedy"] == pytest.approx(exact["greedy"])
+    assert "unknown" not in told
+    assert "estimated" in found.missing[0]
+
+
+def test_fewer_tokens_leave_a_part_open() -> None:
+    run = _as_an_endpoint(events(Proposing(listing), OPEN), 2)
+    exact, told = truth(run), {cause.cause: cause.expected for cause in of(run).causes}
+
+    differs = exact["irreducible"] + exact.get("position", 0.0)
+    assert told["unknown"] > 1.0
+    assert told["irreducible"] + told.get("position", 0.0) <= differs + 1e-9
+    assert told["irreducible"] + told.get("position", 0.0) + told["unknown"] >= differs - 1e-9
+
+
+def test_a_list_that_contradicts_itself_is_not_used() -> None:
+    run = _as_an_endpoint(events(Proposing(listing), OPEN), 5)
+    broken = [
+        event.model_copy(update={"top_tokens": event.top_tokens[::-1]}) if isinstance(event, DraftToken) else event
+        for event in run
+    ]
+    assert shares(of(broken)) == {"unknown": pytest.approx(1.0)}

@@ -8,7 +8,7 @@ const EXAMPLE: RejectedToken = {
   round: 6,
   node: 2,
   position: 2,
-  before: "the capital of",
+  before: "\nThe city of Paris is the capital of",
   drafted: " Spain",
   chosen: " France",
   draft_prob: 0.6,
@@ -56,6 +56,7 @@ it("leads to the round of an example", () => {
   render(<Rejections found={FOUND} onShow={show} />);
   const name = "Round 7: drafted ·Spain, the text has ·France. Show this round.";
   fireEvent.click(screen.getByRole("button", { name, hidden: true }));
+  expect(screen.getByText("… Paris is the capital of")).toBeTruthy();
   expect(show).toHaveBeenCalledExactlyOnceWith(EXAMPLE);
 });
 

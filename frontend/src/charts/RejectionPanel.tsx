@@ -4,7 +4,7 @@ import { useApp, useStore } from "../app/useStore";
 import type { Autopsy, CauseShare, RejectedToken } from "../protocol/generated";
 import { seekRound } from "../run/playback";
 import { HelpTooltip } from "../ui/HelpTooltip";
-import { CAUSES, intervalOf, remedyOf, shareOf, shorterOf, totalsOf } from "../words/causes";
+import { beforeOf, CAUSES, intervalOf, remedyOf, shareOf, shorterOf, totalsOf } from "../words/causes";
 import { fixed } from "../words/format";
 import { elide, visible } from "../words/label";
 import "./rejections.css";
@@ -94,11 +94,10 @@ function CauseRow({ cause, onShow }: { cause: CauseShare; onShow: Props["onShow"
   );
 }
 
-const BEFORE = 24;
 const TOKEN = 14;
 
 function Example({ example, onShow }: { example: RejectedToken; onShow: Props["onShow"] }) {
-  const { round, before, drafted, chosen } = example;
+  const { round, drafted, chosen } = example;
   const said = chosen === null ? "" : `, the text has ${visible(chosen)}`;
   return (
     <button
@@ -109,7 +108,7 @@ function Example({ example, onShow }: { example: RejectedToken; onShow: Props["o
     >
       <span className="rj-round">{round + 1}</span>
       <code>
-        <span className="rj-before">{visible(before.slice(-BEFORE))}</span>
+        <span className="rj-before">{beforeOf(example)}</span>
         <s>{elide(visible(drafted), TOKEN)}</s>
         {chosen !== null && <ins>{elide(visible(chosen), TOKEN)}</ins>}
       </code>

@@ -635,9 +635,10 @@ export interface RejectedToken {
   share: number;
 }
 /**
- * The most tokens of a chain that would have been faster, from the measured times of every drafted token.
+ * The most tokens of a chain that would have been faster, by the measured times of drafted tokens and of passes.
  *
- * The target's pass is taken to last as long as it did. drafted: the most tokens of a draft of the run.
+ * A pass whose time was not measured is taken to last as long as that of the whole draft. drafted: the most tokens of
+ * a draft of the run.
  */
 export interface ShorterDraft {
   depth: number;

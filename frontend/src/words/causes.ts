@@ -1,5 +1,5 @@
 // Why drafted tokens were rejected, in words. docs/autopsy.md defines the causes.
-import type { Autopsy, CauseShare } from "../protocol/generated";
+import type { Autopsy, CauseShare, RejectedToken } from "../protocol/generated";
 import { DASH, fixed } from "./format";
 
 export type Cause = CauseShare["cause"];
@@ -63,9 +63,17 @@ export function remedyOf({ remedy, gain }: CauseShare): string {
   return `${remedy} At most ${gain < 0 ? "" : "+"}${fixed(gain)} tokens a round.`;
 }
 
+const BEFORE = 24;
+
+/** The end of the text before an example, in one line. */
+export function beforeOf({ before }: RejectedToken): string {
+  const line = before.replace(/\s+/g, " ");
+  return line.length > BEFORE ? `…${line.slice(-BEFORE)}` : line;
+}
+
 /** The depth that would have been faster; null if the run's own was as fast. */
 export function shorterOf({ shorter }: Autopsy): string | null {
   if (!shorter) return null;
   const { depth, drafted, tps, measured_tps } = shorter;
-  return `k ${depth} instead of ${drafted}: about ${fixed(tps, 1)} instead of ${fixed(measured_tps, 1)} tok/s, by the measured times of the drafted tokens.`;
+  return `k ${depth} instead of ${drafted}: about ${fixed(tps, 1)} instead of ${fixed(measured_tps, 1)} tok/s, by the measured times of drafted tokens and passes.`;
 }

@@ -111,8 +111,8 @@ def show(found: Autopsy, console: TextConsole) -> None:
         s = found.shorter
         console.print()
         console.print(
-            f"k {s.depth} instead of {s.drafted}: {s.tps:.1f} instead of {s.measured_tps:.1f} tok/s, by the measured "
-            "times of the drafted tokens, if the target's pass takes as long as it did."
+            f"k {s.depth} instead of {s.drafted}: about {s.tps:.1f} instead of {s.measured_tps:.1f} tok/s, by the "
+            "measured times of drafted tokens and of passes."
         )
     for sentence in found.missing:
         console.print(sentence, style="yellow")

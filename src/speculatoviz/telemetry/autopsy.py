@@ -27,8 +27,8 @@ REMEDIES: Mapping[Cause, str] = {
     "such text.",
     "position": "Shorter drafts, or a head that was trained on more of its own steps.",
     "depth": "Drafts no deeper than the head was trained for.",
-    "vocabulary": "A draft with the target's whole vocabulary (--draft-vocabulary all, or a draft model of the same "
-    "family).",
+    "vocabulary": "A drafter with more of the target's vocabulary: --draft-vocabulary all, a draft model of the same "
+    "family, or a head that was trained with a larger one.",
     "filters": "Wider filters (--top-p, --top-k, --min-p) accept these tokens, but change the output.",
     "greedy": "Draw the draft's tokens at the target's temperature instead of taking the most probable ones.",
     "rule": "Verify with --rule token, which reads the draft's probabilities.",
@@ -37,6 +37,10 @@ REMEDIES: Mapping[Cause, str] = {
 _NO_OVERLAP = (
     "{} of {} tested tokens have no record of both distributions, so their rejections cannot be split: the target is "
     "remote, evidence was off, or an earlier version wrote the trace."
+)
+_ESTIMATED = (
+    "The parts of {} of {} tested tokens are estimated from the most probable tokens of both models; what these leave "
+    "open is not known, and filters and vocabulary are not told apart."
 )
 
 
@@ -106,7 +110,7 @@ def explain(rejections: Rejections, seed: int = 0) -> Autopsy | None:
         level=LEVEL,
         tokens_per_round=fmean(round.emitted for round in rounds),
         causes=sorted(causes, key=lambda cause: -cause.expected),
-        shorter=_shorter(rounds),
+        shorter=_shorter(rounds, rejections.pass_ms),
         missing=_missing(rejections, len(tests)),
     )
 
@@ -187,25 +191,37 @@ class _Gains:
         return float(sum(count * reached[:depth].sum() for depth, count in self._depths.items())) / self._rounds
 
 
-def _shorter(rounds: Sequence[TestedRound]) -> ShorterDraft | None:
+def _shorter(rounds: Sequence[TestedRound], pass_ms: Mapping[int, float]) -> ShorterDraft | None:
     """The depth that would have been the fastest, if it is shallower and faster enough than what was drafted."""
     drafting = [round for round in rounds if round.token_ms]
     deepest = max((len(round.token_ms) for round in drafting), default=0)
     if deepest < 2 or len(drafting) < _FEWEST_ROUNDS or not all(round.chain for round in drafting):
         return None
-    rates = {depth: _rate(drafting, depth) for depth in range(1, deepest + 1)}
+    rates = {depth: _rate(drafting, depth, pass_ms) for depth in range(1, deepest + 1)}
     best = max(rates, key=lambda depth: rates[depth])
     if rates[best] <= _WORTH_CHANGING * rates[deepest]:
         return None
     return ShorterDraft(depth=best, tps=rates[best], drafted=deepest, measured_tps=rates[deepest])
 
 
-def _rate(rounds: Sequence[TestedRound], depth: int) -> float:
+def _rate(rounds: Sequence[TestedRound], depth: int, pass_ms: Mapping[int, float]) -> float:
     """Tokens a second of these rounds if none had drafted more than `depth` tokens; 0 if they took no time."""
     tokens = sum(min(round.emitted, depth + 1) for round in rounds)
-    taken_ms = sum(round.own_ms - sum(round.token_ms[depth:]) for round in rounds)
+    saved_ms = sum(sum(round.token_ms[depth:]) + _saved_ms(len(round.token_ms), depth, pass_ms) for round in rounds)
+    taken_ms = sum(round.own_ms for round in rounds) - saved_ms
     return 1000.0 * tokens / taken_ms if taken_ms > 0 else 0.0
 
 
+def _saved_ms(drafted: int, depth: int, pass_ms: Mapping[int, float]) -> float:
+    """What a pass over a draft of `depth` instead of `drafted` tokens saves; 0 if either was not measured."""
+    longer, shorter = pass_ms.get(drafted + 1), pass_ms.get(min(depth, drafted) + 1)
+    return longer - shorter if longer is not None and shorter is not None else 0.0
+
+
 def _missing(rejections: Rejections, tested: int) -> list[str]:
-    return [_NO_OVERLAP.format(rejections.without_overlap, tested)] if rejections.without_overlap else []
+    missing = list[str]()
+    if rejections.without_overlap:
+        missing.append(_NO_OVERLAP.format(rejections.without_overlap, tested))
+    if rejections.estimated:
+        missing.append(_ESTIMATED.format(rejections.estimated, tested))
+    return missing

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from speculatoviz.core.types import Rule
+from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.telemetry.autopsy_info import Cause
+from speculatoviz.telemetry.estimates import Estimate, estimated
 from speculatoviz.telemetry.events import DraftToken, Event, Metrics, Started, Updated, VerifyResult
 from speculatoviz.telemetry.parts import OverlapInfo
 
@@ -70,19 +71,29 @@ def parts_of(overlap: OverlapInfo, rule: Rule, *, drawn: bool) -> Parts:
     return kept | {how: overlap.shared - overlap.accepted}
 
 
+def estimated_parts(found: Estimate, *, drawn: bool) -> Parts:
+    """The parts of a rejection of which bounds are known: what they leave open is unknown."""
+    parts: dict[Cause, float] = {"irreducible": 1.0 - found.shared - found.unknown, "unknown": found.unknown}
+    return parts if drawn else parts | {"greedy": found.shared - found.target_prob}
+
+
 @dataclass(slots=True)
 class Rejections:
     """A fold over the events of one run or of several after each other.
 
-    rounds: the finished ones. depths: of each source, the depth its head is trained for. without_overlap: tested tokens
-    whose distributions are not known.
+    rounds: the finished ones. depths: of each source, the depth its head is trained for. pass_ms: measured times of the
+    target's passes, by tokens. without_overlap: tested tokens whose distributions are not known. estimated: those whose
+    parts are estimated from the most probable tokens.
     """
 
     rounds: list[TestedRound] = field(default_factory=list)
     depths: dict[str, int] = field(default_factory=dict)
+    pass_ms: dict[int, float] = field(default_factory=dict)
     without_overlap: int = 0
+    estimated: int = 0
     _rule: Rule = "token"
-    _greedy: bool = False
+    _sampling: Sampling = field(default_factory=Sampling)
+    _n_vocab: int | None = None  # of the target; None where its ids are not those of the draft's scores
     _text: str = ""
     _drafted: dict[int, DraftToken] = field(default_factory=dict)
     _results: list[VerifyResult] = field(default_factory=list)
@@ -91,11 +102,14 @@ class Rejections:
         """Take in an event. A round counts once its metrics have come."""
         match event:
             case Started():
-                self._rule, self._greedy, self._text = event.rule, event.sampling.temperature == 0.0, ""
+                self._rule, self._text = event.rule, ""
+                self._sampling = Sampling(**event.sampling.model_dump())
+                self._n_vocab = None if event.translated else event.target_model.vocabulary
                 self.depths |= {head.drafter: head.depth for head in event.heads}
+                self.pass_ms |= {one.tokens: one.ms for one in event.pass_times}
                 self._forget()
             case Updated():
-                self._greedy = event.sampling.temperature == 0.0
+                self._sampling = Sampling(**event.sampling.model_dump())
             case DraftToken():
                 self._drafted[event.node] = event
             case VerifyResult():
@@ -146,7 +160,18 @@ class Rejections:
     def _parts(self, result: VerifyResult, drafted: DraftToken) -> Parts:
         if result.overlap is not None:
             return parts_of(result.overlap, self._rule, drawn=drafted.draft_prob < 1.0)
+        if (found := self._estimate(result, drafted)) is not None:
+            self.estimated += 1
+            return estimated_parts(found, drawn=drafted.draft_prob < 1.0)
         self.without_overlap += 1
         accepted = float(result.status == "accepted") if result.acceptance_prob is None else result.acceptance_prob
         # At T=0 a rejected token is not the target's most probable one: the distributions add nothing.
-        return {"irreducible" if self._greedy and self._rule != "typical" else "unknown": 1.0 - accepted}
+        return {"irreducible" if self._sampling.greedy and self._rule != "typical" else "unknown": 1.0 - accepted}
+
+    def _estimate(self, result: VerifyResult, drafted: DraftToken) -> Estimate | None:
+        """From the most probable tokens of both; None where p is a residual, or ids of the draft are left out."""
+        first = all(other.node >= drafted.node or other.parent != drafted.parent for other in self._drafted.values())
+        if self._sampling.greedy or self._n_vocab is None or not first or self._rule in {"block", "typical"}:
+            return None
+        tops = result.target_top_tokens, drafted.top_tokens
+        return estimated(drafted.token_id, *tops, self._sampling, self._n_vocab)
