@@ -95,7 +95,7 @@ def test_a_head_that_reads_other_states_is_reported_and_the_right_one_is_not(wir
         rule="token", sampling=sampling_info(Sampling()), heads=head_cards({"eagle": drafter}), pass_times=[]
     )
     events = [begun]
-    for question in QUESTIONS:
+    for question in QUESTIONS[:2]:
         ids = target.tokenizer.encode(
             target.tokenizer.render_chat([{"role": "user", "content": question}]), special=True
         )
