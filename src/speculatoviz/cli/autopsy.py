@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,8 +143,8 @@ def _advice(cause: CauseShare) -> str:
 
 def _quoted(example: RejectedToken) -> Text:
     """The end of the text, the drafted token struck through, and what the text has in its place."""
-    before = " ".join(plain(example.before).split())
-    line = Text(f"  round {example.round + 1}: …{before[-40:]} ", style="dim")
+    before = re.sub(r"\s+", " ", plain(example.before))
+    line = Text(f"  round {example.round + 1}: …{before[-40:]}", style="dim")
     line.append(plain(example.drafted), style="strike red")
     line.append(f" → {plain(example.chosen)}" if example.chosen is not None else "")
     probs = ", ".join(
