@@ -214,3 +214,73 @@ def test_a_library_without_the_functions_is_said(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(llamacpp_eagle3, "_NEEDED", ("llama_process", "llama_gone"))
     with pytest.raises(Exception, match=r"cannot compute the head .* \(llama_gone is missing\)"):
         tiny_eagle3.graph(file)
+
+
+_PLAIN = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
+
+
+def published_gguf(folder: Path, **changes: Any) -> tuple[Path, HeadTarget, dict[str, np.ndarray]]:
+    """A head in GGUF with the tokenizer of its target, as llama.cpp's converter writes it; the target; its weights."""
+    vocabulary = gguf.GGUFReader(write_tiny(folder / "vocabulary.gguf")).get_field("tokenizer.ggml.tokens")
+    assert vocabulary is not None
+    target = HeadTarget("tiny", TARGET.layers, TARGET.hidden_size, len(vocabulary.data))
+    own = weights(target=target)
+    folder_of_head = write(folder / "head", tensors=own, changes={"vocab_size": target.n_vocab})
+    written = gguf.GGUFReader(converted(folder_of_head, target, folder, "F32"))
+    tensors: dict[str, np.ndarray | None] = {t.name: np.array(t.data).reshape(t.shape[::-1]) for t in written.tensors}
+    plain = [f"blk.{layer}.{name}.weight" for layer in range(2) for name in _PLAIN]
+    fields = {
+        "block_count": 1,
+        "feed_forward_length": tiny_eagle3.INNER,
+        "attention.head_count": tiny_eagle3.HEADS,
+        "attention.head_count_kv": tiny_eagle3.KV_HEADS,
+        "attention.key_length": tiny_eagle3.WIDTH,
+        "attention.value_length": tiny_eagle3.WIDTH,
+        "rope.dimension_count": tiny_eagle3.WIDTH,
+        "rope.freq_base": tiny_eagle3.THETA,
+        "attention.layer_norm_rms_epsilon": tiny_eagle3.EPS,
+        "target_layers": list(LAYERS),
+        "target_hidden_size": target.hidden_size,
+        "vocab_size": None,
+    } | changes
+    path = write_tiny(
+        folder / "published.gguf",
+        architecture="eagle3",
+        fields={f"{{arch}}.{key}": value for key, value in fields.items()},
+        tensors=tensors | dict.fromkeys(name for name in plain if name not in tensors),
+    )
+    return path, target, own
+
+
+def test_a_file_of_llama_cpp_s_converter_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path, target, own = published_gguf(tmp_path)
+    file = read_gguf(path, target)
+    assert (file.layers, file.vocabulary.tolist()) == (LAYERS, VOCABULARY.tolist())
+    made = tiny_eagle3.graph(file)
+    tokens, inputs = ids(COUNT + 1, n_vocab=target.n_vocab).tolist(), tiny_eagle3.features(COUNT)
+    logits, _ = Eagle3Cache(made).append(inputs, tokens, last=True)
+    made.close()
+    right, _ = Definition(own).path(inputs, tokens, [])
+    assert np.abs(logits - right).max() < NEAR
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"block_count": 2}, "describes 2 layers"),
+        ({"attention.value_length": 8}, "heads of 16 and 8 numbers"),
+        ({"attention.head_count_kv": 3}, "3 of them for keys"),
+        ({"attention.head_count": 2}, "attn_q.weight of published.gguf is of shape"),
+        ({"feed_forward_length": 47}, "ffn_gate.weight of published.gguf is of shape"),
+        ({"target_layers": None}, "does not state the layers"),
+        ({"target_layers": [1, 2]}, "reads 2 layers"),
+        ({"target_hidden_size": None}, r"no number eagle3\.target_hidden_size"),
+        ({"target_hidden_size": 48}, "states have 48 numbers"),
+        ({"embedding_length": 16}, "is of shape"),
+    ],
+)
+def test_a_gguf_file_that_would_end_the_process_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    path, target, _ = published_gguf(tmp_path, **changes)
+    with pytest.raises(HeadError, match=words):
+        read_gguf(path, target)

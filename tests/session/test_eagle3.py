@@ -12,6 +12,7 @@ import pytest
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.heads.eagle3_file import HeadTarget
+from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.session.heads import is_published
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Done
@@ -110,3 +111,9 @@ def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: in
     assert done.metrics.drafted > 0
     assert texts[0] == texts[1]
     session.close()
+
+
+def test_a_runtime_without_inner_layers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyModel, "provides", frozenset({"trees", "hidden"}))
+    with pytest.raises(HeadError, match="toy gives no inputs of inner layers"):
+        toy_session.load(tmp_path, draft="none", head=str(published(tmp_path / "head")))

@@ -145,6 +145,15 @@ def _check_tensors(file: GgufFile, hidden: int, rows: int, target: HeadTarget) -
     heads, inner = _integer(file, "attention.head_count"), _integer(file, "feed_forward_length")
     kv_heads = file.integer(f"{ARCHITECTURE}.attention.head_count_kv") or heads
     width = file.integer(f"{ARCHITECTURE}.attention.key_length") or hidden // heads
+    values = file.integer(f"{ARCHITECTURE}.attention.value_length") or width
+    rotated = file.integer(f"{ARCHITECTURE}.rope.dimension_count") or width
+    layers = _integer(file, "block_count")
+    if layers != 1 or values != width or rotated > width or width % 2 or heads % kv_heads:
+        raise HeadError(
+            f"{file.path.name} describes {layers} layers with {heads} heads of {width} and {values} numbers, {kv_heads} "
+            "of them for keys, which llama.cpp does not compute for a head.",
+            "Choose another head.",
+        )
     expected = shapes(hidden, heads, kv_heads, width, inner, TYPICAL_LAYERS * target.hidden_size)
     if "output.weight" in file.tensors or "d2t" in file.tensors:
         expected["output.weight"] = (rows, hidden)
