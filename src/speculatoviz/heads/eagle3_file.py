@@ -150,8 +150,8 @@ def _check_tensors(file: GgufFile, hidden: int, rows: int, target: HeadTarget) -
     layers = _integer(file, "block_count")
     if layers != 1 or values != width or rotated > width or width % 2 or heads % kv_heads:
         raise HeadError(
-            f"{file.path.name} describes {layers} layers with {heads} heads of {width} and {values} numbers, {kv_heads} "
-            "of them for keys, which llama.cpp does not compute for a head.",
+            f"{file.path.name} describes {layers} layers with {heads} heads of {width} and {values} numbers, "
+            f"{kv_heads} of them for keys, which llama.cpp does not compute for a head.",
             "Choose another head.",
         )
     expected = shapes(hidden, heads, kv_heads, width, inner, TYPICAL_LAYERS * target.hidden_size)
