@@ -26,13 +26,6 @@ import { TreePanel } from "./views/live/TreePanel";
 
 const SteadyDashboard = memo(Dashboard);
 const SteadyVerdict = memo(VerdictStrip);
-/** Constant elements: they follow the run without rendering the charts again. */
-const MIDDLE = (
-  <>
-    <RejectionPanel />
-    <ShadowPanel />
-  </>
-);
 
 /**
  * Figures change once per round, so the dashboard does not follow every token. It may lag a live run in real time, so that
@@ -48,9 +41,20 @@ function useRunByRound(): Run {
   return live ? late : steady;
 }
 
-function DashboardPanel() {
+/** onRound: called when an example leads to its round. */
+function DashboardPanel({ onRound }: { onRound: () => void }) {
   const baselineKind = useApp((state) => state.baselineKind);
-  return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={MIDDLE} />;
+  // The same elements from round to round: they follow the run without rendering the charts again.
+  const middle = useMemo(
+    () => (
+      <>
+        <RejectionPanel onRound={onRound} />
+        <ShadowPanel />
+      </>
+    ),
+    [onRound],
+  );
+  return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={middle} />;
 }
 
 function Verdict() {
@@ -76,6 +80,7 @@ function Verdict() {
 
 export function App() {
   const [part, setPart] = usePart();
+  const showTree = useCallback(() => setPart("tree"), [setPart]);
   // Charts cannot be drawn where they are not shown.
   const wide = useWide();
   return (
@@ -99,7 +104,7 @@ export function App() {
           <TextPanel />
         </div>
         <section aria-label="Dashboard" className="column-dashboard">
-          {(wide || part === "figures") && <DashboardPanel />}
+          {(wide || part === "figures") && <DashboardPanel onRound={showTree} />}
         </section>
       </main>
       <Transport />

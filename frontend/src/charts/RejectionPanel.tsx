@@ -13,7 +13,7 @@ const HELP =
   "The probability that a tested token is rejected, split by cause and summed over the run. Rounds are resampled for the 90 % interval.";
 
 /** A component of its own: it follows the whole run, and stays where it is while the playback moves. */
-export function RejectionPanel() {
+export function RejectionPanel({ onRound }: { onRound: () => void }) {
   const store = useStore();
   const found = useApp(({ play }) => {
     const over = play && (play.shown.done !== null || !play.playing);
@@ -26,6 +26,7 @@ export function RejectionPanel() {
       return at < 0 ? play : { ...seekRound(play, at + 1), playing: false };
     });
     store.select(`${example.round}:${example.node}`);
+    onRound();
   };
   return <Rejections found={found} onShow={show} />;
 }
@@ -98,19 +99,23 @@ const TOKEN = 14;
 
 function Example({ example, onShow }: { example: RejectedToken; onShow: Props["onShow"] }) {
   const { round, drafted, chosen } = example;
-  const said = chosen === null ? "" : `, the text has ${visible(chosen)}`;
   return (
-    <button
-      type="button"
-      className="rj-example"
-      aria-label={`Round ${round + 1}: drafted ${visible(drafted)}${said}. Show this round.`}
-      onClick={() => onShow(example)}
-    >
-      <span className="rj-round">{round + 1}</span>
+    <button type="button" className="rj-example" onClick={() => onShow(example)}>
+      <span className="rj-round">
+        <span className="sr-only">Round </span>
+        {round + 1}
+      </span>
       <code>
         <span className="rj-before">{beforeOf(example)}</span>
+        <span className="sr-only">, drafted </span>
         <s>{elide(visible(drafted), TOKEN)}</s>
-        {chosen !== null && <ins>{elide(visible(chosen), TOKEN)}</ins>}
+        {chosen !== null && (
+          <>
+            <span className="sr-only">, the text has </span>
+            <ins>{elide(visible(chosen), TOKEN)}</ins>
+          </>
+        )}
+        <span className="sr-only">. Show this round.</span>
       </code>
     </button>
   );
