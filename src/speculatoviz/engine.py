@@ -267,6 +267,8 @@ class _DecodingRun:
 
     def _reduction(self) -> tuple[str, str] | None:
         """What the target makes of the asked plan, in words, once in a run; None if it takes the plan as it is."""
+        if self._asked.reason is not None:  # of a policy that weighs what the target takes
+            return None
         asked, takes, name = self._asked, self.target.drafting, self.target.description.name
         if takes.tokens is not None and asked.depth > takes.tokens and "depth" not in self._reduced:
             self._reduced.add("depth")

@@ -223,8 +223,8 @@ class Settings(BaseSettings):
     )
     selfspec: str | None = Field(
         None,
-        description="cheaper version of the target that drafts for it: a quantisation, or the share of layers to keep, "
-        "e.g. Q2_K or 0.8",
+        description="cheaper version of the target that drafts for it: a quantisation, the share of layers to keep, or "
+        "its first layers, e.g. Q2_K, 0.8 or first:8",
     )
     context_tokens: int = Field(4096, ge=128, le=131072, description="context size in tokens, prompt included")
     prompt_cache_tokens: int = Field(

@@ -86,7 +86,7 @@ class ModelDrafter(BaseDrafter):
         prefixes: PrefixCache | None = None,
     ) -> None:
         self._rows = self._usable_rows(model.tokenizer, target)
-        self.window = Window(model, size, prefixes)
+        self.window = self._open(model, size, prefixes)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
         self._ahead: list[_AheadDraft] = []
@@ -95,6 +95,9 @@ class ModelDrafter(BaseDrafter):
         self._pass_ms = 0.0  # of the last pass
         self._spare = 0  # nodes beyond a chain of full depth
         self._vocabulary: Ints | None = None  # the target's ids that it can propose, once a pass has shown them
+
+    def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None) -> Window:
+        return Window(model, size, prefixes)
 
     def begin(self, request: Request) -> None:
         super().begin(request)

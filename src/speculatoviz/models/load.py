@@ -81,23 +81,36 @@ def _refuse_to_change(name: str, quantisation: str | None, vocabulary: int | Non
         )
 
 
-def load_cheaper(name: str, how: Loading, by: str, progress: Report) -> LanguageModel:
+def load_cheaper(name: str, how: Loading, by: str, progress: Report) -> LanguageModel | None:
     """A cheaper version of a GGUF model, to draft for it.
 
-    by: a quantisation, or the share of its layers to keep, in (0, 1). Raises ModelError like `load_model`.
+    by: a quantisation, the share of its layers to keep, in (0, 1), or its first layers, as `exit_layers` reads them.
+    None for the first layers of a model that is not loaded as a GGUF file: they are a part of it. Raises ModelError
+    like `load_model`.
     """
-    parsed = parse(name, how.runtime)
+    parsed, first = parse(name, how.runtime), exit_layers(by)
     if not _on_gguf_runtime(parsed):
+        if first is not None:
+            return None
         raise ModelError(f"{name} has no cheaper version here: only GGUF files do.", "Choose another drafter.")
-    if not _is_share(by):
+    if first is None and not _is_share(by):
         return load_model(name, how, by, progress)
     from speculatoviz.models.files.skip import skip_layers
 
     _require(parsed)
     path = locate(parsed, how.cache_dir, progress)
     progress("skipping layers", 0, 1)
+    if first is not None:
+        shorter = skip_layers(path, range(first), how.cache_dir)
+        return _open_gguf(parsed, shorter, how, f"{name}, its first {first} layers", progress)
     shorter = skip_layers(path, float(by), how.cache_dir)
     return _open_gguf(parsed, shorter, how, f"{name}, {float(by):.0%} of its layers", progress)
+
+
+def exit_layers(by: str) -> int | None:
+    """How many first layers `first:N` names; None for anything else."""
+    count = by.removeprefix("first:")
+    return int(count) if count != by and count.isdecimal() else None
 
 
 def _is_share(text: str) -> bool:

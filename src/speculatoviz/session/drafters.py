@@ -17,12 +17,14 @@ from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
-from speculatoviz.drafters.selfspec import SelfDrafter
+from speculatoviz.drafters.selfspec import ExitDrafter, SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
-from speculatoviz.errors import HeadError
+from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel
 from speculatoviz.models.libraries import LIBRARIES, is_installed
+from speculatoviz.models.load import exit_layers
+from speculatoviz.models.shared_window import EarlyExitModel
 from speculatoviz.models.window import Window
 from speculatoviz.session.heads import is_published, published_head, trained_heads
 from speculatoviz.session.prompt_cache import open_prompt_cache
@@ -51,12 +53,26 @@ def make_drafters(
         size = min(target.context_tokens, cheaper.description.context_tokens)
         own = open_prompt_cache(settings, cheaper)
         drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size, prefixes=own))
+    elif target.window is not None and settings.selfspec and (first := exit_layers(settings.selfspec)) is not None:
+        drafters.append(_exit_drafter(settings, target.window, first, clock))
     if draft is not None:
         drafters.append(_model_drafter(settings, target, draft, clock))
     alone = {drafter.name: drafter for drafter in drafters}
     writers = (alone.get(name) for name in ("model", "eagle3", "eagle"))
     together = _with_matches(suffix, next((writer for writer in writers if writer is not None), None), clock)
     return alone | {drafter.name: drafter for drafter in together}
+
+
+def _exit_drafter(settings: Settings, window: Window, first: int, clock: Callable[[], float]) -> Drafter:
+    """The target's first layers, in its own cells."""
+    model = window.model
+    if not isinstance(model, EarlyExitModel):
+        raise ModelError(
+            f"The first layers of {model.description.name} cannot be computed alone on {model.description.runtime}.",
+            "Load the target with transformers (hf: before its name) or as a GGUF file, or choose another drafter.",
+        )
+    layers = model.first_layers(first, window.context)
+    return ExitDrafter(layers, model.tokenizer, window, clock, settings.support_size)
 
 
 def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable[[], float]) -> list[Drafter]:
@@ -145,11 +161,16 @@ def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missi
     model, runtime = target.window.model, target.description.runtime
     if name == "lookahead":
         return Missing(f"the target runs on {runtime}, which computes no trees", "Load it with llama.cpp.")
-    if name == "selfspec":
-        if model.description.gguf is None:
-            return Missing("a cheaper version can only be made of a GGUF file", "Choose a GGUF target.")
-        return Missing("no cheaper version of the target is loaded", f"Start with `--selfspec {SELF_BY_DEFAULT}`.")
-    return _why_no_head(name, settings, model)
+    return _why_no_part(model) if name == "selfspec" else _why_no_head(name, settings, model)
+
+
+def _why_no_part(model: LanguageModel) -> Missing:
+    if isinstance(model, EarlyExitModel):
+        remedy = "Start with `--selfspec first:N`, with the number N of its first layers that draft."
+        return Missing("no part of the target is set to draft", remedy)
+    if model.description.gguf is None:
+        return Missing("a cheaper version can only be made of a GGUF file", "Choose a GGUF target.")
+    return Missing("no cheaper version of the target is loaded", f"Start with `--selfspec {SELF_BY_DEFAULT}`.")
 
 
 def _on_llamacpp() -> str:

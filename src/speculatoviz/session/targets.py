@@ -107,6 +107,7 @@ def draft_tokens(pair: Profile) -> int | None:
 def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:
     """The cheaper version of the target that `selfspec` drafts with; None if the settings do not ask for one.
 
+    None too if it is a part of the loaded target.
     Raises ModelError, also for a remote target.
     """
     pair = settings.resolved()

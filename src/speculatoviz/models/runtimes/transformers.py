@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import (
     Capability,
+    Context,
     ContextBudget,
     Description,
     Feed,
@@ -40,8 +43,11 @@ from speculatoviz.models.runtimes.transformers_contexts import (
     COPIED,
     CUT,
     RecurrentContext,
+    SharedCells,
     TransformersContext,
 )
+from speculatoviz.models.runtimes.transformers_exit import first_layers
+from speculatoviz.models.shared_window import FirstLayers
 from speculatoviz.models.tokenizers.hub import HubTokenizer
 from speculatoviz.models.tree import depths, visible
 
@@ -96,8 +102,32 @@ class TransformersModel:
                 gguf=source if source.is_file() else None,
             )
         self._budget = ContextBudget(context_tokens)
+        self._beside: TransformersContext | None = None  # of first layers: whose cells they use
         if self._recurrent:
             require_rewinding(self, lambda: _cannot_rewind(source))
+
+    @property
+    def library_model(self) -> Any:
+        """The library's model."""
+        return self._model
+
+    def first_layers(self, count: int, context: Context) -> FirstLayers:
+        """See `EarlyExitModel.first_layers`. Recurrent layers have no cells to share."""
+        name = self.description.name
+        if not isinstance(context, TransformersContext) or not 0 < count < self.layer_count:
+            raise ModelError(
+                f"{name} has {self.layer_count} layers, of which {count} cannot draft.",
+                f"Choose a number from 1 to {self.layer_count - 1}.",
+            )
+        shorter = None if self._recurrent else first_layers(self._model, count)
+        if shorter is None:
+            raise ModelError(f"The first layers of {name} cannot be computed alone.", "Choose another drafter.")
+        part = copy(self)
+        part._model, part.layer_count, part._beside = shorter, count, context
+        part.provides = self.provides & {"trees"}
+        about = f"{name}, the first {count} of its {self.layer_count} layers"
+        part.description = replace(self.description, name=about, parameters=None, size_bytes=None)
+        return cast("FirstLayers", part)
 
     def new_layers(self) -> list[Any]:
         """The library's own layers of a cache."""
@@ -111,13 +141,16 @@ class TransformersModel:
         return rows
 
     def open(self, size: int) -> TransformersContext:
-        """A new context. Raises ContextFullError if there is no room."""
+        """A new context. Raises ContextFullError if there is no room. Of first layers, the one beside the whole's."""
+        if self._beside is not None:
+            return SharedCells(self, self._beside, self.layer_count)
         self._budget.reserve(size)
         return (RecurrentContext if self._recurrent else TransformersContext)(self, size)
 
     def release(self, context: TransformersContext) -> None:
         """Return the size of a closed context to the budget."""
-        self._budget.release(context.size)
+        if self._beside is None:
+            self._budget.release(context.size)
 
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """One pass per feed, in turn. Raises ModelError if memory runs out."""
@@ -135,7 +168,9 @@ class TransformersModel:
             raise
 
     def close(self) -> None:
-        """Free the weights."""
+        """Free the weights, unless they are those of a whole model."""
+        if self._beside is not None:
+            return
         self.tokenizer.close()
         self._model = None
         if self.device.type == "cuda":

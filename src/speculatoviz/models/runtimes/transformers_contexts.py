@@ -74,10 +74,12 @@ class TransformersContext:
         self.length = 0
         self._closed = False
         self.tree: Sequence[int] | None = None
-        found = model.new_layers()
-        all_layers = [_Layer(size) if isinstance(layer, DynamicLayer) else layer for layer in found]
+        all_layers = self._new_layers()
         self.layers = [layer for layer in all_layers if isinstance(layer, _Layer)]
         self.cache = Cache(layers=all_layers)
+
+    def _new_layers(self) -> list[Any]:
+        return [_Layer(self.size) if isinstance(layer, DynamicLayer) else layer for layer in self.model.new_layers()]
 
     @property
     def held(self) -> int:
@@ -137,6 +139,37 @@ class TransformersContext:
             self._closed = True
             self.model.release(self)
             self.layers, self.cache = [], Cache(layers=[])
+
+
+class _SharedLayer(_Layer):
+    """Another context's cells of one layer, with a length of its own."""
+
+    def __init__(self, owner: _Layer) -> None:
+        super().__init__(owner.size)
+        self._owner = owner
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        if not self._owner.is_initialized:
+            self._owner.lazy_initialization(key_states, value_states)
+        self.keys, self.values = self._owner.keys, self._owner.values
+        self.dtype, self.device = self._owner.dtype, self._owner.device
+        self.is_initialized = True
+
+
+class SharedCells(TransformersContext):
+    """The first `count` layers of `owner`'s cells. What it appends comes after the owner's tokens, which stay."""
+
+    def __init__(self, model: ContextOwner, owner: TransformersContext, count: int) -> None:
+        self._owner, self._count = owner, count
+        super().__init__(model, owner.size)
+
+    def _new_layers(self) -> list[Any]:
+        return [_SharedLayer(layer) for layer in self._owner.layers[: self._count]]
+
+    def adopt(self, length: int) -> None:
+        """See `SharedContext.adopt`."""
+        self.tree = None
+        self.settle(length)
 
 
 class _State(NamedTuple):
