@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
-from speculatoviz.models.base import IN_WORDS, PREFILL_TOKENS, Capability, Context, Feed, LanguageModel
+from speculatoviz.models.base import IN_WORDS, PREFILL_TOKENS, Capability, Context, Feed, LanguageModel, LayeredModel
 from speculatoviz.models.prefix_cache import SnapshotContext
 from speculatoviz.models.tokenizers.chat import encode_raw
 from speculatoviz.models.tree import ancestors
@@ -249,7 +249,8 @@ def inputs_of_layers_belong_to_their_tokens(model: LanguageModel, noise: float) 
     ids, tree, wanted = ids_of(model), _tree(model), (1, 2)
     with opened(model, 2) as [first, second]:
         single = np.concatenate([_inputs(model, Feed(first, [token], layers=wanted)) for token in ids])
-        assert single.shape[0] == len(ids)
+        assert isinstance(model, LayeredModel)
+        assert single.shape == (len(ids), len(wanted) * model.layer_width)
         first.keep(0)
         scale = float(np.abs(single).max())
         _inputs_close(_inputs(model, Feed(first, ids, "last", layers=wanted)), single, noise * scale)
@@ -287,7 +288,8 @@ def a_layer_that_is_not_there_is_refused(model: LanguageModel, _: float) -> None
     if "layers" not in model.provides:
         return
     with opened(model) as [context]:
-        for layer in (0, 10_000):
+        assert isinstance(model, LayeredModel)
+        for layer in (0, model.layer_count):
             with pytest.raises(BadRequestError, match=f"no inner layer {layer}"):
                 model.forward([Feed(context, ids_of(model)[:2], layers=(layer,))])
         assert context.length == 0
