@@ -108,3 +108,24 @@ def test_the_last_layer_is_the_model_s_last_inner_one(tmp_path: Path) -> None:
             inputs(model, LAYERS)
     finally:
         model.close()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_asking_for_inputs_changes_no_logit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: bool) -> None:
+    """Bit for bit: what is read of a pass does not depend on who reads it, and neither does a text."""
+    path = write_tiny(tmp_path / "tiny.gguf")
+    plain = LlamaCppModel(path, 64)
+    if watched:
+        monkeypatch.setattr(llamacpp_layers, "_MARKED", frozenset())
+    asked = LlamaCppModel(path, 64, layers=True)
+    try:
+        rows = []
+        for model, layers in ((plain, ()), (asked, (1,))):
+            context = model.open(16)
+            feeds = [Feed(context, IDS[:3], layers=layers), Feed(context, IDS[3:], layers=layers)]
+            rows.append(np.concatenate([np.array(model.forward([feed])[0].logits) for feed in feeds]))
+            context.close()
+        assert np.array_equal(*rows)
+    finally:
+        asked.close()
+        plain.close()
