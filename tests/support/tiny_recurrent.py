@@ -62,6 +62,46 @@ def write_lfm2(path: Path, seed: int = 0) -> Path:
     return write_tiny(path, "bpe", architecture="lfm2", fields=fields, tensors=tensors, seed=seed)
 
 
+def write_qwen35(path: Path, seed: int = 0) -> Path:
+    """A Qwen3.5 of a gated delta net and a gated attention layer: llama.cpp keeps snapshots of its recurrent state."""
+    random, heads, key_heads = _Random(seed), 2, 1
+    inner, head = heads * STATE, HIDDEN // 2
+    channels = 2 * key_heads * STATE + inner
+    tensors: dict[str, np.ndarray | None] = {
+        "blk.0.attn_qkv.weight": random(channels, HIDDEN),
+        "blk.0.attn_gate.weight": random(inner, HIDDEN),
+        "blk.0.ssm_conv1d.weight": random(channels, KERNEL),
+        "blk.0.ssm_dt.bias": random(heads),
+        "blk.0.ssm_a": -np.ones(heads, np.float32) * 0.1,
+        "blk.0.ssm_beta.weight": random(heads, HIDDEN),
+        "blk.0.ssm_alpha.weight": random(heads, HIDDEN),
+        "blk.0.ssm_norm.weight": np.ones(STATE, np.float32),
+        "blk.0.ssm_out.weight": random(HIDDEN, inner),
+        "blk.1.attn_q.weight": random(2 * HIDDEN, HIDDEN),
+        "blk.1.attn_q_norm.weight": np.ones(head, np.float32),
+        "blk.1.attn_k_norm.weight": np.ones(head, np.float32),
+    }
+    tensors |= {f"blk.0.{name}.weight": None for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    for layer in range(LAYERS):
+        tensors |= {
+            f"blk.{layer}.ffn_norm.weight": None,
+            f"blk.{layer}.post_attention_norm.weight": np.ones(HIDDEN, np.float32),
+        }
+    fields: Mapping[str, Value] = {
+        "{arch}.ssm.conv_kernel": KERNEL,
+        "{arch}.ssm.inner_size": inner,
+        "{arch}.ssm.state_size": STATE,
+        "{arch}.ssm.time_step_rank": heads,
+        "{arch}.ssm.group_count": key_heads,
+        "{arch}.full_attention_interval": 2,
+        "{arch}.attention.key_length": head,
+        "{arch}.attention.value_length": head,
+        "{arch}.rope.dimension_count": head,
+        "{arch}.rope.dimension_sections": [4, 2, 2, 0],
+    }
+    return write_tiny(path, "bpe", architecture="qwen35", fields=fields, tensors=tensors, seed=seed)
+
+
 class _Random:
     """Normal numbers that keep the size of what they multiply."""
 
