@@ -47,7 +47,6 @@ it("adds up, names the causes with their shares, and what is missing", () => {
   expect(panel.textContent).toContain("11 of 40 tested tokens were rejected; 10.0 were to be expected.");
   expect(panel.textContent).toContain("Outside the vocabulary29 %20 to 41 %");
   expect(panel.textContent).toContain("A draft with the whole vocabulary. At most +0.31 tokens a round.");
-  expect(panel.textContent).toContain("k 3 instead of 8: about 21.0 instead of 17.0 tok/s");
   expect(panel.textContent).toContain("The target is remote.");
 });
 

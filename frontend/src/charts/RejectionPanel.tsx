@@ -4,7 +4,7 @@ import { useApp, useStore } from "../app/useStore";
 import type { Autopsy, CauseShare, RejectedToken } from "../protocol/generated";
 import { seekRound } from "../run/playback";
 import { HelpTooltip } from "../ui/HelpTooltip";
-import { beforeOf, CAUSES, intervalOf, remedyOf, shareOf, shorterOf, totalsOf } from "../words/causes";
+import { beforeOf, CAUSES, intervalOf, remedyOf, shareOf, totalsOf } from "../words/causes";
 import { fixed } from "../words/format";
 import { elide, visible } from "../words/label";
 import "./rejections.css";
@@ -37,7 +37,6 @@ interface Props {
 }
 
 export const Rejections = memo(function Rejections({ found, onShow }: Props) {
-  const shorter = shorterOf(found);
   return (
     <section className="rj" aria-label="Why tokens were rejected">
       <h3>
@@ -53,7 +52,6 @@ export const Rejections = memo(function Rejections({ found, onShow }: Props) {
           ))}
         </ul>
       )}
-      {shorter && <p>{shorter}</p>}
       {found.missing.map((sentence) => (
         <p key={sentence} className="rj-note">
           {sentence}

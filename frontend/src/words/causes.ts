@@ -70,10 +70,3 @@ export function beforeOf({ before }: RejectedToken): string {
   const line = before.replace(/\s+/g, " ");
   return line.length > BEFORE ? `…${line.slice(-BEFORE)}` : line;
 }
-
-/** The depth that would have been faster; null if the run's own was as fast. */
-export function shorterOf({ shorter }: Autopsy): string | null {
-  if (!shorter) return null;
-  const { depth, drafted, tps, measured_tps } = shorter;
-  return `k ${depth} instead of ${drafted}: about ${fixed(tps, 1)} instead of ${fixed(measured_tps, 1)} tok/s, by the measured times of drafted tokens and passes.`;
-}

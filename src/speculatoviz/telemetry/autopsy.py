@@ -207,15 +207,19 @@ def _shorter(rounds: Sequence[TestedRound], pass_ms: Mapping[int, float]) -> Sho
 def _rate(rounds: Sequence[TestedRound], depth: int, pass_ms: Mapping[int, float]) -> float:
     """Tokens a second of these rounds if none had drafted more than `depth` tokens; 0 if they took no time."""
     tokens = sum(min(round.emitted, depth + 1) for round in rounds)
-    saved_ms = sum(sum(round.token_ms[depth:]) + _saved_ms(len(round.token_ms), depth, pass_ms) for round in rounds)
+    saved_ms = sum(sum(round.token_ms[depth:]) + _saved_ms(round, depth, pass_ms) for round in rounds)
     taken_ms = sum(round.own_ms for round in rounds) - saved_ms
     return 1000.0 * tokens / taken_ms if taken_ms > 0 else 0.0
 
 
-def _saved_ms(drafted: int, depth: int, pass_ms: Mapping[int, float]) -> float:
-    """What a pass over a draft of `depth` instead of `drafted` tokens saves; 0 if either was not measured."""
+def _saved_ms(round: TestedRound, depth: int, pass_ms: Mapping[int, float]) -> float:
+    """What verifying `depth` tokens instead of all saves: the round's time by the ratio of the measured passes.
+
+    0 if either pass was not measured.
+    """
+    drafted = len(round.token_ms)
     longer, shorter = pass_ms.get(drafted + 1), pass_ms.get(min(depth, drafted) + 1)
-    return longer - shorter if longer is not None and shorter is not None else 0.0
+    return round.verify_ms * (1.0 - shorter / longer) if longer and shorter is not None else 0.0
 
 
 def _missing(rejections: Rejections, tested: int) -> list[str]:

@@ -40,13 +40,15 @@ class Tested(NamedTuple):
 class TestedRound(NamedTuple):
     """A finished round. chosen: the token that the text has at each position of the draft. token_ms: of each node.
 
-    own_ms: the round without the time for evidence. chain: whether every node follows the one before.
+    own_ms: the round without the time for evidence. verify_ms: of it, verification. chain: whether every node follows the
+    one before.
     """
 
     tests: list[Tested]
     chosen: Mapping[int, str]
     token_ms: list[float]
     own_ms: float
+    verify_ms: float
     accepted: int
     emitted: int
     chain: bool
@@ -131,6 +133,7 @@ class Rejections:
             chosen={result.position: result.final_token or "" for result in emitted},
             token_ms=[self._drafted[node].draft_time_ms for node in sorted(self._drafted)],
             own_ms=event.round_ms - event.evidence_ms,
+            verify_ms=event.verify_ms,
             accepted=event.round_accepted,
             emitted=event.round_emitted,
             chain=all(
