@@ -40,8 +40,8 @@ class Tested(NamedTuple):
 class TestedRound(NamedTuple):
     """A finished round. chosen: the token that the text has at each position of the draft. token_ms: of each node.
 
-    own_ms: the round without the time for evidence. verify_ms: of it, verification. chain: whether every node follows the
-    one before.
+    own_ms: the round without the time for evidence. verify_ms: of it, verification. chain: whether every node follows
+    the one before.
     """
 
     tests: list[Tested]
