@@ -12,6 +12,7 @@ import pytest
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.heads.eagle3_file import HeadTarget
+from speculatoviz.heads.eagle3_published import converted
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.session.heads import is_published
 from speculatoviz.session.session import Session
@@ -98,8 +99,8 @@ def test_names_of_heads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nodes", [0, 6])
 def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int) -> None:
     """An untrained head, whose drafts are nonsense. The text with and without it differs at most in a near tie."""
-    folder = published(tmp_path / "head", SMOL, list(range(400)))
-    settings = Settings(_env_file=None, profile="smol", head=str(folder), cache_dir=str(cache_dir), max_tokens=24)
+    file = converted(published(tmp_path / "head", SMOL, list(range(400))), SMOL, tmp_path)
+    settings = Settings(_env_file=None, profile="smol", head=str(file), cache_dir=str(cache_dir), max_tokens=24)
     session = Session.load(settings, time.perf_counter, lambda stage, share: None)
     assert session.drafter == "eagle3"
     texts = []
