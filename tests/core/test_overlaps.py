@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from speculatoviz.core.overlaps import overlaps
@@ -157,3 +158,11 @@ def test_filtered_is_what_the_cut_tokens_would_have_shared() -> None:
     cut = [token for token in range(5) if p.prob(token) == 0.0]
     assert len(cut) == 3
     assert found.filtered == pytest.approx(sum(min(unfiltered.prob(t), own.prob(t)) for t in cut))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1.0), FILTERED, Sampling()], ids=["whole", "top-k 2", "greedy"])
+@pytest.mark.parametrize("tokens", [[0], [1, 3], [0, 1, 2, 3, 4], [2, 4, 9]])
+def test_a_mass_is_the_sum_of_the_probabilities(sampling: Sampling, tokens: list[int]) -> None:
+    p = distribution(pair()[0].logits(PROMPT), sampling)
+
+    assert p.mass(np.array(tokens, np.int32)) == pytest.approx(sum(p.prob(token) for token in tokens))

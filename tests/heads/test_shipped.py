@@ -15,7 +15,8 @@ from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.heads.file import read
 from speculatoviz.heads.states import States
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from speculatoviz.session.drafters import SHIPPED, head_cards, make_drafters
+from speculatoviz.session.drafters import make_drafters
+from speculatoviz.session.heads import SHIPPED, head_cards
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.telemetry.events import Event, RunWarning, Started
 from speculatoviz.telemetry.mapping import Stamp, sampling_info

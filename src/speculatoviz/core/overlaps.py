@@ -13,7 +13,7 @@ import numpy as np
 from speculatoviz.core.rejection import prefixes
 from speculatoviz.core.rounds import Check, Overlap
 from speculatoviz.core.sampling import Distribution
-from speculatoviz.core.types import Draft, Ints, Rule, Support
+from speculatoviz.core.types import Draft, Rule, Support
 
 Rows = Callable[[int], Distribution]  # a distribution after a node, or after ROOT
 
@@ -63,7 +63,7 @@ def _overlap(
     shared = p.overlap(own, reach)
     uncovered = 0.0
     if evidence is not None and evidence.vocabulary is not None:
-        uncovered = reach * max(0.0, 1.0 - mass(p, evidence.vocabulary))
+        uncovered = reach * max(0.0, 1.0 - p.mass(evidence.vocabulary))
     filtered = 0.0 if unfiltered is None else _filtered(p, unfiltered, own, reach)
     return Overlap(reach, _accepted(check, p, q, reach, rule), shared, uncovered, filtered)
 
@@ -78,8 +78,3 @@ def _filtered(p: Distribution, unfiltered: Distribution, q: Support, reach: floa
     """sum of min(w p°, q) over the tokens with p = 0."""
     cut = p.probs(q.ids) == 0.0
     return float(np.minimum(reach * unfiltered.probs(q.ids), q.probs)[cut].sum())
-
-
-def mass(p: Distribution, ids: Ints) -> float:
-    """The probability of all of `ids`, which are unique."""
-    return float(p.probs(ids).sum())

@@ -44,6 +44,14 @@ class Distribution:
         weights = self.weights[np.minimum(places, len(self.weights) - 1)]
         return np.where(known, weights.astype(np.float64) / self.total, 0.0)
 
+    def mass(self, tokens: Ints) -> float:
+        """The probability of all of tokens int32[n], which are ascending and unique."""
+        if self.ids is None:
+            known = tokens[: np.searchsorted(tokens, len(self.weights))]
+            return float(self.weights[known].sum()) / self.total
+        places = np.minimum(np.searchsorted(tokens, self.ids), len(tokens) - 1)
+        return float(self.weights[tokens[places] == self.ids].sum()) / self.total
+
     def minus(self, q: Support, share: float = 1.0) -> Distribution:
         """The residual norm(max(0, share p - q)) (Leviathan et al. 2023, section 2.3); p itself if that has no mass."""
         weights = self.weights.copy()
