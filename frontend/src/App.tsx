@@ -1,8 +1,7 @@
-import { memo, useCallback, useDeferredValue, useMemo } from "react";
+import { lazy, memo, Suspense, useCallback, useDeferredValue, useMemo } from "react";
 import { isBusy, isLive, isReady } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
 import { useThrottled } from "./app/useThrottled";
-import { Dashboard } from "./charts/Dashboard";
 import { RejectionPanel } from "./charts/RejectionPanel";
 import { ShadowPanel } from "./charts/ShadowPanel";
 import { VerdictStrip } from "./charts/VerdictStrip";
@@ -24,7 +23,10 @@ import { Tour } from "./views/live/Tour";
 import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
 
-const SteadyDashboard = memo(Dashboard);
+/** With the charts' library, which is half of the page's code: it loads after the rest. */
+const SteadyDashboard = lazy(() =>
+  import("./charts/Dashboard").then(({ Dashboard }) => ({ default: Dashboard })),
+);
 const SteadyVerdict = memo(VerdictStrip);
 
 /**
@@ -104,7 +106,9 @@ export function App() {
           <TextPanel />
         </div>
         <section aria-label="Dashboard" className="column-dashboard">
-          {(wide || part === "figures") && <DashboardPanel onRound={showTree} />}
+          <Suspense fallback={null}>
+            {(wide || part === "figures") && <DashboardPanel onRound={showTree} />}
+          </Suspense>
         </section>
       </main>
       <Transport />

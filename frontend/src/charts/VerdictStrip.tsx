@@ -9,6 +9,7 @@ import { fixed } from "../words/format";
 import { arithmetic, isComputed, leverWords, paysOf } from "../words/pays";
 import { CostBar } from "./CostBar";
 import { isVerified, type Speedup, speedupOf } from "./speedup";
+import "./charts.css";
 import "./verdict.css";
 
 const MEASURED =

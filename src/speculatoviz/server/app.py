@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from fastapi.staticfiles import StaticFiles
 
 from speculatoviz.config import Settings
 from speculatoviz.core.types import Draft
@@ -22,6 +21,7 @@ from speculatoviz.server.address import key_of
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
+from speculatoviz.server.page_files import page_files
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.telemetry.messages import Start
 
@@ -112,7 +112,7 @@ def _add_socket(app: FastAPI, limits: RunLimits) -> None:
 
 def _add_page(app: FastAPI) -> None:
     if (PAGE / "index.html").exists():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        app.mount("/", page_files(PAGE), name="page")
         return
 
     @app.get("/")
