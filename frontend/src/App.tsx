@@ -19,7 +19,6 @@ import { PhoneParts, usePart } from "./views/live/PhoneParts";
 import { RecordingBanner } from "./views/live/RecordingBanner";
 import { RunStrip } from "./views/live/RunStrip";
 import { TextPanel } from "./views/live/TextPanel";
-import { Tour } from "./views/live/Tour";
 import { Transport } from "./views/live/Transport";
 import { TreePanel } from "./views/live/TreePanel";
 
@@ -101,7 +100,6 @@ export function App() {
           <RecordingBanner />
           <Notices />
           <RunStrip />
-          <Tour />
           <TreePanel />
           <TextPanel />
         </div>

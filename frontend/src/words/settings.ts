@@ -1,5 +1,5 @@
 // The settings that the shown round of a run had, and what changed on the way there.
-import type { Started, Updated } from "../protocol/generated";
+import type { ModelInfo, Started, Updated } from "../protocol/generated";
 import type { Run } from "../run/model";
 import { currentSettings, lastChange } from "../run/selectors";
 import { modelTitle } from "./models";
@@ -15,7 +15,13 @@ export interface RunSetting {
 
 type At = Pick<Updated, "k" | "nodes" | "drafter" | "sampling">;
 
-const drafterWords = ({ drafter, k }: At): string => (k === 0 ? "none" : sourceOf(drafter).title);
+/** The draft model by its name, any other drafter by its title. */
+const drafterWords =
+  (draft: ModelInfo | null) =>
+  ({ drafter, k }: At): string => {
+    if (k === 0) return "none";
+    return drafter === "model" && draft ? modelTitle(draft) : sourceOf(drafter).title;
+  };
 
 /** A tree has more tokens than one path of it. */
 const treeWords = ({ nodes, k }: At): string => (nodes > k && k > 0 ? `${nodes} tokens` : "none: a chain");
@@ -46,10 +52,8 @@ export function runSettings(run: Run): RunSetting[] {
   if (!started || !current) return [];
   const tree = setting(run, "tree", treeWords);
   const branches = current.nodes > current.k || tree?.change;
-  const draft = started.draft_model;
   const variable = [
-    setting(run, "drafter", drafterWords),
-    draft && current.drafter === "model" ? fixedSetting("draft model", modelTitle(draft)) : null,
+    setting(run, "drafter", drafterWords(started.draft_model)),
     setting(run, "depth", ({ k }) => depthWords(started.policy, k)),
     branches ? tree : null,
     setting(run, "temperature", ({ sampling }) => `${Number(sampling.temperature.toFixed(3))}`),

@@ -8,10 +8,10 @@ import "./run-strip.css";
 export function RunStrip() {
   const run = useApp((state) => state.play?.shown ?? emptyRun);
   const settings = runSettings(run);
-  if (settings.length === 0) return null;
   const end = endWords(run);
   return (
     <section aria-label="Settings of the shown run" className="run-strip">
+      {settings.length === 0 && <p>No run yet.</p>}
       <dl>
         {settings.map(({ name, value, change }) => (
           <div key={name} data-changed={change !== null || undefined}>

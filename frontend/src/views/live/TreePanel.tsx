@@ -1,6 +1,7 @@
 import { useApp, useStore } from "../../app/useStore";
 import { emptyRun } from "../../run/reducer";
 import { TokenTree } from "../../tree/TokenTree";
+import { Tour } from "./Tour";
 
 export function TreePanel() {
   const store = useStore();
@@ -16,6 +17,7 @@ export function TreePanel() {
         onHover={(key) => store.hover(key)}
         onSelect={(key) => store.select(key)}
       />
+      <Tour />
     </div>
   );
 }
