@@ -294,3 +294,14 @@ def test_a_chain_stops_before_an_uncertain_token() -> None:
 
 def test_pruning_what_was_drawn_is_caught() -> None:
     assert difference(twins.Pruning, Sampling(1.0), 2, 4) > 1e-3
+
+
+def test_evidence_states_the_heads_vocabulary() -> None:
+    shown = drafted(drafter(evidence=True), 3)
+    hidden = drafted(drafter(), 3)
+
+    assert all(one is not None and one.vocabulary is not None for one in shown.evidence)
+    assert [one.vocabulary.tolist() for one in shown.evidence if one and one.vocabulary is not None] == [
+        VOCABULARY.tolist()
+    ] * len(shown)
+    assert set(hidden.evidence) == {None}

@@ -217,3 +217,16 @@ def test_smol_drafts_for_qwen(smol_path: Path, qwen_paths: tuple[Path, Path]) ->
     assert found is None or found.reproduced
     assert accepted >= 1
     assert drafter.kept_mass is not None
+
+
+def test_evidence_states_the_targets_ids_that_can_be_proposed() -> None:
+    target, draft = two_vocabularies()
+    found = drafted(translated(draft, target), [2, 1], Sampling(1.0), 2)
+
+    pieces = {draft.tokenizer.token_bytes(token) for token in range(draft.tokenizer.n_vocab)} - {b""}
+    sayable = [token for token in range(target.tokenizer.n_vocab) if target.tokenizer.token_bytes(token) in pieces]
+    ends = sorted(target.tokenizer.eos_ids)
+    for one in found.evidence:
+        assert one is not None
+        assert one.vocabulary is not None
+        assert one.vocabulary.tolist() == sorted({*sayable, *ends})
