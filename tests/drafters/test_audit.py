@@ -21,6 +21,7 @@ from speculatoviz.drafters.hybrid import HybridDrafter
 from speculatoviz.drafters.lookahead import LookaheadDrafter
 from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.drafters.mixture import MixtureDrafter
+from speculatoviz.drafters.mtp import MtpDrafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.selfspec import SelfDrafter
@@ -81,6 +82,9 @@ MAKERS: dict[str, Callable[[], Drafter]] = {
     "hybrid, the fallback": lambda: hybrid(9.0),
     "eagle": lambda: EagleDrafter(eagle_head(), HashedStates(PROMPT[:-1]), no_clock),
     "eagle3": lambda: Eagle3Drafter(
+        tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock
+    ),
+    "mtp": lambda: MtpDrafter(
         tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock
     ),
     "medusa": lambda: MedusaDrafter(medusa_heads(), HashedStates(PROMPT[:-1]), no_clock),

@@ -62,8 +62,11 @@ def write_lfm2(path: Path, seed: int = 0) -> Path:
     return write_tiny(path, "bpe", architecture="lfm2", fields=fields, tensors=tensors, seed=seed)
 
 
-def write_qwen35(path: Path, seed: int = 0) -> Path:
-    """A Qwen3.5 of a gated delta net and a gated attention layer: llama.cpp keeps snapshots of its recurrent state."""
+def write_qwen35(path: Path, seed: int = 0, *, next_token_layer: bool = False) -> Path:
+    """A Qwen3.5 of a gated delta net and a gated attention layer: llama.cpp keeps snapshots of its recurrent state.
+
+    next_token_layer: with a further layer that predicts the token after the next one.
+    """
     random, heads, key_heads = _Random(seed), 2, 1
     inner, head = heads * STATE, HIDDEN // 2
     channels = 2 * key_heads * STATE + inner
@@ -99,7 +102,31 @@ def write_qwen35(path: Path, seed: int = 0) -> Path:
         "{arch}.rope.dimension_count": head,
         "{arch}.rope.dimension_sections": [4, 2, 2, 0],
     }
+    if next_token_layer:
+        tensors |= _next_token_layer(random, head)
+        fields = {**fields, "{arch}.block_count": LAYERS + 1, "{arch}.nextn_predict_layers": 1}
     return write_tiny(path, "bpe", architecture="qwen35", fields=fields, tensors=tensors, seed=seed)
+
+
+def _next_token_layer(random: _Random, head: int) -> dict[str, np.ndarray | None]:
+    """One attention layer after the others, and the matrix that joins a hidden state with an embedding."""
+    before, inner, ones = f"blk.{LAYERS}.", 2 * HIDDEN, np.ones(HIDDEN, np.float32)
+    norms = ("attn_norm", "post_attention_norm", "nextn.enorm", "nextn.hnorm", "nextn.shared_head_norm")
+    shapes = {
+        "attn_q": (2 * HIDDEN, HIDDEN),
+        "attn_k": (head, HIDDEN),
+        "attn_v": (head, HIDDEN),
+        "attn_output": (HIDDEN, HIDDEN),
+        "ffn_gate": (inner, HIDDEN),
+        "ffn_up": (inner, HIDDEN),
+        "ffn_down": (HIDDEN, inner),
+        "nextn.eh_proj": (HIDDEN, 2 * HIDDEN),
+    }
+    return {
+        **{f"{before}{name}.weight": ones for name in norms},
+        **{f"{before}attn_{name}_norm.weight": np.ones(head, np.float32) for name in "qk"},
+        **{f"{before}{name}.weight": random(*shape) for name, shape in shapes.items()},
+    }
 
 
 class _Random:

@@ -9,6 +9,7 @@ const SOURCES = [
   "medusa",
   "eagle",
   "eagle3",
+  "mtp",
   "selfspec",
   "model+suffix",
   "multi",

@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 DrafterName = Literal[
-    "model", "ngram", "suffix", "lookahead", "medusa", "eagle", "eagle3", "selfspec", "mixture", "multi", "hybrid"
+    "model",
+    "ngram",
+    "suffix",
+    "lookahead",
+    "medusa",
+    "eagle",
+    "eagle3",
+    "mtp",
+    "selfspec",
+    "mixture",
+    "multi",
+    "hybrid",
 ]
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
-WITH_HEAD = frozenset({"eagle", "eagle3", "medusa"})  # those that read the target's hidden states
+WITH_HEAD = frozenset({"eagle", "eagle3", "medusa", "mtp"})  # those that read the target's hidden states
 
 
 class About(NamedTuple):
@@ -63,6 +74,12 @@ DRAFTERS: Mapping[DrafterName, About] = {
         "EAGLE-3 head",
         "A one-layer model continues the inputs of three of the target's layers; it reads published heads.",
         "Li et al. 2025 (EAGLE-3)",
+        True,
+    ),
+    "mtp": About(
+        "Next-token layer",
+        "A layer that the target was trained with predicts the token after the next one, and continues from there.",
+        "Gloeckle et al. 2024; DeepSeek-AI 2024 (DeepSeek-V3)",
         True,
     ),
     "selfspec": About(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Container
 from typing import NamedTuple
@@ -22,15 +23,17 @@ from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel
+from speculatoviz.models.eagle3_graph import MtpModel
 from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.load import exit_layers
 from speculatoviz.models.shared_window import EarlyExitModel
 from speculatoviz.models.window import Window
-from speculatoviz.session.heads import is_published, published_head, trained_heads
+from speculatoviz.session.heads import is_published, next_token_layer, published_head, trained_heads
 from speculatoviz.session.prompt_cache import open_prompt_cache
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
 
+log = logging.getLogger(__name__)
 MODEL_SHARE = 0.8  # of the model's q in a mixture; matches have the rest
 
 
@@ -105,7 +108,7 @@ def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[
     if _gives(window.model, "probes"):
         size, ngram, guesses = settings.lookahead_window, settings.lookahead_ngram, settings.lookahead_guesses
         drafters.append(LookaheadDrafter(size, ngram, guesses))
-    return drafters + _of_heads(settings, target, window, clock)
+    return [*drafters, *_of_heads(settings, target, window, clock), *_of_own_layers(settings, window, clock)]
 
 
 def _of_heads(settings: Settings, target: Target, window: Window, clock: Callable[[], float]) -> list[Drafter]:
@@ -118,6 +121,17 @@ def _of_heads(settings: Settings, target: Target, window: Window, clock: Callabl
         what = IN_WORDS[NEEDED_OF_A_RUNTIME[need]]
         raise HeadError(f"{target.description.runtime} gives no {what}.", _on_llamacpp())
     return []
+
+
+def _of_own_layers(settings: Settings, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+    """The drafter of a layer that the target carries for it."""
+    if not isinstance(window.model, MtpModel) or not window.model.mtp_layers:
+        return []
+    try:
+        return [next_token_layer(settings, window, clock)]
+    except ModelError as error:  # the target decodes without it
+        log.warning("mtp does not draft: %s %s", error.message, error.hint)
+        return []
 
 
 def _gives(model: LanguageModel, need: Need) -> bool:
@@ -142,6 +156,7 @@ _REMOTE = {
     "medusa": "its heads read the target's hidden states, and a remote target does not send them",
     "eagle": "its head reads the target's hidden states, and a remote target does not send them",
     "eagle3": "its head reads inner layers of the target, and a remote target does not send their inputs",
+    "mtp": "its layer reads the target's hidden states, and a remote target does not send them",
     "selfspec": "it needs the target's weights, and those of a remote target are not on this machine",
 }
 
@@ -161,6 +176,10 @@ def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missi
     model, runtime = target.window.model, target.description.runtime
     if name == "lookahead":
         return Missing(f"the target runs on {runtime}, which computes no trees", "Load it with llama.cpp.")
+    if name == "mtp":
+        return Missing(
+            "the target carries no next-token layer that llama.cpp computes", "Choose a Qwen3.5 file with one."
+        )
     return _why_no_part(model) if name == "selfspec" else _why_no_head(name, settings, model)
 
 

@@ -91,6 +91,18 @@ def head_cards(drafters: Mapping[str, Drafter]) -> list[HeadInfo]:
     ]
 
 
+def next_token_layer(settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
+    """The drafter of the next-token layer of a target on llama.cpp that carries one. Raises ModelError."""
+    from speculatoviz.drafters.mtp import MtpDrafter
+    from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+    from speculatoviz.models.runtimes.llamacpp_mtp import LlamaCppMtp
+
+    assert isinstance(window.model, LlamaCppModel)
+    size = window.context.size
+    graph = LlamaCppMtp(window.model, size)
+    return MtpDrafter(graph, window, graph.vocabulary, size, clock, support_size=settings.support_size)
+
+
 def published_head(settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
     """The drafter of the published EAGLE-3 head that the settings name; its layers are recorded from now on.
 

@@ -64,6 +64,7 @@ class LlamaCppModel(SequenceModel):
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
+        self._architecture = file.architecture
         self._inner = inner_layers(file.architecture, asked=layers)
         if self._inner is None:
             self.provides -= {"layers"}
@@ -107,6 +108,20 @@ class LlamaCppModel(SequenceModel):
     def write_state(self, sequence: int, state: Snapshot) -> bool:
         state = np.require(state, np.uint8, ["C", "W"])
         return bool(lib.llama_state_seq_set_data(self._context, _bytes_of(state), len(state), sequence))
+
+    @property
+    def mtp_layers(self) -> int:
+        """See `MtpModel`."""
+        return int(lib.llama_model_n_layer_nextn(self._model)) if self._architecture in _MTP else 0
+
+    def open_mtp(self, params: Any) -> Any:
+        """A context of the library for that layer, with these parameters. The caller frees it, before this."""
+        params.ctx_type = lib.LLAMA_CONTEXT_TYPE_MTP
+        context = lib.llama_init_from_model(self._model, params)
+        if not context:
+            name = self.description.name
+            raise ModelError(f"llama.cpp cannot compute the next-token layer of {name}.", "Choose another drafter.")
+        return context
 
     def open_companion(self) -> Any:
         """A context of the library for a head that shares this model's matrices. The caller frees it, before this."""
@@ -173,6 +188,9 @@ class LlamaCppModel(SequenceModel):
         return params
 
 
+_MTP = frozenset({"qwen35", "qwen35moe"})  # architectures whose next-token layer reads the hidden states as they are
+
+
 def _load(path: Path, log: ErrorLog, *, repacked: bool, trial: bool) -> Any:
     """The library's handle. Raises ModelError if it refuses the file."""
     params = _model_params()
@@ -194,6 +212,7 @@ def _bytes_of(state: Snapshot) -> Any:
 
 def _model_params() -> Any:
     params = lib.llama_model_default_params()
+    params.load_mtp = True
     # The AMX kernels live in the extra buffer types and can end the process with an illegal instruction
     # (ggml-org/llama.cpp pull request 26954): a build that has them gets the plain kernels.
     params.use_extra_bufts = b"AMX_INT8 = 1" not in lib.llama_print_system_info()

@@ -39,7 +39,7 @@ class LlamaCppEagle3:
     ) -> None:
         self._log = capture_log(lib)
         self.vocabulary, self._closed = vocabulary, False
-        _require(path)
+        require_extension(path.name)
         self._companion = None if shared is None else shared.open_companion()
         self._model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         self._context = lib.llama_init_from_model(self._model, self._params(cells, threads)) if self._model else None
@@ -50,7 +50,7 @@ class LlamaCppEagle3:
         self._columns = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model)))
         self._memory = lib.llama_get_memory(self._context)
         self._batch = lib.llama_batch_ext_init(self._context)
-        _extension().llama_set_embeddings_nextn(self._context, True, True)
+        extension().llama_set_embeddings_nextn(self._context, True, True)
 
     def fuse(self, features: Floats) -> Floats:
         """g float32[n, D] of the inputs of the target's layers, float32[n, 3 * D of the target]; n up to MOST_PAIRS."""
@@ -111,7 +111,7 @@ class LlamaCppEagle3:
             )
 
     def _states(self, rows: int) -> Floats:
-        pointer = _extension().llama_get_embeddings_nextn(self._context)
+        pointer = extension().llama_get_embeddings_nextn(self._context)
         return np.ctypeslib.as_array(pointer, shape=(rows, self.hidden_size)).copy()
 
     def _params(self, cells: int, threads: int) -> Any:
@@ -135,21 +135,21 @@ class LlamaCppEagle3:
                 free(handle)
 
 
-def _require(path: Path) -> None:
+def require_extension(name: str) -> None:
     """Raises ModelError unless this version of the library has what a head needs."""
     lacking = [name for name in _NEEDED if not hasattr(lib, name)]
     try:
-        _extension()
+        extension()
     except (ImportError, AttributeError) as error:
         lacking.append(str(error))
     if lacking:
         raise ModelError(
-            f"This version of llama.cpp cannot compute the head {path.name} ({lacking[0]} is missing).",
+            f"This version of llama.cpp cannot compute the head {name} ({lacking[0]} is missing).",
             "Run `pip install 'speculatoviz[llamacpp]'`, or choose another drafter.",
         )
 
 
-def _extension() -> Any:
+def extension() -> Any:
     """Bindings of functions that llama.cpp marks as experimental."""
     from llama_cpp import llama_cpp_ext
 
