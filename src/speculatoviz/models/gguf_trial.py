@@ -174,12 +174,13 @@ def _load_and_decode(path: Path, runtime: Runtime, source: Path | None) -> None:
     _use(model.tokenizer)
     last = model.tokenizer.n_vocab - 1
     context = model.open(_TRIAL_TOKENS // 2)
+    trees = "trees" in model.provides
     for feed in (
         Feed(context, [last // 2, min(1, last)]),
-        Feed(context, [last, 0], parents=[-1, -1], hidden="hidden" in model.provides),
+        Feed(context, [last, 0], parents=[-1, -1] if trees else None, hidden="hidden" in model.provides),
     ):
         check_finite(model.forward([feed])[0].logits, path.name)
-    context.keep(2, [1])
+    context.keep(2, [1] if trees else [])
     if model.trimmed is not None:
         _check_embeddings(model, model.trimmed, context)
     model.close()

@@ -17,6 +17,7 @@ from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import decode, speculate
 from speculatoviz.errors import ContextFullError, ModelError
 from speculatoviz.models.files.gguf import read
+from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.rewinder import CHECKPOINTS, Rewinder
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
@@ -139,6 +140,11 @@ def test_a_library_that_does_not_restore_the_state_is_refused(
     with pytest.raises(ModelError, match="cannot rewind") as refusal:
         LlamaCppModel(model.path, CELLS)
     assert "without recurrent layers" in refusal.value.hint
+
+
+def test_a_file_passes_its_trial_without_trees(kind: str, tmp_path: Path) -> None:
+    """Every file from outside is tried in a child process first, which a tree would end."""
+    require_loadable(WRITERS[kind](tmp_path / "tiny.gguf", 0), tmp_path, "llamacpp")
 
 
 @needs_ik
