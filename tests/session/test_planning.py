@@ -45,7 +45,7 @@ def test_auto_tells_why(tmp_path: Path, temperature: float) -> None:
     for event in rounds:
         assert event.plan is not None
         assert event.drafter == event.plan.chosen.drafter
-        assert event.round_drafted <= event.k
+        assert event.round_drafted <= event.k + event.plan.chosen.siblings
         if event.plan.chosen.depth == 0:
             assert event.round_drafted == 0
 
