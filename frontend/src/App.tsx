@@ -1,4 +1,5 @@
-import { lazy, memo, Suspense, useCallback, useDeferredValue, useMemo } from "react";
+import { lazy, memo, Suspense, useCallback, useDeferredValue, useEffect, useMemo } from "react";
+import { usePlace } from "./app/places";
 import { isBusy, isLive, isReady } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
 import { useThrottled } from "./app/useThrottled";
@@ -11,6 +12,7 @@ import type { Run } from "./run/model";
 import { emptyRun } from "./run/reducer";
 import type { BaselineKind } from "./run/verdict";
 import { plainProgress } from "./words/waiting";
+import "./ui/page.css";
 import "./views/live/shell.css";
 import { Announcer } from "./views/live/Announcer";
 import { Header } from "./views/live/Header";
@@ -26,6 +28,7 @@ import { TreePanel } from "./views/live/TreePanel";
 const SteadyDashboard = lazy(() =>
   import("./charts/Dashboard").then(({ Dashboard }) => ({ default: Dashboard })),
 );
+const Learn = lazy(() => import("./views/learn/Learn").then((view) => ({ default: view.Learn })));
 const SteadyVerdict = memo(VerdictStrip);
 
 /**
@@ -79,7 +82,9 @@ function Verdict() {
   );
 }
 
-export function App() {
+function Live() {
+  const store = useStore();
+  useEffect(() => void store.connect(), [store]);
   const [part, setPart] = usePart();
   const showTree = useCallback(() => setPart("tree"), [setPart]);
   // Charts cannot be drawn where they are not shown.
@@ -112,5 +117,14 @@ export function App() {
       <Transport />
       <Announcer />
     </div>
+  );
+}
+
+export function App() {
+  if (usePlace() === "live") return <Live />;
+  return (
+    <Suspense fallback={null}>
+      <Learn />
+    </Suspense>
   );
 }

@@ -16,7 +16,6 @@ const root = document.getElementById("root");
 if (!root) throw new Error("The page has no #root element.");
 
 const store = new Store(browserEnvironment());
-void store.connect();
 
 createRoot(root).render(
   <StrictMode>

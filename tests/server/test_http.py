@@ -285,11 +285,12 @@ def test_the_page_is_served_where_it_was_built(
     assert serve().get("/").text == "<h1>here</h1>"
 
 
-def test_without_a_built_page_the_root_answers_what_to_do(
-    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["/", "/learn"])
+def test_without_a_built_page_every_place_answers_what_to_do(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(app, "PAGE", tmp_path)
-    answer = serve().get("/")
+    answer = serve().get(place)
 
     assert answer.status_code == 503
     assert "make page" in answer.text

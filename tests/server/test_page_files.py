@@ -51,3 +51,12 @@ def test_an_unchanged_page_is_not_sent_again(client: TestClient) -> None:
     again = client.get("/", headers={"If-None-Match": tag})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["Cache-Control"] == "no-cache"
+
+
+def test_every_place_of_the_page_is_its_index(client: TestClient) -> None:
+    for path in ("/learn", "/learn/"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.text) == (200, "<h1>here</h1>")
+        assert answer.headers["Cache-Control"] == "no-cache"
+    for path in ("/learned", "/learn/more", "/assets/learn"):
+        assert client.get(path).status_code == 404

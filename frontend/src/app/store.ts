@@ -67,22 +67,26 @@ export class Store {
 
   // --- server -----------------------------------------------------------------------------------
 
+  /** Once; later calls do nothing. */
   async connect(): Promise<void> {
+    if (this.socket) return;
     this.socket = this.environment.openSocket({
       onStatus: (connection) => this.onConnection(connection),
       onMessage: (message) => this.onMessage(message),
     });
-    const [text, health] = await Promise.all([
-      this.environment.recording(),
-      this.environment.health(),
-      this.poll(),
-    ]);
-    const recording = text === null ? null : parseRecording(text);
-    this.set({ recording });
+    const [health] = await Promise.all([this.environment.health(), this.loadRecording(), this.poll()]);
+    const { recording } = this.state;
     const firstVisit = loadValue("visited") === null;
     saveValue("visited", true);
     const canRun = health?.status === "ready";
     if (recording && this.state.play === null && (firstVisit || !canRun)) this.watchRecording();
+  }
+
+  /** Needs a server of files only: no socket and no model. */
+  async loadRecording(): Promise<void> {
+    if (this.state.recording) return;
+    const text = await this.environment.recording();
+    if (text !== null) this.set({ recording: parseRecording(text) });
   }
 
   private onConnection(connection: ConnectionStatus): void {

@@ -8,16 +8,19 @@ export type Sources = ReadonlyMap<string, string>;
 /** From lowest to highest. A file may import from its own room and from rooms of lower layers. */
 export const LAYERS: readonly (readonly string[])[] = [
   ["protocol"],
-  ["run"],
+  ["run", "theory"],
   ["words", "app"],
   ["ui"],
   ["charts", "controls", "tree"],
-  ["views/live"],
+  ["views/live", "views/learn"],
   ["App"],
   ["main"],
 ];
 
-/** What `run` and `words` may take from the language; no clock, no random numbers, nothing of a browser. */
+/** Rooms without a browser, a clock and packages. */
+const PURE_ROOMS: ReadonlySet<string> = new Set(["run", "theory", "words"]);
+
+/** What a pure room may take from the language; no clock, no random numbers, nothing of a browser. */
 const PURE_GLOBALS: ReadonlySet<string> = new Set(
   "Array Boolean Date Error Infinity Intl JSON Map Math NaN Number Object Set String URL WeakMap undefined".split(
     " ",
@@ -105,7 +108,7 @@ export function cycles(sources: Sources): string[] {
   return found;
 }
 
-/** What keeps `run` and `words`, and the files that they import, from being pure; one sentence each. */
+/** What keeps the pure rooms, and the files that they import, from being pure; one sentence each. */
 export function impurities(sources: Sources): string[] {
   const seen = new Set<string>();
   const visit = (path: string): string[] => {
@@ -118,7 +121,7 @@ export function impurities(sources: Sources): string[] {
       ...imports.filter(({ isPackage }) => !isPackage).flatMap(({ to }) => visit(to)),
     ];
   };
-  const pure = [...sources.keys()].filter((path) => ["run", "words"].includes(roomOf(path)) && !isTest(path));
+  const pure = [...sources.keys()].filter((path) => PURE_ROOMS.has(roomOf(path)) && !isTest(path));
   return pure.flatMap(visit);
 }
 

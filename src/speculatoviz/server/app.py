@@ -21,7 +21,7 @@ from speculatoviz.server.address import key_of
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
-from speculatoviz.server.page_files import page_files
+from speculatoviz.server.page_files import PLACES, page_files
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.telemetry.messages import Start
 
@@ -115,9 +115,11 @@ def _add_page(app: FastAPI) -> None:
         app.mount("/", page_files(PAGE), name="page")
         return
 
-    @app.get("/")
     async def missing() -> PlainTextResponse:
         return PlainTextResponse("The page has not been built. Run `make page` and start again.\n", 503)
+
+    for place in ("", *PLACES):
+        app.add_api_route(f"/{place}", missing, include_in_schema=False)
 
 
 async def _answer_error(_request: Request, error: Exception) -> JSONResponse:

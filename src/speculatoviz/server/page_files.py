@@ -14,10 +14,14 @@ _ASSETS = "assets"  # the build names these files by their content
 _FOREVER = "public, max-age=31536000, immutable"
 _LEAST_BYTES = 1024  # smaller answers are not compressed
 _GZIP_LEVEL = 6
+PLACES = ("learn",)  # addresses of the page itself: the browser decides what they show
 
 
 class CachedFiles(StaticFiles):
     """Files below `assets` never change under their name. A browser asks again for all others: 304 if unchanged."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return super().lookup_path("index.html" if path in PLACES else path)
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
@@ -29,6 +33,6 @@ class CachedFiles(StaticFiles):
 
 
 def page_files(folder: Path) -> ASGIApp:
-    """The application that answers with the files of a folder, and with its index.html at /."""
+    """The application that answers with the files of a folder, and with its index.html at / and at the places."""
     files = CachedFiles(directory=folder, html=True)
     return GZipMiddleware(files, minimum_size=_LEAST_BYTES, compresslevel=_GZIP_LEVEL)

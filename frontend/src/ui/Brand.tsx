@@ -1,0 +1,10 @@
+export function Brand() {
+  return (
+    <span className="brand">
+      <img src="/favicon.svg" alt="" width={24} height={24} />
+      <span>
+        Speculato<span className="text-accent">Viz</span>
+      </span>
+    </span>
+  );
+}

@@ -1,0 +1,112 @@
+// The place Learn: one scene at a time, each with an address.
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { useHash } from "../../app/places";
+import { seededRandom } from "../../theory/chance";
+import { Brand } from "../../ui/Brand";
+import { Places } from "../../ui/Places";
+import { ThemeMenu } from "../../ui/ThemeMenu";
+import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
+import { RuleScene } from "./RuleScene";
+import "./learn.css";
+
+/** The same numbers at every visit. */
+const SEED = 2023;
+
+function Shown({ id }: { id: SceneId }): ReactNode {
+  const [random] = useState(() => seededRandom(SEED));
+  switch (id) {
+    case "rule":
+      return <RuleScene random={random} />;
+  }
+}
+
+/** The heading of the scene takes the focus when the reader moves to another scene, so that a screen reader goes on there. */
+function useSceneHeading({ id, title }: Position) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const shown = useRef(id);
+  useEffect(() => {
+    const before = document.title;
+    document.title = `${title} · Learn · SpeculatoViz`;
+    return () => {
+      document.title = before;
+    };
+  }, [title]);
+  useEffect(() => {
+    if (shown.current === id) return;
+    shown.current = id;
+    heading.current?.focus();
+  }, [id]);
+  return heading;
+}
+
+export function Learn() {
+  const position = positionOf(useHash());
+  const heading = useSceneHeading(position);
+  return (
+    <div className="learn">
+      <a
+        href={`#${position.id}`}
+        className="skip-link"
+        onClick={(event) => {
+          event.preventDefault();
+          heading.current?.focus();
+        }}
+      >
+        Skip to the scene
+      </a>
+      <header className="page-header">
+        <Brand />
+        <Places />
+        <span className="learn-theme">
+          <ThemeMenu />
+        </span>
+      </header>
+      <main>
+        <h1>How speculative decoding works</h1>
+        <SceneList current={position.id} />
+        <section aria-labelledby="scene-title">
+          <h2 id="scene-title" ref={heading} tabIndex={-1}>
+            {position.title}
+          </h2>
+          <Shown key={position.id} id={position.id} />
+        </section>
+        <Neighbours position={position} />
+      </main>
+    </div>
+  );
+}
+
+function SceneList({ current }: { current: SceneId }) {
+  return (
+    <nav aria-label="Scenes" className="scene-list">
+      <ol>
+        {SCENES.map(({ id, title }) => (
+          <li key={id}>
+            <a href={`#${id}`} aria-current={id === current ? "step" : undefined}>
+              {title}
+            </a>
+          </li>
+        ))}
+      </ol>
+    </nav>
+  );
+}
+
+function Neighbours({ position: { before, after } }: { position: Position }) {
+  return (
+    <nav aria-label="Previous and next scene" className="scene-neighbours">
+      {before ? (
+        <a href={`#${before.id}`} rel="prev">
+          ← {before.title}
+        </a>
+      ) : (
+        <span />
+      )}
+      {after && (
+        <a href={`#${after.id}`} rel="next">
+          {after.title} →
+        </a>
+      )}
+    </nav>
+  );
+}

@@ -1,0 +1,31 @@
+// The scenes of the place Learn, in reading order. The id is the part of the address after `#`.
+export const SCENES = [{ id: "rule", title: "The rule" }] as const;
+
+export type SceneId = (typeof SCENES)[number]["id"];
+
+export interface Position {
+  /** From 0. */
+  readonly index: number;
+  readonly id: SceneId;
+  readonly title: string;
+  readonly before: (typeof SCENES)[number] | null;
+  readonly after: (typeof SCENES)[number] | null;
+}
+
+/** The scene with this id; the first for an unknown one. */
+export function positionOf(id: string): Position {
+  const index = Math.max(
+    0,
+    SCENES.findIndex((scene) => scene.id === id),
+  );
+  const scene = SCENES[index] ?? SCENES[0];
+  return { index, ...scene, before: SCENES[index - 1] ?? null, after: SCENES[index + 1] ?? null };
+}
+
+/** The sources of the formulae. */
+export const PAPERS = {
+  leviathan: {
+    name: "Leviathan et al. 2023",
+    full: "Y. Leviathan, M. Kalman, Y. Matias: Fast Inference from Transformers via Speculative Decoding. ICML 2023, arXiv:2211.17192.",
+  },
+} as const;
