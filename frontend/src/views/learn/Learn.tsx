@@ -7,6 +7,8 @@ import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
 import { RuleScene } from "./RuleScene";
+import { SpeedupScene } from "./SpeedupScene";
+import { useRecordedRun } from "./useRecordedRun";
 import "./learn.css";
 
 /** The same numbers at every visit. */
@@ -14,9 +16,12 @@ const SEED = 2023;
 
 function Shown({ id }: { id: SceneId }): ReactNode {
   const [random] = useState(() => seededRandom(SEED));
+  const run = useRecordedRun();
   switch (id) {
     case "rule":
       return <RuleScene random={random} />;
+    case "speedup":
+      return <SpeedupScene run={run} />;
   }
 }
 

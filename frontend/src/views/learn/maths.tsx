@@ -11,7 +11,7 @@ export const mi = element("mi");
 export const mn = element("mn");
 export const mo = element("mo");
 /** A bracket that stays small next to a fraction. */
-const bracket = (sign: string): ReactNode => createElement("mo", { stretchy: "false" }, sign);
+export const bracket = (sign: string): ReactNode => createElement("mo", { stretchy: "false" }, sign);
 export const row = element("mrow");
 /** Words within a formula. */
 export const mtext = element("mtext");

@@ -1,5 +1,8 @@
 // The scenes of the place Learn, in reading order. The id is the part of the address after `#`.
-export const SCENES = [{ id: "rule", title: "The rule" }] as const;
+export const SCENES = [
+  { id: "rule", title: "The rule" },
+  { id: "speedup", title: "Speedup against k" },
+] as const;
 
 export type SceneId = (typeof SCENES)[number]["id"];
 

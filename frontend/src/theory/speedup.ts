@@ -1,0 +1,49 @@
+// The speedup of speculative decoding as a formula (Leviathan et al. 2023, section 3). Times are in plain passes.
+
+export interface Costs {
+  /** α: the probability that a drafted token is accepted, the same at every position. */
+  readonly acceptance: number;
+  /** c: the time of one drafted token. */
+  readonly draft: number;
+  /** g: how much longer a verification pass takes for each drafted token. */
+  readonly growth: number;
+  /** r: the round trip to the target. */
+  readonly roundTrip: number;
+}
+
+export const DEEPEST = 16;
+
+/** Mean tokens of a round: 1 + α + … + α^k = (1 − α^(k+1)) / (1 − α), equation 1. */
+export const expectedTokens = (acceptance: number, k: number): number =>
+  acceptance >= 1 ? k + 1 : (1 - acceptance ** (k + 1)) / (1 - acceptance);
+
+/** The time of a round without the round trip: k · c for the draft, 1 + g · k for the verification pass. */
+const computing = ({ draft, growth }: Costs, k: number): number => k * draft + 1 + k * growth;
+
+export const roundCost = (costs: Costs, k: number): number => computing(costs, k) + costs.roundTrip;
+
+/**
+ * Speedup over plain decoding, whose tokens cost one pass each: a target across a network streams them. Theorem 3.8 of
+ * Leviathan et al. with g = r = 0. Plain decoding itself for k = 0.
+ */
+export const speedupAt = (costs: Costs, k: number): number =>
+  k === 0 ? 1 : expectedTokens(costs.acceptance, k) / roundCost(costs, k);
+
+/** The longest round trip at which a draft of k tokens is no slower than plain decoding; negative if none is. */
+export const longestRoundTrip = (costs: Costs, k: number): number =>
+  expectedTokens(costs.acceptance, k) - computing(costs, k);
+
+export interface Shape {
+  /** The depth from 1 on with the highest speedup, the smallest of equals. */
+  readonly best: number;
+  readonly speedup: number;
+  /** The first depth after the best that is slower than plain decoding; null up to DEEPEST. */
+  readonly cliff: number | null;
+}
+
+export function shapeOf(costs: Costs): Shape {
+  const depths = Array.from({ length: DEEPEST }, (_, index) => index + 1);
+  const best = depths.reduce((a, b) => (speedupAt(costs, b) > speedupAt(costs, a) ? b : a));
+  const cliff = depths.find((k) => k > best && speedupAt(costs, k) < 1) ?? null;
+  return { best, speedup: speedupAt(costs, best), cliff };
+}

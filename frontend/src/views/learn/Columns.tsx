@@ -1,0 +1,107 @@
+// Columns over k: hatched where computed, solid where measured, with the line of break-even.
+import { scaleBand, scaleLinear } from "d3-scale";
+import { useId, useRef } from "react";
+import { useSize } from "../../ui/useSize";
+import { fixed } from "../../words/format";
+
+const HEIGHT = 230;
+const MARGIN = { top: 18, right: 4, bottom: 34, left: 30 };
+const FALLBACK_WIDTH = 600;
+const TICKS = 4;
+
+export interface Column {
+  readonly k: number;
+  readonly value: number;
+}
+
+interface Props {
+  /** All that the picture shows, in words. */
+  readonly label: string;
+  readonly unit: string;
+  readonly columns: readonly Column[];
+  readonly marked: number | null;
+  readonly chosen: number;
+  readonly measured: Column | null;
+  /** The value of break-even. */
+  readonly line: number;
+  onChoose(k: number): void;
+}
+
+export function Columns({ label, unit, columns, marked, chosen, measured, line, onChoose }: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const hatch = useId();
+  const width = useSize(box)?.width || FALLBACK_WIDTH;
+  const highest = Math.max(1.2, line, measured?.value ?? 0, ...columns.map(({ value }) => value));
+  const x = scaleBand(
+    columns.map(({ k }) => k),
+    [MARGIN.left, width - MARGIN.right],
+  ).padding(0.25);
+  const y = scaleLinear([0, highest], [HEIGHT - MARGIN.bottom, MARGIN.top]).nice(TICKS);
+  const at = (k: number) => x(k) ?? 0;
+  return (
+    <div ref={box} className="learn-columns">
+      <svg role="img" aria-label={label} width={width} height={HEIGHT}>
+        <pattern id={hatch} width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+          <rect width="1.6" height="4" className="columns-ink" />
+        </pattern>
+        {y.ticks(TICKS).map((tick) => (
+          <g key={tick} transform={`translate(0, ${y(tick)})`}>
+            <line className="columns-grid" x1={MARGIN.left} x2={width - MARGIN.right} />
+            <text x={MARGIN.left - 6} dy="0.32em" textAnchor="end">
+              {tick}
+            </text>
+          </g>
+        ))}
+        {columns.map(({ k, value }) => {
+          const top = y(Math.max(0, value));
+          return (
+            // The slider "Depth k" does the same by keyboard.
+            <g
+              key={k}
+              className="column"
+              data-chosen={k === chosen || undefined}
+              onPointerDown={() => onChoose(k)}
+            >
+              <rect
+                className="column-target"
+                x={at(k)}
+                y={MARGIN.top}
+                width={x.bandwidth()}
+                height={HEIGHT}
+              />
+              <rect
+                className="column-bar"
+                x={at(k)}
+                y={top}
+                width={x.bandwidth()}
+                height={y(0) - top}
+                fill={`url(#${hatch})`}
+              />
+              <text x={at(k) + x.bandwidth() / 2} y={HEIGHT - MARGIN.bottom + 14} textAnchor="middle">
+                {k}
+              </text>
+              {k === marked && (
+                <text className="column-best" x={at(k) + x.bandwidth() / 2} y={top - 5} textAnchor="middle">
+                  {fixed(value)}
+                </text>
+              )}
+            </g>
+          );
+        })}
+        {measured && (
+          <rect
+            className="column-measured"
+            x={at(measured.k) + x.bandwidth() * 0.3}
+            y={y(measured.value)}
+            width={x.bandwidth() * 0.4}
+            height={y(0) - y(measured.value)}
+          />
+        )}
+        <line className="columns-line" x1={MARGIN.left} x2={width - MARGIN.right} y1={y(line)} y2={y(line)} />
+        <text x={width / 2} y={HEIGHT - 4} textAnchor="middle">
+          {unit}
+        </text>
+      </svg>
+    </div>
+  );
+}
