@@ -47,6 +47,7 @@ INSIDE = {
     "models.runtimes": {"models", "models.files", "models.tokenizers"},
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},
+    "server.api": {"server"},
     "server.verifier": {"server"},
     "bench.peers": {"bench"},
 }

@@ -14,7 +14,7 @@ from speculatoviz.config.settings import (
     Settings,
     variables,
 )
-from speculatoviz.config.words import in_words
+from speculatoviz.config.words import in_words, mistake_in_words
 
 __all__ = [
     "ENV_FILE",
@@ -29,5 +29,6 @@ __all__ = [
     "Settings",
     "in_words",
     "load_settings",
+    "mistake_in_words",
     "variables",
 ]

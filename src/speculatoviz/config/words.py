@@ -18,7 +18,11 @@ def in_words(error: ValidationError, source: Callable[[str], str] = str) -> BadR
 
     source: from a field's name to what the user knows it by, such as the name of an environment variable.
     """
-    first = error.errors(include_url=False, include_context=True)[0]
+    return mistake_in_words(error.errors(include_url=False, include_context=True)[0], source)
+
+
+def mistake_in_words(first: Mapping[str, Any], source: Callable[[str], str] = str) -> BadRequestError:
+    """One mistake of a validation error, as pydantic describes it, in words. source: as for `in_words`."""
     context = first.get("ctx", {})
     loc = first["loc"][1:] if first["loc"][:1] in _TAGS else first["loc"]
     field = ".".join(map(str, loc))

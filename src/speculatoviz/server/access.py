@@ -11,8 +11,10 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from speculatoviz.server.refusals import refusal
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -141,9 +143,7 @@ def _refused(request: HTTPConnection, status: int, code: str, message: str, hint
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if request.scope["type"] == "websocket":
         headers |= SECURITY_HEADERS  # uvicorn adds them to other answers
-    if str(request.scope["path"]).startswith("/api/"):
-        return JSONResponse({"code": code, "message": message, "hint": hint}, status, headers)
-    return PlainTextResponse(f"{message} {hint}\n", status, headers)
+    return refusal(request, status, code, message, hint, headers)
 
 
 def _from_another_page(request: HTTPConnection) -> bool:

@@ -1,31 +1,32 @@
-"""The web server: the page, its WebSocket, and a small HTTP API."""
+"""The web server: the page, its WebSocket, a small HTTP API, and the OpenAI-compatible one."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Query, Request, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from speculatoviz.config import Settings
 from speculatoviz.core.types import Draft
-from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server import facts
 from speculatoviz.server.access import Access, AccessRules
 from speculatoviz.server.address import key_of
+from speculatoviz.server.api.errors import add_handlers
+from speculatoviz.server.api.routes import api_router
+from speculatoviz.server.body import LimitedBody
+from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
 from speculatoviz.server.page_files import PLACES, page_files
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.telemetry.messages import Start
-
-T = TypeVar("T")
 
 PAGE = Path(__file__).parent / "page"
 _TEST_PROMPT = "Write a Python function that merges two sorted lists"
@@ -44,9 +45,11 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app = FastAPI(
         title="SpeculatoViz", lifespan=lifespan, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
-    app.add_middleware(Access, rules=AccessRules(settings.host, key_of(settings)))
-    app.add_exception_handler(SpeculatoVizError, _answer_error)
+    app.add_middleware(LimitedBody, limits=limits)
+    app.add_middleware(Access, rules=AccessRules(settings.host, key_of(settings)))  # outside: it comes first
+    add_handlers(app)
     _add_api(app)
+    app.include_router(api_router(time.time))
     _add_socket(app, limits)
     _add_page(app)
     return app
@@ -64,8 +67,7 @@ def _add_api(app: FastAPI) -> None:
 
     @app.post("/api/test-draft", response_model=TestDraft)
     async def test_draft(request: Request, prompt: str = _TEST_PROMPT, k: int = Query(4, ge=1, le=16)) -> Any:
-        drafted = await _unless_gone(request, _drafted(app.state.host, prompt, k))
-        return Response(status_code=499) if drafted is None else drafted  # nobody reads that answer
+        return await unless_gone(request, _drafted(app.state.host, prompt, k))
 
     @app.get("/api/test-draft", include_in_schema=False)
     async def test_draft_by_get() -> JSONResponse:
@@ -87,23 +89,6 @@ async def _drafted(host: ModelHost, prompt: str, k: int) -> TestDraft:
     return facts.draft_info(session, prompt, draft)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, which is cancelled if the client disconnects; None then."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.wait([task, gone])
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _add_socket(app: FastAPI, limits: RunLimits) -> None:
     @app.websocket("/ws/tokens")
     async def tokens(socket: WebSocket) -> None:
@@ -120,9 +105,3 @@ def _add_page(app: FastAPI) -> None:
 
     for place in ("", *PLACES):
         app.add_api_route(f"/{place}", missing, include_in_schema=False)
-
-
-async def _answer_error(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, SpeculatoVizError)
-    body = {"code": error.code, "message": error.message, "hint": error.hint}
-    return JSONResponse(body, status_code=503 if error.code == "model" else 400)

@@ -27,13 +27,15 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Limits of the sockets that runs are started on, and of the thread that computes them.
+    """Limits of the sockets and requests that runs are started with, and of the thread that computes them.
 
     unread_bytes: events that may wait for one client. A client that leaves more unread is disconnected.
     silent_s: seconds without a message and without a run until a socket is closed.
     close_s: seconds for sending the closing frame of a socket.
     idle_s: seconds without a run until the server measures pass times.
     stop_s: seconds that a stopping server waits for the work of the models' thread.
+    body_bytes: size of a request's body. A longer one is refused with status 413.
+    body_s: seconds until the body of a request has arrived; then it is refused with status 408.
     """
 
     unread_bytes: int = 16 << 20
@@ -41,3 +43,5 @@ class RunLimits:
     close_s: float = 5.0
     idle_s: float = 3.0
     stop_s: float = 10.0
+    body_bytes: int = 2 << 20
+    body_s: float = 30.0

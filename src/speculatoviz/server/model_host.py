@@ -13,6 +13,7 @@ from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
 from speculatoviz.server.bridge import Stream
+from speculatoviz.server.counters import Counters
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
 from speculatoviz.server.workers import DaemonExecutor
@@ -30,8 +31,8 @@ class ModelHost:
     """Loads a session and runs work on it.
 
     session: None until it is loaded. failure: why it could not be loaded. stage, progress: of the loading; progress is
-    a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. stuck: whether a thread was still
-    at work when the server stopped.
+    a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. counters: over all runs. stuck:
+    whether a thread was still at work when the server stopped.
     """
 
     def __init__(self, settings: Settings, load: SessionLoader, limits: RunLimits) -> None:
@@ -41,6 +42,7 @@ class ModelHost:
         self.stage = "starting"
         self.progress: float | None = None
         self.queue = RunQueue()
+        self.counters = Counters()
         self.stuck = False
         self._models = DaemonExecutor(1, "models")
         self._preparing = DaemonExecutor(_PREPARING_THREADS, "prepare")

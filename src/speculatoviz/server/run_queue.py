@@ -21,6 +21,11 @@ class RunQueue:
         return not self._held and not self._waiting
 
     @property
+    def running(self) -> int:
+        """Runs that hold the models: 0 or 1."""
+        return int(self._held)
+
+    @property
     def waiting(self) -> int:
         """Runs that wait."""
         return len(self._waiting)

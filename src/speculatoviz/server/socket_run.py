@@ -92,6 +92,7 @@ class SocketRun:
         async with contextlib.aclosing(events):
             async for event in events:
                 self._began = True
+                self._host.counters.add(event)
                 self._put(event)
                 await asyncio.sleep(0)  # events may come faster than they are sent: the sender gets its turn
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from speculatoviz.config import PolicyName, Settings
@@ -27,7 +27,8 @@ class PreparedRun:
 
     prompt: the text by which a user recognises the run. seed: as the user gave it; the request's own seed follows from
     it and from the turn of the conversation. k: the depth, or the largest one if the policy chooses. nodes: of a draft.
-    candidates: the drafters that `auto` chooses from. shadow: the drafters that are scored on the same rounds.
+    candidates: the drafters that `auto` chooses from. shadow: the drafters that are scored on the same rounds. turn:
+    the answers that the conversation already contains.
     """
 
     prompt: str
@@ -39,6 +40,11 @@ class PreparedRun:
     policy: PolicyName
     candidates: tuple[str, ...]
     shadow: tuple[str, ...] = ()
+    turn: int = 0
+
+    def reseeded(self, seed: int) -> PreparedRun:
+        """The same run with another seed."""
+        return replace(self, seed=seed, request=replace(self.request, seed=run_seed(seed, self.turn)))
 
 
 class RunPreparer:
@@ -60,8 +66,8 @@ class RunPreparer:
         self._settings, self._target, self._drafters, self._missing = settings, target, drafters, missing
         self._default_drafter, self._default_k = default_drafter, default_k
 
-    def prepare(self, message: Start) -> PreparedRun:
-        """The run that a message asks for.
+    def prepare(self, message: Start, given: Sequence[int] | None = None) -> PreparedRun:
+        """The run that a message asks for. given: the ids of the prompt, in place of the message's text.
 
         Raises BadRequestError for what is not allowed, with what is, and TargetError for a sampling that a remote
         target cannot verify.
@@ -70,7 +76,10 @@ class RunPreparer:
         drafter, shadows = message.drafter or self._default_drafter, tuple(dict.fromkeys(message.shadow))
         for name in (drafter, *shadows):
             self.check_drafter(name)
-        ids, prompt = encode_prompt(self._target.tokenizer, message)
+        if given is None:
+            ids, prompt = encode_prompt(self._target.tokenizer, message)
+        else:
+            ids, prompt = known_ids(self._target.tokenizer, given)
         self._check_length(ids)
         seed = _given(message.seed, settings.seed)
         depth, nodes = _given(message.k, settings.k), _given(message.nodes, settings.nodes)
@@ -91,7 +100,7 @@ class RunPreparer:
         )
         self._target.claim(request)
         k = self._depth(depth, policy, drafter)
-        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows)
+        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message))
 
     def check_drafter(self, name: str) -> None:
         """Raises BadRequestError if there is no drafter of that name, with the reason and what to do."""
@@ -155,6 +164,16 @@ def encode_prompt(tokenizer: Tokenizer, message: Start) -> tuple[list[int], str]
     if message.raw:
         return encode_raw(tokenizer, prompt, message.control_tokens), prompt
     return encode_turn(tokenizer, prompt), prompt
+
+
+def known_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], str]:
+    """Ids that a client sent, with their text. Raises BadRequestError for one outside the vocabulary."""
+    if strange := [token for token in ids if not 0 <= token < tokenizer.n_vocab]:
+        raise BadRequestError(
+            f"Token {strange[0]} is outside the vocabulary, which has {tokenizer.n_vocab} tokens.",
+            "Use the ids of this model's own tokenizer.",
+        )
+    return list(ids), b"".join(map(tokenizer.token_bytes, ids)).decode(errors="replace")
 
 
 def _conversation(message: Start) -> tuple[tuple[str, str], ...]:

@@ -14,12 +14,13 @@ from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
-from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling, Scores
 from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, speculate
+from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.calibration import Calibration, RemoteCalibration
 from speculatoviz.measure.plain import PlainRun
 from speculatoviz.measure.text import PROMPT
@@ -33,6 +34,7 @@ from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_cache import PromptCacheMeter
+from speculatoviz.session.prompt_scores import prompt_scores
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
 from speculatoviz.telemetry.autopsy import followed
 from speculatoviz.telemetry.events import Event, Started, Updated
@@ -131,9 +133,9 @@ class Session:
         """Raises BadRequestError if there is no drafter of that name, with the reason and what to do."""
         self._preparer.check_drafter(name)
 
-    def prepare(self, message: Start) -> PreparedRun:
-        """Check a start message against models and limits. Errors as for `RunPreparer.prepare`."""
-        return self._preparer.prepare(message)
+    def prepare(self, message: Start, given: Sequence[int] | None = None) -> PreparedRun:
+        """Check a start message against models and limits. Arguments and errors as for `RunPreparer.prepare`."""
+        return self._preparer.prepare(message, given)
 
     def run(
         self,
@@ -189,6 +191,22 @@ class Session:
             request = replace(request, drafting=self.target.drafting)
         drafter.begin(request)
         return drafter.draft(list(ids), 0, Plan(prepared.drafter, depth), seeded(0)("draft", 0))
+
+    def check_scores_prompts(self) -> Window:
+        """The context that scores prompts. Raises BadRequestError for a remote target, which does not score them."""
+        if self.target.window is None:
+            raise BadRequestError(
+                "The target is remote, and does not score a prompt.",
+                "Leave out echo or logprobs, or load the target on this machine.",
+            )
+        return self.target.window
+
+    def score_prompt(self, request: Request) -> list[Scores]:
+        """The target's raw scores of each prompt token but the first, given the tokens before it.
+
+        Raises BadRequestError for a remote target, and CancelledError between forward passes.
+        """
+        return prompt_scores(self.check_scores_prompts(), request)
 
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""

@@ -240,7 +240,9 @@ class LocalTarget:
         """Decide about a draft and commit the outcome. logits float[r, V]: of `feed_of(draft)`, just computed."""
         rows = layout(self._ids[-1], draft)
         chance = self._chance_of(self.request.seed)("verify", draft.round)
-        verdict = decide(draft, logits, rows, self.request, chance, self._clock, self._alternatives)
+        given = self.request.alternatives
+        alternatives = self._alternatives if given is None else given
+        verdict = decide(draft, logits, rows, self.request, chance, self._clock, alternatives)
         self.window.accept([0, *(rows.node_rows[node] for node in verdict.path)])
         self._ids += committed(draft, verdict)
         return verdict

@@ -34,6 +34,9 @@ class Generation:
             drawn.append(ScoredToken(await self._next()))
             if place < len(tokens) and drawn[-1].token != tokens[place]:
                 break
+            if place < len(tokens) and drawn[-1].token in self.request.limits.end_ids:
+                drawn.append(drawn[-1])  # nothing follows an end token, and what stands after it is dropped
+                break
         return replace(compared(tokens, drawn), exactness="unverified")
 
     async def _next(self) -> int:

@@ -1,0 +1,81 @@
+"""Errors of the HTTP routes in words, each with its status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from speculatoviz.config import mistake_in_words
+from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, TargetError
+from speculatoviz.server.api.requests import UNSUPPORTED
+from speculatoviz.server.refusals import is_openai, openai_error, refusal
+
+
+class UnknownModelError(BadRequestError):
+    """A request names a model that is not served."""
+
+    code = "model_not_found"
+
+
+# The status of each error that is not a mistake of the client's; the status of the others is 400.
+_STATUS = {
+    UnknownModelError.code: 404,
+    ModelError.code: 503,
+    TargetError.code: 502,
+    SpeculatoVizError.code: 500,
+}
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer errors in the form of the path that was asked for."""
+    app.add_exception_handler(SpeculatoVizError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_mistake)
+    app.add_exception_handler(HTTPException, _answer_status)
+
+
+def error_document(error: SpeculatoVizError) -> dict[str, object]:
+    """The error as a document of a stream, which has begun with status 200."""
+    return openai_error(_status(error), str(error), error.code)
+
+
+def _status(error: SpeculatoVizError) -> int:
+    return _STATUS.get(error.code, 400)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SpeculatoVizError)
+    own = not is_openai(request.url.path)
+    status = (503 if error.code == ModelError.code else 400) if own else _status(error)
+    return refusal(request, status, error.code, error.message, error.hint)
+
+
+async def _answer_mistake(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if not is_openai(request.url.path):
+        return await request_validation_exception_handler(request, error)
+    first: dict[str, Any] = dict(error.errors()[0])
+    if first["type"] == "json_invalid":
+        reason = first["ctx"]["error"]
+        return refusal(request, 400, "bad_request", f"The body is not JSON ({reason}).", "Send one JSON object.")
+    first["loc"] = first["loc"][1:]
+    if not first["loc"] and first["type"] != "value_error":
+        hint = "Send one, with the header Content-Type: application/json."
+        return refusal(request, 400, "bad_request", "The body is not a JSON object.", hint)
+    words = mistake_in_words(first)
+    code = "unsupported_parameter" if first["type"] == UNSUPPORTED else "invalid_value"
+    param = str(first["loc"][0]) if first["loc"] else None
+    return refusal(request, 400, code, words.message, words.hint, param=param)
+
+
+async def _answer_status(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if not is_openai(request.url.path):
+        return await http_exception_handler(request, error)
+    hint = "Use /v1/models, /v1/completions or /v1/chat/completions."
+    code = {404: "not_found", 405: "method"}.get(error.status_code, "bad_request")
+    return refusal(request, error.status_code, code, f"{error.detail}.", hint, error.headers)

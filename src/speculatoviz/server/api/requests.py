@@ -1,0 +1,246 @@
+"""The requests of `/v1/completions` and `/v1/chat/completions`, checked field by field.
+
+A field that is null or left out has the server's own setting. Unknown fields are ignored, as by other servers of this
+API. Known fields that would change the text and are not supported are refused, unless they have the value that
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from speculatoviz.config import RANGES, PolicyName
+
+UNSUPPORTED = "unsupported"  # the type of a validation error for a field that is not supported
+MOST_STOPS = 4
+MOST_CHOICES = 128
+MOST_LOGPROBS = 20
+
+Prompt = str | tuple[int, ...]
+
+
+def refused(text: str) -> PydanticCustomError:
+    """The error for a value that is not allowed. text: the reason, as a clause."""
+    return PydanticCustomError("refused", "{reason}", {"reason": text})
+
+
+def only(*neutral: object) -> AfterValidator:
+    """Accepts null and the values of a field that change nothing."""
+
+    def check(value: object) -> object:
+        if value is None or value in neutral:
+            return value
+        allowed = " or ".join(["null", *(repr(each) for each in neutral)])
+        reason = f"this server does not support the field yet, and takes {allowed} only"
+        raise PydanticCustomError(UNSUPPORTED, "{reason}", {"reason": reason})
+
+    return AfterValidator(check)
+
+
+def _unsupported(*neutral: object, help: str) -> Any:  # noqa: A002
+    return Field(None, description=f"not supported yet: {help}", examples=[*neutral] or None)
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class TextPart(Part):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _text(value: object) -> object:
+    """The texts of a list of parts, joined by line breaks, as vLLM and llama.cpp join them."""
+    if not isinstance(value, list):
+        return value
+    for part in value:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text" or not isinstance(part.get("text"), str):
+            raise refused("this server reads text parts only, such as {type: text, text: ...}")
+    return "\n".join(part["text"] for part in value)
+
+
+def _prompts(value: object) -> tuple[Prompt, ...]:
+    """One prompt or several, each a text or token ids."""
+    alone = _prompt(value)
+    if alone is not None:
+        return (alone,)
+    prompts = [_prompt(each) for each in value] if isinstance(value, list) else []
+    if len(prompts) > MOST_CHOICES:
+        raise refused(f"a request has at most {MOST_CHOICES} prompts")
+    known = tuple(prompt for prompt in prompts if prompt is not None)
+    if not prompts or len(known) < len(prompts):
+        raise refused("a prompt is a string, a list of token ids, or a list of such prompts")
+    return known
+
+
+def _prompt(value: object) -> Prompt | None:
+    if isinstance(value, str):
+        return value
+    ids = isinstance(value, list) and len(value) > 0 and all(type(token) is int for token in value)
+    return tuple(value) if ids and isinstance(value, list) else None
+
+
+def _stops(value: object) -> tuple[str, ...]:
+    stops = [value] if isinstance(value, str) else () if value is None else value
+    if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) and stop for stop in stops):
+        raise refused("stop is a string that is not empty, or a list of such strings")
+    if len(stops) > MOST_STOPS:
+        raise refused(f"a request has at most {MOST_STOPS} stop strings")
+    return tuple(stops)
+
+
+def _speculation(value: object) -> object:
+    return {"k": 0, "policy": "fixed"} if value is False else {} if value is True else value
+
+
+class Speculation(BaseModel):
+    """How this request is drafted; what is left out has the server's own setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drafter: str | None = Field(None, description="source of the drafts, by name (see /api/settings)")
+    k: Annotated[int, RANGES["k"].field()] | None = None
+    policy: PolicyName | None = Field(None, description="who plans every round; fixed if only k is given")
+
+
+class StreamOptions(Part):
+    include_usage: bool = Field(False, description="send a last chunk with the usage of the whole request")
+
+
+class ChatTurn(Part):
+    """One message of a conversation. `developer` is read as `system`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[TextPart])]
+
+
+class Generation(Part):
+    """The fields that both routes take."""
+
+    model: str | None = Field(None, description="the name that /v1/models lists")
+    max_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = None
+    temperature: Annotated[float, RANGES["temperature"].field()] | None = None
+    top_p: Annotated[float, RANGES["top_p"].field()] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=RANGES["top_k"].maximum, description="-1 and 0: off")] | None = None
+    min_p: Annotated[float, RANGES["min_p"].field()] | None = None
+    seed: int | None = Field(None, description="of the first choice; choice i has seed + i. Default: a random one")
+    stop: Annotated[tuple[str, ...], PlainValidator(_stops, json_schema_input_type=str | list[str] | None)] = Field(
+        (), description=f"up to {MOST_STOPS} strings that end the text; they are not part of it"
+    )
+    ignore_eos: bool = Field(False, description="go on after an end token")
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = Field(None, description="choices for each prompt")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    speculation: Annotated[
+        Speculation | None, BeforeValidator(_speculation, json_schema_input_type=Speculation | bool | None)
+    ] = Field(None, description="how this request is drafted; false: decode with the target alone")
+    return_token_ids: bool | None = Field(None, description="add the ids of the emitted tokens to each choice")
+    return_tokens_as_token_ids: bool | None = Field(None, description="name tokens in logprobs as token_id:ID")
+    frequency_penalty: Annotated[Any, only(0)] = _unsupported(0, help="penalties")
+    presence_penalty: Annotated[Any, only(0)] = _unsupported(0, help="penalties")
+    repetition_penalty: Annotated[Any, only(1)] = _unsupported(1, help="penalties")
+    repeat_penalty: Annotated[Any, only(1)] = _unsupported(1, help="penalties")
+    typical_p: Annotated[Any, only(1)] = _unsupported(1, help="typical sampling")
+    min_tokens: Annotated[Any, only(0)] = _unsupported(0, help="a shortest length")
+    logit_bias: Annotated[Any, only({})] = _unsupported(help="biases")
+    response_format: Annotated[Any, only({"type": "text"})] = _unsupported({"type": "text"}, help="structured output")
+    structured_outputs: Annotated[Any, only({})] = _unsupported(help="structured output")
+    guided_json: Annotated[Any, only()] = _unsupported(help="structured output")
+    guided_regex: Annotated[Any, only()] = _unsupported(help="structured output")
+    guided_choice: Annotated[Any, only()] = _unsupported(help="structured output")
+    guided_grammar: Annotated[Any, only()] = _unsupported(help="structured output")
+    grammar: Annotated[Any, only("")] = _unsupported(help="structured output")
+    json_schema: Annotated[Any, only({})] = _unsupported(help="structured output")
+    stop_token_ids: Annotated[Any, only([])] = _unsupported([], help="further end tokens")
+    prediction: Annotated[Any, only()] = _unsupported(help="predicted output")
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options needs stream: true")
+        return self
+
+    @property
+    def choices(self) -> int:
+        """Choices for each prompt."""
+        return self.n or 1
+
+    @property
+    def limit(self) -> int | None:
+        """The most completion tokens; None for the server's setting."""
+        return self.max_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        """Alternatives to report with the log-probability of every token; None if neither is asked for."""
+        raise NotImplementedError
+
+
+class CompletionRequest(Generation):
+    """`POST /v1/completions`: continue texts, without the chat template."""
+
+    prompt: Annotated[
+        tuple[Prompt, ...],
+        PlainValidator(_prompts, json_schema_input_type=str | list[str] | list[int] | list[list[int]]),
+    ] = Field(description="a text, token ids, or a list of either")
+    max_tokens: Annotated[int, Field(ge=0, le=RANGES["max_tokens"].maximum)] | None = Field(
+        None, description="0 only with echo: nothing is generated"
+    )
+    echo: bool = Field(False, description="begin each choice with its prompt; with logprobs, also score the prompt")
+    logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
+        None, description="the target's log-probability of every token, and of so many of the most probable ones"
+    )
+    best_of: Annotated[Any, only(1)] = _unsupported(1, help="choosing among choices")
+    suffix: Annotated[Any, only("")] = _unsupported("", help="insertion")
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens is 0, and only a request with echo generates nothing")
+        if len(self.prompt) * self.choices > MOST_CHOICES:
+            raise ValueError(f"the request asks for more than {MOST_CHOICES} choices")
+        return self
+
+    @property
+    def alternatives(self) -> int | None:
+        return self.logprobs
+
+
+class ChatRequest(Generation):
+    """`POST /v1/chat/completions`: answer a conversation in the model's chat template."""
+
+    messages: Annotated[tuple[ChatTurn, ...], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, RANGES["max_tokens"].field()] | None = Field(
+        None, description="replaces max_tokens, and comes first if both are given"
+    )
+    logprobs: bool | None = Field(None, description="the target's log-probability of every emitted token")
+    top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
+        None, description="and of so many of the most probable ones"
+    )
+    tools: Annotated[Any, only([])] = _unsupported([], help="tools")
+    tool_choice: Annotated[Any, only("none", "auto")] = _unsupported("none", help="tools")
+    functions: Annotated[Any, only([])] = _unsupported([], help="tools")
+    function_call: Annotated[Any, only("none", "auto")] = _unsupported("none", help="tools")
+    modalities: Annotated[Any, only(["text"])] = _unsupported(["text"], help="other modalities")
+    audio: Annotated[Any, only()] = _unsupported(help="other modalities")
+
+    @model_validator(mode="after")
+    def _alternatives_of_logprobs(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true")
+        return self
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+    @property
+    def alternatives(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None

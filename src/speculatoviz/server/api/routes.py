@@ -1,0 +1,171 @@
+"""The routes below `/v1`, and `/metrics`. One run at a time uses the models; requests wait in the queue of all runs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+
+from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.server.api import prometheus
+from speculatoviz.server.api.answers import ChatCompletion, Completion, ErrorAnswer, ModelEntry, ModelList
+from speculatoviz.server.api.errors import UnknownModelError, error_document
+from speculatoviz.server.api.generation import PlannedChoice, pieces, planned
+from speculatoviz.server.api.names import TokenNames
+from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, Generation
+from speculatoviz.server.api.tally import Tally
+from speculatoviz.server.api.writers import ChatWriter, CompletionWriter, Head, Statistics, Writer, document
+from speculatoviz.server.disconnect import unless_gone
+from speculatoviz.server.model_host import ModelHost
+from speculatoviz.session.session import Session
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "The request cannot be used."},
+    503: {"model": ErrorAnswer, "description": "The models are not loaded."},
+}
+_END = "data: [DONE]\n\n"
+_SEED_BITS = 53  # JavaScript has whole numbers up to 2^53
+
+
+def random_seed() -> int:
+    """A seed for a request that has none."""
+    return secrets.randbits(_SEED_BITS)
+
+
+def api_router(now: Callable[[], float], draw_seed: Callable[[], int] = random_seed) -> APIRouter:
+    """The routes. now: seconds since 1970."""
+    router, begun = APIRouter(), int(now())
+
+    @router.get("/v1/models", responses={503: _ERRORS[503]})
+    async def models(request: Request) -> ModelList:
+        session = _host(request).ready()
+        name, size = session.target.description.name, session.target.context_tokens
+        return ModelList(data=[ModelEntry(id=name, created=begun, max_model_len=size)])
+
+    @router.post("/v1/completions", response_model=Completion, responses=_ERRORS)
+    async def completions(request: Request, asked: CompletionRequest) -> Response:
+        host = _host(request)
+        writer = CompletionWriter(asked, _names(host.ready(), asked))
+        return await _answer(request, _Generating(host, asked, writer, "cmpl", int(now())), draw_seed)
+
+    @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ERRORS)
+    async def chat_completions(request: Request, asked: ChatRequest) -> Response:
+        host = _host(request)
+        writer = ChatWriter(asked, _names(host.ready(), asked))
+        return await _answer(request, _Generating(host, asked, writer, "chatcmpl", int(now())), draw_seed)
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def metrics(request: Request) -> PlainTextResponse:
+        host = _host(request)
+        name = "" if host.session is None else host.session.target.description.name
+        text = prometheus.exposition(host.counters, name, host.queue.running, host.queue.waiting)
+        return PlainTextResponse(text, media_type=prometheus.CONTENT_TYPE)
+
+    return router
+
+
+def _host(request: Request) -> ModelHost:
+    host: ModelHost = request.app.state.host
+    return host
+
+
+def _names(session: Session, asked: Generation) -> TokenNames:
+    return TokenNames(session.target.tokenizer, bool(asked.return_tokens_as_token_ids))
+
+
+async def _answer(request: Request, generating: _Generating, draw_seed: Callable[[], int]) -> Response:
+    choices = await generating.plan(draw_seed)
+    if generating.asked.stream:
+        return StreamingResponse(generating.stream(choices), media_type="text/event-stream", headers=_NOT_KEPT)
+    answer = await unless_gone(request, generating.whole(choices))
+    return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+@dataclass(slots=True)
+class _Generating:
+    """One request on its way through the models. kind: the prefix of its id. created: seconds since 1970."""
+
+    host: ModelHost
+    asked: Generation
+    writer: Writer
+    kind: str
+    created: int
+    tally: Tally = field(default_factory=Tally)
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id = f"{self.kind}-{secrets.token_hex(12)}"
+
+    @property
+    def head(self) -> Head:
+        return Head(self.id, self.created, self.host.ready().target.description.name)
+
+    async def plan(self, draw_seed: Callable[[], int]) -> list[PlannedChoice]:
+        """The runs of the request. Raises BadRequestError, UnknownModelError and TargetError."""
+        session, asked = self.host.ready(), self.asked
+        _check_model(session, asked.model)
+        return await self.host.prepare(lambda: planned(session, asked, draw_seed))
+
+    async def whole(self, choices: list[PlannedChoice]) -> dict[str, Any]:
+        """The one document of an answer."""
+        written = []
+        for choice in choices:
+            found = [piece async for piece in pieces(self.host, choice, self.tally, self._run(choice))]
+            written.append(self.writer.whole(choice, found))
+        return document(self.writer.answer(self.head, written, self._statistics(usage=True)))
+
+    async def stream(self, choices: list[PlannedChoice]) -> AsyncIterator[str]:
+        """Server-sent events: a document for each round, then the statistics. An error becomes the last document."""
+        options = self.asked.stream_options
+        usage = options is not None and options.include_usage
+        try:
+            for choice in choices:
+                last = choice is choices[-1] and not usage
+                async with aclosing(self._parts(choice)) as parts:
+                    async for part in parts:
+                        closing = last and part.finish_reason is not None
+                        statistics = self._statistics(usage=False) if closing else Statistics()
+                        yield _event(document(self.writer.chunk(self.head, [part], statistics)))
+            if usage:
+                yield _event(document(self.writer.chunk(self.head, [], self._statistics(usage=True))))
+        except SpeculatoVizError as error:
+            yield _event(error_document(error))
+        yield _END
+
+    async def _parts(self, choice: PlannedChoice) -> AsyncGenerator[Any, None]:
+        """The parts of one choice in a stream; a round that adds no text and no score that was asked for has none."""
+        opening = self.writer.opening(choice)
+        if opening is not None:
+            yield opening
+        offset, tokens = 0, self.asked.alternatives is not None or self.asked.return_token_ids
+        async with aclosing(pieces(self.host, choice, self.tally, self._run(choice))) as found:
+            async for piece in found:
+                if piece.text or piece.finish_reason or (tokens and (piece.emitted or piece.prompt)):
+                    yield self.writer.part(choice, piece, offset)
+                offset += len(piece.text)
+
+    def _run(self, choice: PlannedChoice) -> str:
+        return f"{self.id}-{choice.index}"
+
+    def _statistics(self, *, usage: bool) -> Statistics:
+        predicted = self.asked.prediction is not None
+        return Statistics(self.tally.usage(predicted) if usage else None, self.tally.metrics(), self.tally.timings())
+
+
+def _check_model(session: Session, named: str | None) -> None:
+    served = session.target.description.name
+    if named not in {None, served, session.settings.resolved().target}:
+        raise UnknownModelError(f"There is no model {named!r} here.", f"Use {served!r}, or leave out the model.")
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False, allow_nan=False)}\n\n"

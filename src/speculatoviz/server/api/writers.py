@@ -1,0 +1,166 @@
+"""From pieces of text to the choices of an answer, whole or in chunks, for each of the two routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from speculatoviz.server.api.answers import (
+    Answer,
+    ChatChoice,
+    ChatChunk,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatDelta,
+    ChatMessage,
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    ServerMetrics,
+    Timings,
+    Usage,
+)
+from speculatoviz.server.api.generation import Piece, PlannedChoice
+from speculatoviz.server.api.names import TokenNames
+from speculatoviz.server.api.requests import ChatRequest, CompletionRequest
+
+# Left out of a JSON document where they are null; other fields are written as null.
+_OPTIONAL = frozenset(
+    {"usage", "metrics", "timings", "token_ids", "prompt_token_ids", "completion_tokens_details", "role", "content"}
+)
+
+
+class Head(NamedTuple):
+    """What all chunks of an answer repeat. created: seconds since 1970."""
+
+    id: str
+    created: int
+    model: str
+
+
+class Statistics(NamedTuple):
+    """What the last document of an answer reports."""
+
+    usage: Usage | None = None
+    metrics: ServerMetrics | None = None
+    timings: Timings | None = None
+
+
+NONE = Statistics()
+
+
+class Writer(Protocol):
+    """Writes the answers of one route."""
+
+    def opening(self, choice: PlannedChoice) -> Any | None:
+        """The part of a choice that a stream sends before its first piece; None for nothing."""
+
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> Any:
+        """The part of a choice for one piece. offset: characters of the choice before it."""
+
+    def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> Any:
+        """A finished choice."""
+
+    def chunk(self, head: Head, parts: Sequence[Any], statistics: Statistics = NONE) -> Answer:
+        """A document of a stream."""
+
+    def answer(self, head: Head, choices: Sequence[Any], statistics: Statistics) -> Answer:
+        """The one document of an answer that is not streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionWriter:
+    """Answers of `/v1/completions`."""
+
+    asked: CompletionRequest
+    names: TokenNames
+
+    def opening(self, choice: PlannedChoice) -> None:
+        del choice
+
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> CompletionChoice:
+        tokens = piece.prompt + piece.emitted
+        count = self.asked.logprobs
+        return CompletionChoice(
+            index=choice.index,
+            text=piece.text,
+            logprobs=None if count is None or not tokens else self.names.completion(tokens, count, offset),
+            finish_reason=piece.finish_reason,
+            token_ids=[token.id for token in piece.emitted] if self.asked.return_token_ids else None,
+            prompt_token_ids=list(choice.prompt) if self.asked.return_token_ids and offset == 0 else None,
+        )
+
+    def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> CompletionChoice:
+        merged = merge(pieces)
+        whole = self.part(choice, merged, 0)
+        if self.asked.logprobs is not None and whole.logprobs is None:
+            empty = CompletionLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
+            return whole.model_copy(update={"logprobs": empty})
+        return whole
+
+    def chunk(self, head: Head, parts: Sequence[Any], statistics: Statistics = NONE) -> Completion:
+        return Completion(**head._asdict(), choices=list(parts), **statistics._asdict())
+
+    answer = chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ChatWriter:
+    """Answers of `/v1/chat/completions`."""
+
+    asked: ChatRequest
+    names: TokenNames
+
+    def opening(self, choice: PlannedChoice) -> ChatChunkChoice:
+        return ChatChunkChoice(index=choice.index, delta=ChatDelta(role="assistant", content=""))
+
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> ChatChunkChoice:
+        del offset
+        count = self.asked.alternatives
+        return ChatChunkChoice(
+            index=choice.index,
+            delta=ChatDelta(content=piece.text or None),
+            logprobs=None if count is None or not piece.emitted else self.names.chat(piece.emitted, count),
+            finish_reason=piece.finish_reason,
+            token_ids=[token.id for token in piece.emitted] if self.asked.return_token_ids else None,
+        )
+
+    def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> ChatChoice:
+        merged, count = merge(pieces), self.asked.alternatives
+        return ChatChoice(
+            index=choice.index,
+            message=ChatMessage(content=merged.text),
+            logprobs=None if count is None else self.names.chat(merged.emitted, count),
+            finish_reason=merged.finish_reason or "length",
+            token_ids=[token.id for token in merged.emitted] if self.asked.return_token_ids else None,
+        )
+
+    def chunk(self, head: Head, parts: Sequence[Any], statistics: Statistics = NONE) -> ChatChunk:
+        return ChatChunk(**head._asdict(), choices=list(parts), **statistics._asdict())
+
+    def answer(self, head: Head, choices: Sequence[Any], statistics: Statistics) -> ChatCompletion:
+        return ChatCompletion(**head._asdict(), choices=list(choices), **statistics._asdict())
+
+
+def merge(pieces: Iterable[Piece]) -> Piece:
+    """All pieces of a choice as one."""
+    pieces = list(pieces)
+    return Piece(
+        "".join(piece.text for piece in pieces),
+        tuple(token for piece in pieces for token in piece.emitted),
+        tuple(token for piece in pieces for token in piece.prompt),
+        pieces[-1].finish_reason if pieces else None,
+    )
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """An answer as a JSON document."""
+    written: dict[str, Any] = _pruned(answer.model_dump(mode="json"))
+    return written
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _pruned(v) for key, v in value.items() if v is not None or key not in _OPTIONAL}
+    return [_pruned(v) for v in value] if isinstance(value, list) else value
