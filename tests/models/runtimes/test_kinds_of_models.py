@@ -24,7 +24,9 @@ WINDOW = 6  # shorter than the text of the checks
 
 @pytest.fixture(scope="module")
 def windowed(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save("Mistral", tmp_path_factory.mktemp("windowed"), weights, sliding_window=WINDOW, head_dim=16)
+    return save(
+        "Mistral", tmp_path_factory.mktemp("windowed"), weights, sliding_window=WINDOW, head_dim=16, num_hidden_layers=3
+    )
 
 
 @pytest.mark.parametrize("check", [c for c in CHECKS if c not in NEEDS_TREES], ids=lambda check: check.__name__)
