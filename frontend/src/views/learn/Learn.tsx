@@ -9,6 +9,7 @@ import { type Position, positionOf, SCENES, type SceneId } from "../../words/lea
 import { RuleScene } from "./RuleScene";
 import { SpeedupScene } from "./SpeedupScene";
 import { useRecordedRun } from "./useRecordedRun";
+import { WaitingScene } from "./WaitingScene";
 import "./learn.css";
 
 /** The same numbers at every visit. */
@@ -18,6 +19,8 @@ function Shown({ id }: { id: SceneId }): ReactNode {
   const [random] = useState(() => seededRandom(SEED));
   const run = useRecordedRun();
   switch (id) {
+    case "tokens":
+      return <WaitingScene run={run} />;
     case "rule":
       return <RuleScene random={random} />;
     case "speedup":

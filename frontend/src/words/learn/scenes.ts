@@ -1,5 +1,6 @@
 // The scenes of the place Learn, in reading order. The id is the part of the address after `#`.
 export const SCENES = [
+  { id: "tokens", title: "One token a pass" },
   { id: "rule", title: "The rule" },
   { id: "speedup", title: "Speedup against k" },
 ] as const;
@@ -27,6 +28,10 @@ export function positionOf(id: string): Position {
 
 /** The sources of the formulae. */
 export const PAPERS = {
+  pope: {
+    name: "Pope et al. 2022",
+    full: "R. Pope et al.: Efficiently Scaling Transformer Inference. MLSys 2023, arXiv:2211.05102.",
+  },
   leviathan: {
     name: "Leviathan et al. 2023",
     full: "Y. Leviathan, M. Kalman, Y. Matias: Fast Inference from Transformers via Speculative Decoding. ICML 2023, arXiv:2211.17192.",
