@@ -42,6 +42,13 @@ class Quantising(twins.Breaking):
         return replace(draft, q=tuple(rough))
 
 
+class Predicting(SuffixDrafter):
+    """Has no earlier outputs, and a prediction instead."""
+
+    def begin(self, request: Request) -> None:
+        super().begin(replace(request, prediction=(*request.prompt, 0, 1, 1, 0, 1, 2)))
+
+
 SETTINGS: dict[str, tuple[int, int, Drafting, Rule]] = {
     "tree of 4": (2, 4, TREES, "token"),
     "tree of 3": (2, 3, TREES, "token"),
@@ -57,13 +64,16 @@ SETTINGS: dict[str, tuple[int, int, Drafting, Rule]] = {
 
 
 def whole_runs(
-    sampling: Sampling, setting: tuple[int, int, Drafting, Rule], twin: Twin = lambda drafter: drafter
+    sampling: Sampling,
+    setting: tuple[int, int, Drafting, Rule],
+    twin: Twin = lambda drafter: drafter,
+    make: Callable[[], SuffixDrafter] = suffix,
 ) -> tuple[float, float]:
     """How far off the outcome is, and the tokens accepted."""
     depth, nodes, drafting, rule = setting
 
     found, truth, accepted = whole_tree_runs(
-        sampling, lambda _: twin(suffix()), depth, nodes, drafting, rule, tokens=6 if sampling.greedy else 3
+        sampling, lambda _: twin(make()), depth, nodes, drafting, rule, tokens=6 if sampling.greedy else 3
     )
     assert sum(found.values()) == pytest.approx(1.0, abs=EXACT)
     return largest_difference(found, truth), accepted
@@ -75,6 +85,20 @@ def test_whole_runs_keep_the_targets_distribution(name: str, sampling: Sampling)
     wrong, accepted = whole_runs(sampling, SETTINGS[name])
     assert wrong < EXACT
     assert accepted > 0
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)], ids=str)
+@pytest.mark.parametrize("name", ["tree of 4", "chain", "chain under block", "tree of 3 under match"])
+def test_a_prediction_changes_no_distribution(name: str, sampling: Sampling) -> None:
+    wrong, accepted = whole_runs(sampling, SETTINGS[name], make=lambda: suffix(Predicting, corpus=[]))
+    assert wrong < EXACT
+    assert accepted > 0
+
+
+@pytest.mark.parametrize("twin", [twins.Pruning, Quantising])
+def test_a_broken_drafter_with_a_prediction_is_caught(twin: Twin) -> None:
+    wrong, _ = whole_runs(Sampling(1.0), SETTINGS["chain"], twin, lambda: suffix(Predicting, corpus=[]))
+    assert wrong > BROKEN
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ class Request:
     round while a remote target verifies this one. needs: what the drafters of the run need of the target.
     conversation: the (role, text) of the turns that the prompt renders, for endpoints that take chats only; empty for a
     text that is no chat. certainty: whether verdicts report the target's certainty, for a policy that learns from it.
-    alternatives: how many, at least 1, a local target reports per token as evidence; None for the target's own number.
+    prediction: ids that a part of the output is expected to repeat, after the last ids of the prompt; for drafters that
+    match text. alternatives: how many, at least 1, a local target reports per token as evidence; None for its default.
     """
 
     prompt: tuple[int, ...]
@@ -119,6 +120,7 @@ class Request:
     needs: frozenset[Need] = frozenset()
     conversation: tuple[tuple[str, str], ...] = ()
     certainty: bool = False
+    prediction: tuple[int, ...] = ()
     alternatives: int | None = None
 
 

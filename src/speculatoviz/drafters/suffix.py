@@ -1,6 +1,7 @@
 """Continues the longest earlier match, by how often each continuation occurred.
 
-A suffix automaton of prompt and output, and one of earlier outputs, find the match (Hu et al. 2024, "SAM-Decoding").
+A suffix automaton of prompt and output, one of earlier outputs and one of a predicted output find the match (Hu et al.
+2024, "SAM-Decoding").
 Counts make it a distribution and a tree (Oliaro et al. 2024, "SuffixDecoding"). Long contexts are rare and reliable,
 short ones frequent and unreliable: they are blended as in text compression, where each context passes the rest of the
 probability on to the next shorter one (Witten and Bell 1991, method C).
@@ -30,10 +31,11 @@ _OUTLOOK = 16  # tokens of an outlook
 
 
 class _Matches(NamedTuple):
-    """The matches of the last tokens: in this run's text, and in earlier outputs."""
+    """The matches of the last tokens: in this run's text, in earlier outputs, and in the prediction."""
 
     own: Match
     earlier: Match
+    predicted: Match
 
 
 class _Estimate(NamedTuple):
@@ -97,6 +99,7 @@ class SuffixDrafter(BaseDrafter):
         self._shortest, self._longest = shortest, longest
         self._own = SuffixAutomaton(longest)
         self._corpus = EarlierTexts(longest, corpus_tokens)
+        self._prediction = SuffixAutomaton(longest)
         for ids in corpus:
             self._corpus.add(ids)
         self._support_size, self._alternatives, self._least = support_size, alternatives, least
@@ -104,6 +107,7 @@ class SuffixDrafter(BaseDrafter):
     def begin(self, request: Request) -> None:
         super().begin(request)
         self._own.read(request.prompt)
+        self._prediction.read(request.prediction)
 
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         nodes, evidence_ms = self._grow(prefix, plan, chance)
@@ -150,18 +154,24 @@ class SuffixDrafter(BaseDrafter):
 
     def _matches(self, prefix: list[int]) -> _Matches:
         self._own.read(prefix)
-        return _Matches(self._own.end, self._corpus.automaton.find(prefix[-self._longest :]))
+        last = prefix[-self._longest :]
+        return _Matches(self._own.end, self._corpus.automaton.find(last), self._prediction.find(last))
 
     def _after(self, matches: _Matches, token: int) -> _Matches:
-        return _Matches(self._own.follow(matches.own, token), self._corpus.automaton.follow(matches.earlier, token))
+        return _Matches(
+            self._own.follow(matches.own, token),
+            self._corpus.automaton.follow(matches.earlier, token),
+            self._prediction.follow(matches.predicted, token),
+        )
 
     def _estimate(self, matches: _Matches) -> _Estimate | None:
         """Blend the counts of all matching contexts, the longest first. None if nothing followed any of them."""
         own = self._own.levels(matches.own, self._shortest)
         earlier = self._corpus.automaton.levels(matches.earlier, self._shortest)
+        predicted = self._prediction.levels(matches.predicted, self._shortest)
         weights: dict[int, float] = {}
         rest = 1.0
-        for level in heapq.merge(own, earlier, key=lambda level: -level.length):
+        for level in heapq.merge(own, earlier, predicted, key=lambda level: -level.length):
             total = sum(level.counts.values())
             share = rest * _trust(level, total)
             for token, count in level.counts.items():

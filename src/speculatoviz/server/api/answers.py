@@ -43,7 +43,7 @@ class PromptTokensDetails(Part):
 
 
 class CompletionTokensDetails(Part):
-    """Drafted tokens of a request with a prediction."""
+    """Of a request with a prediction: the tokens that `suffix` drafted, by whether they are part of the output."""
 
     accepted_prediction_tokens: int
     rejected_prediction_tokens: int

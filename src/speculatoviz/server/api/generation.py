@@ -8,12 +8,12 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from speculatoviz.core.types import Scores, Status
+from speculatoviz.core.types import Request, Scores, Status
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.server.api.answers import FinishReason
 from speculatoviz.server.api.names import ScoredToken
 from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, Generation, Prompt
-from speculatoviz.server.api.tally import Tally
+from speculatoviz.server.api.tally import PREDICTION_DRAFTER, Tally
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.session.session import Session
@@ -87,6 +87,8 @@ def _first_choice(session: Session, asked: Generation, prompt: Prompt | None, in
             raise BadRequestError("This server computes no log-probabilities.", "Start it with evidence on.")
         request = replace(prepared.request, alternatives=max(1, asked.alternatives))
         prepared = replace(prepared, request=request)
+    if asked.prediction is not None:
+        prepared = replace(prepared, request=_predicting(session, prepared.request, asked.prediction.content))
     if not isinstance(asked, CompletionRequest):
         return PlannedChoice(index, prepared, True)
     scored = asked.echo and asked.logprobs is not None
@@ -96,13 +98,23 @@ def _first_choice(session: Session, asked: Generation, prompt: Prompt | None, in
     return PlannedChoice(index, prepared, True, echo, scored, asked.max_tokens != 0)
 
 
+def _predicting(session: Session, request: Request, text: str) -> Request:
+    """The request with a prediction. Raises BadRequestError if the text cannot be tokenized."""
+    ids = session.target.tokenizer.encode(text, special=False)
+    return replace(request, prediction=(*request.prompt[-session.settings.suffix_longest :], *ids))
+
+
 def _reseeded(choice: PlannedChoice, by: int) -> PreparedRun:
     return choice.prepared.reseeded(choice.prepared.seed + by)
 
 
 def start_of(asked: Generation, prompt: Prompt | None, seed: int) -> Start:
-    """The start message with the same fields. prompt: of a completion; ids are not part of the message."""
+    """The start message with the same fields. prompt: of a completion; ids are not part of the message.
+
+    A request with a prediction that names no drafter is drafted by `suffix`, which reads predictions.
+    """
     speculation, limit = asked.speculation, asked.limit
+    usual = None if asked.prediction is None else PREDICTION_DRAFTER
     text = prompt if isinstance(prompt, str) else None
     return Start(
         prompt=text,
@@ -116,7 +128,7 @@ def start_of(asked: Generation, prompt: Prompt | None, seed: int) -> Start:
         seed=seed,
         stop=list(asked.stop),
         ignore_eos=asked.ignore_eos,
-        drafter=None if speculation is None else speculation.drafter,
+        drafter=usual if speculation is None else speculation.drafter or usual,
         k=None if speculation is None else speculation.k,
         policy=None if speculation is None else speculation.policy,
         evidence=asked.alternatives is not None,

@@ -110,6 +110,13 @@ class Speculation(BaseModel):
     policy: PolicyName | None = Field(None, description="who plans every round; fixed if only k is given")
 
 
+class Prediction(Part):
+    """Text that the output is expected to repeat in part, such as a file before an edit."""
+
+    type: Literal["content"]
+    content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[TextPart])]
+
+
 class StreamOptions(Part):
     include_usage: bool = Field(False, description="send a last chunk with the usage of the whole request")
 
@@ -141,6 +148,9 @@ class Generation(Part):
     speculation: Annotated[
         Speculation | None, BeforeValidator(_speculation, json_schema_input_type=Speculation | bool | None)
     ] = Field(None, description="how this request is drafted; false: decode with the target alone")
+    prediction: Prediction | None = Field(
+        None, description="text that the output is expected to repeat in part: the drafter suffix reads it"
+    )
     return_token_ids: bool | None = Field(None, description="add the ids of the emitted tokens to each choice")
     return_tokens_as_token_ids: bool | None = Field(None, description="name tokens in logprobs as token_id:ID")
     frequency_penalty: Annotated[Any, only(0)] = _unsupported(0, help="penalties")
@@ -159,7 +169,6 @@ class Generation(Part):
     grammar: Annotated[Any, only("")] = _unsupported(help="structured output")
     json_schema: Annotated[Any, only({})] = _unsupported(help="structured output")
     stop_token_ids: Annotated[Any, only([])] = _unsupported([], help="further end tokens")
-    prediction: Annotated[Any, only()] = _unsupported(help="predicted output")
 
     @model_validator(mode="after")
     def _options_of_a_stream(self) -> Self:

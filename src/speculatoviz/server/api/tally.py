@@ -13,14 +13,17 @@ from speculatoviz.server.api.answers import (
     Timings,
     Usage,
 )
-from speculatoviz.telemetry.events import Event, Metrics, Started
+from speculatoviz.telemetry.events import DraftToken, Event, Metrics, Started, VerifyResult
+
+PREDICTION_DRAFTER = "suffix"  # reads the prediction of a request
 
 
 @dataclass(slots=True)
 class Tally:
     """Sums over the rounds of all choices. Add the events of the runs in order, then read it.
 
-    histogram[i]: drafting rounds in which exactly i drafted tokens were emitted.
+    histogram[i]: drafting rounds in which exactly i drafted tokens were emitted. predicted_accepted,
+    predicted_rejected: tokens that PREDICTION_DRAFTER drafted, by whether they were emitted.
     """
 
     prompt_tokens: int = 0
@@ -32,7 +35,10 @@ class Tally:
     histogram: list[int] = field(default_factory=list)
     prefill_ms: float = 0.0
     round_ms: float = 0.0
+    predicted_accepted: int = 0
+    predicted_rejected: int = 0
     started: Started | None = None
+    _predicted: set[int] = field(default_factory=set)  # nodes of the round's draft
     _cached: bool = True
 
     def begin(self, prompt_tokens: int, *, cached: bool) -> None:
@@ -45,7 +51,13 @@ class Tally:
         match event:
             case Started():
                 self.started = self.started or event
+            case DraftToken() if event.source == PREDICTION_DRAFTER:
+                self._predicted.add(event.node)
+            case VerifyResult() if event.node in self._predicted:
+                self.predicted_accepted += event.status == "accepted"
+                self.predicted_rejected += event.status != "accepted"
             case Metrics():
+                self._predicted.clear()
                 self._add_round(event)
 
     def _add_round(self, event: Metrics) -> None:
@@ -84,9 +96,8 @@ class Tally:
         """`usage` of an answer. predicted: whether the request had a prediction."""
         details = None
         if predicted:
-            rejected = self.drafted - self.accepted
             details = CompletionTokensDetails(
-                accepted_prediction_tokens=self.accepted, rejected_prediction_tokens=rejected
+                accepted_prediction_tokens=self.predicted_accepted, rejected_prediction_tokens=self.predicted_rejected
             )
         return Usage(
             prompt_tokens=self.prompt_tokens,
