@@ -6,6 +6,7 @@ import { Brand } from "../../ui/Brand";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
+import { RoundScene } from "./RoundScene";
 import { RuleScene } from "./RuleScene";
 import { SpeedupScene } from "./SpeedupScene";
 import { useRecordedRun } from "./useRecordedRun";
@@ -21,6 +22,8 @@ function Shown({ id }: { id: SceneId }): ReactNode {
   switch (id) {
     case "tokens":
       return <WaitingScene run={run} />;
+    case "round":
+      return <RoundScene run={run} />;
     case "rule":
       return <RuleScene random={random} />;
     case "speedup":

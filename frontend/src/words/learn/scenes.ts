@@ -1,6 +1,7 @@
 // The scenes of the place Learn, in reading order. The id is the part of the address after `#`.
 export const SCENES = [
   { id: "tokens", title: "One token a pass" },
+  { id: "round", title: "Draft, verify, keep" },
   { id: "rule", title: "The rule" },
   { id: "speedup", title: "Speedup against k" },
 ] as const;

@@ -1,0 +1,60 @@
+// The words of the scene "Draft, verify, keep".
+import type { Round, Token } from "../../run/model";
+import type { Step } from "../../run/walk";
+import { fixed, milliseconds, percent, shownInText } from "../format";
+
+export const LEAD =
+  "A small model drafts a few tokens, one after another. The target then reads all of them in one pass, as it reads a prompt. Each is tested in turn, and the text keeps those that pass.";
+
+export const WHY = [
+  "The pass gives the target’s probabilities after every drafted token at once. If all drafts pass, it also gives the next token.",
+  "After a rejected token everything that was drafted later is worthless: it continues a text that does not exist. So the first tokens of a draft matter most.",
+  "A round always gives at least one token. In the worst case that is one token, as from a plain pass, and the draft only cost time.",
+] as const;
+
+const REJECTED_EARLY = "rejected. What was drafted after it is discarded.";
+
+const quoted = ({ label }: Token): string => `“${shownInText(label)}”`;
+
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+function testWords(token: Token, later: number): string {
+  const { verdict, status } = token;
+  const end = status === "accepted" ? "accepted." : later > 0 ? REJECTED_EARLY : "rejected.";
+  const limit = verdict?.acceptance_prob ?? null;
+  if (limit === null || verdict?.target_prob == null) return `The target tests ${quoted(token)}: ${end}`;
+  const probabilities = `p(${quoted(token)}) = ${percent(verdict.target_prob)}, q = ${percent(verdict.draft_prob)}.`;
+  if (verdict.uniform === null) return `${probabilities} p is not below q: ${end}`;
+  const sign = status === "accepted" ? "below" : "not below";
+  return `${probabilities} The uniform ${fixed(verdict.uniform, 3)} is ${sign} p/q = ${fixed(limit, 3)}: ${end}`;
+}
+
+/** What a step did, in one or two sentences. plainMs: the time of a plain pass; null if it was not measured. */
+export function stepWords(step: Step, round: Round, plainMs: number | null): string {
+  const { drafted, emitted, metrics } = round;
+  switch (step.kind) {
+    case "start":
+      return "This is the text so far. The next tokens are open.";
+    case "draft": {
+      const { draft } = step.token;
+      return `The drafter proposes ${quoted(step.token)}, q = ${percent(draft?.draft_prob)}, in ${milliseconds(draft?.draft_time_ms)}.`;
+    }
+    case "pass": {
+      const plain = plainMs === null ? "" : ` A pass for one token takes ${milliseconds(plainMs)}.`;
+      return `The target reads ${plural(drafted.length, "drafted token")} in one pass of ${milliseconds(metrics?.verify_ms)}.${plain}`;
+    }
+    case "test":
+      return testWords(step.token, drafted.filter(({ status }) => status === "discarded").length);
+    case "extra":
+      return step.token.status === "bonus"
+        ? `All drafts are accepted. The same pass gives one token more, drawn from p: ${quoted(step.token)}.`
+        : `In its place the target draws ${quoted(step.token)} from the residual, where p is above q.`;
+    case "keep": {
+      const alone =
+        plainMs === null
+          ? ""
+          : ` The target alone needs about ${milliseconds(plainMs * emitted.length)}, computed.`;
+      return `The text keeps ${plural(emitted.length, "token")}. The round took ${milliseconds(metrics?.round_ms)}.${alone}`;
+    }
+  }
+}
