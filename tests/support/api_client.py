@@ -52,6 +52,13 @@ def documents(server: Server, path: str, **body: Any) -> list[Json]:
     return [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
 
 
+def only(answer: Json) -> Json:
+    """The one choice of an answer or of a chunk."""
+    (choice,) = answer["choices"]
+    result: Json = choice
+    return result
+
+
 def refusal(server: Server, path: str, body: Any, status: int = 400) -> Json:
     """The error in the answer to a request that must be refused with words."""
     response = post(server, path, body)

@@ -28,7 +28,10 @@ def serve(
     settings: Settings,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
 ) -> None:
-    """Serve the page, which shows every step of every run."""
+    """Serve the page, which shows every step of every run.
+
+    The same server answers OpenAI's API, below /v1.
+    """
     from speculatoviz.server.serve import page_server
 
     def load(report: Progress) -> Session:

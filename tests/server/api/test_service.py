@@ -105,6 +105,19 @@ def test_a_model_that_fails_is_reported_and_the_next_request_is_served(server: S
     assert complete(server)["choices"][0]["text"]
 
 
+def test_a_tokenizer_that_fails_is_reported_in_words(
+    server: Server, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(text: str, *, special: bool) -> list[int]:
+        raise RuntimeError("torn vocabulary")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toys.target.tokenizer, "encode", encode)
+        error = refusal(server, "completions", {"prompt": TEXT}, status=500)
+    assert "torn vocabulary" in error["message"]
+    assert complete(server)["choices"][0]["text"]
+
+
 def test_while_models_load_requests_are_told_to_come_back(serve: Callable[..., Server], toys: Toys) -> None:
     go = threading.Event()
 

@@ -142,6 +142,18 @@ def _turns(asked: ChatRequest) -> list[ChatMessage]:
     ]
 
 
+@contextlib.contextmanager
+def failures_in_words(run: str) -> Iterator[None]:
+    """Turns what a runtime or a tokenizer raises into SpeculatoVizError, and logs it. run: the id, for the log."""
+    try:
+        yield
+    except SpeculatoVizError:
+        raise
+    except Exception as error:
+        log.exception("run %s failed", run)
+        raise SpeculatoVizError(f"The run failed ({error}).", "See the server's log; the models are kept.") from error
+
+
 # --- running ------------------------------------------------------------------------------------------
 
 
@@ -155,18 +167,13 @@ async def pieces(host: ModelHost, choice: PlannedChoice, tally: Tally, run: str)
     if choice.echo is not None and not choice.scored:
         yield Piece(choice.echo)
     computed = host.stream(lambda: _computed(session, choice, cancelled, run), lambda _place: None, cancelled)
-    try:
+    with failures_in_words(run):
         async with (
             contextlib.aclosing(computed),
             contextlib.aclosing(_read(computed, choice, host, tally)) as found,
         ):
             async for piece in found:
                 yield piece
-    except SpeculatoVizError:
-        raise
-    except Exception as error:
-        log.exception("run %s failed", run)
-        raise SpeculatoVizError(f"The run failed ({error}).", "See the server's log; the models are kept.") from error
 
 
 def _computed(

@@ -18,6 +18,7 @@ UNSUPPORTED = "unsupported"  # the type of a validation error for a field that i
 MOST_STOPS = 4
 MOST_CHOICES = 128
 MOST_LOGPROBS = 20
+LARGEST_SEED = 1 << 127
 
 Prompt = str | tuple[int, ...]
 
@@ -137,7 +138,9 @@ class Generation(Part):
     top_p: Annotated[float, RANGES["top_p"].field()] | None = None
     top_k: Annotated[int, Field(ge=-1, le=RANGES["top_k"].maximum, description="-1 and 0: off")] | None = None
     min_p: Annotated[float, RANGES["min_p"].field()] | None = None
-    seed: int | None = Field(None, description="of the first choice; choice i has seed + i. Default: a random one")
+    seed: Annotated[int, Field(ge=-LARGEST_SEED, le=LARGEST_SEED)] | None = Field(
+        None, description="of the first choice; choice i has seed + i. Default: a random one"
+    )
     stop: Annotated[tuple[str, ...], PlainValidator(_stops, json_schema_input_type=str | list[str] | None)] = Field(
         (), description=f"up to {MOST_STOPS} strings that end the text; they are not part of it"
     )

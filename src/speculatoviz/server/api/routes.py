@@ -16,7 +16,7 @@ from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server.api import prometheus
 from speculatoviz.server.api.answers import ChatCompletion, Completion, ErrorAnswer, ModelEntry, ModelList
 from speculatoviz.server.api.errors import UnknownModelError, error_document
-from speculatoviz.server.api.generation import PlannedChoice, pieces, planned
+from speculatoviz.server.api.generation import PlannedChoice, failures_in_words, pieces, planned
 from speculatoviz.server.api.names import TokenNames
 from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, Generation
 from speculatoviz.server.api.tally import Tally
@@ -113,7 +113,8 @@ class _Generating:
         """The runs of the request. Raises BadRequestError, UnknownModelError and TargetError."""
         session, asked = self.host.ready(), self.asked
         _check_model(session, asked.model)
-        return await self.host.prepare(lambda: planned(session, asked, draw_seed))
+        with failures_in_words(self.id):
+            return await self.host.prepare(lambda: planned(session, asked, draw_seed))
 
     async def whole(self, choices: list[PlannedChoice]) -> dict[str, Any]:
         """The one document of an answer."""
