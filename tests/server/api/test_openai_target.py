@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import Limits, Request, Sampling
@@ -16,11 +19,12 @@ from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.server.api import names
+from speculatoviz.session.session import Session
 from speculatoviz.targets.hosted.address import parse
 from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
 from speculatoviz.targets.hosted.target import HostedTarget
 from speculatoviz.targets.loop import LoopThread
-from support.api_client import TEXT, complete
+from support.api_client import TEXT, complete, refusal
 from support.hosted import looped
 from support.live_server import Server
 from support.toy_pair import model_drafter, no_clock
@@ -71,6 +75,24 @@ def test_greedy_text_drafted_elsewhere_is_that_of_the_api(shared_server: Server,
     with opened(shared_server, loop, mode) as target:
         assert emitted(target) == own
         assert list(target.stream(Request(PROMPT, Sampling(0.0), Limits(20, MODEL.tokenizer.eos_ids)))) == own
+
+
+def test_a_server_of_a_remote_target_answers_alike_and_scores_no_prompt(
+    shared_server: Server, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    target = f"openai:http://127.0.0.1:{shared_server.port}#toy-0"
+    settings = Settings(_env_file=None, target=target, draft="toy:0~7", cache_dir=str(tmp_path))
+    server = serve(settings=settings, load=lambda report: Session.load(settings, time.perf_counter, report))
+    server.wait_until("ready")
+    fields = {"temperature": 0, "max_tokens": 12, "logprobs": 1, "speculation": {"k": 3}}
+    near, far = (complete(each, **fields) for each in (shared_server, server))
+
+    assert far["choices"][0]["text"] == near["choices"][0]["text"]
+    assert far["usage"]["speculation"]["drafted"] > 0
+    assert far["choices"][0]["logprobs"]["tokens"] == near["choices"][0]["logprobs"]["tokens"]
+    error = refusal(server, "completions", {"prompt": TEXT, "echo": True, "logprobs": 1})
+    assert "remote" in error["message"]
+    assert complete(server, **fields | {"echo": True, "logprobs": None})["choices"][0]["text"].startswith(TEXT)
 
 
 def test_scores_of_another_place_are_found_out(
