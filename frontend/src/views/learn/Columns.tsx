@@ -1,4 +1,4 @@
-// Columns over k: hatched where computed, solid where measured, with the line of break-even.
+// Columns over a number, as k: hatched where computed, solid where measured, with the line of break-even.
 import { scaleBand, scaleLinear } from "d3-scale";
 import { useId, useRef } from "react";
 import { useSize } from "../../ui/useSize";
@@ -10,7 +10,7 @@ const FALLBACK_WIDTH = 600;
 const TICKS = 4;
 
 export interface Column {
-  readonly k: number;
+  readonly x: number;
   readonly value: number;
 }
 
@@ -24,7 +24,7 @@ interface Props {
   readonly measured: Column | null;
   /** The value of break-even. */
   readonly line: number;
-  onChoose(k: number): void;
+  onChoose(x: number): void;
 }
 
 export function Columns({ label, unit, columns, marked, chosen, measured, line, onChoose }: Props) {
@@ -32,12 +32,12 @@ export function Columns({ label, unit, columns, marked, chosen, measured, line, 
   const hatch = useId();
   const width = useSize(box)?.width || FALLBACK_WIDTH;
   const highest = Math.max(1.2, line, measured?.value ?? 0, ...columns.map(({ value }) => value));
-  const x = scaleBand(
-    columns.map(({ k }) => k),
+  const band = scaleBand(
+    columns.map(({ x }) => x),
     [MARGIN.left, width - MARGIN.right],
   ).padding(0.25);
   const y = scaleLinear([0, highest], [HEIGHT - MARGIN.bottom, MARGIN.top]).nice(TICKS);
-  const at = (k: number) => x(k) ?? 0;
+  const at = (x: number) => band(x) ?? 0;
   return (
     <div ref={box} className="learn-columns">
       <svg role="img" aria-label={label} width={width} height={HEIGHT}>
@@ -52,36 +52,41 @@ export function Columns({ label, unit, columns, marked, chosen, measured, line, 
             </text>
           </g>
         ))}
-        {columns.map(({ k, value }) => {
+        {columns.map(({ x, value }) => {
           const top = y(Math.max(0, value));
           return (
-            // The slider "Depth k" does the same by keyboard.
+            // A slider beside the picture does the same by keyboard.
             <g
-              key={k}
+              key={x}
               className="column"
-              data-chosen={k === chosen || undefined}
-              onPointerDown={() => onChoose(k)}
+              data-chosen={x === chosen || undefined}
+              onPointerDown={() => onChoose(x)}
             >
               <rect
                 className="column-target"
-                x={at(k)}
+                x={at(x)}
                 y={MARGIN.top}
-                width={x.bandwidth()}
+                width={band.bandwidth()}
                 height={HEIGHT}
               />
               <rect
                 className="column-bar"
-                x={at(k)}
+                x={at(x)}
                 y={top}
-                width={x.bandwidth()}
+                width={band.bandwidth()}
                 height={y(0) - top}
                 fill={`url(#${hatch})`}
               />
-              <text x={at(k) + x.bandwidth() / 2} y={HEIGHT - MARGIN.bottom + 14} textAnchor="middle">
-                {k}
+              <text x={at(x) + band.bandwidth() / 2} y={HEIGHT - MARGIN.bottom + 14} textAnchor="middle">
+                {x}
               </text>
-              {k === marked && (
-                <text className="column-best" x={at(k) + x.bandwidth() / 2} y={top - 5} textAnchor="middle">
+              {x === marked && (
+                <text
+                  className="column-best"
+                  x={at(x) + band.bandwidth() / 2}
+                  y={top - 5}
+                  textAnchor="middle"
+                >
                   {fixed(value)}
                 </text>
               )}
@@ -91,9 +96,9 @@ export function Columns({ label, unit, columns, marked, chosen, measured, line, 
         {measured && (
           <rect
             className="column-measured"
-            x={at(measured.k) + x.bandwidth() * 0.3}
+            x={at(measured.x) + band.bandwidth() * 0.3}
             y={y(measured.value)}
-            width={x.bandwidth() * 0.4}
+            width={band.bandwidth() * 0.4}
             height={y(0) - y(measured.value)}
           />
         )}

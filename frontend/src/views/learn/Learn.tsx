@@ -6,6 +6,7 @@ import { Brand } from "../../ui/Brand";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
+import { BusyScene } from "./BusyScene";
 import { RoundScene } from "./RoundScene";
 import { RuleScene } from "./RuleScene";
 import { SpeedupScene } from "./SpeedupScene";
@@ -28,6 +29,8 @@ function Shown({ id }: { id: SceneId }): ReactNode {
       return <RuleScene random={random} />;
     case "speedup":
       return <SpeedupScene run={run} />;
+    case "busy":
+      return <BusyScene run={run} />;
   }
 }
 

@@ -100,7 +100,7 @@ interface SpeedupProps {
 }
 
 function SpeedupPicture({ costs, shape, k, measured, onChoose }: SpeedupProps) {
-  const columns = DEPTHS.map((depth) => ({ k: depth, value: speedupAt(costs, depth) }));
+  const columns = DEPTHS.map((depth) => ({ x: depth, value: speedupAt(costs, depth) }));
   return (
     <>
       <Columns
@@ -109,7 +109,7 @@ function SpeedupPicture({ costs, shape, k, measured, onChoose }: SpeedupProps) {
         columns={columns}
         marked={shape.best}
         chosen={k}
-        measured={measured && { k: measured.k, value: measured.speedup }}
+        measured={measured && { x: measured.k, value: measured.speedup }}
         line={1}
         onChoose={onChoose}
       />
@@ -131,7 +131,7 @@ function SpeedupPicture({ costs, shape, k, measured, onChoose }: SpeedupProps) {
 }
 
 function RoundTripPicture({ costs, k, onChoose }: Pick<SpeedupProps, "costs" | "k" | "onChoose">) {
-  const columns = DEPTHS.map((depth) => ({ k: depth, value: longestRoundTrip(costs, depth) }));
+  const columns = DEPTHS.map((depth) => ({ x: depth, value: longestRoundTrip(costs, depth) }));
   return (
     <>
       <Columns

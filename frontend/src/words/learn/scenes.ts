@@ -4,6 +4,7 @@ export const SCENES = [
   { id: "round", title: "Draft, verify, keep" },
   { id: "rule", title: "The rule" },
   { id: "speedup", title: "Speedup against k" },
+  { id: "busy", title: "A busy server" },
 ] as const;
 
 export type SceneId = (typeof SCENES)[number]["id"];
@@ -29,6 +30,14 @@ export function positionOf(id: string): Position {
 
 /** The sources of the formulae. */
 export const PAPERS = {
+  roofline: {
+    name: "The roofline model",
+    full: "S. Williams, A. Waterman, D. Patterson: Roofline. Communications of the ACM 52(4), 2009.",
+  },
+  goodput: {
+    name: "Liu et al. 2024",
+    full: "X. Liu et al.: Optimizing Speculative Decoding for Serving Large Language Models Using Goodput. arXiv:2406.14066.",
+  },
   pope: {
     name: "Pope et al. 2022",
     full: "R. Pope et al.: Efficiently Scaling Transformer Inference. MLSys 2023, arXiv:2211.05102.",
