@@ -24,7 +24,7 @@ _PLAIN_EVERY = 256  # rounds after which a plain round shows again what one cost
 _REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
 _SLOW_START = 2  # the depth of the first draft; each draft, and each accepted token, allows one more
 _DEVIATIONS = 1.5  # of an optimistic estimate
-_CAUTION = 0.25  # standard deviations below the estimate, of one that decides about reading a prompt
+_CAUTION = 1.0  # standard deviations below the estimate, of one that decides about reading a prompt
 _LITTLE = 16  # missing tokens that are read without caution
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
 
@@ -178,13 +178,13 @@ class AutoPolicy:
         path = self._experience.acceptance(drafter).path(depth, outlook.certainties, deviations)
         reach = list(itertools.accumulate(path, lambda before, rate: before * rate))
         tokens = [1.0 + brought for brought in itertools.accumulate(reach)]
-        costs, rounds = self._experience.costs, max(1.0, min(_HORIZON, state.left / tokens[-1]))
-        begin_ms = costs.draft.catch_up_ms(drafter, outlook.missing) / rounds
-        token_ms = costs.draft.token_ms(drafter)
-        chains = [
-            Forecast(drafter, k, tokens[k - 1], begin_ms + k * token_ms + self._verify_ms(k + 1))
-            for k in range(1, depth + 1)
-        ]
+        costs = self._experience.costs.draft
+        token_ms, begin_ms = costs.token_ms(drafter), costs.catch_up_ms(drafter, outlook.missing)
+        chains = []
+        for k, expected in enumerate(tokens, start=1):
+            rounds = max(1.0, min(_HORIZON, state.left / expected))  # over which reading is spread
+            round_ms = begin_ms / rounds + k * token_ms + self._verify_ms(k + 1)
+            chains.append(Forecast(drafter, k, expected, round_ms))
         if not outlook.branches:
             return chains
         second = self._experience.acceptance(drafter).sibling
@@ -217,7 +217,8 @@ class AutoPolicy:
         Of the drafters that could be better than the chosen one, the most promising, and of its drafts the one that
         loses least for what it shows. A plain round if none has shown for long what a plain pass costs.
         """
-        others = [name for name in self._drafters if chosen.depth == 0 or name != chosen.drafter]
+        unseen = [name for name in self._drafters if not outlooks[name].tokens]  # a known path needs no trial
+        others = [name for name in unseen if chosen.depth == 0 or name != chosen.drafter]
         hopes = {name: self._hope(name, outlooks[name], state) for name in others}
         promising = max(hopes, key=hopes.__getitem__, default=None)
         tried: Forecast | None = None
