@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_POSITIONS = 16
+_POSITIONS = 8  # deeper ones count as the last
 _BINS = 10  # of certainty, 0 to 1
 _MEMORIES = (5.0, 20.0, 80.0)  # tests that each estimate of a rate remembers
 _SHARED = 0.05  # of the weight of all estimates, given to each alike after every test
@@ -101,12 +101,16 @@ class Acceptance:
     def path(self, depth: int, certainties: Sequence[float] = (), deviations: float = 0.0) -> list[float]:
         """The estimated acceptance of each of `depth` positions; certainties: of the first ones, if known.
 
-        deviations: how many standard deviations of the drafter's overall rate to add, for an optimistic estimate.
+        deviations: how many standard deviations of the drafter's overall rate to add, for an optimistic or, below
+        zero, a cautious estimate.
         """
-        more = self._all.optimistic(deviations) - self._all.mean if deviations else 0.0
         known = [self.given(certainty) for certainty in certainties[:depth]]
-        estimated = known + [self.at(position) for position in range(len(known), depth)]
-        return [min(_MOST, rate + more) for rate in estimated]
+        estimated = known + [self.at(position) for position in range(len(known), min(depth, _POSITIONS))]
+        estimated += [self.at(_POSITIONS - 1)] * (depth - len(estimated))
+        if not deviations:
+            return estimated
+        more = self._all.optimistic(deviations) - self._all.mean
+        return [min(max(rate + more, _LEAST), _MOST) for rate in estimated]
 
     @property
     def sibling(self) -> float:

@@ -164,11 +164,12 @@ class AutoPolicy:
         What reading a prompt costs is lost if the estimate is too high, so such a draft has to pay by a cautious one.
         """
         plain = self._plain(drafter)
-        if outlook.missing > _LITTLE:
+        best = max(self._choices(drafter, outlook, state)[: self._allowed[drafter]], key=_rate, default=plain)
+        if outlook.missing > _LITTLE and _rate(best) > _rate(plain):
             cautious = self._choices(drafter, outlook, state, -_CAUTION)
             if max(map(_rate, cautious), default=0.0) <= _rate(plain):
                 return plain
-        return max(self._choices(drafter, outlook, state)[: self._allowed[drafter]], key=_rate, default=plain)
+        return best
 
     def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Forecast]:
         """Drafts of every depth with one drafter."""
@@ -217,6 +218,8 @@ class AutoPolicy:
         Of the drafters that could be better than the chosen one, the most promising, and of its drafts the one that
         loses least for what it shows. A plain round if none has shown for long what a plain pass costs.
         """
+        if self._budget_ms(_STAKE) <= 0.0:
+            return None
         unseen = [name for name in self._drafters if not outlooks[name].tokens]  # a known path needs no trial
         others = [name for name in unseen if chosen.depth == 0 or name != chosen.drafter]
         hopes = {name: self._hope(name, outlooks[name], state) for name in others}
