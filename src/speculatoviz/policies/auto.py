@@ -22,7 +22,6 @@ _EXPLORED = 0.01  # the share of the time that may be spent on choices that look
 _STAKE = 2.0  # plain passes that may be spent on them as a run begins
 _PLAIN_EVERY = 256  # rounds after which a plain round shows again what one costs
 _REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
-_SLOW_START = 2  # the depth of the first draft; each draft, and each accepted token, allows one more
 _DEVIATIONS = 1.5  # of an optimistic estimate
 _CAUTION = 1.0  # standard deviations below the estimate, of one that decides about reading a prompt
 _LITTLE = 16  # missing tokens that are read without caution
@@ -106,7 +105,6 @@ class AutoPolicy:
         self._rate = 0.0  # tokens per ms that the last plan expects
         self._total_ms = self._explored_ms = self._saved_ms = 0.0
         self._plain_round = -_PLAIN_EVERY  # the last plain round
-        self._allowed = dict.fromkeys(self._drafters, _SLOW_START)  # depth, while a run begins
         self._informed = True  # whether rounds without a draft show the target's certainty
         self._pass_ms: dict[int, float] = {}  # expected times of passes by rows, since the last round or plan
         self._seen: dict[int, dict[str, Outlook]] = {}  # the outlooks of planned rounds; one may be planned ahead
@@ -156,15 +154,14 @@ class AutoPolicy:
         self._deepest = self._deepest if depth is None else depth
         if drafter is not None and drafter in self._experience.drafters:
             self._drafters = (drafter,)
-            self._allowed.setdefault(drafter, _SLOW_START)
 
     def _best(self, drafter: str, outlook: Outlook, state: State) -> Forecast:
-        """The best draft of at least one token with one drafter, as deep as it may be yet; else a plain round.
+        """The best draft of at least one token with one drafter; else a plain round.
 
         What reading a prompt costs is lost if the estimate is too high, so such a draft has to pay by a cautious one.
         """
         plain = self._plain(drafter)
-        best = max(self._choices(drafter, outlook, state)[: self._allowed[drafter]], key=_rate, default=plain)
+        best = max(self._choices(drafter, outlook, state), key=_rate, default=plain)
         if outlook.missing > _LITTLE and _rate(best) > _rate(plain):
             cautious = self._choices(drafter, outlook, state, -_CAUTION)
             if max(map(_rate, cautious), default=0.0) <= _rate(plain):
@@ -270,7 +267,7 @@ class AutoPolicy:
         if chosen.depth == 0 or chosen.siblings or not outlooks[chosen.drafter].stops or reason.explored:
             return plan
         costs, acceptance = self._experience.costs, self._experience.acceptance(chosen.drafter)
-        deepest = max(chosen.depth, min(self._deepest, self._allowed[chosen.drafter]))
+        deepest = max(chosen.depth, self._deepest)
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
             tuple(self._verify_ms(n + 1) for n in range(deepest + 1)),
@@ -294,7 +291,6 @@ class AutoPolicy:
         if outcomes and round.verdict.certainty is not None:
             acceptance.relate(round.verdict.certainty, outcomes[0])
         acceptance.observe(outcomes, certainties)
-        self._allowed[drafter] += len(round.verdict.path) + 1
         if not outcomes:
             acceptance.age()
 
