@@ -295,7 +295,7 @@ class _DecodingRun:
             return Outlook(longest=0)
         if name not in self._begun:
             if not drafter.begins_at_no_cost:
-                return Outlook(missing=len(ids))
+                return Outlook(missing=drafter.unread(ids))
             self._begin(name)
         outlook, most = drafter.outlook(ids), self.target.drafting.tokens
         if most is None or (outlook.longest is not None and outlook.longest <= most):

@@ -16,6 +16,7 @@ from speculatoviz.drafters.model import ModelDrafter, check_vocabulary
 from speculatoviz.engine import speculate
 from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import Feed, Rows
+from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
@@ -53,6 +54,27 @@ class Mute(ToyModel):
 
 def _refuse(*_: object, **__: object) -> NoReturn:
     raise AssertionError("the draft's own text was asked for")
+
+
+def test_what_is_held_of_a_prompt_is_not_counted_as_unread() -> None:
+    """A policy weighs what reading a prompt costs, before the drafter begins."""
+    target, prompt = ToyModel(3, ALPHABET), [(7 * i) % len(ALPHABET) for i in range(100)]
+    drafter = ModelDrafter(ToyModel(5, ALPHABET), target.tokenizer, 128, lambda: 0.0, prefixes=PrefixCache(1000))
+    other = [(5 * i + 1) % len(ALPHABET) for i in range(100)]
+
+    def begin(ids: list[int]) -> None:
+        drafter.begin(Request(tuple(ids), GREEDY, Limits(4)))
+
+    assert drafter.unread(prompt) == 100
+    begin(prompt)
+    assert drafter.unread(prompt) == 1, "the last token of a prompt is read with the first draft"
+    assert drafter.unread([*prompt, 1, 2, 3]) == 4
+    begin(other)
+    assert drafter.unread(prompt) == 1, "the cache of prefixes holds it"
+    assert drafter.window.ids == other[:-1], "asking changes nothing"
+    bare = ModelDrafter(ToyModel(5, ALPHABET), target.tokenizer, 128, lambda: 0.0)
+    bare.begin(Request(tuple(other), GREEDY, Limits(4)))
+    assert bare.unread(prompt) == 100
 
 
 def run(target: ToyModel, draft: ToyModel, sampling: Sampling, prompt: Sequence[int] = (0, 1, 2)) -> list[Round]:

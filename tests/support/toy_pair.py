@@ -66,6 +66,9 @@ class FixedDrafter:
     def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens = list(tokens)
 
+    def unread(self, prefix: list[int]) -> int:
+        return 0
+
     def begin(self, request: Request) -> None:
         self._ends = request.limits.end_ids
 

@@ -148,6 +148,9 @@ class Breaking:
     def needs(self) -> frozenset[Need]:
         return self._drafter.needs
 
+    def unread(self, prefix: list[int]) -> int:
+        return 0
+
     def begin(self, request: Request) -> None:
         self._drafter.begin(request)
 

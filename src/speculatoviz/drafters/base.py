@@ -32,6 +32,9 @@ class Drafter(Protocol):
     def begins_at_no_cost(self) -> bool:
         """Whether `begin` computes no forward pass."""
 
+    def unread(self, prefix: list[int]) -> int:
+        """About how many tokens `begin` would read for this prompt now. It may be called before `begin`."""
+
     def begin(self, request: Request) -> None:
         """Prepare to continue `request.prompt`. Raises CancelledError between chunks of a prefill."""
 
@@ -103,6 +106,9 @@ class BaseDrafter(ABC):
         """Whether tokens are chosen instead of drawn: at T=0, or because the target compares tokens."""
         return self.request.sampling.greedy or not self.request.drafting.sampled
 
+    def unread(self, prefix: list[int]) -> int:
+        return 0 if self.begins_at_no_cost else len(prefix)
+
     def begin(self, request: Request) -> None:
         self._begun = request
 
@@ -153,6 +159,9 @@ class CompositeDrafter(BaseDrafter):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset[Need]().union(*(member.needs for member in self.members))
+
+    def unread(self, prefix: list[int]) -> int:
+        return sum(member.unread(prefix) for member in self.members)
 
     def begin(self, request: Request) -> None:
         super().begin(request)

@@ -99,6 +99,10 @@ class ModelDrafter(BaseDrafter):
     def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None) -> Window:
         return Window(model, size, prefixes)
 
+    def unread(self, prefix: list[int]) -> int:
+        ids = self._draft_ids(prefix)
+        return len(prefix) if ids is None else len(ids) - self.window.known(ids)
+
     def begin(self, request: Request) -> None:
         super().begin(request)
         self._ahead, self._guesses = [], False

@@ -134,14 +134,21 @@ class PrefixCache:
         known: how many of `ids` need no prefix. recorded, layers, whole: see `Prefix.usable`.
         """
 
+        found = self.peek(ids, known, recorded=recorded, layers=layers, whole=whole)
+        if found is not None:
+            self._use(found)
+        return found
+
+    def peek(
+        self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = (), whole: bool = False
+    ) -> Prefix | None:
+        """As `find`, for a prefix that is not used now: it is dropped no later for it."""
+
         def usable(held: Prefix) -> int:
             return held.usable(ids, recorded=recorded, layers=layers, whole=whole)
 
         found = max(self._prefixes, key=usable, default=None)
-        if found is None or usable(found) - known < SHORTEST:
-            return None
-        self._use(found)
-        return found
+        return None if found is None or usable(found) - known < SHORTEST else found
 
     def save(self) -> None:
         """Write the prefixes for later processes, if there is a place for them."""

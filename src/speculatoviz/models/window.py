@@ -86,6 +86,15 @@ class Window:
         """The length of the longest common prefix of `ids` and what is held."""
         return common_length(self.ids, ids)
 
+    def known(self, ids: Sequence[int]) -> int:
+        """How many of `ids` `align` needs no pass for: those held, or those of a stored prefix. Changes nothing."""
+        held = self._reach(self.common(ids))
+        if self.prefixes is None or not isinstance(self.context, SnapshotContext):
+            return held
+        whole, layers, recorded = isinstance(self.context, PartialContext), self._wanted_layers, self._states.on
+        found = self.prefixes.peek(ids, held, recorded=recorded, layers=layers, whole=whole)
+        return held if found is None else found.usable(ids, recorded=recorded, layers=layers, whole=whole)
+
     def missing(self, ids: Sequence[int]) -> list[int]:
         """Rewind to the longest common prefix with `ids`, and return the rest of them, which has to be fed.
 
