@@ -18,6 +18,7 @@ import { Columns } from "./Columns";
 import { LearnSlider } from "./LearnSlider";
 import { bracket, Formula, frac, mi, mn, mo, row } from "./maths";
 import { Scene } from "./Scene";
+import { Sliders } from "./Sliders";
 
 const FIRST: BatchCosts = { acceptance: 0.8, draft: 0.05, k: 4, freeRows: 100 };
 
@@ -50,7 +51,7 @@ export function BusyScene({ run }: { run: Run | null }) {
         </li>
       </ul>
       <p className="figures learn-arithmetic">{batchArithmetic(costs, requests)}</p>
-      <div className="learn-sliders">
+      <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts}>
         <LearnSlider
           name="Requests"
           value={chosen}
@@ -60,20 +61,7 @@ export function BusyScene({ run }: { run: Run | null }) {
           help="The column that the line above explains"
           onMove={setChosen}
         />
-        {SLIDERS.map(({ field, name, lowest, highest, step, help }) => (
-          <LearnSlider
-            key={field}
-            name={name}
-            value={costs[field]}
-            lowest={lowest}
-            highest={highest}
-            step={step}
-            shown={sliderWords(field, costs[field])}
-            help={help}
-            onMove={(value) => setCosts({ ...costs, [field]: value })}
-          />
-        ))}
-      </div>
+      </Sliders>
     </Scene>
   );
 }

@@ -3,6 +3,7 @@ import { scaleBand, scaleLinear } from "d3-scale";
 import { useId, useRef } from "react";
 import { useSize } from "../../ui/useSize";
 import { fixed } from "../../words/format";
+import { Hatch } from "./Hatch";
 
 const HEIGHT = 230;
 const MARGIN = { top: 18, right: 4, bottom: 34, left: 30 };
@@ -41,9 +42,7 @@ export function Columns({ label, unit, columns, marked, chosen, measured, line, 
   return (
     <div ref={box} className="learn-columns">
       <svg role="img" aria-label={label} width={width} height={HEIGHT}>
-        <pattern id={hatch} width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-          <rect width="1.6" height="4" className="columns-ink" />
-        </pattern>
+        <Hatch id={hatch} className="columns-ink" />
         {y.ticks(TICKS).map((tick) => (
           <g key={tick} transform={`translate(0, ${y(tick)})`}>
             <line className="columns-grid" x1={MARGIN.left} x2={width - MARGIN.right} />

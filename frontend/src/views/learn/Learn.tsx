@@ -7,9 +7,12 @@ import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
 import { BusyScene } from "./BusyScene";
+import { FlavoursScene } from "./FlavoursScene";
+import { NetworkScene } from "./NetworkScene";
 import { RoundScene } from "./RoundScene";
 import { RuleScene } from "./RuleScene";
 import { SpeedupScene } from "./SpeedupScene";
+import { TreesScene } from "./TreesScene";
 import { useRecordedRun } from "./useRecordedRun";
 import { WaitingScene } from "./WaitingScene";
 import "./learn.css";
@@ -26,11 +29,17 @@ function Shown({ id }: { id: SceneId }): ReactNode {
     case "round":
       return <RoundScene run={run} />;
     case "rule":
-      return <RuleScene random={random} />;
+      return <RuleScene random={random} run={run} />;
     case "speedup":
       return <SpeedupScene run={run} />;
+    case "flavours":
+      return <FlavoursScene run={run} />;
     case "busy":
       return <BusyScene run={run} />;
+    case "network":
+      return <NetworkScene run={run} seed={SEED} />;
+    case "trees":
+      return <TreesScene />;
   }
 }
 

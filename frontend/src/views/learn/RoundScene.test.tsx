@@ -36,6 +36,15 @@ it("leads through a real round, from the draft to what is kept", () => {
   expect(words()).toMatch(/draws “.uses” from the residual/);
 });
 
+it("shows the measured time of the round above the computed one of the target alone", () => {
+  render(<RoundScene run={RUN} />);
+  const time = screen.getByRole("img").getAttribute("aria-label") ?? "";
+  const [round, draft, verify] = [...time.matchAll(/(\d+) ms/g)].map((found) => Number(found[1]));
+  expect(time).toMatch(/^The round took \d+ ms, measured: draft \d+ ms, verify \d+ ms/);
+  expect(Number(draft) + Number(verify)).toBeLessThan(Number(round));
+  expect(time).toMatch(/3 tokens of the target alone: 271 ms, computed\.$/);
+});
+
 it("leads through any other round, from its beginning", () => {
   render(<RoundScene run={RUN} />);
   press("Step", "End");

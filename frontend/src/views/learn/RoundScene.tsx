@@ -6,6 +6,7 @@ import { visible } from "../../words/label";
 import { LEAD, stepWords, WHY } from "../../words/learn/round";
 import { STATUS } from "../../words/verdicts";
 import { LearnSlider } from "./LearnSlider";
+import { RoundTime } from "./RoundTime";
 import { Scene } from "./Scene";
 import "./round.css";
 
@@ -52,6 +53,7 @@ function Walk({ run, first }: { run: Run; first: Round }) {
       </p>
       <p className="walk-text">{textBefore(run, round, CONTEXT) || "(the beginning of the answer)"}</p>
       <Tokens round={round} steps={steps} at={at} />
+      <RoundTime round={round} step={step ?? null} plainTps={plainTps} />
       <div className="learn-sliders">
         <LearnSlider
           name="Step"

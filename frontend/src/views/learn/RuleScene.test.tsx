@@ -1,10 +1,16 @@
+import { readFileSync } from "node:fs";
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { parseRecording } from "../../run/recording";
+import { emptyRun, reduceAll } from "../../run/reducer";
 import { seededRandom } from "../../theory/chance";
 import { RuleScene } from "./RuleScene";
 
+const TEXT = readFileSync("public/recording.jsonl", "utf8");
+const RUN = reduceAll(emptyRun, parseRecording(TEXT)?.events ?? []);
+
 beforeEach(() => {
-  render(<RuleScene random={seededRandom(1)} />);
+  render(<RuleScene random={seededRandom(1)} run={RUN} />);
 });
 afterEach(cleanup);
 
@@ -63,4 +69,13 @@ it("moves a bar with the pointer, while it is held", () => {
   expect(last.getAttribute("aria-valuenow")).toBe("20");
   fireEvent.pointerMove(last, { clientX: 160 });
   expect(last.getAttribute("aria-valuenow")).toBe("30");
+});
+
+it("takes p and q of a recorded decision, which the counts follow too", () => {
+  press("Set to the recorded run");
+  expect(Number(bar("Draft q of ·takes").getAttribute("aria-valuenow"))).toBeGreaterThan(
+    Number(bar("Target p of ·takes").getAttribute("aria-valuenow")),
+  );
+  press("Draw 1,000");
+  expect(verdict()).toMatch(/follows p/);
 });

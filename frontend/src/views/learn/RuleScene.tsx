@@ -1,5 +1,6 @@
 // The rule: p and q as bars that can be dragged, one draw at a time, or a thousand.
 import { useState } from "react";
+import type { Run } from "../../run/model";
 import type { Random } from "../../theory/chance";
 import { fitOf } from "../../theory/fit";
 import {
@@ -18,13 +19,14 @@ import { PAPERS } from "../../words/learn/scenes";
 import { DrawSteps } from "./DrawSteps";
 import { Formula, frac, mi, mn, mo, mtext, of, row } from "./maths";
 import { RuleKey, RulePicture } from "./RulePicture";
+import { recordedRule } from "./recordedRule";
 import { Scene } from "./Scene";
 import "./rule.css";
 
-const TOKENS = ["the", "a", "my", "this", "our"] as const;
 const MANY = 1000;
 
 interface Game {
+  readonly tokens: readonly string[];
   readonly rule: Rule;
   readonly p: Distribution;
   readonly q: Distribution;
@@ -32,8 +34,9 @@ interface Game {
   readonly last: Draw | null;
 }
 
-const NO_COUNTS = TOKENS.map(() => 0);
+const NO_COUNTS = [0, 0, 0, 0, 0];
 const FIRST: Game = {
+  tokens: ["the", "a", "my", "this", "our"],
   rule: "exact",
   p: [0.42, 0.28, 0.16, 0.1, 0.04],
   q: [0.2, 0.1, 0.14, 0.16, 0.4],
@@ -41,9 +44,10 @@ const FIRST: Game = {
   last: null,
 };
 
-export function RuleScene({ random }: { random: Random }) {
+export function RuleScene({ random, run }: { random: Random; run: Run | null }) {
   const [game, setGame] = useState(FIRST);
-  const { rule, p, q, counts, last } = game;
+  const { tokens, rule, p, q, counts, last } = game;
+  const recorded = run && recordedRule(run);
   const draws = counts.reduce((sum, count) => sum + count, 0);
   // Counts of other distributions, or of another rule, would mean nothing.
   const change = (changes: Partial<Game>) => setGame({ ...game, counts: NO_COUNTS, last: null, ...changes });
@@ -74,13 +78,18 @@ export function RuleScene({ random }: { random: Random }) {
           <button type="button" onClick={() => change({})} disabled={draws === 0}>
             Clear
           </button>
+          {recorded && (
+            <button type="button" onClick={() => change(recorded)}>
+              Set to the recorded run
+            </button>
+          )}
         </span>
       </div>
       <p role="status" className="learn-verdict">
         {fitWords(draws, fitOf(counts, p))}
       </p>
       <RulePicture
-        tokens={TOKENS}
+        tokens={tokens}
         p={p}
         q={q}
         output={outputOf(rule, p, q)}
@@ -89,7 +98,7 @@ export function RuleScene({ random }: { random: Random }) {
         onMove={(which, token, value) => change({ [which]: withShare(game[which], token, value) })}
       />
       <RuleKey />
-      <DrawSteps tokens={TOKENS} p={p} q={q} rule={rule} draw={last} />
+      <DrawSteps tokens={tokens} p={p} q={q} rule={rule} draw={last} />
     </Scene>
   );
 }

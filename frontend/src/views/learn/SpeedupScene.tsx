@@ -11,6 +11,7 @@ import { Columns } from "./Columns";
 import { LearnSlider } from "./LearnSlider";
 import { bracket, Formula, frac, mi, mn, mo, row, sup } from "./maths";
 import { Scene } from "./Scene";
+import { Sliders } from "./Sliders";
 
 const FIRST: Costs = { acceptance: 0.8, draft: 0.1, growth: 0.05, roundTrip: 0 };
 const DEPTHS = Array.from({ length: DEEPEST + 1 }, (_, k) => k);
@@ -64,7 +65,7 @@ export function SpeedupScene({ run }: { run: Run | null }) {
         <RoundTripPicture costs={costs} k={k} onChoose={setK} />
       )}
       <p className="figures learn-arithmetic">{arithmetic(costs, k)}</p>
-      <div className="learn-sliders">
+      <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts}>
         <LearnSlider
           name="Depth k"
           value={k}
@@ -74,19 +75,7 @@ export function SpeedupScene({ run }: { run: Run | null }) {
           help="The column that the line above explains"
           onMove={setK}
         />
-        {SLIDERS.map(({ field, name, highest, step, help }) => (
-          <LearnSlider
-            key={field}
-            name={name}
-            value={costs[field]}
-            highest={highest}
-            step={step}
-            shown={sliderWords(field, costs[field])}
-            help={help}
-            onMove={(value) => setCosts({ ...costs, [field]: value })}
-          />
-        ))}
-      </div>
+      </Sliders>
     </Scene>
   );
 }

@@ -4,6 +4,7 @@ import { useId, useRef } from "react";
 import { arrivalsMs, firstTokenMs, type Plain, prefillMs } from "../../theory/waiting";
 import { useSize } from "../../ui/useSize";
 import { milliseconds } from "../../words/format";
+import { Hatch } from "./Hatch";
 
 const TOKENS = 12;
 const FALLBACK_WIDTH = 600;
@@ -33,9 +34,7 @@ export function Timeline({ plain, label, recordedMs }: Props) {
   return (
     <div ref={box} className="learn-columns">
       <svg role="img" aria-label={label} width={width} height={HEIGHT}>
-        <pattern id={hatch} width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-          <rect width="1.6" height="4" className="columns-ink" />
-        </pattern>
+        <Hatch id={hatch} className="columns-ink" />
         <text x={0} y={TOPS.server + LANE / 2 + 4}>
           server
         </text>

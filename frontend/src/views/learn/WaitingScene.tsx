@@ -14,9 +14,9 @@ import {
   sliderWords,
   waitWords,
 } from "../../words/learn/waiting";
-import { LearnSlider } from "./LearnSlider";
 import { Formula, frac, mo, mtext } from "./maths";
 import { Scene } from "./Scene";
+import { Sliders } from "./Sliders";
 import { Timeline } from "./Timeline";
 
 const FIRST: Plain = { promptTokens: 800, cached: 0, prefillTps: 1000, decodeTps: 20, roundTripMs: 60 };
@@ -59,21 +59,7 @@ export function WaitingScene({ run }: { run: Run | null }) {
           </li>
         )}
       </ul>
-      <div className="learn-sliders">
-        {SLIDERS.map(({ field, name, lowest, highest, step, help }) => (
-          <LearnSlider
-            key={field}
-            name={name}
-            value={plain[field]}
-            lowest={lowest}
-            highest={highest}
-            step={step}
-            shown={sliderWords(field, plain[field])}
-            help={help}
-            onMove={(value) => setPlain({ ...plain, [field]: value })}
-          />
-        ))}
-      </div>
+      <Sliders sliders={SLIDERS} values={plain} shown={sliderWords} onMove={setPlain} />
     </Scene>
   );
 }

@@ -10,6 +10,7 @@ import {
 } from "../../theory/batch";
 import { expectedTokens } from "../../theory/speedup";
 import { fixed, percent } from "../format";
+import type { SliderOf } from "./sliders";
 
 export const LEAD =
   "A server with many users computes a token for each of them in one pass. The pass reads the weights once for all. Drafts use the time that the processor would wait for the weights: a full batch leaves no such time.";
@@ -17,14 +18,7 @@ export const LEAD =
 export const WHY =
   "F is the number of rows that a pass computes while it reads the weights. A request needs 1 row without a draft and k + 1 rows with one. Below F all rows are free; above it every row costs time, also those of drafts that are rejected.";
 
-export const SLIDERS: readonly {
-  readonly field: keyof BatchCosts;
-  readonly name: string;
-  readonly lowest: number;
-  readonly highest: number;
-  readonly step: number;
-  readonly help: string;
-}[] = [
+export const SLIDERS: readonly SliderOf<BatchCosts>[] = [
   {
     field: "freeRows",
     name: "Free rows F",
@@ -62,7 +56,7 @@ export const SLIDERS: readonly {
 export function sliderWords(field: keyof BatchCosts, value: number): string {
   if (field === "acceptance") return percent(value);
   if (field === "draft") return `${fixed(value)} passes`;
-  return `${value} ${field === "k" ? "tokens" : "rows"}`;
+  return `${value} ${field === "k" ? "token" : "row"}${value === 1 ? "" : "s"}`;
 }
 
 export function gainWords(costs: BatchCosts): string {

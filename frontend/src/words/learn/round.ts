@@ -1,5 +1,6 @@
 // The words of the scene "Draft, verify, keep".
 import type { Round, Token } from "../../run/model";
+import { timeParts } from "../../run/times";
 import type { Step } from "../../run/walk";
 import { fixed, milliseconds, percent, shownInText } from "../format";
 
@@ -57,4 +58,17 @@ export function stepWords(step: Step, round: Round, plainMs: number | null): str
       return `The text keeps ${plural(emitted.length, "token")}. The round took ${milliseconds(metrics?.round_ms)}.${alone}`;
     }
   }
+}
+
+/** The parts of the round's time, and the time of the target alone for the same tokens. */
+export function timeWords({ metrics, emitted }: Round, plainMs: number | null): string {
+  if (!metrics) return "";
+  const parts = timeParts(metrics)
+    .filter(({ ms }) => ms > 0)
+    .map(({ part, ms }) => `${part} ${milliseconds(ms)}`);
+  const alone =
+    plainMs === null
+      ? ""
+      : ` ${plural(emitted.length, "token")} of the target alone: ${milliseconds(plainMs)}, computed.`;
+  return `The round took ${milliseconds(metrics.round_ms)}, measured: ${parts.join(", ")}.${alone}`;
 }

@@ -14,7 +14,7 @@ export const RULE_NAMES: readonly { readonly value: Rule; readonly name: string;
 
 export const RULE_NOTES: Readonly<Record<Rule, string>> = {
   exact:
-    "Each token comes out with probability p. Change p and q as you like: only the number of accepted drafts changes.",
+    "Each token comes out with probability p. Change p and q as you like: only the number of accepted drafts changes. The recorded run lends p and q of one of its decisions, scaled to five tokens.",
   always: "Broken on purpose: what comes out follows q, the small model.",
   target:
     "Broken on purpose: q(x) · p(x) is too small for an accepted token, and the draw after a rejection does not repair it.",

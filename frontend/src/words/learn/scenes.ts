@@ -4,6 +4,9 @@ export const SCENES = [
   { id: "round", title: "Draft, verify, keep" },
   { id: "rule", title: "The rule" },
   { id: "speedup", title: "Speedup against k" },
+  { id: "flavours", title: "Flavours" },
+  { id: "trees", title: "Trees" },
+  { id: "network", title: "Across a network" },
   { id: "busy", title: "A busy server" },
 ] as const;
 
@@ -30,6 +33,10 @@ export function positionOf(id: string): Position {
 
 /** The sources of the formulae. */
 export const PAPERS = {
+  specinfer: {
+    name: "Miao et al. 2024",
+    full: "X. Miao et al.: SpecInfer: Accelerating Large Language Model Serving with Tree-based Speculative Inference and Verification. ASPLOS 2024, arXiv:2305.09781.",
+  },
   roofline: {
     name: "The roofline model",
     full: "S. Williams, A. Waterman, D. Patterson: Roofline. Communications of the ACM 52(4), 2009.",

@@ -2,18 +2,13 @@
 import type { RunCosts } from "../../run/costs";
 import { type Costs, DEEPEST, expectedTokens, roundCost, type Shape, speedupAt } from "../../theory/speedup";
 import { fixed, milliseconds, percent } from "../format";
+import type { SliderOf } from "./sliders";
 
 export const LEAD =
   "A round drafts k tokens and pays for them, whether they are accepted or not. A longer draft brings more tokens, but each further token is less likely to be reached.";
 
 /** The name, the range and the explanation of each slider. */
-export const SLIDERS: readonly {
-  readonly field: keyof Costs;
-  readonly name: string;
-  readonly highest: number;
-  readonly step: number;
-  readonly help: string;
-}[] = [
+export const SLIDERS: readonly SliderOf<Costs>[] = [
   {
     field: "acceptance",
     name: "Acceptance α",

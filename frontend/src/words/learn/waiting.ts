@@ -2,18 +2,12 @@
 import type { Run } from "../../run/model";
 import { firstTokenMs, type Plain, prefillMs, weightsRead } from "../../theory/waiting";
 import { bytes, fixed, milliseconds, percent, whole } from "../format";
+import type { SliderOf } from "./sliders";
 
 export const LEAD =
   "A language model writes one token at a time. For each token it reads all of its weights from memory: one pass. The next pass must wait, because its input is the token of this one.";
 
-export const SLIDERS: readonly {
-  readonly field: keyof Plain;
-  readonly name: string;
-  readonly lowest: number;
-  readonly highest: number;
-  readonly step: number;
-  readonly help: string;
-}[] = [
+export const SLIDERS: readonly SliderOf<Plain>[] = [
   { field: "promptTokens", name: "Prompt", lowest: 0, highest: 8000, step: 1, help: "Its length in tokens" },
   {
     field: "cached",

@@ -1,0 +1,95 @@
+// Across a network: how often the round trip is paid, in four modes on one clock.
+import { useState } from "react";
+import { costsOf, type RunCosts } from "../../run/costs";
+import type { Run } from "../../run/model";
+import { seededRandom } from "../../theory/chance";
+import { laneOf, MODES, type NetworkCosts } from "../../theory/network";
+import { fastestWords, LEAD, laneWords, MODE_NOTES, SLIDERS, sliderWords } from "../../words/learn/network";
+import { Lanes } from "./Lanes";
+import { Scene } from "./Scene";
+import { Sliders } from "./Sliders";
+import "./network.css";
+
+const TOKENS = 24;
+const FIRST: NetworkCosts = {
+  roundTripMs: 60,
+  passMs: 30,
+  draftMs: 3,
+  growth: 0.05,
+  acceptance: 0.85,
+  k: 5,
+};
+
+const recordedCosts = ({
+  plainMs,
+  draft,
+  growth,
+  acceptance,
+  k,
+}: RunCosts): Omit<NetworkCosts, "roundTripMs"> => ({
+  passMs: Math.round(plainMs),
+  draftMs: Math.round(draft * plainMs),
+  growth: Number(growth.toFixed(2)),
+  acceptance: Number(acceptance.toFixed(2)),
+  k,
+});
+
+/** seed: every setting plays the same numbers, so that only the setting makes a difference. */
+export function NetworkScene({ run, seed }: { run: Run | null; seed: number }) {
+  const [costs, setCosts] = useState(FIRST);
+  const recorded = run && costsOf(run);
+  const lanes = MODES.map((mode) => laneOf(mode, costs, TOKENS, seededRandom(seed)));
+  return (
+    <Scene lead={LEAD} words={<NetworkWords />}>
+      {recorded && (
+        <div className="learn-buttons">
+          <button type="button" onClick={() => setCosts({ ...costs, ...recordedCosts(recorded) })}>
+            Set to the recorded run
+          </button>
+        </div>
+      )}
+      <p role="status" className="learn-verdict">
+        {fastestWords(lanes)}
+      </p>
+      <Lanes lanes={lanes} label={`${TOKENS} tokens in four modes. ${lanes.map(laneWords).join("; ")}`} />
+      <ul className="learn-key">
+        <li>
+          <i className="key-part part-draft" aria-hidden /> draft
+        </li>
+        <li>
+          <i className="key-part part-network" aria-hidden /> on the way
+        </li>
+        <li>
+          <i className="key-part part-verify" aria-hidden /> pass of the target
+        </li>
+        <li>
+          <i className="key-token" aria-hidden /> tokens arrive, larger for more
+        </li>
+      </ul>
+      <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts} />
+    </Scene>
+  );
+}
+
+function NetworkWords() {
+  return (
+    <>
+      <dl className="learn-helps">
+        {MODE_NOTES.map(([name, effect]) => (
+          <div key={name}>
+            <dt>{name}</dt> <dd>{effect}</dd>
+          </div>
+        ))}
+      </dl>
+      <p>
+        All four give the same distribution of the text: where the passes are computed changes the time, not
+        the rule.
+      </p>
+      <p className="learn-note">
+        The picture plays {TOKENS} tokens. The rounds are drawn with the acceptance of the slider, the same
+        rounds for both modes with drafts. Nothing here is measured: the target of the recorded run was in the
+        same process.
+      </p>
+    </>
+  );
+}
