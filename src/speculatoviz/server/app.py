@@ -49,7 +49,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app.add_middleware(Access, rules=AccessRules(settings.host, key_of(settings)))  # outside: it comes first
     add_handlers(app)
     _add_api(app)
-    app.include_router(api_router(time.time))
+    app.include_router(api_router(limits, time.time))
     _add_socket(app, limits)
     _add_page(app)
     return app

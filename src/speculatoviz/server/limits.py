@@ -34,6 +34,7 @@ class RunLimits:
     close_s: seconds for sending the closing frame of a socket.
     idle_s: seconds without a run until the server measures pass times.
     stop_s: seconds that a stopping server waits for the work of the models' thread.
+    waiting: runs that wait for the models, at which a further request of the API is refused with status 429.
     body_bytes: size of a request's body. A longer one is refused with status 413.
     body_s: seconds until the body of a request has arrived; then it is refused with status 408.
     """
@@ -43,5 +44,6 @@ class RunLimits:
     close_s: float = 5.0
     idle_s: float = 3.0
     stop_s: float = 10.0
+    waiting: int = 64
     body_bytes: int = 2 << 20
     body_s: float = 30.0

@@ -102,6 +102,16 @@ class RunPreparer:
         k = self._depth(depth, policy, drafter)
         return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message))
 
+    def predicting(self, prepared: PreparedRun, text: str) -> PreparedRun:
+        """The same run with a prediction of its output. Raises BadRequestError if the text cannot be tokenized.
+
+        The prediction begins with the last tokens of the prompt, so that a match leads from the prompt into it.
+        """
+        request = prepared.request
+        ids = self._target.tokenizer.encode(text, special=False)
+        prediction = (*request.prompt[-self._settings.suffix_longest :], *ids)
+        return replace(prepared, request=replace(request, prediction=prediction))
+
     def check_drafter(self, name: str) -> None:
         """Raises BadRequestError if there is no drafter of that name, with the reason and what to do."""
         if name in self._drafters:

@@ -137,6 +137,10 @@ class Session:
         """Check a start message against models and limits. Arguments and errors as for `RunPreparer.prepare`."""
         return self._preparer.prepare(message, given)
 
+    def predicting(self, prepared: PreparedRun, text: str) -> PreparedRun:
+        """The same run with a predicted output, which `suffix` reads. Errors as for `RunPreparer.predicting`."""
+        return self._preparer.predicting(prepared, text)
+
     def run(
         self,
         run: str,

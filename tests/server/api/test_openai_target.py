@@ -18,7 +18,7 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
-from speculatoviz.server.api import names
+from speculatoviz.server.api import logprobs
 from speculatoviz.session.session import Session
 from speculatoviz.targets.hosted.address import parse
 from speculatoviz.targets.hosted.open import EndpointSettings, open_endpoint
@@ -98,15 +98,15 @@ def test_a_server_of_a_remote_target_answers_alike_and_scores_no_prompt(
 def test_scores_of_another_place_are_found_out(
     shared_server: Server, loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = names.TokenNames.completion
+    honest = logprobs.TokenNames.completion
 
-    def shifted(self: names.TokenNames, tokens: Any, count: int, offset: int) -> Any:
+    def shifted(self: logprobs.TokenNames, tokens: Any, count: int, offset: int) -> Any:
         later = [
             replace(token, logprob=other.logprob) for token, other in zip(tokens, [*tokens[1:], tokens[0]], strict=True)
         ]
         return honest(self, later, count, offset)
 
-    monkeypatch.setattr(names.TokenNames, "completion", shifted)
+    monkeypatch.setattr(logprobs.TokenNames, "completion", shifted)
 
     with opened(shared_server, loop) as target:
         found = dict(target.about().findings)

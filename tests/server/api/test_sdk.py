@@ -20,6 +20,9 @@ def test_models_are_listed(shared_server: Server) -> None:
 
     assert (model.id, model.object, model.owned_by) == (MODEL, "model", "speculatoviz")
     assert (model.model_extra or {})["max_model_len"] == 512
+    assert sdk(shared_server).models.retrieve(MODEL) == model
+    with pytest.raises(openai.NotFoundError):
+        sdk(shared_server).models.retrieve("org/gpt-9")
 
 
 def test_a_chat_is_answered_and_streamed_alike(shared_server: Server) -> None:
@@ -29,11 +32,11 @@ def test_a_chat_is_answered_and_streamed_alike(shared_server: Server) -> None:
         messages=CHAT,
         temperature=0.8,
         seed=5,
-        extra_body=BODY,  # type: ignore[arg-type]
+        extra_body=BODY,
     )
     stream = client.chat.completions.create(
         model=MODEL,
-        messages=CHAT,  # type: ignore[arg-type]
+        messages=CHAT,
         temperature=0.8,
         seed=5,
         stream=True,
@@ -75,6 +78,12 @@ def test_a_completion_is_answered_and_streamed_alike(shared_server: Server) -> N
     assert joined == whole.choices[0].logprobs.tokens
     offsets = [offset for scores in streamed if scores is not None for offset in scores.text_offset or []]
     assert offsets == whole.choices[0].logprobs.text_offset == list(range(len(joined)))
+
+
+def test_the_model_has_the_name_of_the_target_too(shared_server: Server) -> None:
+    for name in (MODEL, "toy:0"):
+        answer = sdk(shared_server).completions.create(model=name, prompt=TEXT, max_tokens=2)
+        assert answer.model == MODEL
 
 
 def test_errors_are_those_of_the_sdk(shared_server: Server) -> None:

@@ -63,6 +63,25 @@ def test_the_choices_of_one_request_let_others_in_between(server: Server, toys: 
     many.join(PATIENCE_S)
 
 
+def test_beyond_the_limit_of_waiting_runs_requests_are_refused(serve: Callable[..., Server], toys: Toys) -> None:
+    server = serve(runs=RunLimits(idle_s=3600.0, waiting=1))
+    server.wait_until("ready")
+    toys.gate.limit(1)
+    with (
+        raw_socket(server.port, request("completions", LONG)),
+        raw_socket(server.port, request("completions", LONG)),
+    ):
+        toys.gate.wait_until_blocked()
+        poll(lambda: server.health()["runs_waiting"] == 1, "the second request waits")
+        for path, body in (("completions", {"prompt": TEXT}), ("chat/completions", {"messages": CHAT})):
+            response = post(server, path, body)
+            assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+            assert response.json()["error"]["type"] == "rate_limit_error"
+    toys.gate.open()
+    poll(lambda: server.health()["runs_waiting"] == 0, "both are gone")
+    assert complete(server)["choices"][0]["text"]
+
+
 # ---- clients that leave ----
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Extra, Round
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Sampling
@@ -23,7 +24,7 @@ from speculatoviz.targets.hosted.openai import Dialect, OpenAIApi
 from speculatoviz.targets.hosted.tokens import Reader
 from speculatoviz.targets.hosted.vllm import VllmApi
 from support.hosted import EVERYTHING, MakeApi, hosted, looped, p_value, rounds, stand_in
-from support.toy_pair import PROMPT, SAMPLINGS
+from support.toy_pair import PROMPT, SAMPLINGS, FixedDrafter, request, run_tokens
 from support.two_vocabularies import LongestMatch
 
 SIGNIFICANCE = 1e-4  # seeds are fixed, those of the stand-in too
@@ -224,6 +225,18 @@ def test_what_generates_by_itself_is_watched_and_not_verified() -> None:
     assert {verdict.exactness for verdict in verdicts} == {"unverified"}
     assert verdicts[0].usage is not None
     assert verdicts[0].usage.calls == 1
+
+
+def test_a_drafted_end_token_ends_what_generates_by_itself() -> None:
+    served = stand_in()
+    asked = request(Sampling(0.0), 40, served.model)
+    with looped() as loop:
+        target = hosted(served, plain(), loop, "generate")
+        text = tuple(target.stream(asked))
+        emitted = run_tokens(asked, target, FixedDrafter(text), len(text), seeded(0))
+
+    assert text[-1] in served.model.tokenizer.eos_ids
+    assert emitted == text
 
 
 NOTHING = Can(tokens=True)

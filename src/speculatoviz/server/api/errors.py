@@ -22,9 +22,16 @@ class UnknownModelError(BadRequestError):
     code = "model_not_found"
 
 
+class BusyError(SpeculatoVizError):
+    """Too many runs wait for the models."""
+
+    code = "busy"
+
+
 # The status of each error that is not a mistake of the client's; the status of the others is 400.
 _STATUS = {
     UnknownModelError.code: 404,
+    BusyError.code: 429,
     ModelError.code: 503,
     TargetError.code: 502,
     SpeculatoVizError.code: 500,
@@ -49,14 +56,15 @@ def _status(error: SpeculatoVizError) -> int:
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpeculatoVizError)
-    own = not is_openai(request.url.path)
+    own = not is_openai(str(request.scope["path"]))
     status = (503 if error.code == ModelError.code else 400) if own else _status(error)
-    return refusal(request, status, error.code, error.message, error.hint)
+    headers = {"Retry-After": "1"} if status == _STATUS[BusyError.code] else {}
+    return refusal(request, status, error.code, error.message, error.hint, headers)
 
 
 async def _answer_mistake(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    if not is_openai(request.url.path):
+    if not is_openai(str(request.scope["path"])):
         return await request_validation_exception_handler(request, error)
     first: dict[str, Any] = dict(error.errors()[0])
     if first["type"] == "json_invalid":
@@ -74,7 +82,7 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
 
 async def _answer_status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if not is_openai(request.url.path):
+    if not is_openai(str(request.scope["path"])):
         return await http_exception_handler(request, error)
     hint = "Use /v1/models, /v1/completions or /v1/chat/completions."
     code = {404: "not_found", 405: "method"}.get(error.status_code, "bad_request")

@@ -41,8 +41,8 @@ def only(*neutral: object) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _unsupported(*neutral: object, help: str) -> Any:  # noqa: A002
-    return Field(None, description=f"not supported yet: {help}", examples=[*neutral] or None)
+def _unsupported(*neutral: object, what: str) -> Any:
+    return Field(None, description=f"not supported yet: {what}", examples=[*neutral] or None)
 
 
 class Part(BaseModel):
@@ -129,7 +129,7 @@ class ChatTurn(Part):
     content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[TextPart])]
 
 
-class Generation(Part):
+class GenerationRequest(Part):
     """The fields that both routes take."""
 
     model: str | None = Field(None, description="the name that /v1/models lists")
@@ -156,22 +156,22 @@ class Generation(Part):
     )
     return_token_ids: bool | None = Field(None, description="add the ids of the emitted tokens to each choice")
     return_tokens_as_token_ids: bool | None = Field(None, description="name tokens in logprobs as token_id:ID")
-    frequency_penalty: Annotated[Any, only(0)] = _unsupported(0, help="penalties")
-    presence_penalty: Annotated[Any, only(0)] = _unsupported(0, help="penalties")
-    repetition_penalty: Annotated[Any, only(1)] = _unsupported(1, help="penalties")
-    repeat_penalty: Annotated[Any, only(1)] = _unsupported(1, help="penalties")
-    typical_p: Annotated[Any, only(1)] = _unsupported(1, help="typical sampling")
-    min_tokens: Annotated[Any, only(0)] = _unsupported(0, help="a shortest length")
-    logit_bias: Annotated[Any, only({})] = _unsupported(help="biases")
-    response_format: Annotated[Any, only({"type": "text"})] = _unsupported({"type": "text"}, help="structured output")
-    structured_outputs: Annotated[Any, only({})] = _unsupported(help="structured output")
-    guided_json: Annotated[Any, only()] = _unsupported(help="structured output")
-    guided_regex: Annotated[Any, only()] = _unsupported(help="structured output")
-    guided_choice: Annotated[Any, only()] = _unsupported(help="structured output")
-    guided_grammar: Annotated[Any, only()] = _unsupported(help="structured output")
-    grammar: Annotated[Any, only("")] = _unsupported(help="structured output")
-    json_schema: Annotated[Any, only({})] = _unsupported(help="structured output")
-    stop_token_ids: Annotated[Any, only([])] = _unsupported([], help="further end tokens")
+    frequency_penalty: Annotated[Any, only(0)] = _unsupported(0, what="penalties")
+    presence_penalty: Annotated[Any, only(0)] = _unsupported(0, what="penalties")
+    repetition_penalty: Annotated[Any, only(1)] = _unsupported(1, what="penalties")
+    repeat_penalty: Annotated[Any, only(1)] = _unsupported(1, what="penalties")
+    typical_p: Annotated[Any, only(1)] = _unsupported(1, what="typical sampling")
+    min_tokens: Annotated[Any, only(0)] = _unsupported(0, what="a shortest length")
+    logit_bias: Annotated[Any, only({})] = _unsupported(what="biases")
+    response_format: Annotated[Any, only({"type": "text"})] = _unsupported({"type": "text"}, what="structured output")
+    structured_outputs: Annotated[Any, only({})] = _unsupported(what="structured output")
+    guided_json: Annotated[Any, only()] = _unsupported(what="structured output")
+    guided_regex: Annotated[Any, only()] = _unsupported(what="structured output")
+    guided_choice: Annotated[Any, only()] = _unsupported(what="structured output")
+    guided_grammar: Annotated[Any, only()] = _unsupported(what="structured output")
+    grammar: Annotated[Any, only("")] = _unsupported(what="structured output")
+    json_schema: Annotated[Any, only({})] = _unsupported(what="structured output")
+    stop_token_ids: Annotated[Any, only([])] = _unsupported([], what="further end tokens")
 
     @model_validator(mode="after")
     def _options_of_a_stream(self) -> Self:
@@ -195,7 +195,7 @@ class Generation(Part):
         raise NotImplementedError
 
 
-class CompletionRequest(Generation):
+class CompletionRequest(GenerationRequest):
     """`POST /v1/completions`: continue texts, without the chat template."""
 
     prompt: Annotated[
@@ -209,8 +209,8 @@ class CompletionRequest(Generation):
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
         None, description="the target's log-probability of every token, and of so many of the most probable ones"
     )
-    best_of: Annotated[Any, only(1)] = _unsupported(1, help="choosing among choices")
-    suffix: Annotated[Any, only("")] = _unsupported("", help="insertion")
+    best_of: Annotated[Any, only(1)] = _unsupported(1, what="choosing among choices")
+    suffix: Annotated[Any, only("")] = _unsupported("", what="insertion")
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
@@ -225,7 +225,7 @@ class CompletionRequest(Generation):
         return self.logprobs
 
 
-class ChatRequest(Generation):
+class ChatRequest(GenerationRequest):
     """`POST /v1/chat/completions`: answer a conversation in the model's chat template."""
 
     messages: Annotated[tuple[ChatTurn, ...], Field(min_length=1)]
@@ -236,12 +236,12 @@ class ChatRequest(Generation):
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
         None, description="and of so many of the most probable ones"
     )
-    tools: Annotated[Any, only([])] = _unsupported([], help="tools")
-    tool_choice: Annotated[Any, only("none", "auto")] = _unsupported("none", help="tools")
-    functions: Annotated[Any, only([])] = _unsupported([], help="tools")
-    function_call: Annotated[Any, only("none", "auto")] = _unsupported("none", help="tools")
-    modalities: Annotated[Any, only(["text"])] = _unsupported(["text"], help="other modalities")
-    audio: Annotated[Any, only()] = _unsupported(help="other modalities")
+    tools: Annotated[Any, only([])] = _unsupported([], what="tools")
+    tool_choice: Annotated[Any, only("none", "auto")] = _unsupported("none", what="tools")
+    functions: Annotated[Any, only([])] = _unsupported([], what="tools")
+    function_call: Annotated[Any, only("none", "auto")] = _unsupported("none", what="tools")
+    modalities: Annotated[Any, only(["text"])] = _unsupported(["text"], what="other modalities")
+    audio: Annotated[Any, only()] = _unsupported(what="other modalities")
 
     @model_validator(mode="after")
     def _alternatives_of_logprobs(self) -> Self:

@@ -10,23 +10,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server.api import prometheus
 from speculatoviz.server.api.answers import ChatCompletion, Completion, ErrorAnswer, ModelEntry, ModelList
-from speculatoviz.server.api.errors import UnknownModelError, error_document
-from speculatoviz.server.api.generation import PlannedChoice, failures_in_words, pieces, planned
-from speculatoviz.server.api.names import TokenNames
-from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, Generation
+from speculatoviz.server.api.errors import BusyError, UnknownModelError, error_document
+from speculatoviz.server.api.generation import Piece, failures_in_words, pieces
+from speculatoviz.server.api.logprobs import TokenNames
+from speculatoviz.server.api.planning import PlannedChoice, planned
+from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, GenerationRequest
 from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.api.writers import ChatWriter, CompletionWriter, Head, Statistics, Writer, document
 from speculatoviz.server.disconnect import unless_gone
+from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request cannot be used."},
+    404: {"model": ErrorAnswer, "description": "There is no such model."},
+    429: {"model": ErrorAnswer, "description": "Too many runs wait for the models."},
     503: {"model": ErrorAnswer, "description": "The models are not loaded."},
 }
 _END = "data: [DONE]\n\n"
@@ -38,27 +42,31 @@ def random_seed() -> int:
     return secrets.randbits(_SEED_BITS)
 
 
-def api_router(now: Callable[[], float], draw_seed: Callable[[], int] = random_seed) -> APIRouter:
-    """The routes. now: seconds since 1970."""
+def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[[], int] = random_seed) -> APIRouter:
+    """The routes. now: seconds since 1970. draw_seed: returns a seed for requests without one."""
     router, begun = APIRouter(), int(now())
 
     @router.get("/v1/models", responses={503: _ERRORS[503]})
     async def models(request: Request) -> ModelList:
+        return ModelList(data=[_entry(_host(request).ready(), begun)])
+
+    @router.get("/v1/models/{name:path}", responses=_ERRORS)
+    async def model(request: Request, name: str) -> ModelEntry:
         session = _host(request).ready()
-        name, size = session.target.description.name, session.target.context_tokens
-        return ModelList(data=[ModelEntry(id=name, created=begun, max_model_len=size)])
+        _check_model(session, name)
+        return _entry(session, begun)
 
     @router.post("/v1/completions", response_model=Completion, responses=_ERRORS)
     async def completions(request: Request, asked: CompletionRequest) -> Response:
-        host = _host(request)
+        host = _free_host(request, limits)
         writer = CompletionWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Generating(host, asked, writer, "cmpl", int(now())), draw_seed)
+        return await _answer(request, _Exchange(host, asked, writer, "cmpl", int(now())), draw_seed)
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ERRORS)
     async def chat_completions(request: Request, asked: ChatRequest) -> Response:
-        host = _host(request)
+        host = _free_host(request, limits)
         writer = ChatWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Generating(host, asked, writer, "chatcmpl", int(now())), draw_seed)
+        return await _answer(request, _Exchange(host, asked, writer, "chatcmpl", int(now())), draw_seed)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> PlainTextResponse:
@@ -75,27 +83,35 @@ def _host(request: Request) -> ModelHost:
     return host
 
 
-def _names(session: Session, asked: Generation) -> TokenNames:
+def _free_host(request: Request, limits: RunLimits) -> ModelHost:
+    """The host, if a further run may wait for its models. Raises BusyError."""
+    host = _host(request)
+    if host.queue.waiting >= limits.waiting:
+        raise BusyError(f"{host.queue.waiting} runs wait for the models already.", "Try again later.")
+    return host
+
+
+def _names(session: Session, asked: GenerationRequest) -> TokenNames:
     return TokenNames(session.target.tokenizer, bool(asked.return_tokens_as_token_ids))
 
 
-async def _answer(request: Request, generating: _Generating, draw_seed: Callable[[], int]) -> Response:
-    choices = await generating.plan(draw_seed)
-    if generating.asked.stream:
-        return StreamingResponse(generating.stream(choices), media_type="text/event-stream", headers=_NOT_KEPT)
-    answer = await unless_gone(request, generating.whole(choices))
-    return answer if isinstance(answer, Response) else JSONResponse(answer)
+async def _answer(request: Request, exchange: _Exchange, draw_seed: Callable[[], int]) -> Response:
+    choices = await exchange.plan(draw_seed)
+    if exchange.asked.stream:
+        return StreamingResponse(exchange.stream(choices), media_type="text/event-stream", headers=_NOT_KEPT)
+    answer = await unless_gone(request, exchange.whole(choices))
+    return answer if isinstance(answer, Response) else Response(answer, media_type="application/json")
 
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 @dataclass(slots=True)
-class _Generating:
+class _Exchange:
     """One request on its way through the models. kind: the prefix of its id. created: seconds since 1970."""
 
     host: ModelHost
-    asked: Generation
+    asked: GenerationRequest
     writer: Writer
     kind: str
     created: int
@@ -116,12 +132,15 @@ class _Generating:
         with failures_in_words(self.id):
             return await self.host.prepare(lambda: planned(session, asked, draw_seed))
 
-    async def whole(self, choices: list[PlannedChoice]) -> dict[str, Any]:
-        """The one document of an answer."""
-        written = []
+    async def whole(self, choices: list[PlannedChoice]) -> str:
+        """The one document of an answer. It can be long, and is written beside the event loop."""
+        found: list[list[Piece]] = []
         for choice in choices:
-            found = [piece async for piece in pieces(self.host, choice, self.tally, self._run(choice))]
-            written.append(self.writer.whole(choice, found))
+            found.append([piece async for piece in pieces(self.host, choice, self.tally, self._run(choice))])
+        return await self.host.prepare(lambda: self._written(choices, found))
+
+    def _written(self, choices: list[PlannedChoice], found: list[list[Piece]]) -> str:
+        written = [self.writer.whole(choice, own) for choice, own in zip(choices, found, strict=True)]
         return document(self.writer.answer(self.head, written, self._statistics(usage=True)))
 
     async def stream(self, choices: list[PlannedChoice]) -> AsyncIterator[str]:
@@ -139,7 +158,7 @@ class _Generating:
             if usage:
                 yield _event(document(self.writer.chunk(self.head, [], self._statistics(usage=True))))
         except SpeculatoVizError as error:
-            yield _event(error_document(error))
+            yield _event(json.dumps(error_document(error)))
         yield _END
 
     async def _parts(self, choice: PlannedChoice) -> AsyncGenerator[Any, None]:
@@ -147,11 +166,13 @@ class _Generating:
         opening = self.writer.opening(choice)
         if opening is not None:
             yield opening
-        offset, tokens = 0, self.asked.alternatives is not None or self.asked.return_token_ids
+        offset, first = 0, True
+        tokens = self.asked.alternatives is not None or self.asked.return_token_ids
         async with aclosing(pieces(self.host, choice, self.tally, self._run(choice))) as found:
             async for piece in found:
                 if piece.text or piece.finish_reason or (tokens and (piece.emitted or piece.prompt)):
-                    yield self.writer.part(choice, piece, offset)
+                    yield self.writer.part(choice, piece, offset, first)
+                    first = False
                 offset += len(piece.text)
 
     def _run(self, choice: PlannedChoice) -> str:
@@ -162,11 +183,16 @@ class _Generating:
         return Statistics(self.tally.usage(predicted) if usage else None, self.tally.metrics(), self.tally.timings())
 
 
+def _entry(session: Session, created: int) -> ModelEntry:
+    size = session.target.context_tokens
+    return ModelEntry(id=session.target.description.name, created=created, max_model_len=size)
+
+
 def _check_model(session: Session, named: str | None) -> None:
     served = session.target.description.name
     if named not in {None, served, session.settings.resolved().target}:
         raise UnknownModelError(f"There is no model {named!r} here.", f"Use {served!r}, or leave out the model.")
 
 
-def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False, allow_nan=False)}\n\n"
+def _event(data: str) -> str:
+    return f"data: {data}\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -16,13 +17,13 @@ from speculatoviz.server.api.answers import (
     ChatMessage,
     Completion,
     CompletionChoice,
-    CompletionLogprobs,
     ServerMetrics,
     Timings,
     Usage,
 )
-from speculatoviz.server.api.generation import Piece, PlannedChoice
-from speculatoviz.server.api.names import TokenNames
+from speculatoviz.server.api.generation import Piece
+from speculatoviz.server.api.logprobs import TokenNames
+from speculatoviz.server.api.planning import PlannedChoice
 from speculatoviz.server.api.requests import ChatRequest, CompletionRequest
 
 # Left out of a JSON document where they are null; other fields are written as null.
@@ -56,8 +57,8 @@ class Writer(Protocol):
     def opening(self, choice: PlannedChoice) -> Any | None:
         """The part of a choice that a stream sends before its first piece; None for nothing."""
 
-    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> Any:
-        """The part of a choice for one piece. offset: characters of the choice before it."""
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int, first: bool) -> Any:
+        """The part of a choice for one piece. offset: characters of the choice before it. first: the first part."""
 
     def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> Any:
         """A finished choice."""
@@ -79,7 +80,7 @@ class CompletionWriter:
     def opening(self, choice: PlannedChoice) -> None:
         del choice
 
-    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> CompletionChoice:
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int, first: bool) -> CompletionChoice:
         tokens = piece.prompt + piece.emitted
         count = self.asked.logprobs
         return CompletionChoice(
@@ -88,16 +89,11 @@ class CompletionWriter:
             logprobs=None if count is None or not tokens else self.names.completion(tokens, count, offset),
             finish_reason=piece.finish_reason,
             token_ids=[token.id for token in piece.emitted] if self.asked.return_token_ids else None,
-            prompt_token_ids=list(choice.prompt) if self.asked.return_token_ids and offset == 0 else None,
+            prompt_token_ids=list(choice.prompt) if self.asked.return_token_ids and first else None,
         )
 
     def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> CompletionChoice:
-        merged = merge(pieces)
-        whole = self.part(choice, merged, 0)
-        if self.asked.logprobs is not None and whole.logprobs is None:
-            empty = CompletionLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
-            return whole.model_copy(update={"logprobs": empty})
-        return whole
+        return self.part(choice, merge(pieces), 0, first=True)
 
     def chunk(self, head: Head, parts: Sequence[Any], statistics: Statistics = NONE) -> Completion:
         return Completion(**head._asdict(), choices=list(parts), **statistics._asdict())
@@ -115,8 +111,8 @@ class ChatWriter:
     def opening(self, choice: PlannedChoice) -> ChatChunkChoice:
         return ChatChunkChoice(index=choice.index, delta=ChatDelta(role="assistant", content=""))
 
-    def part(self, choice: PlannedChoice, piece: Piece, offset: int) -> ChatChunkChoice:
-        del offset
+    def part(self, choice: PlannedChoice, piece: Piece, offset: int, first: bool) -> ChatChunkChoice:
+        del offset, first
         count = self.asked.alternatives
         return ChatChunkChoice(
             index=choice.index,
@@ -154,10 +150,9 @@ def merge(pieces: Iterable[Piece]) -> Piece:
     )
 
 
-def document(answer: Answer) -> dict[str, Any]:
-    """An answer as a JSON document."""
-    written: dict[str, Any] = _pruned(answer.model_dump(mode="json"))
-    return written
+def document(answer: Answer) -> str:
+    """An answer as a JSON document, in ASCII: some readers of streams end a line at U+0085 or U+2028 too."""
+    return json.dumps(_pruned(answer.model_dump(mode="json")), allow_nan=False)
 
 
 def _pruned(value: Any) -> Any:

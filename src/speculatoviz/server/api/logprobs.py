@@ -14,10 +14,12 @@ from speculatoviz.server.api.answers import ChatLogprobs, CompletionLogprobs, To
 class ScoredToken:
     """A token with the target's raw scores (T=1, no filters), in nats; None where they are not known.
 
-    top: (id, log-probability) of the most probable tokens, most probable first.
+    text: what it adds to the visible text; empty inside a character. top: (id, log-probability) of the most probable
+    tokens, most probable first.
     """
 
     id: int
+    text: str
     logprob: float | None
     top: tuple[tuple[int, float], ...] = ()
 
@@ -37,7 +39,7 @@ class TokenNames:
         offsets = list[int]()
         for token in tokens:
             offsets.append(offset)
-            offset += len(self._tokenizer.token_bytes(token.id).decode(errors="replace"))
+            offset += len(token.text)
         return CompletionLogprobs(
             tokens=[self.of(token.id) for token in tokens],
             token_logprobs=[_finite(token.logprob) for token in tokens],

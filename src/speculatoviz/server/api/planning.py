@@ -1,0 +1,116 @@
+"""From a checked request to the runs that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from speculatoviz.errors import BadRequestError
+from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, GenerationRequest, Prompt
+from speculatoviz.server.api.tally import PREDICTION_DRAFTER
+from speculatoviz.session.preparation import PreparedRun
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.messages import ChatMessage, Start
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChoice:
+    """One choice of an answer: one run.
+
+    first: whether it is the first choice of its prompt. echo: the text of the prompt, if the choice begins with it.
+    scored: whether to score the prompt. generates: False for a request that only repeats its prompt.
+    """
+
+    index: int
+    prepared: PreparedRun
+    first: bool = True
+    echo: str | None = None
+    scored: bool = False
+    generates: bool = True
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The ids of the prompt."""
+        return self.prepared.request.prompt
+
+    def later(self, by: int) -> PlannedChoice:
+        """A further choice of the same prompt, `by` places after this one, with the seed + by."""
+        prepared = self.prepared.reseeded(self.prepared.seed + by)
+        return replace(self, index=self.index + by, first=False, prepared=prepared)
+
+
+def planned(session: Session, asked: GenerationRequest, draw_seed: Callable[[], int]) -> list[PlannedChoice]:
+    """The runs of a request, in the order of its choices. Choice i has the seed of the request + i.
+
+    draw_seed: returns a seed for requests without one. Raises BadRequestError and TargetError.
+    """
+    seed = draw_seed() if asked.seed is None else asked.seed
+    result: list[PlannedChoice] = []
+    for prompt in asked.prompt if isinstance(asked, CompletionRequest) else (None,):
+        first = _first_choice(session, asked, prompt, len(result), seed)
+        result += [first, *(first.later(by) for by in range(1, asked.choices))]
+    return result
+
+
+def _first_choice(
+    session: Session, asked: GenerationRequest, prompt: Prompt | None, index: int, seed: int
+) -> PlannedChoice:
+    start = start_of(asked, prompt, seed + index)
+    prepared = session.prepare(start, prompt if isinstance(prompt, tuple) else None)
+    if asked.alternatives is not None:
+        prepared = _with_alternatives(prepared, asked.alternatives)
+    if asked.prediction is not None:
+        prepared = session.predicting(prepared, asked.prediction.content)
+    if not isinstance(asked, CompletionRequest):
+        return PlannedChoice(index, prepared)
+    scored = asked.echo and asked.logprobs is not None
+    if scored:
+        session.check_scores_prompts()
+    return PlannedChoice(
+        index,
+        prepared,
+        echo=prepared.prompt if asked.echo else None,
+        scored=scored,
+        generates=asked.max_tokens != 0,
+    )
+
+
+def _with_alternatives(prepared: PreparedRun, count: int) -> PreparedRun:
+    if not prepared.request.evidence:
+        raise BadRequestError(
+            "This server computes no log-probabilities.", "Start it without SPECULATOVIZ_EVIDENCE=false."
+        )
+    return replace(prepared, request=replace(prepared.request, alternatives=max(1, count)))
+
+
+def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Start:
+    """The start message with the same fields. prompt: of a completion; ids are not part of the message.
+
+    A request with a prediction that names no drafter is drafted by `suffix`, which reads predictions.
+    """
+    speculation, limit = asked.speculation, asked.limit
+    usual = None if asked.prediction is None else PREDICTION_DRAFTER
+    return Start(
+        prompt=prompt if isinstance(prompt, str) else None,
+        messages=_turns(asked) if isinstance(asked, ChatRequest) else None,
+        raw=isinstance(asked, CompletionRequest),
+        max_tokens=None if limit is None else max(1, limit),
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        top_k=None if asked.top_k is None else max(0, asked.top_k),
+        min_p=asked.min_p,
+        seed=seed,
+        stop=list(asked.stop),
+        ignore_eos=asked.ignore_eos,
+        drafter=usual if speculation is None else speculation.drafter or usual,
+        k=None if speculation is None else speculation.k,
+        policy=None if speculation is None else speculation.policy,
+        evidence=asked.alternatives is not None,
+    )
+
+
+def _turns(asked: ChatRequest) -> list[ChatMessage]:
+    return [
+        ChatMessage(role="system" if turn.role == "developer" else turn.role, content=turn.content)
+        for turn in asked.messages
+    ]
