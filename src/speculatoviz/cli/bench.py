@@ -26,7 +26,7 @@ from speculatoviz.session.session import Session
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, drafters, report, drafts, peers, prompts, models, runtimes, rules, remote, sessions):
+    for command in (pair, drafters, report, drafts, peers, prompts, edit, models, runtimes, rules, remote, sessions):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -155,6 +155,25 @@ def prompts(
         typer.echo(json.dumps(about | measure(session, documents, asked, settings.max_tokens)))
 
 
+@settings_flags(MODEL, "draft", "runtime", "policy", "k", "context_tokens", max_tokens=384)
+def edit(
+    settings: Settings,
+    file: Annotated[Path | None, typer.Argument(help="file to edit; default: 200 lines of this program")] = None,
+    order: Annotated[
+        str, typer.Option("--edit", help="the change to make")
+    ] = "Rename the class Distribution to Weights in this file.",
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each kind, which alternate")] = 3,
+) -> None:
+    """Measure an edit of a file: with the file as the prediction, without a prediction, and by the target alone."""
+    from speculatoviz.bench.edit import measure, own_file, prompt_of
+
+    text = own_file() if file is None else _text_of(file)
+    with _session(settings) as session:
+        about = {"machine": describe(), "target": session.target.description.name, "drafter": session.drafter}
+        found = measure(session, prompt_of(text, order), text, repeats, settings.max_tokens)
+    typer.echo(json.dumps(about | found))
+
+
 @settings_flags("batch_invariant")
 def models(
     settings: Settings,
@@ -236,6 +255,13 @@ def sessions(
     k = _depth(settings)
     result = measure(settings, settings.profile, k, rounds, repeats)
     typer.echo(json.dumps({"machine": describe(), "k": k} | result))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"{file} cannot be read ({error}).", "Give a text file in UTF-8.") from error
 
 
 def _session(settings: Settings) -> closing[Session]:

@@ -25,6 +25,11 @@ class Decoded:
         return sum(len(round.emitted) for round in self.rounds)
 
     @property
+    def token_ids(self) -> list[int]:
+        """The emitted ids."""
+        return [token for round in self.rounds for token in round.emitted]
+
+    @property
     def drafted(self) -> int:
         return sum(round.drafted for round in self.rounds)
 
@@ -63,13 +68,17 @@ def decode_prompt(
     policy: Policy | None = None,
     overlap: bool | None = None,
     target: Target | None = None,
+    prediction: str | None = None,
 ) -> Decoded:
     """Run a start message with evidence off, so that nothing is computed only for display.
 
     policy: instead of the message's own. overlap: instead of the session's. target: instead
-    of the session's own, for a target that records. Raises what `Session.prepare` and the run raise.
+    of the session's own, for a target that records. prediction: of the output, which `suffix` reads. Raises what
+    `Session.prepare` and the run raise.
     """
     prepared = session.prepare(start)
+    if prediction is not None:
+        prepared = session.predicting(prepared, prediction)
     request = replace(prepared.request, evidence=False)
     if overlap is not None:
         request = replace(request, overlap=overlap)
