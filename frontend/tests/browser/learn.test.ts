@@ -11,8 +11,8 @@ const site = siteWith(TOY);
 const FIRST = SCENES[0];
 
 const learn = async (tab: Tab, scene = "") => {
-  // A font that is still loading when the page is left would count as a failed request.
-  await tab.page.evaluate(() => document.fonts.ready.then(() => undefined));
+  // What is still loading when the page is left would count as a failed request.
+  await tab.page.waitForLoadState("networkidle");
   await tab.page.goto(`${site.server.url}/learn${scene && `#${scene}`}`);
   await heading(tab.page).waitFor();
 };

@@ -16,6 +16,7 @@ import "./flavours.css";
 const CONTEXT = 40;
 const SHOWN_NEXT = 8;
 const LONGEST_DRAFT = 8;
+const FIRST_K = 4;
 
 export function FlavoursScene({ run }: { run: Run | null }) {
   return (
@@ -61,9 +62,17 @@ function lookupChips(draft: Lookup, kept: number, label: (id: number) => string)
 
 const roundChips = ({ drafted }: Round): Chip[] => drafted.map(({ label, status }) => ({ label, status }));
 
+/** The first round where lookup would have been right twice or more; else the first. */
+function firstMatch({ rounds }: Run): number {
+  const ids = rounds.flatMap(({ emitted }) => emitted.map(({ tokenId }) => tokenId));
+  const starts = rounds.map((_, number) => rounds.slice(0, number).flatMap(({ emitted }) => emitted).length);
+  const isRight = (at: number) => agreeing(ids, at, lookUp(ids, at, FIRST_K).tokens) > 1;
+  return Math.max(0, starts.findIndex(isRight));
+}
+
 function Place({ run }: { run: Run }) {
-  const [number, setNumber] = useState(Math.floor(run.rounds.length / 2));
-  const [k, setK] = useState(4);
+  const [number, setNumber] = useState(() => firstMatch(run));
+  const [k, setK] = useState(FIRST_K);
   const written = run.rounds.flatMap(({ emitted }) => emitted);
   const ids = written.map(({ tokenId }) => tokenId);
   const labels = new Map(written.map(({ tokenId, label }) => [tokenId, label]));

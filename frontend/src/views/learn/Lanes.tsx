@@ -4,7 +4,6 @@ import { useId, useRef } from "react";
 import type { Block, Lane, Part } from "../../theory/network";
 import { useSize } from "../../ui/useSize";
 import { milliseconds } from "../../words/format";
-import { laneWords } from "../../words/learn/network";
 import { Hatch } from "./Hatch";
 
 const FALLBACK_WIDTH = 600;
@@ -13,7 +12,14 @@ const BAR = 16;
 const AXIS = 24;
 const PARTS: readonly Part[] = ["draft", "ahead", "network", "verify"];
 
-export function Lanes({ lanes, label }: { lanes: readonly Lane[]; label: string }) {
+interface Props {
+  readonly lanes: readonly Lane[];
+  /** What stands above each lane. */
+  readonly names: readonly string[];
+  readonly label: string;
+}
+
+export function Lanes({ lanes, names, label }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const hatch = useId();
   const width = useSize(box)?.width || FALLBACK_WIDTH;
@@ -29,7 +35,7 @@ export function Lanes({ lanes, label }: { lanes: readonly Lane[]; label: string 
         {lanes.map((lane, index) => (
           <g key={lane.mode} transform={`translate(0, ${index * LANE})`}>
             <text className="lane-name" y={13}>
-              {laneWords(lane)}
+              {names[index]}
             </text>
             {lane.blocks.filter(hasLength).map((block) => (
               <LaneBlock
