@@ -11,6 +11,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server.api import prometheus
@@ -33,6 +35,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     429: {"model": ErrorAnswer, "description": "Too many runs wait for the models."},
     503: {"model": ErrorAnswer, "description": "The models are not loaded."},
 }
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _END = "data: [DONE]\n\n"
 _SEED_BITS = 53  # JavaScript has whole numbers up to 2^53
 
@@ -67,6 +70,12 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
         host = _free_host(request, limits)
         writer = ChatWriter(asked, _names(host.ready(), asked))
         return await _answer(request, _Exchange(host, asked, writer, "chatcmpl", int(now())), draw_seed)
+
+    @router.api_route("/v1/{path:path}", methods=_METHODS, include_in_schema=False)
+    async def no_route(request: Request) -> None:
+        """Before the page's files, which would answer in another form."""
+        matches = [route.matches(request.scope)[0] for route in router.routes if isinstance(route, Route)]
+        raise HTTPException(405 if Match.PARTIAL in matches else 404)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> PlainTextResponse:
