@@ -67,7 +67,10 @@ def autopsy(
     events = _recorded(file) if file is not None else list(_run(settings, prompt or []))
     found = explain(events)
     if found is None:
-        raise BadRequestError("No drafted token was tested in this run.", "Record a run that drafts: without --plain.")
+        raise BadRequestError(
+            "No drafted token was tested in this run.",
+            "Name a drafter and a depth, such as --drafter suffix --k 4: the policy auto may decode without drafts.",
+        )
     if as_json:
         typer.echo(dump(found.model_dump(), sys.stdout.encoding or "utf-8"))
         return

@@ -13,9 +13,8 @@ class Outlook:
 
     tokens: the path that it would most probably draft; empty if it has to compute first. certainties[i]: its own
     estimate of the probability that tokens[i] is accepted if the tokens before it are. longest: the most tokens that
-    it can draft after this prefix; None for any number. missing: tokens that its model has to read before it can
-    draft, the last committed one not counted. stops: whether it asks the plan's stop rule while it drafts. branches:
-    whether it can add siblings to a chain.
+    it can draft after this prefix; None for any number. missing: committed tokens that its model has not read yet.
+    stops: whether it asks the plan's stop rule while it drafts. branches: whether it can add siblings to a chain.
     """
 
     tokens: tuple[int, ...] = ()

@@ -113,9 +113,8 @@ class Verdict:
     exactness: what holds for this round. total_variation_bound: its mean over the drafted tokens is an upper bound on
     the sum, over the emitted tokens, of TV(emitted, p); 0 if exact. flight_ms: from submission to answer, for a remote
     target; network_ms: the part of it that was not the target's computation. evidence_ms: spent on scores for display.
-    probed[i]: the most probable token after probe i. certainty: the largest probability that the target gives
-    a token after the last committed one, at the run's temperature without filters, at 1 for greedy runs; None if the
-    request does not ask for it or it is not known.
+    probed[i]: the most probable token after probe i. certainty: max p after the last committed token, where p has the
+    run's temperature (1 if it is greedy) and no filters; None if the request does not ask for it or p is not known.
     """
 
     path: tuple[int, ...]

@@ -43,7 +43,7 @@ class Rate:
         return sum(w * min(memory, self._count) for w, memory in zip(self._weights, _MEMORIES, strict=True))
 
     def add(self, success: float) -> None:
-        """A test succeeded (1) or failed (0), or would have succeeded with a probability in between."""
+        """A test succeeded (1) or failed (0). In between: the probability that it would have succeeded."""
         bounded = [min(max(mean, 0.02), 0.98) for mean in self._means]
         likely = [w * (m * success + (1.0 - m) * (1.0 - success)) for w, m in zip(self._weights, bounded, strict=True)]
         total = sum(likely)
@@ -61,7 +61,7 @@ class Rate:
         self._count = min(self._count, _CARRIED)
 
     def optimistic(self, deviations: float) -> float:
-        """The mean and some standard deviations of it, which may be negative."""
+        """The mean plus that many standard deviations of it. deviations: below 0 for a cautious estimate."""
         return min(max(self.mean + deviations * math.sqrt(0.25 / (self.tests + 1.0)), _LEAST), _MOST)
 
 
@@ -93,7 +93,7 @@ class Acceptance:
         self._target_bins[min(int(target_certainty * _BINS), _BINS - 1)].add(accepted)
 
     def expect(self, target_certainty: float) -> None:
-        """Nothing was drafted where the target's largest probability was this: count what drafts met with there."""
+        """Nothing was drafted in this round: count the acceptance that drafts had where the target was this certain."""
         likely = _interpolated(self._target_bins, target_certainty)
         for rate in (self._all, *self._positions):
             rate.add(likely)

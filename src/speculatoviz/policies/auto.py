@@ -24,7 +24,7 @@ _PLAIN_EVERY = 256  # rounds after which a plain round shows again what one cost
 _REINVESTED = 0.1  # the share of the time that speculation has saved in this run that may be spent on them too
 _DEVIATIONS = 1.5  # of an optimistic estimate
 _CAUTION = 1.0  # standard deviations below the estimate, of one that decides about reading a prompt
-_LITTLE = 16  # missing tokens that are read without caution
+_FEW_TOKENS = 16  # missing tokens that are read without caution
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
 
 
@@ -162,7 +162,7 @@ class AutoPolicy:
         """
         plain = self._plain(drafter)
         best = max(self._choices(drafter, outlook, state), key=_rate, default=plain)
-        if outlook.missing > _LITTLE and _rate(best) > _rate(plain):
+        if outlook.missing > _FEW_TOKENS and _rate(best) > _rate(plain):
             cautious = self._choices(drafter, outlook, state, -_CAUTION)
             if max(map(_rate, cautious), default=0.0) <= _rate(plain):
                 return plain
@@ -230,12 +230,13 @@ class AutoPolicy:
         return tried if tried is not None and self._affords(tried, outlooks.get(tried.drafter)) else None
 
     def _affords(self, tried: Forecast, outlook: Outlook | None) -> bool:
-        """Whether the budget covers a trial. Reading a prompt for it may be wholly lost, and is not worth the stake if
-        the target's certainty shows at no cost what a draft would meet with.
+        """Whether the budget covers a trial, whose reading of a prompt may be wholly lost.
+
+        Reading is not worth the stake where the target's certainty already shows, at no cost, how drafts would do.
         """
         missing = outlook.missing if outlook is not None and tried.depth else 0
         lost_ms = self._lost_ms(tried) + self._experience.costs.draft.catch_up_ms(tried.drafter, missing)
-        return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _LITTLE else _STAKE)
+        return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _FEW_TOKENS else _STAKE)
 
     def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
         """The rate of the best draft if the drafter's acceptance is as high as it may well be."""
@@ -267,7 +268,7 @@ class AutoPolicy:
         if chosen.depth == 0 or chosen.siblings or not outlooks[chosen.drafter].stops or reason.explored:
             return plan
         costs, acceptance = self._experience.costs, self._experience.acceptance(chosen.drafter)
-        deepest = max(chosen.depth, self._deepest)
+        deepest = self._deepest
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
             tuple(self._verify_ms(n + 1) for n in range(deepest + 1)),

@@ -74,10 +74,16 @@ def _chosen(keep: float | Sequence[int], total: int, source: Path) -> tuple[int,
     layers = tuple(keep)
     if not layers or list(layers) != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] < total:
         raise ModelError(
-            f"{list(layers)[:8]} are no layers to keep of {source.name}.",
-            f"Name some of its layers 0 to {total - 1}, in ascending order.",
+            f"{source.name} has {total} layers, and the layers to keep are {_named(layers)}.",
+            f"Keep at least one and at most {total}: numbers from 0 to {total - 1}, ascending, each once.",
         )
     return layers
+
+
+def _named(layers: Sequence[int]) -> str:
+    """For an error: `none`, `0, 2` or `0, 1, 2 … 98`."""
+    few = ", ".join(map(str, layers[:3])) or "none"
+    return f"{few} … {layers[-1]}" if len(layers) > 3 else few
 
 
 def _label(layers: tuple[int, ...], total: int) -> str:
