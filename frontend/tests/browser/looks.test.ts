@@ -208,7 +208,10 @@ describe("the layout", () => {
             const { left, right, width } = part.getBoundingClientRect();
             return width > 0 && (left < -1 || right > innerWidth + 1);
           });
+          const main = document.querySelector("main")?.getBoundingClientRect();
           return {
+            // A window of several columns shows most of them at once.
+            low: innerWidth >= 800 && (main?.height ?? 0) < innerHeight / 2,
             wider: scrollWidth - clientWidth,
             // On a phone the page itself scrolls, elsewhere its parts do.
             taller: innerWidth < 800 ? 0 : scrollHeight - clientHeight,
@@ -217,7 +220,7 @@ describe("the layout", () => {
         });
       await expect
         .poll(beyond, { ...soon, message: `at ${width} pixels` })
-        .toEqual({ wider: 0, taller: 0, outside: [] });
+        .toEqual({ low: false, wider: 0, taller: 0, outside: [] });
     }
   });
 });
@@ -254,6 +257,17 @@ describe("motion", () => {
   it("is there, and absent for users who ask for none", async () => {
     expect(await mostMoving("no-preference")).toBeGreaterThan(0);
     expect(await mostMoving("reduce")).toBe(0);
+  });
+
+  it("has no transition, however short, for users who ask for none", async () => {
+    const tab = await site.open({ reducedMotion: "reduce" });
+    const moving = await tab.page.evaluate(
+      () =>
+        [...document.querySelectorAll("*")].filter(
+          (element) => getComputedStyle(element).transitionDuration !== "0s",
+        ).length,
+    );
+    expect(moving).toBe(0);
   });
 });
 
