@@ -523,7 +523,7 @@ export interface Done {
   metrics: MetricValues;
   departure: Departure | null;
   /**
-   * why drafted tokens were rejected; null if none was tested
+   * why drafted tokens were rejected; null without evidence, and if none was tested
    */
   autopsy: Autopsy | null;
 }

@@ -169,7 +169,8 @@ class Session:
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
         events = narrator.events(shadows.follow(steps) if beside else steps)
         events = self._prompt_cache.follow(events, len(request.prompt))
-        events = followed(watched(chain([started], events), narrator.stamp))
+        events = watched(chain([started], events), narrator.stamp)
+        events = followed(events) if request.evidence else events
         for event in self._memory.follow(events, request, verified):
             if isinstance(event, Updated):
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))

@@ -269,7 +269,9 @@ class Done(ServerEvent):
     finish_reason: FinishReason
     metrics: MetricValues
     departure: Departure | None = None
-    autopsy: Autopsy | None = Field(None, description="why drafted tokens were rejected; null if none was tested")
+    autopsy: Autopsy | None = Field(
+        None, description="why drafted tokens were rejected; null without evidence, and if none was tested"
+    )
 
 
 class Failure(ServerEvent):
