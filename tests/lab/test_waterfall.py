@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from speculatoviz.cli.app import app
 from speculatoviz.core.sampling import support
+from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.waterfall import Waterfall, waterfall
 from speculatoviz.telemetry.events import Event, Metrics
 from speculatoviz.telemetry.parts import Baseline, PassTime
@@ -39,19 +40,13 @@ def run(**times: float) -> list[Event]:
     return told
 
 
-def of(told: list[Event]) -> Waterfall:
-    found = waterfall(told)
-    assert found is not None
-    return found
-
-
 def changes(found: Waterfall) -> dict[str, float | None]:
     return {bar.name: bar.change_ms for bar in found.bars}
 
 
 def test_the_last_bar_is_the_measured_speedup() -> None:
     told = run(draft_ms=4.0, verify_ms=17.5, network_ms=3.0, evidence_ms=1.0, other_ms=0.5)
-    found = of(told)
+    found = waterfall(told)
     rounds = [event for event in told if isinstance(event, Metrics)]
 
     tokens = sum(event.round_emitted for event in rounds)
@@ -71,7 +66,7 @@ def test_the_last_bar_is_the_measured_speedup() -> None:
 )
 def test_a_time_that_was_put_in_is_its_own_bar(name: str, times: dict[str, float]) -> None:
     grown = {"verify_ms": 10.0 + 6.0} | times
-    found = changes(of(run(**grown)))
+    found = changes(waterfall(run(**grown)))
 
     assert found.pop("acceptance by position and text") is None
     assert found.pop(name) == pytest.approx(2.5, abs=0.7)  # the last rounds draft less, so their passes grow less
@@ -80,7 +75,7 @@ def test_a_time_that_was_put_in_is_its_own_bar(name: str, times: dict[str, float
 
 
 def test_the_formula_is_the_papers() -> None:
-    found = of(run(draft_ms=6.0))
+    found = waterfall(run(draft_ms=6.0))
     a, g, c = found.acceptance, DEPTH, 0.2
 
     assert found.formula == pytest.approx((1 - a ** (g + 1)) / ((1 - a) * (g * c + 1)), rel=0.02)
@@ -93,7 +88,7 @@ def test_a_run_that_accepts_everything_needs_no_bar_for_its_tokens() -> None:
         event.model_copy(update=FREE | {"round_ms": 10.0}) if isinstance(event, Metrics) else event
         for event in accepting
     ]
-    found = of(told)
+    found = waterfall(told)
 
     assert found.acceptance == 1.0
     assert found.bars[0].speedup == pytest.approx(found.formula, rel=0.02)
@@ -102,13 +97,15 @@ def test_a_run_that_accepts_everything_needs_no_bar_for_its_tokens() -> None:
 def test_times_that_do_not_add_up_are_a_remainder() -> None:
     told = [e.model_copy(update={"round_ms": e.round_ms + 5.0}) if isinstance(e, Metrics) else e for e in run()]
 
-    assert of(told).remainder < -0.1
+    assert waterfall(told).remainder < -0.1
 
 
-def test_without_a_baseline_or_a_draft_there_is_none() -> None:
-    told = run()
-    assert waterfall([told[0].model_copy(update={"baseline": None}), *told[1:]]) is None
-    assert waterfall(told[:1]) is None
+def test_without_a_baseline_or_a_draft_the_lack_is_named() -> None:
+    began, *others = run()
+    with pytest.raises(BadRequestError, match="baseline"):
+        waterfall([began.model_copy(update={"baseline": None}), *others])
+    with pytest.raises(BadRequestError, match="No drafted token"):
+        waterfall([began])
 
 
 def test_the_command_reads_a_trace(tmp_path: Path) -> None:

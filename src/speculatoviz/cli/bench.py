@@ -260,8 +260,10 @@ def sessions(
 def _text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"{file} cannot be read ({error}).", "Give a text file in UTF-8.") from error
+    except OSError as error:
+        raise BadRequestError(f"{file} cannot be read ({error.strerror or error}).", "Name a text file.") from error
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"{file} is no text in UTF-8.", "Name a text file in UTF-8.") from error
 
 
 def _session(settings: Settings) -> closing[Session]:

@@ -12,7 +12,6 @@ from rich.table import Table
 from speculatoviz.cli.document import dump
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice
-from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.waterfall import Waterfall, waterfall
 from speculatoviz.telemetry import trace
 
@@ -35,11 +34,6 @@ def why(
     if recorded.warning is not None:
         notice(recorded.warning)
     found = waterfall(recorded.events)
-    if found is None:
-        raise BadRequestError(
-            "This run has no measured plain decoding to compare with, or no draft.",
-            "Record a run that drafts, on a target whose baseline is measured.",
-        )
     if as_json:
         values = found._asdict() | {"bars": [bar._asdict() for bar in found.bars]}
         typer.echo(dump(values, sys.stdout.encoding or "utf-8"))

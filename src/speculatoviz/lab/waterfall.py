@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from speculatoviz.core.theory import expected_tokens
+from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Event, Metrics, Started, VerifyResult
 
 
@@ -46,8 +47,8 @@ class Waterfall(NamedTuple):
     remainder: float
 
 
-def waterfall(events: Iterable[Event]) -> Waterfall | None:
-    """The waterfall of a run's whole rounds; None without a measured baseline or without a draft.
+def waterfall(events: Iterable[Event]) -> Waterfall:
+    """The waterfall of a run's whole rounds. Raises BadRequestError without a measured baseline or without a draft.
 
     1. By the formula a round takes the time of its drafted tokens and of one plain token, and has the tokens that its
        depth and one acceptance everywhere give.
@@ -64,9 +65,15 @@ def waterfall(events: Iterable[Event]) -> Waterfall | None:
                 tested, accepted = tested + 1, accepted + (event.status == "accepted")
             case Metrics():
                 rounds.append(event)
-    drafted = sum(round.round_drafted for round in rounds)
-    if plain_ms is None or not drafted or not tested:
-        return None
+    if plain_ms is None:
+        raise BadRequestError(
+            "This run has no measured baseline to compare with.", "Record it again with generate --trace."
+        )
+    if not any(round.round_drafted for round in rounds) or not tested:
+        raise BadRequestError(
+            "No drafted token was tested in this run.",
+            "Record a run with a drafter and a depth, such as --drafter suffix --k 4.",
+        )
     return _bars(rounds, plain_ms, pass_ms, accepted / tested)
 
 
