@@ -40,12 +40,22 @@ def mistake_in_words(first: Mapping[str, Any], source: Callable[[str], str] = st
     if not loc:  # from a validator of the whole model
         return BadRequestError(f"{reason}.", "Change one of them.")
     name, allowed = source(field), RANGES.get(field)
+    if first["type"] in {"missing", "too_short"}:
+        return _lack(name, context)
     if allowed is not None and allowed.enforced:
         return BadRequestError(
             f"{name} is {given}, and allowed are {allowed.minimum:g} to {allowed.maximum:g}.",
             "Choose a value in that range.",
         )
     return BadRequestError(f"{name} is {given}: {reason}.", "Correct it and try again.")
+
+
+def _lack(name: str, context: Mapping[str, Any]) -> BadRequestError:
+    """A field that is missing, or a list with too few entries."""
+    if "min_length" not in context:
+        return BadRequestError(f"{name} is missing.", "Add it and try again.")
+    words = f"{name} has {context['actual_length']} entries, and needs at least {context['min_length']}."
+    return BadRequestError(words, "Add what is missing and try again.")
 
 
 def _is_secret(field: str) -> bool:

@@ -169,13 +169,20 @@ def test_models_that_cannot_be_loaded_are_explained(serve: Callable[..., Server]
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", "/v1/completions", 405), ("GET", "/v1/engines", 404), ("POST", "/v1/embeddings", 404)],
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/v1/completions", 405, "POST"),
+        ("DELETE", "/v1/models", 405, "GET"),
+        ("GET", "/v1/engines", 404, None),
+        ("POST", "/v1/embeddings", 404, None),
+    ],
 )
-def test_other_routes_answer_in_the_same_form(shared_server: Server, method: str, path: str, status: int) -> None:
+def test_other_routes_answer_in_the_same_form(
+    shared_server: Server, method: str, path: str, status: int, allowed: str | None
+) -> None:
     response = shared_server.ask(method, path)
 
-    assert response.status_code == status
+    assert (response.status_code, response.headers.get("allow")) == (status, allowed)
     assert "/v1/models" in response.json()["error"]["message"]
 
 

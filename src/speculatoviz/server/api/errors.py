@@ -84,6 +84,9 @@ async def _answer_status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if not is_openai(str(request.scope["path"])):
         return await http_exception_handler(request, error)
-    hint = "Use /v1/models, /v1/completions or /v1/chat/completions."
-    code = {404: "not_found", 405: "method"}.get(error.status_code, "bad_request")
-    return refusal(request, error.status_code, code, f"{error.detail}.", hint, error.headers)
+    code, message = {
+        404: ("not_found", "There is no such route."),
+        405: ("method", f"This route does not answer {request.method}."),
+    }.get(error.status_code, ("bad_request", f"{error.detail}."))
+    hint = "Use /v1/models (GET), /v1/completions or /v1/chat/completions (POST)."
+    return refusal(request, error.status_code, code, message, hint, error.headers)

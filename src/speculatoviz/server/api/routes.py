@@ -73,9 +73,11 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
 
     @router.api_route("/v1/{path:path}", methods=_METHODS, include_in_schema=False)
     async def no_route(request: Request) -> None:
-        """Before the page's files, which would answer in another form."""
-        matches = [route.matches(request.scope)[0] for route in router.routes if isinstance(route, Route)]
-        raise HTTPException(405 if Match.PARTIAL in matches else 404)
+        """Before the page's files, which would answer GET with 404 and other methods with 405, whatever the path."""
+        routes = [route for route in router.routes if isinstance(route, Route)]
+        partial = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+        allowed = sorted(method for route in partial for method in route.methods or ())
+        raise HTTPException(405, headers={"Allow": ", ".join(allowed)}) if allowed else HTTPException(404)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> PlainTextResponse:
