@@ -14,8 +14,7 @@ const ring = (from: number, to: number) =>
   arc()({ innerRadius: INNER, outerRadius: OUTER, startAngle: angle(from), endAngle: angle(to) }) ?? "";
 
 export function AcceptanceGauge({ gauge }: { gauge: Gauge }) {
-  const { title, help, share, value, colour, limits } = gauge;
-  const name = title === "Acceptance" ? "Acceptance rate" : title;
+  const { title, name, help, share, value, colour, limits } = gauge;
   return (
     <section className="db-acceptance-gauge" aria-label={name}>
       <h3>

@@ -1,5 +1,4 @@
 // Why tokens were rejected: the causes of a finished run, what would help, and examples that lead to their round.
-import { memo } from "react";
 import { useApp, useStore } from "../app/useStore";
 import type { Autopsy, CauseShare, RejectedToken } from "../protocol/generated";
 import { seekRound } from "../run/playback";
@@ -36,7 +35,7 @@ interface Props {
   readonly onShow: (example: RejectedToken) => void;
 }
 
-export const Rejections = memo(function Rejections({ found, onShow }: Props) {
+export function Rejections({ found, onShow }: Props) {
   return (
     <section className="rj" aria-label="Why tokens were rejected">
       <h3>
@@ -59,7 +58,7 @@ export const Rejections = memo(function Rejections({ found, onShow }: Props) {
       ))}
     </section>
   );
-});
+}
 
 function CauseRow({ cause, onShow }: { cause: CauseShare; onShow: Props["onShow"] }) {
   const words = CAUSES[cause.cause];

@@ -7,6 +7,8 @@ import { type AcceptancePoint, acceptanceHistory, bandOf } from "./series";
 
 export interface Gauge {
   readonly title: string;
+  /** The title in full. */
+  readonly name: string;
   readonly help: string;
   /** 0 to 1; null before the first draft. */
   readonly share: number | null;
@@ -18,7 +20,7 @@ export interface Gauge {
 }
 
 const RATE_HELP =
-  "Accepted / drafted tokens in the last 50 rounds, or in the whole run after its end. Red below 50 %, yellow below 75 %, green from there on. Whether that pays is the verdict's to say. The line shows the rate after each round.";
+  "Accepted / drafted tokens in the last 50 rounds, or in the whole run after its end. Red below 50 %, yellow below 75 %, green from there on. Whether it pays is in the verdict at the top. The line shows the rate after each round.";
 const DEPTH_HELP =
   "Accepted tokens per drafting round, of the depth of the tree. Only one path of a tree can be accepted, so the share of its tokens that are accepted is low by nature. The line shows the depth after each round.";
 
@@ -28,6 +30,7 @@ export function gaugeOf(run: Run, values: MetricValues | null): Gauge {
   const share = values?.acceptance_rate ?? null;
   return {
     title: "Acceptance",
+    name: "Acceptance rate",
     help: RATE_HELP,
     share,
     value: share === null ? DASH : `${Math.round(share * 100)} %`,
@@ -47,6 +50,7 @@ function depthGauge(run: Run, values: MetricValues | null, depth: number): Gauge
   };
   return {
     title: "Depth reached",
+    name: "Depth reached",
     help: DEPTH_HELP,
     share: tokens === null ? null : Math.min(1, tokens / depth),
     value: tokens === null ? DASH : `${fixed(tokens, 1)} of ${depth}`,

@@ -1,4 +1,4 @@
-// The first minute: a recording stops four times in its first round.
+// The tour of a first visit: the recording stops four times in its first round that drafts.
 import type { ServerMessage } from "../protocol/generated";
 import type { Run } from "./model";
 

@@ -55,7 +55,7 @@ export interface Lever {
 
 /**
  * The same rounds with drafts cut after `k` tokens: a cut draft accepts at most `k` tokens, costs its share of the draft's
- * time, and its pass costs as much less as the measured table says. Null where the table has no entry.
+ * time, and its pass takes the share that the measured pass times give. Null where they have no entry.
  */
 function cutTo(
   k: number,

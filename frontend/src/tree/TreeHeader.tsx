@@ -2,6 +2,7 @@
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
 import type { ReactNode } from "react";
 import { HelpGroup } from "../ui/HelpGroup";
+import { plural } from "../words/format";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
 import type { ViewMode } from "./useView";
 
@@ -15,7 +16,6 @@ interface Props {
 }
 
 export function TreeHeader({ rounds, tokens, legend, mode, onMode, onZoom }: Props) {
-  const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
     <HelpGroup>

@@ -19,7 +19,7 @@ export const CAUSES: Record<Cause, CauseWords> = {
     help: "The draft is worse at later positions than at its first one, because it builds on its own earlier tokens.",
   },
   depth: {
-    title: "Head out of its depth",
+    title: "Deeper than trained",
     help: "Positions deeper than the head was trained for, as its card states.",
   },
   vocabulary: {
@@ -32,11 +32,11 @@ export const CAUSES: Record<Cause, CauseWords> = {
   },
   greedy: {
     title: "Chosen, not drawn",
-    help: "What drawing the token from the draft's distribution would have accepted more than taking its most probable one. Negative if less.",
+    help: "Acceptance if the token were drawn from q, minus acceptance of the most probable token of q, as drafted. Negative where drawing is worse.",
   },
   rule: {
     title: "Rule",
-    help: "What modified rejection sampling would have accepted more than the rule of this run.",
+    help: "Acceptance of modified rejection sampling, minus acceptance of this run's rule.",
   },
   unknown: {
     title: "Not known",

@@ -37,6 +37,15 @@ describe("format", () => {
     expect(variation(null)).toBe("–");
   });
 
+  it("shows a sign only where a digit is left", () => {
+    expect([fixed(-0.004), fixed(-0.006), fixed(-0.4, 0), fixed(-12)]).toEqual([
+      "0.00",
+      "−0.01",
+      "0",
+      "−12.00",
+    ]);
+  });
+
   it("shows unknown as a dash", () => {
     expect([fixed(null), percent(undefined), milliseconds(Number.NaN)]).toEqual(["–", "–", "–"]);
   });

@@ -6,8 +6,14 @@ type Maybe = number | null | undefined;
 const known = (value: Maybe): value is number =>
   value !== null && value !== undefined && Number.isFinite(value);
 
+/** A value that rounds to zero has no sign. */
 export const fixed = (value: Maybe, digits = 2): string =>
-  known(value) ? value.toFixed(digits).replace("-", "−") : DASH;
+  known(value)
+    ? value
+        .toFixed(digits)
+        .replace(/^-(?=[0.]*$)/, "")
+        .replace("-", "−")
+    : DASH;
 
 /** A probability in percent, with enough digits that it reads 0 % or 100 % only if it is. */
 export function percent(value: Maybe): string {
@@ -64,6 +70,9 @@ export function kibibytes(value: Maybe): string {
 
 /** A count in digits: 12,480. */
 export const whole = (value: Maybe): string => (known(value) ? value.toLocaleString("en-GB") : DASH);
+
+/** A count with its noun: 1 token, 2 tokens. */
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /** A large count in words: 494 million. */
 export const counted = (value: Maybe): string =>

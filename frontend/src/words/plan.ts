@@ -1,11 +1,9 @@
 // Why the policy `auto` planned a round as it did. All figures of a plan are expected, none is measured.
 import type { ChoiceInfo, Metrics, PlanInfo } from "../protocol/generated";
-import { fixed, milliseconds } from "./format";
+import { fixed, milliseconds, plural } from "./format";
 import { sourceOf } from "./sources";
 
 const EXPLORED = "Tried to keep the estimates up to date.";
-
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 

@@ -1,7 +1,6 @@
-// The captions of the first minute.
+// The captions of the tour.
 import type { Stop, TourRound } from "../run/tour";
-
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
+import { plural } from "./format";
 
 export function caption(stop: Stop, { drafted, emitted, replaced }: TourRound): string {
   switch (stop) {

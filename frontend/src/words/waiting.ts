@@ -1,6 +1,7 @@
 // What a run waits for before its first token.
 import type { Run } from "../run/model";
 import { emittedCount } from "../run/selectors";
+import { plural } from "./format";
 
 /** What a run without tokens waits for; null if it does not wait. */
 export function waitingFor(run: Run): string | null {
@@ -15,6 +16,5 @@ export function waitingFor(run: Run): string | null {
 /** How far the plain run beside the shown one is. */
 export function plainProgress(plain: Run): string {
   const waiting = waitingFor(plain);
-  const count = emittedCount(plain);
-  return `Measuring plain decoding of this prompt: ${waiting ?? `${count} token${count === 1 ? "" : "s"}`}`;
+  return `Measuring plain decoding of this prompt: ${waiting ?? plural(emittedCount(plain), "token")}`;
 }

@@ -28,7 +28,7 @@ from speculatoviz.telemetry.messages import Start
 TITLES: dict[Cause, str] = {
     "irreducible": "draft differs",
     "position": "position",
-    "depth": "head out of its depth",
+    "depth": "deeper than trained",
     "vocabulary": "outside the vocabulary",
     "filters": "cut by filters",
     "greedy": "chosen, not drawn",

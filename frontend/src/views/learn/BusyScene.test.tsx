@@ -21,8 +21,8 @@ it("explains a batch by its arithmetic", () => {
 
 it("finds the batch up to which drafting pays", () => {
   expect(gain()).toBe(
-    "Drafting pays up to a batch of 32 requests, computed. A larger one is slower with drafts.",
+    "Drafting pays up to a batch of 32 requests. A larger batch is slower with drafts. Computed.",
   );
   press("Free rows F", "Home");
-  expect(gain()).toBe("Drafting does not pay, not even for one request.");
+  expect(gain()).toBe("Drafting does not pay, not even for one request. Computed.");
 });

@@ -4,6 +4,7 @@ import type { Round, Run, Status } from "../../run/model";
 import { emittedCount } from "../../run/selectors";
 import { agreeing, type Lookup, lookUp, replay } from "../../theory/lookup";
 import { SourceBadge } from "../../ui/SourceMark";
+import { plural } from "../../words/format";
 import { visible } from "../../words/label";
 import { FLAVOURS, LEAD, lookupWords, replayWords } from "../../words/learn/flavours";
 import { sourceOf } from "../../words/sources";
@@ -122,8 +123,8 @@ function Place({ run }: { run: Run }) {
           lowest={1}
           highest={LONGEST_DRAFT}
           step={1}
-          shown={`${k} ${k === 1 ? "token" : "tokens"}`}
-          help="The recorded draft model drafted what it did"
+          shown={plural(k, "token")}
+          help="For prompt lookup only; the draft model is recorded"
           onMove={setK}
         />
       </div>

@@ -4,6 +4,7 @@ import { costsOf, type RunCosts } from "../../run/costs";
 import type { Run } from "../../run/model";
 import { seededRandom } from "../../theory/chance";
 import { laneOf, MODES, type NetworkCosts } from "../../theory/network";
+import { whole } from "../../words/format";
 import { fastestWords, LEAD, laneWords, MODE_NOTES, SLIDERS, sliderWords } from "../../words/learn/network";
 import { Lanes } from "./Lanes";
 import { Scene } from "./Scene";
@@ -11,7 +12,7 @@ import { Sliders } from "./Sliders";
 import "./network.css";
 
 const SHOWN_TOKENS = 24;
-/** Enough that the rates do not depend on the luck of a few rounds. */
+/** Enough that single rounds hardly change the rates. */
 const RATED_TOKENS = 2000;
 const FIRST: NetworkCosts = {
   roundTripMs: 60,
@@ -94,9 +95,10 @@ function NetworkWords() {
         the rule.
       </p>
       <p className="learn-note">
-        The picture plays {SHOWN_TOKENS} tokens, the rates are those of {RATED_TOKENS}. The rounds are drawn
-        with the acceptance of the slider, the same for both modes with drafts. Nothing here is measured: the
-        target of the recorded run was in the same process.
+        The picture shows the first {SHOWN_TOKENS} tokens; the rates are means over {whole(RATED_TOKENS)}.
+        Whether a draft is accepted is drawn at random, with the acceptance of the slider, and is the same for
+        both modes with drafts. Nothing here is measured: the target of the recorded run was in the same
+        process.
       </p>
     </>
   );

@@ -72,7 +72,7 @@ function Walk({ run, first }: { run: Run; first: Round }) {
           highest={rounds.length}
           step={1}
           shown={`${number + 1} of ${rounds.length}`}
-          help="All rounds are measured: this run took place"
+          help="The rounds of the recorded run, as measured"
           onMove={(value) => choose(value - 1)}
         />
       </div>

@@ -33,7 +33,7 @@ it("is a chain with one candidate at every depth", () => {
 it("states what the chosen token attends to, also after the tree has become smaller", () => {
   press("Token", "End");
   expect(picture()).toBe(
-    "A tree of 15 tokens and its attention mask. Token 15 attends to the text, to itself and to 2 ancestors. It does not see the 12 others.",
+    "A tree of 15 tokens and its attention mask. Token 15 attends to the text, to itself and to 2 ancestors, not to 12 other tokens.",
   );
   press("Candidates at depth 1", "Home");
   expect(picture()).toMatch(/^A tree of 5 tokens .* Token 5 attends/);

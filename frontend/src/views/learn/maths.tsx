@@ -18,9 +18,6 @@ export const mtext = element("mtext");
 /** Numerator, denominator. */
 export const frac = element("mfrac");
 export const sup = element("msup");
-export const sub = element("msub");
-/** A sign with what stands below it, as the index of a sum. */
-export const under = element("munder");
 
 /** A function of one variable: p(x). */
 export const of = (name: string, variable = "x"): ReactNode =>

@@ -1,4 +1,4 @@
-// The first minute: four captions over the first round of the recording, then never again.
+// The tour of a first visit: four captions over the first round of the recording. It is never shown again.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { loadValue, saveValue } from "../../app/storage";
 import { useApp, useStore } from "../../app/useStore";

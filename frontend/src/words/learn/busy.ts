@@ -9,7 +9,7 @@ import {
   passTime,
 } from "../../theory/batch";
 import { expectedTokens } from "../../theory/speedup";
-import { fixed, percent } from "../format";
+import { fixed, percent, plural } from "../format";
 import type { SliderOf } from "./sliders";
 
 export const LEAD =
@@ -25,7 +25,7 @@ export const SLIDERS: readonly SliderOf<BatchCosts>[] = [
     lowest: 1,
     highest: 512,
     step: 1,
-    help: "A few on a processor, hundreds on a GPU",
+    help: "A few on a CPU, hundreds on a GPU",
   },
   {
     field: "k",
@@ -56,14 +56,14 @@ export const SLIDERS: readonly SliderOf<BatchCosts>[] = [
 export function sliderWords(field: keyof BatchCosts, value: number): string {
   if (field === "acceptance") return percent(value);
   if (field === "draft") return `${fixed(value)} passes`;
-  return `${value} ${field === "k" ? "token" : "row"}${value === 1 ? "" : "s"}`;
+  return plural(value, field === "k" ? "token" : "row");
 }
 
 export function gainWords(costs: BatchCosts): string {
   const largest = largestGain(costs);
-  if (largest === null) return "Drafting does not pay, not even for one request.";
-  if (largest === BATCHES.at(-1)) return `Drafting pays for every batch up to ${largest} requests.`;
-  return `Drafting pays up to a batch of ${largest} ${largest === 1 ? "request" : "requests"}, computed. A larger one is slower with drafts.`;
+  if (largest === null) return "Drafting does not pay, not even for one request. Computed.";
+  if (largest === BATCHES.at(-1)) return `Drafting pays for every batch up to ${largest} requests. Computed.`;
+  return `Drafting pays up to a batch of ${plural(largest, "request")}. A larger batch is slower with drafts. Computed.`;
 }
 
 /** The formula with its numbers, for one batch. */
@@ -71,10 +71,9 @@ export function batchArithmetic(costs: BatchCosts, requests: number): string {
   const tokens = fixed(expectedTokens(costs.acceptance, costs.k));
   const plain = fixed(passTime(requests, costs.freeRows));
   const round = fixed(batchRound(costs, requests));
-  const name = requests === 1 ? "1 request" : `${requests} requests`;
-  return `${name}: ${tokens} tokens a round × ${plain} passes without a draft ÷ ${round} passes with one = ${fixed(batchSpeedup(costs, requests))}×, computed.`;
+  return `${plural(requests, "request")}: ${tokens} tokens a round × ${plain} passes without a draft ÷ ${round} passes with one = ${fixed(batchSpeedup(costs, requests))}×, computed.`;
 }
 
 export const measuredWords = (run: RunCosts): string =>
-  `Measured: in the recorded run a pass over ${run.k + 1} rows took ${fixed(1 + run.k * run.growth)} times as long as one over 1 row, ` +
-  "with a single user. Its two processor cores have hardly any free rows.";
+  `Measured: in the recorded run, with a single user, a pass over ${run.k + 1} rows took ${fixed(1 + run.k * run.growth)} ` +
+  "times as long as one over 1 row. Rows that are not free cost time even for one request.";

@@ -1,6 +1,6 @@
 // The words of the scene "Across a network".
 import { type Lane, type Mode, type NetworkCosts, tokensPerSecond } from "../../theory/network";
-import { fixed, percent } from "../format";
+import { fixed, percent, plural } from "../format";
 import type { SliderOf } from "./sliders";
 
 export const LEAD =
@@ -25,7 +25,7 @@ export const MODE_NOTES: readonly (readonly [string, string])[] = [
   ],
   [
     "Drafting ahead",
-    "makes the next draft during the flight, on the guess that all of this one is accepted. A wrong guess costs nothing but work.",
+    "makes the next draft while the target verifies this one, on the guess that all of this one is accepted. A wrong guess costs work, but no time.",
   ],
 ];
 
@@ -62,7 +62,7 @@ export const SLIDERS: readonly SliderOf<NetworkCosts>[] = [
 export function sliderWords(field: keyof NetworkCosts, value: number): string {
   if (field === "acceptance") return percent(value);
   if (field === "growth") return `${fixed(value)} passes`;
-  if (field === "k") return value === 1 ? "1 token" : `${value} tokens`;
+  if (field === "k") return plural(value, "token");
   return `${value} ms`;
 }
 

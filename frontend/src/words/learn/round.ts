@@ -2,7 +2,7 @@
 import type { Round, Token } from "../../run/model";
 import { timeParts } from "../../run/times";
 import type { Step } from "../../run/walk";
-import { fixed, milliseconds, percent, shownInText } from "../format";
+import { fixed, milliseconds, percent, plural, shownInText } from "../format";
 
 export const LEAD =
   "A small model drafts a few tokens, one after another. The target then reads all of them in one pass, as it reads a prompt. Each is tested in turn, and the text keeps those that pass.";
@@ -16,8 +16,6 @@ export const WHY = [
 const REJECTED_EARLY = "rejected. What was drafted after it is discarded.";
 
 const quoted = ({ label }: Token): string => `“${shownInText(label)}”`;
-
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function testWords(token: Token, later: number): string {
   const { verdict, status } = token;

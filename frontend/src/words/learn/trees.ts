@@ -7,7 +7,7 @@ import {
   treeSpeedup,
   treeTokens,
 } from "../../theory/trees";
-import { fixed, percent } from "../format";
+import { fixed, percent, plural } from "../format";
 import type { SliderOf } from "./sliders";
 
 export const LEAD =
@@ -16,7 +16,7 @@ export const LEAD =
 export const WHY = [
   "Each drafted token must see the text and its own branch, and nothing of the other branches. The attention mask ensures it: a row for each token, a filled square for each token that it attends to.",
   "A rejected token leaves a residual, and the next sibling is tested against that. So the text still follows the target exactly.",
-  "Most nodes of a tree are rejected, and each is a row of the pass. A tree pays where rows are nearly free, as on a GPU with few users, and rarely on a processor.",
+  "Most nodes of a tree are rejected, and each is a row of the pass. A tree pays where rows are nearly free, as on a GPU with few users, and rarely on a CPU.",
 ] as const;
 
 export const SLIDERS: readonly SliderOf<TreeCosts>[] = [
@@ -35,8 +35,6 @@ export const SLIDERS: readonly SliderOf<TreeCosts>[] = [
 export const sliderWords = (field: keyof TreeCosts, value: number): string =>
   field === "first" || field === "further" ? percent(value) : `${fixed(value)} passes`;
 
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
-
 /** The tree's arithmetic, and that of a chain of the same depth. */
 export function treeWords(costs: TreeCosts, widths: readonly number[]): string {
   const chain = widths.map(() => 1);
@@ -48,5 +46,8 @@ export function treeWords(costs: TreeCosts, widths: readonly number[]): string {
 export function nodeWords(nodes: readonly TreeNode[], id: number): string {
   const ancestors = attended(nodes, id).length - 1;
   const hidden = nodes.length - ancestors - 1;
-  return `Token ${id + 1} attends to the text, to itself and to ${plural(ancestors, "ancestor")}. It does not see the ${hidden} others.`;
+  const attends = `Token ${id + 1} attends to the text, to itself and to ${plural(ancestors, "ancestor")}`;
+  return hidden === 0
+    ? `${attends}: to all tokens of the tree.`
+    : `${attends}, not to ${plural(hidden, "other token")}.`;
 }
