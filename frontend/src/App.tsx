@@ -1,4 +1,4 @@
-import { lazy, memo, Suspense, useCallback, useDeferredValue, useEffect, useMemo } from "react";
+import { lazy, memo, useCallback, useDeferredValue, useEffect, useMemo } from "react";
 import { usePlace } from "./app/places";
 import { isBusy, isLive, isReady } from "./app/state";
 import { useApp, useStore } from "./app/useStore";
@@ -11,6 +11,9 @@ import { useWide } from "./controls/useWide";
 import type { Run } from "./run/model";
 import { emptyRun } from "./run/reducer";
 import type { BaselineKind } from "./run/verdict";
+import { Brand } from "./ui/Brand";
+import { OnDemand } from "./ui/OnDemand";
+import { Places } from "./ui/Places";
 import { plainProgress } from "./words/waiting";
 import "./ui/page.css";
 import "./views/live/shell.css";
@@ -109,9 +112,7 @@ function Live() {
           <TextPanel />
         </div>
         <section aria-label="Dashboard" className="column-dashboard">
-          <Suspense fallback={null}>
-            {(wide || part === "figures") && <DashboardPanel onRound={showTree} />}
-          </Suspense>
+          <OnDemand>{(wide || part === "figures") && <DashboardPanel onRound={showTree} />}</OnDemand>
         </section>
       </main>
       <Transport />
@@ -123,8 +124,15 @@ function Live() {
 export function App() {
   if (usePlace() === "live") return <Live />;
   return (
-    <Suspense fallback={null}>
+    <OnDemand
+      header={
+        <header className="page-header">
+          <Brand />
+          <Places />
+        </header>
+      }
+    >
       <Learn />
-    </Suspense>
+    </OnDemand>
   );
 }

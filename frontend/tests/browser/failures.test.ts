@@ -29,6 +29,18 @@ it("shows the server's refusal, keeps the prompt, and goes on", async () => {
   expect(await tab.notice(/./).count()).toBe(0);
 });
 
+it("keeps the run where another part of the page cannot be loaded", async () => {
+  const tab = await site.open();
+  await tab.maxTokens(64);
+  const done = await tab.run("Say hello.");
+  await tab.page.route(/\/assets\/Learn-.*\.js$/, (route) => route.abort());
+  const places = tab.page.getByRole("navigation", { name: "Places" });
+  await places.getByRole("link", { name: "Learn" }).click();
+  await tab.page.getByRole("alert").getByText("This part of the page could not be loaded.").waitFor();
+  await places.getByRole("link", { name: "Live" }).click();
+  await expect.poll(() => tab.shownText(), soon).toBe(done.generated_text);
+});
+
 it("survives the server's end during a run, and works again when the server is back", async () => {
   const tab = await site.open();
   await tab.maxTokens(1024);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { fixed, milliseconds, percent } from "../../src/words/format";
 import { SMOL } from "./server";
-import { siteWith } from "./site";
+import { PHONE, siteWith } from "./site";
 import { soon, type Tab } from "./tab";
 
 const site = siteWith(SMOL);
@@ -236,6 +236,18 @@ describe("a live run", () => {
     expect((await tab.run(CODE)).finish_reason).not.toBe("cancelled");
     await seesText(tab);
     expect(tab.ofType("error")).toEqual([]);
+  });
+
+  it("can be stopped on a phone where it is watched", async () => {
+    const tab = await site.open({ viewport: PHONE });
+    await tab.page.getByText("Settings", { exact: true }).click();
+    await tab.maxTokens(1024);
+    await tab.generate(LONG);
+    await tab.until("metrics", 1);
+    await tab.tree.waitFor();
+    await tab.button("Stop").click();
+    await tab.announced(/^Run stopped/).waitFor({ state: "attached" });
+    expect(await tab.button("Stop").count()).toBe(0);
   });
 
   it("accepts changes of depth, temperature and drafter, and shows the round from which on they apply", async () => {

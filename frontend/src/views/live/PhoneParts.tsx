@@ -1,6 +1,7 @@
 // On a phone the page shows one part at a time. Wider windows show all, and have no such choice.
 import { useEffect, useState } from "react";
-import { useApp } from "../../app/useStore";
+import { isBusy } from "../../app/state";
+import { useApp, useStore } from "../../app/useStore";
 import { type Segment, Segments } from "../../ui/Segments";
 import "./phone.css";
 
@@ -24,10 +25,18 @@ export function usePart(): [Part, (part: Part) => void] {
   return [chosen ?? (source === null ? "prompt" : "tree"), setChosen];
 }
 
+/** While the server computes, the run can be stopped from every part; the prompt has a button of its own. */
 export function PhoneParts({ part, onPart }: { part: Part; onPart(part: Part): void }) {
+  const store = useStore();
+  const busy = useApp(isBusy);
   return (
     <nav aria-label="Parts of the page" className="phone-parts">
       <Segments label="Shown part" segments={PARTS} value={part} onChoose={onPart} />
+      {busy && part !== "prompt" && (
+        <button type="button" className="phone-stop" onClick={() => store.stop()}>
+          Stop
+        </button>
+      )}
     </nav>
   );
 }
