@@ -25,7 +25,7 @@ from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from speculatoviz.telemetry.events import Done
 from support import toy_session
-from support.conformance import assert_close
+from support.passes import assert_close
 from support.runtimes import CAN_CONVERT, Weights
 from support.tiny_folders import RECURRENT, of_transformers, save
 from support.tiny_gguf import write_tiny

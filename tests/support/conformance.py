@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,64 +13,22 @@ import psutil
 import pytest
 
 from speculatoviz.errors import BadRequestError, CancelledError, ContextFullError
-from speculatoviz.models.base import IN_WORDS, PREFILL_TOKENS, Capability, Context, Feed, LanguageModel, LayeredModel
+from speculatoviz.models.base import IN_WORDS, PREFILL_TOKENS, Capability, Feed, LanguageModel
 from speculatoviz.models.prefix_cache import SnapshotContext
 from speculatoviz.models.tokenizers.chat import encode_raw
-from speculatoviz.models.tree import ancestors
 from speculatoviz.models.window import Window
+from support.conformance_trees import (
+    NEEDS_TREES,
+    a_layer_that_is_not_there_is_refused,
+    inputs_of_layers_belong_to_their_tokens,
+)
+from support.passes import SIZE, TEXT, assert_close, ids_of, one_by_one, opened, other_ids, rows_of
 
 Check = Callable[[LanguageModel, float], None]
 
-TEXT = "the quick brown fox jumps over the lazy dog because it can"
 SPLIT = "naïve café 你好 🚀"  # characters that byte-level tokenizers split
-SIZE = 128  # of the contexts opened here
-#          0
-#    1     2     3
-#  4   5         6
-#  7
-PARENTS = [-1, 0, 0, 0, 1, 1, 3, 4]
-PATH = [0, 1, 4]
 CYCLES = 50  # of opening and closing
 MOST_GROWTH_BYTES = 16 << 20
-
-
-def ids_of(model: LanguageModel) -> list[int]:
-    return model.tokenizer.encode(TEXT, special=False)[:9]
-
-
-def other_ids(model: LanguageModel, count: int) -> list[int]:
-    """Others than those of the text, of which a tree's siblings are made."""
-    tokens = model.tokenizer.encode("and a few more words go here", special=False)
-    return (tokens * count)[:count]
-
-
-@contextmanager
-def opened(model: LanguageModel, count: int = 1, size: int = SIZE) -> Iterator[list[Context]]:
-    contexts = [model.open(size) for _ in range(count)]
-    try:
-        yield contexts
-    finally:
-        for context in contexts:
-            context.close()
-
-
-def rows_of(model: LanguageModel, context: Context, tokens: Sequence[int], **wanted: Any) -> np.ndarray:
-    return np.array(model.forward([Feed(context, tokens, **wanted)])[0].logits)
-
-
-def one_by_one(model: LanguageModel, context: Context, tokens: Sequence[int]) -> np.ndarray:
-    return np.concatenate([rows_of(model, context, [token]) for token in tokens])
-
-
-def assert_close(got: np.ndarray, expected: np.ndarray, noise: float) -> None:
-    """Of a trimmed vocabulary, the logits of the other tokens are minus infinity in every row."""
-    assert got.shape == expected.shape
-    given = ~np.isneginf(expected).all(axis=0)
-    assert given.any()
-    assert np.isneginf(got[:, ~given]).all()
-    assert np.isfinite(got[:, given]).all()
-    worst = float(np.abs(got[:, given] - expected[:, given]).max())
-    assert worst <= noise, f"differs by {worst:g}, and the stated noise is {noise:g}"
 
 
 # --- sequences ----------------------------------------------------------------------------------------
@@ -150,74 +108,6 @@ def two_sequences_do_not_meet(model: LanguageModel, noise: float) -> None:
         assert_close(rows_of(model, second, others[3:5]), other_alone[3:5], noise)
 
 
-# --- trees --------------------------------------------------------------------------------------------
-
-
-def _tree(model: LanguageModel) -> list[int]:
-    return other_ids(model, 20)[: len(PARENTS)][::-1]
-
-
-def a_tree_gives_the_rows_of_its_chains(model: LanguageModel, noise: float) -> None:
-    ids, tree = ids_of(model)[:5], _tree(model)
-    with opened(model) as [context]:
-        rows_of(model, context, ids)
-        rows = rows_of(model, context, tree, parents=PARENTS)
-        assert context.length == len(ids)
-        for node in range(len(tree)):
-            context.keep(len(ids))
-            chain = rows_of(model, context, [tree[i] for i in ancestors(PARENTS, node)])
-            assert_close(rows[node : node + 1], chain[-1:], noise)
-
-
-def one_path_of_a_tree_is_kept(model: LanguageModel, noise: float) -> None:
-    ids, tree, after = ids_of(model)[:5], _tree(model), ids_of(model)[5:8]
-    with opened(model) as [context]:
-        for path in (PATH, PATH[:1], [0, 3, 6], []):
-            context.keep(0)
-            rows_of(model, context, ids)
-            rows_of(model, context, tree, parents=PARENTS)
-            context.keep(len(ids), path)
-            assert context.length == len(ids) + len(path)
-            got = rows_of(model, context, after)
-            context.keep(0)
-            expected = rows_of(model, context, [*ids, *(tree[node] for node in path), *after])
-            assert_close(got, expected[-len(after) :], noise)
-
-
-def trees_follow_trees(model: LanguageModel, noise: float) -> None:
-    """Round after round, beside another sequence that has one of its own in the same pass."""
-    ids, tree = ids_of(model)[:4], _tree(model)
-    with opened(model, 2) as [first, second]:
-        rows_of(model, second, other_ids(model, 6))
-        rows_of(model, first, ids)
-        committed = list(ids)
-        for path in (PATH, [0], [0, 1, 5], PATH):
-            model.forward([Feed(first, tree, parents=PARENTS), Feed(second, tree[:3], parents=[-1, -1, 1])])
-            first.keep(len(committed), path)
-            second.keep(second.length, [1, 2])
-            committed += [tree[node] for node in path]
-        assert first.length == len(committed)
-        got = rows_of(model, first, ids)
-        first.keep(0)
-        assert_close(got, rows_of(model, first, [*committed, *ids])[-len(ids) :], noise)
-
-
-def a_tree_is_settled_before_the_next_pass(model: LanguageModel, _: float) -> None:
-    with opened(model) as [context]:
-        rows_of(model, context, ids_of(model)[:3])
-        rows_of(model, context, _tree(model), parents=PARENTS)
-        with pytest.raises(ValueError, match="keep"):
-            rows_of(model, context, [1])
-        for length, path in ((2, PATH), (3, [4]), (3, [0, 4]), (3, [99]), (4, []), (-1, [])):
-            with pytest.raises(ValueError, match="expected"):
-                context.keep(length, path)
-        context.keep(3, PATH)
-        with pytest.raises(ValueError, match="after a tree"):
-            context.keep(6, PATH)
-        with pytest.raises(ValueError, match="parent before"):
-            rows_of(model, context, [1, 2], parents=[0, -1])
-
-
 def a_snapshot_brings_back_what_was_held(model: LanguageModel, noise: float) -> None:
     """Of a runtime that makes snapshots: also into another context, and after other tokens have been there."""
     ids = ids_of(model)
@@ -240,59 +130,6 @@ def a_snapshot_brings_back_what_was_held(model: LanguageModel, noise: float) -> 
             context.keep(6)
             context.keep(4)
             assert_close(rows_of(model, context, ids[4:])[2:], right, noise)
-
-
-def inputs_of_layers_belong_to_their_tokens(model: LanguageModel, noise: float) -> None:
-    """Of every token, whatever rows are asked for: in batches, in a tree, and beside another context in one pass."""
-    if "layers" not in model.provides:
-        return
-    ids, tree, wanted = ids_of(model), _tree(model), (1, 2)
-    with opened(model, 2) as [first, second]:
-        single = np.concatenate([_inputs(model, Feed(first, [token], layers=wanted)) for token in ids])
-        assert isinstance(model, LayeredModel)
-        assert single.shape == (len(ids), len(wanted) * model.layer_width)
-        first.keep(0)
-        scale = float(np.abs(single).max())
-        _inputs_close(_inputs(model, Feed(first, ids, "last", layers=wanted)), single, noise * scale)
-        first.keep(0)
-        feeds = [Feed(second, other_ids(model, 5), hidden="hidden" in model.provides), Feed(first, ids, layers=wanted)]
-        rows = model.forward(feeds)
-        assert rows[0].layers is None
-        assert rows[1].layers is not None
-        _inputs_close(rows[1].layers, single, noise * scale)
-        reversed_layers = _inputs(model, Feed(second, ids[:1], layers=wanted[::-1]))
-        second.keep(5)
-        halves = np.split(_inputs(model, Feed(second, ids[:1], layers=wanted)), 2, axis=1)
-        _inputs_close(reversed_layers, np.concatenate(halves[::-1], axis=1), noise * scale)
-        if "trees" in model.provides:
-            rows_of_tree = _inputs(model, Feed(first, tree, parents=PARENTS, layers=wanted))
-            for node in range(len(tree)):
-                first.keep(len(ids))
-                chain = [tree[i] for i in ancestors(PARENTS, node)]
-                last = _inputs(model, Feed(first, chain, layers=wanted))[-1:]
-                _inputs_close(rows_of_tree[node : node + 1], last, noise * scale)
-
-
-def _inputs(model: LanguageModel, feed: Feed) -> np.ndarray:
-    rows = model.forward([feed])[0].layers
-    assert rows is not None
-    return np.array(rows)
-
-
-def _inputs_close(got: np.ndarray, expected: np.ndarray, most: float) -> None:
-    assert got.shape == expected.shape
-    assert np.abs(got - expected).max() <= most
-
-
-def a_layer_that_is_not_there_is_refused(model: LanguageModel, _: float) -> None:
-    if "layers" not in model.provides:
-        return
-    with opened(model) as [context]:
-        assert isinstance(model, LayeredModel)
-        for layer in (0, model.layer_count):
-            with pytest.raises(BadRequestError, match=f"no inner layer {layer}"):
-                model.forward([Feed(context, ids_of(model)[:2], layers=(layer,))])
-        assert context.length == 0
 
 
 # --- refusals -----------------------------------------------------------------------------------------
@@ -462,10 +299,7 @@ CHECKS: tuple[Check, ...] = (
     a_rewind_to_zero_is_a_new_beginning,
     logits_depend_on_the_whole_prefix,
     two_sequences_do_not_meet,
-    a_tree_gives_the_rows_of_its_chains,
-    one_path_of_a_tree_is_kept,
-    trees_follow_trees,
-    a_tree_is_settled_before_the_next_pass,
+    *NEEDS_TREES,
     a_snapshot_brings_back_what_was_held,
     inputs_of_layers_belong_to_their_tokens,
     a_layer_that_is_not_there_is_refused,
@@ -479,10 +313,4 @@ CHECKS: tuple[Check, ...] = (
     text_survives_a_round_trip,
     control_tokens_are_text_unless_they_are_meant,
     a_text_has_one_beginning,
-)
-NEEDS_TREES = (
-    a_tree_gives_the_rows_of_its_chains,
-    one_path_of_a_tree_is_kept,
-    trees_follow_trees,
-    a_tree_is_settled_before_the_next_pass,
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.window import Window
-from support.conformance import assert_close
+from support.passes import assert_close
 
 SIZE = 160
 PROMPT = 20

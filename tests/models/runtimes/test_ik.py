@@ -22,8 +22,9 @@ from speculatoviz.models.runtimes import ik, ik_api
 from speculatoviz.models.runtimes.ik import TITLE, IkModel
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.tokenizers.llamacpp import VocabularyFile
-from support import conformance
-from support.conformance import Check, opened, rows_of
+from support import conformance, conformance_trees, passes
+from support.conformance import Check
+from support.passes import opened, rows_of
 from support.questions import questions
 from support.runtimes import RUNTIMES, needs_ik
 from support.tiny_gguf import Vocabulary, write_tiny
@@ -255,8 +256,8 @@ def fill_gaps(model: LanguageModel) -> None:
                 model.forward([Feed(context, ids[at : at + 2])])
         dropped.keep(0)
         kept.keep(half - 8)
-        conformance.assert_close(rows_of(model, dropped, ids[:8]), right[:8], NOISE)
-        conformance.assert_close(rows_of(model, kept, ids[-8:]), right[-8:], NOISE)
+        passes.assert_close(rows_of(model, dropped, ids[:8]), right[:8], NOISE)
+        passes.assert_close(rows_of(model, kept, ids[-8:]), right[-8:], NOISE)
 
 
 @needs_ik
@@ -278,7 +279,7 @@ def test_gaps_that_stay_open_are_caught(smol_f32: IkModel, monkeypatch: pytest.M
 def test_a_pass_over_a_cache_with_gaps_is_refused_and_changes_nothing(
     smol_f32: IkModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = conformance.ids_of(smol_f32)
+    ids = passes.ids_of(smol_f32)
     with opened(smol_f32) as [context]:
         right = rows_of(smol_f32, context, ids)
         context.keep(4)
@@ -287,7 +288,7 @@ def test_a_pass_over_a_cache_with_gaps_is_refused_and_changes_nothing(
             with pytest.raises(ModelError, match="refused a pass over 2 tokens"):
                 rows_of(smol_f32, context, ids[:2], parents=[-1, -1])
         assert (context.length, context.tree) == (4, None)
-        conformance.assert_close(rows_of(smol_f32, context, ids[4:]), right[4:], NOISE)
+        passes.assert_close(rows_of(smol_f32, context, ids[4:]), right[4:], NOISE)
 
 
 class Unwound(IkModel):
@@ -311,7 +312,7 @@ class Rootless(IkModel):
     ("twin", "caught_by"),
     [
         (Unwound, conformance.rewinding_leaves_no_trace),
-        (Rootless, conformance.a_tree_gives_the_rows_of_its_chains),
+        (Rootless, conformance_trees.a_tree_gives_the_rows_of_its_chains),
     ],
     ids=lambda value: value.__name__,
 )

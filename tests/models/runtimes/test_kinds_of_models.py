@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from speculatoviz.errors import ModelError
-from support import conformance
-from support.conformance import CHECKS, NEEDS_TREES, Check
+from support import conformance, conformance_trees, passes
+from support.conformance import CHECKS, Check
+from support.conformance_trees import NEEDS_TREES
 from support.recurrent_rounds import play_rounds
 from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
 from support.tiny_folders import of_mlx, of_transformers, save
@@ -66,13 +67,13 @@ def test_a_cache_of_the_window_alone_is_caught(windowed: Path, monkeypatch: pyte
 def test_the_window_is_really_one(windowed: Path) -> None:
     """Otherwise the checks above would show nothing: what lies two windows back cannot be seen through two layers."""
     model = of_transformers(windowed)
-    ids = conformance.ids_of(model) * 3
-    with conformance.opened(model, 2) as [first, second]:
-        far = conformance.rows_of(model, first, ids, rows="last")
-        near = conformance.rows_of(model, second, [*conformance.other_ids(model, 5), *ids[5:]], rows="last")
-        conformance.assert_close(far, near, 1e-4)
+    ids = passes.ids_of(model) * 3
+    with passes.opened(model, 2) as [first, second]:
+        far = passes.rows_of(model, first, ids, rows="last")
+        near = passes.rows_of(model, second, [*passes.other_ids(model, 5), *ids[5:]], rows="last")
+        passes.assert_close(far, near, 1e-4)
         second.keep(0)
-        inside = conformance.rows_of(model, second, [*ids[:-4], *conformance.other_ids(model, 3), ids[-1]], rows="last")
+        inside = passes.rows_of(model, second, [*ids[:-4], *passes.other_ids(model, 3), ids[-1]], rows="last")
         assert abs(inside - far).max() > 1e-3
 
 
@@ -117,7 +118,7 @@ def test_mlx_runs_weights_quantised_as_published_for_it(weights: Weights, tmp_pa
     model = of_mlx(tmp_path / "four")
     assert model.description.quantisation == "4-bit"
     assert model.description.parameters == of_mlx(folder).description.parameters
-    for check in (conformance.batches_give_the_rows_of_single_passes, conformance.trees_follow_trees):
+    for check in (conformance.batches_give_the_rows_of_single_passes, conformance_trees.trees_follow_trees):
         check(model, 1e-3)
 
 

@@ -82,7 +82,7 @@ def test_a_library_without_the_functions_is_watched_instead(
 
 
 @pytest.mark.usefixtures("unmarked")
-def test_a_graph_that_does_not_name_its_layers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_does_not_name_its_layers_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LlamaCppModel(write_tiny(tmp_path / "tiny.gguf"), 64, layers=True)
     real = llamacpp_layers._tensor_library()
 

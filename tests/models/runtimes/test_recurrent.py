@@ -16,18 +16,20 @@ from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.engine import decode, speculate
 from speculatoviz.errors import ContextFullError, ModelError
+from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.rewinder import CHECKPOINTS, Rewinder
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.llamacpp_states import MOST_BYTES, MOST_SNAPSHOTS, plan_states
 from speculatoviz.models.runtimes.sequence_contexts import RecurrentSequence
-from speculatoviz.models.runtimes.state_memory import MOST_BYTES, MOST_SNAPSHOTS, plan_states
 from speculatoviz.models.window import Window
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
-from support import conformance
-from support.conformance import CHECKS, NEEDS_TREES, Check
+from support import conformance_trees, passes
+from support.conformance import CHECKS, Check
+from support.conformance_trees import NEEDS_TREES
 from support.recurrent_rounds import play_rounds
 from support.runtimes import needs_ik, open_gguf
 from support.tiny_gguf import write_tiny
@@ -47,7 +49,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def model(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppModel]:
-    loaded = LlamaCppModel(WRITERS[kind](tmp_path_factory.mktemp(kind) / f"{kind}.gguf", 0), CELLS)
+    path = WRITERS[kind](tmp_path_factory.mktemp(kind) / f"{kind}.gguf", 0)
+    loaded = LlamaCppModel(path, CELLS, layers=True)
     yield loaded
     loaded.close()
 
@@ -129,6 +132,22 @@ def test_a_runtime_that_loses_the_state_is_caught(
     broken(monkeypatch)
     with pytest.raises((AssertionError, ModelError)):
         play_rounds(model, 100, NOISE[kind], as_draft=broken is trusts_every_snapshot)
+
+
+def test_inputs_of_layers_from_the_pass_of_a_rewind_are_caught(
+    kind: str, model: LlamaCppModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken twin: the layers are asked for before the passes that compute tokens again."""
+    want, forward = LlamaCppModel._want_layers, LlamaCppModel.forward
+
+    def early(self: LlamaCppModel, feeds: Sequence[Feed]) -> list[Rows]:
+        want(self, frozenset(layer for feed in feeds for layer in feed.layers))
+        return forward(self, feeds)
+
+    monkeypatch.setattr(LlamaCppModel, "_want_layers", lambda *_: None)
+    monkeypatch.setattr(LlamaCppModel, "forward", early)
+    with pytest.raises(AssertionError):
+        conformance_trees.inputs_of_layers_belong_to_their_tokens(model, NOISE[kind])
 
 
 def test_a_library_that_does_not_restore_the_state_is_refused(
@@ -259,6 +278,18 @@ def test_a_prompt_is_computed_once(kind: str, tmp_path: Path) -> None:
         model.close()
 
 
+def test_a_snapshot_of_another_length_is_refused_and_leaves_an_empty_context(kind: str, model: LlamaCppModel) -> None:
+    with passes.opened(model, 2) as [used, fresh]:
+        assert isinstance(used, RecurrentSequence)
+        passes.rows_of(model, used, PROMPT)
+        state = used.snapshot()
+        assert state is not None
+        assert not used.restore(state, len(PROMPT) - 1)
+        assert used.length == 0
+        again, first = (passes.rows_of(model, context, PROMPT[5:]) for context in (used, fresh))
+        passes.assert_close(again, first, NOISE[kind])
+
+
 def test_as_many_contexts_open_as_there_are_states(model: LlamaCppModel) -> None:
     contexts = [model.open(8) for _ in range(model.sequences // (1 + CHECKPOINTS))]
     with pytest.raises(ContextFullError, match="sequences for this model"):
@@ -292,7 +323,7 @@ def test_states_that_need_much_memory_get_fewer_copies(tmp_path: Path) -> None:
 
 def test_checks_see_more_than_the_last_token(kind: str, model: LlamaCppModel) -> None:
     """Otherwise a lost state would not show: the first of ten tokens moves the last row by more than the noise."""
-    with conformance.opened(model, 2) as [one, two]:
-        first = conformance.rows_of(model, one, [5, *range(10, 19)], rows="last")
-        other = conformance.rows_of(model, two, [99, *range(10, 19)], rows="last")
+    with passes.opened(model, 2) as [one, two]:
+        first = passes.rows_of(model, one, [5, *range(10, 19)], rows="last")
+        other = passes.rows_of(model, two, [99, *range(10, 19)], rows="last")
     assert np.abs(first - other).max() > 5 * NOISE[kind]

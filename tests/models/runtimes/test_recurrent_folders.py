@@ -19,7 +19,8 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
 from support import conformance
-from support.conformance import CHECKS, NEEDS_TREES, Check
+from support.conformance import CHECKS, Check
+from support.conformance_trees import NEEDS_TREES
 from support.recurrent_rounds import play_rounds
 from support.runtimes import CAN_CONVERT, RUNTIMES, Weights
 from support.tiny_folders import RECURRENT, of_mlx, of_transformers, save

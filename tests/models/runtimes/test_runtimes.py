@@ -20,8 +20,9 @@ from speculatoviz.models.runtimes import llamacpp
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyContext, ToyModel
 from speculatoviz.models.window import Window
-from support import conformance
-from support.conformance import CHECKS, NEEDS_TREES, Check
+from support import conformance, conformance_trees, passes
+from support.conformance import CHECKS, Check
+from support.conformance_trees import NEEDS_TREES
 from support.runtimes import RUNTIMES, Runtime, Weights
 
 
@@ -60,9 +61,9 @@ def test_a_pass_that_fails_half_way_changes_nothing(
     honest = getattr(model, "_model", None)
     if not callable(honest):
         pytest.skip("computes all contexts at once")
-    ids = conformance.ids_of(model)
-    with conformance.opened(model, 2) as [first, second]:
-        right = conformance.rows_of(model, first, ids)
+    ids = passes.ids_of(model)
+    with passes.opened(model, 2) as [first, second]:
+        right = passes.rows_of(model, first, ids)
         first.keep(4)
         calls = iter([honest])
 
@@ -78,8 +79,8 @@ def test_a_pass_that_fails_half_way_changes_nothing(
             model.forward([Feed(first, ids[4:7]), Feed(second, ids[:3])])
         monkeypatch.setattr(model, "_model", honest)
         assert (first.length, second.length) == (4, 0)
-        conformance.assert_close(conformance.rows_of(model, first, ids[4:]), right[4:], runtime.noise)
-        conformance.assert_close(conformance.rows_of(model, second, ids), right, runtime.noise)
+        passes.assert_close(passes.rows_of(model, first, ids[4:]), right[4:], runtime.noise)
+        passes.assert_close(passes.rows_of(model, second, ids), right, runtime.noise)
 
 
 class OffByOne(ToyModel):
@@ -181,16 +182,16 @@ class Overfull(ToyModel):
     [
         (OffByOne(0, ALPHABET), conformance.rewinding_leaves_no_trace),
         (Crosstalk(0, ALPHABET), conformance.two_sequences_do_not_meet),
-        (FlatTree(0, ALPHABET), conformance.a_tree_gives_the_rows_of_its_chains),
-        (NextLayer(0, ALPHABET), conformance.inputs_of_layers_belong_to_their_tokens),
-        (LastInput(0, ALPHABET), conformance.inputs_of_layers_belong_to_their_tokens),
-        (WrongPath(0, ALPHABET), conformance.one_path_of_a_tree_is_kept),
-        (WrongPath(0, ALPHABET), conformance.trees_follow_trees),
+        (FlatTree(0, ALPHABET), conformance_trees.a_tree_gives_the_rows_of_its_chains),
+        (NextLayer(0, ALPHABET), conformance_trees.inputs_of_layers_belong_to_their_tokens),
+        (LastInput(0, ALPHABET), conformance_trees.inputs_of_layers_belong_to_their_tokens),
+        (WrongPath(0, ALPHABET), conformance_trees.one_path_of_a_tree_is_kept),
+        (WrongPath(0, ALPHABET), conformance_trees.trees_follow_trees),
         (StaleSnapshot(0, ALPHABET), conformance.a_snapshot_brings_back_what_was_held),
         (Leaking(), conformance.closing_gives_the_memory_back),
         (Overfull(0, ALPHABET), conformance.an_unknown_id_is_refused_and_changes_nothing),
         (Overfull(0, ALPHABET), conformance.a_full_context_says_so_and_stays_usable),
-        (Overfull(0, ALPHABET), conformance.a_tree_is_settled_before_the_next_pass),
+        (Overfull(0, ALPHABET), conformance_trees.a_tree_is_settled_before_the_next_pass),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )

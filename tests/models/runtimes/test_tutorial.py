@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.models.base import LanguageModel
-from support.conformance import CHECKS, NEEDS_TREES, Check, rewinding_leaves_no_trace
+from support.conformance import CHECKS, Check, rewinding_leaves_no_trace
+from support.conformance_trees import NEEDS_TREES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "writing-a-runtime.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -12,7 +12,7 @@ import pytest
 from speculatoviz.errors import ModelError
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from support import conformance
+from support import passes
 from support.conformance import CHECKS, Check
 from support.recurrent_rounds import play_rounds
 from support.runtimes import needs_ik
@@ -55,24 +55,24 @@ def test_random_rounds_cross_the_edge_of_the_window(windowed: LlamaCppModel, as_
 def test_the_window_is_really_one(windowed: LlamaCppModel) -> None:
     """What lies two windows back cannot be seen through two layers, and what lies inside can."""
     ids = list(range(5, 45))
-    with conformance.opened(windowed, 3) as [one, far, near]:
-        row = conformance.rows_of(windowed, one, ids, rows="last")
-        before = conformance.rows_of(windowed, far, [99, 98, 97, *ids[3:]], rows="last")
-        inside = conformance.rows_of(windowed, near, [*ids[:36], 99, *ids[37:]], rows="last")
-    conformance.assert_close(row, before, NOISE)
+    with passes.opened(windowed, 3) as [one, far, near]:
+        row = passes.rows_of(windowed, one, ids, rows="last")
+        before = passes.rows_of(windowed, far, [99, 98, 97, *ids[3:]], rows="last")
+        inside = passes.rows_of(windowed, near, [*ids[:36], 99, *ids[37:]], rows="last")
+    passes.assert_close(row, before, NOISE)
     assert np.abs(row - inside).max() > 20 * NOISE
 
 
 def rewind_far(model: LlamaCppModel) -> None:
     """To many windows before the end: raises AssertionError unless the rows are those of a new context."""
     ids = [5 + place % 200 for place in range(380)]  # more than the cells of a cache that keeps windows only
-    with conformance.opened(model, 2, 400) as [used, fresh]:
+    with passes.opened(model, 2, 400) as [used, fresh]:
         for start in range(0, len(ids), 10):
-            conformance.rows_of(model, used, ids[start : start + 10])
+            passes.rows_of(model, used, ids[start : start + 10])
         used.keep(40)
-        conformance.rows_of(model, fresh, ids[:40])
-        got, expected = (conformance.rows_of(model, context, [9, 8, 7]) for context in (used, fresh))
-        conformance.assert_close(got, expected, NOISE)
+        passes.rows_of(model, fresh, ids[:40])
+        got, expected = (passes.rows_of(model, context, [9, 8, 7]) for context in (used, fresh))
+        passes.assert_close(got, expected, NOISE)
 
 
 def test_a_rewind_reaches_beyond_the_window(windowed: LlamaCppModel) -> None:

@@ -25,9 +25,9 @@ from speculatoviz.models.kernels import DEFAULT
 from speculatoviz.models.prefix_cache import Snapshot
 from speculatoviz.models.rewinder import require_rewinding
 from speculatoviz.models.runtimes.llamacpp_layers import inner_layers
+from speculatoviz.models.runtimes.llamacpp_states import plan_states
 from speculatoviz.models.runtimes.sequence_contexts import cannot_rewind
 from speculatoviz.models.runtimes.sequences import SequenceModel, view
-from speculatoviz.models.runtimes.state_memory import plan_states
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 

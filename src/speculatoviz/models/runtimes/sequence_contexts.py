@@ -146,12 +146,10 @@ class RecurrentSequence(SequenceContext):
         return np.concatenate([ids.view(np.uint8), state])
 
     def restore(self, state: Snapshot, length: int) -> bool:
-        ids = state[8 : 8 * (length + 1)].view(np.int64).tolist()
-        self.rewinder.clear()
-        self.length = 0
+        self.keep(0)
         if int(state[:8].view(np.int64)[0]) != length or not super().restore(state[8 * (length + 1) :], length):
             return False
-        self.rewinder.replace(ids)
+        self.rewinder.replace(state[8 : 8 * (length + 1)].view(np.int64).tolist())
         return True
 
     # --- RecurrentCalls -------------------------------------------------------------------------------

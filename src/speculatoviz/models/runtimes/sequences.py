@@ -229,9 +229,10 @@ class SequenceModel(ABC):
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """One pass over at most PREFILL_TOKENS tokens. Raises ModelError if the library refuses it."""
         self._check(feeds)
-        self._want_layers(frozenset(layer for feed in feeds for layer in feed.layers))
         for feed in feeds:
             self._own(feed).prepare(feed)
+        # After the passes that a rewind needs: what is read of the layers has to be of this pass.
+        self._want_layers(frozenset(layer for feed in feeds for layer in feed.layers))
         return self._pass(feeds)
 
     def compute(self, feeds: Sequence[Feed]) -> None:
