@@ -160,6 +160,7 @@ def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget,
         (put("fc.weight", np.zeros((HIDDEN, 5), np.float32)), r"of shape \[32, 5\], not of shape \[32, 72\]"),
         (put("midlayer.self_attn.q_norm.weight", np.zeros(4, np.float32)), "which an EAGLE-3 head does not have"),
         (put("d2t", np.zeros(10, np.int64)), "contradict each other"),
+        (put("d2t", np.zeros((2, 5), np.int64)), "describes no EAGLE-3 head"),
         (put("d2t", np.full(10, -7)), "no list of different ids"),
         (put("norm.weight", np.full(HIDDEN, np.nan, np.float32)), "not finite"),
     ],
@@ -186,6 +187,10 @@ def test_tensors_that_make_no_head_are_refused(tmp_path: Path, change: Change, w
         ({"eagle_config": {"eagle_aux_hidden_state_layer_ids": [1, 2]}}, "reads 2 layers"),
         ({"eagle_config": {"use_aux_hidden_state": False}}, "no inner layers"),
         ({"hidden_size": None}, "describes no EAGLE-3 head"),
+        ({"eagle_config": [1, 2, 3]}, "describes no EAGLE-3 head"),
+        ({"eagle_config": {"eagle_aux_hidden_state_layer_ids": ["a", 2, 3]}}, "describes no EAGLE-3 head"),
+        ({"rope_scaling": {"type": "linear"}}, "describes no EAGLE-3 head: KeyError"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "describes no EAGLE-3 head: KeyError"),
         ({"hidden_size": -3}, "hidden_size as '-3'"),
     ],
 )
@@ -209,7 +214,7 @@ def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
         read_gguf(tmp_path / "bad.gguf", TARGET)
 
 
-def test_a_library_without_the_functions_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_without_the_functions_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = head(tmp_path / "head")
     monkeypatch.setattr(llamacpp_eagle3, "_NEEDED", ("llama_process", "llama_gone"))
     with pytest.raises(Exception, match=r"cannot compute the head .* \(llama_gone is missing\)"):
@@ -219,7 +224,9 @@ def test_a_library_without_the_functions_is_said(tmp_path: Path, monkeypatch: py
 _PLAIN = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 
 
-def published_gguf(folder: Path, **changes: Any) -> tuple[Path, HeadTarget, dict[str, np.ndarray]]:
+def published_gguf(
+    folder: Path, ids_type: type = np.int64, **changes: Any
+) -> tuple[Path, HeadTarget, dict[str, np.ndarray]]:
     """A head in GGUF with the tokenizer of its target, as llama.cpp's converter writes it; the target; its weights."""
     vocabulary = gguf.GGUFReader(write_tiny(folder / "vocabulary.gguf")).get_field("tokenizer.ggml.tokens")
     assert vocabulary is not None
@@ -228,6 +235,7 @@ def published_gguf(folder: Path, **changes: Any) -> tuple[Path, HeadTarget, dict
     folder_of_head = write(folder / "head", tensors=own, changes={"vocab_size": target.n_vocab})
     written = gguf.GGUFReader(converted(folder_of_head, target, folder, "F32"))
     tensors: dict[str, np.ndarray | None] = {t.name: np.array(t.data).reshape(t.shape[::-1]) for t in written.tensors}
+    tensors["d2t"] = np.asarray(tensors["d2t"]).astype(ids_type)
     plain = [f"blk.{layer}.{name}.weight" for layer in range(2) for name in _PLAIN]
     fields = {
         "block_count": 1,
@@ -283,4 +291,11 @@ def test_a_file_of_llama_cpp_s_converter_is_read(tmp_path: Path) -> None:
 def test_a_gguf_file_that_would_end_the_process_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     path, target, _ = published_gguf(tmp_path, **changes)
     with pytest.raises(HeadError, match=words):
+        read_gguf(path, target)
+
+
+def test_draft_ids_of_another_type_are_refused(tmp_path: Path) -> None:
+    """Read as 64-bit integers they would be other ids, which can be valid ones."""
+    path, target, _ = published_gguf(tmp_path, np.int32)
+    with pytest.raises(HeadError, match=r"d2t.* are no 64-bit integers"):
         read_gguf(path, target)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from gguf import GGMLQuantizationType
 
 from speculatoviz.core.types import Ints
 from speculatoviz.errors import HeadError, ModelError
@@ -127,6 +128,8 @@ def _vocabulary(file: GgufFile, target: HeadTarget) -> Ints:
     tensor = file.tensors.get("d2t")
     if tensor is None:
         ids = np.arange(min(rows, target.n_vocab), dtype=np.int64)
+    elif tensor.type != GGMLQuantizationType.I64:
+        raise HeadError(f"The draft ids (d2t) of {file.path.name} are no 64-bit integers.", "Convert the head again.")
     else:
         with tensor.path.open("rb") as data:
             data.seek(tensor.offset)

@@ -2,8 +2,9 @@
 
 Three layouts, which differ in names and in where the configuration is:
 
-- the EAGLE repository and SpecForge: `midlayer.*`, a flat config.json, the layers in `eagle_config` counted by their
-  outputs (layer 1's output is layer 2's input);
+- the EAGLE repository: `midlayer.*`, a flat config.json, which does not state the layers that are read;
+- SpecForge: the same, with the layers in `eagle_config`, counted by their outputs (layer 1's output is the input of
+  layer 2);
 - vLLM's speculators: `layers.0.*`, the layer's configuration in `transformer_layer_config`, the layers counted by their
   inputs, the target's name in `speculators_config`.
 
@@ -85,6 +86,8 @@ def converted(folder: Path, target: HeadTarget, cache_dir: Path | str, quantisat
                     part.replace(path)
                 finally:
                     part.unlink(missing_ok=True)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what the files hold
+        raise HeadError(f"{folder.name} describes no EAGLE-3 head: {error!r}.", _OTHER) from error
     except OSError as error:
         raise HeadError(
             f"{path} could not be written: {error}.", "Set SPECULATOVIZ_CACHE_DIR to another folder."
@@ -98,7 +101,7 @@ def _write(
     layer = {**config, **(config.get("transformer_layer_config") or {})}
     _require_known(name, layer)
     tensors, mapping = _renamed(name, weights)
-    numbers = _numbers(name, layer)
+    numbers = _numbers(layer)
     hidden, heads, kv_heads, width, _ = numbers
     check_width(name, int(layer.get("target_hidden_size") or hidden), target)
     layers = _layers(name, config, target)
@@ -153,14 +156,11 @@ def _renamed(name: str, weights: Mapping[str, Any]) -> tuple[dict[str, Floats], 
     return tensors, mapping
 
 
-def _numbers(name: str, layer: Config) -> tuple[int, int, int, int, int]:
+def _numbers(layer: Config) -> tuple[int, int, int, int, int]:
     """(D, attention heads, those of keys and values, width of a head, width of the feed-forward)."""
-    try:
-        hidden, heads = int(layer["hidden_size"]), int(layer["num_attention_heads"])
-        kv_heads = int(layer.get("num_key_value_heads") or heads)
-        return hidden, heads, kv_heads, int(layer.get("head_dim") or hidden // heads), int(layer["intermediate_size"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise HeadError(f"The config.json of {name} describes no EAGLE-3 head ({error!r}).", _OTHER) from error
+    hidden, heads = int(layer["hidden_size"]), int(layer["num_attention_heads"])
+    kv_heads = int(layer.get("num_key_value_heads") or heads)
+    return hidden, heads, kv_heads, int(layer.get("head_dim") or hidden // heads), int(layer["intermediate_size"])
 
 
 def _layers(name: str, config: Config, target: HeadTarget) -> tuple[int, ...]:
