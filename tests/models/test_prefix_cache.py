@@ -216,3 +216,15 @@ def test_a_real_prefix_is_restored_with_its_states(smol: LlamaCppModel) -> None:
     finally:
         window.close()
         fresh.close()
+
+
+@pytest.mark.parametrize(("recorded", "layers", "usable"), [(False, (), 6), (True, (), 0), (False, (1,), 0)])
+def test_a_snapshot_that_cannot_be_cut_stands_for_all_of_its_ids_or_none(
+    recorded: bool, layers: tuple[int, ...], usable: int
+) -> None:
+    """Of the first four ids everything is known, of the last two the ids alone."""
+    rows = np.zeros((4, 2), np.float32)
+    prefix = Prefix(tuple(range(6)), np.zeros(1, np.uint8), rows, (1,), rows)
+    assert prefix.usable(range(9), recorded=recorded, layers=layers, whole=True) == usable
+    assert prefix.usable(range(9), recorded=recorded, layers=layers) == (usable or 4)
+    assert prefix.usable(range(5), recorded=recorded, layers=layers, whole=True) == 0

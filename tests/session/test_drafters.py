@@ -90,7 +90,7 @@ def test_a_runtime_that_gives_too_little_is_named(tmp_path: Path) -> None:
     target = of_a_file(session, tmp_path)
     target.model.provides = frozenset()  # type: ignore[misc]
     reasons = missing(session.settings, target, {"ngram", "suffix"})
-    assert "runs on toy, which computes no trees" in str(reasons["lookahead"])
+    assert "No trees are computed for this target on toy" in str(reasons["lookahead"])
     assert "runs on toy, which gives no hidden states" in str(reasons["medusa"])
     session.close()
 

@@ -51,7 +51,7 @@ def test_a_published_head_drafts_and_leaves_greedy_text_as_it_is(tmp_path: Path,
     session.close()
 
 
-def test_without_a_head_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+def test_without_a_head_the_reason_states_how_to_name_one(tmp_path: Path) -> None:
     session = toy_session.load(tmp_path)
     assert str(session.missing["eagle3"]) == (
         "No EAGLE-3 head is named. Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
@@ -71,7 +71,7 @@ def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget,
 
 
 @pytest.mark.parametrize("head", ["hf:no-such/head", "missing.gguf", "hf:/no/such/folder"])
-def test_a_head_that_is_not_there_is_said(tmp_path: Path, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_is_not_there_is_reported(tmp_path: Path, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HeadError, match=r"There is no model|cannot be read"):
         toy_session.load(tmp_path, head=str(tmp_path / head) if head.endswith(".gguf") else head)
@@ -98,7 +98,7 @@ def test_names_of_heads(tmp_path: Path) -> None:
 @pytest.mark.smol
 @pytest.mark.parametrize("nodes", [0, 6])
 def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int) -> None:
-    """An untrained head, whose drafts are nonsense. The text with and without it differs at most in a near tie."""
+    """An untrained head, whose drafts are nonsense."""
     file = converted(published(tmp_path / "head", SMOL, list(range(400))), SMOL, tmp_path)
     settings = Settings(_env_file=None, profile="smol", head=str(file), cache_dir=str(cache_dir), max_tokens=24)
     session = Session.load(settings, time.perf_counter, lambda stage, share: None)

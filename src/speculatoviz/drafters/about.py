@@ -21,7 +21,8 @@ DrafterName = Literal[
 ]
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
-WITH_HEAD = frozenset({"eagle", "eagle3", "medusa", "mtp"})  # those that read the target's hidden states
+# Those that read the target's hidden states or inner layers.
+WITH_HEAD = frozenset({"eagle", "eagle3", "medusa", "mtp"})
 
 
 class About(NamedTuple):

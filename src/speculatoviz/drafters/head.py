@@ -1,4 +1,4 @@
-"""What `eagle` and `medusa` share: a tree grown level by level from a head's logits over its own vocabulary."""
+"""What `eagle`, `eagle3`, `mtp` and `medusa` share: a tree grown by levels from logits over a head's own ids."""
 
 from __future__ import annotations
 

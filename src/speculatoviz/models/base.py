@@ -19,9 +19,7 @@ from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, N
 
 PREFILL_TOKENS = 64  # of one pass; a run can be cancelled between two passes
 
-Capability = Literal[
-    "trees", "hidden", "layers", "attention"
-]  # what a runtime can compute beyond rows of logits for a chain
+Capability = Literal["trees", "hidden", "layers", "attention"]  # of a runtime, beyond rows of logits for a chain
 RowSelection = Literal["last", "all"]  # of the tokens of a feed: after which of them logits are computed
 
 
@@ -241,6 +239,14 @@ class LayeredModel(Protocol):
     def description(self) -> Description: ...
     @property
     def tokenizer(self) -> LocalTokenizer: ...
+
+
+@runtime_checkable
+class MtpModel(Protocol):
+    """A model that can carry layers that predict the token after the next one. mtp_layers: how many can be used."""
+
+    @property
+    def mtp_layers(self) -> int: ...
 
 
 class ContextBudget:

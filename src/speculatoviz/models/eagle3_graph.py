@@ -6,7 +6,7 @@ D is the length of the head's states, K the number of ids that it can draft.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 from speculatoviz.core.types import Floats
 
@@ -51,11 +51,3 @@ class Eagle3Graph(Protocol):
 
     def close(self) -> None:
         """Free its memory; a second call does nothing."""
-
-
-@runtime_checkable
-class MtpModel(Protocol):
-    """A model that may carry a layer which predicts the token after the next one. mtp_layers: how many can be used."""
-
-    @property
-    def mtp_layers(self) -> int: ...

@@ -54,11 +54,11 @@ class Prefix:
         recorded: the hidden states are needed too. layers: and their inputs. whole: the snapshot cannot be cut.
         """
         common = common_length(self.ids, ids)
-        if whole and common < len(self.ids):
-            return 0
         if recorded:
             common = min(common, len(self.states))
-        return min(common, self.inputs_of(layers)) if layers else common
+        if layers:
+            common = min(common, self.inputs_of(layers))
+        return 0 if whole and common < len(self.ids) else common
 
     def inputs_of(self, layers: tuple[int, ...]) -> int:
         """Of how many of its first ids the inputs of these layers are known."""
@@ -133,7 +133,6 @@ class PrefixCache:
 
         known: how many of `ids` need no prefix. recorded, layers, whole: see `Prefix.usable`.
         """
-
         found = self.peek(ids, known, recorded=recorded, layers=layers, whole=whole)
         if found is not None:
             self._use(found)

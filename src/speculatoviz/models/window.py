@@ -181,7 +181,7 @@ class Window:
         """Keep what is held in the cache of prefixes, if there is one."""
         context = self.context
         if self.prefixes is not None and isinstance(context, SnapshotContext):
-            self.prefixes.store(self._known_of(self.ids), context.snapshot)
+            self.prefixes.store(Known(self.ids, self.states, self.layers, self.layer_inputs), context.snapshot)
 
     def close(self) -> None:
         """Free the context's memory. What it held is stored, if the cache of prefixes outlives the process."""
@@ -231,8 +231,8 @@ class Window:
                 if row is not None:
                     recorded.put(base, row)
             states = inputs = None
-        elif states is not None:
-            states = states.copy()  # the path may be chosen after the view has ended
+        else:  # the path may be chosen after the views have ended
+            states, inputs = (None if rows is None else rows.copy() for rows in (states, inputs))
         self._last = _Pass(base, request.tokens, request.parents, states, inputs)
         return rows.logits if request.rows == "all" else rows.logits[-1:]
 
@@ -244,9 +244,6 @@ class Window:
     @property
     def _wanted_layers(self) -> tuple[int, ...]:
         return self.layers if self._inputs.on else ()
-
-    def _known_of(self, ids: Sequence[int]) -> Known:
-        return Known(ids, self.states, self.layers, self.layer_inputs)
 
 
 class WindowFeed(NamedTuple):

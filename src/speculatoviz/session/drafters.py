@@ -22,8 +22,7 @@ from speculatoviz.drafters.selfspec import ExitDrafter, SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError, ModelError
-from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel
-from speculatoviz.models.eagle3_graph import MtpModel
+from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel, MtpModel
 from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.load import exit_layers
 from speculatoviz.models.shared_window import EarlyExitModel
@@ -175,7 +174,8 @@ def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missi
         return Missing(_REMOTE[name], "Load the target on this machine, with `--target NAME`.")
     model, runtime = target.window.model, target.description.runtime
     if name == "lookahead":
-        return Missing(f"the target runs on {runtime}, which computes no trees", "Load it with llama.cpp.")
+        remedy = "Choose a target without recurrent layers, and load it with llama.cpp."
+        return Missing(f"no trees are computed for this target on {runtime}", remedy)
     if name == "mtp":
         return Missing(
             "the target carries no next-token layer that llama.cpp computes", "Choose a Qwen3.5 file with one."
@@ -216,7 +216,8 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
 
 def _why_no_published_head(model: LanguageModel) -> Missing:
     runtime = model.description.runtime
-    if isinstance(model, LayeredModel):  # of some architectures llama.cpp gives them only if it is asked at the start
+    # Not whether it gives them now: of some architectures llama.cpp does so only if a head is named at the start.
+    if isinstance(model, LayeredModel) and model.layer_count:
         remedy = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
         return Missing("no EAGLE-3 head is named", remedy)
     return Missing(f"the target runs on {runtime}, which gives no {IN_WORDS['layers']}", _on_llamacpp())

@@ -105,10 +105,10 @@ def draft_tokens(pair: Profile) -> int | None:
 
 
 def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel | None:
-    """The cheaper version of the target that `selfspec` drafts with; None if the settings do not ask for one.
+    """The cheaper version of the target that `selfspec` drafts with.
 
-    None too if it is a part of the loaded target.
-    Raises ModelError, also for a remote target.
+    None if the settings do not ask for one, or if it is a part of the loaded target: its first layers. Raises
+    ModelError, also for a remote target.
     """
     pair = settings.resolved()
     by = settings.selfspec or (SELF_BY_DEFAULT if pair.drafter == "selfspec" else None)

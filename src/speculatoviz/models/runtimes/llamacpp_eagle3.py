@@ -37,20 +37,24 @@ class LlamaCppEagle3:
     def __init__(
         self, path: Path, vocabulary: Ints, cells: int, threads: int, shared: LlamaCppModel | None = None
     ) -> None:
-        self._log = capture_log(lib)
-        self.vocabulary, self._closed = vocabulary, False
+        log = capture_log(lib)
         require_extension(path.name)
         self._companion = None if shared is None else shared.open_companion()
         self._model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         self._context = lib.llama_init_from_model(self._model, self._params(cells, threads)) if self._model else None
         if not self._context:
             self._free()
-            raise ModelError(f"llama.cpp could not load the head {path}{self._log.reason()}.", "Choose another head.")
-        self.hidden_size = int(lib.llama_model_n_embd(self._model))
-        self._columns = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model)))
+            raise ModelError(f"llama.cpp could not load the head {path}{log.reason()}.", "Choose another head.")
+        columns = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model)))
+        self._begin(int(lib.llama_model_n_embd(self._model)), columns, vocabulary)
+
+    def _begin(self, hidden_size: int, columns: int, vocabulary: Ints) -> None:
+        """Of a context that is open. columns: the logits that the library computes for a row."""
+        self.hidden_size, self._columns, self.vocabulary = hidden_size, columns, vocabulary
         self._memory = lib.llama_get_memory(self._context)
         self._batch = lib.llama_batch_ext_init(self._context)
         extension().llama_set_embeddings_nextn(self._context, True, True)
+        self._closed = False
 
     def fuse(self, features: Floats) -> Floats:
         """g float32[n, D] of the inputs of the target's layers, float32[n, 3 * D of the target]; n up to MOST_PAIRS."""
@@ -127,7 +131,7 @@ class LlamaCppEagle3:
 
     def _free(self) -> None:
         for free, handle in (
-            (lib.llama_free, getattr(self, "_context", None)),
+            (lib.llama_free, self._context),
             (lib.llama_model_free, self._model),
             (lib.llama_free, self._companion),
         ):

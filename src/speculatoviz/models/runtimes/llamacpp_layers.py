@@ -3,8 +3,8 @@
 Two ways, both tried on the library's version at hand:
 
 - `llama_set_embeddings_layer_inp` and `llama_get_embeddings_layer_inp` of its internal header `llama-ext.h`, exported
-  under their C++ names. They cost nothing. But they end the process for an architecture whose graph does not mark its
-  layers (qwen2, for example), so they are used only for architectures that are known to do so.
+  under their C++ names. They cost a copy of the rows. But they end the process for an architecture whose graph
+  does not mark its layers (qwen2, for example), so they are used only for architectures that are known to do so.
 - The callback `cb_eval`, which the library calls for every node of the graph, before and after it is computed. It is
   public and works with every architecture that names the outputs of its layers, but it has to be set when a context is
   opened, and costs about half a millisecond for each pass.
@@ -57,7 +57,7 @@ def _gone(layer: int) -> ModelError:
 
 
 class _Marked:
-    """With the functions of `llama-ext.h`. What was wanted once is kept in every later pass: it costs a copy."""
+    """With the functions of `llama-ext.h`. What was wanted once is kept in every later pass."""
 
     def __init__(self, switch: Any, get: Any) -> None:
         self._switch, self._get = switch, get

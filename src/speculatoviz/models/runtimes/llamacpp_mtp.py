@@ -6,12 +6,11 @@ token before, or the layer's own output. It uses the target's weights, so nothin
 
 from __future__ import annotations
 
-import llama_cpp.llama_cpp as lib
 import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3, extension, require_extension
+from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3, require_extension
 
 
 class LlamaCppMtp(LlamaCppEagle3):
@@ -22,13 +21,10 @@ class LlamaCppMtp(LlamaCppEagle3):
 
     def __init__(self, target: LlamaCppModel, cells: int) -> None:
         require_extension(target.path.name)
-        self._closed, self._companion, self._model = False, None, None
+        self._companion, self._model = None, None  # the weights are the target's
         self._context = target.open_mtp(self._params(cells, target.threads))
-        self.hidden_size, self._columns = target.layer_width, target.tokenizer.n_vocab
-        self.vocabulary = np.arange(self._columns, dtype=np.int32)
-        self._memory = lib.llama_get_memory(self._context)
-        self._batch = lib.llama_batch_ext_init(self._context)
-        extension().llama_set_embeddings_nextn(self._context, True, True)
+        columns = target.tokenizer.n_vocab
+        self._begin(target.layer_width, columns, np.arange(columns, dtype=np.int32))
 
     def fuse(self, features: Floats) -> Floats:
         """The target's hidden states are the layer's input as they are."""
