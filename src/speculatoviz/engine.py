@@ -105,7 +105,7 @@ class _DecodingRun:
         self._fresh = True  # whether the time of a drafter's prefill belongs to the prompt's
         self._failed: set[str] = set()  # drafters that are not asked again
         self._reduced: set[str] = set()  # what the target has made of plans, as far as it was reported
-        self._draft_ms = self._other_ms = self._prefill_ms = 0.0
+        self._draft_ms = self._other_ms = self._prefill_ms = self._draft_prefill_ms = 0.0
         self._asked = Plan("", 0)  # the policy's last plan
 
     def begin(self) -> Begun:
@@ -183,10 +183,12 @@ class _DecodingRun:
             evidence_ms=draft.evidence_ms + verdict.evidence_ms,
             other_ms=self._other_ms + max(0.0, waited_ms - flight_ms - late_ms) + self.watch.lap(),
             hidden_draft_ms=ahead_ms - late_ms,
-            prefill_ms=self._prefill_ms,
+            prefill_ms=self._prefill_ms + self._draft_prefill_ms,
+            draft_prefill_ms=self._draft_prefill_ms,
         )
         result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
-        self.index, self._prefill_ms, self._fresh = self.index + 1, 0.0, False
+        self.index, self._fresh = self.index + 1, False
+        self._prefill_ms = self._draft_prefill_ms = 0.0
         self.policy.observe(result)
         if drafted.plan.depth > 0:
             self.drafters[drafted.plan.drafter].observe(result)
@@ -200,7 +202,7 @@ class _DecodingRun:
         if plan.drafter not in self._begun:
             self._begin(plan.drafter)
             if self._fresh:
-                self._prefill_ms += self.watch.lap()
+                self._draft_prefill_ms += self.watch.lap()
         return self.drafters[plan.drafter].draft(self.ids, self.index, plan, self.chance("draft", self.index))
 
     def _begin(self, drafter: str) -> None:

@@ -405,6 +405,10 @@ export interface Metrics {
   round_ms: number;
   hidden_draft_ms: number;
   prefill_ms: number;
+  /**
+   * the drafter's part of prefill_ms; plain decoding has none
+   */
+  draft_prefill_ms: number;
   exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
   round_total_variation_bound: number;
   round_usage: UsageInfo | null;

@@ -96,7 +96,7 @@ def measure(session: Session, setting: Setting, prompt: Prompt, done: set[tuple[
             drafted=decoded.drafted,
             accepted=decoded.accepted,
             draft_ms=decoded.draft_ms,
-            round_ms=decoded.round_ms,
+            round_ms=decoded.round_ms + decoded.draft_prefill_ms,
             speedup=decoded.tps / plain.tps,
         )
 

@@ -135,7 +135,8 @@ class Times:
     """Milliseconds of one round. round_ms = draft + verify + network + evidence + other.
 
     hidden_draft_ms: drafting of the next round while a remote target verified this one; not part of round_ms.
-    prefill_ms: computing the prompt before this round; not part of round_ms.
+    prefill_ms: computing the prompt before this round; not part of round_ms. draft_prefill_ms: the drafter's part of
+    it, which plain decoding does not have.
     """
 
     draft_ms: float
@@ -145,6 +146,7 @@ class Times:
     other_ms: float
     hidden_draft_ms: float = 0.0
     prefill_ms: float = 0.0
+    draft_prefill_ms: float = 0.0
 
     @property
     def round_ms(self) -> float:

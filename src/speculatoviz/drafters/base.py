@@ -66,6 +66,9 @@ class Drafter(Protocol):
     def observe(self, round: Round) -> None:
         """Learn from a finished round."""
 
+    def forget_prompts(self) -> None:
+        """Drop what earlier runs have computed of their prompts, so that the next run has to compute all of its own."""
+
     def close(self) -> None:
         """Release the memory that the drafter holds itself."""
 
@@ -129,6 +132,10 @@ class BaseDrafter(ABC):
 
     def observe(self, round: Round) -> None:
         del round
+
+    def forget_prompts(self) -> None:
+        """Forget the request of the last run. Most drafters keep nothing else of a prompt."""
+        self._begun = None
 
     def close(self) -> None:
         """Release the drafter's own memory. The request of the last run is forgotten."""

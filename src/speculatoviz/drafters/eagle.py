@@ -36,6 +36,10 @@ class EagleDrafter(HeadDrafter):
         self._held: list[int] = []  # the tokens of the cached pairs, and the token before the first pair
         self._own_states = np.empty((0, head.hidden_size), np.float32)  # float32[1 + nodes, D], ROOT's first
 
+    def forget_prompts(self) -> None:
+        super().forget_prompts()
+        self._held = []
+
     def _first(self, prefix: list[int]) -> Floats | None:
         common, most = 0, min(len(self._held), len(prefix))
         while common < most and self._held[common] == prefix[common]:

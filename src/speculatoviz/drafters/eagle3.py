@@ -42,6 +42,10 @@ class Eagle3Drafter(HeadDrafter):
         self._held: list[int] = []  # the tokens of the cached pairs, and the token before the first pair
         self._own_states = np.empty((0, graph.hidden_size), np.float32)  # float32[1 + nodes, D], ROOT's first
 
+    def forget_prompts(self) -> None:
+        super().forget_prompts()
+        self._held = []
+
     def _first(self, prefix: list[int]) -> Floats | None:
         if len(prefix) > self._size:
             return None

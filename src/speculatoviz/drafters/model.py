@@ -110,6 +110,11 @@ class ModelDrafter(BaseDrafter):
         if ids is not None and len(ids) <= self.window.context.size:
             self.window.prefill(ids[:-1], request.cancelled)
 
+    def forget_prompts(self) -> None:
+        super().forget_prompts()
+        self._ahead = []
+        self.window.clear()
+
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         ahead, self._ahead = self._ahead, []
         right = (guess.choices for guess in ahead if guess.round == round and guess.prefix == prefix)

@@ -48,3 +48,7 @@ class ExitDrafter(SelfDrafter):
         BaseDrafter.begin(self, request)
         self._ahead, self._guesses = [], False
         self._shared.forget()
+
+    def forget_prompts(self) -> None:
+        """The cells are the target's and stay."""
+        BaseDrafter.forget_prompts(self)

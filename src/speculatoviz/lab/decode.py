@@ -47,9 +47,17 @@ class Decoded:
         return sum(round.times.round_ms for round in self.rounds)
 
     @property
+    def draft_prefill_ms(self) -> float:
+        """What the drafter took to read the prompt before the first round."""
+        return sum(round.times.draft_prefill_ms for round in self.rounds)
+
+    @property
     def tps(self) -> float:
-        """Tokens per second of the rounds."""
-        return 1000 * self.tokens / self.round_ms
+        """Tokens per second of the rounds and of the drafter's prefill.
+
+        The target's prefill is left out: plain decoding has the same one.
+        """
+        return 1000 * self.tokens / (self.round_ms + self.draft_prefill_ms)
 
     @property
     def tokens_per_round(self) -> float:
@@ -72,6 +80,9 @@ def decode_prompt(
 ) -> Decoded:
     """Run a start message with evidence off, so that nothing is computed only for display.
 
+    The drafters begin without the prompts of earlier runs: each run has all of its cost, in whatever order runs follow
+    each other.
+
     policy: instead of the message's own. overlap: instead of the session's. target: instead
     of the session's own, for a target that records. prediction: of the output, which `suffix` reads. Raises what
     `Session.prepare` and the run raise.
@@ -82,6 +93,8 @@ def decode_prompt(
     request = replace(prepared.request, evidence=False)
     if overlap is not None:
         request = replace(request, overlap=overlap)
+    for drafter in session.drafters.values():
+        drafter.forget_prompts()
     rounds = engine.decode(
         request,
         target or session.target,

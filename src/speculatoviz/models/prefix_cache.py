@@ -158,6 +158,10 @@ class PrefixCache:
         """Remove a prefix whose snapshot cannot be restored, if it is still held."""
         self._prefixes = [held for held in self._prefixes if held is not prefix]
 
+    def clear(self) -> None:
+        """Drop all prefixes."""
+        self._prefixes = []
+
     def _add(self, added: Prefix) -> None:
         self._prefixes = [
             held

@@ -183,6 +183,12 @@ class Window:
         if self.prefixes is not None and isinstance(context, SnapshotContext):
             self.prefixes.store(Known(self.ids, self.states, self.layers, self.layer_inputs), context.snapshot)
 
+    def clear(self) -> None:
+        """Hold nothing, and forget all stored prefixes."""
+        self.keep(0)
+        if self.prefixes is not None:
+            self.prefixes.clear()
+
     def close(self) -> None:
         """Free the context's memory. What it held is stored, if the cache of prefixes outlives the process."""
         if self.prefixes is not None and self.prefixes.files is not None:

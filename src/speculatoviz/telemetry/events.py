@@ -203,6 +203,7 @@ class Metrics(MetricValues, ServerEvent):
     round_ms: float
     hidden_draft_ms: float
     prefill_ms: float
+    draft_prefill_ms: float = Field(0.0, description="the drafter's part of prefill_ms; plain decoding has none")
     exactness: Label = "exact"
     round_total_variation_bound: float = 0.0
     round_usage: UsageInfo | None = None

@@ -252,6 +252,7 @@ def metrics_event(stamp: Stamp, round: Round, values: MetricValues) -> Metrics:
         round_ms=times.round_ms,
         hidden_draft_ms=times.hidden_draft_ms,
         prefill_ms=times.prefill_ms,
+        draft_prefill_ms=times.draft_prefill_ms,
         exactness=round.verdict.exactness,
         round_total_variation_bound=round.verdict.total_variation_bound,
         round_usage=usage_info(round.verdict.usage),

@@ -115,7 +115,7 @@ def timing(decoded: Decoded) -> Timing:
     """The figures of a run of this engine."""
     return Timing(
         tokens=decoded.tokens,
-        ms=decoded.round_ms,
+        ms=decoded.round_ms + decoded.draft_prefill_ms,
         drafted=decoded.drafted,
         accepted=decoded.accepted,
         draft_ms=decoded.draft_ms,

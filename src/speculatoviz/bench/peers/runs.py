@@ -41,7 +41,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What one run took. ms: of `tokens` tokens, without the prefill of the prompt.
+    """What one run took. ms: of `tokens` tokens, with the drafter's prefill of the prompt and without the target's.
 
     drafts[n]: the rounds that drafted n tokens. paths[n]: the rounds that accepted n. draft_ms: the part of `ms` that
     was drafting. Other engines do not report these three: they are empty and 0 there.
