@@ -73,11 +73,12 @@ check-page: $(DONE)/package $(NODE)
 	$(NPM) types
 	$(NPM) test
 
-fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, apply the linters' fixes, regenerate docs/cli.md and the page's protocol types
+fix: $(DONE)/dev $(DONE)/package $(NODE) ## format, apply the linters' fixes, regenerate docs/cli.md, docs/trace.schema.json and the page's protocol types
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	$(PY) scripts/cli_docs.py
+	$(PY) scripts/trace_schema.py
 	$(NPM) protocol
 	$(NPM) fix
 

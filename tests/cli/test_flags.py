@@ -35,8 +35,8 @@ NO_FLAG = {
     "suffix_longest",
     "support_size",
 }
-# `bench drafters --drafter` takes several names.
-OWN = {("bench drafters", "drafter")}
+# `bench drafters --drafter` takes several names; `whatif` asks about a recorded run, whatever the settings are.
+OWN = {("bench drafters", "drafter"), ("whatif", "k"), ("whatif", "policy"), ("whatif", "rule")}
 FLAGS = [
     (name, field)
     for name, command in commands().items()

@@ -5,7 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +183,86 @@ def test_a_full_disk_ends_the_trace_with_one_warning(events: list[Event], tmp_pa
     assert read.warning is not None
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def written_in(folder: Path, step_s: float, events: list[Event], sync: Callable[[int], None]) -> list[str]:
+    """Writes the events `step_s` apart, and returns the warnings."""
+    clock, warnings = Clock(), list[str]()
+    with (folder / "synced.jsonl").open("w", encoding="utf-8") as out:
+        writer = trace.TraceWriter(out, trace.header("here"), warnings.append, clock, sync)
+        for event in events:
+            clock.now_s += step_s
+            writer.write(event)
+        writer.close()
+    return warnings
+
+
+def test_what_is_written_goes_to_the_disk_at_least_once_a_second(events: list[Event], tmp_path: Path) -> None:
+    synced: list[int] = []
+
+    def note(number: int) -> None:
+        os.fsync(number)
+        synced.append((tmp_path / "synced.jsonl").read_bytes().count(b"\n") - 1)
+
+    assert written_in(tmp_path, 0.4, events, note) == []
+    last = len(events)
+    assert synced[-1] == last
+    assert all(later - earlier <= 3 for earlier, later in zip([0, *synced], synced, strict=False)), "1.2 s apart"
+    slow = len(synced)
+    assert written_in(tmp_path, 0.0001, events, note) == []
+    assert len(synced) - slow == 1, "a fast run does not wait for the disk at every event"
+
+
+def test_a_disk_that_fails_later_ends_the_trace_in_words(events: list[Event], tmp_path: Path) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    [warning] = written_in(tmp_path, 0.4, events, full)
+    assert "No space left on device" in warning
+    assert "The run goes on without trace." in warning
+
+
+def test_a_pipe_has_no_disk(events: list[Event], tmp_path: Path) -> None:
+    def no_disk(number: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    assert written_in(tmp_path, 2.0, events, no_disk) == []
+    assert trace.read(tmp_path / "synced.jsonl").events == events
+
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from speculatoviz.telemetry import trace
+from speculatoviz.telemetry.events import Failure
+with trace.create(Path(sys.argv[1]), print) as writer:
+    for seq in range(40):
+        writer.write(Failure(run="r", seq=seq, t_ms=0.0, code="x", message="m" * 200, hint=""))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_process_that_is_killed_loses_nothing_that_it_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "killed.jsonl"
+    done = subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert [event.seq for event in trace.read(path).events] == list(range(40))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full_from_the_start_is_refused_in_words() -> None:
+    with pytest.raises(TraceError, match="No space left"), trace.create(Path("/dev/full"), never):
+        pass
+
+
 def test_a_trace_that_cannot_begin_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing" / "run.jsonl"):
         with pytest.raises(TraceError, match="cannot be written") as error, trace.create(path, never):
@@ -217,6 +303,72 @@ def test_a_trace_of_another_version_is_refused_with_both_versions(file: Path) ->
     error = refused(file)
     assert "version 7" in error.message
     assert "version 2" in error.message
+    assert "newer SpeculatoViz" in error.hint
+
+
+def test_a_newer_version_is_refused_whatever_its_header_holds(file: Path) -> None:
+    file.write_text('{"type": "trace", "version": 3, "when": "later"}\n{"new": 1}\n')
+    assert "version 3" in refused(file).message
+
+
+@pytest.mark.parametrize("version", ['"2"', "0", "-1", "null", "2.5", "true"])
+def test_a_version_that_is_none_is_refused(file: Path, version: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"version":2', f'"version":{version}', 1), encoding="utf-8")
+    assert "does not begin like a trace" in refused(file).message
+
+
+# --- what later programs add --------------------------------------------------------------------------
+
+LATER = '{"type": "weather", "run": "r", "seq": 9, "t_ms": 1.5, "sky": {"blue": [1, 2]}}'
+
+
+def with_later_parts(file: Path) -> list[dict[str, Any]]:
+    """Adds fields at every level, in the header too, and an event of a new type. Returns the lines."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["later"] = {"deep": [1, "é"]}
+        if line["type"] == "started":
+            line["sampling"]["later"] = 2.5
+            line["target_model"]["later"] = None
+    lines.insert(3, json.loads(LATER))
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return lines
+
+
+def test_fields_and_events_of_later_programs_are_passed_over(file: Path, events: list[Event]) -> None:
+    with_later_parts(file)
+    assert trace.read(file).events == events
+    assert trace.read(file).warning is None
+
+
+def test_a_copy_keeps_what_it_does_not_know(file: Path, tmp_path: Path) -> None:
+    lines = with_later_parts(file)
+    copy = tmp_path / "copy.jsonl"
+
+    assert trace.convert(file, copy) is None
+    assert [json.loads(line) for line in copy.read_text(encoding="utf-8").splitlines()] == lines
+    assert trace.read(copy) == trace.read(file)
+    assert trace.convert(copy, copy) is None, "a file can be converted in place"
+    assert [json.loads(line) for line in copy.read_text(encoding="utf-8").splitlines()] == lines
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_copy_of_a_trace_that_was_cut_off_is_whole(file: Path, tmp_path: Path) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) * 2 // 3])
+    copy = tmp_path / "copy.jsonl"
+    warning = trace.convert(file, copy)
+
+    assert warning is not None
+    assert warning.startswith("Line")
+    assert trace.read(copy).events == trace.read(file).events
+    assert copy.read_bytes().endswith(b"}\n")
+
+
+def test_a_copy_that_cannot_be_written_is_refused(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="cannot be written"):
+        trace.convert(file, tmp_path / "missing" / "copy.jsonl")
 
 
 def test_a_file_that_is_no_trace_is_refused(tmp_path: Path) -> None:

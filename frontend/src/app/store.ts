@@ -6,7 +6,7 @@ import type { Run } from "../run/model";
 import type { Playback, PlaybackMode } from "../run/playback";
 import * as playback from "../run/playback";
 import { rebase } from "../run/rebase";
-import { parseRecording } from "../run/recording";
+import { openTrace } from "../run/recording";
 import { emptyRun, reduceAll } from "../run/reducer";
 import { currentSettings } from "../run/selectors";
 import type { BaselineKind } from "../run/verdict";
@@ -86,7 +86,10 @@ export class Store {
   async loadRecording(): Promise<void> {
     if (this.state.recording) return;
     const text = await this.environment.recording();
-    if (text !== null) this.set({ recording: parseRecording(text) });
+    if (text === null) return;
+    const { recording, problem } = openTrace(text);
+    this.set({ recording });
+    if (problem && text.startsWith("{")) this.notify(...problem); // a server without a recording answers with the page
   }
 
   private onConnection(connection: ConnectionStatus): void {

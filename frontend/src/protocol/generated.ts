@@ -2,7 +2,7 @@
 
 export type ClientMessage = Start | Update | Cancel;
 export type ServerMessage =
-  Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Done | Failure;
+  Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure;
 
 export interface Protocol {
   ClientMessage: ClientMessage;
@@ -55,6 +55,10 @@ export interface Start {
    * compute entropies and alternatives for display
    */
   evidence?: boolean;
+  /**
+   * record the drafter's proposals after every output token, to this depth; null: the server's
+   */
+  record_depth?: number | null;
 }
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
@@ -130,6 +134,10 @@ export interface Started {
    * of the target, as measured when the run began
    */
   pass_times: PassTime[];
+  /**
+   * what `record` events will hold; null if nothing is recorded
+   */
+  record: RecordInfo | null;
 }
 /**
  * A model. `choice`: of its runtime; null if the model's name or a setting decided.
@@ -229,6 +237,17 @@ export interface HeadInfo {
 export interface PassTime {
   tokens: number;
   ms: number;
+}
+/**
+ * What is recorded after the run: proposals of `drafter` after every output token, `depth` tokens deep.
+ *
+ * by_prefix: q of a token depends on the tokens before it alone, so that q at a later place of a draft is q at the
+ * first place of the draft from there.
+ */
+export interface RecordInfo {
+  drafter: string;
+  depth: number;
+  by_prefix: boolean;
 }
 /**
  * An update took effect; `round` is the first round under it.
@@ -507,6 +526,32 @@ export interface ShadowScore {
    * null for the oracle
    */
   mean_draft_ms: number | null;
+}
+/**
+ * The drafter's proposals after the first `position` tokens of the output, and how the output goes on.
+ *
+ * Computed after the run, outside its times. drafted: the ids of a chain. draft_probs: q of each, 1 for a chosen
+ * token. text_probs[i]: q of the output's own token at place i of the chain, as far as the places before it hold the
+ * output's tokens. certainties: the drafter's largest probability at each place, without filters; empty if it reports
+ * none. target_prob: p of the output's token. target_certainty: the largest p, without filters. overlap: sum min(p, q)
+ * at the first place, where the run tested a token. draft_top: the most probable tokens of q at the first place.
+ */
+export interface Record {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "record";
+  position: number;
+  token_id: number;
+  target_prob: number | null;
+  target_certainty: number | null;
+  overlap: number | null;
+  drafted: number[];
+  draft_probs: number[];
+  text_probs: number[];
+  certainties: number[];
+  draft_top: TopToken[];
+  draft_ms: number;
 }
 /**
  * The end of a run. `departure` is null unless a greedy run can be compared with one of the other kind.

@@ -1,4 +1,5 @@
 // JSON text to a server message. Unknown types are ignored, so that a newer server can send more than this page knows.
+// So is `record`, which is for what-if questions and larger than all the rest.
 import type {
   Done,
   Metrics,
@@ -50,6 +51,7 @@ const STARTED_SINCE = {
   heads: [],
   batch_invariant: false,
   pass_times: [],
+  record: null,
 } satisfies Partial<Started>;
 const FLOOR_SINCE = { context_tokens: 0, rows: 0, proven: false } satisfies Partial<NoiseFloor>;
 const DONE_SINCE = { departure: null, autopsy: null } satisfies Partial<Done>;

@@ -44,6 +44,8 @@ export function reduce(run: Run, event: ServerMessage): Run {
       return { ...run, updates: [...run.updates, event] };
     case "shadow":
       return { ...run, shadow: event };
+    case "record":
+      return run; // for what-if questions
     case "warning":
       return { ...run, warnings: withWarning(run.warnings, event) };
     case "done":

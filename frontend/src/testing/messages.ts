@@ -47,6 +47,7 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   heads: [],
   batch_invariant: false,
   pass_times: [],
+  record: null,
   baseline: null,
   remote: null,
   per_call_baseline: null,

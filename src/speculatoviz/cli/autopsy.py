@@ -92,7 +92,8 @@ def _run(settings: Settings, prompts: list[str]) -> Iterator[Event]:
     session = load_session(settings.model_copy(update={"evidence": True}))
     try:
         for number, prompt in enumerate(prompts, start=1):
-            yield from session.run(f"prompt {number}", session.prepare(Start(prompt=prompt)), lambda: False)
+            prepared = session.prepare(Start(prompt=prompt, record_depth=0))
+            yield from session.run(f"prompt {number}", prepared, lambda: False)
     finally:
         session.close()
 

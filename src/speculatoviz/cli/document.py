@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, RunWarning, Shadow, Started
+from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, Record, RunWarning, Shadow, Started
 from speculatoviz.telemetry.parts import PromptCacheInfo
 
 _NOT_OF_A_ROUND = {"run", "seq", "type", "prompt_cache"}
@@ -25,6 +25,7 @@ class Document:
         self._shadow: Shadow | None = None
         self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[dict[str, Any]] = []
+        self._recorded, self._recorded_ms = 0, 0.0
 
     def show(self, event: Event) -> None:
         """Keep what the document needs of an event."""
@@ -36,6 +37,8 @@ class Document:
                 self._rounds.append(event.model_dump(exclude={*MetricValues.model_fields, *_NOT_OF_A_ROUND}))
             case Shadow():
                 self._shadow = event
+            case Record():
+                self._recorded, self._recorded_ms = self._recorded + 1, self._recorded_ms + event.draft_ms
             case RunWarning():
                 self._warnings.append(event.model_dump(include={"round", "message", "hint"}))
             case Done():
@@ -78,6 +81,7 @@ class Document:
             "batch_invariant": started.batch_invariant,
             "noise_floor": started.noise_floor.model_dump() if started.noise_floor else None,
             "shadow": [score.model_dump() for score in self._shadow.scores] if self._shadow else [],
+            "record": {"tokens": self._recorded, "draft_ms": self._recorded_ms} if self._recorded else None,
             "warnings": self._warnings,
             "rounds": self._rounds,
         }

@@ -43,7 +43,8 @@ PROMPT_CACHE = Group("Prompt cache", ("prompt_cache_tokens", "prompt_cache"))
 SERVER = Group("Server", ("host", "port", "api_key"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
-GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER, VERIFIER, EVIDENCE)
+RECORD = Group("Record", ("record_depth",))
+GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER, VERIFIER, EVIDENCE, RECORD)
 _NAMES = {"k": ("--k", "-k")}
 
 

@@ -12,7 +12,17 @@ import typer
 from pydantic import ValidationError
 
 from speculatoviz.cli.document import Document
-from speculatoviz.cli.flags import DRAFTING, EVIDENCE, MACHINE, MODEL, PROMPT_CACHE, REMOTE, SAMPLING, settings_flags
+from speculatoviz.cli.flags import (
+    DRAFTING,
+    EVIDENCE,
+    MACHINE,
+    MODEL,
+    PROMPT_CACHE,
+    RECORD,
+    REMOTE,
+    SAMPLING,
+    settings_flags,
+)
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice
 from speculatoviz.cli.terminal import Transcript, progress
@@ -31,7 +41,7 @@ def register(app: typer.Typer) -> None:
     add(app, replay)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, EVIDENCE)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, EVIDENCE, RECORD)
 def generate(
     settings: Settings,
     prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
@@ -82,9 +92,21 @@ def generate(
 
 def replay(
     file: Annotated[Path, typer.Argument(help="a file written with --trace", show_default=False)],
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", help="also write the run to this file, as a trace of today's version", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Print a run again from its trace."""
+    """Print a run again from its trace.
+
+    A trace that was cut off is read up to its last whole line. --trace writes it again without the incomplete line, in
+    today's version; fields that this version does not know are kept.
+    """
     recorded = trace.read(file)
+    if copy is not None:
+        trace.convert(file, copy)
     console = TextConsole()
     console.print(f"recorded {recorded.header.created} on {recorded.header.machine}", style="dim")
     _show(iter(recorded.events), Transcript(console), None)

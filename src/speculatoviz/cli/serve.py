@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from speculatoviz.cli.flags import DRAFTING, MACHINE, MODEL, PROMPT_CACHE, REMOTE, SAMPLING, SERVER, settings_flags
+from speculatoviz.cli.flags import (
+    DRAFTING,
+    MACHINE,
+    MODEL,
+    PROMPT_CACHE,
+    RECORD,
+    REMOTE,
+    SAMPLING,
+    SERVER,
+    settings_flags,
+)
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import notice
 from speculatoviz.cli.terminal import both, chosen_runtimes, progress
@@ -23,7 +33,7 @@ def register(app: typer.Typer) -> None:
     add(app, serve)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, SERVER)
 def serve(
     settings: Settings,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002

@@ -21,6 +21,7 @@ from speculatoviz.telemetry.events import (
     Metrics,
     MetricValues,
     Queued,
+    Record,
     RunWarning,
     Shadow,
     Started,
@@ -44,6 +45,7 @@ class Transcript:
         self._shadow: Shadow | None = None
         self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[RunWarning] = []
+        self._recorded, self._recorded_ms = 0, 0.0
 
     def show(self, event: object) -> None:
         """Print what is visible of an event: the text coloured by status, then legend and figures."""
@@ -58,14 +60,22 @@ class Transcript:
                 self._print(event.text, STYLES.get(event.status, ""))
             case Queued():
                 self._console.print(f"waiting in the queue, position {event.place}")
+            case Metrics() | Shadow() | Record() | RunWarning():
+                self._keep(event)
+            case Done():
+                self._end(event)
+
+    def _keep(self, event: Metrics | Shadow | Record | RunWarning) -> None:
+        """Keep what is printed once the text is complete."""
+        match event:
             case Metrics():
                 self._prompt_cache = self._prompt_cache or event.prompt_cache
             case Shadow():
                 self._shadow = event
-            case RunWarning():  # kept until the text is complete
+            case Record():
+                self._recorded, self._recorded_ms = self._recorded + 1, self._recorded_ms + event.draft_ms
+            case RunWarning():
                 self._warnings.append(event)
-            case Done():
-                self._end(event)
 
     def _end(self, done: Done) -> None:
         """The rest of the text, then warnings, legend and figures."""
@@ -78,6 +88,9 @@ class Transcript:
         self._console.print(summary(done, self._prompt_cache))
         if self._shadow is not None:
             self._console.print(shadow_scores(self._shadow))
+        if self._recorded:
+            took = f"{self._recorded} tokens in {self._recorded_ms / 1000:.1f} s, after the run"
+            self._console.print(f"recorded what is drafted after each of {took}", style="dim")
 
     def _print(self, text: str, style: str) -> None:
         """A segment keeps tabs and long lines, which rich's Text would expand and wrap."""

@@ -255,6 +255,13 @@ class Settings(BaseSettings):
         "bfloat16 or float16",
     )
     evidence: bool = Field(True, description="compute entropies and alternative tokens, which are only for display")
+    record_depth: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="after each run, record what its drafter proposes after every token of the output, this many "
+        "tokens deep, so that `speculatoviz whatif` needs no model; 0 records nothing",
+    )
     sessions: int = Field(4, ge=1, le=64, description="maximum number of verifier sessions at the same time")
     session_idle_s: float = Field(600.0, gt=0, description="seconds until the verifier closes an unused session")
     api_key: SecretStr | None = Field(

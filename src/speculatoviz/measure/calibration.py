@@ -171,6 +171,13 @@ class Calibration(TargetMeasurements):
         progress("measuring the baseline", 0.9)
         self.baseline, _ = plain_run(self._target, prompt, self._clock)
 
+    def measure_passes(self, largest: int, progress: Progress) -> None:
+        """Measure the passes over up to `largest` tokens that were not measured yet. After `measure`."""
+        for rows in range(max(_FIRST_ROWS) + 1, largest + 1):
+            progress("measuring pass times", rows / largest)
+            if rows not in self._measured_sizes:
+                self._measure_pass(rows)
+
     def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Take one further measurement while nothing else runs. False if none is left.
 
@@ -269,6 +276,10 @@ class RemoteCalibration(TargetMeasurements):
         if self._draft is not None:
             progress("measuring the draft model", 0.9)
             self.draft_ms = pass_ms(self._draft, _sentence(self._draft), 1, self._clock)
+
+    def measure_passes(self, largest: int, progress: Progress) -> None:
+        """Does nothing: a remote target is asked for no more than `measure` asks."""
+        del largest, progress
 
     def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Always False: a remote target is not asked for anything while idle."""

@@ -17,6 +17,7 @@ from speculatoviz.session.drafters import Missing
 from speculatoviz.session.planning import DEEPEST, candidates, policy_of
 from speculatoviz.targets.base import Target
 from speculatoviz.telemetry.messages import Start
+from speculatoviz.telemetry.record import UNRECORDABLE
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class PreparedRun:
     prompt: the text by which a user recognises the run. seed: as the user gave it; the request's own seed follows from
     it and from the turn of the conversation. k: the depth, or the largest one if the policy chooses. nodes: of a draft.
     candidates: the drafters that `auto` chooses from. shadow: the drafters that are scored on the same rounds. turn:
-    the answers that the conversation already contains.
+    the answers that the conversation already contains. record_depth: of the drafts that are recorded after the run.
     """
 
     prompt: str
@@ -41,6 +42,7 @@ class PreparedRun:
     candidates: tuple[str, ...]
     shadow: tuple[str, ...] = ()
     turn: int = 0
+    record_depth: int = 0
 
     def reseeded(self, seed: int) -> PreparedRun:
         """The same run with another seed."""
@@ -100,7 +102,8 @@ class RunPreparer:
         )
         self._target.claim(request)
         k = self._depth(depth, policy, drafter)
-        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message))
+        recorded = self._record_depth(message, drafter)
+        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message), recorded)
 
     def predicting(self, prepared: PreparedRun, text: str) -> PreparedRun:
         """The same run with a prediction of its output. Raises BadRequestError if the text cannot be tokenized.
@@ -129,6 +132,15 @@ class RunPreparer:
         if given is not None:
             return given
         return self._default_k(drafter) if policy == "fixed" else DEEPEST
+
+    def _record_depth(self, message: Start, drafter: str) -> int:
+        depth = _given(message.record_depth, self._settings.record_depth)
+        if depth and drafter in UNRECORDABLE:
+            raise BadRequestError(
+                f"What {drafter} drafts cannot be recorded: it is a tree, or it depends on the rounds before.",
+                "Choose another drafter, or leave out --record-depth.",
+            )
+        return depth
 
     def _check_length(self, ids: list[int]) -> None:
         size = self._target.context_tokens

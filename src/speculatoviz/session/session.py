@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from speculatoviz.config import Settings
-from speculatoviz.core.chance import seeded
+from speculatoviz.core.chance import ChanceSource, seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
 from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling, Scores
@@ -19,7 +19,7 @@ from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
-from speculatoviz.engine import Change, speculate
+from speculatoviz.engine import Change, Step, speculate
 from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.calibration import Calibration, RemoteCalibration
 from speculatoviz.measure.plain import PlainRun
@@ -41,8 +41,9 @@ from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times, remote_info, sampling_info
 from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
-from speculatoviz.telemetry.parts import NoiseFloor, RemoteInfo
-from speculatoviz.telemetry.shadow import Shadows
+from speculatoviz.telemetry.parts import NoiseFloor, RecordInfo, RemoteInfo
+from speculatoviz.telemetry.record import NotRecorded, Recorded, Recorder
+from speculatoviz.telemetry.shadow import Shadowed, Shadows
 from speculatoviz.telemetry.wiring import watched
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Session:
         try:
             prompt = encode_for_measuring(session.target.tokenizer, PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)
+            session.calibration.measure_passes(settings.record_depth + 1, progress)
         except BaseException:
             session.close()
             raise
@@ -167,7 +169,8 @@ class Session:
         steps = self._prompt_cache.watch(steps)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
-        events = narrator.events(shadows.follow(steps) if beside else steps)
+        shadowed: Iterator[Step | Shadowed] = shadows.follow(steps) if beside else steps
+        events = narrator.events(self._recorded(shadowed, prepared, request, chance))
         events = self._prompt_cache.follow(events, len(request.prompt))
         events = watched(chain([started], events), narrator.stamp)
         events = followed(events) if request.evidence else events
@@ -176,6 +179,22 @@ class Session:
                 now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
                 event = event.model_copy(update={"remote": self.remote_info(now), **asdict(live)})  # noqa: PLW2901
             yield event
+
+    def _recorded(
+        self, steps: Iterator[Step | Shadowed], prepared: PreparedRun, request: Request, chance: ChanceSource
+    ) -> Iterator[Step | Shadowed | Recorded | NotRecorded]:
+        """The steps, and before the last one a draft for each token of the output, if the run is to be recorded."""
+        if not prepared.record_depth:
+            return steps
+        drafter, depth = self.drafters[prepared.drafter], prepared.record_depth
+        recorder = Recorder(drafter, depth, request, lambda: self.target.drafting, chance, self.clock)
+        return recorder.follow(steps)
+
+    def _record_info(self, prepared: PreparedRun) -> RecordInfo | None:
+        drafter = self.drafters[prepared.drafter]
+        by_prefix = isinstance(drafter, ModelDrafter) and not isinstance(drafter, TranslatedDrafter)
+        depth = prepared.record_depth
+        return RecordInfo(drafter=prepared.drafter, depth=depth, by_prefix=by_prefix) if depth else None
 
     def policy(self, prepared: PreparedRun) -> Policy:
         """The policy of one run. `auto` continues with what earlier runs of this session showed."""
@@ -258,6 +277,7 @@ class Session:
             heads=head_cards(self.drafters),
             batch_invariant=self.calibration.batch_invariant,
             pass_times=pass_times(self.calibration.pass_ms),
+            record=self._record_info(prepared),
         )
 
     @property

@@ -24,6 +24,7 @@ from speculatoviz.telemetry.parts import (
     PassTime,
     PlanInfo,
     PromptCacheInfo,
+    RecordInfo,
     RemoteInfo,
     SamplingInfo,
     Strict,
@@ -70,6 +71,7 @@ class Started(ServerEvent):
     pass_times: list[PassTime] = Field(
         default_factory=list, description="of the target, as measured when the run began"
     )
+    record: RecordInfo | None = Field(None, description="what `record` events will hold; null if nothing is recorded")
 
 
 class Updated(ServerEvent):
@@ -242,6 +244,30 @@ class Shadow(ServerEvent):
     scores: list[ShadowScore]
 
 
+class Record(ServerEvent):
+    """The drafter's proposals after the first `position` tokens of the output, and how the output goes on.
+
+    Computed after the run, outside its times. drafted: the ids of a chain. draft_probs: q of each, 1 for a chosen
+    token. text_probs[i]: q of the output's own token at place i of the chain, as far as the places before it hold the
+    output's tokens. certainties: the drafter's largest probability at each place, without filters; empty if it reports
+    none. target_prob: p of the output's token. target_certainty: the largest p, without filters. overlap: sum min(p, q)
+    at the first place, where the run tested a token. draft_top: the most probable tokens of q at the first place.
+    """
+
+    type: Literal["record"] = "record"
+    position: int
+    token_id: int
+    target_prob: float | None
+    target_certainty: float | None
+    overlap: float | None
+    drafted: list[int]
+    draft_probs: list[float]
+    text_probs: list[float]
+    certainties: list[float]
+    draft_top: list[TopToken]
+    draft_ms: float
+
+
 class Departure(Strict):
     """Where the greedy text of a speculative run and that of a plain run of the same prompt part.
 
@@ -284,7 +310,7 @@ class Failure(ServerEvent):
 
 
 Event = Annotated[
-    Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Done | Failure,
+    Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure,
     Field(discriminator="type"),
 ]
 

@@ -43,6 +43,9 @@ class Start(Strict):
         default_factory=list, max_length=8, description="drafters that guess beside the one in use, unused and untimed"
     )
     evidence: bool = Field(True, description="compute entropies and alternatives for display")
+    record_depth: Annotated[int, Field(ge=0, le=16)] | None = Field(
+        None, description="record the drafter's proposals after every output token, to this depth; null: the server's"
+    )
 
 
 class Update(Strict):

@@ -20,6 +20,7 @@ from speculatoviz.telemetry.mapping import (
     warning_event,
 )
 from speculatoviz.telemetry.metrics import MetricsFold
+from speculatoviz.telemetry.record import NotRecorded, Recorded, record_event
 from speculatoviz.telemetry.shadow import Shadowed, ShadowFold, closest
 
 
@@ -55,7 +56,7 @@ class Narrator:
         """Milliseconds since the run began."""
         return (self._clock() - self._begun_s) * 1000
 
-    def events(self, steps: Iterable[Step | Shadowed]) -> Iterator[Event]:
+    def events(self, steps: Iterable[Step | Shadowed | Recorded | NotRecorded]) -> Iterator[Event]:
         """The events of the steps, each as soon as its step is there."""
         for step in steps:
             match step:
@@ -69,6 +70,10 @@ class Narrator:
                     yield updated_event(self.stamp(), step)
                 case Shadowed():
                     yield self._shadowed(step)
+                case Recorded():
+                    yield record_event(self.stamp(), step, self._names)
+                case NotRecorded():
+                    yield warning_event(self.stamp(), step.round, (step.message, step.hint))
                 case Ended():
                     values = self.metrics.values(whole=True)
                     yield done_event(self.stamp(), step, "".join(self._texts), self.token_ids, values)

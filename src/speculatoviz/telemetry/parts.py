@@ -170,6 +170,18 @@ class PromptCacheInfo(Strict):
     held_tokens: int
 
 
+class RecordInfo(Strict):
+    """What is recorded after the run: proposals of `drafter` after every output token, `depth` tokens deep.
+
+    by_prefix: q of a token depends on the tokens before it alone, so that q at a later place of a draft is q at the
+    first place of the draft from there.
+    """
+
+    drafter: str
+    depth: int
+    by_prefix: bool
+
+
 class Finding(Strict):
     question: str
     answer: str

@@ -11,7 +11,7 @@ export function RecordingBanner() {
   const canRun = useApp((state) => isReady(state) && state.connection === "connected");
   if (!recording) return null;
   const { machine, created } = recording.header;
-  const facts = [machine, created && day(created)].filter(Boolean);
+  const facts = [machine, created && day(created), recording.warning].filter(Boolean);
   const run = () => {
     if (started) store.choose({ prompt: started.prompt });
     store.start();

@@ -106,6 +106,7 @@ def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Star
         k=None if speculation is None else speculation.k,
         policy=None if speculation is None else speculation.policy,
         evidence=asked.alternatives is not None,
+        record_depth=0,  # an answer does not wait for a record
     )
 
 
