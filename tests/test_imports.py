@@ -47,6 +47,8 @@ INSIDE = {
     "models.runtimes": {"models", "models.files", "models.tokenizers"},
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},
+    "lab.endpoints": {"lab"},
+    "lab.engines": {"lab"},
     "server.api": {"server"},
     "server.verifier": {"server"},
     "bench.peers": {"bench"},

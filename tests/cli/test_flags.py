@@ -35,8 +35,18 @@ NO_FLAG = {
     "suffix_longest",
     "support_size",
 }
-# `bench drafters --drafter` takes several names; `whatif` asks about a recorded run, whatever the settings are.
-OWN = {("bench drafters", "drafter"), ("whatif", "k"), ("whatif", "policy"), ("whatif", "rule")}
+# `bench drafters --drafter` takes several names; the others ask about recorded runs, or state what requests have.
+OWN = {
+    ("bench drafters", "drafter"),
+    ("export-config", "drafter"),
+    ("export-config", "k"),
+    ("lint", "temperature"),
+    ("passport", "drafter"),
+    ("passport", "k"),
+    ("whatif", "k"),
+    ("whatif", "policy"),
+    ("whatif", "rule"),
+}
 FLAGS = [
     (name, field)
     for name, command in commands().items()
@@ -48,6 +58,7 @@ DEFAULTS = {
     "bench pair": {"max_tokens": 96, "temperature": 0.0},
     "bench drafters": {"k": 4, "nodes": 12, "max_tokens": 64, "temperature": 0.0},
     "bench drafts": {"max_tokens": 64},
+    "bench edit": {"max_tokens": 384},
     "bench peers": {"max_tokens": 64},
     "bench prompts": {"max_tokens": 48},
     "bench rules": {"k": 5, "max_tokens": 96, "drafter": "model"},

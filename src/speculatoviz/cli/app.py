@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import sys
 
-from speculatoviz.cli import autopsy, bench, generate, models, remote, serve, train, whatif, why
+from speculatoviz.cli import (
+    autopsy,
+    bench,
+    compare,
+    engines,
+    generate,
+    models,
+    passport,
+    remote,
+    serve,
+    train,
+    whatif,
+    why,
+)
 from speculatoviz.cli.flags import report
 from speculatoviz.cli.help import program
 from speculatoviz.cli.output import prepare
 from speculatoviz.errors import OutputError
 
 app = program()
-for group in (serve, generate, autopsy, why, whatif, models, remote, train, bench):
+for group in (serve, generate, autopsy, why, whatif, engines, passport, compare, models, remote, train, bench):
     group.register(app)
 
 

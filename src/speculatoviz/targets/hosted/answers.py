@@ -145,6 +145,7 @@ class Choice(Part):
     finish_reason: str | None = None
     token_ids: tuple[Id, ...] = ()  # vLLM's name
     tokens: tuple[Id, ...] = ()  # Cerebras' and llama.cpp's name
+    prompt_token_ids: tuple[Id, ...] = ()  # vLLM's, with return_token_ids
     logprobs: Logprobs = Logprobs()
     prompt_logprobs: tuple[object, ...] = ()  # a row per token of the prompt, for `prompt_row`
 

@@ -1,0 +1,1 @@
+"""Other engines: settings for them, checks of their commands, and their statistics."""
