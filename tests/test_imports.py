@@ -51,6 +51,8 @@ INSIDE = {
     "lab.engines": {"lab"},
     "server.api": {"server"},
     "server.verifier": {"server"},
+    "lab.sweep": {"lab"},
+    "lab.report": {"lab", "lab.sweep"},
     "bench.peers": {"bench"},
 }
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from speculatoviz.bench.drafters import DrafterRun
 from speculatoviz.cli.app import app
 from support import environment
 
@@ -25,10 +23,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("command", "code", "happened", "to_do"),
     [
         ("pair --profile huge", "bad_request", "profile is 'huge': Input should be", "Correct it and try again."),
-        ("drafters nowhere.jsonl --out runs", "bad_request", "nowhere.jsonl cannot be read", "Give a JSON Lines"),
-        ("drafters here.jsonl --out runs --profile huge", "bad_request", "profile is 'huge'", "Correct it"),
+        ("sweep nowhere.jsonl --out runs", "bad_request", "nowhere.jsonl cannot be read", "Give a JSON Lines"),
+        ("sweep here.jsonl --out runs --profile huge", "bad_request", "profile is 'huge'", "Correct it"),
+        ("sweep here.jsonl --out runs --drafter nobody", "bad_request", "'nobody' is no drafter", "Write one of"),
+        ("sweep here.jsonl --out runs --drafter ngram=x", "bad_request", "'ngram=x' is no drafter", "Write one of"),
+        ("sweep here.jsonl --out runs -k 1,99", "bad_request", "-k is '1,99', and has to be", "Separate them"),
+        ("sweep here.jsonl --out runs --policy best", "bad_request", "--policy is 'best'", "Choose from: auto"),
+        (
+            "sweep here.jsonl --out runs --target vllm:http://h#m",
+            "bad_request",
+            "The target is remote",
+            "Load the target",
+        ),
         ("models --one nobody", "model", "There is no model 'nobody'", "Known names:"),
-        ("report nowhere.jsonl", "bad_request", "nowhere.jsonl holds no runs.", "Measure some:"),
         ("rules --drafter nobody", "bad_request", "drafter is 'nobody'", "Correct it and try again."),
         ("sessions --profile huge", "bad_request", "profile is 'huge'", "Correct it and try again."),
     ],
@@ -41,15 +48,6 @@ def test_what_a_user_can_correct_is_answered_in_two_sentences(
     first, second = result.stderr.strip().split("\n", 1)
     assert first.startswith(f"{code}: {happened}")
     assert second.startswith(to_do)
-
-
-def test_a_report_is_printed_and_drawn(folder: Path) -> None:
-    run = DrafterRun("smol", 0.0, "coding", 0, "ngram", 0, 10, 15, 8, 5, 4.0, 100.0, 1.2)
-    (folder / "runs.jsonl").write_text(json.dumps(asdict(run)) + "\n")
-    result = CliRunner().invoke(app, ["bench", "report", "runs.jsonl", "--svg", "figure.svg"])
-    assert result.exit_code == 0
-    assert "| ngram | 1.50 |" in result.stdout
-    assert (folder / "figure.svg").read_text().startswith("<?xml")
 
 
 @pytest.mark.smol

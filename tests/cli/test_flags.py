@@ -35,9 +35,13 @@ NO_FLAG = {
     "suffix_longest",
     "support_size",
 }
-# `bench drafters --drafter` takes several names; the others ask about recorded runs, or state what requests have.
+# `bench sweep` takes several values of these; the others ask about recorded runs, or state what requests have.
 OWN = {
-    ("bench drafters", "drafter"),
+    ("bench sweep", "drafter"),
+    ("bench sweep", "k"),
+    ("bench sweep", "nodes"),
+    ("bench sweep", "policy"),
+    ("bench sweep", "temperature"),
     ("export-config", "drafter"),
     ("export-config", "k"),
     ("lint", "temperature"),
@@ -56,7 +60,7 @@ FLAGS = [
 # The benchmarks have depths and lengths of their own, whatever the environment says.
 DEFAULTS = {
     "bench pair": {"max_tokens": 96, "temperature": 0.0},
-    "bench drafters": {"k": 4, "nodes": 12, "max_tokens": 64, "temperature": 0.0},
+    "bench sweep": {"max_tokens": 128},
     "bench drafts": {"max_tokens": 64},
     "bench edit": {"max_tokens": 384},
     "bench peers": {"max_tokens": 64},

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from speculatoviz.bench.peers.runs import OWN, PLAIN, About, PeerRun, Question, Timing, Way
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError, TargetError
+from speculatoviz.lab.questions import Prompt
 
 LLAMA_CPP = "llama.cpp"
 REFERENCE = Way(OWN, PLAIN, "llamacpp")

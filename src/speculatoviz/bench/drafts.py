@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.config import Settings
 from speculatoviz.core.theory import best_depth, expected_tps
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab.questions import Prompt
 from speculatoviz.measure.agreement import mean_overlap
 from speculatoviz.measure.passes import pass_ms
 from speculatoviz.measure.text import PASSAGE

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab.contexts import windows, without_prompt_cache
 from speculatoviz.models.prefix_cache import PrefixCache
-from speculatoviz.models.window import Window
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Done, Metrics
 from speculatoviz.telemetry.messages import ChatMessage, Start
@@ -80,7 +78,7 @@ def _documents(session: Session, documents: Sequence[str], questions: Sequence[s
 def _pair(session: Session, messages: Sequence[ChatMessage], tokens: int) -> tuple[Pair, str]:
     """A run with the cache, then one without it, and the text of the first."""
     cached, answer = _run(session, messages, tokens)
-    with _without_cache(session):
+    with without_prompt_cache(session):
         computed, _ = _run(session, messages, tokens)  # as many tokens: the next run finds what it would find
     size = computed.prompt_tokens
     pair = Pair(size, size - cached.hit_tokens, size - computed.hit_tokens, cached.ttft_ms, computed.ttft_ms)
@@ -105,30 +103,9 @@ def _run(session: Session, messages: Sequence[ChatMessage], tokens: int) -> tupl
     raise BadRequestError("A remote target has no prompt cache here.", "Choose a target of this machine.")
 
 
-@contextmanager
-def _without_cache(session: Session) -> Iterator[None]:
-    """Empty contexts, and no earlier prefixes for them. Afterwards the prefixes are back."""
-    windows = _windows(session)
-    held = [window.prefixes for window in windows]
-    for window in windows:
-        window.prefixes = None
-        window.keep(0)
-    try:
-        yield
-    finally:
-        for window, prefixes in zip(windows, held, strict=True):
-            window.prefixes = prefixes
-
-
 def _empty(session: Session) -> None:
     """Empty contexts and caches, as after a start."""
-    for window in _windows(session):
+    for window in windows(session):
         window.prefixes = None
         window.keep(0)
         window.prefixes = PrefixCache(session.settings.prompt_cache_tokens)
-
-
-def _windows(session: Session) -> list[Window]:
-    """Of the target, if it is in this process, and of the draft models."""
-    own = [drafter.window for drafter in session.drafters.values() if isinstance(drafter, ModelDrafter)]
-    return own if session.target.window is None else [session.target.window, *own]

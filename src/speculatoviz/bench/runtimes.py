@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from speculatoviz.bench.peers.statistics import geometric_mean, interval
 from speculatoviz.config import Settings
+from speculatoviz.lab.statistics import geometric_mean, interval
 from speculatoviz.models.libraries import gguf_runtimes
 from speculatoviz.models.load import load_model
 from speculatoviz.models.tokenizers.chat import encode_raw

@@ -14,6 +14,7 @@ from speculatoviz.cli import (
     passport,
     remote,
     serve,
+    sweep,
     train,
     whatif,
     why,
@@ -24,7 +25,7 @@ from speculatoviz.cli.output import prepare
 from speculatoviz.errors import OutputError
 
 app = program()
-for group in (serve, generate, autopsy, why, whatif, engines, passport, compare, models, remote, train, bench):
+for group in (serve, generate, autopsy, why, whatif, engines, passport, compare, models, remote, train, bench, sweep):
     group.register(app)
 
 

@@ -17,6 +17,7 @@ from speculatoviz.cli.flags import MODEL, settings_flags
 from speculatoviz.cli.help import add, program
 from speculatoviz.cli.output import notice
 from speculatoviz.cli.peers import peers
+from speculatoviz.cli.sweep import sweep
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError
 from speculatoviz.machine import describe
@@ -26,7 +27,7 @@ from speculatoviz.session.session import Session
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, drafters, report, drafts, peers, prompts, edit, models, runtimes, rules, remote, sessions):
+    for command in (pair, sweep, drafts, peers, prompts, edit, models, runtimes, rules, remote, sessions):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -60,52 +61,6 @@ def pair(
     typer.echo(json.dumps(result))
 
 
-@settings_flags("profile", "runtime", "selfspec", k=4, nodes=12, max_tokens=64, temperature=0.0)
-def drafters(
-    settings: Settings,
-    out: Annotated[Path, typer.Option(help="file of the runs, JSON Lines; runs that it holds are not repeated")],
-    prompts: Annotated[
-        Path | None,
-        typer.Argument(help="prompts in Spec-Bench's format, JSON Lines; default: 14 prompts in 7 categories"),
-    ] = None,
-    per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
-    drafter: Annotated[
-        list[str] | None, typer.Option(help="a drafter to measure, may be repeated; default: all of the profile")
-    ] = None,
-) -> None:
-    """Measure every drafter of a profile on the same prompts. Interrupted, it continues where it stopped."""
-    from speculatoviz.bench.drafters import Setting, measure_all
-    from speculatoviz.bench.questions import read_prompts
-
-    asked = read_prompts(prompts, per_category)
-    with _session(settings.model_copy(update={"evidence": False})) as session:
-        for name in drafter or ():
-            session.check_drafter(name)
-        k, nodes = _depth(settings), settings.nodes
-        setting = Setting(settings.profile, k, nodes, settings.temperature, settings.max_tokens, drafter or ())
-        measure_all(session, setting, asked, out, _print_line)
-
-
-def report(
-    file: Annotated[Path, typer.Argument(help="runs that `bench drafters` wrote")],
-    svg: Annotated[Path | None, typer.Option(help="file for the figure")] = None,
-    title: Annotated[str, typer.Option(help="the figure's title")] = "Tokens a round",
-) -> None:
-    """Print the runs of `bench drafters` as a table, and draw those of the lowest temperature."""
-    from speculatoviz.bench.drafters import read_runs
-    from speculatoviz.bench.report import figure, table
-
-    runs = read_runs(file)
-    if not runs:
-        raise BadRequestError(
-            f"{file} holds no runs.", f"Measure some: speculatoviz bench drafters PROMPTS --out {file}"
-        )
-    if svg is not None:
-        coldest = min(run.temperature for run in runs)
-        figure([run for run in runs if run.temperature == coldest], title, svg)
-    typer.echo(table(runs))
-
-
 @settings_flags(MODEL, "draft", "runtime", "threads", "context_tokens", max_tokens=64)
 def drafts(
     settings: Settings,
@@ -126,7 +81,7 @@ def drafts(
     Prints a table, then one JSON line.
     """
     from speculatoviz.bench.drafts import Measured, measure, table
-    from speculatoviz.bench.questions import read_prompts
+    from speculatoviz.lab.questions import read_prompts
 
     named = version or ["file", "Q4_0", "file@65536", "Q4_0@98304", "Q4_0@65536", "Q4_0@49152", "Q4_0@32768"]
     result = measure(settings, named, read_prompts(prompts, per_category), repeats, _print_line)

@@ -49,8 +49,8 @@ def compare(
     noise turns, a wrong verifier, or not to be told. Sampled texts are compared by a permutation test, with the
     smallest fault that it would have found. Exits with 1 if the verifier is wrong, or the samples differ.
     """
-    from speculatoviz.bench.questions import read_prompts
     from speculatoviz.lab.endpoints.compare import Plan, compare_urls  # its HTTP client takes long to import
+    from speculatoviz.lab.questions import read_prompts
 
     if samples == 1:
         raise BadRequestError("One draw is no sample.", "Give --samples 2 or more, or 0 for no test.")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from speculatoviz.cli.flags import MODEL, settings_flags
+from speculatoviz.cli.lists import numbers, texts
 from speculatoviz.cli.output import notice
-from speculatoviz.config import RANGES, Settings
-from speculatoviz.errors import BadRequestError
-
-N = TypeVar("N", int, float)
+from speculatoviz.config import Settings
 
 
 @settings_flags(MODEL, "draft", "draft_quantisation", "draft_vocabulary", "threads", max_tokens=64)
@@ -50,21 +47,21 @@ def peers(
 
     Prints tables of ratios to plain decoding with this engine, then one JSON line. Interrupted, it continues.
     """
-    from speculatoviz.bench.drawing import require_matplotlib
     from speculatoviz.bench.peers.figure import figure as draw
     from speculatoviz.bench.peers.lineup import Choice, Lineup, check_runtimes
     from speculatoviz.bench.peers.measuring import Measurement, measure_all
     from speculatoviz.bench.peers.runs import About, latest, read_entries
     from speculatoviz.bench.peers.summary import summary, tables
-    from speculatoviz.bench.questions import read_prompts
+    from speculatoviz.lab.drawing import require_matplotlib
+    from speculatoviz.lab.questions import read_prompts
 
     if figure is not None:
         require_matplotlib()
     choice = Choice(
-        runtimes=check_runtimes(settings, _texts(runtimes)),
-        drafters=_texts(drafters),
-        depths=_numbers(depths, "depths", int, 1),
-        temperatures=_numbers(temperatures, "temperatures", float, 0),
+        runtimes=check_runtimes(settings, texts(runtimes)),
+        drafters=texts(drafters),
+        depths=numbers(depths, "--depths", "k", int, 1),
+        temperatures=numbers(temperatures, "--temperatures", "temperature", float, 0),
         llamacpp=llamacpp,
         transformers=transformers,
     )
@@ -89,25 +86,6 @@ def peers(
         draw(runs, about, figure)
     typer.echo(tables(runs, about))
     typer.echo(json.dumps(summary(runs, about)))
-
-
-def _texts(listed: str | None) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in (listed or "").split(",") if part.strip()))
-
-
-def _numbers(listed: str, flag: str, kind: Callable[[str], N], least: float) -> list[N]:
-    """The numbers of a flag, within the range of the setting. Raises BadRequestError."""
-    most = RANGES["k" if flag == "depths" else "temperature"].maximum
-    try:
-        found = [kind(part) for part in _texts(listed)]
-    except ValueError:
-        found = []
-    if not found or not all(least <= number <= most for number in found):
-        raise BadRequestError(
-            f"--{flag} is {listed!r}, and has to be a list of numbers from {least:g} to {most:g}.",
-            "Separate them by commas.",
-        )
-    return found
 
 
 def _print_line(line: str) -> None:

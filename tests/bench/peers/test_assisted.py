@@ -15,7 +15,7 @@ from speculatoviz.bench.peers.assisted import (
     TransformersFiles,
 )
 from speculatoviz.bench.peers.runs import PLAIN, Question
-from speculatoviz.bench.questions import Prompt
+from speculatoviz.lab.questions import Prompt
 from support.real_servers import lacking
 from support.tiny_gguf import write_tiny
 

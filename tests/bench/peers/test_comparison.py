@@ -8,7 +8,7 @@ import pytest
 
 from speculatoviz.bench.peers.comparison import ALL, Comparison
 from speculatoviz.bench.peers.runs import OWN, PLAIN, PeerRun, Timing, Way
-from speculatoviz.bench.peers.statistics import geometric_mean, interval
+from speculatoviz.lab.statistics import geometric_mean, interval
 from support.peers import LLAMA_CPP, REFERENCE, runs
 
 AUTO = Way(OWN, "auto", "ik")

@@ -20,8 +20,8 @@ from speculatoviz.bench.peers.llamacpp_server import (
     server_options,
 )
 from speculatoviz.bench.peers.runs import Question
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import TargetError
+from speculatoviz.lab.questions import Prompt
 from support.real_servers import lacking
 
 NO_SERVER = lacking("xllamacpp")

@@ -13,8 +13,8 @@ import pytest
 
 from speculatoviz.bench.peers.measuring import Measurement, measure_all, measure_prompt
 from speculatoviz.bench.peers.runs import PLAIN, About, Peer, Way, latest, read_entries
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError, TargetError
+from speculatoviz.lab.questions import Prompt
 from support.peers import Scripted, about, question, scripted
 
 PROMPTS = [Prompt("coding", 0, "sort"), Prompt("coding", 1, "merge"), Prompt("writing", 0, "once upon a time")]

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from speculatoviz.bench.peers.measuring import measure_prompt
 from speculatoviz.bench.peers.own import DEEP, DEPTHS, OwnEngine, SessionWorker, on_runtime, timing
 from speculatoviz.bench.peers.runs import PLAIN, Question
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.cli.app import app
 from speculatoviz.config import Settings
 from speculatoviz.lab.decode import decode_prompt
+from speculatoviz.lab.questions import Prompt
 from speculatoviz.telemetry.messages import Start
 from support import environment, toy_session
 from support.real_servers import lacking

@@ -13,11 +13,11 @@ from speculatoviz.bench.peers.runs import (
     Timing,
     Way,
     as_line,
-    drop_broken_line,
     latest,
     read_entries,
 )
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab.journal import drop_broken_line
 from support.peers import about
 
 RUN = PeerRun(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speculatoviz.bench.peers.runs import PLAIN, PeerRun, Timing
-from speculatoviz.bench.peers.statistics import geometric_mean
+from speculatoviz.lab.statistics import geometric_mean
 from speculatoviz.policies.costs import VerifyCosts
 
 Choice = tuple[str, int]  # a drafter and a depth

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from speculatoviz.bench.peers.bound import Bound, bounds
 from speculatoviz.bench.peers.llamacpp_server import ENGINE as LLAMA_CPP
 from speculatoviz.bench.peers.runs import AUTO, OWN, PLAIN, PeerRun, Way
-from speculatoviz.bench.peers.statistics import geometric_mean, interval
+from speculatoviz.lab.statistics import geometric_mean, interval
 
 ALL = "all"
 _BEST = "the best of each category"

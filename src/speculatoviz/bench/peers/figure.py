@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from speculatoviz.bench.drawing import svg_figure
 from speculatoviz.bench.peers.comparison import ALL, Comparison
 from speculatoviz.bench.peers.runs import AUTO, OWN, PLAIN, About, PeerRun, Way
-from speculatoviz.bench.peers.statistics import geometric_mean, interval
 from speculatoviz.bench.peers.summary import by_temperature
+from speculatoviz.lab.drawing import svg_figure
+from speculatoviz.lab.statistics import geometric_mean, interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from speculatoviz.bench.peers.processor import usage_so_far
 from speculatoviz.bench.peers.runs import (
     About,
@@ -22,14 +20,13 @@ from speculatoviz.bench.peers.runs import (
     Shares,
     Way,
     as_line,
-    drop_broken_line,
     latest,
     read_entries,
 )
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
-
-_TOGETHER = 6  # ways between two runs of the reference
+from speculatoviz.lab.interleaving import in_turn
+from speculatoviz.lab.journal import drop_broken_line
+from speculatoviz.lab.questions import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +128,20 @@ def measure_prompt(
     """
     failed = set() if failed is None else failed
     left = [peer for peer in ways if peer.way not in failed]
-    order = [left[place] for place in _order(question.prompt, len(left))]
-    before = reference.decode(question)
-    for first in range(0, len(order), _TOGETHER):
-        together = order[first : first + _TOGETHER]
-        attempts = [_attempt(peer, question, [reference, *ways]) for peer in together]
-        after = reference.decode(question)
-        reference_tps = (before.tps + after.tps) / 2
-        before = after
-        for run in attempts:
-            if run.timing is None:
-                failed.add(run.way)
-                yield run
-            else:
-                ratio = run.timing.tps / reference_tps
-                yield replace(run, ratio=ratio if math.isfinite(ratio) else None)
-
-
-def _order(prompt: Prompt, size: int) -> list[int]:
-    """A permutation that belongs to the prompt."""
-    chance = np.random.default_rng([prompt.number, *prompt.category.encode()])
-    return [int(place) for place in chance.permutation(size)]
+    turns = in_turn(
+        left,
+        lambda peer: _attempt(peer, question, [reference, *ways]),
+        lambda: reference.decode(question),
+        question.prompt.category,
+        question.prompt.number,
+    )
+    for run, before, after in turns:
+        if run.timing is None:
+            failed.add(run.way)
+            yield run
+        else:
+            ratio = run.timing.tps / ((before.tps + after.tps) / 2)
+            yield replace(run, ratio=ratio if math.isfinite(ratio) else None)
 
 
 def _attempt(peer: Peer, question: Question, peers: Sequence[Peer]) -> PeerRun:

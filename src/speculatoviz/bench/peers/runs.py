@@ -10,8 +10,9 @@ from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from speculatoviz.bench.questions import Prompt
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab.journal import whole_lines
+from speculatoviz.lab.questions import Prompt
 
 OWN = "speculatoviz"
 PLAIN = "plain"
@@ -147,10 +148,8 @@ def read_entries(file: Path) -> list[PeerRun | About]:
 
     A last line that was not written to its end is left out. Raises BadRequestError for any other file.
     """
-    if not file.exists():
-        return []
     entries: list[PeerRun | About] = []
-    for number, line in enumerate(_whole_lines(file.read_bytes()), 1):
+    for number, line in enumerate(whole_lines(file), 1):
         try:
             entries.append(_LINE.validate_json(line))
         except ValidationError as error:
@@ -160,19 +159,6 @@ def read_entries(file: Path) -> list[PeerRun | About]:
     return entries
 
 
-def drop_broken_line(file: Path) -> None:
-    """Remove a last line that was not written to its end, so that the next line begins on its own."""
-    if file.exists():
-        written = file.read_bytes()
-        whole = b"".join(line + b"\n" for line in _whole_lines(written))
-        if whole != written:
-            file.write_bytes(whole)
-
-
 def latest(entries: Sequence[PeerRun | About]) -> list[PeerRun]:
     """The runs, in the order in which they were first measured. Of several of the same key, the last one counts."""
     return list({entry.key: entry for entry in entries if isinstance(entry, PeerRun)}.values())
-
-
-def _whole_lines(written: bytes) -> list[bytes]:
-    return written.split(b"\n")[:-1]

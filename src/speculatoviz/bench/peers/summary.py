@@ -10,7 +10,7 @@ from typing import Any
 from speculatoviz.bench.peers.comparison import ALL, Comparison, Standing
 from speculatoviz.bench.peers.own import DEEP
 from speculatoviz.bench.peers.runs import About, PeerRun
-from speculatoviz.bench.peers.statistics import interval
+from speculatoviz.lab.statistics import interval
 
 Cells = Sequence[str]
 _QUIET = 0.05  # of the processor time, for other programs

@@ -1,0 +1,164 @@
+"""One run as an object: its text, its rounds, its figures. Made of events, live or from a trace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from speculatoviz.errors import TraceError
+from speculatoviz.lab import html
+from speculatoviz.lab.waterfall import Waterfall, waterfall
+from speculatoviz.telemetry import trace
+from speculatoviz.telemetry.events import (
+    Done,
+    DraftToken,
+    Event,
+    Metrics,
+    MetricValues,
+    RunWarning,
+    Started,
+    VerifyResult,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: what was drafted, what verification decided, how long it took.
+
+    index: from 0. drafted: the nodes of the draft. verified: a result for each node, then one for the token after the
+    accepted path. metrics: the round's own times and counts, and those of the run up to it.
+    """
+
+    index: int
+    drafted: tuple[DraftToken, ...]
+    verified: tuple[VerifyResult, ...]
+    metrics: Metrics
+
+    @property
+    def text(self) -> str:
+        """What the round adds to the visible text."""
+        return "".join(event.text for event in self.verified)
+
+    @property
+    def accepted(self) -> int:
+        """The number of drafted tokens that were accepted."""
+        return self.metrics.round_accepted
+
+    @property
+    def emitted(self) -> int:
+        """The number of tokens that the round added."""
+        return self.metrics.round_emitted
+
+    @property
+    def round_ms(self) -> float:
+        """Milliseconds of the round, without the prompt's."""
+        return self.metrics.round_ms
+
+
+def rounds_of(events: Iterable[Event]) -> Iterator[Round]:
+    """The whole rounds of a run, each as soon as its last event is there."""
+    drafted, verified = list[DraftToken](), list[VerifyResult]()
+    for event in events:
+        match event:
+            case DraftToken():
+                drafted.append(event)
+            case VerifyResult():
+                verified.append(event)
+            case Metrics():
+                yield Round(event.round, tuple(drafted), tuple(verified), event)
+                drafted, verified = [], []
+
+
+class Run:
+    """A run, from `started` to `done`, or up to where its trace ends.
+
+    events: in order. header: of a run that was read from a trace, with the machine that it was measured on.
+    """
+
+    def __init__(self, events: Sequence[Event], header: trace.Header | None = None) -> None:
+        self.events, self.header = list(events), header
+
+    @cached_property
+    def started(self) -> Started:
+        """Models, settings, exactness and baseline. Raises TraceError if the trace has none of it."""
+        found = next((event for event in self.events if isinstance(event, Started)), None)
+        if found is None:
+            raise TraceError("The run has not begun in this trace.", "Record it again.")
+        return found
+
+    @cached_property
+    def done(self) -> Done | None:
+        """The end of the run; None if the trace ends before it."""
+        return next((event for event in self.events if isinstance(event, Done)), None)
+
+    @cached_property
+    def rounds(self) -> list[Round]:
+        return list(rounds_of(self.events))
+
+    @property
+    def text(self) -> str:
+        """The visible text."""
+        return self.done.generated_text if self.done else "".join(round.text for round in self.rounds)
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The emitted ids."""
+        emitted = (event for event in self.events if isinstance(event, VerifyResult) and event.final_token is not None)
+        return self.done.token_ids if self.done else [event.token_id for event in emitted]
+
+    @property
+    def metrics(self) -> MetricValues | None:
+        """The figures of the whole run, or of its last rounds if it is not whole; None without a round."""
+        return self.done.metrics if self.done else self.rounds[-1].metrics if self.rounds else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong while the run went on, and what to do about it."""
+        return [f"{event.message} {event.hint}" for event in self.events if isinstance(event, RunWarning)]
+
+    def speedup_over(self, plain: Run) -> float:
+        """The rate of this run divided by that of another one, which should be a plain run of the same prompt.
+
+        Runs vary: measure several in turn, or `sweep`. Rates leave out the prompt's time. NaN without rounds.
+        """
+        rates = [run.metrics.overall_tps if run.metrics else None for run in (self, plain)]
+        return rates[0] / rates[1] if rates[0] and rates[1] else float("nan")
+
+    def why(self) -> Waterfall:
+        """Why the run is not faster. Raises BadRequestError without a measured baseline or without a draft."""
+        return waterfall(self.events)
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write the run as a trace. Raises TraceError if that is not possible."""
+        failed = list[str]()
+        with trace.create(Path(file), failed.append) as writer:
+            for event in self.events:
+                writer.write(event)
+        if failed:
+            raise TraceError(failed[0], "Make room there, or name another file.")
+
+    def __repr__(self) -> str:
+        return f"<Run: {html.in_brief(self.metrics)}>"
+
+    def _repr_html_(self) -> str:
+        return html.run(self.events, self.metrics)
+
+
+def open_trace(file: str | os.PathLike[str]) -> Run:
+    """A run from a trace, which `Run.save` or `speculatoviz generate --trace` wrote.
+
+    A trace that was cut off is read up to its last whole line. Raises TraceError if it is none.
+    """
+    read = trace.read(Path(file))
+    return Run(read.events, read.header)
+
+
+def why(run: Run | str | os.PathLike[str]) -> Waterfall:
+    """Why a run, or that of a trace, is not faster: from the formula's speedup to the measured one, bar by bar.
+
+    Raises TraceError for a file that is no trace, and BadRequestError without a measured baseline or without a draft.
+    """
+    return (run if isinstance(run, Run) else open_trace(run)).why()

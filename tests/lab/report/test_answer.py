@@ -1,0 +1,67 @@
+"""The two sentences state what the intervals allow, and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from speculatoviz.lab.report.answer import answer
+from speculatoviz.lab.sweep.summary import Summary
+from support.sweeps import AUTO, SUFFIX, plain, run
+
+
+def speedups(cell: object, ratios: Iterable[float], **changed: object) -> list[object]:
+    names = ("coding", "writing")
+    return [
+        run(cell, ratio, names[n % 2], n // 2, **changed)  # type: ignore[arg-type]
+        for n, ratio in enumerate(ratios)
+    ]
+
+
+def spread(mean: float, prompts: int = 12) -> list[float]:
+    return (mean * np.exp(np.linspace(-0.05, 0.05, prompts))).tolist()
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        (spread(1.4), "speculation pays, since"),
+        (spread(0.8), "speculation does not pay, since"),
+        ([0.7, 1.5, 0.9, 1.2, 0.8, 1.1], "it is not clear whether speculation pays, since"),
+        ([1.4], "it is not clear whether speculation pays, since"),
+    ],
+    ids=["pays", "does not", "unclear", "one prompt"],
+)
+def test_the_verdict_follows_from_the_interval(ratios: list[float], verdict: str) -> None:
+    runs = [plain("coding"), plain("writing"), *speedups(SUFFIX, ratios)]
+    first, _ = answer(Summary(runs), "a-target")  # type: ignore[arg-type]
+
+    assert first.startswith("a-target on this machine: at T=0 ")
+    assert verdict in first
+    mean = math.exp(np.mean(np.log(ratios)))
+    assert f"suffix, k 4, decodes {mean:.2f} times as fast as the target alone" in first
+    assert ("95 % interval" in first) == (len(ratios) > 1)
+
+
+def test_every_temperature_has_its_verdict_and_the_reason_its_arithmetic() -> None:
+    runs = [*speedups(SUFFIX, [2.0, 0.5] * 4), *speedups(AUTO, [1.25] * 8), *speedups(AUTO, [0.8] * 8, temperature=0.7)]
+    first, second = answer(Summary([plain(), *runs]), "a-target")  # type: ignore[list-item]
+
+    assert "at T=0 speculation pays" in first
+    assert "at T=0.7 speculation does not pay" in first
+    assert "2 choices, auto, decodes 1.25 times" in first
+    assert second.startswith("At T=0 a round of auto brings 2.00 tokens and takes the time of 1.60 plain ones")
+    assert second.endswith("it is faster in coding and writing, from 1.25 (coding) to 1.25 (coding).")
+
+
+def test_the_best_of_noise_is_not_called_a_gain() -> None:
+    chance = np.random.default_rng(1)
+    noise = [
+        run(SUFFIX.__class__("suffix", k=k), math.exp(chance.normal(0, 0.3)), prompt=n)
+        for k in range(1, 13)
+        for n in range(10)
+    ]
+    assert "it is not clear" in answer(Summary([plain(), *noise]), "a-target")[0]
