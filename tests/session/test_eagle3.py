@@ -54,7 +54,8 @@ def test_a_published_head_drafts_and_leaves_greedy_text_as_it_is(tmp_path: Path,
 def test_without_a_head_the_reason_states_how_to_name_one(tmp_path: Path) -> None:
     session = toy_session.load(tmp_path)
     assert str(session.missing["eagle3"]) == (
-        "No EAGLE-3 head is named. Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
+        "No EAGLE-3 head is named. Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file. "
+        "`speculatoviz train eagle3` trains one."
     )
     with pytest.raises(BadRequestError, match="no drafter named 'eagle3' here: no EAGLE-3 head is named"):
         session.prepare(Start(prompt="a", drafter="eagle3"))

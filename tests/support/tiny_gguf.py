@@ -27,9 +27,10 @@ def write_tiny(
     types: Mapping[str, str] | None = None,
     tensors_per_part: int = 0,
     hidden: int = HIDDEN,
+    layers: int = LAYERS,
     seed: int = 0,
 ) -> Path:
-    """A llama of two layers; the path of its file, or of its first part.
+    """A llama of two layers, or more; the path of its file, or of its first part.
 
     fields, tensors: further ones, or other values for its own; None leaves one out. In keys of fields `{arch}` stands
     for the architecture. types: of tensors that are quantised.
@@ -39,7 +40,7 @@ def write_tiny(
     tokens, kinds, scores, own = _vocabulary(vocabulary)
     own |= {
         "general.name": "tiny",
-        "{arch}.block_count": LAYERS,
+        "{arch}.block_count": layers,
         "{arch}.context_length": CONTEXT,
         "{arch}.embedding_length": hidden,
         "{arch}.feed_forward_length": 2 * hidden,
@@ -56,7 +57,7 @@ def write_tiny(
         _add(writer, key.replace("{arch}", architecture), value)
     if scores and "tokenizer.ggml.scores" not in given:
         writer.add_token_scores(scores)
-    weights = _weights(max(1, len(tokens)), np.random.default_rng(seed), hidden) | dict(tensors or {})
+    weights = _weights(max(1, len(tokens)), np.random.default_rng(seed), hidden, layers) | dict(tensors or {})
     for name, data in weights.items():
         if data is None:
             continue
@@ -89,7 +90,7 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Value) -> None:
             writer.add_array(key, value)
 
 
-def _weights(n_vocab: int, rng: np.random.Generator, hidden: int) -> dict[str, np.ndarray | None]:
+def _weights(n_vocab: int, rng: np.random.Generator, hidden: int, layers: int) -> dict[str, np.ndarray | None]:
     def random(*shape: int) -> np.ndarray:
         return (rng.standard_normal(shape) * 0.2 * (HIDDEN / hidden) ** 0.5).astype(np.float32)
 
@@ -99,7 +100,7 @@ def _weights(n_vocab: int, rng: np.random.Generator, hidden: int) -> dict[str, n
         "output_norm.weight": np.ones(hidden, np.float32),
         "output.weight": random(n_vocab, hidden),
     }
-    for layer in range(LAYERS):
+    for layer in range(layers):
         before = f"blk.{layer}."
         weights |= {
             before + "attn_norm.weight": np.ones(hidden, np.float32),

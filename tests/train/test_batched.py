@@ -25,6 +25,7 @@ SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
 }
+LAYERS = (2, 1)  # in the order in which they are asked for
 IDS = np.random.default_rng(0).integers(0, 49_000, (5, 40)).tolist()
 
 
@@ -52,23 +53,24 @@ def batched(folder: Path, slots: int = 5) -> Any:
 
 
 @pytest.fixture(scope="module")
-def alone(folder: Path) -> list[tuple[Floats, Floats]]:
-    """States and logits of every text by itself."""
+def alone(folder: Path) -> list[tuple[Floats, Floats, Floats]]:
+    """States, logits and inputs of two inner layers of every text by itself."""
     from speculatoviz.models.runtimes.transformers import TransformersModel
 
     model = TransformersModel(folder, 512, 1, device="cpu", dtype="float32")
     found = []
     for ids in IDS:
         context = model.open(64)
-        rows = model.forward([Feed(context, ids, hidden=True)])[0]
+        rows = model.forward([Feed(context, ids, hidden=True, layers=LAYERS)])[0]
         assert rows.hidden is not None
-        found.append((rows.hidden.copy(), rows.logits.copy()))
+        assert rows.layers is not None
+        found.append((rows.hidden.copy(), rows.logits.copy(), rows.layers.copy()))
         context.close()
     return found
 
 
 def test_contexts_of_unlike_lengths_stand_in_one_pass(
-    folder: Path, alone: list[tuple[Floats, Floats]], monkeypatch: pytest.MonkeyPatch
+    folder: Path, alone: list[tuple[Floats, Floats, Floats]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from speculatoviz.train import batched as module
 
@@ -82,16 +84,22 @@ def test_contexts_of_unlike_lengths_stand_in_one_pass(
         fed = [(n, count) for n, count in enumerate(counts) if count]
         if not fed:
             continue
-        rows = model.forward([Feed(contexts[n], IDS[n][seen[n] : seen[n] + count]) for n, count in fed])
+        rows = model.forward(
+            [Feed(contexts[n], IDS[n][seen[n] : seen[n] + count], layers=LAYERS if n else ()) for n, count in fed]
+        )
         for (n, count), row in zip(fed, rows, strict=True):
-            states, logits = alone[n]
+            states, logits, inputs = alone[n]
             np.testing.assert_allclose(row.hidden, states[seen[n] : seen[n] + count], atol=1e-4)
             np.testing.assert_allclose(row.logits[-1], logits[seen[n] + count - 1], atol=1e-3)
+            if n:
+                np.testing.assert_allclose(row.layers, inputs[seen[n] : seen[n] + count], atol=1e-4)
+            else:
+                assert row.layers is None, "only where they are asked for"
             seen[n] += count
     assert [context.length for context in contexts] == [40] * len(IDS)
 
 
-def test_a_context_begun_anew_sees_nothing_of_before(folder: Path, alone: list[tuple[Floats, Floats]]) -> None:
+def test_a_context_begun_anew_sees_nothing_of_before(folder: Path, alone: list[tuple[Floats, Floats, Floats]]) -> None:
     model = batched(folder, slots=2)
     first, second = model.open(64), model.open(64)
     model.forward([Feed(first, IDS[0]), Feed(second, IDS[1][:1])])

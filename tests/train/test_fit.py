@@ -10,13 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speculatoviz.errors import TrainError  # noqa: E402
+from speculatoviz.heads.eagle3_folder import Eagle3Shape  # noqa: E402
 from speculatoviz.train.data import TrainingData  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
+from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module  # noqa: E402
 from speculatoviz.train.fit import Schedule, StepReport, TrainingResult, fit  # noqa: E402
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape  # noqa: E402
 from speculatoviz.train.score import HeldOutAnswers  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
-from support.tiny_heads import TinyRows  # noqa: E402
+from support.tiny_heads import HIDDEN, TinyRows  # noqa: E402
 from support.tiny_training import dialogue  # noqa: E402
 
 DATA = TrainingData([dialogue(seed, 30) for seed in range(40)], [dialogue(seed, 30) for seed in range(40, 46)])
@@ -38,6 +40,10 @@ def medusa() -> MedusaModule:
     return MedusaModule(TARGET, MedusaShape(3, 1), MedusaLoss(), 0)
 
 
+def eagle3() -> Eagle3Module:
+    return Eagle3Module(TARGET, Eagle3Shape(HIDDEN, 2, 1, 4, 16), Eagle3Loss(steps=3), 0)
+
+
 def trained(
     module, path: Path, how: Schedule = HOW, stop: int = 10**9
 ) -> tuple[TrainingResult | None, list[StepReport]]:  # type: ignore[no-untyped-def]
@@ -54,7 +60,7 @@ def trained(
         return None, told
 
 
-@pytest.mark.parametrize("module", [eagle, medusa])
+@pytest.mark.parametrize("module", [eagle, medusa, eagle3])
 def test_a_head_learns(module, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     fitted, told = trained(module(), tmp_path / "c")
     scores = [step.score.mean_acceptance_length for step in told if step.score]
@@ -65,10 +71,11 @@ def test_a_head_learns(module, tmp_path: Path) -> None:  # type: ignore[no-untyp
     assert told[-1].loss < 0.8 * next(step.loss for step in told if step.step == 1)
 
 
-def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    whole, told = trained(eagle(), tmp_path / "a")
-    broken, _ = trained(eagle(), tmp_path / "b", stop=33)
-    resumed, rest = trained(eagle(), tmp_path / "b")
+@pytest.mark.parametrize("module", [eagle, eagle3])
+def test_an_interrupted_training_ends_as_one_that_was_not(module, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    whole, told = trained(module(), tmp_path / "a")
+    broken, _ = trained(module(), tmp_path / "b", stop=33)
+    resumed, rest = trained(module(), tmp_path / "b")
 
     assert broken is None
     assert whole is not None
@@ -107,3 +114,23 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 def test_without_greedy_answers_there_is_nothing_to_choose_by(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="No greedy answer"):
         fit(eagle(), DATA, HeldOutAnswers([], [], []), HOW, tmp_path / "c", lambda _: None)
+
+
+def test_output_rows_change_at_a_tenth_of_the_rate(tmp_path: Path) -> None:
+    """AdamW's first step moves every number with a gradient by the rate."""
+    module = eagle3()
+    before = {name: weight.detach().clone() for name, weight in module.weights.items()}
+    trained(module, tmp_path / "c", Schedule(1, 240, 0.1, 0, every=1, depth=3))
+    moved = {name: (weight.detach() - before[name]).abs().max() for name, weight in module.weights.items()}
+    assert float(moved["output"]) == pytest.approx(0.01, rel=0.02)
+    assert float(moved["output_norm"]) == pytest.approx(0.1, rel=0.02)
+
+
+def test_the_optimisers_are_named(tmp_path: Path) -> None:
+    words = {}
+    for module in (eagle, eagle3):
+        fitted, _ = trained(module(), tmp_path / module.__name__, Schedule(1, 240, every=1, depth=3))
+        assert fitted is not None
+        words[module.__name__] = fitted.optimisers
+    assert words["eagle"] == "AdamW for vectors and Muon for matrices"
+    assert words["eagle3"] == "AdamW for vectors, AdamW at 0.1 of the rate for output rows and Muon for matrices"

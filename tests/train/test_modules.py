@@ -8,12 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from speculatoviz.heads.eagle import EagleHead  # noqa: E402
+from speculatoviz.heads.eagle3_folder import Eagle3Shape  # noqa: E402
 from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
 from speculatoviz.train.data import Batch, collate  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
+from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module  # noqa: E402
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
-from support.tiny_heads import VOCABULARY, TinyRows  # noqa: E402
+from support.tiny_heads import HIDDEN, VOCABULARY, TinyRows  # noqa: E402
 from support.tiny_training import dialogue, file_of  # noqa: E402
 
 DIALOGUES = [dialogue(0), dialogue(1, 9), dialogue(2, 12)]
@@ -38,6 +40,10 @@ def eagle(window: int = 64, **loss: float) -> EagleModule:
 
 def medusa(**loss: float) -> MedusaModule:
     return shaken(MedusaModule(target(), MedusaShape(3, 2), MedusaLoss(**loss), 0))
+
+
+def eagle3(**loss: float) -> Eagle3Module:
+    return shaken(Eagle3Module(target(), Eagle3Shape(HIDDEN, 2, 1, 4, 12), Eagle3Loss(**loss), 0))  # type: ignore[arg-type]
 
 
 def weights(module):  # type: ignore[no-untyped-def]
@@ -158,3 +164,15 @@ def test_eagle_takes_its_further_steps_later() -> None:
     module, batch = eagle(steps=4), collate(DIALOGUES)
     taken = [len(module.loss(batch, torch.Generator(), done)[1]) for done in (0.0, 0.5, 0.6, 0.8, 0.9, 1.0)]
     assert taken == [1, 1, 2, 3, 4, 4]
+
+
+@pytest.mark.parametrize("module", [eagle, medusa, eagle3])
+def test_everything_is_computed_where_the_head_is(module) -> None:  # type: ignore[no-untyped-def]
+    """PyTorch's default device is another one here: a tensor that is made on it cannot be computed with the others."""
+    made, batch, generator = module(), collate(DIALOGUES), torch.Generator("cpu")
+    with torch.device("meta"):
+        loss, _ = made.loss(batch, generator, 0.99)
+        loss.backward()
+        guesses = made.guesses(batch, 3)
+    assert (loss.device.type, guesses.device.type) == ("cpu", "cpu")
+    assert all(weight.grad is not None and weight.grad.device.type == "cpu" for weight in made.weights.values())

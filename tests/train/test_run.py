@@ -19,7 +19,7 @@ from speculatoviz.heads.eagle import EagleHead  # noqa: E402
 from speculatoviz.heads.file import HeadFile, HeadKind, load, read, save  # noqa: E402
 from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
 from speculatoviz.heads.rows import GgufRows  # noqa: E402
-from speculatoviz.train import run  # noqa: E402
+from speculatoviz.train import export, run  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss  # noqa: E402
 from speculatoviz.train.fit import Schedule, fit  # noqa: E402
@@ -113,7 +113,7 @@ def test_a_head_that_cannot_be_written_keeps_its_training(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run, "save", full)
+    monkeypatch.setattr(export, "save", full)
     with pytest.raises(TrainError, match="No space left") as refusal:
         run.train(order(tmp_path), toy.tokenizer, lambda *_: None)
     assert "--out" in refusal.value.hint

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Barrier
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import TrainError
-from speculatoviz.train.store import Corpus, CorpusOrigin, Counts, Dialogue
+from speculatoviz.train.store import Corpus, CorpusOrigin, Counts, Dialogue, StoredRows, half
 
 ORIGIN = CorpusOrigin("toy", "f" * 16, 3)
 
@@ -22,6 +24,11 @@ def dialogue(seed: int, length: int = 5) -> Dialogue:
         np.array([0, 1, *[2] * (length - 2)], np.uint8),
         rng.standard_normal((length, 3)).astype(np.float16),
     )
+
+
+def layered(seed: int, length: int = 5) -> Dialogue:
+    rows = np.random.default_rng(seed).standard_normal((length, 9)).astype(np.float16)
+    return replace(dialogue(seed, length), layers=rows)
 
 
 def same(a: Dialogue, b: Dialogue) -> bool:
@@ -112,7 +119,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "--data" in refusal.value.hint
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "\xff"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"layers": 5}', "\xff"])
 def test_a_description_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "corpus.json").write_text(content, encoding="latin-1")
     with pytest.raises(TrainError, match=r"corpus\.json"):
@@ -133,3 +140,56 @@ def test_a_broken_shard_is_named(tmp_path: Path) -> None:
         corpus.counts()
     with pytest.raises(TrainError, match=r"00-00000\.safetensors"):
         list(corpus.dialogues())
+
+
+LAYERED = replace(ORIGIN, layers=(2, 4, 5))
+
+
+def test_inputs_of_layers_are_kept_and_read_where_they_are_used(tmp_path: Path) -> None:
+    writer = Corpus(tmp_path, LAYERED).writer()
+    writer.write([layered(0), layered(1, 7)], 2)
+    for found, seed, length in zip(Corpus(tmp_path, LAYERED).dialogues(), (0, 1), (5, 7), strict=True):
+        assert isinstance(found.layers, StoredRows)
+        assert found.layers.shape == (length, 9)
+        assert same(found, layered(seed, length))
+        assert np.array_equal(found.layers, layered(seed, length).layers)
+        assert np.array_equal(found.layers[1:3], layered(seed, length).layers[1:3])
+
+
+def test_a_folder_with_layers_serves_heads_that_read_none(tmp_path: Path) -> None:
+    Corpus(tmp_path, LAYERED)
+    assert Corpus(tmp_path, ORIGIN).layers == (2, 4, 5), "and what is added to it records them"
+
+
+@pytest.mark.parametrize(("held", "words"), [((), "no inner layers"), ((1, 2, 3), "the layers 1, 2, 3")])
+def test_a_folder_without_the_layers_of_a_head_is_refused(tmp_path: Path, held: tuple[int, ...], words: str) -> None:
+    Corpus(tmp_path, replace(ORIGIN, layers=held))
+    with pytest.raises(TrainError, match=f"inputs of {words}, and this head reads the layers 2, 4, 5") as refusal:
+        Corpus(tmp_path, LAYERED)
+    assert "--data" in refusal.value.hint
+
+
+def test_a_folder_of_before_records_no_layers(tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text('{"target": "toy", "fingerprint": "ffffffffffffffff", "hidden_size": 3}')
+    assert Corpus(tmp_path, ORIGIN).layers == ()
+
+
+def test_a_shard_that_became_shorter_is_named(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    corpus.writer().write([dialogue(0, 400)], 1)
+    found = next(iter(corpus.dialogues()))
+    shard = corpus.shards()[0]
+    shard.write_bytes(shard.read_bytes()[:600])
+    with pytest.raises(TrainError, match=r"00-00000\.safetensors is not a shard"):
+        np.asarray(found.states)
+
+
+def test_numbers_beyond_half_precision_become_its_largest() -> None:
+    assert half(np.array([1e6, -1e6, 1.5])).tolist() == [65504.0, -65504.0, 1.5]
+
+
+def test_a_shard_without_the_layers_of_its_folder_is_named(tmp_path: Path) -> None:
+    Corpus(tmp_path, ORIGIN).writer().write([dialogue(0)], 1)
+    (tmp_path / "corpus.json").write_text(json.dumps({**asdict(ORIGIN), "layers": [2, 4, 5]}))
+    with pytest.raises(TrainError, match=r"00-00000\.safetensors is not a shard"):
+        list(Corpus(tmp_path, LAYERED).dialogues())

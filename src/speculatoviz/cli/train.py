@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -16,19 +16,22 @@ from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.errors import TrainError
-from speculatoviz.heads.file import HeadKind
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.files.names import parse
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.models.load import Loading, gguf_file
-from speculatoviz.train.job import TrainJob, WriteWith
+from speculatoviz.train.job import TrainJob, TrainKind, WriteWith
+
+if TYPE_CHECKING:
+    from speculatoviz.train.score import Score
 
 TokensFlag = Annotated[
     int, typer.Option("--tokens", min=1000, help="size of the training text in tokens; what is missing is generated")
 ]
 OutFlag = Annotated[Path, typer.Option("--out", help="file to write the head to, .safetensors", show_default=False)]
+FolderFlag = Annotated[Path, typer.Option("--out", help="folder to write the head to", show_default=False)]
 StepsFlag = Annotated[int, typer.Option("--steps", min=1, help="training steps, of 2048 tokens each")]
 DataFlag = Annotated[
     Path | None,
@@ -47,20 +50,25 @@ WriteWithFlag = Annotated[
 BeginWithFlag = Annotated[
     Path | None, typer.Option("--begin-with", help="trained head to continue training from", show_default=False)
 ]
+UnrollFlag = Annotated[
+    int, typer.Option("--unroll", min=1, max=16, help="length of a draft in tokens that the head is trained for")
+]
 
-
+_OPTIONS = ("seed", "threads", "device")
+_RESUMED = "An interrupted training continues if it is started again."
 _SEEDS = 2**32  # PyTorch's generators are seeded with a product of the seed
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program, as `train eagle` and `train medusa`."""
+    """Add the commands to the program, as `train eagle`, `train medusa` and `train eagle3`."""
     train = program("Train draft heads on the target's own text.")
     add(train, _command("eagle", "Train an EAGLE head: it continues from the target's hidden states."), "eagle")
     add(train, _command("medusa", "Train Medusa heads: each predicts one of the next tokens."), "medusa")
+    add(train, settings_flags(MODEL, *_OPTIONS)(_eagle3), "eagle3")
     app.add_typer(train, name="train")
 
 
-def _command(kind: HeadKind, summary: str) -> Callable[..., None]:
+def _command(kind: TrainKind, summary: str) -> Callable[..., None]:
     def train(
         settings: Settings,
         out: OutFlag,
@@ -72,33 +80,67 @@ def _command(kind: HeadKind, summary: str) -> Callable[..., None]:
         write_with: WriteWithFlag = "pytorch",
         begin_with: BeginWithFlag = None,
     ) -> None:
-        with progress() as report:
-            _check(settings, out, write_with)
-            source, label = _target_file(settings, report)
-            job = TrainJob(
-                kind,
-                label,
-                source,
-                out=out,
-                tokens=tokens,
-                steps=steps,
-                data=data or Path(settings.cache_dir) / "train" / re.sub(r"[^\w.-]+", "-", label),
-                seed=settings.seed,
-                threads=settings.threads,
-                vocabulary=vocabulary,
-                slots=slots,
-                write_with=cast("WriteWith", write_with),
-                begin_with=begin_with,
-            )
-            score = _trained(job, report)
-        TextConsole(soft_wrap=True).print(f"{out}: held-out acceptance length {score:.2f}")
+        how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
+        _train(settings, kind, out, data, write_with, how)
 
-    train.__doc__ = f"{summary}\n\nAn interrupted training continues if it is started again."
-    return settings_flags(MODEL, "seed", "threads")(train)
+    train.__doc__ = f"{summary}\n\n{_RESUMED}"
+    return settings_flags(MODEL, *_OPTIONS)(train)
 
 
-def _check(settings: Settings, out: Path, write_with: str) -> None:
-    if out.suffix != ".safetensors":
+def _eagle3(
+    settings: Settings,
+    out: FolderFlag,
+    tokens: TokensFlag = 1_500_000,
+    steps: StepsFlag = 3000,
+    data: DataFlag = None,
+    vocabulary: VocabularyFlag = 8192,
+    unroll: UnrollFlag = 5,
+    slots: SlotsFlag = 96,
+    write_with: WriteWithFlag = "pytorch",
+    begin_with: BeginWithFlag = None,
+) -> None:
+    """Train an EAGLE-3 head: it reads three inner layers of the target, and is written as heads are published.
+
+    An interrupted training continues if it is started again.
+    """
+    how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
+    _train(settings, "eagle3", out, data, write_with, {**how, "unroll": unroll})
+
+
+def _train(
+    settings: Settings, kind: TrainKind, out: Path, data: Path | None, write_with: str, how: dict[str, Any]
+) -> None:
+    """Train, and print the held-out score. how: further fields of TrainJob."""
+    with progress() as report:
+        _check(settings, kind, out, write_with)
+        source, label = _target_file(settings, report)
+        folder = re.sub(r"[^\w.-]+", "-", label) + ("-layers" if kind == "eagle3" else "")
+        job = TrainJob(
+            kind,
+            label,
+            source,
+            out=out,
+            data=data or Path(settings.cache_dir) / "train" / folder,
+            seed=settings.seed,
+            threads=settings.threads,
+            device=settings.device,
+            write_with=cast("WriteWith", write_with),
+            **how,
+        )
+        score = _trained(job, report)
+    console = TextConsole(soft_wrap=True)
+    console.print(f"{out}: held-out acceptance length {score.mean_acceptance_length:.2f}")
+    console.print(f"by position: {', '.join(f'{100 * share:.0f} %' for share in score.conditional)}")
+
+
+def _check(settings: Settings, kind: TrainKind, out: Path, write_with: str) -> None:
+    if kind == "eagle3":
+        if out.suffix in {".safetensors", ".gguf"}:
+            raise TrainError(f"{out} names a file.", "An EAGLE-3 head is a folder: name one with --out.")
+        from speculatoviz.heads.eagle3_folder import require_own  # which imports the package gguf
+
+        require_own(out)
+    elif out.suffix != ".safetensors":
         raise TrainError(f"{out} does not end in .safetensors.", "Heads are safetensors files: name one with --out.")
     if not out.absolute().parent.is_dir():
         raise TrainError(f"There is no folder {out.absolute().parent}.", "Make it, or name another file with --out.")
@@ -129,8 +171,8 @@ def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
     return source, name.place if name.place in CATALOGUE else source.stem
 
 
-def _trained(job: TrainJob, report: Progress) -> float:
-    """Train; returns the mean acceptance length on held-out dialogues."""
+def _trained(job: TrainJob, report: Progress) -> Score:
+    """Train; returns the score on held-out dialogues."""
     from speculatoviz.models.gguf_runtimes import open_vocabulary
 
     if job.write_with == "llamacpp":
@@ -141,4 +183,4 @@ def _trained(job: TrainJob, report: Progress) -> float:
     except ImportError as error:
         message = f"Training needs PyTorch ({error})."
         raise TrainError(message, "Run `pip install 'speculatoviz[train]'`.") from error
-    return train(job, tokenizer, report).score.mean_acceptance_length
+    return train(job, tokenizer, report).score

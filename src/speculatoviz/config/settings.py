@@ -248,7 +248,7 @@ class Settings(BaseSettings):
         "greedy text is then that of plain decoding, bit for bit",
     )
     threads: int | None = Field(None, ge=1, le=512, description="threads of a forward pass; default: all cores")
-    device: str = Field("auto", description="device of the transformers runtime: auto, cpu, cuda, cuda:1")
+    device: str = Field("auto", description="device of PyTorch (transformers, train): auto, cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="number format of the transformers runtime: auto (bfloat16 if the hardware has it), float32, "

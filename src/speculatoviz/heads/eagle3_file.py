@@ -45,6 +45,11 @@ class Eagle3File:
     shares: bool
 
 
+def typical_layers(count: int) -> tuple[int, int, int]:
+    """The inner layers that heads read by default, of a target with `count` layers (as in the EAGLE repository)."""
+    return 2, count // 2, count - 3
+
+
 def shapes(hidden: int, heads: int, kv_heads: int, width: int, inner: int, features: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors that every head has, by their names in GGUF: [rows, columns], as in PyTorch.
 

@@ -34,6 +34,7 @@ from speculatoviz.heads.eagle3_file import (
     check_vocabulary,
     check_width,
     shapes,
+    typical_layers,
 )
 from speculatoviz.heads.weights import read_weights
 from speculatoviz.models.files.config import Config, read_config
@@ -61,9 +62,10 @@ _UNUSED = ("verifier_", "layers.0.self_attn.rotary_emb.")  # copies of the targe
 # one row for each token.
 _AT_8_BITS = frozenset({"fc.weight", "token_embd.weight"})
 _VERSION = 1  # of the files that are written here
+QUANTISATION = "Q4_0"
 
 
-def converted(folder: Path, target: HeadTarget, cache_dir: Path | str, quantisation: str = "Q4_0") -> Path:
+def converted(folder: Path, target: HeadTarget, cache_dir: Path | str, quantisation: str = QUANTISATION) -> Path:
     """The head of a folder as a GGUF file for this target, written once and kept among the cached models.
 
     quantisation: of the matrices. Raises HeadError if the folder holds no head, or one that does not fit the target.
@@ -117,7 +119,7 @@ def _write(
     for key, heads_of in (("blk.0.attn_q.weight", heads), ("blk.0.attn_k.weight", kv_heads)):
         tensors[key] = _interleaved(tensors[key], heads_of)
     for key, tensor in tensors.items():
-        _add(writer, key, tensor, "Q8_0" if key in _AT_8_BITS and quantisation != "F32" else quantisation)
+        _add(writer, key, tensor, quantisation)
     if (factors := _rope_factors(layer, width)) is not None:
         writer.add_tensor("rope_freqs.weight", factors)
     if ids is not None:
@@ -168,7 +170,7 @@ def _layers(name: str, config: Config, target: HeadTarget) -> tuple[int, ...]:
     nested = (config.get("eagle_config") or {}).get("eagle_aux_hidden_state_layer_ids")
     if stated is None and nested is not None:
         stated = [layer + 1 for layer in nested]
-    layers = tuple(map(int, stated or (2, target.layers // 2, target.layers - 3)))
+    layers = tuple(map(int, stated or typical_layers(target.layers)))
     check_layers(name, layers, target)
     return layers
 
@@ -262,11 +264,27 @@ def _add(writer: gguf.GGUFWriter, key: str, tensor: Floats, quantisation: str) -
     tensor = np.ascontiguousarray(tensor)
     if not np.isfinite(tensor).all():
         raise HeadError(f"{key} holds numbers that are not finite.", _OTHER)
-    if tensor.ndim == 1 or quantisation == "F32" or tensor.shape[1] % 32:
+    kind = _type(key, tensor, quantisation)
+    if kind is None:
         writer.add_tensor(key, tensor)
-        return
-    kind = gguf.GGMLQuantizationType[quantisation]
-    writer.add_tensor(key, gguf.quantize(tensor, kind), raw_dtype=kind)
+    else:
+        writer.add_tensor(key, gguf.quantize(tensor, kind), raw_dtype=kind)
+
+
+def _type(key: str, tensor: Floats, quantisation: str) -> gguf.GGMLQuantizationType | None:
+    """What a tensor is stored as; None for float32."""
+    if tensor.ndim == 1 or quantisation == "F32" or tensor.shape[1] % 32:
+        return None
+    return gguf.GGMLQuantizationType["Q8_0" if key in _AT_8_BITS else quantisation]
+
+
+def rounded(weights: Mapping[str, Floats], quantisation: str = QUANTISATION) -> dict[str, Floats]:
+    """The weights of a head as a drafter reads them: each matrix float32, rounded as `converted` stores it."""
+    result = dict[str, Floats]()
+    for name, tensor in weights.items():
+        kind = _type(_NAMES[name.replace("midlayer.", "layers.0.")], tensor, quantisation)
+        result[name] = tensor if kind is None else gguf.dequantize(gguf.quantize(tensor, kind), kind)
+    return result
 
 
 def target_name(folder: Path) -> str | None:

@@ -50,13 +50,18 @@ class HeadFile:
 
     def require(self, shapes: Shapes) -> None:
         """Raises HeadError unless the tensors have exactly these names and shapes."""
-        for name, shape in shapes.items():
-            found = self.tensors.get(name)
-            if found is None or found.shape != shape:
-                has = "missing" if found is None else f"of shape {list(found.shape)}"
-                raise HeadError(f"The head's {name} is {has}, not of shape {list(shape)}.", _TRAIN)
-        if surplus := sorted(self.tensors.keys() - shapes.keys()):
-            raise HeadError(f"The head has a tensor {surplus[0]!r} that {self.kind} heads do not have.", _TRAIN)
+        require_shapes(self.tensors, shapes, self.kind)
+
+
+def require_shapes(tensors: Mapping[str, Floats], shapes: Shapes, kind: str) -> None:
+    """Raises HeadError unless the tensors of a head of that kind have exactly these names and shapes."""
+    for name, shape in shapes.items():
+        found = tensors.get(name)
+        if found is None or found.shape != shape:
+            has = "missing" if found is None else f"of shape {list(found.shape)}"
+            raise HeadError(f"The head's {name} is {has}, not of shape {list(shape)}.", _TRAIN)
+    if surplus := sorted(tensors.keys() - shapes.keys()):
+        raise HeadError(f"The head has a tensor {surplus[0]!r} that {kind} heads do not have.", _TRAIN)
 
 
 def save(head: HeadFile, path: Path) -> None:

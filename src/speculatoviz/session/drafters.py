@@ -218,6 +218,6 @@ def _why_no_published_head(model: LanguageModel) -> Missing:
     runtime = model.description.runtime
     # Not whether it gives them now: of some architectures llama.cpp does so only if a head is named at the start.
     if isinstance(model, LayeredModel) and model.layer_count:
-        remedy = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
-        return Missing("no EAGLE-3 head is named", remedy)
+        start = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
+        return Missing("no EAGLE-3 head is named", f"{start} `speculatoviz train eagle3` trains one.")
     return Missing(f"the target runs on {runtime}, which gives no {IN_WORDS['layers']}", _on_llamacpp())

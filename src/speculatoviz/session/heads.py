@@ -122,10 +122,11 @@ def published_head(settings: Settings, window: Window, clock: Callable[[], float
     target = eagle3_file.HeadTarget(
         model.description.name, model.layer_count, model.layer_width, model.tokenizer.n_vocab
     )
+    card: HeadCard | None = None
     try:
         path = _fetched(name, settings.cache_dir)
         if path.is_dir():
-            _compare_names(eagle3_published.target_name(path), target.name)
+            card = _stated(path, target.name, model.tokenizer.fingerprint)
             path = eagle3_published.converted(path, target, settings.cache_dir)
         file = eagle3_file.read_gguf(path, target)
         shared = _shared(model, name) if file.shares else None
@@ -135,7 +136,24 @@ def published_head(settings: Settings, window: Window, clock: Callable[[], float
         raise HeadError(error.message, error.hint) from error
     window.read_layers(file.layers)
     states = LayerInputs(window)
-    return Eagle3Drafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
+    drafter = Eagle3Drafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
+    drafter.card = card
+    return drafter
+
+
+def _stated(folder: Path, target: str, fingerprint: str) -> HeadCard | None:
+    """The card of a head that was trained here; None for others.
+
+    Warns if the head names another target. Raises HeadError if it was trained for another vocabulary.
+    """
+    from speculatoviz.heads import eagle3_folder, eagle3_published
+
+    own = eagle3_folder.trained(folder)
+    _compare_names(own.target if own else eagle3_published.target_name(folder), target)
+    if own is None:
+        return None
+    eagle3_folder.check_fingerprint(folder.name, own, fingerprint)
+    return head_card(folder.name, own.card)
 
 
 def _fetched(head: str, cache_dir: str) -> Path:

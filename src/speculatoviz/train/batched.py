@@ -17,8 +17,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, TrainError
-from speculatoviz.models.base import Capability, Description, Feed, LocalTokenizer, Rows, check_feeds
+from speculatoviz.models.base import Capability, Description, Feed, LocalTokenizer, Rows, check_feeds, check_layers
 from speculatoviz.models.runtimes.transformers import TransformersModel
 
 _ATTENTION = "speculatoviz_slots"
@@ -84,10 +85,19 @@ class BatchedModel:
     TrainError for a model with layers that attend to a window only.
     """
 
-    provides: frozenset[Capability] = frozenset({"hidden"})
+    provides: frozenset[Capability] = frozenset({"hidden", "layers"})
 
-    def __init__(self, source: Path, slots: int, size: int, threads: int | None = None, dtype: str = "auto") -> None:
-        inner = TransformersModel(source, size, threads, dtype=dtype)
+    def __init__(
+        self,
+        source: Path,
+        slots: int,
+        size: int,
+        threads: int | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        inner = TransformersModel(source, size, threads, device=device, dtype=dtype)
         if "trees" not in inner.provides:
             raise TrainError(
                 f"{source.name} has layers that attend to a window only, which is not supported here.",
@@ -121,8 +131,10 @@ class BatchedModel:
     def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
         """One pass over all feeds: logits float[1, V] after the last token of each, states float[n, D] after all."""
         check_feeds(self, feeds)
+        wanted = sorted({layer for feed in feeds for layer in feed.layers})
+        check_layers(wanted, self._inner.layer_count, self.description.name)
         with torch.inference_mode():
-            states = self._states(feeds)
+            states, inner = self._states(feeds, wanted)
             ends = np.cumsum([len(feed.tokens) for feed in feeds])
             logits = self._logits(states[ends - 1]).cpu().numpy()
         hidden = states.cpu().numpy()
@@ -130,15 +142,17 @@ class BatchedModel:
         for place, (feed, end) in enumerate(zip(feeds, ends.tolist(), strict=True)):
             assert isinstance(feed.context, _Context)
             feed.context.length += len(feed.tokens)
-            rows.append(Rows(logits[place : place + 1], hidden[end - len(feed.tokens) : end]))
+            own = slice(end - len(feed.tokens), end)
+            layers = np.concatenate([inner[layer][own] for layer in feed.layers], axis=1) if feed.layers else None
+            rows.append(Rows(logits[place : place + 1], hidden[own], layers=layers))
         return rows
 
     def close(self) -> None:
         """Free the weights."""
         self._inner.close()
 
-    def _states(self, feeds: Sequence[Feed]) -> torch.Tensor:
-        """float32[N, D]: the hidden state after every token of the pass."""
+    def _states(self, feeds: Sequence[Feed], layers: Sequence[int]) -> tuple[torch.Tensor, dict[int, Floats]]:
+        """float32[N, D]: the hidden state after every token of the pass, and for each of `layers` its input."""
         layout = self._layout(feeds)
         device = self._model.device
         out = self._model.base_model(
@@ -146,11 +160,12 @@ class BatchedModel:
             position_ids=layout.positions[None],
             attention_mask=torch.zeros(1, 1, 1, 1, device=device),  # not used; spares the library making one
             use_cache=False,
+            output_hidden_states=bool(layers),
             layout=layout,
             caches=(self._keys, self._values),
         )
         states: torch.Tensor = out.last_hidden_state[0].float()
-        return states
+        return states, {layer: out.hidden_states[layer][0].float().cpu().numpy() for layer in layers}
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
         """float32[n, V]; the largest ones are computed in float32, so that the greedy choice is exact."""

@@ -1,4 +1,4 @@
-"""The card of a file of heads: what a user should know of it, in Markdown, from the values that it was trained with."""
+"""The card of a trained head: what a user should know of it, in Markdown, from the values that it was trained with."""
 
 from __future__ import annotations
 
@@ -6,33 +6,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from speculatoviz.heads.file import HeadFile
 from speculatoviz.train.dialogue import Recipe
+from speculatoviz.train.job import TrainKind
 
 _KEYS = {field.name for field in fields(Recipe)}
-_ARCHITECTURES = {
+_ARCHITECTURES: Mapping[TrainKind, str] = {
     "eagle": "An EAGLE head: one decoder layer that predicts the target's next hidden states from its last ones and "
     "the embeddings of two tokens (Li et al. 2024), trained on its own predictions too (Li et al. 2025).",
     "medusa": "Medusa heads: residual blocks on the target's last hidden state, one head for each place ahead "
     "(Cai et al. 2024, Medusa-1).",
+    "eagle3": "An EAGLE-3 head: one decoder layer on the inputs of three inner layers of the target, trained on its "
+    "own states with a loss on tokens alone (Li et al. 2025).",
 }
+_SHARED = "Embeddings and output rows are the target's."
+_OWN_ROWS = (
+    "Embeddings are the target's; its output rows are its own and began as the target's. The layout is SpecForge's."
+)
 
 
-def markdown(head: HeadFile, tokens: int) -> str:
-    """The card of a head. tokens: of dialogues that were asked for, for the command that repeats the training."""
-    card = head.card
+def markdown(kind: TrainKind, target: str, drafted: int, card: Mapping[str, Any], tokens: int) -> str:
+    """The card of a head. target: its name. drafted: ids that it can draft. tokens: of dialogues, as asked for."""
     shares = ", ".join(f"{100 * share:.0f} %" for share in card["held_out_conditional"])
-    command = f"speculatoviz train {head.kind} --target {head.target} --tokens {tokens} --steps {card['of_steps']}"
+    command = f"speculatoviz train {kind} --target {target} --tokens {tokens} --steps {card['of_steps']}"
     begun = card.get("begun_with")
+    if kind == "eagle3":
+        command += f" --unroll {card['trained_depth']}"
     if begun:
         command += f" --begin-with {begun}"
-    return f"""# {head.kind} for {head.target}
+    return f"""# {kind} for {target}
 
-{_ARCHITECTURES[head.kind]}
+{_ARCHITECTURES[kind]}
 
-It has {card["parameters"] / 1e6:.1f} million parameters in float16. Embeddings and output rows are the target's. It can
-draft the {len(head.vocabulary)} tokens that the target writes most. It cannot change what the target writes: a draft is
-a proposal.
+It has {card["parameters"] / 1e6:.1f} million parameters in float16. {_OWN_ROWS if kind == "eagle3" else _SHARED} It can
+draft the {drafted} tokens that the target writes most. It cannot change what the target writes: a draft is
+a proposal.{_layers(card)}
 
 ## Data
 
@@ -45,21 +52,46 @@ are the target's.
 ## Training
 
 Step {card["steps"]} of {card["of_steps"]}, {card["batch_tokens"]} tokens a step, {card["optimisers"]}, learning rate up
-to {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. Loss: {card["loss"]}.\
-{f" The training began with the weights of {begun}." if begun else ""}
+to {card["rate"]:g}, seed {card["seed"]}, PyTorch {card["torch"]}. Loss: {card["loss"]}. It is trained for drafts of up
+to {card["trained_depth"]} tokens.{f" The training began with the weights of {begun}." if begun else ""}
 
 ## Measured
 
 On {card["held_out_answers"]} held-out greedy answers, with chains of {card["depth"]} tokens: mean acceptance length
 {card["held_out_acceptance_length"]:.2f} (1 if no draft is accepted). Accepted tokens of those whose predecessors were
-accepted, by position: {shares}. The best step was chosen by this figure; on other text the head has to be measured.
+accepted, by position: {shares}. The best step was chosen by such figures; on other text the head has to be
+measured.{_rounding(kind, card)}
+
+## Licence
+
+It was trained on text and states of {target}, whose file states {_licence(card)}. Whether that licence covers the head
+is for you to judge before you publish it.
 
 ## Again
 
 ```
-{command} --seed {card["seed"]} --out {head.kind}.safetensors
+{command} --seed {card["seed"]} --out {"eagle3" if kind == "eagle3" else f"{kind}.safetensors"}
 ```
 """
+
+
+def _layers(card: Mapping[str, Any]) -> str:
+    if not card.get("layers"):
+        return ""
+    return f" It reads the inputs of the layers {', '.join(map(str, card['layers']))} of the target, counted from 0."
+
+
+def _rounding(kind: TrainKind, card: Mapping[str, Any]) -> str:
+    if kind != "eagle3":
+        return ""
+    return (
+        " All figures are of the head as it drafts: with matrices in 4 bits, the fusion in 8. Before that rounding the "
+        f"mean acceptance length was {card['acceptance_length_in_training']:.2f}."
+    )
+
+
+def _licence(card: Mapping[str, Any]) -> str:
+    return f"the licence {card['licence']}" if card.get("licence") else "no licence"
 
 
 def _written(recipes: Sequence[Mapping[str, Any] | None]) -> str:

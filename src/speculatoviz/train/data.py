@@ -27,17 +27,24 @@ class Batch:
     """B dialogues padded to T tokens.
 
     tokens long[B, T]. states float[B, T, D]: the target's, after each token. weight float[B, T]: of the prediction
-    after each token in the loss; 0 for padding and inside the template.
+    after each token in the loss; 0 for padding and inside the template. layers float[B, T, L * D]: the inputs of the
+    target's inner layers at each token, if they are recorded.
     """
 
     tokens: torch.Tensor
     states: torch.Tensor
     weight: torch.Tensor
+    layers: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch in the memory of a device."""
+        layers = None if self.layers is None else self.layers.to(device)
+        return Batch(self.tokens.to(device), self.states.to(device), self.weight.to(device), layers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """The dialogues of a corpus in memory, with two bytes for each number of their states."""
+    """The dialogues of a corpus: their tokens in memory, their states where the corpus has them."""
 
     train: Sequence[Dialogue]
     held_out: Sequence[Dialogue]
@@ -84,20 +91,25 @@ class TrainingData:
 def collate(dialogues: Sequence[Dialogue]) -> Batch:
     """A batch of these dialogues."""
     longest, hidden = max(map(len, dialogues)), dialogues[0].states.shape[1]
+    inner = dialogues[0].layers
     tokens = np.zeros((len(dialogues), longest), np.int64)
-    states = np.zeros((len(dialogues), longest, hidden), np.float16)
+    states = np.zeros((len(dialogues), longest, hidden), np.float32)
     weight = np.zeros((len(dialogues), longest), np.float32)
+    layers = None if inner is None else np.zeros((len(dialogues), longest, inner.shape[1]), np.float32)
     for row, dialogue in enumerate(dialogues):
         tokens[row, : len(dialogue)] = dialogue.tokens
         states[row, : len(dialogue)] = dialogue.states
         weight[row, : len(dialogue)] = _weights(dialogue)
-    return Batch(*(torch.from_numpy(array) for array in (tokens, states.astype(np.float32), weight)))
+        if layers is not None:
+            layers[row, : len(dialogue)] = dialogue.layers
+    inputs = None if layers is None else torch.from_numpy(layers)
+    return Batch(torch.from_numpy(tokens), torch.from_numpy(states), torch.from_numpy(weight), inputs)
 
 
 def sampled_places(weight: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
     """bool[B, T]: each place of positive weight float[B, T] with probability `share`; all of them if that is none."""
     counted = weight > 0
-    some = counted & (torch.rand(weight.shape, generator=generator) < share)
+    some = counted & (torch.rand(weight.shape, generator=generator, device=weight.device) < share)
     return some if bool(some.any()) else counted
 
 

@@ -13,7 +13,7 @@ from speculatoviz.core.types import Floats, Sampling
 from speculatoviz.errors import BadRequestError, TrainError
 from speculatoviz.models.base import LocalTokenizer, Message
 from speculatoviz.models.tokenizers.control import after_beginning
-from speculatoviz.train.store import AUTHORS, Author, Dialogue
+from speculatoviz.train.store import AUTHORS, Author, Dialogue, Halves, half
 
 _LOOP_TOKENS, _LOOP_TIMES = 12, 3  # a text with a sequence of 12 tokens for the third time is a loop
 _QUESTION, _ANSWER, _AGAIN = "QUESTION", "ANSWER", "AGAIN"
@@ -94,7 +94,8 @@ class DialogueInProgress:
         self._plan = np.random.default_rng((seed, number))
         self._tokens: list[int] = []
         self._authors: list[int] = []
-        self._states: list[Floats] = []
+        self._states: list[Halves] = []
+        self._layers: list[Halves] = []
         self._seen: Counter[tuple[int, ...]] = Counter()
         self._turns = 1 + int(self._plan.random() < recipe.second_turn)
         self._author: Author = "question"
@@ -114,23 +115,26 @@ class DialogueInProgress:
         """Tokens that were fed."""
         return len(self._tokens)
 
-    def fed(self, count: int, states: Floats, logits: Floats) -> None:
+    def fed(self, count: int, states: Floats, logits: Floats, layers: Floats | None = None) -> None:
         """Take the results of feeding the first `count` tokens of `todo`.
 
-        states float[count, D]: after each of them. logits float[V]: after the last.
+        states float[count, D]: after each of them. logits float[V]: after the last. layers float[count, L * D]: the
+        inputs of inner layers, if they are recorded.
         """
         self._tokens += self.todo[:count]
         self._authors += [AUTHORS.index(author) for author in self._from[:count]]
-        self._states.append(states.astype(np.float16))
+        self._states.append(half(states))
+        if layers is not None:
+            self._layers.append(half(layers))
         del self.todo[:count], self._from[:count]
         if not self.todo:
             self._go_on(self._draw(logits))
 
     def dialogue(self) -> Dialogue:
         """The finished dialogue."""
-        return Dialogue(
-            np.array(self._tokens, np.int32), np.array(self._authors, np.uint8), np.concatenate(self._states)
-        )
+        layers = np.concatenate(self._layers) if self._layers else None
+        tokens, authors = np.array(self._tokens, np.int32), np.array(self._authors, np.uint8)
+        return Dialogue(tokens, authors, np.concatenate(self._states), layers)
 
     def _go_on(self, token: int) -> None:
         self._part += 1
@@ -181,7 +185,7 @@ class DialogueInProgress:
         opening: list[Author] = ["template"] * len(self._template.opening)
         question: list[Author] = ["question"] * len(asked)
         self._from = [*opening, *question, *self._from]
-        self._tokens, self._authors, self._states = [], [], []
+        self._tokens, self._authors, self._states, self._layers = [], [], [], []
 
     def _open(self) -> None:
         words = self._template.words

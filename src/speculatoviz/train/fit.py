@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -19,18 +19,27 @@ from speculatoviz.train.score import HeldOutAnswers, Score
 
 _LAST_SHARE = 0.02  # of the learning rate, at the end of the schedule
 _SHAPES = {1: "vectors", 2: "matrices"}
+_ROWS_SHARE = 0.1  # of the learning rate, for output rows: they begin as the target's, and most tokens are rare
 
 
 class TrainableHead(Protocol):
     """A head as a PyTorch module.
 
-    weights: the tensors of the head's file, by name. numbers: its hyperparameters. loss_words: the loss, for the card.
+    weights: the tensors of the head's file, by name; those in `scales` are trained as multiples: weight = tensor *
+    scale. output_rows: the weights that are output rows, and change little. numbers: the head's hyperparameters.
+    trained_depth: the tokens of a draft that are trained. loss_words: the loss, for the card.
     """
 
     weights: nn.ParameterDict
 
     @property
+    def scales(self) -> Mapping[str, torch.Tensor]: ...
+    @property
+    def output_rows(self) -> frozenset[str]: ...
+    @property
     def numbers(self) -> dict[str, float]: ...
+    @property
+    def trained_depth(self) -> int: ...
     @property
     def loss_words(self) -> str: ...
     def loss(self, batch: Batch, generator: torch.Generator, done: float) -> tuple[torch.Tensor, dict[str, float]]:
@@ -125,19 +134,20 @@ class _Run:
         self.step = 0
         self.history: list[tuple[int, Score]] = []
         self._best: dict[str, torch.Tensor] = {}
-        self._optimisers = _optimisers(list(head.weights.values()), how)
+        self._device: torch.device = next(iter(head.weights.values())).device
+        self._optimisers = _optimisers(head, how)
         self._parts: dict[str, float] = {}
         self._loss = math.nan
 
     def learn(self, batch: Batch) -> None:
         """One step."""
-        generator = torch.Generator().manual_seed(self._how.seed * 1_000_003 + self.step)
+        generator = torch.Generator(self._device).manual_seed(self._how.seed * 1_000_003 + self.step)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
-                group["lr"] = self._rate()
-        with _fast():
-            loss, self._parts = self._head.loss(batch, generator, self.step / self._how.steps)
+                group["lr"] = self._rate() * group.get("rate_share", 1.0)
+        with _fast(self._device):
+            loss, self._parts = self._head.loss(batch.to(self._device), generator, self.step / self._how.steps)
         loss.backward()
         nn.utils.clip_grad_norm_(self._head.weights.values(), self._how.clip)
         for optimiser in self._optimisers:
@@ -182,7 +192,7 @@ class _Run:
         if not self._checkpoint.is_file():
             return
         try:
-            state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+            state: dict[str, Any] = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
             with torch.no_grad():
                 for name, weight in self._head.weights.items():
                     weight.copy_(state["weights"][name])
@@ -209,11 +219,15 @@ class _Run:
         return self._how.rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * cosine)
 
 
-def _optimisers(weights: Sequence[torch.Tensor], how: Schedule) -> list[torch.optim.Optimizer]:
-    """Muon for matrices (Jordan et al. 2024, with the scale of AdamW's steps), AdamW for vectors."""
-    matrices = [weight for weight in weights if weight.ndim == 2]
-    others = [weight for weight in weights if weight.ndim != 2]
-    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=how.rate, betas=(0.9, 0.95), weight_decay=0.0)]
+def _optimisers(head: TrainableHead, how: Schedule) -> list[torch.optim.Optimizer]:
+    """Muon for matrices (Jordan et al. 2024, with the scale of AdamW's steps), AdamW for vectors and output rows."""
+    rows = [weight for name, weight in head.weights.items() if name in head.output_rows]
+    inner = [weight for name, weight in head.weights.items() if name not in head.output_rows]
+    matrices = [weight for weight in inner if weight.ndim == 2]
+    groups: list[dict[str, Any]] = [{"params": [weight for weight in inner if weight.ndim != 2]}]
+    if rows:
+        groups.append({"params": rows, "rate_share": _ROWS_SHARE})
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=how.rate, betas=(0.9, 0.95), weight_decay=0.0)]
     if matrices:
         muon = torch.optim.Muon(matrices, lr=how.rate, weight_decay=how.decay, adjust_lr_fn="match_rms_adamw")
         made.append(muon)
@@ -224,16 +238,24 @@ def _in_words(optimisers: Sequence[torch.optim.Optimizer]) -> str:
     """The optimisers and the weights they move: "AdamW for vectors and Muon for matrices"."""
     parts = []
     for optimiser in optimisers:
-        dimensions = {weight.ndim for group in optimiser.param_groups for weight in group["params"]}
-        shapes = "/".join(_SHAPES.get(ndim, f"{ndim}-dimensional weights") for ndim in sorted(dimensions))
-        parts.append(f"{type(optimiser).__name__} for {shapes}")
-    return " and ".join(parts)
+        name = type(optimiser).__name__
+        for group in optimiser.param_groups:
+            dimensions = {weight.ndim for weight in group["params"]}
+            shapes = "/".join(_SHAPES.get(ndim, f"{ndim}-dimensional weights") for ndim in sorted(dimensions))
+            share = group.get("rate_share")
+            rows = f"{name} at {share} of the rate for output rows"
+            parts.append(f"{name} for {shapes}" if share is None else rows)
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
-def fast_dtype() -> torch.dtype:
-    """bfloat16 if the processor computes in it, else float32."""
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 if the device computes in it, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
-def _fast() -> Any:
-    return torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() == torch.bfloat16)
+def _fast(device: torch.device) -> Any:
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16)

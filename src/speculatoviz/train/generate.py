@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from speculatoviz.errors import TrainError
 from speculatoviz.models.base import PREFILL_TOKENS, Context, Feed, LanguageModel
 from speculatoviz.train.dialogue import DialogueInProgress, Recipe, TemplateParts
 from speculatoviz.train.store import Corpus, Dialogue, ShardWriter
@@ -36,15 +37,22 @@ def write_dialogues(
 ) -> None:
     """Add dialogues to a corpus until it holds `tokens` tokens, those of other processes included.
 
+    The passes that write the text also give what is recorded: hidden states, and inputs of the corpus's inner layers.
     slots: dialogues that are written at once, each in a context of recipe.dialogue_tokens. pass_tokens: the most tokens
     of a pass. shard_tokens: the least of a shard. report: called after every pass with the tokens in the corpus and in
-    this process. Raises TrainError for a target without a chat template or a folder that cannot be written,
-    ContextFullError if the contexts do not fit.
+    this process. Raises TrainError for a target without a chat template or without inputs of inner layers, or a folder
+    that cannot be written, ContextFullError if the contexts do not fit.
     """
+    if corpus.layers and "layers" not in model.provides:
+        raise TrainError(
+            f"{model.description.runtime} gives no inputs of inner layers of {model.description.name}, which the head "
+            "reads.",
+            "Train a head that reads hidden states: eagle or medusa.",
+        )
     writer = corpus.writer()
     try:
         template = TemplateParts.of(model.tokenizer)
-        batch = _DialogueBatch(model, writer, template, recipe, seed, slots, pass_tokens)
+        batch = _DialogueBatch(model, writer, template, recipe, seed, slots, pass_tokens, corpus.layers)
         while (held := corpus.counts().tokens) < tokens:
             batch.write_shard(min(shard_tokens, tokens - held), held, report)
     finally:
@@ -63,10 +71,11 @@ class _DialogueBatch:
         seed: int,
         slots: int,
         pass_tokens: int,
+        layers: tuple[int, ...],
     ) -> None:
         self._model, self._writer, self._template, self._recipe = model, writer, template, recipe
         self._seed = seed * 1000 + writer.number
-        self._pass_tokens = pass_tokens
+        self._pass_tokens, self._layers = pass_tokens, layers
         self._next = writer.next_dialogue
         self._slots = [_Slot(model.open(recipe.dialogue_tokens), self._begin()) for _ in range(slots)]
 
@@ -86,11 +95,14 @@ class _DialogueBatch:
         """One pass over all dialogues. Returns the finished ones that are kept."""
         counts = _shares([len(slot.dialogue.todo) for slot in self._slots], self._pass_tokens)
         fed = [(slot, count) for slot, count in zip(self._slots, counts, strict=True) if count]
-        rows = self._model.forward([Feed(s.context, s.dialogue.todo[:count], hidden=True) for s, count in fed])
+        layers = self._layers
+        rows = self._model.forward(
+            [Feed(slot.context, slot.dialogue.todo[:count], hidden=True, layers=layers) for slot, count in fed]
+        )
         ended: list[Dialogue] = []
         for (slot, count), row in zip(fed, rows, strict=True):
             assert row.hidden is not None
-            slot.dialogue.fed(count, row.hidden, row.logits[-1])
+            slot.dialogue.fed(count, row.hidden, row.logits[-1], row.layers)
             if slot.dialogue.length < slot.context.length:
                 slot.context.keep(slot.dialogue.length)
             if slot.dialogue.done:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from speculatoviz.heads.file import HeadKind
-
 WriteWith = Literal["pytorch", "llamacpp"]
+TrainKind = Literal["eagle", "medusa", "eagle3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +15,14 @@ class TrainJob:
     """A head to train for a target.
 
     kind: of the head. target: its name, for the head's file. source: its GGUF file. tokens: of dialogues to train on;
-    what `data` does not hold yet is written. out: the head's file. data: the folder of the dialogues. steps: of
-    training. vocabulary: the most ids that the head can draft. threads: by default all cores. slots: dialogues written
-    at once. write_with: what writes them; PyTorch is faster, llama.cpp is the target itself. begin_with: a head of that
-    kind whose weights and vocabulary the training begins with.
+    what `data` does not hold yet is written. out: the head's file, or folder (eagle3). data: the folder of the
+    dialogues. steps: of training. vocabulary: the most ids that the head can draft. threads: by default all cores.
+    slots: dialogues written at once. write_with: what writes them; PyTorch is faster, llama.cpp is the target itself.
+    begin_with: a head of that kind whose weights and vocabulary the training begins with. device: that PyTorch computes
+    on; auto: a GPU if there is one. unroll: tokens of a draft that an eagle3 head is trained for.
     """
 
-    kind: HeadKind
+    kind: TrainKind
     target: str
     source: Path
     tokens: int
@@ -35,3 +35,5 @@ class TrainJob:
     slots: int = 96
     write_with: WriteWith = "pytorch"
     begin_with: Path | None = None
+    device: str = "auto"
+    unroll: int = 5

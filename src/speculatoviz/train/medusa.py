@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,8 +12,8 @@ from torch.nn.functional import linear, silu
 from speculatoviz.heads.medusa import shapes
 from speculatoviz.train.data import Batch, sampled_places, with_noise
 from speculatoviz.train.divergence import divergences
-from speculatoviz.train.eagle import rms_norm
 from speculatoviz.train.target import TargetMatrices
+from speculatoviz.train.unroll import factors, rms_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class MedusaLoss:
 class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
     """Heads that are trained. weights: by the names and shapes of `heads.medusa.shapes`."""
 
+    output_rows: frozenset[str] = frozenset()
+    scales: Mapping[str, torch.Tensor] = {}  # read only
+
     def __init__(self, target: TargetMatrices, shape: MedusaShape, loss: MedusaLoss, seed: int) -> None:
         super().__init__()
         del seed  # blocks begin at zero, so every head begins as the target's own output
@@ -43,13 +47,17 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         self.weights = nn.ParameterDict({name: nn.Parameter(torch.zeros(size)) for name, size in wanted.items()})
         with torch.no_grad():
             for head in range(shape.heads):
-                scale = target.state_scale.square().mean().sqrt()
-                self.weights[f"map_{head}"] += torch.eye(target.hidden_size) * scale
+                self.weights[f"map_{head}"] += torch.eye(target.hidden_size) * target.state_size
 
     @property
     def numbers(self) -> dict[str, float]:
         """The hyperparameters of the heads' file."""
         return asdict(self.shape)
+
+    @property
+    def trained_depth(self) -> int:
+        """The tokens of a draft that the heads predict."""
+        return self.shape.heads
 
     @property
     def loss_words(self) -> str:
@@ -66,15 +74,15 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
         heads = self.heads(with_noise(batch, self.target, self.how.noise, generator))
         # The k-th head's states after token i - k predict the token after token i.
         own = [states.roll(k, 1)[counted] for k, states in enumerate(heads, 1)]
-        there = torch.arange(counted.shape[1]) >= torch.arange(1, len(heads) + 1)[:, None, None]
-        shares = torch.stack([(batch.weight * reached)[counted] for reached in there])
-        apart = divergences(batch.states[counted], shares, self.target.output, own)
-        total = (self.how.decay ** torch.arange(len(heads)) * apart).sum()
+        places = torch.arange(counted.shape[1], device=counted.device)
+        shares = torch.stack([(batch.weight * (places >= k))[counted] for k in range(1, len(heads) + 1)])
+        scaled = factors(self.how.decay, len(heads), counted.device)
+        total, apart = divergences(batch.states[counted], shares, scaled, self.target.output, own)
         return total, {f"kl_{head}": value for head, value in enumerate(apart.tolist(), 1)}
 
     def heads(self, states: torch.Tensor) -> list[torch.Tensor]:
         """Of each head float[B, T, D], which the output matrix multiplies. states float[B, T, D]: the target's."""
-        w, even, results = self.weights, rms_norm(states, torch.ones(states.shape[-1])), []
+        w, even, results = self.weights, rms_norm(states, torch.ones_like(states[0, 0])), []
         for head in range(self.shape.heads):
             x = even
             for block in range(self.shape.blocks):
@@ -84,8 +92,9 @@ class MedusaModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
         """See `score.ChainPredictor`; -1 also beyond the number of heads."""
-        result = torch.full((*batch.tokens.shape, depth), -1, dtype=torch.long)
+        batch = batch.to(self.target.device)
+        result = torch.full((*batch.tokens.shape, depth), -1, dtype=torch.long, device="cpu")
         with torch.no_grad():
             for head, states in enumerate(self.heads(batch.states)[:depth]):
-                result[:, 1:, head] = self.target.best(states)[:, :-1]
+                result[:, 1:, head] = self.target.best(states)[:, :-1].cpu()
         return result

@@ -82,7 +82,7 @@ class HeldOutAnswers:
 
 def _text(dialogue: Dialogue, target: TargetMatrices) -> _Ids:
     """int64[n + 1]: the dialogue's tokens, and the one that the target predicts after the last."""
-    last = target.best(torch.from_numpy(dialogue.states[-1:].astype(np.float32))).numpy()
+    last = target.best(torch.from_numpy(dialogue.states[-1:].astype(np.float32))).cpu().numpy()
     return np.append(dialogue.tokens.astype(np.int64), last)
 
 
@@ -94,7 +94,7 @@ def _greedy(dialogue: Dialogue, text: _Ids, target: TargetMatrices) -> Iterator[
         states = torch.from_numpy(dialogue.states[first - 1 : end - 1].astype(np.float32))
         written = text[first:end]
         known = np.isin(written, target.vocabulary)  # other tokens cannot be the best of the head's vocabulary
-        if known.sum() >= _SHORTEST and (target.best(states).numpy() == written)[known].mean() >= _GREEDY:
+        if known.sum() >= _SHORTEST and (target.best(states).cpu().numpy() == written)[known].mean() >= _GREEDY:
             yield first, end
 
 

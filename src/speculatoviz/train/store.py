@@ -1,4 +1,4 @@
-"""Dialogues on disk: tokens, their authors, and the target's hidden states, in shards of safetensors.
+"""Dialogues on disk: tokens, their authors, and what the target computed for them, in shards of safetensors.
 
 A shard is written under another name and renamed: a file with a shard's name is whole, and an interruption loses the
 dialogues that no shard holds yet. Several processes may fill one folder at once, each with shards of its own.
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from speculatoviz.core.types import Ints
+from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import TrainError
 
 Author = Literal["template", "question", "answer"]
@@ -27,19 +27,54 @@ AUTHORS: tuple[Author, ...] = ("template", "question", "answer")
 
 _DESCRIPTION = "corpus.json"
 _RECIPE = "recipe"  # the key of a shard's metadata
+_LAYERS = "layers"  # the name of a shard's tensor
 _MOST_WRITERS = 64
+_LARGEST = float(np.finfo(np.float16).max)
+
+Halves = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRows:
+    """float16[n, D] in a file, read where it is used: a corpus may be larger than memory.
+
+    offset: of its first byte in the file. Reading raises TrainError if the file is shorter, or cannot be read.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, int]
+
+    def __getitem__(self, rows: slice) -> Halves:
+        start, end, _ = rows.indices(self.shape[0])
+        width = self.shape[1]
+        try:
+            found = np.fromfile(self.path, np.float16, (end - start) * width, offset=self.offset + 2 * width * start)
+            return found.reshape(end - start, width)
+        except (OSError, ValueError) as error:
+            raise _broken(self.path, "a shard of dialogues", error) from error
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        del copy  # what was read from a file is a copy
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+    def part(self, start: int, end: int) -> StoredRows:
+        """Rows start to end - 1."""
+        return StoredRows(self.path, self.offset + 2 * self.shape[1] * start, (end - start, self.shape[1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialogue:
     """One dialogue: tokens int32[n], authors uint8[n] (indices into AUTHORS), states float16[n, D].
 
-    states[i] is the target's hidden state after tokens[i], as the output matrix multiplies it.
+    states[i] is the target's hidden state after tokens[i], as the output matrix multiplies it. layers float16[n, L * D]
+    or None: layers[i] holds the inputs of L inner layers at tokens[i].
     """
 
     tokens: Ints
     authors: npt.NDArray[np.uint8]
-    states: npt.NDArray[np.float16]
+    states: Halves | StoredRows
+    layers: Halves | StoredRows | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -50,13 +85,19 @@ class Dialogue:
         return int((self.authors == AUTHORS.index("answer")).sum())
 
 
+def half(numbers: Floats) -> Halves:
+    """Numbers as float16. Those beyond its range become its largest one: a few numbers of inner layers are."""
+    return np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float16)
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusOrigin:
-    """The model that wrote a corpus. A corpus holds dialogues of one model."""
+    """The model that wrote a corpus, and the inner layers whose inputs it records. A corpus has one origin."""
 
     target: str
     fingerprint: str
     hidden_size: int
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +119,12 @@ class _Header(Counts):
 class Corpus:
     """A folder of shards.
 
-    Raises TrainError if it cannot be used, or holds dialogues of another model.
+    origin: of what is trained; a folder that records layers also serves heads that read none. layers: those that the
+    folder records. Raises TrainError if it cannot be used, or holds dialogues of another model or without the layers.
     """
 
     def __init__(self, folder: Path, origin: CorpusOrigin) -> None:
-        self.folder, self.origin = folder, origin
+        self.folder = folder
         description = folder / _DESCRIPTION
         with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -91,9 +133,17 @@ class Corpus:
                     if not description.is_file():
                         _replace(description, json.dumps(asdict(origin), indent=1).encode())
             found = _read_description(description)
-        if found != asdict(origin):
+        self.layers = _recorded(description, found)
+        if {**found, "layers": ()} != {**asdict(origin), "layers": ()}:
             raise TrainError(
                 f"{folder} holds dialogues of {found.get('target')}, not of {origin.target}.",
+                "Choose another folder with --data.",
+            )
+        if origin.layers and self.layers != origin.layers:
+            recorded = f"the layers {_listed(self.layers)}" if self.layers else "no inner layers"
+            raise TrainError(
+                f"{folder} holds dialogues with the inputs of {recorded}, and this head reads the layers "
+                f"{_listed(origin.layers)}.",
                 "Choose another folder with --data.",
             )
 
@@ -115,7 +165,7 @@ class Corpus:
     def dialogues(self) -> Iterator[Dialogue]:
         """All dialogues, in the order of their shards, read as they are asked for. Raises TrainError like `counts`."""
         for path in self.shards():
-            yield from _read(path)
+            yield from _read(path, layered=bool(self.layers))
 
     def writer(self) -> ShardWriter:
         """A writer with a number that no running process has. Raises TrainError if all numbers are taken."""
@@ -152,9 +202,11 @@ class ShardWriter:
         arrays = {
             "tokens": np.concatenate([d.tokens for d in dialogues]),
             "authors": np.concatenate([d.authors for d in dialogues]),
-            "states": np.concatenate([d.states for d in dialogues]),
+            "states": np.concatenate([np.asarray(d.states) for d in dialogues]),
             "lengths": np.array([len(d) for d in dialogues], np.int32),
         }
+        if self._corpus.layers:
+            arrays[_LAYERS] = np.concatenate([np.asarray(d.layers) for d in dialogues])
         metadata = {name: str(value) for name, value in asdict(header).items()}
         if recipe is not None:
             metadata[_RECIPE] = json.dumps(recipe, sort_keys=True)
@@ -198,6 +250,17 @@ def _read_description(path: Path) -> dict[str, Any]:
     return found
 
 
+def _recorded(path: Path, description: dict[str, Any]) -> tuple[int, ...]:
+    found = description.get("layers", [])
+    if not isinstance(found, list) or not all(type(layer) is int for layer in found):
+        raise _broken(path, "the description of a corpus", TypeError("its layers are no list of numbers"))
+    return tuple(found)
+
+
+def _listed(layers: Sequence[int]) -> str:
+    return ", ".join(map(str, layers))
+
+
 def _metadata(path: Path) -> Mapping[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
@@ -214,16 +277,31 @@ def _header(path: Path) -> _Header:
         raise _broken(path, "a shard of dialogues", error) from error
 
 
-def _read(path: Path) -> Iterator[Dialogue]:
+def _read(path: Path, *, layered: bool) -> Iterator[Dialogue]:
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:  # which checks that the file is whole
             tokens, authors, lengths = (file.get_tensor(name) for name in ("tokens", "authors", "lengths"))
-            states, start = file.get_slice("states"), 0
-            for end in np.cumsum(lengths).tolist():
-                yield Dialogue(tokens[start:end], authors[start:end], states[start:end])
-                start = end
-    except (SafetensorError, OSError) as error:
+        rows = _stored_rows(path)
+        states, layers = rows["states"], rows[_LAYERS] if layered else None
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise _broken(path, "a shard of dialogues", error) from error
+    start = 0
+    for end in np.cumsum(lengths).tolist():
+        own = None if layers is None else layers.part(start, end)
+        yield Dialogue(tokens[start:end], authors[start:end], states.part(start, end), own)
+        start = end
+
+
+def _stored_rows(path: Path) -> dict[str, StoredRows]:
+    """The float16 matrices of a safetensors file: its length of the header (8 bytes), the header in JSON, the data."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    return {
+        name: StoredRows(path, 8 + size + tensor["data_offsets"][0], tuple(tensor["shape"]))
+        for name, tensor in header.items()
+        if tensor.get("dtype") == "F16"
+    }
 
 
 def _broken(path: Path, what: str, error: Exception) -> TrainError:

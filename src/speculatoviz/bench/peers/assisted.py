@@ -40,7 +40,8 @@ class AssistedWorker:
     def __init__(self, files: TransformersFiles, progress: Callable[[str], None]) -> None:
         import torch
 
-        from speculatoviz.models.runtimes.transformers import load_weights, torch_device, torch_dtype
+        from speculatoviz.models.runtimes.torch_device import torch_device, torch_dtype
+        from speculatoviz.models.runtimes.transformers import load_weights
 
         torch.set_num_threads(files.threads)
         device = torch_device(files.device)

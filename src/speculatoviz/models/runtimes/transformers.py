@@ -39,6 +39,7 @@ from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.gguf_runtimes import open_vocabulary
 from speculatoviz.models.libraries import gguf_runtimes
 from speculatoviz.models.rewinder import require_rewinding
+from speculatoviz.models.runtimes.torch_device import torch_device, torch_dtype
 from speculatoviz.models.runtimes.transformers_contexts import (
     COPIED,
     CUT,
@@ -310,30 +311,6 @@ def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:
     if source.is_file():
         return open_vocabulary(gguf_runtimes()[0], source)
     return HubTokenizer(source, n_vocab)
-
-
-def torch_device(wanted: str) -> torch.device:
-    """The device of a name; auto: a GPU if there is one. Raises ModelError."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"PyTorch cannot compute on {wanted!r} ({reason}).", "Choose auto, cpu or cuda.") from error
-    return device
-
-
-def torch_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """auto: bfloat16 if the hardware computes in it, otherwise float16 on a GPU and float32 on a CPU."""
-    if wanted != "auto":
-        named: torch.dtype = getattr(torch, wanted)
-        return named
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def _computes_on(device: torch.device, threads: int) -> str:

@@ -1,0 +1,135 @@
+"""Writes a trained head with its card: a file of heads (eagle, medusa), or a folder as heads are published (eagle3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from speculatoviz.core.types import Floats
+from speculatoviz.heads import eagle3_folder
+from speculatoviz.heads.eagle3_folder import Eagle3Head
+from speculatoviz.heads.eagle3_published import rounded
+from speculatoviz.heads.file import HeadFile, save
+from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.files.gguf import GgufFile
+from speculatoviz.train.card import markdown
+from speculatoviz.train.eagle3 import Eagle3Module
+from speculatoviz.train.fit import Schedule, TrainableHead, TrainingResult
+from speculatoviz.train.job import TrainJob
+from speculatoviz.train.kinds import copy_weights, file_tensors
+from speculatoviz.train.score import HeldOutAnswers, Score
+from speculatoviz.train.store import Corpus, write_errors
+from speculatoviz.train.target import TargetMatrices
+
+_HINT = "Free disk space, or write to another place with --out; the checkpoint keeps the training."
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A head at the end of its training. file: the target's."""
+
+    head: TrainableHead
+    target: TargetMatrices
+    result: TrainingResult
+    schedule: Schedule
+    corpus: Corpus
+    file: GgufFile
+    tokenizer: Tokenizer
+
+
+def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers) -> Score:
+    """Write the best weights and the card to job.out. Returns the held-out score of the head as a drafter reads it.
+
+    The module has the weights of the file afterwards. Raises TrainError if the head cannot be written.
+    """
+    tensors = {
+        name: tensor.astype(np.float16).astype(np.float32)
+        for name, tensor in file_tensors(trained.head, trained.result.weights).items()
+    }
+    score = trained.result.score
+    if isinstance(trained.head, Eagle3Module):
+        copy_weights(trained.head, _as_read(tensors), job.kind)
+        score = held_out.score(trained.head, trained.schedule.depth)
+    card = _card(job, trained, score)
+    with write_errors(job.out, _HINT):
+        if isinstance(trained.head, Eagle3Module):
+            _write_folder(job, trained, trained.head, tensors, card)
+        else:
+            _write_file(job, trained, tensors, card)
+    return score
+
+
+def _as_read(tensors: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The weights of an EAGLE-3 head rounded as the drafter's file has them."""
+    names = eagle3_folder.NAMES
+    read = rounded({names[name]: tensor for name, tensor in tensors.items()})
+    return {name: read[names[name]] for name in tensors}
+
+
+def _write_folder(
+    job: TrainJob, trained: Trained, module: Eagle3Module, tensors: Mapping[str, Floats], card: Mapping[str, Any]
+) -> None:
+    file, tokenizer = trained.file, trained.tokenizer
+    head = Eagle3Head(
+        target=job.target,
+        fingerprint=tokenizer.fingerprint,
+        n_vocab=tokenizer.n_vocab,
+        layers=trained.corpus.layers,
+        shape=module.shape,
+        vocabulary=trained.target.vocabulary,
+        tensors=tensors,
+        context_tokens=file.integer(f"{file.architecture}.context_length") or 4096,
+        card=card,
+    )
+    eagle3_folder.save(head, job.out, markdown(job.kind, job.target, len(head.vocabulary), card, job.tokens))
+
+
+def _write_file(job: TrainJob, trained: Trained, tensors: Mapping[str, Floats], card: Mapping[str, Any]) -> None:
+    assert job.kind != "eagle3"
+    target, vocabulary = trained.target, trained.target.vocabulary
+    head = HeadFile(
+        job.kind,
+        job.target,
+        trained.tokenizer.fingerprint,
+        target.hidden_size,
+        vocabulary,
+        tensors,
+        trained.head.numbers,
+        card,
+    )
+    save(head, job.out)
+    text = markdown(job.kind, job.target, len(vocabulary), card, job.tokens)
+    job.out.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+def _card(job: TrainJob, trained: Trained, score: Score) -> dict[str, Any]:
+    """The values of the card. score: of the head as it is read."""
+    counts, result, schedule = trained.corpus.counts(), trained.result, trained.schedule
+    return {
+        "tokens": counts.tokens,
+        "answer_tokens": counts.answer_tokens,
+        "dialogues": counts.dialogues,
+        "recipes": trained.corpus.recipes(),
+        "layers": list(trained.corpus.layers) if job.kind == "eagle3" else None,
+        "steps": result.step,
+        "of_steps": schedule.steps,
+        "batch_tokens": schedule.batch_tokens,
+        "optimisers": result.optimisers,
+        "loss": trained.head.loss_words,
+        "rate": schedule.rate,
+        "seed": job.seed,
+        "parameters": int(sum(np.prod(weight.shape) for weight in result.weights.values())),
+        "held_out_answers": score.answers,
+        "held_out_acceptance_length": round(score.mean_acceptance_length, 3),
+        "held_out_conditional": [round(share, 3) for share in score.conditional],
+        "acceptance_length_in_training": round(result.score.mean_acceptance_length, 3),
+        "depth": schedule.depth,
+        "trained_depth": trained.head.trained_depth,
+        "begun_with": job.begin_with.name if job.begin_with else None,
+        "licence": trained.file.text("general.license"),
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,100 @@
+"""The kinds of heads that can be trained: what each begins with, and what it reads of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from speculatoviz.core.types import Floats
+from speculatoviz.errors import HeadError, TrainError
+from speculatoviz.heads import eagle3_folder
+from speculatoviz.heads.eagle3_file import HeadTarget, typical_layers
+from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
+from speculatoviz.heads.file import HeadFile, Shapes, load, require_shapes
+from speculatoviz.heads.rows import GgufRows
+from speculatoviz.models.base import Tokenizer
+from speculatoviz.models.files.gguf import GgufFile
+from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
+from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module
+from speculatoviz.train.fit import TrainableHead
+from speculatoviz.train.job import TrainJob
+from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
+from speculatoviz.train.target import TargetMatrices
+
+RATES: Mapping[str, float] = {"eagle": 3e-3, "medusa": 6e-3, "eagle3": 3e-3}
+_FEWEST_LAYERS = 7  # of a target: the three inner layers that a head reads by default are different ones
+
+Begun = HeadFile | Eagle3Head
+
+
+def begun(job: TrainJob, tokenizer: Tokenizer, rows: GgufRows, file: GgufFile) -> Begun | None:
+    """The head that the training begins with, if any. Raises HeadError if it does not fit the target."""
+    if job.begin_with is None:
+        return None
+    if job.kind != "eagle3":
+        return load(job.begin_with, job.kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
+    target = HeadTarget(job.target, _layer_count(file), rows.hidden_size, tokenizer.n_vocab)
+    return eagle3_folder.load(job.begin_with, target, tokenizer.fingerprint)
+
+
+def layers(job: TrainJob, file: GgufFile, begun: Begun | None) -> tuple[int, ...]:
+    """The inner layers whose inputs the head reads. Raises TrainError if the target has too few."""
+    if job.kind != "eagle3":
+        return ()
+    if isinstance(begun, Eagle3Head):
+        return begun.layers
+    count = _layer_count(file)
+    if count < _FEWEST_LAYERS:
+        raise TrainError(
+            f"{job.target} has {count} layers, and an EAGLE-3 head reads the inputs of three inner ones.",
+            f"Choose a target with at least {_FEWEST_LAYERS} layers, or train eagle.",
+        )
+    return typical_layers(count)
+
+
+def module(job: TrainJob, target: TargetMatrices, begun: Begun | None) -> TrainableHead:
+    """A head to train, in the memory of the target's matrices: a new one, or with the weights of `begun`."""
+    head: nn.Module
+    if job.kind == "medusa":
+        head = MedusaModule(target, MedusaShape(), MedusaLoss(), job.seed)
+    elif job.kind == "eagle3":
+        shape = begun.shape if isinstance(begun, Eagle3Head) else Eagle3Shape.of(target.hidden_size)
+        head = Eagle3Module(target, shape, Eagle3Loss(job.unroll), job.seed)
+    else:
+        width = 64
+        heads = max(1, target.hidden_size // width)
+        shape_of_eagle = EagleShape(heads, width, inner=8 * target.hidden_size // 3)
+        head = EagleModule(target, shape_of_eagle, EagleLoss(), job.seed)
+    placed: TrainableHead = head.to(target.device)
+    if begun is not None:
+        copy_weights(placed, begun.tensors, job.kind)
+    return placed
+
+
+def copy_weights(head: TrainableHead, tensors: Mapping[str, Floats], kind: str) -> None:
+    """Give a head the weights of a file. Raises HeadError if they have other names or shapes."""
+    expected: Shapes = {name: tuple(weight.shape) for name, weight in head.weights.items()}
+    require_shapes(tensors, expected, kind)
+    with torch.no_grad():
+        for name, weight in head.weights.items():
+            weight.copy_(torch.from_numpy(tensors[name]))
+            if name in head.scales:
+                weight.mul_(head.scales[name])
+
+
+def file_tensors(head: TrainableHead, weights: Mapping[str, torch.Tensor]) -> dict[str, Floats]:
+    """float32: weights of a head as its file holds them."""
+    result = dict[str, Floats]()
+    for name, weight in weights.items():
+        tensor = weight.detach().float()
+        result[name] = (tensor / head.scales[name] if name in head.scales else tensor).cpu().numpy()
+    return result
+
+
+def _layer_count(file: GgufFile) -> int:
+    count = file.integer(f"{file.architecture}.block_count")
+    if count is None:
+        raise HeadError(f"{file.path.name} does not state its number of layers.", "Fetch the target again.")
+    return count
