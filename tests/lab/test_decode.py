@@ -7,14 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support import toy_session
-from tests.support.rounds import make_round
 
 from speculatoviz.core.rounds import Times
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.models.base import Feed
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.messages import Start
+from support import toy_session
+from support.rounds import make_round
 
 PROMPT = "once upon a time there was a model that drafted tokens for another one " * 2
 START = Start(prompt=PROMPT, max_tokens=8, k=2, policy="fixed", temperature=0.0)

@@ -269,6 +269,41 @@ def test_a_path_that_is_known_is_not_tried_while_it_does_not_pay() -> None:
     assert all(policy.plan(State(index, index, 1000, outlook)).depth == 0 for index in range(50))
 
 
+def plain_round(index: int) -> Round:
+    verdict = Verdict((), Extra(8, "plain", None), (), certainty=0.9)
+    times = Times(0.0, CHEAP_ROWS[1], 0.0, 0.0, 0.0)
+    return Round(index, Plan("model", 0), Draft.empty(index), verdict, (8,), ("plain",), ("",), times)
+
+
+def test_a_prompt_is_read_for_texts_as_long_as_earlier_ones_were() -> None:
+    """Reading it costs as much as many rounds save, and most of the allowed tokens may never come."""
+
+    def depth_after(texts: int, tokens: int) -> int:
+        known = Experience(Costs(lambda: CHEAP_ROWS, {"model": 6.0}.get), {"model": 0.9})
+        outlook = Outlook(missing=200)
+        for _ in range(texts):
+            policy = AutoPolicy(known, DEEPEST)
+            for index in range(tokens):
+                policy.plan(State(index, index, 512 - index, lambda _name: outlook))
+                policy.observe(plain_round(index))
+        return AutoPolicy(known, DEEPEST).plan(State(0, 200, 512, lambda _name: outlook)).depth
+
+    assert depth_after(texts=8, tokens=6) == 0
+    assert depth_after(texts=3, tokens=512) > 0
+
+
+def test_the_expected_length_of_a_text_is_at_most_what_is_left_of_it() -> None:
+    known = Experience(Costs(lambda: CHEAP_ROWS, {}.get), {})
+
+    assert known.expected_tokens(0) == 0.0
+    assert known.expected_tokens(1) == pytest.approx(1.0)
+    assert 30.0 < known.expected_tokens(48) < 48.0
+    assert known.expected_tokens(10_000) == pytest.approx(64.0)  # one text of 64 tokens, before any is known
+    known.emitted(5_000, left=0)  # a text that was cut off has not ended by itself
+    known.next_run()
+    assert known.expected_tokens(10_000) > 2_000.0
+
+
 def test_a_user_can_limit_depth_and_drafter() -> None:
     simulation = Simulation(CHEAP_ROWS, TEXTS["easy"])
     policy = AutoPolicy(experience(simulation), DEEPEST)

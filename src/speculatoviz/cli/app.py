@@ -7,6 +7,7 @@ import sys
 from speculatoviz.cli import (
     autopsy,
     bench,
+    certify,
     compare,
     engines,
     generate,
@@ -25,7 +26,23 @@ from speculatoviz.cli.output import prepare
 from speculatoviz.errors import OutputError
 
 app = program()
-for group in (serve, generate, autopsy, why, whatif, engines, passport, compare, models, remote, train, bench, sweep):
+GROUPS = (
+    serve,
+    generate,
+    autopsy,
+    why,
+    certify,
+    whatif,
+    engines,
+    passport,
+    compare,
+    models,
+    remote,
+    train,
+    bench,
+    sweep,
+)
+for group in GROUPS:
     group.register(app)
 
 

@@ -77,11 +77,13 @@ def decode_prompt(
     overlap: bool | None = None,
     target: Target | None = None,
     prediction: str | None = None,
+    evidence: bool = False,
+    fresh: bool = True,
 ) -> Decoded:
-    """Run a start message with evidence off, so that nothing is computed only for display.
+    """Run a start message. Without `evidence`, nothing is computed only for display.
 
-    The drafters begin without the prompts of earlier runs: each run has all of its cost, in whatever order runs follow
-    each other.
+    fresh: the drafters begin without the prompts of earlier runs: each run has all of its cost, in whatever order runs
+    follow each other.
 
     policy: instead of the message's own. overlap: instead of the session's. target: instead
     of the session's own, for a target that records. prediction: of the output, which `suffix` reads. Raises what
@@ -90,10 +92,10 @@ def decode_prompt(
     prepared = session.prepare(start)
     if prediction is not None:
         prepared = session.predicting(prepared, prediction)
-    request = replace(prepared.request, evidence=False)
+    request = replace(prepared.request, evidence=evidence)
     if overlap is not None:
         request = replace(request, overlap=overlap)
-    for drafter in session.drafters.values():
+    for drafter in session.drafters.values() if fresh else ():
         drafter.forget_prompts()
     rounds = engine.decode(
         request,

@@ -26,6 +26,8 @@ _DEVIATIONS = 1.5  # of an optimistic estimate
 _CAUTION = 1.0  # standard deviations below the estimate, of one that decides about reading a prompt
 _FEW_TOKENS = 16  # missing tokens that are read without caution
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
+_USUAL_TOKENS = 64.0  # of a text, before any has ended
+_KEPT = 0.9  # the share of what is known of lengths that the next run keeps
 
 
 class Experience:
@@ -36,6 +38,8 @@ class Experience:
 
     def __init__(self, costs: Costs, priors: Mapping[str, float]) -> None:
         self.costs = costs
+        self._ends, self._tokens = 1.0, _USUAL_TOKENS  # of earlier texts that ended by themselves, and of all texts
+        self._left = 0  # tokens that the last text could still have had
         self._acceptance = {name: Acceptance(prior) for name, prior in priors.items()}
 
     @property
@@ -47,8 +51,21 @@ class Experience:
         """What is known of one drafter."""
         return self._acceptance[drafter]
 
+    def expected_tokens(self, left: int) -> float:
+        """How many of `left` tokens a text will have: after each, it ends as often as earlier texts have ended."""
+        goes_on = 1.0 - min(1.0, self._ends / self._tokens)
+        return (1.0 - goes_on**left) / (1.0 - goes_on)
+
+    def emitted(self, tokens: int, left: int) -> None:
+        """A round of the present text has emitted tokens; at most `left` more can follow."""
+        self._tokens += tokens
+        self._left = left
+
     def next_run(self) -> None:
-        """Another text begins: what earlier ones showed counts less."""
+        """Another text begins, and earlier ones count less. One that could have gone on has ended by itself."""
+        self._ends = _KEPT * (self._ends + (self._left > 0))
+        self._tokens *= _KEPT
+        self._left = 0
         for acceptance in self._acceptance.values():
             acceptance.carry()
 
@@ -108,10 +125,11 @@ class AutoPolicy:
         self._informed = True  # whether rounds without a draft show the target's certainty
         self._pass_ms: dict[int, float] = {}  # expected times of passes by rows, since the last round or plan
         self._seen: dict[int, dict[str, Outlook]] = {}  # the outlooks of planned rounds; one may be planned ahead
+        self._left: dict[int, int] = {}  # tokens that could still be emitted when these rounds were planned
 
     def plan(self, state: State) -> Plan:
         outlooks = {name: state.outlook(name) for name in self._drafters}
-        self._seen[state.round] = outlooks
+        self._seen[state.round], self._left[state.round] = outlooks, state.left
         self._pass_ms = {}
         plain_ms = self._verify_ms(1)
         plain = self._plain(self._drafters[0] if self._drafters else "none")
@@ -127,6 +145,8 @@ class AutoPolicy:
 
     def observe(self, round: Round) -> None:
         emitted, spent_ms = len(round.emitted), round.times.round_ms
+        if (left := self._left.pop(round.index, None)) is not None:
+            self._experience.emitted(emitted, left - emitted)
         self._total_ms += spent_ms
         if not len(round.draft):
             self._plain_round = round.index
@@ -178,9 +198,10 @@ class AutoPolicy:
         tokens = [1.0 + brought for brought in itertools.accumulate(reach)]
         costs = self._experience.costs.draft
         token_ms, begin_ms = costs.token_ms(drafter), costs.catch_up_ms(drafter, outlook.missing)
+        text = self._experience.expected_tokens(state.left)
         chains = []
         for k, expected in enumerate(tokens, start=1):
-            rounds = max(1.0, min(_HORIZON, state.left / expected))  # over which reading is spread
+            rounds = max(1.0, min(_HORIZON, text / expected))  # over which reading is spread
             round_ms = begin_ms / rounds + k * token_ms + self._verify_ms(k + 1)
             chains.append(Forecast(drafter, k, expected, round_ms))
         if not outlook.branches:

@@ -29,6 +29,8 @@ def test_the_expected_ratio_is_tokens_by_plain_passes() -> None:
     # Without drafts it is plain decoding.
     assert expected_ratio((5,), (5,), 9.0, COSTS) == pytest.approx(1.0)
     assert math.isnan(expected_ratio((), (), 0.0, COSTS))
+    # The drafter's prefill costs 0.5 plain passes for each emitted token, so 1.5 for the 3 tokens of a round.
+    assert expected_ratio((0, 0, 0, 10), (1, 2, 3, 4), 0.25, COSTS, 0.5) == pytest.approx(3.0 / (2.75 + 1.5))
 
 
 def test_counts_are_cut_at_a_depth() -> None:
@@ -52,6 +54,21 @@ def test_the_bound_of_given_runs() -> None:
     # Nothing is accepted: plain decoding is best.
     assert found["writing"].choice == ("", 0)
     assert found["writing"].fixed == found["writing"].hindsight == 1.0
+
+
+def test_the_bound_counts_the_drafters_prefill_at_every_depth() -> None:
+    plain = runs(PLAIN_WAY, [1.0], [Timing(10, 200.0)])
+    # 4 rounds of 2 drafted tokens, all accepted, after a prefill that takes as long as 6 plain tokens: 0.5 a token.
+    model = Timing(12, 999.0, 8, 8, 16.0, (0, 0, 4), (0, 0, 4), draft_prefill_ms=120.0)
+    found = bounds([*plain, *runs(fixed("model", 2), [1.0], [model])], PASS_MS)["coding"]
+
+    # Depth 2: 3 tokens for 0.2 + 1.5 + 3 * 0.5. Depth 1, cut from it: 2 tokens for 0.1 + 1.2 + 2 * 0.5, which is less.
+    # Both lose, so nothing is drafted.
+    assert found.choice == ("", 0)
+    cheaper = replace(model, draft_prefill_ms=60.0)
+    found = bounds([*plain, *runs(fixed("model", 2), [1.0], [cheaper])], PASS_MS)["coding"]
+    assert found.choice == ("model", 2)
+    assert found.fixed == pytest.approx(3.0 / (1.7 + 3.0 * 0.25))
 
 
 def test_a_depth_between_measured_ones_is_cut_from_the_next_deeper_one() -> None:

@@ -1,8 +1,8 @@
 """What speculation can reach on this machine: the rates that follow from measured costs and acceptance alone.
 
-All costs are in plain passes, that is, passes over one token. A bound leaves out everything but passes and drafts, and
-drifts of the machine. Its policy knows in hindsight which drafter and depth suit a prompt best, but keeps them for the
-whole prompt: a policy that changes them within a text can exceed it.
+All costs are in plain passes, that is, passes over one token. A bound leaves out everything but passes, drafts and the
+drafter's prefill, and drifts of the machine. Its policy knows in hindsight which drafter and depth suit a prompt best,
+but keeps them for the whole prompt: a policy that changes them within a text can exceed it.
 """
 
 from __future__ import annotations
@@ -33,22 +33,27 @@ class Bound:
 
 
 def expected_ratio(
-    drafts: Sequence[int], paths: Sequence[int], token_cost: float, pass_cost: Callable[[int], float]
+    drafts: Sequence[int],
+    paths: Sequence[int],
+    token_cost: float,
+    pass_cost: Callable[[int], float],
+    prefill_cost: float = 0.0,
 ) -> float:
     """The expected rate of speculative rounds, relative to plain decoding.
 
     1. tau = 1 + sum_n P(n tokens are accepted) n
-    2. c = sum_n P(n tokens are drafted) (n d + v(n + 1))
+    2. c = sum_n P(n tokens are drafted) (n d + v(n + 1)) + tau b
     3. tau / c
 
     drafts[n], paths[n]: rounds that drafted, and accepted, n tokens. token_cost: d, of a drafted token. pass_cost:
-    v(r), of a pass over r tokens; v(1) = 1. NaN without rounds.
+    v(r), of a pass over r tokens; v(1) = 1. prefill_cost: b, of the drafter's prefill, for each emitted token. NaN
+    without rounds.
     """
     if not sum(drafts):
         return math.nan
     tau = 1.0 + sum(n * count for n, count in enumerate(paths)) / sum(paths)
     cost = sum(count * (n * token_cost + pass_cost(n + 1)) for n, count in enumerate(drafts)) / sum(drafts)
-    return tau / cost
+    return tau / (cost + tau * prefill_cost)
 
 
 def cut(counts: Sequence[int], most: int) -> tuple[int, ...]:
@@ -73,7 +78,7 @@ def bounds(runs: Sequence[PeerRun], pass_ms: Mapping[int, float]) -> dict[str, B
 
 def _expected(runs: Sequence[PeerRun], pass_cost: Callable[[int], float]) -> dict[tuple[str, int], dict[Choice, float]]:
     """By category and prompt: the expected ratio of every choice, also of depths between those that were measured."""
-    token_costs = _token_costs(runs)
+    token_costs, plain = _token_costs(runs), _plain(runs)
     found: dict[tuple[str, int], dict[Choice, float]] = {}
     for run in sorted(runs, key=lambda run: run.way.depth):
         ratios = found.setdefault((run.category, run.prompt), {("", 0): 1.0})
@@ -86,8 +91,16 @@ def _expected(runs: Sequence[PeerRun], pass_cost: Callable[[int], float]) -> dic
             shape = _shape(run.timing, depth, deepest)
             token_cost = token_costs.get((drafter, deepest)) if run.timing.drafted else 0.0
             if shape is not None and token_cost is not None:
-                ratios[drafter, depth] = expected_ratio(*shape, token_cost, pass_cost)
+                prefill_cost = _prefill_cost(run.timing, plain.get((run.category, run.prompt)))
+                ratios[drafter, depth] = expected_ratio(*shape, token_cost, pass_cost, prefill_cost)
     return found
+
+
+def _prefill_cost(timing: Timing, plain: Timing | None) -> float:
+    """The drafter's prefill for each emitted token, in plain tokens of the same prompt; 0 if that was not decoded."""
+    if plain is None or not plain.tokens or not timing.tokens:
+        return 0.0
+    return (timing.draft_prefill_ms / timing.tokens) / (plain.ms / plain.tokens)
 
 
 def _shape(timing: Timing, depth: int, measured: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -102,9 +115,14 @@ def _shape(timing: Timing, depth: int, measured: int) -> tuple[tuple[int, ...], 
     return cut(timing.drafts, depth), cut(timing.paths, depth)
 
 
+def _plain(runs: Sequence[PeerRun]) -> dict[tuple[str, int], Timing]:
+    """Plain decoding, by category and prompt."""
+    return {(run.category, run.prompt): run.timing for run in runs if run.timing is not None and run.way.name == PLAIN}
+
+
 def _token_costs(runs: Sequence[PeerRun]) -> dict[Choice, float]:
     """Of every drafter and depth: the time of a drafted token, in plain tokens of the same prompts."""
-    plain = {(run.category, run.prompt): run.timing for run in runs if run.timing is not None and run.way.name == PLAIN}
+    plain = _plain(runs)
     found: dict[Choice, list[tuple[Timing, Timing]]] = defaultdict(list)
     for run in runs:
         beside = plain.get((run.category, run.prompt))

@@ -121,6 +121,7 @@ def timing(decoded: Decoded) -> Timing:
         draft_ms=decoded.draft_ms,
         drafts=_counts(round.drafted for round in decoded.rounds),
         paths=_counts(round.accepted for round in decoded.rounds),
+        draft_prefill_ms=decoded.draft_prefill_ms,
     )
 
 

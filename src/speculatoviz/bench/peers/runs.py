@@ -45,7 +45,8 @@ class Timing:
     """What one run took. ms: of `tokens` tokens, with the drafter's prefill of the prompt and without the target's.
 
     drafts[n]: the rounds that drafted n tokens. paths[n]: the rounds that accepted n. draft_ms: the part of `ms` that
-    was drafting. Other engines do not report these three: they are empty and 0 there.
+    was drafting. draft_prefill_ms: the drafter's prefill in `ms`, before the first round. Other engines do not report
+    these four: they are empty and 0 there.
     """
 
     tokens: int
@@ -55,6 +56,7 @@ class Timing:
     draft_ms: float = 0.0
     drafts: tuple[int, ...] = ()
     paths: tuple[int, ...] = ()
+    draft_prefill_ms: float = 0.0
 
     @property
     def tps(self) -> float:
