@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from speculatoviz.errors import SpeculatoVizError
     from speculatoviz.lab.pair import Pair, load
-    from speculatoviz.lab.run import Round, Run, open_trace, why
+    from speculatoviz.lab.run import Round, Run, open_trace, what_if, why
     from speculatoviz.lab.swept import Sweep, open_sweep
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "open_sweep",
     "open_trace",
+    "what_if",
     "why",
 ]
 
@@ -41,6 +42,7 @@ _PLACES = {
     "load": "lab.pair",
     "open_sweep": "lab.swept",
     "open_trace": "lab.run",
+    "what_if": "lab.run",
     "why": "lab.run",
 }
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import speculatoviz as sv
 from speculatoviz.core.types import Sampling
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.round_costs import RoundCosts, costs_of
@@ -163,6 +166,25 @@ def test_a_sampled_record_without_p_is_refused() -> None:
     assert what_if([record], Question((2,))).choices
     with pytest.raises(BadRequestError, match="no probabilities of the target"):
         what_if([blind], Question((2,)))
+
+
+def test_the_python_api_asks_runs_and_traces(session: Session, tmp_path: Path) -> None:
+    run = sv.Run(toy_session.run(session, drafter="model", record_depth=4, max_tokens=30))
+    run.save(tmp_path / "run.jsonl")
+    asked: dict[str, Any] = {
+        "k": (1, 2),
+        "rule": "block",
+        "pass_ms": {1: 10.0, 2: 12.0, 3: 14.0},
+        "draft_ms": 2.0,
+        "rtt_ms": 5.0,
+    }
+    answer = sv.what_if(run, **asked)
+
+    assert [choice.depth for choice in answer.choices] == [1, 2]
+    assert answer.rule == "block"
+    assert answer.choices[0].verify_ms > 15.0
+    assert sv.what_if(tmp_path / "run.jsonl", **asked) == answer
+    assert sv.what_if(run, run, **asked).runs == 2
 
 
 def test_a_run_that_drafted_nothing_takes_the_times_of_its_record(session: Session) -> None:

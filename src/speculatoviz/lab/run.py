@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from speculatoviz.config import PolicyName
+from speculatoviz.core.types import Rule
 from speculatoviz.errors import TraceError
 from speculatoviz.lab import html
+from speculatoviz.lab import what_if as asking
+from speculatoviz.lab.run_record import run_record
 from speculatoviz.lab.waterfall import Waterfall, waterfall
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import (
@@ -162,3 +166,24 @@ def why(run: Run | str | os.PathLike[str]) -> Waterfall:
     Raises TraceError for a file that is no trace, and BadRequestError without a measured baseline or without a draft.
     """
     return (run if isinstance(run, Run) else open_trace(run)).why()
+
+
+def what_if(
+    *runs: Run | str | os.PathLike[str],
+    k: Sequence[int] = (),
+    policy: PolicyName = "fixed",
+    rule: Rule | None = None,
+    pass_ms: Mapping[int, float] | None = None,
+    draft_ms: float | None = None,
+    rtt_ms: float | None = None,
+) -> asking.Answer:
+    """What recorded runs, or those of traces, would have been with other choices; docs/whatif.md has the formulas.
+
+    k: depths; empty for 1 to the recorded depth. rule: None for the runs' own. pass_ms: of another machine, by tokens
+    in a pass of the target. draft_ms: of a drafted token. rtt_ms: to a remote target and back. What is None is as it
+    was measured. Raises TraceError for a file that is no trace, and BadRequestError without a record, for runs that do
+    not go together, and for depths that were not recorded or measured.
+    """
+    opened = [run if isinstance(run, Run) else open_trace(run) for run in runs]
+    question = asking.Question(tuple(k), policy, rule, lambda own: own.changed(pass_ms, draft_ms, rtt_ms))
+    return asking.what_if([run_record(run.events) for run in opened], question)
