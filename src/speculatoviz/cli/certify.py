@@ -57,7 +57,7 @@ def certify(
     the first prompt are tested against the target's own probabilities and against plain runs. Ends with exit code 1 if
     a test fails.
     """
-    from speculatoviz.bench.questions import read_prompts
+    from speculatoviz.lab.questions import read_prompts
 
     if settings.temperature == 0.0:
         raise BadRequestError("Sampled runs need a temperature above 0.", "Greedy texts are tested anyway.")
