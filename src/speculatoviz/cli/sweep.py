@@ -67,7 +67,7 @@ def sweep(
     entropy: Annotated[
         bool, typer.Option(help="read the target's entropy at every token, in passes that are not timed")
     ] = True,
-    traces: Annotated[bool, typer.Option(help="keep the events of every run, about 1 kB a token")] = True,
+    traces: Annotated[bool, typer.Option(help="keep the events of every run, about 2 kB a token")] = True,
 ) -> None:
     """Measure every drafter, depth, policy and temperature on your prompts, against plain runs that alternate.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from speculatoviz.lab.report.answer import answer
+from speculatoviz.lab.report.answer import answer, caution
 from speculatoviz.lab.sweep.summary import Summary
 from support.sweeps import AUTO, SUFFIX, plain, run
 
@@ -53,8 +53,16 @@ def test_every_temperature_has_its_verdict_and_the_reason_its_arithmetic() -> No
     assert "at T=0 speculation pays" in first
     assert "at T=0.7 speculation does not pay" in first
     assert "2 choices, auto, decodes 1.25 times" in first
-    assert second.startswith("At T=0 a round of auto brings 2.00 tokens and takes the time of 1.60 plain ones")
+    assert second.startswith("At T=0 a round of auto brings 2.00 tokens and takes as long as 1.60 plain tokens")
     assert second.endswith("it is faster in coding and writing, from 1.25 (coding) to 1.25 (coding).")
+
+
+def test_other_programs_are_named_if_they_took_a_part() -> None:
+    busy = Summary([plain(foreign_share=0.2), run(SUFFIX, 1.5, foreign_share=0.4)])
+    quiet = Summary([plain(foreign_share=0.01), run(SUFFIX, 1.5, foreign_share=0.02)])
+
+    assert caution(busy).startswith("Other programs used 30 % of the processor time")
+    assert caution(quiet) == caution(Summary([plain(), run(SUFFIX, 1.5)])) == ""
 
 
 def test_the_best_of_noise_is_not_called_a_gain() -> None:

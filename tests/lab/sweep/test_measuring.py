@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -64,6 +65,7 @@ def test_every_cell_decodes_every_prompt_between_plain_runs(session: Session, tm
         assert run.exactness == "exact"
         assert run.departure is None  # a toy is computed alike in passes of all shapes
     assert {run.warning for run in runs} == {None}
+    assert {run.foreign_share is None for run in folder.runs} == {sys.platform != "linux"}
 
 
 def test_plain_runs_come_again_after_six_cells_and_each_is_kept_once(session: Session, tmp_path: Path) -> None:

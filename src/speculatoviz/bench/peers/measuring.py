@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speculatoviz.bench.peers.processor import usage_so_far
 from speculatoviz.bench.peers.runs import (
     About,
     Peer,
@@ -26,6 +25,7 @@ from speculatoviz.bench.peers.runs import (
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
 from speculatoviz.lab.interleaving import in_turn
 from speculatoviz.lab.journal import drop_broken_line
+from speculatoviz.lab.processor import usage_so_far
 from speculatoviz.lab.questions import Prompt
 
 
@@ -148,12 +148,13 @@ def _attempt(peer: Peer, question: Question, peers: Sequence[Peer]) -> PeerRun:
     """One run without its ratio. peers: all that wait meanwhile, and itself."""
     prompt = question.prompt
     run = PeerRun(peer.way, prompt.category, prompt.number, question.temperature)
-    before = usage_so_far(peer, peers)
+    pids = [other.pid for other in peers]
+    before = usage_so_far(peer.pid, pids)
     try:
         timing = peer.decode(question)
     except SpeculatoVizError as error:
         return replace(run, error=str(error))
-    after = usage_so_far(peer, peers)
+    after = usage_so_far(peer.pid, pids)
     if before is None or after is None:
         return replace(run, timing=timing)
     used = after.since(before)

@@ -10,10 +10,10 @@ from typing import Any
 from speculatoviz.bench.peers.comparison import ALL, Comparison, Standing
 from speculatoviz.bench.peers.own import DEEP
 from speculatoviz.bench.peers.runs import About, PeerRun
+from speculatoviz.lab.processor import QUIET
 from speculatoviz.lab.statistics import interval
 
 Cells = Sequence[str]
-_QUIET = 0.05  # of the processor time, for other programs
 
 
 def by_temperature(runs: Sequence[PeerRun], about: About) -> dict[float, Comparison]:
@@ -76,7 +76,7 @@ def _others(share: float) -> str:
     if math.isnan(share):
         return "How busy the machine was with other programs is not known here."
     used = f"Other programs used {share:.1%} of the processor time."
-    return used if share <= _QUIET else f"{used} That slows down some engines more than others: measure again."
+    return used if share <= QUIET else f"{used} That slows down some engines more than others: measure again."
 
 
 def _foreign_share(runs: Sequence[PeerRun]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from speculatoviz.lab.processor import QUIET
 from speculatoviz.lab.report.words import listed, number, plural
 from speculatoviz.lab.statistics import Estimate
 from speculatoviz.lab.sweep.cells import Cell
@@ -17,6 +18,14 @@ def answer(summary: Summary, target: str) -> tuple[str, str]:
     first = "; ".join(_verdict(summary, temperature, choice) for temperature, choice in by_temperature.items())
     coldest = summary.temperatures[0]
     return f"{target} on this machine: {first}.", _why(summary, coldest, by_temperature[coldest])
+
+
+def caution(summary: Summary) -> str:
+    """What speaks against the answer, in one sentence or two; empty for nothing."""
+    if math.isnan(summary.foreign_share) or summary.foreign_share <= QUIET:
+        return ""
+    used = f"{100 * summary.foreign_share:.0f} % of the processor time"
+    return f"Other programs used {used} meanwhile, which slows runs down unequally. Measure again on a quiet machine."
 
 
 def fastest(summary: Summary, temperature: float) -> Cell:
@@ -65,8 +74,8 @@ def _why(summary: Summary, temperature: float, choice: Choice) -> str:
     figures = summary.of(cell, temperature)
     tokens, speedup = figures.tokens_per_round.value, figures.speedup.value
     sentence = (
-        f"At T={temperature:g} a round of {cell.label} brings {number(tokens)} tokens and takes the time of "
-        f"{number(tokens / speedup)} plain ones"
+        f"At T={temperature:g} a round of {cell.label} brings {number(tokens)} tokens and takes as long as "
+        f"{number(tokens / speedup)} plain tokens"
     )
     return f"{sentence}{_categories(summary, temperature, cell)}."
 

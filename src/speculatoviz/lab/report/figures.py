@@ -64,6 +64,16 @@ def shown(summary: Summary, temperature: float) -> list[Cell]:
     return [*best_first, *policies][: len(SERIES)] or [fastest(summary, temperature)]
 
 
+def deepest(summary: Summary, temperature: float) -> list[Cell]:
+    """The deepest chain of each drafter, six at most; without chains the cells of the other figures."""
+    found: dict[str, Cell] = {}
+    for cell in summary.cells:
+        chain = cell.policy == "fixed" and not cell.nodes and summary.of(cell, temperature).prompts
+        if chain and (cell.source not in found or (cell.k or 0) > (found[cell.source].k or 0)):
+            found[cell.source] = cell
+    return [*found.values()][: len(SERIES)] or shown(summary, temperature)
+
+
 def curves(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -> list[Curve]:
     """One for each drafter with two fixed depths or more."""
     found = []
@@ -151,7 +161,7 @@ def costs(summary: Summary, temperature: float, cells: Sequence[Cell], name: str
         axes.axvline(ends[0], color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set_yticks(range(len(rows)), [cell.label for cell in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        _legend(figure)
+        _legend(figure, len(PART_NAMES))
 
     title = f"Time for each emitted token by part at T={temperature:g}; the numbers are in the table below."
     return themed_svg(draw, name, title, _WIDTH, 0.9 + 0.3 * len(rows))
@@ -206,5 +216,5 @@ def _ratio_axis(axes: Axes, which: str, marks: Sequence[Estimate]) -> None:
         axes.axhline(1.0, color=INK, linewidth=0.8)
 
 
-def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside lower left", ncols=2)
+def _legend(figure: Figure, columns: int = 2) -> None:
+    figure.legend(loc="outside lower left", ncols=columns)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.drawing import require_matplotlib
 from speculatoviz.lab.report import sections
-from speculatoviz.lab.report.answer import answer
+from speculatoviz.lab.report.answer import answer, caution
 from speculatoviz.lab.report.figures import shown
 from speculatoviz.lab.report.sections import Section
 from speculatoviz.lab.report.texts import Text, text_of
@@ -59,6 +59,7 @@ def render(folder: Folder) -> str:
     return template.render(
         title=f"Does speculation pay for {about.target.name}?",
         answer=answer(summary, target),
+        caution=caution(summary),
         sections=_sections(summary, about, anchors),
         texts=[shown_text for _, shown_text in texts],
         provenance=list(_provenance(folder, about)),

@@ -122,7 +122,7 @@ def speedups(summary: Summary, temperature: float, anchors: Anchors) -> Section:
 
 def positions(summary: Summary, temperature: float) -> Section:
     """Acceptance by position, entropy and context."""
-    cells = [cell for cell in figures.shown(summary, temperature) if summary.positions(cell, temperature).conditional]
+    cells = [cell for cell in figures.deepest(summary, temperature) if summary.positions(cell, temperature).conditional]
     deepest = max((len(summary.positions(cell, temperature).conditional) for cell in cells), default=0)
     rows = []
     for cell in cells:
@@ -140,7 +140,8 @@ def positions(summary: Summary, temperature: float) -> Section:
     tables.append(_table("Accepted of tested, by the tokens before it (95 %)", ("choice", *heads), contexts))
     text = (
         "A position is tested only if every token before it was accepted. Solid lines are shares of the rounds that "
-        "tested a position, dotted lines of all rounds that drafted; both with intervals over prompts in the table."
+        "tested a position, dotted lines of all rounds that drafted; both with intervals over prompts in the table. "
+        "Each drafter is shown at its deepest chain."
     )
     figure = figures.by_position(summary, temperature, cells, f"position-{temperature:g}") if cells else ""
     return Section(f"Acceptance, {at_temperature(temperature)}", text, figure, tuple(tables))

@@ -24,6 +24,7 @@ from speculatoviz.core.types import Request
 from speculatoviz.errors import BadRequestError, SpeculatoVizError, TraceError
 from speculatoviz.lab.contexts import empty_contexts, without_prompt_cache
 from speculatoviz.lab.interleaving import in_turn
+from speculatoviz.lab.processor import usage_so_far
 from speculatoviz.lab.questions import Prompt, Source
 from speculatoviz.lab.sweep.cells import PLAIN, Cell, Grid, session_settings
 from speculatoviz.lab.sweep.figures import run_of
@@ -215,11 +216,14 @@ class _Runner:
         }
         prepared = session.prepare(Start.model_validate({**prompt.start, **cell.start, **asked}))
         empty_contexts(session)
+        before = usage_so_far()
         events = list(session.run("sweep", prepared, lambda: False))
+        after = usage_so_far()
         done = next(event for event in events if isinstance(event, Done))
         run = SweepRun(prompt.category, prompt.number, temperature, cell, trace=self._trace(events))
         found = run_of(run, events, () if cell.plain else self._entropy(prepared.request, done.token_ids))
-        return replace(found, departure=None) if cell.plain else found
+        share = after.since(before).foreign_share if before is not None and after is not None else None
+        return replace(found, foreign_share=share, departure=None if cell.plain else found.departure)
 
     def _entropy(self, request: Request, text: Sequence[int]) -> list[float | None]:
         """The target's entropy at T=1 before each token of the text, in nats; empty if it cannot be computed."""

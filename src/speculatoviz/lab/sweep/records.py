@@ -34,7 +34,8 @@ class SweepRun:
     entropy there at T=1 in nats, None if it was not computed.
 
     plain_tps: the mean rate of the plain runs before and after; None for a plain run. departure: of a greedy run, the
-    first token that differs from the latest plain text. trace: the file of its events, relative to the folder.
+    first token that differs from the latest plain text. foreign_share: of the used processor time, the part of other
+    programs; None if the system does not give it. trace: the file of its events, relative to the folder.
     """
 
     category: str
@@ -61,6 +62,7 @@ class SweepRun:
     tested_entropy: tuple[float | None, ...] = ()
     plain_tps: float | None = None
     departure: int | None = None
+    foreign_share: float | None = None
     warning: str | None = None
     trace: str = ""
     kind: Literal["run"] = "run"

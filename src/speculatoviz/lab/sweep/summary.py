@@ -96,6 +96,12 @@ class Summary:
         return list(dict.fromkeys(run.category for run in self.runs))
 
     @cached_property
+    def foreign_share(self) -> float:
+        """The mean share of the used processor time that other programs had; NaN if it is not known."""
+        known = [run.foreign_share for run in self.runs if run.foreign_share is not None]
+        return math.fsum(known) / len(known) if known else math.nan
+
+    @cached_property
     def groups(self) -> list[str]:
         """The categories, and all prompts together; only these if there is one category."""
         return [*self.categories, ALL] if len(self.categories) > 1 else [ALL]

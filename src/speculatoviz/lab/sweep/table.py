@@ -38,6 +38,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[SweepRun], Any]], ...] = (
     ("verify_ms", "float64", lambda run: run.verify_ms),
     ("network_ms", "float64", lambda run: run.network_ms),
     ("other_ms", "float64", lambda run: run.other_ms),
+    ("foreign_share", "float64", lambda run: run.foreign_share),
     ("departure", "int32", lambda run: run.departure),
     ("emitted", "list<int32>", lambda run: run.emitted),
     ("drafted", "list<int32>", lambda run: run.drafted),

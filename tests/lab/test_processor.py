@@ -10,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.bench.peers import processor
-from speculatoviz.bench.peers.processor import Usage, usage_so_far
-from speculatoviz.bench.peers.runs import Way
-from support.peers import Scripted
+from speculatoviz.lab import processor
+from speculatoviz.lab.processor import Usage, usage_so_far
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the system does not give processor times")
-
-
-def peer(name: str, pid: int | None) -> Scripted:
-    return Scripted(Way("speculatoviz", name), [], pid=pid)
 
 
 def test_shares_of_what_was_used_between_two_moments() -> None:
@@ -44,7 +38,7 @@ def burnt() -> Iterator[int]:
 
 @LINUX
 def test_times_belong_to_the_process_that_used_them(burnt: int) -> None:
-    here, there, none = peer("here", os.getpid()), peer("there", burnt), peer("none", None)
+    here, there, none = os.getpid(), burnt, None
     decoding_there = usage_so_far(there, [here, there, none])
     waiting_there = usage_so_far(here, [here, there, none])
     assert decoding_there is not None
@@ -60,7 +54,7 @@ def test_times_belong_to_the_process_that_used_them(burnt: int) -> None:
 def test_a_process_that_has_ended_uses_nothing(burnt: int) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    found = usage_so_far(peer("there", burnt), [peer("gone", gone.pid)])
+    found = usage_so_far(burnt, [gone.pid])
 
     assert found is not None
     assert found.waiting == 0.0
@@ -69,7 +63,7 @@ def test_a_process_that_has_ended_uses_nothing(burnt: int) -> None:
 def test_a_system_without_these_files_gives_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(processor, "_read", lambda _file: None)
 
-    assert usage_so_far(peer("here", os.getpid()), []) is None
+    assert usage_so_far(os.getpid(), []) is None
 
 
 @LINUX
@@ -80,6 +74,6 @@ def test_idle_time_is_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
         "process": "7 (a) b) S " + "0 " * 10 + "3 4 0",
     }
     monkeypatch.setattr(processor, "_read", lambda file: texts.get(file, texts["process"]))
-    found = usage_so_far(peer("here", None), [])
+    found = usage_so_far(None, [])
 
     assert found == Usage(7 * tick_ms, 0.0, 63 * tick_ms)

@@ -1,20 +1,20 @@
-"""Processor time: of the engine that decodes, of those that wait, and of other programs. Linux only."""
+"""Processor time: of the process that decodes, of those that wait, and of other programs. Linux only."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speculatoviz.bench.peers.runs import Peer
+QUIET = 0.05  # of the used processor time, for other programs
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Processor milliseconds. decoding: of the engine that decodes, and of this process, which asks it to.
+    """Processor milliseconds. decoding: of the process that decodes, and of this one, which asks it to.
 
-    waiting: of all other engines. together: of all programs on this machine.
+    waiting: of the processes that wait for their turn. together: of all programs on this machine.
     """
 
     decoding: float
@@ -33,14 +33,17 @@ class Usage:
         return max(0.0, 1.0 - (self.decoding + self.waiting) / self.together)
 
 
-def usage_so_far(peer: Peer, peers: Sequence[Peer]) -> Usage | None:
-    """What was used until now, `peer` being the one that decodes; None if the system does not give it."""
+def usage_so_far(decoding: int | None = None, waiting: Iterable[int | None] = ()) -> Usage | None:
+    """What was used until now; None if the system does not give it.
+
+    decoding: the id of the process that decodes, None for this one. waiting: the ids of processes that wait, None for
+    those that there are not; this one and the one that decodes never wait.
+    """
     together = _machine_ms()
     if together is None:
         return None
-    decoding = {peer.pid, os.getpid()}
-    waiting = {other.pid for other in peers} - decoding
-    return Usage(sum(map(_process_ms, decoding)), sum(map(_process_ms, waiting)), together)
+    busy = {decoding, os.getpid()}
+    return Usage(sum(map(_process_ms, busy)), sum(map(_process_ms, set(waiting) - busy)), together)
 
 
 def _process_ms(pid: int | None) -> float:
