@@ -19,9 +19,10 @@ SOURCES = Path(__file__).parents[1] / "src"
 
 @pytest.fixture(scope="session", autouse=True)
 def _checkout() -> Iterator[None]:
-    """Programs that tests start import this checkout, as the tests do, whatever is installed."""
+    """Programs that tests start import this checkout, as the tests do, whatever is installed; no run is kept."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(SOURCES), prepend=os.pathsep)
+        patch.setenv("SPECULATOVIZ_STORE", "none")
         yield
 
 

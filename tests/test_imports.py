@@ -54,6 +54,8 @@ INSIDE = {
     "lab.sweep": {"lab"},
     "lab.report": {"lab", "lab.sweep"},
     "bench.peers": {"bench"},
+    "lab.store": set[str](),
+    "lab.store.versions": set[str](),
 }
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
 MOST_LINES = 400

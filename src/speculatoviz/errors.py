@@ -67,6 +67,18 @@ class TraceError(SpeculatoVizError):
     code = "trace"
 
 
+class StoreError(SpeculatoVizError):
+    """The store of runs cannot be opened, read or written."""
+
+    code = "store"
+
+
+class UnknownRunError(StoreError):
+    """There is no such run in the store."""
+
+    code = "run_not_found"
+
+
 class HeadError(SpeculatoVizError):
     """A file of draft heads cannot be read, or does not fit the target."""
 

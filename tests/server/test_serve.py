@@ -26,7 +26,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "speculatoviz.cli.app", "serve", "--target", "toy:0", "--draft", "toy:0~7", *arguments],
         cwd=folder,
-        env=inherited | {"SPECULATOVIZ_CACHE_DIR": str(folder)},
+        env=inherited | {"SPECULATOVIZ_CACHE_DIR": str(folder), "SPECULATOVIZ_STORE": "none"},
         stderr=subprocess.PIPE,
         text=True,
     )

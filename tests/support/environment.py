@@ -18,9 +18,10 @@ def names_of(field: str) -> list[str]:
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """No setting in the environment, no `.env` in the working folder, and a cache of its own."""
+    """No setting in the environment, no `.env` in the working folder, a cache of its own, and no run is kept."""
     for field in Settings.model_fields:
         for name in names_of(field):
             monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SPECULATOVIZ_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("SPECULATOVIZ_STORE", "none")

@@ -40,6 +40,8 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `speculatoviz ARGUMENTS` in `folder` to its end, with a cache there and `variables` in its environment.
 
+    No run is kept, unless `variables` name a store.
+
     file_bytes: no file may grow beyond this, as on a disk that fills up.
     """
 
@@ -52,7 +54,7 @@ def run(
     return subprocess.run(
         [sys.executable, "-m", "speculatoviz", *arguments],
         cwd=folder,
-        env=own | {"SPECULATOVIZ_CACHE_DIR": str(folder / "cache")} | variables,
+        env=own | {"SPECULATOVIZ_CACHE_DIR": str(folder / "cache"), "SPECULATOVIZ_STORE": "none"} | variables,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,

@@ -10,6 +10,9 @@ export interface Protocol {
   Health: Health;
   SettingsInfo: SettingsInfo;
   TestDraft: TestDraft;
+  RunPage: RunPage;
+  StoredRunDetail: StoredRunDetail;
+  RunChange: RunChange;
 }
 /**
  * Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation).
@@ -806,4 +809,87 @@ export interface DraftedToken {
   token_id: number;
   draft_prob: number;
   draft_time_ms: number;
+}
+/**
+ * `GET /api/runs`: runs that are kept, the newest first.
+ *
+ * `kept`: false if the server keeps no runs. `after`: the id to continue with; null at the end.
+ */
+export interface RunPage {
+  kept: boolean;
+  runs: StoredRun[];
+  after: string | null;
+}
+/**
+ * A run of a store, without its trace.
+ *
+ * `created_ms` is since 1970, in UTC. `prompt`: in a list only its beginning. `trace_bytes`: compressed, as stored.
+ */
+export interface StoredRun {
+  id: string;
+  created_ms: number;
+  name: string | null;
+  prompt: string;
+  summary: RunSummary;
+  trace_bytes: number;
+}
+/**
+ * Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
+ *
+ * The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
+ * before it. `failure`: why a run ended with an error.
+ */
+export interface RunSummary {
+  target: string;
+  draft: string | null;
+  drafter: string;
+  policy: string;
+  k: number;
+  nodes: number;
+  rule: "token" | "block" | "match" | "typical";
+  sampling: SamplingInfo;
+  max_tokens: number;
+  seed: number;
+  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  prompt_tokens: number;
+  tokens: number;
+  rounds: number;
+  accepted: number;
+  drafted: number;
+  acceptance_rate: number | null;
+  tokens_per_round: number | null;
+  tps: number | null;
+  baseline_tps: number | null;
+  speedup: number | null;
+  ttft_ms: number | null;
+  ended: ("stop" | "length" | "context" | "cancelled" | "error") | null;
+  failure: string | null;
+}
+/**
+ * A run of a store with the whole prompt. `header`: of its trace, with version and machine.
+ */
+export interface StoredRunDetail {
+  id: string;
+  created_ms: number;
+  name: string | null;
+  prompt: string;
+  summary: RunSummary;
+  trace_bytes: number;
+  header: Header;
+}
+/**
+ * of the trace: when, with which version and on which machine it ran
+ */
+export interface Header {
+  type: "trace";
+  version: number;
+  created: string;
+  speculatoviz: string;
+  machine: string;
+}
+/**
+ * `PATCH /api/runs/ID`. `name`: up to 200 characters; null takes the name away.
+ */
+export interface RunChange {
+  name: string | null;
 }

@@ -156,6 +156,7 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     round_ms,
     hidden_draft_ms: 0,
     prefill_ms: 0,
+    draft_prefill_ms: 0,
     exactness: "exact",
     round_total_variation_bound: 0,
     round_usage: null,

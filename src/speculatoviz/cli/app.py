@@ -14,6 +14,7 @@ from speculatoviz.cli import (
     models,
     passport,
     remote,
+    runs,
     serve,
     sweep,
     train,
@@ -29,6 +30,7 @@ app = program()
 GROUPS = (
     serve,
     generate,
+    runs,
     autopsy,
     why,
     certify,

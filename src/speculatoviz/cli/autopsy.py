@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,9 +16,9 @@ from speculatoviz.cli.flags import DRAFTING, MACHINE, MODEL, REMOTE, SAMPLING, s
 from speculatoviz.cli.generate import load_session
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice, plain
+from speculatoviz.cli.recorded import RECORDED, recorded
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError
-from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.autopsy import autopsy as explain
 from speculatoviz.telemetry.autopsy_info import Autopsy, Cause, CauseShare, RejectedToken
 from speculatoviz.telemetry.events import Event, RunWarning
@@ -42,12 +41,12 @@ def register(app: typer.Typer) -> None:
     add(app, autopsy)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, "store")
 def autopsy(
     settings: Settings,
-    file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[TRACE]", help="a file written with --trace; without it, prompts are run"),
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help=f"{RECORDED}; without it, prompts are run", show_default=False),
     ] = None,
     prompt: Annotated[
         list[str] | None,
@@ -60,11 +59,12 @@ def autopsy(
     Reads a recorded run, or decodes prompts with the given target and drafter. Several prompts count as one run.
     A trace that was cut off is read up to its last whole round.
     """
-    if (file is None) == (not prompt):
+    if (run is None) == (not prompt):
         raise BadRequestError(
-            "An autopsy needs either a trace or prompts.", "Name a file written with --trace, or give --prompt TEXT."
+            "An autopsy needs either a recorded run or prompts.",
+            "Name a file written with --trace or a run of `speculatoviz runs list`, or give --prompt TEXT.",
         )
-    events = _recorded(file) if file is not None else list(_run(settings, prompt or []))
+    events = recorded(run, settings).events if run is not None else list(_run(settings, prompt or []))
     found = explain(events)
     if found is None:
         raise BadRequestError(
@@ -78,13 +78,6 @@ def autopsy(
         if isinstance(event, RunWarning):
             notice(f"round {event.round + 1}: {event.message} {event.hint}")
     show(found, TextConsole())
-
-
-def _recorded(file: Path) -> list[Event]:
-    recorded = trace.read(file)
-    if recorded.warning is not None:
-        notice(recorded.warning)
-    return recorded.events
 
 
 def _run(settings: Settings, prompts: list[str]) -> Iterator[Event]:

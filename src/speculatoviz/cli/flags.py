@@ -41,10 +41,11 @@ REMOTE = Group(
 MACHINE = Group("Machine", ("context_tokens", "runtime", "batch_invariant", "threads", "device", "dtype"))
 PROMPT_CACHE = Group("Prompt cache", ("prompt_cache_tokens", "prompt_cache"))
 SERVER = Group("Server", ("host", "port", "api_key"))
+STORE = Group("Store of runs", ("store", "store_runs", "store_bytes"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
 RECORD = Group("Record", ("record_depth",))
-GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER, VERIFIER, EVIDENCE, RECORD)
+GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER, STORE, VERIFIER, EVIDENCE, RECORD)
 _NAMES = {"k": ("--k", "-k")}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -21,10 +22,12 @@ from speculatoviz.cli.flags import (
     RECORD,
     REMOTE,
     SAMPLING,
+    STORE,
     settings_flags,
 )
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice
+from speculatoviz.cli.recorded import RECORDED, recorded_content
 from speculatoviz.cli.terminal import Transcript, progress
 from speculatoviz.config import Settings, in_words
 from speculatoviz.drafters.about import WITH_MODEL
@@ -34,6 +37,11 @@ from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import Start
 
+if TYPE_CHECKING:  # SQLAlchemy is loaded only where runs are kept
+    from speculatoviz.lab.store.recorder import Recorder
+
+ID_BYTES = 6  # of a run's id, in hexadecimal digits
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -41,7 +49,7 @@ def register(app: typer.Typer) -> None:
     add(app, replay)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, EVIDENCE, RECORD)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, STORE, EVIDENCE, RECORD)
 def generate(
     settings: Settings,
     prompt: Annotated[str, typer.Argument(help="what the model should answer", show_default=False)],
@@ -70,16 +78,23 @@ def generate(
 
     The same seed, settings and files give the same tokens at a fixed depth on the same machine. A seeded sampled
     run need not equal a seeded plain run: only their distributions agree.
+
+    The run is kept, with its prompt: `speculatoviz runs list` shows it, `--store none` switches that off.
     """
     shadows = shadow or []
     start = _start(prompt, raw, control_tokens, plain, shadows)
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
+        recorder = stack.enter_context(_recorder(settings))
         session = load_session(settings, shadows)
         stack.callback(session.close)
-        events = session.run("cli", session.prepare(start), lambda: False)
+        run = secrets.token_hex(ID_BYTES)
+        events = session.run(run, session.prepare(start), lambda: False)
         assert isinstance(events, Generator)
         stack.callback(events.close)  # before the models that it holds
+        if recorder is not None:
+            stack.enter_context(recorder.ending(run))
+            events = _recording(events, recorder)
         if as_json:
             document = Document()
             _show(events, document, writer)
@@ -90,8 +105,10 @@ def generate(
             raise typer.Exit(1)  # the text was printed, but not all that was asked for is there
 
 
+@settings_flags("store")
 def replay(
-    file: Annotated[Path, typer.Argument(help="a file written with --trace", show_default=False)],
+    settings: Settings,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RECORDED, show_default=False)],
     copy: Annotated[
         Path | None,
         typer.Option(
@@ -99,19 +116,43 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Print a run again from its trace.
+    """Print a recorded run again.
 
     A trace that was cut off is read up to its last whole line. --trace writes it again without the incomplete line, in
     today's version; fields that this version does not know are kept.
     """
-    recorded = trace.read(file)
+    data, name = recorded_content(run, settings)
+    found = trace.parse(data, name)
     if copy is not None:
-        trace.convert(file, copy)
+        trace.rewrite(data, name, copy)
     console = TextConsole()
-    console.print(f"recorded {recorded.header.created} on {recorded.header.machine}", style="dim")
-    _show(iter(recorded.events), Transcript(console), None)
-    if recorded.warning is not None:
-        notice(recorded.warning)
+    console.print(f"recorded {found.header.created} on {found.header.machine}", style="dim")
+    _show(iter(found.events), Transcript(console), None)
+    if found.warning is not None:
+        notice(found.warning)
+
+
+@contextmanager
+def _recorder(settings: Settings) -> Iterator[Recorder | None]:
+    """What the run is recorded by; None if runs are not kept."""
+    from speculatoviz.lab.store.opening import recorder_of, store_for_recording
+
+    store = store_for_recording(settings)
+    if store is None:
+        yield None
+        return
+    recorder = recorder_of(store, settings)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        store.close()
+
+
+def _recording(events: Iterator[Event], recorder: Recorder) -> Generator[Event]:
+    for event in events:
+        recorder.add(event)
+        yield event
 
 
 def _start(prompt: str, raw: bool, control_tokens: bool, plain: bool, shadows: list[str]) -> Start:

@@ -18,6 +18,7 @@ from speculatoviz.cli.flags import (
     REMOTE,
     SAMPLING,
     SERVER,
+    STORE,
     settings_flags,
 )
 from speculatoviz.cli.help import add
@@ -33,14 +34,15 @@ def register(app: typer.Typer) -> None:
     add(app, serve)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, SERVER)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER)
 def serve(
     settings: Settings,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
 ) -> None:
     """Serve the page, which shows every step of every run.
 
-    The same server answers OpenAI's API, below /v1.
+    The same server answers OpenAI's API, below /v1. All runs are kept, with their prompts: `--store none` switches
+    that off.
     """
     from speculatoviz.server.serve import page_server
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from speculatoviz.cli.document import dump
+from speculatoviz.cli.flags import settings_flags
 from speculatoviz.cli.help import add
-from speculatoviz.cli.output import TextConsole, notice
-from speculatoviz.config import PolicyName
+from speculatoviz.cli.output import TextConsole
+from speculatoviz.cli.recorded import RECORDED, recorded
+from speculatoviz.config import PolicyName, Settings
 from speculatoviz.core.types import Rule
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.round_costs import RoundCosts, read_pass_times
-from speculatoviz.lab.run_record import RunRecord, run_record
+from speculatoviz.lab.run_record import run_record
 from speculatoviz.lab.what_if import Answer, Choice, Question, what_if
-from speculatoviz.telemetry import trace
 
 _WHOLE_NUMBERS = "Write whole numbers, such as --k 1,2,4."
 
@@ -28,10 +28,12 @@ def register(app: typer.Typer) -> None:
     add(app, whatif)
 
 
+@settings_flags("store")
 def whatif(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="TRACE...", help="files written with --record-depth N --trace FILE", show_default=False),
+    settings: Settings,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help=f"each with --record-depth N: {RECORDED}", show_default=False),
     ],
     k: Annotated[
         str | None,
@@ -69,7 +71,7 @@ def whatif(
         return own.changed(table, draft_ms, rtt_ms)
 
     question = Question(_depths(k), policy, rule, changed)
-    answer = what_if([_recorded(file) for file in files], question)
+    answer = what_if([run_record(recorded(run, settings).events) for run in runs], question)
     if as_json:
         values = answer._asdict() | {"choices": [choice._asdict() for choice in answer.choices]}
         typer.echo(dump(values | {"passes": "run" if table is None else "given"}, sys.stdout.encoding or "utf-8"))
@@ -82,13 +84,6 @@ def _depths(text: str | None) -> tuple[int, ...]:
         return () if text is None else tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise BadRequestError(f"{text!r} is no list of depths.", _WHOLE_NUMBERS) from error
-
-
-def _recorded(file: Path) -> RunRecord:
-    recorded = trace.read(file)
-    if recorded.warning is not None:
-        notice(recorded.warning)
-    return run_record(recorded.events)
 
 
 def show(answer: Answer, console: TextConsole, *, given: bool) -> None:

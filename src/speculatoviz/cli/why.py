@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from speculatoviz.cli.document import dump
+from speculatoviz.cli.flags import settings_flags
 from speculatoviz.cli.help import add
-from speculatoviz.cli.output import TextConsole, notice
+from speculatoviz.cli.output import TextConsole
+from speculatoviz.cli.recorded import RECORDED, recorded
+from speculatoviz.config import Settings
 from speculatoviz.lab.waterfall import Waterfall, waterfall
-from speculatoviz.telemetry import trace
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +22,10 @@ def register(app: typer.Typer) -> None:
     add(app, why)
 
 
+@settings_flags("store")
 def why(
-    file: Annotated[Path, typer.Argument(metavar="TRACE", help="a file written with --trace", show_default=False)],
+    settings: Settings,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RECORDED, show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")] = False,
 ) -> None:
     """Explain why a recorded run is not faster.
@@ -30,10 +33,7 @@ def why(
     Starts with the speedup that the formula of speculative decoding gives for the measured acceptance, depth and draft
     time, and leads to the measured speedup, one measured bar for everything that the formula leaves out.
     """
-    recorded = trace.read(file)
-    if recorded.warning is not None:
-        notice(recorded.warning)
-    found = waterfall(recorded.events)
+    found = waterfall(recorded(run, settings).events)
     if as_json:
         values = found._asdict() | {"bars": [bar._asdict() for bar in found.bars]}
         typer.echo(dump(values, sys.stdout.encoding or "utf-8"))

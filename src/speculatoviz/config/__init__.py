@@ -12,6 +12,7 @@ from speculatoviz.config.settings import (
     Range,
     RuntimeSetting,
     Settings,
+    store_place,
     variables,
 )
 from speculatoviz.config.words import in_words, mistake_in_words
@@ -30,5 +31,6 @@ __all__ = [
     "in_words",
     "load_settings",
     "mistake_in_words",
+    "store_place",
     "variables",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from platformdirs import user_cache_dir
+from platformdirs import user_cache_dir, user_data_dir
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -271,6 +271,17 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
+    store: str | None = Field(
+        None,
+        description="where runs are kept, with their prompts and texts: the path of an SQLite file or an URL of "
+        "SQLAlchemy; none: nowhere; default: runs.db in the user's data folder",
+    )
+    store_runs: int = Field(
+        1000, ge=0, description="runs that are kept at most; the oldest ones without a name go first; 0: no limit"
+    )
+    store_bytes: int = Field(
+        1 << 30, ge=0, description="bytes of compressed traces that are kept at most, likewise; 0: no limit"
+    )
     cache_dir: str = Field(
         default_factory=lambda: user_cache_dir("speculatoviz"),
         description="folder for models and measurements; default: the user's cache folder",
@@ -330,6 +341,13 @@ class Settings(BaseSettings):
             draft_quantisation=self.draft_quantisation or (base.draft_quantisation if version else None),
             draft_vocabulary=self.draft_vocabulary or (base.draft_vocabulary if version else "all"),
         )
+
+
+def store_place(settings: Settings) -> str | None:
+    """Where runs are kept: a path or an URL; None if they are not."""
+    if settings.store is None:
+        return str(Path(user_data_dir("speculatoviz")) / "runs.db")
+    return None if settings.store == "none" else settings.store
 
 
 def variables(field: str) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from speculatoviz.server.access import Access, AccessRules
 from speculatoviz.server.address import key_of
 from speculatoviz.server.api.errors import add_handlers
 from speculatoviz.server.api.routes import api_router
+from speculatoviz.server.api.runs import runs_router
 from speculatoviz.server.body import LimitedBody
 from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
 from speculatoviz.server.page_files import PLACES, page_files
@@ -33,13 +35,18 @@ _TEST_PROMPT = "Write a Python function that merges two sorted lists"
 
 
 def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None = None) -> FastAPI:
-    """The application. load: called in the models' thread once the server listens."""
+    """The application. load: called in the models' thread once the server listens.
+
+    Raises StoreError if the settings name a store of runs that cannot be opened.
+    """
     limits = limits or RunLimits()
+    kept = KeptRuns(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.host = ModelHost(settings, load, limits)
-        async with app.state.host.running():
+        app.state.runs = kept
+        async with kept.running(), app.state.host.running():
             yield
 
     app = FastAPI(
@@ -49,6 +56,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app.add_middleware(Access, rules=AccessRules(settings.host, key_of(settings)))  # outside: it comes first
     add_handlers(app)
     _add_api(app)
+    app.include_router(runs_router())
     app.include_router(api_router(limits, time.time))
     _add_socket(app, limits)
     _add_page(app)
@@ -92,7 +100,7 @@ async def _drafted(host: ModelHost, prompt: str, k: int) -> TestDraft:
 def _add_socket(app: FastAPI, limits: RunLimits) -> None:
     @app.websocket("/ws/tokens")
     async def tokens(socket: WebSocket) -> None:
-        await TokensConnection(socket, app.state.host, limits).serve()
+        await TokensConnection(socket, app.state.host, app.state.runs, limits).serve()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from speculatoviz.lab.store.summary import StoredRunDetail
+from speculatoviz.server.api.runs import RunChange, RunPage
 from speculatoviz.server.info import Health, SettingsInfo, TestDraft
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
@@ -22,6 +24,9 @@ def main() -> None:
         "Health": Health,
         "SettingsInfo": SettingsInfo,
         "TestDraft": TestDraft,
+        "RunPage": RunPage,
+        "StoredRunDetail": StoredRunDetail,
+        "RunChange": RunChange,
     }
     for name, message_type in types.items():
         mode: Literal["validation", "serialization"] = "validation" if name == "ClientMessage" else "serialization"

@@ -9,6 +9,7 @@ import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.messages import parse
 from speculatoviz.server.model_host import ModelHost
@@ -25,8 +26,8 @@ class TokensConnection:
     No message ends the connection. Reading never waits for the models, a tokenizer, a template or the network.
     """
 
-    def __init__(self, socket: WebSocket, host: ModelHost, limits: RunLimits) -> None:
-        self._socket, self._host, self._limits = socket, host, limits
+    def __init__(self, socket: WebSocket, host: ModelHost, kept: KeptRuns, limits: RunLimits) -> None:
+        self._socket, self._host, self._kept, self._limits = socket, host, kept, limits
         self._reading = anyio.CancelScope()
         self._outbox = Outbox(socket, limits.unread_bytes, self._reading.cancel)
         self._run: SocketRun | None = None
@@ -80,7 +81,7 @@ class TokensConnection:
                 case Start() as start:
                     if run is not None:
                         raise BadRequestError("A run is going on here.", "Cancel it first, or wait for it to end.")
-                    self._run = SocketRun(self._outbox, self._host, start, self._run)
+                    self._run = SocketRun(self._outbox, self._host, self._kept, start, self._run)
                 case Update() as update if run is not None:
                     run.update(update)
                 case Cancel() if run is not None:

@@ -7,9 +7,11 @@ import contextlib
 import logging
 import secrets
 import threading
+from collections.abc import AsyncGenerator
 
 from speculatoviz.engine import Change
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
 from speculatoviz.telemetry.events import Done, Event, Failure, Queued
@@ -25,9 +27,11 @@ class SocketRun:
     events were sent.
     """
 
-    def __init__(self, outbox: Outbox, host: ModelHost, start: Start, previous: SocketRun | None = None) -> None:
-        self.id = secrets.token_hex(4)
-        self._outbox, self._host = outbox, host
+    def __init__(
+        self, outbox: Outbox, host: ModelHost, kept: KeptRuns, start: Start, previous: SocketRun | None = None
+    ) -> None:
+        self.id = secrets.token_hex(6)
+        self._outbox, self._host, self._kept = outbox, host, kept
         self._changes = PendingChanges()
         self._cancelled = threading.Event()
         self._began = False
@@ -89,10 +93,17 @@ class SocketRun:
             self._report_place,
             self._cancelled,
         )
+        with self._kept.ending(self.id):
+            await self._deliver(events)
+
+    async def _deliver(self, events: AsyncGenerator[Event, None]) -> None:
         async with contextlib.aclosing(events):
             async for event in events:
                 self._began = True
                 self._host.counters.add(event)
+                self._kept.add(event)
+                if (warning := self._kept.warning(event)) is not None:
+                    self._put(warning)
                 self._put(event)
                 await asyncio.sleep(0)  # events may come faster than they are sent: the sender gets its turn
 

@@ -169,16 +169,34 @@ def read(path: Path) -> Trace:
     Fields that this version does not know are left out, and so are events of a type that it does not know. Raises
     TraceError if the file cannot be read, is no trace, has a newer version, or has a whole line that is no event.
     """
-    return _trace(path, _documents(path))
+    return parse(content(path), str(path))
+
+
+def parse(data: bytes, name: str) -> Trace:
+    """Read a trace from its bytes, as `read` does. name: of the trace, for errors and the warning."""
+    return _trace(name, _documents(data, name))
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file. Raises TraceError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read ({error.strerror or error}).", _NAME_A_TRACE) from error
 
 
 def convert(source: Path, path: Path) -> str | None:
-    """Write a trace as one of today's version, and return what `read` would warn of.
+    """Write the trace of a file as one of today's version. As `rewrite`; `source` may be `path`."""
+    return rewrite(content(source), str(source), path)
+
+
+def rewrite(data: bytes, name: str, path: Path) -> str | None:
+    """Write a trace as one of today's version, and return what `parse` would warn of.
 
     Fields and events that this version does not know are kept as they are. An incomplete last line is left out. Raises
-    TraceError like `read`, and if `path` cannot be written; `source` may be `path`.
+    TraceError like `parse`, and if `path` cannot be written.
     """
-    found = _documents(source)
+    found = _documents(data, name)
     documents = [found.document | {"version": VERSION}, *(line.document for line in found.lines)]
     part = path.with_name(f"{path.name}.part")
     try:
@@ -188,7 +206,7 @@ def convert(source: Path, path: Path) -> str | None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise TraceError(f"{path} cannot be written ({error.strerror or error}).", _NAME_ANOTHER) from error
-    return _trace(source, found).warning
+    return _trace(name, found).warning
 
 
 class _Line(NamedTuple):
@@ -207,61 +225,58 @@ class _Documents(NamedTuple):
     warning: str | None
 
 
-def _trace(path: Path, found: _Documents) -> Trace:
+def _trace(name: str, found: _Documents) -> Trace:
     events = [event for line in found.lines if (event := line.event) is not None]
     warning = found.warning
     if warning is None and not any(isinstance(event, Done | Failure) for event in events):
-        warning = f"{path} ends before its run does."
+        warning = f"{name} ends before its run does."
     return Trace(found.head, events, warning)
 
 
-def _documents(path: Path) -> _Documents:
-    try:
-        data = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise TraceError(f"{path} cannot be read ({error.strerror or error}).", _NAME_A_TRACE) from error
+def _documents(data: bytes, name: str) -> _Documents:
+    data = data.removeprefix(BOM_UTF8)
     if not data:
-        raise TraceError(f"{path} is empty.", _NAME_A_TRACE)
+        raise TraceError(f"{name} is empty.", _NAME_A_TRACE)
     # Only line feeds end a line: a text may hold U+2028 or U+0085.
     *whole, last = data.split(b"\n")
     if not whole:
         whole, last = [last], b""
-    head, document = _header(path, whole[0])
-    lines = [_line(path, head, number, line) for number, line in enumerate(whole[1:], start=2)]
+    head, document = _header(name, whole[0])
+    lines = [_line(name, head, number, line) for number, line in enumerate(whole[1:], start=2)]
     warning = None
     if last:
         try:
             lines.append(_parse(head, last))
         except ValueError:
-            warning = f"Line {len(whole) + 1} of {path} is incomplete and left out: the trace was cut off there."
+            warning = f"Line {len(whole) + 1} of {name} is incomplete and left out: the trace was cut off there."
     return _Documents(head, document, lines, warning)
 
 
-def _header(path: Path, line: bytes) -> tuple[Header, dict[str, Any]]:
+def _header(name: str, line: bytes) -> tuple[Header, dict[str, Any]]:
     try:
         document = from_json(line)
         if isinstance(document, dict) and document.get("type") == "trace":
-            _check_version(path, document.get("version"))
+            _check_version(name, document.get("version"))
         return _HEADER.validate_python(document, extra="ignore"), document
     except ValueError as error:
-        raise TraceError(f"{path} does not begin like a trace.", _NAME_A_TRACE) from error
+        raise TraceError(f"{name} does not begin like a trace.", _NAME_A_TRACE) from error
 
 
-def _check_version(path: Path, found: object) -> None:
+def _check_version(name: str, found: object) -> None:
     if type(found) is int and found > VERSION:
         raise TraceError(
-            f"{path} is a trace of version {found}; this program reads version {VERSION} and earlier ones.",
+            f"{name} is a trace of version {found}; this program reads version {VERSION} and earlier ones.",
             "Install a newer SpeculatoViz.",
         )
     if type(found) is not int or found < 1:
         raise ValueError("not a version")
 
 
-def _line(path: Path, head: Header, number: int, line: bytes) -> _Line:
+def _line(name: str, head: Header, number: int, line: bytes) -> _Line:
     try:
         return _parse(head, line)
     except ValueError as error:
-        message = f"Line {number} of {path} is not an event of a run."
+        message = f"Line {number} of {name} is not an event of a run."
         raise TraceError(message, "The file is damaged: remove that line, or record the run again.") from error
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from speculatoviz.config import mistake_in_words
-from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, TargetError
+from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, StoreError, TargetError, UnknownRunError
 from speculatoviz.server.api.requests import UNSUPPORTED
 from speculatoviz.server.refusals import is_openai, openai_error, refusal
 
@@ -27,6 +27,9 @@ class BusyError(SpeculatoVizError):
 
     code = "busy"
 
+
+# Below /api the other errors have status 400.
+_OWN_STATUS = {ModelError.code: 503, StoreError.code: 503, UnknownRunError.code: 404}
 
 # The status of each error that is not a mistake of the client's; the status of the others is 400.
 _STATUS = {
@@ -57,7 +60,7 @@ def _status(error: SpeculatoVizError) -> int:
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpeculatoVizError)
     own = not is_openai(str(request.scope["path"]))
-    status = (503 if error.code == ModelError.code else 400) if own else _status(error)
+    status = _OWN_STATUS.get(error.code, 400) if own else _status(error)
     headers = {"Retry-After": "1"} if status == _STATUS[BusyError.code] else {}
     return refusal(request, status, error.code, error.message, error.hint, headers)
 

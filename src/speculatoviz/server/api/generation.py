@@ -16,6 +16,7 @@ from speculatoviz.server.api.answers import FinishReason
 from speculatoviz.server.api.logprobs import ScoredToken
 from speculatoviz.server.api.planning import PlannedChoice
 from speculatoviz.server.api.tally import Tally
+from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Done, Event, Metrics, VerifyResult
@@ -38,7 +39,9 @@ class Piece:
     finish_reason: FinishReason | None = None
 
 
-async def pieces(host: ModelHost, choice: PlannedChoice, tally: Tally, run: str) -> AsyncGenerator[Piece, None]:
+async def pieces(
+    host: ModelHost, kept: KeptRuns, choice: PlannedChoice, tally: Tally, run: str
+) -> AsyncGenerator[Piece, None]:
     """Wait for the models and run one choice. Closing the generator cancels the run.
 
     run: its id. Raises SpeculatoVizError, also for what a runtime raises.
@@ -48,10 +51,10 @@ async def pieces(host: ModelHost, choice: PlannedChoice, tally: Tally, run: str)
     if choice.echo is not None and not choice.scored:
         yield Piece(choice.echo)
     computed = host.stream(lambda: _computed(session, choice, cancelled, run), lambda _place: None, cancelled)
-    with failures_in_words(run):
+    with kept.ending(run), failures_in_words(run):
         async with (
             contextlib.aclosing(computed),
-            contextlib.aclosing(_read(computed, choice, host, tally)) as found,
+            contextlib.aclosing(_read(computed, choice, host, kept, tally)) as found,
         ):
             async for piece in found:
                 yield piece
@@ -80,7 +83,11 @@ def _computed(
 
 
 async def _read(
-    computed: AsyncGenerator[list[Scores] | Event, None], choice: PlannedChoice, host: ModelHost, tally: Tally
+    computed: AsyncGenerator[list[Scores] | Event, None],
+    choice: PlannedChoice,
+    host: ModelHost,
+    kept: KeptRuns,
+    tally: Tally,
 ) -> AsyncGenerator[Piece, None]:
     results: list[VerifyResult] = []
     async for item in computed:
@@ -90,6 +97,7 @@ async def _read(
             continue
         tally.add(item)
         host.counters.add(item)
+        kept.add(item)
         match item:
             case VerifyResult() if item.status in _EMITTED:
                 results.append(item)

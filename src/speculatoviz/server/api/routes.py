@@ -25,6 +25,7 @@ from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, Gen
 from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.api.writers import ChatWriter, CompletionWriter, Head, Statistics, Writer, document
 from speculatoviz.server.disconnect import unless_gone
+from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
@@ -63,13 +64,13 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
     async def completions(request: Request, asked: CompletionRequest) -> Response:
         host = _free_host(request, limits)
         writer = CompletionWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Exchange(host, asked, writer, "cmpl", int(now())), draw_seed)
+        return await _answer(request, _Exchange(host, _kept(request), asked, writer, "cmpl", int(now())), draw_seed)
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ERRORS)
     async def chat_completions(request: Request, asked: ChatRequest) -> Response:
         host = _free_host(request, limits)
         writer = ChatWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Exchange(host, asked, writer, "chatcmpl", int(now())), draw_seed)
+        return await _answer(request, _Exchange(host, _kept(request), asked, writer, "chatcmpl", int(now())), draw_seed)
 
     @router.api_route("/v1/{path:path}", methods=_METHODS, include_in_schema=False)
     async def no_route(request: Request) -> None:
@@ -92,6 +93,11 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
 def _host(request: Request) -> ModelHost:
     host: ModelHost = request.app.state.host
     return host
+
+
+def _kept(request: Request) -> KeptRuns:
+    kept: KeptRuns = request.app.state.runs
+    return kept
 
 
 def _free_host(request: Request, limits: RunLimits) -> ModelHost:
@@ -122,6 +128,7 @@ class _Exchange:
     """One request on its way through the models. kind: the prefix of its id. created: seconds since 1970."""
 
     host: ModelHost
+    kept: KeptRuns
     asked: GenerationRequest
     writer: Writer
     kind: str
@@ -147,7 +154,7 @@ class _Exchange:
         """The one document of an answer. It can be long, and is written beside the event loop."""
         found: list[list[Piece]] = []
         for choice in choices:
-            found.append([piece async for piece in pieces(self.host, choice, self.tally, self._run(choice))])
+            found.append([piece async for piece in pieces(self.host, self.kept, choice, self.tally, self._run(choice))])
         return await self.host.prepare(lambda: self._written(choices, found))
 
     def _written(self, choices: list[PlannedChoice], found: list[list[Piece]]) -> str:
@@ -179,7 +186,7 @@ class _Exchange:
             yield opening
         offset, first = 0, True
         tokens = self.asked.alternatives is not None or self.asked.return_token_ids
-        async with aclosing(pieces(self.host, choice, self.tally, self._run(choice))) as found:
+        async with aclosing(pieces(self.host, self.kept, choice, self.tally, self._run(choice))) as found:
             async for piece in found:
                 if piece.text or piece.finish_reason or (tokens and (piece.emitted or piece.prompt)):
                     yield self.writer.part(choice, piece, offset, first)

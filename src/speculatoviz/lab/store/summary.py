@@ -1,0 +1,118 @@
+"""What a store knows of a run without reading its trace: settings, figures, and how it ended."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from speculatoviz.core.types import FinishReason, Label, Rule
+from speculatoviz.telemetry.events import Done, Event, Failure, Metrics, MetricValues, Started
+from speculatoviz.telemetry.parts import SamplingInfo, Strict
+from speculatoviz.telemetry.trace import Header
+
+
+class Kept(Strict):
+    """Read from a store: fields that a later program added are left out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class RunSummary(Kept):
+    """Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
+
+    The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
+    before it. `failure`: why a run ended with an error.
+    """
+
+    target: str
+    draft: str | None
+    drafter: str
+    policy: str
+    k: int
+    nodes: int
+    rule: Rule
+    sampling: SamplingInfo
+    max_tokens: int
+    seed: int
+    exactness: Label
+    prompt_tokens: int
+    tokens: int = 0
+    rounds: int = 0
+    accepted: int = 0
+    drafted: int = 0
+    acceptance_rate: float | None = None
+    tokens_per_round: float | None = None
+    tps: float | None = None
+    baseline_tps: float | None = None
+    speedup: float | None = None
+    ttft_ms: float | None = None
+    ended: FinishReason | None = None
+    failure: str | None = None
+
+
+class StoredRun(Kept):
+    """A run of a store, without its trace.
+
+    `created_ms` is since 1970, in UTC. `prompt`: in a list only its beginning. `trace_bytes`: compressed, as stored.
+    """
+
+    id: str
+    created_ms: int
+    name: str | None
+    prompt: str
+    summary: RunSummary
+    trace_bytes: int
+
+
+class StoredRunDetail(StoredRun):
+    """A run of a store with the whole prompt. `header`: of its trace, with version and machine."""
+
+    header: Header = Field(description="of the trace: when, with which version and on which machine it ran")
+
+
+def begun(started: Started) -> RunSummary:
+    """The summary of a run that has just started."""
+    baseline = started.baseline
+    return RunSummary(
+        target=started.target_model.name,
+        draft=started.draft_model.name if started.draft_model else None,
+        drafter=started.drafter,
+        policy=started.policy,
+        k=started.k,
+        nodes=started.nodes,
+        rule=started.rule,
+        sampling=started.sampling,
+        max_tokens=started.max_tokens,
+        seed=started.seed,
+        exactness=started.exactness.label,
+        prompt_tokens=started.prompt_tokens,
+        baseline_tps=baseline.tps if baseline else None,
+    )
+
+
+def updated(summary: RunSummary, event: Event) -> RunSummary:
+    """The summary after one more event of the run."""
+    match event:
+        case Metrics():
+            return summary.model_copy(update=_figures(event) | {"exactness": event.exactness})
+        case Done():
+            return summary.model_copy(update=_figures(event.metrics) | {"ended": event.finish_reason})
+        case Failure(code="cancelled"):
+            return summary.model_copy(update={"ended": "cancelled"})
+        case Failure():
+            return summary.model_copy(update={"ended": "error", "failure": f"{event.message} {event.hint}".strip()})
+    return summary
+
+
+def _figures(values: MetricValues) -> dict[str, object]:
+    return {
+        "tokens": values.tokens,
+        "rounds": values.rounds,
+        "accepted": values.accepted,
+        "drafted": values.drafted,
+        "acceptance_rate": values.overall_acceptance_rate,
+        "tokens_per_round": values.tokens / values.rounds if values.rounds else None,
+        "tps": values.overall_tps,
+        "baseline_tps": values.baseline_tps,
+        "speedup": values.overall_speedup,
+        "ttft_ms": values.ttft_ms,
+    }

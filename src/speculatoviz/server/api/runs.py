@@ -1,0 +1,91 @@
+"""The routes below `/api/runs`: list, read, name and remove the runs that the server keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
+
+from speculatoviz.lab.store.runs import MOST_LISTED
+from speculatoviz.lab.store.summary import StoredRun, StoredRunDetail
+from speculatoviz.server.kept_runs import KeptRuns
+from speculatoviz.telemetry.parts import Strict
+
+_LONGEST_TEXT = 1000
+_JSON_LINES = "application/jsonl"
+
+
+class RunPage(Strict):
+    """`GET /api/runs`: runs that are kept, the newest first.
+
+    `kept`: false if the server keeps no runs. `after`: the id to continue with; null at the end.
+    """
+
+    kept: bool
+    runs: list[StoredRun]
+    after: str | None
+
+
+class RunChange(Strict):
+    """`PATCH /api/runs/ID`. `name`: up to 200 characters; null takes the name away."""
+
+    name: str | None = Field(max_length=_LONGEST_TEXT)
+
+
+def runs_router() -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/api/runs")
+    async def runs(
+        request: Request,
+        limit: int = Query(50, ge=1, le=MOST_LISTED),
+        after: str | None = Query(None, max_length=_LONGEST_TEXT),
+        containing: str = Query("", max_length=_LONGEST_TEXT),
+    ) -> RunPage:
+        kept = _kept(request)
+        if kept.store is None:
+            return RunPage(kept=False, runs=[], after=None)
+        page = await kept.read(lambda store: store.page(limit, after, containing))
+        return RunPage(kept=True, runs=page.runs, after=page.after)
+
+    @router.get("/api/runs/{run}")
+    async def run(request: Request, run: str) -> StoredRunDetail:
+        return await _kept(request).read(lambda store: store.get(run))
+
+    @router.get("/api/runs/{run}/trace", response_class=StreamingResponse)
+    async def trace(request: Request, run: str) -> StreamingResponse:
+        kept = _kept(request)
+        pieces = await kept.read(lambda store: store.trace(run))
+        first = await kept.read(lambda _: next(pieces))  # an unknown run is refused before the answer begins
+        headers = {"Content-Disposition": f'attachment; filename="{_file_name(run)}"'}
+        return StreamingResponse(_all(kept, first, pieces), media_type=_JSON_LINES, headers=headers)
+
+    @router.patch("/api/runs/{run}")
+    async def change(request: Request, run: str, change: RunChange) -> StoredRunDetail:
+        return await _kept(request).read(lambda store: store.rename(run, change.name))
+
+    @router.delete("/api/runs/{run}", status_code=204)
+    async def remove(request: Request, run: str) -> Response:
+        await _kept(request).read(lambda store: store.remove(run))
+        return Response(status_code=204)
+
+    return router
+
+
+def _kept(request: Request) -> KeptRuns:
+    kept: KeptRuns = request.app.state.runs
+    return kept
+
+
+def _file_name(run: str) -> str:
+    """A name for the file of a trace; only characters that every header and system takes."""
+    return f"run-{''.join(c for c in run if c.isascii() and (c.isalnum() or c == '-'))}.jsonl"
+
+
+async def _all(kept: KeptRuns, first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    while (piece := await kept.read(lambda _: next(pieces, None))) is not None:
+        yield piece
