@@ -14,6 +14,8 @@ from speculatoviz.core.sampling import distribution, support
 from speculatoviz.core.types import Draft, Floats, Rule, Sampling
 from speculatoviz.errors import BadRequestError, ModelError
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
+from speculatoviz.server.api.planning import start_of
+from speculatoviz.server.api.requests import CompletionRequest
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Done, Event, Metrics, Record, RunWarning, Started
 from speculatoviz.telemetry.messages import Start
@@ -143,6 +145,23 @@ def test_drafts_that_cannot_be_recorded_are_refused(session: Session) -> None:
         with pytest.raises(BadRequestError, match="cannot be recorded"):
             session.prepare(Start(prompt="a", drafter=drafter, record_depth=4))
         session.prepare(Start(prompt="a", drafter=drafter, record_depth=0))
+
+
+def test_answers_of_the_openai_api_do_not_wait_for_a_record() -> None:
+    asked = CompletionRequest.model_validate({"prompt": "once", "logprobs": 3})
+    assert start_of(asked, "once", 0).record_depth == 0
+
+
+def test_the_setting_of_a_session_is_the_default_and_a_message_goes_before_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    recording = toy_session.load(tmp_path_factory.mktemp("toys"), record_depth=6)
+    asked = [recording.prepare(Start(prompt="a", record_depth=depth)).record_depth for depth in (None, 0, 3)]
+    measured = recording.calibration.pass_ms
+    recording.close()
+
+    assert asked == [6, 0, 3]
+    assert measured.keys() >= set(range(1, 8)), "every pass that a question can be about is measured"
 
 
 def test_a_cancelled_run_is_not_recorded(session: Session) -> None:
