@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from speculatoviz.errors import SpeculatoVizError
+    from speculatoviz.lab.certificate import Certificate
     from speculatoviz.lab.pair import Pair, load
     from speculatoviz.lab.run import Round, Run, open_trace, what_if, why
     from speculatoviz.lab.swept import Sweep, open_sweep
 
 __all__ = [
+    "Certificate",
     "Pair",
     "Round",
     "Run",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "Certificate": "lab.certificate",
     "Pair": "lab.pair",
     "Round": "lab.run",
     "Run": "lab.run",

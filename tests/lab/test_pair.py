@@ -115,6 +115,15 @@ def test_mistakes_are_answered_in_words(pair: sv.Pair, tmp_path: Path) -> None:
         pair.sweep([], tmp_path / "out")
 
 
+def test_a_certificate_is_an_object(pair: sv.Pair) -> None:
+    found = pair.certify(["once upon a time"], k=3, max_tokens=12, samples=60, positions=2)
+
+    assert isinstance(found, sv.Certificate)
+    assert found.verdict == "passed"
+    with pytest.raises(sv.SpeculatoVizError, match="above 0"):
+        pair.certify(["once upon a time"], temperature=0.0)
+
+
 def test_a_sweep_is_an_object_that_can_be_opened_again(pair: sv.Pair, tmp_path: Path) -> None:
     stages = list[str]()
     sweep = pair.sweep(

@@ -16,6 +16,8 @@ from speculatoviz.config import PolicyName, Settings, in_words, load_settings
 from speculatoviz.core.progress import Progress, unreported
 from speculatoviz.core.types import Exactness, Rule
 from speculatoviz.errors import BadRequestError
+from speculatoviz.lab import certificate
+from speculatoviz.lab.certificate import Certificate
 from speculatoviz.lab.questions import Source, given_texts, read_source
 from speculatoviz.lab.run import Round, Run, rounds_of
 from speculatoviz.lab.sweep import table
@@ -162,6 +164,32 @@ class Pair:
         if find_spec("pyarrow") is not None:
             table.write(folder.runs, folder.path / TABLE)
         return found
+
+    def certify(
+        self,
+        prompts: Sequence[str] | os.PathLike[str],
+        *,
+        k: int | None = 4,
+        max_tokens: int = 64,
+        samples: int = 400,
+        positions: int = 4,
+        temperature: float = 1.0,
+        seed: int = 0,
+        progress: Progress = unreported,
+    ) -> Certificate:
+        """Test whether speculative and plain decoding agree, as `speculatoviz certify` does.
+
+        prompts: texts, or a JSON Lines file. k: depth of the drafts; None for the pair's own policy. max_tokens: of a
+        greedy text. samples: sampled runs of each kind, of the first prompt, which are compared over `positions`
+        tokens. temperature: of these, above 0.
+
+        Raises BadRequestError for a temperature of 0 and for what is not allowed, and what the target raises.
+        """
+        if temperature <= 0.0:
+            raise BadRequestError("Sampled runs need a temperature above 0.", "Greedy texts are tested anyway.")
+        asked = [prompt.text for prompt in _source(prompts).prompts]
+        plan = certificate.Plan(k, max_tokens, samples, positions, temperature, seed)
+        return certificate.certify(self.session, asked, plan, progress)
 
     def close(self) -> None:
         """Free the models."""
