@@ -68,6 +68,7 @@ DEFAULTS = {
     "bench rules": {"k": 5, "max_tokens": 96, "drafter": "model"},
     "bench remote": {"k": 3, "max_tokens": 48},
     "bench sessions": {"k": 3},
+    "certify": {"max_tokens": 64, "temperature": 1.0},
 }
 
 

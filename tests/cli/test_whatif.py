@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from speculatoviz.cli.app import app
 
-TOYS = ["--target", "toy:0", "--draft", "toy:0~7", "--drafter", "model", "--k", "3", "--max-tokens", "150"]
+TOYS = ["--target", "toy:0", "--draft", "toy:0~7", "--drafter", "model", "--k", "3", "--max-tokens", "90"]
 # A long answer of the toy, which may end its text at any token.
 PROMPTS = ["once upon a time", "a", "zz", "the end", "what if", "b", "in the", "toy"]
 

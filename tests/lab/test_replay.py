@@ -166,7 +166,8 @@ def largest_error(rule: Rule, sampling: Sampling, depth: int = 2, tokens: int = 
     [("token", "T=1"), ("block", "T=1"), ("match", "T=1"), ("token", FILTERED), ("block", FILTERED)],
 )
 def test_given_a_sampled_output_the_rounds_have_the_law_of_real_runs(rule: Rule, sampling: str) -> None:
-    assert largest_error(rule, SAMPLINGS[sampling]) < 1e-9
+    depth = 1 if rule == "match" else 2  # whose places do not depend on each other
+    assert largest_error(rule, SAMPLINGS[sampling], depth) < 1e-9
 
 
 def drawn_by_q(self: RunRecord, position: int, depth: int, rule: Rule) -> Chain:
