@@ -100,6 +100,7 @@ def sweep(
         measure_all(settings, plan, folder, Watch(time.perf_counter, shown, notice))
     write(folder.runs, out / TABLE)
     _print(folder)
+    notice(f"speculatoviz report {out} makes a page of it.", style="dim")
 
 
 def report(

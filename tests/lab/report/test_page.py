@@ -114,7 +114,13 @@ def test_the_numbers_of_the_figures_are_in_tables(page: str) -> None:
 
     assert "auto, decodes 1.36 times as fast as the target alone" in text
     assert "1.31 (1.30 to 1.32)" in text
-    for caption in ("Best choice at T=0.7", "All choices", "Accepted by position", "Milliseconds until tokens arrive"):
+    for caption in (
+        "Best choice at T=0.7",
+        "Accepted of drafted by category",
+        "All choices",
+        "Accepted by position",
+        "Milliseconds until tokens arrive",
+    ):
         assert caption in text
     assert "below 0.1 nats 0.1 to 0.5" in text
     assert "50 %" in text

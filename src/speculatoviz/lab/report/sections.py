@@ -97,6 +97,10 @@ def speedups(summary: Summary, temperature: float, anchors: Anchors) -> Section:
         [cell.label, *(estimate(summary.of(cell, temperature, group).tokens_per_round) for group in summary.groups)]
         for cell in summary.cells
     ]
+    accepted = [
+        [cell.label, *(percent(summary.of(cell, temperature, group).acceptance) for group in summary.groups)]
+        for cell in summary.cells
+    ]
     text = (
         "Tokens per second divided by those of plain runs of the same prompt just before and after; geometric means "
         "and their 95 % intervals over prompts. Right of the line at 1, speculation is faster. Each drafter is shown "
@@ -111,6 +115,7 @@ def speedups(summary: Summary, temperature: float, anchors: Anchors) -> Section:
         (
             Table("Speedup by category (95 %); a number leads to the tokens of one run", groups, _rows(by_category)),
             _table("Tokens a round by category, τ (95 %)", groups, tokens),
+            _table("Accepted of drafted by category (95 %)", groups, accepted),
             _table(
                 "All choices",
                 (*head, "exactness", "greedy texts that depart"),
