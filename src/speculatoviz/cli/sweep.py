@@ -128,6 +128,7 @@ def _policies(listed: str) -> tuple[PolicyName, ...]:
 
 def _print(folder: Folder) -> None:
     """The best choices as tables, then one JSON line."""
+    from speculatoviz.lab.report.answer import caution
     from speculatoviz.lab.report.sections import choices
     from speculatoviz.lab.sweep.records import require_runs
     from speculatoviz.lab.sweep.summary import Summary
@@ -137,6 +138,8 @@ def _print(folder: Folder) -> None:
         typer.echo(f"{table.caption}\n")
         rows = [table.head, ["---"] * len(table.head), *([entry.text for entry in row] for row in table.rows)]
         typer.echo("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+    if against := caution(summary):
+        notice(against)
     about = folder.abouts[-1]
     found = {f"{temperature:g}": _best(summary, temperature) for temperature in summary.temperatures}
     typer.echo(

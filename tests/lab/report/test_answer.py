@@ -58,11 +58,27 @@ def test_every_temperature_has_its_verdict_and_the_reason_its_arithmetic() -> No
 
 
 def test_other_programs_are_named_if_they_took_a_part() -> None:
-    busy = Summary([plain(foreign_share=0.2), run(SUFFIX, 1.5, foreign_share=0.4)])
-    quiet = Summary([plain(foreign_share=0.01), run(SUFFIX, 1.5, foreign_share=0.02)])
+    some = Summary([plain(foreign_share=0.1), run(SUFFIX, 1.5, foreign_share=0.2)])
+    quiet = Summary([plain(foreign_share=0.01), plain(), run(SUFFIX, 1.5, foreign_share=0.02)])
+    slower = [plain(), plain(round_ms=(12.0,) * 8), run(SUFFIX, 1.5)]
 
-    assert caution(busy).startswith("Other programs used 30 % of the processor time")
+    assert caution(some).startswith("Other programs used 15 % of the processor time")
+    assert caution(Summary(slower)).startswith("Plain runs of one prompt differ by a factor of 1.20")
     assert caution(quiet) == caution(Summary([plain(), run(SUFFIX, 1.5)])) == ""
+
+
+@pytest.mark.parametrize(
+    "busy", [{"foreign_share": 0.5}, {"round_ms": (20.0,) * 8}], ids=["other programs", "plain runs that differ"]
+)
+def test_on_a_busy_machine_nothing_is_clear(busy: dict[str, object]) -> None:
+    ratios, share = spread(1.4), {"foreign_share": busy.get("foreign_share")}
+    measured = [*speedups(SUFFIX, ratios, **share), plain("coding"), plain("coding", **busy)]
+    first, _ = answer(Summary(measured), "a-target")  # type: ignore[arg-type]
+
+    assert "it is not clear whether speculation pays" in first
+    assert first.endswith("The machine was too busy to tell.")
+    quiet = [*speedups(SUFFIX, ratios), plain("coding"), plain("coding")]  # the twin
+    assert "speculation pays, since" in answer(Summary(quiet), "a-target")[0]  # type: ignore[arg-type]
 
 
 def test_the_best_of_noise_is_not_called_a_gain() -> None:

@@ -11,21 +11,32 @@ from speculatoviz.lab.statistics import Estimate
 from speculatoviz.lab.sweep.cells import Cell
 from speculatoviz.lab.sweep.summary import Choice, Summary
 
+_STEADY, _UNSTEADY = 1.1, 1.3  # factors between plain runs of one prompt: named from here on, too much from here on
+_BUSY = 0.25  # of the processor time for other programs: too much
+
 
 def answer(summary: Summary, target: str) -> tuple[str, str]:
     """Both sentences. target: its name."""
     by_temperature = {temperature: summary.best(temperature) for temperature in summary.temperatures}
     first = "; ".join(_verdict(summary, temperature, choice) for temperature, choice in by_temperature.items())
     coldest = summary.temperatures[0]
-    return f"{target} on this machine: {first}.", _why(summary, coldest, by_temperature[coldest])
+    busy = " The machine was too busy to tell." if too_noisy(summary) else ""
+    return f"{target} on this machine: {first}.{busy}", _why(summary, coldest, by_temperature[coldest])
 
 
 def caution(summary: Summary) -> str:
-    """What speaks against the answer, in one sentence or two; empty for nothing."""
-    if math.isnan(summary.foreign_share) or summary.foreign_share <= QUIET:
-        return ""
-    used = f"{100 * summary.foreign_share:.0f} % of the processor time"
-    return f"Other programs used {used} meanwhile, which slows runs down unequally. Measure again on a quiet machine."
+    """What speaks against the answer, in a few sentences; empty for nothing."""
+    found = []
+    if summary.foreign_share > QUIET:
+        found.append(f"Other programs used {100 * summary.foreign_share:.0f} % of the processor time meanwhile.")
+    if summary.plain_spread > _STEADY:
+        found.append(f"Plain runs of one prompt differ by a factor of {number(summary.plain_spread)} in the median.")
+    return " ".join([*found, "Measure again on a quiet machine."]) if found else ""
+
+
+def too_noisy(summary: Summary) -> bool:
+    """Whether the machine was too busy to tell anything. NaN, for not known, is not too busy."""
+    return summary.foreign_share > _BUSY or summary.plain_spread > _UNSTEADY
 
 
 def fastest(summary: Summary, temperature: float) -> Cell:
@@ -44,7 +55,7 @@ def _verdict(summary: Summary, temperature: float, choice: Choice) -> str:
     figures = summary.of(cell, temperature)
     honest = choice.held_out if choice.held_out.known else figures.speedup
     pays = {1: "speculation pays", 0: "it is not clear whether speculation pays", -1: "speculation does not pay"}
-    verdict = pays[_sign(honest, figures.speedup)]
+    verdict = pays[0 if too_noisy(summary) else _sign(honest, figures.speedup)]
     prompts, choices = plural(figures.prompts, "prompt"), plural(len(compared(summary, temperature)), "choice")
     held_out = ""
     if choice.held_out.known and not choice.cell.plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -62,7 +63,7 @@ def render(folder: Folder) -> str:
         caution=caution(summary),
         sections=_sections(summary, about, anchors),
         texts=[shown_text for _, shown_text in texts],
-        provenance=list(_provenance(folder, about)),
+        provenance=list(_provenance(folder, about, summary)),
         svg=Markup,
     )
 
@@ -93,7 +94,7 @@ def _texts(folder: Path, summary: Summary) -> Iterator[tuple[tuple[float, Cell, 
                     yield (temperature, cell, category), ShownText(anchor, title, text)
 
 
-def _provenance(folder: Folder, about: About) -> Iterator[tuple[str, str]]:
+def _provenance(folder: Folder, about: About, summary: Summary) -> Iterator[tuple[str, str]]:
     """What was measured, as name and value."""
     categories = [f"{count} {category}" for category, count in about.categories.items()]
     sampling = about.sampling
@@ -114,6 +115,8 @@ def _provenance(folder: Folder, about: About) -> Iterator[tuple[str, str]]:
         noise = about.noise_floor
         total_variation = f"{noise.mean_total_variation:.4f} on average, {noise.max_total_variation:.4f} at most"
         yield "noise floor", f"total variation {total_variation}, after {noise.context_tokens} tokens"
+    if not math.isnan(summary.plain_spread):
+        yield "plain runs", f"those of one prompt differ by a factor of {number(summary.plain_spread)} in the median"
     yield "SpeculatoViz", about.version
     for run in folder.runs:
         if run.error is not None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from typing import NamedTuple
 
 from speculatoviz.core.theory import expected_tokens
@@ -100,6 +101,16 @@ class Summary:
         """The mean share of the used processor time that other programs had; NaN if it is not known."""
         known = [run.foreign_share for run in self.runs if run.foreign_share is not None]
         return math.fsum(known) / len(known) if known else math.nan
+
+    @cached_property
+    def plain_spread(self) -> float:
+        """By which factor the rates of plain runs of one prompt differ, median over prompts; NaN with one run each."""
+        rates: dict[tuple[PromptKey, float], list[float]] = {}
+        for run in self.runs:
+            if run.cell.plain and run.tps is not None:
+                rates.setdefault(((run.category, run.prompt), run.temperature), []).append(run.tps)
+        ratios = [max(some) / min(some) for some in rates.values() if len(some) > 1]
+        return median(ratios) if ratios else math.nan
 
     @cached_property
     def groups(self) -> list[str]:
