@@ -32,6 +32,7 @@ const SteadyDashboard = lazy(() =>
   import("./charts/Dashboard").then(({ Dashboard }) => ({ default: Dashboard })),
 );
 const Learn = lazy(() => import("./views/learn/Learn").then((view) => ({ default: view.Learn })));
+const Runs = lazy(() => import("./views/runs/Runs").then((view) => ({ default: view.Runs })));
 const SteadyVerdict = memo(VerdictStrip);
 
 /**
@@ -122,7 +123,8 @@ function Live() {
 }
 
 export function App() {
-  if (usePlace() === "live") return <Live />;
+  const place = usePlace();
+  if (place === "live") return <Live />;
   return (
     <OnDemand
       header={
@@ -132,7 +134,7 @@ export function App() {
         </header>
       }
     >
-      <Learn />
+      {place === "runs" ? <Runs /> : <Learn />}
     </OnDemand>
   );
 }

@@ -8,6 +8,7 @@ import { browserEnvironment } from "./app/environment";
 import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
 import { StoreContext } from "./app/useStore";
+import { TraceDrop } from "./ui/TraceDrop";
 
 applyTheme(savedTheme());
 watchSystemTheme();
@@ -21,6 +22,7 @@ createRoot(root).render(
   <StrictMode>
     <StoreContext value={store}>
       <App />
+      <TraceDrop />
     </StoreContext>
   </StrictMode>,
 );

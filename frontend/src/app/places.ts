@@ -1,12 +1,50 @@
 // The places of the page, each with an address. Moving between them loads nothing again.
 import { useSyncExternalStore } from "react";
 
-export type Place = "live" | "learn";
+export type Place = "live" | "learn" | "runs";
 
-export const ADDRESSES: Readonly<Record<Place, string>> = { live: "/", learn: "/learn" };
+export const ADDRESSES: Readonly<Record<Place, string>> = { live: "/", learn: "/learn", runs: "/runs" };
 
-/** Every address that is no other place's is that of the live page. */
-export const placeAt = (pathname: string): Place => (/^\/learn\/?$/.test(pathname) ? "learn" : "live");
+/** Every address that is no other place's is that of the live page: it also shows one kept run, at `/runs/ID`. */
+export const placeAt = (pathname: string): Place => {
+  const name = /^\/(learn|runs)\/?$/.exec(pathname)?.[1];
+  return name === "learn" || name === "runs" ? name : "live";
+};
+
+/** The id of the kept run that an address shows; null for every other address. */
+export function runAt(pathname: string): string | null {
+  const id = /^\/runs\/([^/]+)\/?$/.exec(pathname)?.[1];
+  if (id === undefined) return null;
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return null;
+  }
+}
+
+/** A place in a run: the round, and a token of that round, both from 1. */
+export interface At {
+  readonly round: number | null;
+  readonly token: number | null;
+}
+
+/** The address of a kept run, at a place in it. */
+export function runAddress(id: string, at: Partial<At> = {}): string {
+  const query = new URLSearchParams();
+  if (at.round) query.set("round", `${at.round}`);
+  if (at.token) query.set("token", `${at.token}`);
+  const text = query.toString();
+  return `/runs/${encodeURIComponent(id)}${text && `?${text}`}`;
+}
+
+const counted = (text: string | null): number | null =>
+  text !== null && /^[1-9]\d{0,8}$/.test(text) ? Number(text) : null;
+
+/** The place in a run that an address names. */
+export function placeInRun(search: string): At {
+  const query = new URLSearchParams(search);
+  return { round: counted(query.get("round")), token: counted(query.get("token")) };
+}
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("popstate", listener);
@@ -19,10 +57,15 @@ function subscribe(listener: () => void): () => void {
 
 export const usePlace = (): Place => useSyncExternalStore(subscribe, () => placeAt(location.pathname));
 
+/** The id of the kept run in the address; null without one. */
+export const useRunId = (): string | null => useSyncExternalStore(subscribe, () => runAt(location.pathname));
+
 /** The part of the address after `#`; empty without one. */
 export const useHash = (): string => useSyncExternalStore(subscribe, () => location.hash.slice(1));
 
-export function goTo(place: Place): void {
-  history.pushState(null, "", ADDRESSES[place]);
+export const goTo = (place: Place): void => goToAddress(ADDRESSES[place]);
+
+export function goToAddress(address: string): void {
+  history.pushState(null, "", address);
   window.dispatchEvent(new PopStateEvent("popstate"));
 }

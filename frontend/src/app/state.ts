@@ -17,6 +17,14 @@ export interface Notice {
   readonly hint: string;
 }
 
+/** A kept run or a trace file on the page. */
+export interface Stored {
+  /** Its id; null for a file. */
+  readonly id: string | null;
+  readonly title: string;
+  readonly recording: Recording;
+}
+
 export interface AppState {
   readonly connection: ConnectionStatus;
   readonly health: Health | null;
@@ -24,6 +32,8 @@ export interface AppState {
   readonly recording: Recording | null;
   /** The run on the page, live or recorded; null before the first. */
   readonly play: Playback | null;
+  /** Where the run on the page comes from, if it is a kept run or a file; else null. */
+  readonly stored: Stored | null;
   /** The plain run that measures the baseline of the run on the page; null without one. */
   readonly plain: Run | null;
   readonly mode: PlaybackMode;
@@ -46,6 +56,7 @@ export function initialState(savedMode: unknown, savedChoices: unknown): AppStat
     settings: null,
     recording: null,
     play: null,
+    stored: null,
     plain: null,
     mode: savedMode === "paced" || savedMode === "slow" ? savedMode : "real",
     baselineKind: "streaming",

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { seekRound } from "../run/playback";
+import { parseRecording } from "../run/recording";
 import { remaining } from "../run/warnings";
 import { FakeEnvironment } from "../testing/environment";
 import { done, draft, failure, roundOf, started, timed, updated, warning } from "../testing/messages";
@@ -260,4 +261,38 @@ it("stores the settings", async () => {
   } as const;
   store.choose(chosen);
   expect(new Store(environment).get().choices).toMatchObject(chosen);
+});
+
+describe("a kept run", () => {
+  const stored = () => {
+    const recording = parseRecording(trace);
+    if (!recording) throw new Error("The trace is one.");
+    return { id: "abcd", title: "kept", recording };
+  };
+
+  it("takes the place of the run on the page, whole or at a token, and gives it back", async () => {
+    environment.trace = trace;
+    await connected();
+    const before = play();
+    expect(store.showStored(stored())).toBe(true);
+    expect(play()?.shown.done).not.toBeNull();
+    expect(play()?.playing).toBe(false);
+    expect(store.showStored(stored(), 1, 2)).toBe(true);
+    expect(store.get().selected).toBe("0:+");
+    store.closeStored();
+    expect(play()).toBe(before);
+    expect(store.get()).toMatchObject({ stored: null, selected: null });
+  });
+
+  it("waits for a run that is computed, and leaves with the next one", async () => {
+    await connected();
+    store.choose({ prompt: "hello" });
+    store.start();
+    expect(store.showStored(stored())).toBe(false);
+    environment.receive([started(), ...roundOf(0, ["a"], 1, "b"), done()]);
+    expect(store.showStored(stored())).toBe(true);
+    store.start();
+    expect(store.get().stored).toBeNull();
+    expect(play()?.source).toBe("live");
+  });
 });

@@ -9,12 +9,13 @@ import { rebase } from "../run/rebase";
 import { openTrace } from "../run/recording";
 import { emptyRun, reduceAll } from "../run/reducer";
 import { currentSettings } from "../run/selectors";
+import { tokenKey } from "../run/summary";
 import type { BaselineKind } from "../run/verdict";
 import type { Environment } from "./environment";
 import { type Choices, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
 import { exactSeed } from "./seed";
-import { type AppState, formOf, initialState, isBusy, isLive, isRunning } from "./state";
+import { type AppState, formOf, initialState, isBusy, isLive, isRunning, type Stored } from "./state";
 import { loadValue, saveValue } from "./storage";
 
 const LOADING_POLL_MS = 1000;
@@ -48,6 +49,7 @@ export class Store {
   private updateTicket = 0;
   private pollTicket = 0;
   private noticeCount = 0;
+  private beforeStored: Playback | null = null;
 
   constructor(private readonly environment: Environment) {
     this.state = initialState(loadValue("mode"), loadValue("choices"));
@@ -217,8 +219,26 @@ export class Store {
     this.requestFrame();
   }
 
-  private open(play: Playback): void {
-    this.set({ play, selected: null, hovered: null, dismissed: [] });
+  private open(play: Playback, stored: Stored | null = null): void {
+    this.set({ play, stored, selected: null, hovered: null, dismissed: [] });
+  }
+
+  /** Shows a kept run or a file in place of the run on the page; false while a run is computed for the page. */
+  showStored(stored: Stored, round: number | null = null, token: number | null = null): boolean {
+    if (isBusy(this.state)) return false;
+    if (this.state.stored === null) this.beforeStored = this.state.play;
+    const play = playback.openRecording(stored.recording.events, this.state.mode);
+    const rounds = round ?? play.roundEnds.length;
+    this.open(playback.pause(playback.seekRound(play, rounds)), stored);
+    if (round !== null && token !== null) this.select(tokenKey(play.full, round, token));
+    return true;
+  }
+
+  /** Shows what was on the page before a kept run or a file. */
+  closeStored(): void {
+    if (this.state.stored === null) return;
+    this.set({ play: this.beforeStored, stored: null, selected: null, hovered: null, dismissed: [] });
+    this.beforeStored = null;
   }
 
   choose(changes: Changes): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { done, started } from "../testing/messages";
-import { openTrace, parseRecording } from "./recording";
+import { done, roundOf, started } from "../testing/messages";
+import { openTrace, parseRecording, traceText } from "./recording";
 
 const header =
   '{"type":"trace","version":1,"created":"2026-01-02T03:04:05Z","speculatoviz":"0.1.0","machine":"two cores"}';
@@ -60,4 +60,10 @@ describe("openTrace", () => {
     expect(recording?.events).toHaveLength(2);
     expect(recording?.warning).toBeNull();
   });
+});
+
+it("traceText writes what is read again", () => {
+  const events = [started({ prompt: "a\nb\u2028c" }), ...roundOf(0, ["a"], 1, "b"), done()];
+  const head = { created: "2026-01-02T03:04:05Z", machine: "m", speculatoviz: "0.1.0" };
+  expect(parseRecording(traceText(head, events))).toMatchObject({ header: head, events, warning: null });
 });

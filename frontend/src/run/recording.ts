@@ -74,5 +74,11 @@ function warningOf(lines: readonly string[], events: readonly ServerMessage[]): 
   return ended ? null : "The trace ends before its run does.";
 }
 
+/** The text of a trace with these events. */
+export function traceText(header: RecordingHeader, events: readonly ServerMessage[]): string {
+  const lines = [{ type: "trace", version: VERSION, ...header }, ...events];
+  return `${lines.map((line) => JSON.stringify(line)).join("\n")}\n`;
+}
+
 /** Null unless the text is a trace that contains a run. */
 export const parseRecording = (text: string): Recording | null => openTrace(text).recording;

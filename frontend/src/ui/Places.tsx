@@ -1,11 +1,12 @@
 // The links between the places of the page.
 import type { MouseEvent } from "react";
-import { ADDRESSES, goTo, type Place, usePlace } from "../app/places";
+import { ADDRESSES, goTo, type Place, usePlace, useRunId } from "../app/places";
 import "./places.css";
 
 const NAMES: readonly (readonly [Place, string])[] = [
   ["live", "Live"],
   ["learn", "Learn"],
+  ["runs", "Runs"],
 ];
 
 /** A click with a key or another button opens a tab, as for every link. */
@@ -13,7 +14,10 @@ const isPlain = (event: MouseEvent): boolean =>
   event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
 
 export function Places() {
-  const current = usePlace();
+  const here = usePlace();
+  // A kept run belongs to the runs, though the live page shows it.
+  const isRun = useRunId() !== null;
+  const current = isRun ? "runs" : here;
   return (
     <nav aria-label="Places" className="places">
       {NAMES.map(([place, name]) => (
@@ -24,7 +28,7 @@ export function Places() {
           onClick={(event) => {
             if (!isPlain(event)) return;
             event.preventDefault();
-            if (place !== current) goTo(place);
+            if (place !== current || isRun) goTo(place);
           }}
         >
           {name}

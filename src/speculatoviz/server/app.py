@@ -111,5 +111,5 @@ def _add_page(app: FastAPI) -> None:
     async def missing() -> PlainTextResponse:
         return PlainTextResponse("The page has not been built. Run `make page` and start again.\n", 503)
 
-    for place in ("", *PLACES):
+    for place in ("", *PLACES, "runs/{run}"):
         app.add_api_route(f"/{place}", missing, include_in_schema=False)

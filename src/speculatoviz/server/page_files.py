@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -14,14 +15,15 @@ _ASSETS = "assets"  # the build names these files by their content
 _FOREVER = "public, max-age=31536000, immutable"
 _LEAST_BYTES = 1024  # smaller answers are not compressed
 _GZIP_LEVEL = 6
-PLACES = ("learn",)  # addresses of the page itself: the browser decides what they show
+PLACES = ("learn", "runs")  # addresses of the page itself: the browser decides what they show
+_RUN = re.compile(r"runs/[^/]+")  # likewise, one kept run
 
 
 class CachedFiles(StaticFiles):
     """Files below `assets` never change under their name. A browser asks again for all others: 304 if unchanged."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        return super().lookup_path("index.html" if path in PLACES else path)
+        return super().lookup_path("index.html" if path in PLACES or _RUN.fullmatch(path) else path)
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -1,10 +1,32 @@
 // Marks the shown run as a recording, with its machine and date.
 import { CirclePlay, Disc } from "lucide-react";
+import { useEffect } from "react";
+import { keepInBrowser } from "../../app/kept";
+import { useRunId } from "../../app/places";
 import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { day } from "../../words/format";
+import { StoredBanner } from "./StoredBanner";
 
+/** What the run on the page is, unless it is a live one. */
 export function RecordingBanner() {
+  const run = useRunId();
+  const stored = useApp((state) => state.stored);
+  useKeeping();
+  return run !== null || stored !== null ? <StoredBanner run={run} /> : <Recorded />;
+}
+
+/** A live run that is over is kept in the browser, if the server keeps none. */
+function useKeeping(): void {
+  const store = useStore();
+  const done = useApp((state) => (state.play?.source === "live" ? state.play.full.done : null));
+  useEffect(() => {
+    const { play } = store.get();
+    if (done && play) void keepInBrowser(play, Date.now());
+  }, [store, done]);
+}
+
+function Recorded() {
   const store = useStore();
   const recording = useApp((state) => (state.play?.source === "recording" ? state.recording : null));
   const started = useApp((state) => state.play?.full.started ?? null);

@@ -21,7 +21,9 @@ function useTour(): Place | null {
   const store = useStore();
   const [at, setAt] = useState(() => (loadValue("toured") === null ? 0 : STOPS.length));
   const source = useApp((state) => state.play?.source ?? null);
-  const recorded = useApp((state) => (state.play?.source === "recording" ? state.play.events : null));
+  const recorded = useApp((state) =>
+    state.play?.source === "recording" && state.stored === null ? state.play.events : null,
+  );
   const cursor = useApp((state) => state.play?.cursor ?? 0);
   const shownFor = useRef<Stop | null>(null);
   const stop = STOPS[at];

@@ -1,0 +1,99 @@
+// The runs that are kept: by the server, or, if it keeps none, the last ones in this browser.
+
+import type { RunPage, StoredRun } from "../protocol/generated";
+import { fetchRun, fetchRuns, fetchTrace, nameRun, removeRun, ServerError } from "../protocol/keptRuns";
+import type { Playback } from "../run/playback";
+import { traceText } from "../run/recording";
+import { summaryOf } from "../run/summary";
+
+/** Functions throw ServerError, with what happened and what to do. */
+export interface KeptRuns {
+  readonly place: "server" | "browser";
+  page(containing: string, after: string | null): Promise<Pick<RunPage, "runs" | "after">>;
+  run(id: string): Promise<StoredRun>;
+  /** The text of the run's trace. */
+  trace(id: string): Promise<string>;
+  rename(id: string, name: string | null): Promise<StoredRun>;
+  remove(id: string): Promise<void>;
+}
+
+const PAGE_LENGTH = 50;
+
+const serverRuns: KeptRuns = {
+  place: "server",
+  page: (containing, after) => fetchRuns(containing, after, PAGE_LENGTH),
+  run: fetchRun,
+  trace: fetchTrace,
+  rename: nameRun,
+  remove: removeRun,
+};
+
+const missing = (id: string): ServerError =>
+  new ServerError(`There is no run ${id} in this browser.`, "Runs lists those that are kept.");
+
+const found = <T>(id: string, run: T | undefined): T => {
+  if (run === undefined) throw missing(id);
+  return run;
+};
+
+/** Storage that is forbidden, or full, keeps nothing. */
+const inWords = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ServerError) throw error;
+    throw new ServerError(
+      "This browser keeps no runs for this page.",
+      "Allow it to store data of this site.",
+    );
+  }
+};
+
+const stored = () => import("./browserRuns");
+
+const matches = (containing: string) => {
+  const wanted = containing.toLowerCase();
+  return ({ id, name, prompt, summary }: StoredRun): boolean =>
+    [id, name ?? "", prompt, summary.target, summary.drafter].some((text) =>
+      text.toLowerCase().includes(wanted),
+    );
+};
+
+const browserRuns: KeptRuns = {
+  place: "browser",
+  page: (containing) =>
+    inWords(
+      stored().then(async ({ allRuns }) => ({
+        runs: (await allRuns()).filter(matches(containing)),
+        after: null,
+      })),
+    ),
+  run: (id) => inWords(stored().then(async ({ oneRun }) => found(id, await oneRun(id)))),
+  trace: (id) => inWords(stored().then(async ({ oneRun }) => found(id, await oneRun(id)).trace)),
+  rename: (id, name) =>
+    inWords(stored().then(async ({ renameRun }) => found(id, await renameRun(id, name?.trim() || null)))),
+  remove: (id) => inWords(stored().then(({ deleteRun }) => deleteRun(id))),
+};
+
+/** Where runs of this page are kept. A page of files alone has no server that could keep them. */
+export async function keptRuns(): Promise<KeptRuns> {
+  try {
+    return (await fetchRuns("", null, 1)).kept ? serverRuns : browserRuns;
+  } catch {
+    return browserRuns;
+  }
+}
+
+/** Keeps a finished live run in the browser if the server keeps none. now: milliseconds since 1970. */
+export async function keepInBrowser(play: Playback, now: number): Promise<void> {
+  const { full } = play;
+  const summary = summaryOf(full);
+  if (!full.started || full.id === null || !summary) return;
+  if ((await keptRuns()).place !== "browser") return;
+  const header = { created: new Date(now).toISOString(), machine: "", speculatoviz: "" };
+  const trace = traceText(header, play.events);
+  const { keepRun } = await stored();
+  const { id, started } = full;
+  const run = { id, created_ms: now, name: null, prompt: started.prompt, summary, trace_bytes: trace.length };
+  await keepRun({ ...run, header, trace }).catch(() => undefined);
+}
