@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 
 from speculatoviz.cli.app import app
 from speculatoviz.lab.engines.evidence import NamedTrace
+from speculatoviz.lab.sweep.cells import Cell
+from speculatoviz.lab.sweep.records import SweepRun
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
-from support import environment
+from support import environment, sweeps
 from support.hosted import listening
 from support.recorded import HEAD, traced
 from support.two_engines import Engine, second_best
@@ -132,6 +134,48 @@ def test_passports_are_written_checked_and_put_into_a_table(tmp_path: Path) -> N
     refused = call("passports", str(out))
     assert refused.exit_code == 1
     assert "changed after it was written" in refused.output
+
+
+def swept(folder: Path) -> str:
+    """A sweep of two categories: a model at two depths, of which k 3 is the faster one, and a lookup."""
+    deep, shallow, lookup = Cell("model", k=3), Cell("model", k=1), Cell("suffix", k=3)
+    (folder / "traces").mkdir(parents=True)
+    runs = list[SweepRun]()
+    for number, (cell, category, rounds, speedup) in enumerate(
+        [
+            (deep, "code", ROUNDS, 1.5),
+            (deep, "chat", [(3, 1)] * 4, 1.2),
+            (shallow, "code", [(1, 1)] * 4, 1.1),
+            (lookup, "code", [(3, 3)] * 4, 2.0),
+        ]
+    ):
+        write(traced(rounds, drafter=cell.drafter), folder / "traces", f"{number}.jsonl")
+        runs.append(sweeps.run(cell, speedup, category, trace=f"traces/{number}.jsonl"))
+    sweeps.folder_of(folder, runs)
+    return str(folder)
+
+
+def test_a_sweep_gives_the_settings_of_its_fastest_chain(tmp_path: Path) -> None:
+    folder = swept(tmp_path / "sweep")
+    fastest = call("export-config", folder, "--for", "vllm")
+    model = call("export-config", folder, "--for", "llama.cpp", "--drafter", "model", "--draft-weights", "d.gguf")
+    lacking = call("export-config", folder, "--for", "vllm", "-k", "7")
+
+    assert "suffix, k 3, temperature 0, 2.00× there" in fastest.output
+    assert '"method": "suffix"' in fastest.output
+    assert "--spec-draft-n-max 3" in model.output
+    assert "2 runs, 8 drafts" in model.output
+    assert lacking.exit_code == 1
+    assert "model, k 1 at temperature 0" in lacking.output
+
+
+def test_a_passport_of_a_sweep_has_its_categories(tmp_path: Path) -> None:
+    out = tmp_path / "pair.json"
+    written = call("passport", swept(tmp_path / "sweep"), "--drafter", "model", "--out", str(out))
+
+    assert written.exit_code == 0, written.output
+    measurements = json.loads(out.read_text())["measurements"]
+    assert [(one["category"], one["accepted_at"]) for one in measurements] == [("code", [3, 2, 1]), ("chat", [4, 0, 0])]
 
 
 def test_a_trace_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, file: str) -> None:

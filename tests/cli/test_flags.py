@@ -44,9 +44,11 @@ OWN = {
     ("bench sweep", "temperature"),
     ("export-config", "drafter"),
     ("export-config", "k"),
+    ("export-config", "temperature"),
     ("lint", "temperature"),
     ("passport", "drafter"),
     ("passport", "k"),
+    ("passport", "temperature"),
     ("whatif", "k"),
     ("whatif", "policy"),
     ("whatif", "rule"),
@@ -57,7 +59,7 @@ FLAGS = [
     for field in options(command)
     if field in FIELDS and (name, field) not in OWN
 ]
-# The benchmarks have depths and lengths of their own, whatever the environment says.
+# These commands have depths and lengths of their own, whatever the environment says.
 DEFAULTS = {
     "bench pair": {"max_tokens": 96, "temperature": 0.0},
     "bench sweep": {"max_tokens": 128},

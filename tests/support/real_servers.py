@@ -18,7 +18,11 @@ _LLAMA_SERVER = """
 import sys, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.port, params.n_ctx, params.n_parallel = sys.argv[1], int(sys.argv[2]), 2048, 8
-params.kv_unified, params.cpuparams.n_threads = True, 2
+params.kv_unified, params.cpuparams.n_threads, params.endpoint_metrics = True, 2, True
+if sys.argv[3:]:
+    params.n_parallel = 1
+    params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+    params.speculative.draft.mparams.path = sys.argv[3]
 server = xllamacpp.Server(params)
 sys.stdin.read()
 """
@@ -31,9 +35,10 @@ def lacking(*modules: str) -> str | None:
 
 
 @contextmanager
-def llama_server(model: Path) -> Iterator[str]:
-    """llama.cpp's own server, as xllamacpp brings it. Yields its address."""
-    with _running([sys.executable, "-c", _LLAMA_SERVER, str(model)]) as url:
+def llama_server(model: Path, draft: Path | None = None) -> Iterator[str]:
+    """llama.cpp's own server, as xllamacpp brings it. Yields its address. draft: the model that drafts for it."""
+    drafting = [str(draft)] if draft is not None else []
+    with _running([sys.executable, "-c", _LLAMA_SERVER, str(model)], *drafting) as url:
         yield url
 
 
@@ -47,11 +52,11 @@ def llama_cpp_python(model: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[str]:
+def _running(command: list[str], *after_port: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [*command, str(port)],
+        [*command, str(port), *after_port],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def compare(
     speculating: Annotated[str, typer.Argument(metavar="URL2", help="the engine with speculation", show_default=False)],
     prompts: Annotated[
         Path | None,
-        typer.Option(help="prompts in Spec-Bench's format, JSON Lines; default: 7 prompts of 7 categories"),
+        typer.Option(help="prompts, JSON Lines with prompt or turns; default: 7 prompts of 7 categories"),
     ] = None,
     per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
     tokens: Annotated[int, typer.Option(min=1, help="tokens of a greedy text")] = 64,

@@ -24,6 +24,7 @@ from speculatoviz.lab.engines.heads import context_of, kind_of
 from speculatoviz.lab.engines.lint import Known
 from speculatoviz.lab.engines.statistics import Speculation
 from speculatoviz.lab.engines.statistics import as_document as statistics_document
+from speculatoviz.lab.sweep_traces import is_sweep, sweep_traces
 from speculatoviz.targets.names import without_credentials
 from speculatoviz.telemetry import trace
 
@@ -47,9 +48,23 @@ def read_traces(files: list[Path]) -> list[NamedTrace]:
     return traces
 
 
+def read_choice(files: list[Path], drafter: str | None, k: int | None, temperature: float | None) -> list[NamedTrace]:
+    """The traces; in place of a folder of a sweep, those of its fastest chain, which is named in a notice."""
+    paths = list[Path]()
+    for file in files:
+        if is_sweep(file):
+            found = sweep_traces(file, drafter, k, temperature)
+            notice(f"{file}: {found.choice}", style="")
+            paths += [path for _, path in found.files]
+        else:
+            paths.append(file)
+    return read_traces(paths)
+
+
 def export_config(
     files: Annotated[
-        list[Path], typer.Argument(metavar="TRACE", help="files written with --trace", show_default=False)
+        list[Path],
+        typer.Argument(metavar="TRACE", help="files written with --trace, or folder of a sweep", show_default=False),
     ],
     engine: Annotated[EngineName, typer.Option("--for", help="the engine", show_default=False)],
     draft_weights: Annotated[
@@ -60,16 +75,19 @@ def export_config(
         str | None, typer.Option(help="which drafter, if several drafted; default: the one with the most drafts")
     ] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="tokens of a draft; default: the usual depth")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="of the runs of a sweep; default: its lowest one")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of lines to paste")] = False,
 ) -> None:
     """Write the settings of a recorded run for another engine.
 
     Prints what to add to the engine's command, with the evidence in comments, and the measured acceptance in the forms
     that let another machine time this workload with any drafter: vLLM's synthetic_acceptance_rates, llama-server's
-    --spec-synth-rates, SGLang's simulated acceptance length, AIConfigurator's nextn_accepted. What the engine does not
-    have is refused, with what to use instead.
+    --spec-synth-rates, SGLang's simulated acceptance length, AIConfigurator's nextn_accepted. Of a sweep, its fastest
+    chain is taken. What the engine does not have is refused, with what to use instead.
     """
-    found = gather(read_traces(files), drafter, k)
+    found = gather(read_choice(files, drafter, k, temperature), drafter, k)
     settings = exported(engine, found, draft_weights)
     if as_json:
         typer.echo(dump(as_document(engine, found, settings), sys.stdout.encoding or "utf-8"))

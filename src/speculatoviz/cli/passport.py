@@ -16,6 +16,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.lab import passport as passports_of
 from speculatoviz.lab.passport import UNNAMED, CategorisedTrace
 from speculatoviz.lab.passport_table import NOTE, as_html, as_markdown, table
+from speculatoviz.lab.sweep_traces import is_sweep, sweep_traces
 
 Format = Literal["text", "markdown", "html"]
 
@@ -30,7 +31,9 @@ def passport(
     traces: Annotated[
         list[str],
         typer.Argument(
-            metavar="[CATEGORY=]TRACE", help="files written with --trace, with the kind of text", show_default=False
+            metavar="[CATEGORY=]TRACE",
+            help="files written with --trace, with the kind of text, or folder of a sweep",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="file of the passport, JSON", show_default=False)],
@@ -38,14 +41,25 @@ def passport(
         str | None, typer.Option(help="which drafter, if several drafted; default: the one with the most drafts")
     ] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="tokens of a draft; default: the usual depth")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="of the runs of a sweep; default: its lowest one")
+    ] = None,
 ) -> None:
     """Write what a drafter reached on a target into a file that can be handed on.
 
     The file holds both models, the rules, the noise floor, and the counts of accepted tokens by position and category
     (as in code=run1.jsonl chat=run2.jsonl), with the hashes of the traces and of itself: a changed file is noticed. All
-    traces are of one pair.
+    traces are of one pair. Of a sweep, its fastest chain is taken, with the categories of the prompts.
     """
-    found = passports_of.passport([_categorised(name) for name in traces], drafter, k)
+    chosen = list[CategorisedTrace]()
+    for name in traces:
+        if is_sweep(Path(name)):
+            swept = sweep_traces(Path(name), drafter, k, temperature)
+            notice(f"{name}: {swept.choice}", style="")
+            chosen += [_read(category, path) for category, path in swept.files]
+        else:
+            chosen.append(_categorised(name))
+    found = passports_of.passport(chosen, drafter, k)
     try:
         out.write_text(passports_of.as_text(found), encoding="utf-8")
     except OSError as error:
@@ -61,10 +75,12 @@ def _categorised(name: str) -> CategorisedTrace:
     """A trace with its category. A file of that whole name goes before a category."""
     category, equals, rest = name.partition("=")
     path = Path(name) if not equals or not category or Path(name).exists() else Path(rest)
+    return _read(UNNAMED if str(path) == name else category, path)
+
+
+def _read(category: str, path: Path) -> CategorisedTrace:
     (named,) = read_traces([path])
-    return CategorisedTrace(
-        UNNAMED if str(path) == name else category, named, hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    return CategorisedTrace(category, named, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def passports(
