@@ -61,7 +61,7 @@ def _verdict(summary: Summary, temperature: float, choice: Choice) -> str:
     if choice.held_out.known and not choice.cell.plain:
         held_out = f", and {number(choice.held_out.value)} if each prompt's choice is made on the other prompts"
     return (
-        f"at T={temperature:g} {verdict}, since the fastest of {choices}, {cell.label}, "
+        f"at T={temperature:g} {verdict}: the fastest of {choices}, {cell.label}, "
         f"decodes {number(figures.speedup.value)} times as fast as the target alone "
         f"({_interval(figures.speedup)}{prompts}){held_out}"
     )
