@@ -102,6 +102,7 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "policy": "auto",
         "lookahead_ngram": "5",
         "draft_vocabulary": "512",
+        "repetition_penalty": "1.5",
     }
     monkeypatch.setenv(f"SPECULATOVIZ_{field.upper()}", given.get(field, "1"))
 

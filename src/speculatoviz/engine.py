@@ -90,7 +90,8 @@ class _DecodingRun:
         chance: ChanceSource,
         clock: Callable[[], float],
     ) -> None:
-        self.request, self.target, self.drafters = request, target, drafters
+        self.request = replace(request, output_from=request.output_start)  # the prompt will grow by output
+        self.target, self.drafters = target, drafters
         self.policy, self.chance = policy, chance
         self.watch = Stopwatch(clock)
         self.draft_ahead = DraftAhead(clock)

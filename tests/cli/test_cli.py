@@ -110,6 +110,33 @@ def test_greedy_text_is_the_plain_text_at_every_depth() -> None:
     assert generate("-k", "4", "--drafter", "ngram", "--max-tokens", "60")["token_ids"] == plain["token_ids"]
 
 
+def test_penalties_change_the_text_alike_with_drafts_and_without() -> None:
+    flags = ("--presence-penalty=1.5", "--frequency-penalty=0.5", "--repetition-penalty=1.3", "--max-tokens=30")
+    penalised = generate("-k", "3", *flags)["token_ids"]
+
+    assert penalised == generate("--plain", *flags)["token_ids"]
+    assert penalised != generate("-k", "3", "--max-tokens=30")["token_ids"]
+
+
+def test_a_text_follows_a_regular_expression() -> None:
+    pattern = "(yes|no)( yes| no){3}"
+    for seed in ("1", "2"):
+        text = generate("-k", "3", "--temperature", "1", "--seed", seed, "--regex", pattern)["text"]
+        assert re.fullmatch(pattern, text)
+
+
+def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    schema, binary = tmp_path / "schema.json", tmp_path / "binary"
+    schema.write_text('{"type": "integer"}')
+    binary.write_bytes(b"\xff")
+    asked = ("generate", "a", *PAIR, "--json-schema")
+
+    assert "one of the two" in refused(*asked, str(schema), "--regex", "a")
+    assert "cannot be read" in refused(*asked, str(tmp_path / "none"))
+    assert "cannot be read" in refused(*asked, str(binary))
+    assert "No token of the model continues" in refused(*asked, str(schema))  # the toy has no digits
+
+
 def test_plain_takes_precedence_over_a_depth() -> None:
     assert generate("--plain", "-k", "4")["k"] == 0
 

@@ -10,12 +10,13 @@ import pytest
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Drafting, Limits, Penalties, Request, Sampling
 from speculatoviz.drafters.medusa import MedusaDrafter
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.models.runtimes.toy import ToyModel
 from support.enumerate import Script
 from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, medusa_file, medusa_heads, state
+from support.toy_grammar import Automaton
 from support.toy_pair import PROMPT, largest_difference, no_clock
 from support.tree_rounds import N_VOCAB, outcome, truth
 
@@ -105,3 +106,56 @@ def test_a_round_keeps_the_target_s_distribution(sampling: Sampling, depth: int,
 
     found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
     assert largest_difference(found, truth(sampling, 2)) < 1e-6
+
+
+def asked(sampling: Sampling, constraint: Automaton | None = None, evidence: bool = False) -> MedusaDrafter:
+    """After a prompt of three tokens and an output of four."""
+    made = MedusaDrafter(medusa_heads(), HashedStates(PREFIX[:-1]), no_clock)
+    drafting = Drafting(trees=True)
+    request = Request(
+        tuple(PREFIX), sampling, Limits(64), evidence=evidence, drafting=drafting, output_from=3, constraint=constraint
+    )
+    made.begin(request)
+    return made
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_penalties_count_the_output_and_the_path_of_each_node(temperature: float) -> None:
+    penalties = Penalties(frequency=1.5, bias=((int(VOCABULARY[0]), 2.0),))
+    heads = medusa_heads().logits(state(PREFIX[:-1]), HEADS).astype(np.float64)
+    draft = drafted(asked(Sampling(temperature, penalties=penalties), evidence=True), HEADS, 6, seed=3)
+    raw = drafted(asked(Sampling(temperature), evidence=True), HEADS, 6, seed=3)
+
+    first = [node for node in range(len(draft)) if node == draft.children(int(draft.parents[node]))[0]]
+    assert len(first) >= HEADS
+    for node in first:
+        before = [*PREFIX[3:], *draft.tokens[draft.path(int(draft.parents[node]))].tolist()]
+        counts = np.array([before.count(int(token)) for token in VOCABULARY])
+        logits = heads[draft.position(node)] - 1.5 * counts + 2.0 * (VOCABULARY[0] == VOCABULARY)
+        q, shown = draft.q[node], draft.scores[node]
+        if q is None:
+            assert int(draft.tokens[node]) == int(VOCABULARY[logits.argmax()])
+        else:
+            np.testing.assert_allclose(q.probs, np.exp(logits) / np.exp(logits).sum(), rtol=1e-4, atol=1e-6)
+        assert shown is not None
+        assert raw.scores[0] is not None
+        if node == 0:
+            assert shown.top == raw.scores[0].top  # what is shown is raw
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("nodes", [0, 6])
+def test_no_node_breaks_a_grammar_and_a_head_without_an_allowed_token_ends_the_draft(
+    temperature: float, nodes: int
+) -> None:
+    first, second, *_ = VOCABULARY.tolist()
+    lacking = next(token for token in range(99) if token not in VOCABULARY)
+    output = [{token: place + 1} for place, token in enumerate(PREFIX[3:])]
+    one_way = Automaton([*output, {first: 5, second: 5}, {second: 6}, {lacking: 6}], n_vocab=99)
+    draft = drafted(asked(Sampling(temperature), one_way), HEADS, nodes)
+
+    assert draft.depth == 2
+    for node in range(len(draft)):
+        allowed = one_way.allowed([*PREFIX[3:], *draft.tokens[draft.path(int(draft.parents[node]))].tolist()])
+        assert allowed is not None
+        assert allowed[int(draft.tokens[node])]

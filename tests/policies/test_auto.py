@@ -8,6 +8,7 @@ from statistics import geometric_mean
 
 import pytest
 
+from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.rounds import Extra, Round, Times, Verdict
 from speculatoviz.core.types import ROOT, Draft, Node, Status
@@ -229,6 +230,26 @@ def test_a_round_that_was_planned_ahead_leaves_what_is_known_of_this_one() -> No
         return policy.plan(State(8, 8, 100, outlook.__getitem__)).depth
 
     assert after(ahead=False) == after(ahead=True) == 1
+
+
+def test_what_a_grammar_forces_shows_nothing_of_a_drafter() -> None:
+    """Its tokens cost nothing and are accepted, whoever drafts."""
+
+    def known_after(source: str) -> tuple[float, float]:
+        known = Experience(Costs(lambda: CHEAP_ROWS, {"model": 9.0}.get), {"model": 0.5})
+        policy = AutoPolicy(known, DEEPEST)
+        for index in range(8):
+            policy.plan(State(index, index, 100, lambda _name: Outlook()))
+            verdict = Verdict((0, 1), Extra(8, "bonus", None), ())
+            times, emitted = Times(0.2, CHEAP_ROWS[3], 0.0, 0.0, 0.0), (7, 7, 8)
+            draft, statuses = Draft.chain(index, [7, 7], (), source), ("accepted", "accepted", "bonus")
+            policy.observe(Round(index, Plan("model", 2), draft, verdict, emitted, statuses, ("",) * 3, times))
+        return known.acceptance("model").at(0), known.costs.draft.token_ms("model")
+
+    assert known_after(FORCED) == (0.5, 9.0)
+    rate, token_ms = known_after("model")
+    assert rate > 0.6
+    assert token_ms < 1.0
 
 
 def test_planning_twice_gives_the_same_plan() -> None:

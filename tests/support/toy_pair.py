@@ -22,6 +22,7 @@ from speculatoviz.policies.base import Policy
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.base import Target
 from support.goodness import goodness_of_fit
+from support.penalties import penalised
 
 PROMPT = (0, 1)
 
@@ -116,7 +117,10 @@ def sequence_probs(target: ToyModel, request: Request) -> dict[tuple[int, ...], 
     for _ in range(request.limits.max_tokens):
         longer: dict[tuple[int, ...], float] = {}
         for output, prob in growing.items():
-            p = distribution(target.logits([*request.prompt, *output]), request.sampling)
+            ids = [*request.prompt, *output]
+            logits = penalised(target.logits(ids), ids, len(request.prompt), request.sampling.penalties)
+            allowed = None if request.constraint is None else request.constraint.allowed(output)
+            p = distribution(logits if allowed is None else np.where(allowed, logits, -np.inf), request.sampling)
             probs = p.dense(target.tokenizer.n_vocab)
             for token in np.flatnonzero(probs).tolist():
                 (done if token in ends else longer)[*output, token] = prob * float(probs[token])

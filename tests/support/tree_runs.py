@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from speculatoviz.core.constraint import Constraint
 from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import Drafting, Rule, Sampling
 from speculatoviz.drafters.base import Drafter
@@ -36,6 +37,7 @@ def whole_tree_runs(
     drafting: Drafting = Drafting(trees=True, tokens=63),  # noqa: B008 (frozen)
     rule: Rule = "token",
     tokens: int = 3,
+    constraint: Constraint | None = None,
 ) -> tuple[Outcome, Outcome, float]:
     """The outputs that were found, those of the target alone, and how many tokens are accepted on average.
 
@@ -43,7 +45,8 @@ def whole_tree_runs(
     """
     model, _ = pair(letters=2)
     script = Script()
-    asked = replace(request(sampling, tokens, model, ignore_eos=sampling.greedy), rule=rule)
+    ignore_eos = sampling.greedy and constraint is None
+    asked = replace(request(sampling, tokens, model, ignore_eos=ignore_eos), rule=rule, constraint=constraint)
 
     def one_run() -> tuple[tuple[int, ...], int]:
         target = Asking(model, 32, no_clock, lambda seed: script.source())

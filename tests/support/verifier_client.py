@@ -15,7 +15,7 @@ from websockets.sync.server import ServerConnection, serve
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round, Verdict
 from speculatoviz.core.steps import Drafted
-from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling, Scores
+from speculatoviz.core.types import Draft, Drafting, Limits, Penalties, Request, Sampling, Scores
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
@@ -49,6 +49,11 @@ def here(model: ToyModel, size: int = 512) -> HereTarget:
 
 def request(prompt: Sequence[int] = (0, 1), sampling: Sampling | None = None, seed: int = 0) -> Request:
     return Request(tuple(prompt), sampling or Sampling(1.0), Limits(24, ignore_eos=True), seed=seed)
+
+
+def penalised(**penalties: Any) -> Request:
+    """A request with penalties, after the token 0."""
+    return request([0], Sampling(1.0, penalties=Penalties(**penalties)))
 
 
 def watched(target: Target, drafter: Drafter, asked: Request, hook: Callable[[int], None], depth: int = 3) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from speculatoviz.core.constraint import Constraint
 from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.models.runtimes.toy import ToyModel
@@ -29,15 +30,16 @@ def whole_runs(
     forgetful: bool = False,
     policy: Callable[[str], Policy] | None = None,
     certainty: bool = False,
+    constraint: Constraint | None = None,
 ) -> tuple[Outcome, Outcome]:
     """P(output) of runs of up to `tokens` tokens, every choice listed; and the target's own.
 
     policy: makes the policy of a run with the drafter of that name; the same depth in every round if not given.
-    certainty: whether it is told the target's certainty.
+    certainty: whether it is told the target's certainty. constraint: of the output.
     """
     target_model, draft_model = pair(letters=2)
     script = Script()
-    asked = replace(request(sampling, tokens, target_model), rule=rule, certainty=certainty)
+    asked = replace(request(sampling, tokens, target_model), rule=rule, certainty=certainty, constraint=constraint)
 
     def one_run() -> tuple[int, ...]:
         target = LocalTarget(target_model, 16, no_clock, lambda seed: script.source())

@@ -213,3 +213,14 @@ def test_a_drafter_that_fails_while_it_is_recorded_leaves_the_run_whole(session:
     assert warning.hint == "Mend it."
     assert len(done(seen).token_ids) == 20
     assert len(places(seen)) == 3
+
+
+def test_a_run_under_a_grammar_is_not_recorded(session: Session) -> None:
+    with pytest.raises(BadRequestError, match="cannot be recorded"):
+        run(session, grammar={"kind": "regex", "text": "yes"})
+
+
+def test_under_penalties_raw_scores_give_no_certainty(session: Session) -> None:
+    penalised, free = (run(session, temperature=0, max_tokens=5, presence_penalty=penalty) for penalty in (1.0, 0.0))
+    assert all(place.target_certainty is None for place in places(penalised))
+    assert all(place.target_certainty is not None for place in places(free))

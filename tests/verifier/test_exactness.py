@@ -9,7 +9,7 @@ import pytest
 
 from speculatoviz.core import sampling as sampling_module
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.types import Rule, Sampling
+from speculatoviz.core.types import Penalties, Rule, Sampling
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
@@ -48,7 +48,11 @@ def drafter(kind: type[ModelDrafter] = KeenDrafter) -> ModelDrafter:
     return kind(draft, target.tokenizer, 512, no_clock)
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS.keys())
+PENALTIES = Penalties(presence=0.8, frequency=0.4, repetition=1.3, last_n=9, bias=((3, 1.0), (7, -2.0)))
+WITH_PENALTIES = SAMPLINGS | {"penalties": Sampling(0.9, penalties=PENALTIES)}
+
+
+@pytest.mark.parametrize("sampling", WITH_PENALTIES.values(), ids=WITH_PENALTIES.keys())
 def test_runs_equal_those_of_a_target_in_this_process(far: VerifierTarget, sampling: Sampling) -> None:
     near, keen = here(toys()[0]), drafter()
     for seed in range(4):
@@ -127,6 +131,13 @@ def test_a_verifier_with_other_random_numbers_is_caught(monkeypatch: pytest.Monk
     near = here(toys()[0])
     with serving(toys()[0], HURRIED) as server, connected(server.url, folder) as target:
         assert bits(rounds(target, drafter(), seed=1)) != bits(rounds(near, drafter(), seed=1))
+
+
+def test_penalties_that_are_lost_on_the_way_are_caught(far: VerifierTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, sampling = here(toys()[0]), WITH_PENALTIES["penalties"]
+    expected = bits(rounds(near, drafter(), sampling=sampling))
+    monkeypatch.setattr(framing, "_wire_penalties", lambda penalties: None)
+    assert bits(rounds(far, drafter(), sampling=sampling)) != expected
 
 
 # ---- the target's distribution ----

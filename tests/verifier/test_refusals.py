@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -18,7 +19,7 @@ from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import open_frame, submit_frame
 from support.proxy import Proxy
 from support.verifier import VerifierServer, connected, drafter_for, rounds
-from support.verifier_client import RawClient, bits, here, judged, refusal, request, toys
+from support.verifier_client import RawClient, bits, here, judged, penalised, refusal, request, toys
 from support.verifier_servers import Servers
 
 DRAFT = Draft.chain(0, [3, 4], (), "test")
@@ -143,6 +144,9 @@ def test_frames_out_of_order_are_refused(server: VerifierServer) -> None:
         open_frame(1, b"short", request(), (0, 1)),
         open_frame(1, name(0), request([29]), [29]),
         open_frame(1, name(0), request([0]), []),
+        open_frame(1, name(0), penalised(bias=((29, 1.0),)), [0]),
+        open_frame(1, name(0), penalised(presence=1e9), [0]),
+        msgspec.structs.replace(open_frame(1, name(0), request([0]), [0]), output_from=2),
         submit_frame(1, Draft.chain(0, [29], (), "test"), 2),
         submit_frame(1, Draft.chain(-1, [3], (), "test"), 2),
         wire.Submit(1, 0, 2, b"\0\0\0", None, []),
@@ -150,7 +154,20 @@ def test_frames_out_of_order_are_refused(server: VerifierServer) -> None:
         "text",
         b"",
     ],
-    ids=["name", "id", "empty", "drafted id", "round", "odd bytes", "hello twice", "text", "nothing"],
+    ids=[
+        "name",
+        "id",
+        "empty",
+        "biased id",
+        "penalty",
+        "output",
+        "drafted id",
+        "round",
+        "odd bytes",
+        "hello twice",
+        "text",
+        "nothing",
+    ],
 )
 def test_an_invalid_frame_ends_the_connection(
     server: VerifierServer, frame: wire.Frame | str | bytes, folder: Path

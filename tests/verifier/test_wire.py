@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Extra, Verdict
 from speculatoviz.core.sampling import QUANTA, quantised, support
-from speculatoviz.core.types import Draft, Limits, Request, Sampling, Support
+from speculatoviz.core.types import Draft, Limits, Penalties, Request, Sampling, Support
 from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.layout import layout
@@ -69,9 +69,29 @@ def test_frames_survive_encoding_and_decoding() -> None:
     assert [wire.server_frame(wire.encode(frame)) for frame in SENT] == SENT
 
 
+penalties = st.builds(
+    Penalties,
+    presence=st.floats(-2, 2),
+    frequency=st.floats(-2, 2),
+    repetition=st.floats(0.1, 10),
+    last_n=st.one_of(st.none(), st.integers(1, 99)),
+    bias=st.dictionaries(st.integers(0, N_VOCAB - 1), st.floats(-100, 100), max_size=3).map(lambda d: tuple(d.items())),
+).map(lambda made: made if made.active else Penalties())
+
+
+def test_the_place_where_the_output_begins_comes_back() -> None:
+    """A session is opened again with the output so far; a request that was never continued begins after its prompt."""
+    for output_from, place in [(2, 2), (None, 3)]:
+        asked = Request((1, 2, 3), Sampling(1.0), Limits(0), output_from=output_from)
+        got = framing.request_of(framing.open_frame(1, bytes(16), asked, [1, 2, 3, 4, 5]), N_VOCAB)
+        assert (got.prompt, got.output_start) == ((1, 2, 3, 4, 5), place)
+
+
 @given(
     prompt=st.lists(st.integers(0, N_VOCAB - 1), min_size=1),
-    sampling=st.builds(Sampling, st.floats(0, 100), st.integers(0, N_VOCAB), st.floats(0.01, 1), st.floats(0, 1)),
+    sampling=st.builds(
+        Sampling, st.floats(0, 100), st.integers(0, N_VOCAB), st.floats(0.01, 1), st.floats(0, 1), penalties
+    ),
     seed=st.integers(0, (1 << 63) - 1),
     evidence=st.booleans(),
 )
@@ -81,6 +101,7 @@ def test_requests_come_back(prompt: list[int], sampling: Sampling, seed: int, ev
     assert isinstance(frame, wire.Open)
     got = framing.request_of(frame, N_VOCAB)
     assert (got.prompt, got.sampling, got.seed, got.evidence) == (tuple(prompt), sampling, seed, evidence)
+    assert got.output_start == len(prompt)
     assert got.certainty is not evidence
 
 
@@ -157,7 +178,7 @@ def largest_round() -> tuple[int, int]:
         tokens = [int(rng.choice(q.ids, p=q.probs)) for q in qs]
         draft = Draft.chain(1_000_000, tokens, tuple(qs), "t")
         ups.append(len(wire.encode(framing.submit_frame(1_000_000, draft, 100_000))))
-        verdict = decide(draft, logits, layout(0, draft), asked, seeded(seed)("verify", 1), no_clock, 8)
+        verdict = decide(draft, logits, layout(0, draft), asked, (0,), seeded(seed)("verify", 1), no_clock, 8)
         frame = framing.judged_frame(1_000_000, 1_000_000, verdict, 123.456)
         downs.append(len(wire.encode(frame)))
     return max(ups), max(downs)
@@ -198,7 +219,7 @@ def test_verdicts_come_back() -> None:
         asked = Request((0,), Sampling(1.0), Limits(0), certainty=seed % 2 == 0)
         qs = [quantised(support(row + rng.standard_normal(N_VOCAB), asked.sampling, 64)) for row in logits[:3]]
         draft = Draft.chain(seed, [int(rng.choice(q.ids, p=q.probs)) for q in qs], tuple(qs), "t")
-        verdict = decide(draft, logits, layout(0, draft), asked, seeded(seed)("verify", seed), no_clock, 8)
+        verdict = decide(draft, logits, layout(0, draft), asked, (0,), seeded(seed)("verify", seed), no_clock, 8)
         frame = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdict, 1.0)))
         got = framing.verdict_of(judged(frame), draft)
         assert verdict_bits(got) == verdict_bits(verdict)

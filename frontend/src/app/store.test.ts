@@ -149,13 +149,15 @@ describe("a run", () => {
     await connected();
     store.start();
     environment.debounce();
-    environment.receive([started({ k: 0, sampling: { temperature: 1, top_k: 0, top_p: 1, min_p: 0 } })]);
+    environment.receive([
+      started({ k: 0, sampling: { temperature: 1, top_k: 0, top_p: 1, min_p: 0, penalties: null } }),
+    ]);
     store.choose({ numbers: { temperature: 0.5 } });
     store.choose({ numbers: { temperature: 0.6 } });
     environment.debounce();
     expect(environment.sent.slice(1)).toEqual([{ type: "update", temperature: 0.6 }]);
     environment.receive([
-      updated({ round: 1, sampling: { temperature: 0.6, top_k: 0, top_p: 1, min_p: 0 } }),
+      updated({ round: 1, sampling: { temperature: 0.6, top_k: 0, top_p: 1, min_p: 0, penalties: null } }),
     ]);
     store.choose({ numbers: { temperature: 0.6 } });
     environment.debounce();

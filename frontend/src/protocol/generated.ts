@@ -35,12 +35,29 @@ export interface Start {
   top_p?: number | null;
   top_k?: number | null;
   min_p?: number | null;
+  presence_penalty?: number | null;
+  frequency_penalty?: number | null;
+  repetition_penalty?: number | null;
+  /**
+   * repetition_penalty counts only the last tokens, so many; null: all of prompt and output
+   */
+  repeat_last_n?: number | null;
+  /**
+   * added to the logits of token ids
+   */
+  logit_bias?: {
+    [k: string]: number;
+  } | null;
   seed?: number | null;
   /**
    * @maxItems 8
    */
   stop?: string[];
   ignore_eos?: boolean;
+  /**
+   * what the output has to be; p is masked by it
+   */
+  grammar?: GrammarInfo | null;
   drafter?: string | null;
   /**
    * null: the server's own; if it has none, fixed if k or nodes are given, else auto
@@ -66,6 +83,13 @@ export interface Start {
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
   content: string;
+}
+/**
+ * A grammar that the output follows. `text`: a JSON schema, a regular expression, a Lark or a GBNF grammar.
+ */
+export interface GrammarInfo {
+  kind: "json_schema" | "regex" | "lark" | "gbnf";
+  text: string;
 }
 /**
  * Change a run; takes effect between rounds.
@@ -108,6 +132,10 @@ export interface Started {
    */
   nodes: number;
   sampling: SamplingInfo;
+  /**
+   * what the output has to be; null: anything
+   */
+  grammar: GrammarInfo | null;
   max_tokens: number;
   seed: number;
   exactness: ExactnessInfo;
@@ -172,11 +200,27 @@ export interface RowTime {
   rows: number;
   ms: number;
 }
+/**
+ * `penalties`: null if none is on.
+ */
 export interface SamplingInfo {
   temperature: number;
   top_k: number;
   top_p: number;
   min_p: number;
+  penalties: PenaltiesInfo | null;
+}
+/**
+ * What changes logits before temperature and filters; `core.types.Penalties` defines the fields.
+ *
+ * `last_n`: null for all tokens. `bias`: pairs of a token id and what is added to its logit.
+ */
+export interface PenaltiesInfo {
+  presence: number;
+  frequency: number;
+  repetition: number;
+  last_n: number | null;
+  bias: unknown[][];
 }
 export interface ExactnessInfo {
   label: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";

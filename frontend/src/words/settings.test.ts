@@ -1,10 +1,11 @@
 import { expect, it } from "vitest";
+import type { Started } from "../protocol/generated";
 import { emptyRun, reduceAll } from "../run/reducer";
 import { done, started, updated } from "../testing/messages";
 import { endWords } from "./ends";
 import { runSettings } from "./settings";
 
-const sampling = { temperature: 0.8, top_k: 0, top_p: 0.95, min_p: 0 };
+const sampling = { temperature: 0.8, top_k: 0, top_p: 0.95, min_p: 0, penalties: null };
 const begun = reduceAll(emptyRun, [started({ k: 4, seed: 7, sampling })]);
 const words = (run: typeof begun) =>
   Object.fromEntries(
@@ -39,6 +40,23 @@ it("follows the updates, and keeps the round from which on they hold", () => {
     temperature: "0; was 0.8 before round 12",
     seed: "7",
   });
+});
+
+it("names the penalties that change a logit", () => {
+  const penalties = { presence: 0, frequency: 0.5, repetition: 1.2, last_n: 64, bias: [[42, -100]] };
+  const run = reduceAll(emptyRun, [started({ sampling: { ...sampling, penalties } as Started["sampling"] })]);
+  expect(words(run)).toMatchObject({
+    "frequency penalty": "0.5",
+    "repetition penalty": "1.2 over the last 64 tokens",
+    "biased tokens": "1",
+  });
+  expect(Object.keys(words(run))).not.toContain("presence penalty");
+});
+
+it("names the kind of grammar that the output follows", () => {
+  const grammar = { kind: "json_schema", text: "{}" } as const;
+  expect(words(reduceAll(emptyRun, [started({ grammar })]))).toMatchObject({ output: "a JSON schema’s" });
+  expect(Object.keys(words(begun))).not.toContain("output");
 });
 
 it("has no drafter in a plain run, and nothing before the start", () => {

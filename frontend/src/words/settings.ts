@@ -1,5 +1,5 @@
 // The settings that the shown round of a run had, and what changed on the way there.
-import type { ModelInfo, Started, Updated } from "../protocol/generated";
+import type { GrammarInfo, ModelInfo, PenaltiesInfo, Started, Updated } from "../protocol/generated";
 import type { Run } from "../run/model";
 import { currentSettings, lastChange } from "../run/selectors";
 import { modelTitle } from "./models";
@@ -42,6 +42,25 @@ function filters({ sampling }: Started): RunSetting[] {
     ...(sampling.top_k > 0 ? [fixedSetting("top-k", `${sampling.top_k}`)] : []),
     ...(sampling.top_p < 1 ? [fixedSetting("top-p", `${sampling.top_p}`)] : []),
     ...(sampling.min_p > 0 ? [fixedSetting("min-p", `${sampling.min_p}`)] : []),
+    ...(sampling.penalties ? penalties(sampling.penalties) : []),
+  ];
+}
+
+const GRAMMARS: Readonly<Record<GrammarInfo["kind"], string>> = {
+  json_schema: "a JSON schema’s",
+  regex: "a regular expression’s",
+  lark: "a grammar’s",
+  gbnf: "a grammar’s",
+};
+
+/** Only those that change a logit. */
+function penalties({ presence, frequency, repetition, last_n, bias }: PenaltiesInfo): RunSetting[] {
+  const over = last_n === null ? "" : ` over the last ${last_n} tokens`;
+  return [
+    ...(presence !== 0 ? [fixedSetting("presence penalty", `${presence}`)] : []),
+    ...(frequency !== 0 ? [fixedSetting("frequency penalty", `${frequency}`)] : []),
+    ...(repetition !== 1 ? [fixedSetting("repetition penalty", `${repetition}${over}`)] : []),
+    ...(bias.length > 0 ? [fixedSetting("biased tokens", `${bias.length}`)] : []),
   ];
 }
 
@@ -62,6 +81,7 @@ export function runSettings(run: Run): RunSetting[] {
     fixedSetting("target", modelTitle(started.target_model)),
     ...variable.filter((one) => one !== null),
     ...filters(started),
+    ...(started.grammar ? [fixedSetting("output", GRAMMARS[started.grammar.kind])] : []),
     fixedSetting("rule", started.rule),
     fixedSetting("seed", Number.isSafeInteger(started.seed) ? `${started.seed}` : "the server’s"),
   ];

@@ -33,7 +33,8 @@ DRAFTING = Group(
     "Drafting",
     ("draft", "draft_quantisation", "draft_vocabulary", "drafter", "policy", "k", "nodes", "rule", "head", "selfspec"),
 )
-SAMPLING = Group("Sampling", ("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens"))
+_PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty")
+SAMPLING = Group("Sampling", ("temperature", "top_p", "top_k", "min_p", *_PENALTIES, "seed", "max_tokens"))
 REMOTE = Group(
     "Remote target",
     ("target_tokenizer", "target_mode", "target_api_key", "chat_template", "stop_tokens", "overlap"),

@@ -36,6 +36,7 @@ from speculatoviz.session.session import Session
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import Start
+from speculatoviz.telemetry.parts import GrammarInfo
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded only where runs are kept
     from speculatoviz.lab.store.recorder import Recorder
@@ -67,6 +68,13 @@ def generate(
             help="score another drafter on the same rounds, unused and untimed; can be given several times",
         ),
     ] = None,
+    json_schema: Annotated[
+        Path | None,
+        typer.Option("--json-schema", help="file with a JSON schema that the text follows", show_default=False),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option("--regex", help="regular expression that the text follows", show_default=False)
+    ] = None,
     trace_file: Annotated[
         Path | None, typer.Option("--trace", help="write every event to this file", show_default=False)
     ] = None,
@@ -82,7 +90,7 @@ def generate(
     The run is kept, with its prompt: `speculatoviz runs list` shows it, `--store none` switches that off.
     """
     shadows = shadow or []
-    start = _start(prompt, raw, control_tokens, plain, shadows)
+    start = _start(prompt, raw, control_tokens, plain, shadows, _grammar(json_schema, regex))
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
         recorder = stack.enter_context(_recorder(settings))
@@ -155,10 +163,30 @@ def _recording(events: Iterator[Event], recorder: Recorder) -> Generator[Event]:
         yield event
 
 
-def _start(prompt: str, raw: bool, control_tokens: bool, plain: bool, shadows: list[str]) -> Start:
+def _grammar(json_schema: Path | None, regex: str | None) -> GrammarInfo | None:
+    if json_schema is not None and regex is not None:
+        raise BadRequestError("A text follows a schema or a regular expression.", "Give one of the two.")
+    if json_schema is None:
+        return None if regex is None else GrammarInfo(kind="regex", text=regex)
+    try:
+        return GrammarInfo(kind="json_schema", text=json_schema.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"The schema {json_schema} cannot be read ({error}).", "Name another file.") from error
+
+
+def _start(
+    prompt: str, raw: bool, control_tokens: bool, plain: bool, shadows: list[str], grammar: GrammarInfo | None
+) -> Start:
     try:
         prompt.encode()
-        return Start(prompt=prompt, raw=raw, control_tokens=control_tokens, k=0 if plain else None, shadow=shadows)
+        return Start(
+            prompt=prompt,
+            raw=raw,
+            control_tokens=control_tokens,
+            k=0 if plain else None,
+            shadow=shadows,
+            grammar=grammar,
+        )
     except UnicodeEncodeError as error:  # bytes that Python could not decode
         raise BadRequestError("The prompt is not text in UTF-8.", "Check the encoding of the terminal.") from error
     except ValidationError as error:

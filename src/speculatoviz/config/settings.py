@@ -59,6 +59,14 @@ RANGES: dict[str, Range] = {
     "top_p": Range(0.05, 1, 0.05, "nucleus sampling: smallest set of tokens with this mass"),
     "top_k": Range(0, 1000, 1, "sample from the k most probable tokens; 0 is off"),
     "min_p": Range(0, 1, 0.01, "drop tokens below this share of the most probable one"),
+    "presence_penalty": Range(-2, 2, 0.1, "subtracted from the logit of every token that is in the output"),
+    "frequency_penalty": Range(-2, 2, 0.1, "subtracted from a token's logit for each time that it is in the output"),
+    "repetition_penalty": Range(
+        0.1,
+        10,
+        0.05,
+        "divides positive logits of the tokens of prompt and output and multiplies negative ones; 1 is off",
+    ),
     "max_tokens": Range(1, 4096, 1, "maximum number of generated tokens"),
     # JavaScript, and with it the page's form, has whole numbers up to 2^53 only.
     "seed": Range(0, 2**53 - 1, 1, "seed of every random choice of the run; any integer", enforced=False),
@@ -193,6 +201,15 @@ class Settings(BaseSettings):
     top_p: Annotated[float, RANGES["top_p"].field()] = Field(1.0, description=RANGES["top_p"].help)
     top_k: Annotated[int, RANGES["top_k"].field()] = Field(0, description=RANGES["top_k"].help)
     min_p: Annotated[float, RANGES["min_p"].field()] = Field(0.0, description=RANGES["min_p"].help)
+    presence_penalty: Annotated[float, RANGES["presence_penalty"].field()] = Field(
+        0.0, description=RANGES["presence_penalty"].help
+    )
+    frequency_penalty: Annotated[float, RANGES["frequency_penalty"].field()] = Field(
+        0.0, description=RANGES["frequency_penalty"].help
+    )
+    repetition_penalty: Annotated[float, RANGES["repetition_penalty"].field()] = Field(
+        1.0, description=RANGES["repetition_penalty"].help
+    )
     max_tokens: Annotated[int, RANGES["max_tokens"].field()] = Field(
         256, validation_alias=_env("max_tokens", "MAX_TOKENS"), description=RANGES["max_tokens"].help
     )

@@ -157,8 +157,10 @@ def support(logits: Floats, sampling: Sampling, size: int) -> Support:
     best_id(logits)  # a NaN would drop out of the most probable ones unnoticed
     ids = top_ids(logits, size) if size < len(logits) else np.arange(len(logits), dtype=np.int32)
     kept = distribution(logits[ids], sampling)
-    chosen = ids if kept.ids is None else ids[kept.ids]
-    return Support(chosen, kept.weights / kept.weights.dtype.type(kept.total))
+    chosen, weights = (ids if kept.ids is None else ids[kept.ids]), kept.weights
+    if not weights.all():  # tokens that a mask does not allow
+        chosen, weights = chosen[weights > 0], weights[weights > 0]
+    return Support(chosen, weights / weights.dtype.type(kept.total))
 
 
 def without(q: Support, token: int) -> Support | None:

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from speculatoviz.core.constraint import Constraint
+
 GREEDY_BELOW = 1e-5  # a lower temperature is greedy, as in vLLM: dividing float32 logits by it overflows
 
 Floats = npt.NDArray[np.floating]
@@ -30,8 +32,38 @@ Label = Literal["exact", "exact-greedy", "bounded", "lossy", "unverified"]
 
 
 @dataclass(frozen=True, slots=True)
+class Penalties:
+    """Changes of the logits z of tokens x at a position, before temperature and filters, in this order.
+
+    bias: pairs (x, b): z + b. repetition r > 0, of the x among the last `last_n` tokens before the position, prompt
+    included, or among all of them for None: z / r if z > 0, else z r (Keskar et al. 2019, section 4.1). presence,
+    frequency: z - presence [c > 0] - frequency c, where c is how often x occurs in the output before the position.
+    Raises ValueError for numbers that are not finite, r <= 0, and last_n < 1.
+    """
+
+    presence: float = 0.0
+    frequency: float = 0.0
+    repetition: float = 1.0
+    last_n: int | None = None
+    bias: tuple[tuple[int, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = (self.presence, self.frequency, self.repetition, *(value for _, value in self.bias))
+        if not all(math.isfinite(number) for number in numbers) or self.repetition <= 0.0:
+            raise ValueError(f"expected finite penalties and a repetition penalty above 0, got {numbers}")
+        if self.last_n is not None and self.last_n < 1:
+            raise ValueError(f"expected a window of at least one token, got {self.last_n}")
+
+    @property
+    def active(self) -> bool:
+        """Whether any logit changes."""
+        return bool(self.presence or self.frequency or self.bias) or self.repetition != 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the target is sampled. Filters apply in the order temperature, top-k, top-p, min-p.
+    """How the target is sampled. Penalties change the logits first; filters follow in the order temperature, top-k,
+    top-p, min-p.
 
     temperature 0 is greedy: the point mass on the argmax, the lowest id if several are equal. A temperature below
     GREEDY_BELOW becomes 0. top_k 0, top_p 1 and min_p 0 switch a filter off. Raises ValueError for a temperature that
@@ -42,6 +74,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    penalties: Penalties = Penalties()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < math.inf:
@@ -106,6 +139,8 @@ class Request:
     text that is no chat. certainty: whether verdicts report the target's certainty, for a policy that learns from it.
     prediction: ids that a part of the output is expected to repeat, after the last ids of the prompt; for drafters that
     match text. alternatives: how many, at least 1, a local target reports per token as evidence; None for its default.
+    output_from: the index in `prompt` at which the output begins, where `prompt` contains a part of it; None: after it.
+    constraint: the tokens that p allows at each position; None for all.
     """
 
     prompt: tuple[int, ...]
@@ -122,6 +157,13 @@ class Request:
     certainty: bool = False
     prediction: tuple[int, ...] = ()
     alternatives: int | None = None
+    output_from: int | None = None
+    constraint: Constraint | None = None
+
+    @property
+    def output_start(self) -> int:
+        """The number of ids before the output of the run."""
+        return len(self.prompt) if self.output_from is None else self.output_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,25 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.logits import LogitsProcessor, is_empty
 from speculatoviz.core.planning import Outlook, Plan, StopRule
 from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, top_ids, without
 from speculatoviz.core.types import ROOT, Draft, DraftEvidence, Floats, Ints, Node, Request, Sampling, Scores, Support
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.drafters.branch_points import BranchPoint
 from speculatoviz.heads.states import States
+
+
+class _Row(NamedTuple):
+    """The head's logits float[K] at a position: as computed, and as q uses them."""
+
+    raw: Floats
+    used: Floats
+
+    @property
+    def empty(self) -> bool:
+        """Whether the head has no token that a grammar allows there."""
+        return is_empty(self.used)
 
 
 class _Candidate(NamedTuple):
@@ -29,7 +42,7 @@ class _Candidate(NamedTuple):
 
 @dataclass(slots=True)
 class _HeadPoint(BranchPoint):
-    """A branch point with the head's logits float[K] and the covered mass of the first q there."""
+    """A branch point with the head's own logits float[K] and the covered mass of the first q there."""
 
     row: Floats | None = None
     mass: float | None = None
@@ -46,6 +59,8 @@ class _Stops:
         """Whether the draft ends before a token is taken from logits float[K]."""
         if self._rule is None:
             return False
+        if is_empty(row):
+            return True
         certainty = largest_prob(row, sampling)
         stops = not self._rule.adds_another(self.certainties, certainty)
         if not stops:
@@ -81,6 +96,7 @@ class HeadDrafter(BaseDrafter):
         self._width, self._support_size, self._alternatives = width, support_size, alternatives
         self._evidence_ms = 0.0
         self._stops = _Stops(None)  # of the draft that is being made
+        self._processor: LogitsProcessor | None = None  # likewise
         self._next_prefix: list[int] = []  # the prefix of the last call of `next`
         self._own_steps = 0  # how many of its last tokens the head computed from its own states
 
@@ -91,8 +107,12 @@ class HeadDrafter(BaseDrafter):
     def draft(self, prefix: list[int], round: int, plan: Plan, chance: Chance) -> Draft:
         """Empty if the target's states do not reach the last token of `prefix`."""
         begun_s, self._evidence_ms, self._next_prefix = self._clock(), 0.0, []
-        row = self._first(prefix) if plan.depth and self._has_states(prefix) else None
-        if row is None:
+        first = self._first(prefix) if plan.depth and self._has_states(prefix) else None
+        if first is None:
+            return Draft.empty(round)
+        self._processor = LogitsProcessor(self.request, prefix)
+        row = self._row_after(first, ())
+        if row.empty:
             return Draft.empty(round)
         count = max(plan.depth, plan.nodes) if self.request.drafting.trees else plan.depth
         self._stops = _Stops(plan.stop if count == plan.depth else None)
@@ -120,11 +140,14 @@ class HeadDrafter(BaseDrafter):
 
         After the end of the target's states the head continues from its own, one token for each call.
         """
-        row = self._row(prefix)
+        row = self._next_row(prefix)
         own = self.request.sampling
-        return None if row is None else self._support(row, Sampling(1.0) if own.greedy else own)
+        if row is None:
+            return None
+        used = LogitsProcessor(self.request, prefix)(row, (), self._vocabulary)
+        return None if is_empty(used) else self._support(used, Sampling(1.0) if own.greedy else own)
 
-    def _row(self, prefix: list[int]) -> Floats | None:
+    def _next_row(self, prefix: list[int]) -> Floats | None:
         if self._has_states(prefix):
             self._next_prefix, self._own_steps = list(prefix), 0
             return self._first(prefix)
@@ -150,13 +173,19 @@ class HeadDrafter(BaseDrafter):
         long_enough = len(self._states.ids) >= count and len(self._states.states) >= count
         return count > 0 and long_enough and list(self._states.ids[:count]) == prefix[:count]
 
-    def _deeper(self, tokens: Sequence[int], parents: Sequence[int]) -> Floats | None:
+    def _deeper(self, paths: Sequence[Sequence[int]], parents: Sequence[int]) -> list[_Row] | None:
+        """The rows after the nodes of one level. paths: of the draft's tokens that end with each of them."""
         self.check_cancelled()
-        return self._below(tokens, parents)
+        rows = self._below([path[-1] for path in paths], parents)
+        return None if rows is None else [self._row_after(row, path) for row, path in zip(rows, paths, strict=True)]
+
+    def _row_after(self, row: Floats, path: Sequence[int]) -> _Row:
+        assert self._processor is not None
+        return _Row(row, self._processor(row, path, self._vocabulary))
 
     # --- chosen nodes (T=0) ---------------------------------------------------------------------------------
 
-    def _chosen(self, row: Floats, depth: int, count: int) -> list[Node]:
+    def _chosen(self, row: _Row, depth: int, count: int) -> list[Node]:
         """The `count` nodes of the highest value (Li et al. 2024b, "EAGLE-2", sections 4.1 and 4.2).
 
         1. On each level, the `width` candidates of the highest value are continued.
@@ -167,22 +196,22 @@ class HeadDrafter(BaseDrafter):
         ends = self.request.limits.end_ids
         grown: list[int] = [ROOT]  # indices into `found` of the candidates that the last level continued
         head_nodes: dict[int, int] = {ROOT: ROOT}  # index into `found` -> number of the node in the head
-        rows: Floats | None = row[None]
+        rows: list[_Row] | None = [row]
         for level in range(depth):
             if rows is None:
                 break
             first = len(found)
-            if self._stops.before_token(rows[0], Sampling()):
+            if self._stops.before_token(rows[0].used, Sampling()):
                 break
-            for parent, logits in zip(grown, rows, strict=True):
-                found += self._best(logits, parent, 0.0 if parent == ROOT else found[parent].value, width)
+            for parent, after in zip(grown, rows, strict=True):
+                found += self._best(after, parent, 0.0 if parent == ROOT else found[parent].value, width)
             going = [index for index in range(first, len(found)) if found[index].token not in ends]
             grown = sorted(going, key=lambda index: -found[index].value)[:width]
             if not grown or level == depth - 1 or self._stops.before_pass():
                 break
             parents = [head_nodes[found[index].parent] for index in grown]
             head_nodes |= {index: len(head_nodes) - 1 + number for number, index in enumerate(grown)}
-            rows = self._deeper([found[index].token for index in grown], parents)
+            rows = self._deeper([_path(found, index) for index in grown], parents)
         return self._kept(found, count)
 
     def _kept(self, found: Sequence[_Candidate], count: int) -> list[Node]:
@@ -194,28 +223,32 @@ class HeadDrafter(BaseDrafter):
             for index in kept
         ]
 
-    def _best(self, logits: Floats, parent: int, value: float, count: int) -> list[_Candidate]:
+    def _best(self, row: _Row, parent: int, value: float, count: int) -> list[_Candidate]:
         """The `count` most probable tokens at a position, most probable first."""
+        if row.empty:
+            return []
+        logits = row.used
         best_id(logits)  # raises for logits that are not finite
         shifted = logits - logits.max()
         logprobs = shifted - np.log(np.exp(shifted).sum())
         best = top_ids(logits, min(count, len(logits)))
         best = best[np.argsort(-logprobs[best], kind="stable")]
+        best = best[logprobs[best] > -np.inf]
         return [
-            _Candidate(int(self._vocabulary[i]), parent, value + float(logprobs[i]), self._scores(logits, int(i)))
+            _Candidate(int(self._vocabulary[i]), parent, value + float(logprobs[i]), self._scores(row.raw, int(i)))
             for i in best
         ]
 
     # --- drawn nodes (T>0) ----------------------------------------------------------------------------------
 
-    def _drawn(self, row: Floats, depth: int, count: int, chance: Chance) -> list[Node]:
+    def _drawn(self, row: _Row, depth: int, count: int, chance: Chance) -> list[Node]:
         """Every level has a fixed number of nodes, drawn without replacement where the gain is largest."""
         nodes: list[Node] = []
         ends, widths = self.request.limits.end_ids, _widths(depth, count)
         points, level_row = [self._point(row, ROOT, 1.0)], row  # a chain, the one that can stop, has one row a level
         head_nodes = {ROOT: ROOT}  # node of the draft -> number of the node in the head
         for level, width in enumerate(widths):
-            if self._stops.before_token(level_row, self.request.sampling):
+            if self._stops.before_token(level_row.used, self.request.sampling):
                 break
             fresh = self._draw(nodes, points, width, chance)
             going = [(node, reach) for node, reach in fresh if nodes[node].token not in ends]
@@ -223,10 +256,10 @@ class HeadDrafter(BaseDrafter):
                 break
             parents = [head_nodes[nodes[node].parent] for node, _ in going]
             head_nodes |= {node: len(head_nodes) - 1 + number for number, (node, _) in enumerate(going)}
-            rows = self._deeper([nodes[node].token for node, _ in going], parents)
+            rows = self._deeper([_path(nodes, node) for node, _ in going], parents)
             if rows is None:
                 break
-            points = [self._point(logits, node, reach) for logits, (node, reach) in zip(rows, going, strict=True)]
+            points = [self._point(after, node, reach) for after, (node, reach) in zip(rows, going, strict=True)]
             level_row = rows[0]
         return nodes
 
@@ -249,14 +282,16 @@ class HeadDrafter(BaseDrafter):
             point.rest, point.left, point.mass = without(q, token), point.left * (1.0 - prob), None
         return fresh
 
-    def _point(self, row: Floats, parent: int, reach: float) -> _HeadPoint:
-        q = self._support(row, self.request.sampling)
+    def _point(self, row: _Row, parent: int, reach: float) -> _HeadPoint:
+        if row.empty:
+            return _HeadPoint(parent, reach, None, 0.0)
+        q = self._support(row.used, self.request.sampling)
         begun_s, mass = self._clock(), None
         if self.request.evidence:
             inside = np.searchsorted(self._vocabulary, q.ids).astype(np.int32)
-            mass = covered_mass(row, Support(inside, q.probs), self.request.sampling)
+            mass = covered_mass(row.used, Support(inside, q.probs), self.request.sampling)
             self._evidence_ms += (self._clock() - begun_s) * 1000
-        return _HeadPoint(parent, reach, q, 1.0, row=row, mass=mass)
+        return _HeadPoint(parent, reach, q, 1.0, row=row.raw, mass=mass)
 
     def _support(self, row: Floats, sampling: Sampling) -> Support:
         """q over the target's ids, from the head's logits float[K]."""
@@ -272,6 +307,15 @@ class HeadDrafter(BaseDrafter):
         top = tuple((int(self._vocabulary[other]), logprob) for other, logprob in own.top)
         self._evidence_ms += (self._clock() - begun_s) * 1000
         return Scores(own.logprob, own.entropy, top)
+
+
+def _path(nodes: Sequence[_Candidate | Node], node: int) -> list[int]:
+    """The tokens from the first level down to a node."""
+    tokens: list[int] = []
+    while node != ROOT:
+        tokens.append(nodes[node].token)
+        node = nodes[node].parent
+    return tokens[::-1]
 
 
 def _widths(depth: int, count: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.logits import LogitsProcessor, is_empty
 from speculatoviz.core.planning import Outlook, Plan, StopRule
 from speculatoviz.core.sampling import best_id, covered_mass, largest_prob, scores, support, top_ids, without
 from speculatoviz.core.types import Draft, DraftEvidence, Floats, Ints, Node, Request, Sampling, Scores, Support
@@ -140,7 +141,8 @@ class ModelDrafter(BaseDrafter):
         if not ids or len(ids) > self.window.context.size:
             return None
         own = self.request.sampling
-        return self._target_q(self._logits(self.window.missing(ids)), Sampling(1.0) if own.greedy else own)
+        logits = self._processed(self._logits(self.window.missing(ids)), LogitsProcessor(self.request, prefix), ())
+        return None if is_empty(logits) else self._target_q(logits, Sampling(1.0) if own.greedy else own)
 
     def prepare(self, prefix: list[int], round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
         self._ahead, self._guesses = [], True
@@ -149,7 +151,8 @@ class ModelDrafter(BaseDrafter):
         ids = self._draft_ids(prefix) if pays(2 * self._pass_ms) else None
         if not ids or len(ids) > self.window.context.size:
             return False
-        guess = self._best(self._logits(self.window.missing(ids)))
+        logits = self._logits(self.window.missing(ids))
+        guess = self._best(self._processed(logits, LogitsProcessor(self.request, prefix), ()))
         return self._draft_ahead([*prefix, guess], round, plan, chance, pays)
 
     def prepare_other(self, round: int, plan: Plan, chance: Chance, pays: Pays) -> bool:
@@ -197,6 +200,7 @@ class ModelDrafter(BaseDrafter):
         if not ids:
             return
         depth = min(depth, self.window.context.size - len(ids) + 1)  # the last token is not fed
+        processor = LogitsProcessor(self.request, prefix)
         while len(choices) < depth and not (choices and choices[-1].token in ends) and pays(self._pass_ms):
             self.check_cancelled()
             certainties = [c.certainty or 0.0 for c in choices]
@@ -204,18 +208,28 @@ class ModelDrafter(BaseDrafter):
                 break
             # After full acceptance the last drafted token has not been fed yet: it is part of this pass.
             todo = self.window.missing([*ids, *(c.draft_id for c in choices)])
-            choice = self._next_choice(todo, certainties, chance, stop)
+            path = [c.token for c in choices]
+            choice = self._next_choice(todo, path, processor, certainties, chance, stop)
             if choice is None:
                 break
             choices.append(choice)
             self._pass_ms = choice.time_ms + choice.evidence_ms
 
     def _next_choice(
-        self, todo: list[int], certainties: list[float], chance: Chance, stop: StopRule | None
+        self,
+        todo: list[int],
+        path: Sequence[int],
+        processor: LogitsProcessor,
+        certainties: list[float],
+        chance: Chance,
+        stop: StopRule | None,
     ) -> _Choice | None:
-        """The next token after those with these certainties; None if it is not drawn."""
+        """The next token after a path of tokens with these certainties; None if it is not drawn."""
         begun_s = self._clock()
-        logits = self._logits(todo)
+        raw = self._logits(todo)
+        logits = self._processed(raw, processor, path)
+        if is_empty(logits):
+            return None
         certainty = None if stop is None else largest_prob(logits, self.request.sampling)
         if stop is not None and certainty is not None and not stop.adds_another(certainties, certainty):
             return None
@@ -226,9 +240,9 @@ class ModelDrafter(BaseDrafter):
         draft_id = self._draft_id(token, logits)
         chosen_s = self._clock()
         evidence = self.request.evidence
-        shown = self._scores(logits, token) if evidence else None
+        shown = self._scores(raw, token) if evidence else None
         mass = self._covered_mass(logits, q) if evidence and q else None
-        reach = self._evidence(logits, q) if evidence else None
+        reach = self._evidence(raw, logits, q) if evidence else None
         evidence_ms = (self._clock() - chosen_s) * 1000
         time_ms = (chosen_s - begun_s) * 1000
         made = _Choice(token, draft_id, q, shown, mass, time_ms, evidence_ms, certainty=certainty, evidence=reach)
@@ -243,16 +257,20 @@ class ModelDrafter(BaseDrafter):
             return choice
         return choice._replace(rest=without(own, choice.token), prob=own.prob(choice.token))
 
-    def _evidence(self, logits: Floats, q: Support | None) -> DraftEvidence:
-        """What the model could have proposed where it took or drew a token from logits float[V]."""
+    def _evidence(self, raw: Floats, logits: Floats, q: Support | None) -> DraftEvidence:
+        """What the model could have proposed where it took or drew a token. raw float[V]: its logits as computed."""
         own = self._target_q(logits, self.request.sampling) if q is None and not self.request.sampling.greedy else None
         if self._vocabulary is None:
-            self._vocabulary = self._expressible(logits)
-        whole = len(self._vocabulary) >= len(logits)
+            self._vocabulary = self._expressible(raw)
+        whole = len(self._vocabulary) >= len(raw)
         return DraftEvidence(own, None if whole else self._vocabulary)
 
     def _logits(self, todo: list[int]) -> Floats:
         return self.window.catch_up(todo, self.request.cancelled)[0, : self._rows]
+
+    def _processed(self, logits: Floats, processor: LogitsProcessor, path: Sequence[int]) -> Floats:
+        """The logits as q uses them after a path of the target's ids. What raises p or lowers it does so to q."""
+        return processor(logits, path)
 
     def _own_q(self, logits: Floats, sampling: Sampling) -> Support:
         """The draft model's own q, over its own ids."""

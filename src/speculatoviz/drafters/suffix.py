@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.logits import LogitsProcessor
 from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.sampling import without
 from speculatoviz.core.types import ROOT, Draft, Node, Request, Scores, Support
@@ -31,11 +32,17 @@ _OUTLOOK = 16  # tokens of an outlook
 
 
 class _Matches(NamedTuple):
-    """The matches of the last tokens: in this run's text, in earlier outputs, and in the prediction."""
+    """The matches of the last tokens: in this run's text, in earlier outputs, and in the prediction.
+
+    path: the drafted ones of these tokens. processor: of the committed ones, for the mask of a grammar; None outside a
+    run.
+    """
 
     own: Match
     earlier: Match
     predicted: Match
+    processor: LogitsProcessor | None
+    path: tuple[int, ...] = ()
 
 
 class _Estimate(NamedTuple):
@@ -155,17 +162,21 @@ class SuffixDrafter(BaseDrafter):
     def _matches(self, prefix: list[int]) -> _Matches:
         self._own.read(prefix)
         last = prefix[-self._longest :]
-        return _Matches(self._own.end, self._corpus.automaton.find(last), self._prediction.find(last))
+        found = self._corpus.automaton.find(last), self._prediction.find(last)
+        processor = LogitsProcessor(self._begun, prefix) if self._begun is not None else None
+        return _Matches(self._own.end, *found, processor)
 
     def _after(self, matches: _Matches, token: int) -> _Matches:
         return _Matches(
             self._own.follow(matches.own, token),
             self._corpus.automaton.follow(matches.earlier, token),
             self._prediction.follow(matches.predicted, token),
+            matches.processor,
+            (*matches.path, token),
         )
 
     def _estimate(self, matches: _Matches) -> _Estimate | None:
-        """Blend the counts of all matching contexts, the longest first. None if nothing followed any of them."""
+        """Blend the counts of all matching contexts, the longest first. None if nothing that is allowed followed."""
         own = self._own.levels(matches.own, self._shortest)
         earlier = self._corpus.automaton.levels(matches.earlier, self._shortest)
         predicted = self._prediction.levels(matches.predicted, self._shortest)
@@ -185,7 +196,9 @@ class SuffixDrafter(BaseDrafter):
         ids = sorted(sorted(weights, key=lambda token: (-weights[token], token))[:size])
         probs = np.array([weights[token] for token in ids])
         known = float(probs.sum())
-        return _Estimate(Support(np.array(ids, np.int32), probs / known), known)
+        q = Support(np.array(ids, np.int32), probs / known)
+        allowed = q if matches.processor is None else matches.processor.restricted(q, matches.path)
+        return None if allowed is None else _Estimate(allowed, known)
 
     # --- the tree ----------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.logits import LogitsProcessor
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import best_id, covered_mass, scores
 from speculatoviz.core.types import Draft, Floats, Ints, Request, Sampling, Scores, Support
@@ -54,6 +56,11 @@ class TranslatedDrafter(ModelDrafter):
 
     def _draft_ids(self, prefix: list[int]) -> list[int] | None:
         return self._reencoder.ids(prefix)
+
+    def _processed(self, logits: Floats, processor: LogitsProcessor, path: Sequence[int]) -> Floats:
+        """The mask alone: penalties count the target's ids, and these logits are over the draft's."""
+        allowed = processor.allowed(path)
+        return logits if allowed is None else self.intersection.restricted(logits, allowed)
 
     def _choose(self, logits: Floats, node: int, chance: Chance) -> tuple[int, Support | None] | None:
         if self.deterministic:

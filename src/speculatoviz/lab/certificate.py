@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from speculatoviz.core.logits import LogitsProcessor
 from speculatoviz.core.rounds import Round
 from speculatoviz.core.sampling import distribution
 from speculatoviz.core.types import Floats, Label, Scores
@@ -188,10 +189,11 @@ def _departure(
     if position is None:
         return None if len(ids) == len(others) else _shorter(number, ids, others)
     mine, other = ids[position], others[position]
-    margin = _margin(_scores(plain.rounds, position), other)
+    prepared = session.prepare(start)
+    penalised = prepared.request.sampling.penalties.active  # then raw scores show neither margins nor ties
+    margin = None if penalised else _margin(_scores(plain.rounds, position), other)
     tokenizer = session.target.tokenizer
     names = [tokenizer.token_bytes(token).decode("utf-8", "replace") for token in (mine, other)]
-    prepared = session.prepare(start)
     floor = session.noise_info(prepared)
     near: bool | None = None
     if session.calibration.batch_invariant:
@@ -199,7 +201,7 @@ def _departure(
     elif margin is not None and floor is not None:
         near = floor.max_total_variation >= exchange_variation(margin)
     window = session.target.window
-    if not near and window is not None and not session.calibration.batch_invariant:
+    if not near and window is not None and not penalised and not session.calibration.batch_invariant:
         most = max(prepared.k, prepared.nodes) + 1
         near = order_depends_on_rows(window, prepared.request.prompt, ids[:position], mine, other, most)
     return GreedyDeparture(number, position, names[0], names[1], margin, near)
@@ -282,6 +284,7 @@ def _first_probs(session: Session, start: Start) -> Floats | None:
     request = session.prepare(start).request
     window = session.target.window
     logits = window.catch_up(window.missing(list(request.prompt)), request.cancelled)[0]
+    logits = LogitsProcessor(request, request.prompt)(logits)
     probs = distribution(logits, request.sampling).probs(np.arange(len(logits), dtype=np.int32))
     result: Floats = probs / probs.sum()
     return result

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from speculatoviz.core.types import FinishReason, Rule, Sampling
 from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Done, DraftToken, Event, Metrics, Record, Started
+from speculatoviz.telemetry.mapping import sampling_of
 
 _RECORD_IT = "Record a run with `speculatoviz generate … --record-depth 8 --trace FILE`."
 
@@ -185,7 +186,7 @@ def run_record(events: Iterable[Event]) -> RunRecord:
         depth=record.depth,
         drafter=record.drafter,
         by_prefix=record.by_prefix,
-        sampling=Sampling(**started.sampling.model_dump()),
+        sampling=sampling_of(started.sampling),
         finish_reason=found.done.finish_reason if found.done else None,
         places=tuple(found.places),
         pass_ms={one.tokens: one.ms for one in started.pass_times},

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.planning import Forecast, Outlook, Plan, Reason
 from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import ROOT
@@ -301,6 +302,8 @@ class AutoPolicy:
 
     def _learn_from_draft(self, drafter: str, round: Round) -> None:
         draft, acceptance = round.draft, self._experience.acceptance(drafter)
+        if FORCED in draft.source:  # what a grammar forces shows nothing of the drafter
+            return
         outcomes, certainties = list[bool](), list[float | None]()
         for above, node in zip((ROOT, *round.verdict.path), (*round.verdict.path, ROOT), strict=True):
             children = draft.children(above)

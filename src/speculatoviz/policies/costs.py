@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.rounds import Round
 
 _NEWEST = 0.1  # weight of a round in the running averages
@@ -128,5 +129,5 @@ class Costs:
         """Learn from a finished round. missing: tokens that its drafter had to read first."""
         rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
         self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
-        if len(round.draft) and missing <= 2:  # a catch-up would make a token look dear
+        if len(round.draft) and missing <= 2 and FORCED not in round.draft.source:  # else a token looks dear, or free
             self.draft.observe(round.plan.drafter, round.draft.depth, round.times.draft_ms)

@@ -44,7 +44,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.host = ModelHost(settings, load, limits)
+        app.state.host = ModelHost(settings, load, limits, time.perf_counter)
         app.state.runs = kept
         async with kept.running(), app.state.host.running():
             yield

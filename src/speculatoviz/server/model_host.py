@@ -14,6 +14,7 @@ from speculatoviz.core.progress import Progress
 from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.counters import Counters
+from speculatoviz.server.latency import Latencies, RunTimes
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
 from speculatoviz.server.workers import DaemonExecutor
@@ -31,18 +32,19 @@ class ModelHost:
     """Loads a session and runs work on it.
 
     session: None until it is loaded. failure: why it could not be loaded. stage, progress: of the loading; progress is
-    a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. counters: over all runs. stuck:
-    whether a thread was still at work when the server stopped.
+    a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. counters, latencies: over all
+    runs. stuck: whether a thread was still at work when the server stopped. clock: seconds.
     """
 
-    def __init__(self, settings: Settings, load: SessionLoader, limits: RunLimits) -> None:
-        self.settings, self._load, self._limits = settings, load, limits
+    def __init__(self, settings: Settings, load: SessionLoader, limits: RunLimits, clock: Callable[[], float]) -> None:
+        self.settings, self._load, self._limits, self._clock = settings, load, limits, clock
         self.session: Session | None = None
         self.failure: SpeculatoVizError | None = None
         self.stage = "starting"
         self.progress: float | None = None
         self.queue = RunQueue()
         self.counters = Counters()
+        self.latencies = Latencies()
         self.stuck = False
         self._models = DaemonExecutor(1, "models")
         self._preparing = DaemonExecutor(_PREPARING_THREADS, "prepare")
@@ -89,7 +91,9 @@ class ModelHost:
         nobody takes them any more.
         """
         self._activity.set()
+        asked_s = self._clock()
         await self.queue.acquire(on_place)
+        times = RunTimes(self.latencies, self._clock() - asked_s)
         try:
             work = Stream(self._models, items)
         except RuntimeError:  # the server is stopping
@@ -98,6 +102,7 @@ class ModelHost:
         work.finished.add_done_callback(lambda _: self.queue.release())
         try:
             async for item in work:
+                times.add(item)
                 yield item
         finally:
             cancelled.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from speculatoviz.telemetry.events import Departure, Event, VerifyResult
@@ -38,13 +38,16 @@ class GreedyTexts:
     """The latest plain and the latest speculative greedy text of each of the last 32 prompts."""
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[tuple[int, ...], dict[bool, GreedyText]] = OrderedDict()
+        self._texts: OrderedDict[Hashable, dict[bool, GreedyText]] = OrderedDict()
 
-    def add(self, prompt: tuple[int, ...], text: GreedyText, *, plain: bool) -> Departure | None:
-        """Keep a text. Returns where it parts from that of the other kind; None if it does not, or there is none."""
-        kinds = self._texts.setdefault(prompt, {})
+    def add(self, asked: Hashable, text: GreedyText, *, plain: bool) -> Departure | None:
+        """Keep a text. Returns where it parts from that of the other kind; None if it does not, or there is none.
+
+        asked: the prompt, and whatever else the target's greedy text depends on.
+        """
+        kinds = self._texts.setdefault(asked, {})
         kinds[plain] = text
-        self._texts.move_to_end(prompt)
+        self._texts.move_to_end(asked)
         if len(self._texts) > _MOST_PROMPTS:
             self._texts.popitem(last=False)
         return departure(kinds[True], kinds[False]) if len(kinds) == 2 else None

@@ -23,7 +23,7 @@ class RunMemory:
         """Pass on the events of a run. When it is done, keep what later runs use.
 
         verified: whether the target verifies drafts; only then a plain run is a baseline. `done` receives the position
-        where a greedy text departs from that of the latest run of the other kind with the same prompt.
+        where a greedy text departs from that of the latest run of the other kind with the same prompt and penalties.
         """
         text, rows, greedy = GreedyText(), 1, request.sampling.greedy
         for event in text.follow(events):
@@ -35,7 +35,12 @@ class RunMemory:
                 case Done():
                     self._keep(event, request, rows, verified)
                     if greedy:
-                        departure = self._greedy_texts.add(request.prompt, text, plain=event.metrics.drafted == 0)
+                        constraint = request.constraint
+                        source = None if constraint is None else constraint.source
+                        asked = (request.prompt, request.sampling.penalties, source)
+                        departure = self._greedy_texts.add(asked, text, plain=event.metrics.drafted == 0)
+                        if departure and (constraint or request.sampling.penalties.active):
+                            departure = departure.model_copy(update={"margin": None})  # raw scores show no other one
                         event = event.model_copy(update={"departure": departure})  # noqa: PLW2901
             yield event
 
@@ -44,6 +49,7 @@ class RunMemory:
         if self._suffix is not None:
             self._suffix.remember(done.token_ids)
         plain = values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0
-        if verified and plain and values.overall_tps:
+        masked = request.constraint is not None  # a mask takes time that other runs do not spend
+        if verified and plain and not masked and values.overall_tps:
             self._calibration.record_plain_run(values.overall_tps, values.tokens, len(request.prompt))
         self._calibration.record_run([*request.prompt, *done.token_ids], rows)

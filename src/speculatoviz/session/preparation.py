@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from speculatoviz.config import PolicyName, Settings
 from speculatoviz.core.chance import run_seed
-from speculatoviz.core.types import Limits, Need, Request, Sampling
+from speculatoviz.core.constraint import Constraint, GrammarSource
+from speculatoviz.core.types import Limits, Need, Penalties, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.errors import BadRequestError
 from speculatoviz.models.base import Message, Tokenizer
+from speculatoviz.models.grammar import GrammarCompiler
 from speculatoviz.models.tokenizers.chat import encode_chat, encode_raw, encode_turn
 from speculatoviz.session.drafters import Missing
 from speculatoviz.session.planning import DEEPEST, candidates, policy_of
@@ -67,6 +69,7 @@ class RunPreparer:
     ) -> None:
         self._settings, self._target, self._drafters, self._missing = settings, target, drafters, missing
         self._default_drafter, self._default_k = default_drafter, default_k
+        self._grammars = GrammarCompiler(target.tokenizer)
 
     def prepare(self, message: Start, given: Sequence[int] | None = None) -> PreparedRun:
         """The run that a message asks for. given: the ids of the prompt, in place of the message's text.
@@ -99,6 +102,8 @@ class RunPreparer:
             needs=frozenset[Need]().union(*(self._drafters[name].needs for name in used)),
             conversation=_conversation(message),
             certainty=policy == "auto" and any(not self._drafters[name].begins_at_no_cost for name in chosen),
+            output_from=len(ids),
+            constraint=self._constraint(message),
         )
         self._target.claim(request)
         k = self._depth(depth, policy, drafter)
@@ -140,6 +145,11 @@ class RunPreparer:
                 f"What {drafter} drafts cannot be recorded: it is a tree, or it depends on the rounds before.",
                 "Choose another drafter, or leave out --record-depth.",
             )
+        if depth and message.grammar is not None:
+            raise BadRequestError(
+                "A run under a grammar cannot be recorded: what the grammar forces is drafted by no drafter.",
+                "Leave out --record-depth, or the grammar.",
+            )
         return depth
 
     def _check_length(self, ids: list[int]) -> None:
@@ -157,7 +167,30 @@ class RunPreparer:
             top_k=_given(message.top_k, settings.top_k),
             top_p=_given(message.top_p, settings.top_p),
             min_p=_given(message.min_p, settings.min_p),
+            penalties=self._penalties(message),
         )
+
+    def _penalties(self, message: Start) -> Penalties:
+        settings = self._settings
+        bias = message.logit_bias or {}
+        check_ids(self._target.tokenizer, tuple(bias))
+        return Penalties(
+            presence=_given(message.presence_penalty, settings.presence_penalty),
+            frequency=_given(message.frequency_penalty, settings.frequency_penalty),
+            repetition=_given(message.repetition_penalty, settings.repetition_penalty),
+            last_n=message.repeat_last_n,
+            bias=tuple(sorted((token, value) for token, value in bias.items() if value)),
+        )
+
+    def _constraint(self, message: Start) -> Constraint | None:
+        asked = message.grammar
+        if asked is None:
+            return None
+        if message.ignore_eos:
+            raise BadRequestError(
+                "A grammar needs the end token: without it a complete text could not end.", "Leave out ignore_eos."
+            )
+        return self._grammars.compile(GrammarSource(asked.kind, asked.text))
 
     def _limits(self, message: Start) -> Limits:
         return Limits(
@@ -190,12 +223,17 @@ def encode_prompt(tokenizer: Tokenizer, message: Start) -> tuple[list[int], str]
 
 def known_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], str]:
     """Ids that a client sent, with their text. Raises BadRequestError for one outside the vocabulary."""
+    check_ids(tokenizer, ids)
+    return list(ids), b"".join(map(tokenizer.token_bytes, ids)).decode(errors="replace")
+
+
+def check_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> None:
+    """Raises BadRequestError for an id outside the vocabulary."""
     if strange := [token for token in ids if not 0 <= token < tokenizer.n_vocab]:
         raise BadRequestError(
             f"Token {strange[0]} is outside the vocabulary, which has {tokenizer.n_vocab} tokens.",
             "Use the ids of this model's own tokenizer.",
         )
-    return list(ids), b"".join(map(tokenizer.token_bytes, ids)).decode(errors="replace")
 
 
 def _conversation(message: Start) -> tuple[tuple[str, str], ...]:

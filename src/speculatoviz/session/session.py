@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -14,8 +14,10 @@ from speculatoviz.config import Settings
 from speculatoviz.core.chance import ChanceSource, seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
-from speculatoviz.core.types import Draft, Exactness, Limits, Request, Sampling, Scores
+from speculatoviz.core.types import Draft, Exactness, Limits, Penalties, Request, Sampling, Scores
 from speculatoviz.drafters.about import WITH_HEAD
+from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.forced import ForcedDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
@@ -38,7 +40,15 @@ from speculatoviz.session.prompt_scores import prompt_scores
 from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
 from speculatoviz.telemetry.autopsy import followed
 from speculatoviz.telemetry.events import Event, Started, Updated
-from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times, remote_info, sampling_info
+from speculatoviz.telemetry.mapping import (
+    exactness_info,
+    grammar_info,
+    model_info,
+    pass_times,
+    remote_info,
+    sampling_info,
+    sampling_of,
+)
 from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import NoiseFloor, RecordInfo, RemoteInfo
@@ -165,7 +175,8 @@ class Session:
         chance = seeded(request.seed)
         live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
         asked = partial(live.adopt, changes)
-        steps = speculate(request, self.target, self.drafters, policy, chance, self.clock, asked)
+        drafters = _with_forced(self.drafters, request)
+        steps = speculate(request, self.target, drafters, policy, chance, self.clock, asked)
         steps = self._prompt_cache.watch(steps)
         beside = {name: self.drafters[name] for name in prepared.shadow}
         shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
@@ -176,7 +187,7 @@ class Session:
         events = followed(events) if request.evidence else events
         for event in self._memory.follow(events, request, verified):
             if isinstance(event, Updated):
-                now = replace(request, sampling=Sampling(**event.sampling.model_dump()))
+                now = replace(request, sampling=sampling_of(event.sampling))
                 event = event.model_copy(update={"remote": self.remote_info(now), **asdict(live)})  # noqa: PLW2901
             yield event
 
@@ -266,6 +277,7 @@ class Session:
             rule=request.rule,
             nodes=prepared.nodes,
             sampling=sampling_info(request.sampling),
+            grammar=grammar_info(request.constraint),
             max_tokens=request.limits.max_tokens,
             seed=prepared.seed,
             exactness=exactness_info(self.target.claim(request)),
@@ -284,7 +296,8 @@ class Session:
     def default_request(self) -> Request:
         """A request with the sampling and the rule of the settings, for `claim`; its prompt is one arbitrary token."""
         s = self.settings
-        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p)
+        penalties = Penalties(s.presence_penalty, s.frequency_penalty, s.repetition_penalty)
+        sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p, penalties)
         return Request((0,), sampling, Limits(s.max_tokens), rule=s.rule)
 
     @property
@@ -313,6 +326,14 @@ class Session:
             return Calibration(self.target, window, draft, folder, self.settings.threads, self.clock, proof)
         assert remote is not None
         return RemoteCalibration(remote, draft, self.clock, self.opened.noise)
+
+
+def _with_forced(drafters: Mapping[str, Drafter], request: Request) -> Mapping[str, Drafter]:
+    """The drafters of a run: under a grammar, each goes on after the tokens that the grammar forces."""
+    constraint = request.constraint
+    if constraint is None:
+        return drafters
+    return {name: ForcedDrafter(drafter, constraint) for name, drafter in drafters.items()}
 
 
 def _tps(run: PlainRun | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import BadRequestError, TargetError
 from speculatoviz.models.base import Description, Tokenizer
 from speculatoviz.models.window import Window
 
@@ -107,4 +107,14 @@ def refuse_needs(request: Request) -> None:
         raise TargetError(
             "This drafter reads the target's hidden states, and a remote target does not send them.",
             "Choose another drafter, or load the target on this machine.",
+        )
+
+
+def refuse_constraint(request: Request) -> None:
+    """Raises BadRequestError for a grammar, which a target elsewhere would have to apply at every drafted position."""
+    if request.constraint is not None:
+        raise BadRequestError(
+            "Structured output and tool calls need a target in this process: a remote target cannot apply a grammar to "
+            "every drafted token.",
+            "Leave them out, or load the target on this machine.",
         )

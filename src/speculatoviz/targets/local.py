@@ -5,12 +5,13 @@ V: size of the vocabulary. n: nodes of a draft. r: rows of a pass, as `layout` l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.compared import READS_Q, compared, compared_checks
+from speculatoviz.core.logits import LogitsProcessor
 from speculatoviz.core.overlaps import overlaps
 from speculatoviz.core.rejection import Decision
 from speculatoviz.core.rounds import Check, Extra, Verdict
@@ -46,40 +47,52 @@ def decide(
     logits: Floats,
     rows: Layout,
     request: Request,
+    ids: Sequence[int],
     chance: Chance,
     clock: Callable[[], float],
     alternatives: int,
 ) -> Verdict:
     """Apply the request's rule to a draft.
 
-    logits float[r, V]: of one pass. rows: the row of each node. chance: of the round. clock: seconds. alternatives: how
-    many to report per token, if the request asks for evidence. Raises ModelError if a row that the decision needs is
-    not finite.
+    logits float[r, V]: of one pass. rows: the row of each node. ids: the committed ids. chance: of the round. clock:
+    seconds. alternatives: how many to report per token, if the request asks for evidence. Raises ModelError if a row
+    that the decision needs is not finite.
     """
     rule = RULES[request.rule]
     used: dict[int, Distribution] = {}
+    processed = _processed(draft, logits, rows, LogitsProcessor(request, ids))
 
     def target_distribution(node: int) -> Distribution:
-        row = logits[rows.row(node)]
-        check_finite(row, "The target")
-        p = distribution(row, request.sampling)
+        check_finite(logits[rows.row(node)], "The target")
+        p = distribution(processed(node), request.sampling)
         if request.evidence:  # to keep it costs less than to compute it again
             used[node] = p
         return p
 
     decision = rule.verify(draft, target_distribution, chance)
-    certainty = largest_prob(logits[rows.row(ROOT)], request.sampling) if request.certainty else None
+    certainty = largest_prob(processed(ROOT), request.sampling) if request.certainty else None
     probed = tuple(int(logits[row].argmax()) for row in rows.probe_rows)
     decided_s = clock()
     checks, extra = decision.checks, decision.extra
     if request.evidence:
         checks, extra = _with_scores(decision, draft, logits, rows, alternatives)
         checks, extra = _with_compared(checks, extra, decision, draft, request.rule, used, alternatives)
-        checks = _with_overlaps(checks, draft, used, logits, rows, request)
+        checks = _with_overlaps(checks, draft, used, processed, request)
     evidence_ms = (clock() - decided_s) * 1000
     return Verdict(
         decision.path, extra, checks, rule.label, evidence_ms=evidence_ms, probed=probed, certainty=certainty
     )
+
+
+def _processed(draft: Draft, logits: Floats, rows: Layout, processor: LogitsProcessor) -> Callable[[int], Floats]:
+    """The logits float[V] after a node, or after ROOT, changed by the tokens before it on its own path."""
+    if not processor.active:
+        return lambda node: logits[rows.row(node)]
+
+    def of(node: int) -> Floats:
+        return processor(logits[rows.row(node)], draft.tokens[draft.path(node)].tolist())
+
+    return cache(of)
 
 
 def committed(draft: Draft, verdict: Verdict) -> list[int]:
@@ -126,16 +139,15 @@ def _with_overlaps(
     checks: tuple[Check, ...],
     draft: Draft,
     used: Mapping[int, Distribution],
-    logits: Floats,
-    rows: Layout,
+    processed: Callable[[int], Floats],
     request: Request,
 ) -> tuple[Check, ...]:
-    """The checks with the overlap of p and q at each. used[node]: p after a node."""
+    """The checks with the overlap of p and q at each. used[node]: p after a node. processed: the logits there."""
     sampling = request.sampling
     alone = Sampling(sampling.temperature)
 
     def unfiltered(node: int) -> Distribution:
-        return distribution(logits[rows.row(node)], alone)
+        return distribution(processed(node), alone)
 
     cut = cache(unfiltered) if sampling.filtered and not sampling.greedy else None
     found = overlaps(draft, checks, used.__getitem__, cut, request.rule)
@@ -242,7 +254,7 @@ class LocalTarget:
         chance = self._chance_of(self.request.seed)("verify", draft.round)
         given = self.request.alternatives
         alternatives = self._alternatives if given is None else given
-        verdict = decide(draft, logits, rows, self.request, chance, self._clock, alternatives)
+        verdict = decide(draft, logits, rows, self.request, self._ids, chance, self._clock, alternatives)
         self.window.accept([0, *(rows.node_rows[node] for node in verdict.path)])
         self._ids += committed(draft, verdict)
         return verdict

@@ -17,6 +17,7 @@ from speculatoviz.telemetry.parts import (
     Baseline,
     ComparedToken,
     ExactnessInfo,
+    GrammarInfo,
     HeadInfo,
     ModelInfo,
     NoiseFloor,
@@ -58,6 +59,7 @@ class Started(ServerEvent):
     rule: Rule
     nodes: int = Field(0, description="most tokens of a draft; up to k it is a chain")
     sampling: SamplingInfo
+    grammar: GrammarInfo | None = Field(None, description="what the output has to be; null: anything")
     max_tokens: int
     seed: int
     exactness: ExactnessInfo

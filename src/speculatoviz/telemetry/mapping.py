@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from speculatoviz.core.constraint import Constraint
 from speculatoviz.core.planning import Forecast, Reason
 from speculatoviz.core.rounds import Check, Compared, Extra, Overlap, Round, Usage
 from speculatoviz.core.steps import Changed, Drafted, Ended
 from speculatoviz.core.text import printable
-from speculatoviz.core.types import ROOT, Exactness, Sampling, Scores, Status
+from speculatoviz.core.types import ROOT, Exactness, Penalties, Sampling, Scores, Status
 from speculatoviz.models.base import LanguageModel, RuntimeChoice, Tokenizer
 from speculatoviz.targets.base import Remote, Target
 from speculatoviz.telemetry.events import Done, DraftToken, Metrics, MetricValues, RunWarning, Updated, VerifyResult
@@ -23,9 +24,11 @@ from speculatoviz.telemetry.parts import (
     ComparedToken,
     ExactnessInfo,
     Finding,
+    GrammarInfo,
     ModelInfo,
     OverlapInfo,
     PassTime,
+    PenaltiesInfo,
     PlanInfo,
     RemoteInfo,
     RowTime,
@@ -301,9 +304,33 @@ def done_event(stamp: Stamp, step: Ended, text: str, token_ids: list[int], value
 
 
 def sampling_info(sampling: Sampling) -> SamplingInfo:
-    return SamplingInfo(
-        temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p
+    own = sampling.penalties
+    penalties = PenaltiesInfo(
+        presence=own.presence,
+        frequency=own.frequency,
+        repetition=own.repetition,
+        last_n=own.last_n,
+        bias=own.bias,
     )
+    return SamplingInfo(
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        penalties=penalties if own.active else None,
+    )
+
+
+def sampling_of(info: SamplingInfo) -> Sampling:
+    """The sampling that an event states."""
+    own = info.penalties
+    penalties = Penalties() if own is None else Penalties(**own.model_dump())
+    return Sampling(info.temperature, info.top_k, info.top_p, info.min_p, penalties)
+
+
+def grammar_info(constraint: Constraint | None) -> GrammarInfo | None:
+    """The grammar of a run; None for any output."""
+    return None if constraint is None else GrammarInfo(kind=constraint.source.kind, text=constraint.source.text)
 
 
 def exactness_info(exactness: Exactness) -> ExactnessInfo:

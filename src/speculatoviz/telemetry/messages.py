@@ -8,7 +8,10 @@ from pydantic import Field, TypeAdapter
 
 from speculatoviz.config import RANGES, PolicyName
 from speculatoviz.core.types import Rule
-from speculatoviz.telemetry.parts import Strict
+from speculatoviz.telemetry.parts import GrammarInfo, Strict
+
+MOST_BIAS = 100.0  # as in OpenAI's API: in effect it bans a token, or makes it the only one
+MOST_BIASES = 1024
 
 
 class ChatMessage(Strict):
@@ -30,9 +33,19 @@ class Start(Strict):
     top_p: Annotated[float, RANGES["top_p"].field()] | None = None
     top_k: Annotated[int, RANGES["top_k"].field()] | None = None
     min_p: Annotated[float, RANGES["min_p"].field()] | None = None
+    presence_penalty: Annotated[float, RANGES["presence_penalty"].field()] | None = None
+    frequency_penalty: Annotated[float, RANGES["frequency_penalty"].field()] | None = None
+    repetition_penalty: Annotated[float, RANGES["repetition_penalty"].field()] | None = None
+    repeat_last_n: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="repetition_penalty counts only the last tokens, so many; null: all of prompt and output"
+    )
+    logit_bias: dict[int, Annotated[float, Field(ge=-MOST_BIAS, le=MOST_BIAS)]] | None = Field(
+        None, max_length=MOST_BIASES, description="added to the logits of token ids"
+    )
     seed: Annotated[int, RANGES["seed"].field()] | None = None
     stop: list[str] = Field(default_factory=list, max_length=8)
     ignore_eos: bool = False
+    grammar: GrammarInfo | None = Field(None, description="what the output has to be; p is masked by it")
     drafter: str | None = None
     policy: PolicyName | None = Field(
         None, description="null: the server's own; if it has none, fixed if k or nodes are given, else auto"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from speculatoviz.core.constraint import GrammarKind
 from speculatoviz.core.types import Label
 
 
@@ -94,11 +95,34 @@ class ModelInfo(Strict):
     choice: RuntimeChoiceInfo | None = None
 
 
+class PenaltiesInfo(Strict):
+    """What changes logits before temperature and filters; `core.types.Penalties` defines the fields.
+
+    `last_n`: null for all tokens. `bias`: pairs of a token id and what is added to its logit.
+    """
+
+    presence: float
+    frequency: float
+    repetition: float
+    last_n: int | None
+    bias: tuple[tuple[int, float], ...]
+
+
+class GrammarInfo(Strict):
+    """A grammar that the output follows. `text`: a JSON schema, a regular expression, a Lark or a GBNF grammar."""
+
+    kind: GrammarKind
+    text: str
+
+
 class SamplingInfo(Strict):
+    """`penalties`: null if none is on."""
+
     temperature: float
     top_k: int
     top_p: float
     min_p: float
+    penalties: PenaltiesInfo | None = None
 
 
 class ExactnessInfo(Strict):

@@ -150,9 +150,10 @@ def emitted_tokens(round: Round, request: Request) -> list[Emitted]:
 def certainty(shown: Scores | None, sampling: Sampling) -> float | None:
     """The largest probability at the temperature, at 1 if it is greedy, as `sampling.largest_prob` defines it.
 
-    From raw scores, which have the temperature 1: None at any other one, and without scores.
+    From raw scores, which have the temperature 1: None at any other one, with penalties, and without scores.
     """
-    if shown is None or not shown.top or not (sampling.greedy or sampling.temperature == 1.0):
+    known = (sampling.greedy or sampling.temperature == 1.0) and not sampling.penalties.active
+    if shown is None or not shown.top or not known:
         return None
     return math.exp(shown.top[0][1])
 

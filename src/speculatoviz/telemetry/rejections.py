@@ -10,6 +10,7 @@ from speculatoviz.core.types import Rule, Sampling
 from speculatoviz.telemetry.autopsy_info import Cause
 from speculatoviz.telemetry.estimates import Estimate, estimated
 from speculatoviz.telemetry.events import DraftToken, Event, Metrics, Started, Updated, VerifyResult
+from speculatoviz.telemetry.mapping import sampling_of
 from speculatoviz.telemetry.parts import OverlapInfo
 
 _BEFORE = 80  # characters of the text before a rejected token
@@ -95,6 +96,7 @@ class Rejections:
     estimated: int = 0
     _rule: Rule = "token"
     _sampling: Sampling = field(default_factory=Sampling)
+    _masked: bool = False  # whether a grammar masks p
     _n_vocab: int | None = None  # of the target; None where its ids are not those of the draft's scores
     _text: str = ""
     _drafted: dict[int, DraftToken] = field(default_factory=dict)
@@ -104,14 +106,14 @@ class Rejections:
         """Take in an event. A round counts once its metrics have come."""
         match event:
             case Started():
-                self._rule, self._text = event.rule, ""
-                self._sampling = Sampling(**event.sampling.model_dump())
+                self._rule, self._text, self._masked = event.rule, "", event.grammar is not None
+                self._sampling = sampling_of(event.sampling)
                 self._n_vocab = None if event.translated else event.target_model.vocabulary
                 self.depths |= {head.drafter: head.depth for head in event.heads}
                 self.pass_ms |= {one.tokens: one.ms for one in event.pass_times}
                 self._forget()
             case Updated():
-                self._sampling = Sampling(**event.sampling.model_dump())
+                self._sampling = sampling_of(event.sampling)
             case DraftToken():
                 self._drafted[event.node] = event
             case VerifyResult():
@@ -172,9 +174,11 @@ class Rejections:
         return {"irreducible" if self._sampling.greedy and self._rule != "typical" else "unknown": 1.0 - accepted}
 
     def _estimate(self, result: VerifyResult, drafted: DraftToken) -> Estimate | None:
-        """From the most probable tokens of both; None where p is a residual, or ids of the draft are left out."""
+        """From the most probable tokens of both; None where they do not give p: a residual, penalties, other ids."""
         first = all(other.node >= drafted.node or other.parent != drafted.parent for other in self._drafted.values())
         if self._sampling.greedy or self._n_vocab is None or not first or self._rule in {"block", "typical"}:
+            return None
+        if self._sampling.penalties.active or self._masked:  # the scores of the event are raw
             return None
         tops = result.target_top_tokens, drafted.top_tokens
         return estimated(drafted.token_id, *tops, self._sampling, self._n_vocab)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +26,10 @@ REQUESTS: dict[str, Json] = {
     "top_p": SAMPLED | {"top_p": 0.6},
     "top_k": SAMPLED | {"top_k": 3},
     "min_p": SAMPLED | {"min_p": 0.3},
+    "presence_penalty": SAMPLED | {"presence_penalty": 1.2},
+    "frequency_penalty": SAMPLED | {"frequency_penalty": 0.8},
+    "repetition_penalty": SAMPLED | {"repetition_penalty": 1.6},
+    "logit_bias": {"temperature": 0, "logit_bias": {"5": 4.5, "7": -100}},
     "max_tokens": SAMPLED | {"max_tokens": 5},
     "stop": {"temperature": 0, "stop": ["m", "v"]},
     "ignore_eos": {"temperature": 0, "ignore_eos": True, "max_tokens": 60},
@@ -45,10 +49,11 @@ def text(done: Json) -> str:
     return str(choice["text"] if "text" in choice else choice["message"]["content"])
 
 
-def departures(server: Server, session: Session) -> list[str]:
+def departures(server: Server, session: Session, names: Iterable[str] = REQUESTS) -> list[str]:
     """The requests whose text through the API is not that of a session."""
     found = []
-    for name, fields in REQUESTS.items():
+    for name in names:
+        fields = REQUESTS[name]
         asked = fields | {"speculation": FIXED}
         alone, _ = outcome(session, prompt=TEXT, raw=True, **FIXED, **fields)
         through = complete(server, **asked)
@@ -84,12 +89,19 @@ def shorter(start: Start) -> Start:
         (changed(top_p=None), "top_p"),
         (changed(top_k=None), "top_k"),
         (changed(min_p=None), "min_p"),
+        (changed(presence_penalty=None), "presence_penalty"),
+        (changed(frequency_penalty=None), "frequency_penalty"),
+        (changed(repetition_penalty=None), "repetition_penalty"),
+        (changed(logit_bias=None), "logit_bias"),
         (changed(max_tokens=None), "max_tokens"),
         (changed(stop=[]), "stop"),
         (changed(ignore_eos=False), "ignore_eos"),
         (shorter, "greedy"),
     ],
-    ids=["seed", "temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "ignore_eos", "prompt"],
+    ids=[
+        *("seed", "temperature", "top_p", "top_k", "min_p", "presence", "frequency", "repetition", "bias"),
+        *("max_tokens", "stop", "ignore_eos", "prompt"),
+    ],
 )
 def test_a_field_that_is_lost_on_the_way_is_caught(
     twin: Callable[[Start], Start],
@@ -101,7 +113,7 @@ def test_a_field_that_is_lost_on_the_way_is_caught(
     honest = planning.start_of
     monkeypatch.setattr(planning, "start_of", lambda *arguments: twin(honest(*arguments)))
 
-    assert caught in departures(shared_server, session)
+    assert caught in departures(shared_server, session, [caught])
 
 
 # ---- speculation on and off ----

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from speculatoviz.core.types import Penalties
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from support.api_client import CHAT, FIXED, TEXT, Json, chat, complete, documents, only, refusal
 from support.live_server import Server
+from support.penalties import penalised
 
 GREEDY: Json = {"temperature": 0, "speculation": FIXED}
 LONG: Json = GREEDY | {"ignore_eos": True, "max_tokens": 30}
@@ -296,3 +298,37 @@ def test_echo_alone_generates_nothing(shared_server: Server) -> None:
     assert (only(answer)["text"], only(answer)["finish_reason"]) == (TEXT, "length")
     assert answer["usage"]["completion_tokens"] == 0
     assert len(only(answer)["logprobs"]["tokens"]) == len(TEXT)
+
+
+# ---- penalties and biases ----
+
+PENALTIES: dict[str, tuple[Json, Penalties]] = {
+    "presence": ({"presence_penalty": 1.5}, Penalties(presence=1.5)),
+    "frequency": ({"frequency_penalty": -0.7}, Penalties(frequency=-0.7)),
+    "repetition": ({"repetition_penalty": 1.8}, Penalties(repetition=1.8)),
+    "of the last tokens": ({"repeat_penalty": 1.8, "repeat_last_n": 3}, Penalties(repetition=1.8, last_n=3)),
+    "of the last 64": ({"repeat_penalty": 1.8}, Penalties(repetition=1.8, last_n=64)),
+    "of all tokens": ({"repeat_penalty": 1.8, "repeat_last_n": -1}, Penalties(repetition=1.8)),
+    "of no token": ({"repeat_penalty": 1.8, "repeat_last_n": 0}, Penalties()),
+    "biases": ({"logit_bias": {"5": 2.5, "9": -100}}, Penalties(bias=((5, 2.5), (9, -100.0)))),
+    "pairs": ({"logit_bias": [[5, 2.5], ["9", -100]]}, Penalties(bias=((5, 2.5), (9, -100.0)))),
+    "nothing": ({"logit_bias": [], "presence_penalty": 0}, Penalties()),
+    "all": (
+        {"presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.2, "logit_bias": {"5": 1}},
+        Penalties(0.5, 0.5, 1.2, None, ((5, 1.0),)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "penalties"), PENALTIES.values(), ids=PENALTIES.keys())
+def test_the_text_is_that_of_penalised_plain_decoding(
+    shared_server: Server, fields: Json, penalties: Penalties
+) -> None:
+    prompt, model = ids_of(TEXT), ToyModel(0, ALPHABET)
+    ids = list(prompt)
+    for _ in range(30):
+        ids.append(int(penalised(model.logits(ids), ids, len(prompt), penalties).argmax()))
+    expected = "".join(model.tokenizer.token_bytes(token).decode() for token in ids[len(prompt) :])
+
+    for speculation in (FIXED, False):
+        assert only(complete(shared_server, **LONG | fields | {"speculation": speculation}))["text"] == expected

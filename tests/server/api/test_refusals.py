@@ -21,6 +21,18 @@ LONG: Json = {"temperature": 0, "speculation": FIXED, "ignore_eos": True, "max_t
         ("top_p", [0, 1.1]),
         ("top_k", [-2, 1001, 0.5]),
         ("min_p", [-0.1, 1.1]),
+        ("presence_penalty", [-2.1, 2.1, "much"]),
+        ("frequency_penalty", [-2.1, 2.1]),
+        ("repetition_penalty", [0, -1, 11]),
+        ("repeat_penalty", [0, 11]),
+        ("repeat_last_n", [-2, 0.5]),
+        (
+            "logit_bias",
+            [
+                *(5, "5", [5], [[5]], [[5, False]], [[1.5, 1]], {str(i): 1 for i in range(1025)}),
+                *({"a": 1}, {"-1": 1}, {"5": 101}, {"5": "1"}, {"5": None}, {"5": True}),
+            ],
+        ),
         ("seed", ["a", 0.5, 2**128, -(2**128)]),
         ("stop", [["a"] * 5, [""], "", [1], {}]),
         ("n", [0, 129, "a"]),
@@ -42,19 +54,10 @@ def test_values_out_of_range_are_refused_with_the_name_of_the_field(
 
 
 UNSUPPORTED: dict[str, list[Any]] = {
-    "frequency_penalty": [0.1, -1],
-    "presence_penalty": [0.1, -1],
-    "repetition_penalty": [1.1],
-    "logit_bias": [{"5": 10}],
-    "response_format": [{"type": "json_object"}, {"type": "json_schema", "json_schema": {}}],
-    "guided_json": [{"type": "object"}],
-    "grammar": ["root ::= x"],
     "stop_token_ids": [[3]],
     "min_tokens": [3],
 }
 OF_CHATS: dict[str, list[Any]] = {
-    "tools": [[{"type": "function", "function": {"name": "f"}}]],
-    "tool_choice": ["required", {"type": "function", "function": {"name": "f"}}],
     "functions": [[{"name": "f"}]],
     "modalities": [["text", "audio"]],
     "audio": [{"voice": "a"}],
@@ -105,6 +108,9 @@ def test_values_that_change_nothing_and_unknown_fields_are_taken(shared_server: 
         ("completions", {"prompt": TEXT, "max_tokens": 0}, "echo"),
         ("completions", {"prompt": [TEXT] * 65, "n": 2}, "128 choices"),
         ("completions", {"prompt": TEXT, "logprobs": 21}, "logprobs"),
+        ("completions", {"prompt": TEXT, "logit_bias": {"29": 1}}, "Token 29 is outside the vocabulary"),
+        ("completions", {"prompt": TEXT, "repeat_penalty": 1.1, "repetition_penalty": 1.1}, "two names"),
+        ("completions", {"prompt": TEXT, "repeat_last_n": 9}, "needs repeat_penalty"),
         ("completions", {"prompt": TEXT, "stream_options": {"include_usage": True}}, "stream: true"),
         ("completions", {"prompt": TEXT, "speculation": {"drafter": "oracle"}}, "oracle"),
         ("completions", {"prompt": TEXT, "speculation": {"drafter": "medusa"}}, "medusa"),

@@ -89,8 +89,8 @@ def test_the_model_has_the_name_of_the_target_too(shared_server: Server) -> None
 def test_errors_are_those_of_the_sdk(shared_server: Server) -> None:
     client = sdk(shared_server)
     with pytest.raises(openai.BadRequestError) as refused:
-        client.completions.create(model=MODEL, prompt=TEXT, frequency_penalty=0.5)
-    assert (refused.value.param, refused.value.code) == ("frequency_penalty", "unsupported_parameter")
+        client.completions.create(model=MODEL, prompt=TEXT, best_of=2)
+    assert (refused.value.param, refused.value.code) == ("best_of", "unsupported_parameter")
     assert refused.value.type == "invalid_request_error"
     with pytest.raises(openai.NotFoundError) as unknown:
         client.completions.create(model="gpt-9", prompt=TEXT)

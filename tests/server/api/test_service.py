@@ -261,7 +261,7 @@ def test_the_schema_describes_requests_and_answers(shared_server: Server) -> Non
         assert answer["$ref"].endswith(f"/{answered}")
         fields = schema["components"]["schemas"][asked]["properties"]
         assert {"temperature", "seed", "stop", "n", "stream", "logprobs", "speculation", "logit_bias"} <= fields.keys()
-        assert "not supported" in fields["logit_bias"]["description"]
+        assert "not supported" in fields["typical_p"]["description"]
 
 
 def test_streams_are_not_kept_by_caches(shared_server: Server) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from speculatoviz.server.api import prometheus
 from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.counters import Counters
-from speculatoviz.telemetry.events import Event, Metrics
+from speculatoviz.server.latency import Histogram, Latencies, RunTimes
+from speculatoviz.telemetry.events import Done, Event, Metrics, Started
 from support import toy_session
 from support.api_client import CHAT, FIXED, TEXT, Json, chat, complete, documents
 from support.live_server import Server
@@ -114,22 +118,18 @@ def test_one_chunk_of_a_stream_is_one_round(shared_server: Server, rounds: list[
 
 # ---- /metrics ----
 
-SAMPLE = re.compile(r'^(vllm:\w+)\{([a-z_]+="[^"]*"(?:,[a-z_]+="[^"]*")*)\} (\d+)$')
 
-
-def scraped(server: Server) -> dict[str, int]:
-    """Samples by name and position. Every line must be a comment or a sample."""
+def scraped(server: Server) -> dict[str, float]:
+    """Samples by name, with a position or an upper bound."""
     response = server.get("/metrics")
     assert response.headers["content-type"] == prometheus.CONTENT_TYPE
-    found: dict[str, int] = {}
-    for line in response.text.splitlines():
-        if line.startswith(("# HELP vllm:", "# TYPE vllm:")):
-            continue
-        sample = SAMPLE.match(line)
-        assert sample, line
-        labels = dict(label.split("=", 1) for label in sample[2].split(","))
-        assert (labels["model_name"], labels["engine"]) == ('"toy-0"', '"0"')
-        found[sample[1] + labels.get("position", "").strip('"')] = int(sample[3])
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(response.text):
+        assert family.documentation
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert (labels.pop("model_name"), labels.pop("engine")) == ("toy-0", "0")
+            found[sample.name + "".join(labels.values())] = sample.value
     return found
 
 
@@ -155,10 +155,78 @@ def test_metrics_count_the_runs_of_the_api_and_of_the_page(shared_server: Server
 
 
 def test_names_of_models_are_escaped() -> None:
-    text = prometheus.exposition(Counters(), 'a"b\\c\nd', 1, 2)
+    text = prometheus.exposition(Counters(), Latencies(), 'a"b\\c\nd', 1, 2)
+    [running] = [f for f in text_string_to_metric_families(text) if f.name == "vllm:num_requests_running"]
 
-    assert 'vllm:num_requests_running{model_name="a\\"b\\\\c\\nd",engine="0"} 1\n' in text
-    assert text.endswith("\n")
+    assert running.samples[0].labels["model_name"] == 'a"b\\c\nd'
+    assert running.samples[0].value == 1
+
+
+def test_histograms_count_the_runs_and_their_rounds(shared_server: Server, rounds: list[Metrics]) -> None:
+    before = scraped(shared_server)
+    complete(shared_server, **FIELDS)
+    after = scraped(shared_server)
+    grown = {name: after[name] - before[name] for name in after}
+
+    for name in ("request_queue_time", "time_to_first_token", "e2e_request_latency", "request_time_per_output_token"):
+        assert grown[f"vllm:{name}_seconds_count"] == grown[f"vllm:{name}_seconds_bucket+Inf"] == 1
+    assert grown["vllm:inter_token_latency_seconds_count"] == len(rounds) - 1
+    assert grown["vllm:e2e_request_latency_seconds_sum"] >= grown["vllm:time_to_first_token_seconds_sum"] > 0
+
+
+def test_latencies_are_those_of_the_events() -> None:
+    latencies = Latencies()
+    times = RunTimes(latencies, 0.5)
+    for event in _events([(0.0, 0), (100.0, 3), (150.0, 1), (150.0, 0), (350.0, 3)], 400.0):
+        times.add(event)
+
+    assert latencies.queue.sum == pytest.approx(0.5)
+    assert latencies.first.sum == pytest.approx(0.6)
+    assert latencies.between.sum == pytest.approx(0.25)
+    assert latencies.between.cumulative[-1] == 2
+    assert latencies.per_token.sum == pytest.approx(0.25 / 4)
+    assert latencies.whole.sum == pytest.approx(0.9)
+
+
+def test_a_cancelled_run_has_no_length() -> None:
+    latencies = Latencies()
+    times = RunTimes(latencies, 0.0)
+    for event in _events([(10.0, 1)], 20.0, finish_reason="cancelled"):
+        times.add(event)
+
+    assert latencies.first.cumulative[-1] == 1
+    assert latencies.whole.cumulative[-1] == latencies.per_token.cumulative[-1] == 0
+
+
+def _events(metrics: list[tuple[float, int]], done_ms: float, finish_reason: str = "stop") -> list[Event]:
+    """The events of a run: the time of each round in ms with the tokens that it emitted, and the time of the end."""
+    started = Started.model_construct(t_ms=0.0)
+    rounds = [Metrics.model_construct(t_ms=t_ms, round_emitted=count) for t_ms, count in metrics]
+    return [started, *rounds, Done.model_construct(t_ms=done_ms, finish_reason=finish_reason)]
+
+
+def test_a_value_is_counted_below_its_bound_and_at_it() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 3.0):
+        histogram.observe(value)
+    assert histogram.cumulative == [2, 3, 4]
+    assert histogram.sum == 6.0
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    dashboard = Path(__file__).parents[3] / "docs" / "grafana.json"
+    panels = [panel for panel in json.loads(dashboard.read_text(encoding="utf-8"))["panels"] if "targets" in panel]
+    asked = {
+        name for panel in panels for target in panel["targets"] for name in re.findall(r"vllm:\w+", target["expr"])
+    }
+    text = prometheus.exposition(Counters(), Latencies(), "toy", 0, 0)
+    known = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+
+    assert asked <= known
+    without_suffix = {
+        re.sub("_(bucket|sum|count)$", "", name) for name in known - {name for name in known if "_created" in name}
+    }
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in asked} == without_suffix
 
 
 def test_a_position_that_is_counted_one_too_far_is_caught(shared_server: Server, rounds: list[Metrics]) -> None:

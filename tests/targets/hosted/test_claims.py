@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from speculatoviz.config import Settings
+from speculatoviz.core.types import Limits, Penalties, Request, Sampling
+from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.calibration import RemoteCalibration
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.session.session import Session
@@ -26,6 +28,16 @@ def api(endpoint: Endpoint, tokenizer: Tokenizer) -> Api:
     """One that takes one prompt a call, so that nobody can say how many calls a round will be."""
     extra = {"return_token_ids": True, "ignore_eos": True}
     return OpenAIApi(endpoint, "toy", Reader(tokenizer), Dialect(extra, frozenset({"top_k", "min_p"}), arrays=False))
+
+
+@pytest.mark.parametrize("mode", ["match", "generate"])
+def test_penalties_are_refused_in_words(mode: str) -> None:
+    with looped() as loop:
+        target = hosted(stand_in(), api, loop, mode)
+        for penalties in (Penalties(presence=0.5), Penalties(bias=((1, 2.0),))):
+            request = Request(PROMPT, Sampling(1.0, penalties=penalties), Limits(4))
+            with pytest.raises(BadRequestError, match="in this process or behind our own verifier"):
+                target.claim(request)
 
 
 @pytest.mark.parametrize(("mode", "measured"), [("match", True), ("generate", False)])

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from speculatoviz.core.types import Floats, Ints, Support
 from speculatoviz.errors import BadRequestError, VocabularyMismatchError
@@ -95,6 +96,12 @@ class Intersection:
         """
         ids = self.draft_ids_of(np.array([target_id], np.int32))
         return int(ids[logits[ids].argmax()])
+
+    def restricted(self, logits: Floats, allowed: npt.NDArray[np.bool_]) -> Floats:
+        """logits float[V_d] with minus infinity for draft ids without an allowed target id. allowed: bool[V]."""
+        kept = np.zeros(len(logits), np.bool_)
+        kept[self.draft_ids] = allowed[self._target_ids[self.draft_ids]]
+        return np.where(kept, logits, logits.dtype.type(-np.inf))
 
     def translate(self, q: Support) -> Translation | None:
         """Convert q over draft ids to target ids: restrict it to `draft_ids`, sum by target id, divide by the sum.

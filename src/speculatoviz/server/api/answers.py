@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speculatoviz.core.types import Label
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Part(BaseModel):
@@ -173,9 +173,28 @@ class ChatLogprobs(Part):
     content: list[TokenLogprob]
 
 
+class CalledFunction(Part):
+    """name: None in chunks that add to the arguments. arguments: JSON, as far as it came."""
+
+    name: str | None = None
+    arguments: str
+
+
+class ToolCall(Part):
+    """A call of a tool. id, type: None in chunks that add to the arguments."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunction
+
+
 class ChatMessage(Part):
+    """content: None if the answer consists of calls."""
+
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    tool_calls: list[ToolCall] | None = None
 
 
 class ChatChoice(Part):
@@ -196,6 +215,7 @@ class ChatCompletion(Answer):
 class ChatDelta(Part):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[ToolCall] | None = None
 
 
 class ChatChunkChoice(Part):

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from speculatoviz.config import mistake_in_words
 from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, StoreError, TargetError, UnknownRunError
-from speculatoviz.server.api.requests import UNSUPPORTED
+from speculatoviz.server.api.fields import UNSUPPORTED
 from speculatoviz.server.refusals import is_openai, openai_error, refusal
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.server.api.requests import ChatRequest, CompletionRequest, GenerationRequest, Prompt
+from speculatoviz.server.api.requests import ChatRequest, ChatTurn, CompletionRequest, GenerationRequest, Prompt
 from speculatoviz.server.api.tally import PREDICTION_DRAFTER
+from speculatoviz.server.api.tools import called, described, grammar, offered, response
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.messages import ChatMessage, Start
+from speculatoviz.telemetry.parts import GrammarInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Star
     """
     speculation, limit = asked.speculation, asked.limit
     usual = None if asked.prediction is None else PREDICTION_DRAFTER
+    repetition, last_n = asked.repetition
     return Start(
         prompt=prompt if isinstance(prompt, str) else None,
         messages=_turns(asked) if isinstance(asked, ChatRequest) else None,
@@ -99,9 +103,15 @@ def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Star
         top_p=asked.top_p,
         top_k=None if asked.top_k is None else max(0, asked.top_k),
         min_p=asked.min_p,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        repetition_penalty=repetition,
+        repeat_last_n=last_n,
+        logit_bias=asked.logit_bias,
         seed=seed,
         stop=list(asked.stop),
         ignore_eos=asked.ignore_eos,
+        grammar=_grammar(asked),
         drafter=usual if speculation is None else speculation.drafter or usual,
         k=None if speculation is None else speculation.k,
         policy=None if speculation is None else speculation.policy,
@@ -110,8 +120,30 @@ def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Star
     )
 
 
+def _grammar(asked: GenerationRequest) -> GrammarInfo | None:
+    if isinstance(asked, ChatRequest) and (tools := offered(asked.tools, asked.tool_choice)):
+        return grammar(tools, asked.tool_choice, asked.parallel_tool_calls is not False)
+    return asked.structure
+
+
 def _turns(asked: ChatRequest) -> list[ChatMessage]:
-    return [
-        ChatMessage(role="system" if turn.role == "developer" else turn.role, content=turn.content)
-        for turn in asked.messages
-    ]
+    """The messages as the chat template renders them: tools, calls and their results are written out as text."""
+    turns: list[ChatMessage] = []
+    for results, group in itertools.groupby(asked.messages, lambda turn: turn.role == "tool"):
+        if results:
+            turns.append(ChatMessage(role="user", content="\n".join(response(turn.content) for turn in group)))
+        else:
+            turns += map(_message, group)
+    tools = offered(asked.tools, asked.tool_choice)
+    if not tools:
+        return turns
+    first = turns[0].content + "\n\n" if turns[0].role == "system" else ""
+    system = ChatMessage(role="system", content=first + described(tools))
+    return [system, *(turns[1:] if first else turns)]
+
+
+def _message(turn: ChatTurn) -> ChatMessage:
+    """A turn that is no result of a call."""
+    if turn.role == "assistant":
+        return ChatMessage(role="assistant", content=called(turn.content, turn.tool_calls or ()))
+    return ChatMessage(role="user" if turn.role == "user" else "system", content=turn.content)

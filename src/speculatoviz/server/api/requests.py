@@ -9,44 +9,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from speculatoviz.config import RANGES, PolicyName
+from speculatoviz.server.api.fields import Part, biases, only, refused, unsupported
+from speculatoviz.server.api.structure import StructuredRequest
+from speculatoviz.server.api.tools import MOST_TOOLS, CalledTool, Tool, ToolChoice, check_tools
+from speculatoviz.telemetry.messages import MOST_BIAS
 
-UNSUPPORTED = "unsupported"  # the type of a validation error for a field that is not supported
 MOST_STOPS = 4
 MOST_CHOICES = 128
 MOST_LOGPROBS = 20
 LARGEST_SEED = 1 << 127
+LAST_N = 64  # llama.cpp's default
 
 Prompt = str | tuple[int, ...]
-
-
-def refused(text: str) -> PydanticCustomError:
-    """The error for a value that is not allowed. text: the reason, as a clause."""
-    return PydanticCustomError("refused", "{reason}", {"reason": text})
-
-
-def only(*neutral: object) -> AfterValidator:
-    """Accepts null and the values of a field that change nothing."""
-
-    def check(value: object) -> object:
-        if value is None or value in neutral:
-            return value
-        allowed = " or ".join(["null", *(repr(each) for each in neutral)])
-        reason = f"this server does not support the field yet, and takes {allowed} only"
-        raise PydanticCustomError(UNSUPPORTED, "{reason}", {"reason": reason})
-
-    return AfterValidator(check)
-
-
-def _unsupported(*neutral: object, what: str) -> Any:
-    return Field(None, description=f"not supported yet: {what}", examples=[*neutral] or None)
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class TextPart(Part):
@@ -123,13 +100,23 @@ class StreamOptions(Part):
 
 
 class ChatTurn(Part):
-    """One message of a conversation. `developer` is read as `system`."""
+    """One message of a conversation. `developer` is read as `system`.
 
-    role: Literal["system", "developer", "user", "assistant"]
+    tool_calls: of an assistant, whose content may then be null. A `tool` message is the result of a call.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    tool_calls: tuple[CalledTool, ...] | None = None
     content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[TextPart])]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _calls_without_text(cls, turn: Any) -> Any:
+        called = isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("tool_calls")
+        return {**turn, "content": ""} if called and turn.get("content") is None else turn
 
-class GenerationRequest(Part):
+
+class GenerationRequest(StructuredRequest):
     """The fields that both routes take."""
 
     model: str | None = Field(None, description="the name that /v1/models lists")
@@ -156,22 +143,30 @@ class GenerationRequest(Part):
     )
     return_token_ids: bool | None = Field(None, description="add the ids of the emitted tokens to each choice")
     return_tokens_as_token_ids: bool | None = Field(None, description="name tokens in logprobs as token_id:ID")
-    frequency_penalty: Annotated[Any, only(0)] = _unsupported(0, what="penalties")
-    presence_penalty: Annotated[Any, only(0)] = _unsupported(0, what="penalties")
-    repetition_penalty: Annotated[Any, only(1)] = _unsupported(1, what="penalties")
-    repeat_penalty: Annotated[Any, only(1)] = _unsupported(1, what="penalties")
-    typical_p: Annotated[Any, only(1)] = _unsupported(1, what="typical sampling")
-    min_tokens: Annotated[Any, only(0)] = _unsupported(0, what="a shortest length")
-    logit_bias: Annotated[Any, only({})] = _unsupported(what="biases")
-    response_format: Annotated[Any, only({"type": "text"})] = _unsupported({"type": "text"}, what="structured output")
-    structured_outputs: Annotated[Any, only({})] = _unsupported(what="structured output")
-    guided_json: Annotated[Any, only()] = _unsupported(what="structured output")
-    guided_regex: Annotated[Any, only()] = _unsupported(what="structured output")
-    guided_choice: Annotated[Any, only()] = _unsupported(what="structured output")
-    guided_grammar: Annotated[Any, only()] = _unsupported(what="structured output")
-    grammar: Annotated[Any, only("")] = _unsupported(what="structured output")
-    json_schema: Annotated[Any, only({})] = _unsupported(what="structured output")
-    stop_token_ids: Annotated[Any, only([])] = _unsupported([], what="further end tokens")
+    frequency_penalty: Annotated[float, RANGES["frequency_penalty"].field()] | None = None
+    presence_penalty: Annotated[float, RANGES["presence_penalty"].field()] | None = None
+    repetition_penalty: Annotated[float, RANGES["repetition_penalty"].field()] | None = None
+    repeat_penalty: Annotated[float, RANGES["repetition_penalty"].field()] | None = Field(
+        None, description="repetition_penalty over the last repeat_last_n tokens only, as in llama.cpp"
+    )
+    repeat_last_n: Annotated[int, Field(ge=-1, le=1 << 20)] | None = Field(
+        None, description="tokens that repeat_penalty looks back; -1: all, 0: none. Default: 64"
+    )
+    logit_bias: Annotated[
+        dict[int, float] | None,
+        PlainValidator(biases, json_schema_input_type=dict[str, float] | list[tuple[int, float]] | None),
+    ] = Field(None, description=f"token ids with what is added to their logits, -{MOST_BIAS:g} to {MOST_BIAS:g}")
+    typical_p: Annotated[Any, only(1)] = unsupported(1, what="typical sampling")
+    min_tokens: Annotated[Any, only(0)] = unsupported(0, what="a shortest length")
+    stop_token_ids: Annotated[Any, only([])] = unsupported([], what="further end tokens")
+
+    @model_validator(mode="after")
+    def _one_repetition(self) -> Self:
+        if self.repetition_penalty is not None and self.repeat_penalty is not None:
+            raise ValueError("repetition_penalty and repeat_penalty are two names of one penalty")
+        if self.repeat_last_n is not None and self.repeat_penalty is None:
+            raise ValueError("repeat_last_n needs repeat_penalty")
+        return self
 
     @model_validator(mode="after")
     def _options_of_a_stream(self) -> Self:
@@ -188,6 +183,14 @@ class GenerationRequest(Part):
     def limit(self) -> int | None:
         """The most completion tokens; None for the server's setting."""
         return self.max_tokens
+
+    @property
+    def repetition(self) -> tuple[float | None, int | None]:
+        """The repetition penalty, None for the server's setting; and the tokens that it looks back, None for all."""
+        if self.repeat_penalty is None:
+            return self.repetition_penalty, None
+        last_n = LAST_N if self.repeat_last_n is None else self.repeat_last_n
+        return (1.0 if last_n == 0 else self.repeat_penalty), (last_n if last_n > 0 else None)
 
     @property
     def alternatives(self) -> int | None:
@@ -209,8 +212,8 @@ class CompletionRequest(GenerationRequest):
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
         None, description="the target's log-probability of every token, and of so many of the most probable ones"
     )
-    best_of: Annotated[Any, only(1)] = _unsupported(1, what="choosing among choices")
-    suffix: Annotated[Any, only("")] = _unsupported("", what="insertion")
+    best_of: Annotated[Any, only(1)] = unsupported(1, what="choosing among choices")
+    suffix: Annotated[Any, only("")] = unsupported("", what="insertion")
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
@@ -236,12 +239,22 @@ class ChatRequest(GenerationRequest):
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = Field(
         None, description="and of so many of the most probable ones"
     )
-    tools: Annotated[Any, only([])] = _unsupported([], what="tools")
-    tool_choice: Annotated[Any, only("none", "auto")] = _unsupported("none", what="tools")
-    functions: Annotated[Any, only([])] = _unsupported([], what="tools")
-    function_call: Annotated[Any, only("none", "auto")] = _unsupported("none", what="tools")
-    modalities: Annotated[Any, only(["text"])] = _unsupported(["text"], what="other modalities")
-    audio: Annotated[Any, only()] = _unsupported(what="other modalities")
+    tools: Annotated[tuple[Tool, ...], Field(max_length=MOST_TOOLS)] | None = Field(
+        None, description="functions that the answer may call"
+    )
+    tool_choice: ToolChoice | None = Field(
+        None, description="none, auto (the default with tools), required, or a function by name"
+    )
+    parallel_tool_calls: bool | None = Field(None, description="whether one answer may have several calls")
+    functions: Annotated[Any, only([])] = unsupported([], what="tools")
+    function_call: Annotated[Any, only("none", "auto")] = unsupported("none", what="tools")
+    modalities: Annotated[Any, only(["text"])] = unsupported(["text"], what="other modalities")
+    audio: Annotated[Any, only()] = unsupported(what="other modalities")
+
+    @model_validator(mode="after")
+    def _tools_that_exist(self) -> Self:
+        check_tools(self.tools or (), self.tool_choice, self.structure is not None)
+        return self
 
     @model_validator(mode="after")
     def _alternatives_of_logprobs(self) -> Self:

@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from speculatoviz.errors import SpeculatoVizError
-from speculatoviz.server.api import prometheus
 from speculatoviz.server.api.answers import ChatCompletion, Completion, ErrorAnswer, ModelEntry, ModelList
 from speculatoviz.server.api.errors import BusyError, UnknownModelError, error_document
 from speculatoviz.server.api.generation import Piece, failures_in_words, pieces
@@ -82,9 +81,12 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> PlainTextResponse:
+        from speculatoviz.server.api import prometheus  # the library's import registers collectors
+
         host = _host(request)
         name = "" if host.session is None else host.session.target.description.name
-        text = prometheus.exposition(host.counters, name, host.queue.running, host.queue.waiting)
+        queue = host.queue
+        text = prometheus.exposition(host.counters, host.latencies, name, queue.running, queue.waiting)
         return PlainTextResponse(text, media_type=prometheus.CONTENT_TYPE)
 
     return router

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from speculatoviz.server.api.answers import (
@@ -17,6 +18,7 @@ from speculatoviz.server.api.answers import (
     ChatMessage,
     Completion,
     CompletionChoice,
+    FinishReason,
     ServerMetrics,
     Timings,
     Usage,
@@ -25,11 +27,18 @@ from speculatoviz.server.api.generation import Piece
 from speculatoviz.server.api.logprobs import TokenNames
 from speculatoviz.server.api.planning import PlannedChoice
 from speculatoviz.server.api.requests import ChatRequest, CompletionRequest
+from speculatoviz.server.api.tools import Found, ToolCallParser, joined, offered, whole
 
 # Left out of a JSON document where they are null; other fields are written as null.
 _OPTIONAL = frozenset(
     {"usage", "metrics", "timings", "token_ids", "prompt_token_ids", "completion_tokens_details", "role", "content"}
+    | {"tool_calls", "id", "type", "name"}
 )
+
+
+def random_call_id() -> str:
+    """An id for a call of a tool."""
+    return f"call_{secrets.token_hex(12)}"
 
 
 class Head(NamedTuple):
@@ -103,32 +112,36 @@ class CompletionWriter:
 
 @dataclass(frozen=True, slots=True)
 class ChatWriter:
-    """Answers of `/v1/chat/completions`."""
+    """Answers of `/v1/chat/completions`. draw_id: returns an id for a call of a tool."""
 
     asked: ChatRequest
     names: TokenNames
+    draw_id: Callable[[], str] = random_call_id
+    _parsers: dict[int, ToolCallParser] = field(default_factory=dict)  # by choice, if it may call tools
 
     def opening(self, choice: PlannedChoice) -> ChatChunkChoice:
         return ChatChunkChoice(index=choice.index, delta=ChatDelta(role="assistant", content=""))
 
     def part(self, choice: PlannedChoice, piece: Piece, offset: int, first: bool) -> ChatChunkChoice:
         del offset, first
-        count = self.asked.alternatives
+        count, found = self.asked.alternatives, self._found(choice, piece)
         return ChatChunkChoice(
             index=choice.index,
-            delta=ChatDelta(content=piece.text or None),
+            delta=ChatDelta(content=found.content or None, tool_calls=list(found.calls) or None),
             logprobs=None if count is None or not piece.emitted else self.names.chat(piece.emitted, count),
-            finish_reason=piece.finish_reason,
+            finish_reason=self._reason(choice, piece),
             token_ids=[token.id for token in piece.emitted] if self.asked.return_token_ids else None,
         )
 
     def whole(self, choice: PlannedChoice, pieces: Sequence[Piece]) -> ChatChoice:
         merged, count = merge(pieces), self.asked.alternatives
+        found = whole(self._found(choice, merged))
+        content = found.content if found.content or not found.calls else None
         return ChatChoice(
             index=choice.index,
-            message=ChatMessage(content=merged.text),
+            message=ChatMessage(content=content, tool_calls=list(found.calls) or None),
             logprobs=None if count is None else self.names.chat(merged.emitted, count),
-            finish_reason=merged.finish_reason or "length",
+            finish_reason=self._reason(choice, merged) or "length",
             token_ids=[token.id for token in merged.emitted] if self.asked.return_token_ids else None,
         )
 
@@ -137,6 +150,19 @@ class ChatWriter:
 
     def answer(self, head: Head, choices: Sequence[Any], statistics: Statistics) -> ChatCompletion:
         return ChatCompletion(**head._asdict(), choices=list(choices), **statistics._asdict())
+
+    def _found(self, choice: PlannedChoice, piece: Piece) -> Found:
+        """The content and the calls that a piece adds."""
+        if not offered(self.asked.tools, self.asked.tool_choice):
+            return Found(piece.text)
+        parser = self._parsers.setdefault(choice.index, ToolCallParser(self.draw_id))
+        found = parser.push(piece.text)
+        return joined(found, parser.finish()) if piece.finish_reason else found
+
+    def _reason(self, choice: PlannedChoice, piece: Piece) -> FinishReason | None:
+        parser = self._parsers.get(choice.index)
+        calls = parser is not None and parser.complete > 0
+        return "tool_calls" if piece.finish_reason == "stop" and calls else piece.finish_reason
 
 
 def merge(pieces: Iterable[Piece]) -> Piece:

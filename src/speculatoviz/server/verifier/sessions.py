@@ -249,4 +249,4 @@ class Sessions:
 
 
 def _terms(request: Request) -> tuple[object, ...]:
-    return request.sampling, request.seed, request.evidence, request.rule
+    return request.sampling, request.output_start, request.seed, request.evidence, request.rule

@@ -9,9 +9,9 @@ from typing import get_args
 from speculatoviz.core.chance import ChanceSource, seeded
 from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import BadRequestError, TargetError
 from speculatoviz.models.base import Description, Tokenizer
-from speculatoviz.targets.base import Remote, refuse_needs
+from speculatoviz.targets.base import Remote, refuse_constraint, refuse_needs
 from speculatoviz.targets.hosted import modes
 from speculatoviz.targets.hosted.api import Api
 from speculatoviz.targets.hosted.choice import Abilities, Mode, SelectedMode, choose
@@ -88,6 +88,13 @@ class HostedTarget:
                 f"The rule {request.rule!r} needs a target in this process: an endpoint verifies by its mode.",
                 "Leave the rule at token, or choose a --target-mode.",
             )
+        if request.sampling.penalties.active:
+            raise BadRequestError(
+                "Penalties and biases need a target in this process or behind our own verifier: an endpoint would "
+                "apply them to its own output, not to the tokens before each drafted one.",
+                "Leave them out, or choose another target.",
+            )
+        refuse_constraint(request)
         return self._choose(request).exactness
 
     def strategy(self, request: Request) -> str:

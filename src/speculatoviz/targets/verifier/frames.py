@@ -10,11 +10,21 @@ import numpy.typing as npt
 
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.sampling import QUANTA
-from speculatoviz.core.types import ROOT, Draft, Ints, Limits, Request, Sampling, Scores, Support
+from speculatoviz.core.types import ROOT, Draft, Ints, Limits, Penalties, Request, Sampling, Scores, Support
 from speculatoviz.models.base import VocabularyEntry
-from speculatoviz.targets.verifier.wire import Judged, Open, Submit, Vocabulary, WireCheck, WireError, WireScores
+from speculatoviz.targets.verifier.wire import (
+    Judged,
+    Open,
+    Submit,
+    Vocabulary,
+    WireCheck,
+    WireError,
+    WirePenalties,
+    WireScores,
+)
 
 _MISMATCH = "Use the same version of SpeculatoViz on both sides."
+_MOST_BIASES, _MOST_PENALTY = 1024, 1e3
 
 
 def pack(ids: Sequence[int] | Ints) -> bytes:
@@ -33,9 +43,20 @@ def unpack(raw: bytes) -> list[int]:
 def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[int]) -> Open:
     """The frame that opens a session. prompt: all committed ids, which may be more than the request's own."""
     s = request.sampling
-    filters = (s.temperature, s.top_k, s.top_p, s.min_p)
     return Open(
-        number, session, pack(prompt), *filters, request.seed, request.evidence, request.rule, request.certainty
+        number,
+        session,
+        pack(prompt),
+        s.temperature,
+        s.top_k,
+        s.top_p,
+        s.min_p,
+        request.seed,
+        request.evidence,
+        request.rule,
+        request.certainty,
+        request.output_start,
+        _wire_penalties(s.penalties) if s.penalties.active else None,
     )
 
 
@@ -54,10 +75,45 @@ def request_of(frame: Open, n_vocab: int) -> Request:
         raise WireError(
             "The sampling or the seed is out of range.", "Correct temperature, top-k, top-p, min-p and seed."
         )
-    sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p)
+    if frame.output_from is not None and not 0 <= frame.output_from <= len(prompt):
+        raise WireError("The output begins outside the committed ids.", _MISMATCH)
+    penalties = Penalties() if frame.penalties is None else _penalties(frame.penalties, n_vocab)
+    sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p, penalties)
     return Request(
-        tuple(prompt), sampling, Limits(0), frame.seed, frame.rule, frame.evidence, certainty=frame.certainty
+        tuple(prompt),
+        sampling,
+        Limits(0),
+        frame.seed,
+        frame.rule,
+        frame.evidence,
+        certainty=frame.certainty,
+        output_from=frame.output_from,
     )
+
+
+def _wire_penalties(penalties: Penalties) -> WirePenalties:
+    tokens = pack([token for token, _ in penalties.bias])
+    values = np.array([value for _, value in penalties.bias], "<f8").tobytes()
+    return WirePenalties(
+        penalties.presence, penalties.frequency, penalties.repetition, penalties.last_n, (tokens, values)
+    )
+
+
+def _penalties(frame: WirePenalties, n_vocab: int) -> Penalties:
+    tokens, values = unpack(frame.bias[0]), _array(frame.bias[1], "<f8").tolist()
+    unique = len(set(tokens)) == len(tokens) == len(values) <= _MOST_BIASES
+    if not unique or not all(0 <= token < n_vocab for token in tokens):
+        raise WireError("The biases do not name different ids of the vocabulary.", _MISMATCH)
+    numbers = (frame.presence, frame.frequency, *values)
+    near = all(abs(number) <= _MOST_PENALTY for number in numbers)
+    if (
+        not near
+        or not 1 / _MOST_PENALTY <= frame.repetition <= _MOST_PENALTY
+        or (frame.last_n is not None and frame.last_n < 1)
+    ):
+        raise WireError("The penalties are out of range.", "Correct the penalties and biases.")
+    bias = tuple(zip(tokens, values, strict=True))
+    return Penalties(frame.presence, frame.frequency, frame.repetition, frame.last_n, bias)
 
 
 # ---- a draft ----------------------------------------------------------------------------------------

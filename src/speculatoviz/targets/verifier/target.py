@@ -21,7 +21,7 @@ from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Exactness, Request
 from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
-from speculatoviz.targets.base import Remote, refuse_needs
+from speculatoviz.targets.base import Remote, refuse_constraint, refuse_needs
 from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 from speculatoviz.targets.names import shown_url
@@ -102,6 +102,7 @@ class VerifierTarget:
 
     def claim(self, request: Request) -> Exactness:
         refuse_needs(request)
+        refuse_constraint(request)
         return claim(request, "at the other end, with exactly the q it was drawn from")
 
     def begin(self, request: Request) -> Exactness:

@@ -14,7 +14,7 @@ import msgspec
 from speculatoviz.core.types import Rule, Status
 from speculatoviz.errors import SpeculatoVizError
 
-VERSION = 3
+VERSION = 4
 PATH = "/verify"
 
 
@@ -40,10 +40,21 @@ class Hello(Frame, frozen=True):
     fingerprint: str | None = None
 
 
+class WirePenalties(msgspec.Struct, frozen=True, array_like=True):
+    """`core.types.Penalties`. bias: of b ids, int32[b] and float64[b]."""
+
+    presence: float
+    frequency: float
+    repetition: float
+    last_n: int | None
+    bias: tuple[bytes, bytes]
+
+
 class Open(Frame, frozen=True):
     """Begin a session or resume it. The verifier computes only the ids that its cache no longer holds.
 
-    session: 16 secret bytes that the client chose. prompt: all committed ids. The other fields as in `Request`.
+    session: 16 secret bytes that the client chose. prompt: all committed ids. output_from: the index in them at which
+    the output begins. penalties: None if no logit changes. The other fields as in `Request`.
     """
 
     session: bytes
@@ -56,6 +67,8 @@ class Open(Frame, frozen=True):
     evidence: bool
     rule: Rule = "token"
     certainty: bool = False
+    output_from: int | None = None
+    penalties: WirePenalties | None = None
 
 
 class Submit(Frame, frozen=True):
