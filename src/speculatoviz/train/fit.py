@@ -15,6 +15,7 @@ from torch import nn
 
 from speculatoviz.errors import TrainError
 from speculatoviz.train.data import Batch, TrainingData
+from speculatoviz.train.muon import Muon
 from speculatoviz.train.score import HeldOutAnswers, Score
 
 _LAST_SHARE = 0.02  # of the learning rate, at the end of the schedule
@@ -228,9 +229,10 @@ def _optimisers(head: TrainableHead, how: Schedule) -> list[torch.optim.Optimize
     if rows:
         groups.append({"params": rows, "rate_share": _ROWS_SHARE})
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=how.rate, betas=(0.9, 0.95), weight_decay=0.0)]
-    if matrices:
-        muon = torch.optim.Muon(matrices, lr=how.rate, weight_decay=how.decay, adjust_lr_fn="match_rms_adamw")
-        made.append(muon)
+    if matrices and fast_dtype(matrices[0].device) == torch.bfloat16:
+        made.append(torch.optim.Muon(matrices, how.rate, how.decay, adjust_lr_fn="match_rms_adamw"))
+    elif matrices:
+        made.append(Muon(matrices, how.rate, how.decay))
     return made
 
 
