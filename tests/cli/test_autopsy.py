@@ -72,7 +72,7 @@ def test_either_a_trace_or_prompts_are_needed(arguments: list[str]) -> None:
     refused = call("autopsy", *arguments)
 
     assert refused.exit_code == 1
-    assert "either a trace or prompts" in refused.output
+    assert "either a recorded run or prompts" in refused.output
 
 
 def test_a_run_without_draft_is_refused_in_words(tmp_path: Path) -> None:

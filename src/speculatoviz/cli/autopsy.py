@@ -64,7 +64,7 @@ def autopsy(
             "An autopsy needs either a recorded run or prompts.",
             "Name a file written with --trace or a run of `speculatoviz runs list`, or give --prompt TEXT.",
         )
-    events = recorded(run, settings).events if run is not None else list(_run(settings, prompt or []))
+    events = recorded(run, lambda: settings).events if run is not None else list(_run(settings, prompt or []))
     found = explain(events)
     if found is None:
         raise BadRequestError(

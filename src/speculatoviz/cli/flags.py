@@ -124,6 +124,13 @@ def _help(field: str, default: Any) -> str:
     return f"{text}  [default: {default}]"
 
 
+# For commands that read other settings only where the store is used: a file needs none.
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", help=_help("store", None), show_default=False, rich_help_panel=STORE.title),
+]
+
+
 def settings_of(flags: Mapping[str, Any]) -> Settings:
     """Settings from the flags that were given (None: not given), the environment and `.env`.
 

@@ -23,7 +23,9 @@ from speculatoviz.cli.flags import (
     REMOTE,
     SAMPLING,
     STORE,
+    StoreOption,
     settings_flags,
+    settings_of,
 )
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole, notice
@@ -113,9 +115,7 @@ def generate(
             raise typer.Exit(1)  # the text was printed, but not all that was asked for is there
 
 
-@settings_flags("store")
 def replay(
-    settings: Settings,
     run: Annotated[str, typer.Argument(metavar="RUN", help=RECORDED, show_default=False)],
     copy: Annotated[
         Path | None,
@@ -123,13 +123,14 @@ def replay(
             "--trace", help="also write the run to this file, as a trace of today's version", show_default=False
         ),
     ] = None,
+    store: StoreOption = None,
 ) -> None:
     """Print a recorded run again.
 
     A trace that was cut off is read up to its last whole line. --trace writes it again without the incomplete line, in
     today's version; fields that this version does not know are kept.
     """
-    data, name = recorded_content(run, settings)
+    data, name = recorded_content(run, lambda: settings_of({"store": store}))
     found = trace.parse(data, name)
     if copy is not None:
         trace.rewrite(data, name, copy)

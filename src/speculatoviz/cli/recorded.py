@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from speculatoviz.cli.output import notice
@@ -14,10 +15,10 @@ RECORDED = "a file written with --trace, or a run's id from `runs list`; last: t
 _ID = re.compile(r"[A-Za-z0-9-]{4,64}")
 
 
-def recorded(name: str, settings: Settings) -> Trace:
+def recorded(name: str, settings: Callable[[], Settings]) -> Trace:
     """Read a trace file, or the trace of a run in the store; what is missing at its end is printed as a notice.
 
-    Raises TraceError, StoreError and UnknownRunError.
+    settings: called only for the store. Raises TraceError, StoreError and UnknownRunError.
     """
     found = trace.parse(*recorded_content(name, settings))
     if found.warning is not None:
@@ -25,13 +26,13 @@ def recorded(name: str, settings: Settings) -> Trace:
     return found
 
 
-def recorded_content(name: str, settings: Settings) -> tuple[bytes, str]:
+def recorded_content(name: str, settings: Callable[[], Settings]) -> tuple[bytes, str]:
     """The bytes of a trace, and what to call it. A name that no file has, and that can be an id, is one."""
     if not _ID.fullmatch(name) or Path(name).exists():
         return trace.content(Path(name)), name
     from speculatoviz.lab.store.opening import open_store
 
-    store = open_store(settings)
+    store = open_store(settings())
     try:
         found = store.get(name).id
         return b"".join(store.trace(found)), f"Run {found}"

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from speculatoviz.cli.document import dump
-from speculatoviz.cli.flags import settings_flags
+from speculatoviz.cli.flags import StoreOption, settings_of
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.recorded import RECORDED, recorded
@@ -28,9 +28,7 @@ def register(app: typer.Typer) -> None:
     add(app, whatif)
 
 
-@settings_flags("store")
 def whatif(
-    settings: Settings,
     runs: Annotated[
         list[str],
         typer.Argument(metavar="RUN...", help=f"each with --record-depth N: {RECORDED}", show_default=False),
@@ -59,6 +57,7 @@ def whatif(
         typer.Option("--rtt-ms", min=0.0, help="round-trip time of a remote target; default: as measured"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")] = False,
+    store: StoreOption = None,
 ) -> None:
     """Tell what a recorded run would have been with another depth, rule, policy, network, drafter's speed or machine.
 
@@ -69,6 +68,9 @@ def whatif(
 
     def changed(own: RoundCosts) -> RoundCosts:
         return own.changed(table, draft_ms, rtt_ms)
+
+    def settings() -> Settings:
+        return settings_of({"store": store})
 
     question = Question(_depths(k), policy, rule, changed)
     answer = what_if([run_record(recorded(run, settings).events) for run in runs], question)

@@ -9,11 +9,10 @@ import typer
 from rich.table import Table
 
 from speculatoviz.cli.document import dump
-from speculatoviz.cli.flags import settings_flags
+from speculatoviz.cli.flags import StoreOption, settings_of
 from speculatoviz.cli.help import add
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.recorded import RECORDED, recorded
-from speculatoviz.config import Settings
 from speculatoviz.lab.waterfall import Waterfall, waterfall
 
 
@@ -22,18 +21,17 @@ def register(app: typer.Typer) -> None:
     add(app, why)
 
 
-@settings_flags("store")
 def why(
-    settings: Settings,
     run: Annotated[str, typer.Argument(metavar="RUN", help=RECORDED, show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")] = False,
+    store: StoreOption = None,
 ) -> None:
     """Explain why a recorded run is not faster.
 
     Starts with the speedup that the formula of speculative decoding gives for the measured acceptance, depth and draft
     time, and leads to the measured speedup, one measured bar for everything that the formula leaves out.
     """
-    found = waterfall(recorded(run, settings).events)
+    found = waterfall(recorded(run, lambda: settings_of({"store": store})).events)
     if as_json:
         values = found._asdict() | {"bars": [bar._asdict() for bar in found.bars]}
         typer.echo(dump(values, sys.stdout.encoding or "utf-8"))
