@@ -113,7 +113,9 @@ async def compare(
     sampled = None
     if plan.samples:
         progress(f"{plan.samples} draws of each endpoint")
-        sampled = await _sampled(plain, speculating, prompts[:_SAMPLED_PROMPTS], plan)
+        least = min(_SAMPLED_TOKENS, plan.tokens)
+        long = [text.prompt for text in texts if text.tokens >= least]  # a text that ends at once tests nothing
+        sampled = await _sampled(plain, speculating, (long or prompts)[:_SAMPLED_PROMPTS], plan)
     return Comparison(tuple(texts), sampled, tuple(notes))
 
 
