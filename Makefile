@@ -25,7 +25,7 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench page wheel lock clean clean-all \
+.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench bench-page page wheel lock clean clean-all \
 	FORCE
 
 help: ## list these targets
@@ -88,6 +88,9 @@ bench: $(DONE)/dev $(DONE)/package ## measure this machine: the pair, then all e
 	@mkdir -p benchmarks
 	.venv/bin/speculatoviz bench peers $(if $(PROMPTS),'$(PROMPTS)') --out '$(RUNS).jsonl' --figure '$(RUNS).svg' \
 	  $(if $(PROFILE),--profile '$(PROFILE)') $(ARGS)
+
+bench-page: chromium $(DONE)/package $(PAGE) ## measure the page in Chromium: frames, processor, memory, bytes, layout shifts
+	CHROMIUM="$${CHROMIUM:-$$(scripts/need.sh chromium)}" $(NPM) bench
 
 RUNS = benchmarks/$(or $(PROFILE),qwen)
 

@@ -76,4 +76,14 @@ export const isBusy = (state: AppState): boolean => isRunning(state) || state.pl
 export const isLive = (state: AppState): boolean =>
   isRunning(state) && state.play?.mode === "real" && state.play.following;
 export const isReady = (state: AppState): boolean => state.health?.status === "ready";
-export const formOf = (state: AppState): Form => formFrom(state.settings, state.choices);
+
+const forms = new WeakMap<Choices, { readonly settings: SettingsInfo | null; readonly form: Form }>();
+
+/** Choices and settings never change as objects, so each pair gives one form, which is computed once. */
+export function formOf({ settings, choices }: AppState): Form {
+  const known = forms.get(choices);
+  if (known?.settings === settings) return known.form;
+  const form = formFrom(settings, choices);
+  forms.set(choices, { settings, form });
+  return form;
+}

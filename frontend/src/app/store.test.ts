@@ -17,7 +17,7 @@ let store: Store;
 const play = () => store.get().play;
 
 async function connected(): Promise<void> {
-  await store.connect();
+  await store.open();
   await new Promise((resolve) => setTimeout(resolve));
 }
 
@@ -35,7 +35,8 @@ describe("recording", () => {
     store = new Store(environment);
     await connected();
     expect(play()).toBeNull();
-    store.watchRecording();
+    expect(store.get().recording).toBeNull();
+    await store.watchRecording();
     expect(play()?.source).toBe("recording");
   });
 
@@ -46,7 +47,28 @@ describe("recording", () => {
     await connected();
     expect(play()?.source).toBe("recording");
     store.start();
-    expect(play()).toMatchObject({ source: "live", events: [] });
+    expect(play()).toMatchObject({ source: "live", events: { length: 0 } });
+  });
+});
+
+describe("frames", () => {
+  it("are no news while only the clock of the playback moves", async () => {
+    environment.trace = trace;
+    await connected();
+    store.setMode("slow");
+    environment.frame(3);
+    const before = play();
+    let news = 0;
+    store.subscribe(() => {
+      news += 1;
+    });
+    environment.frame();
+    expect(play()?.waitMs).toBeLessThan(before?.waitMs ?? 0);
+    expect([news, play()?.cursor]).toEqual([0, before?.cursor]);
+    environment.frame(30);
+    expect(play()?.cursor).toBeGreaterThan(before?.cursor ?? 0);
+    expect(news).toBeGreaterThan(0);
+    expect(news).toBeLessThan(10);
   });
 });
 

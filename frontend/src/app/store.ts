@@ -49,6 +49,7 @@ export class Store {
   private updateTicket = 0;
   private pollTicket = 0;
   private noticeCount = 0;
+  private opened = false;
   private beforeStored: Playback | null = null;
 
   constructor(private readonly environment: Environment) {
@@ -69,19 +70,28 @@ export class Store {
 
   // --- server -----------------------------------------------------------------------------------
 
-  /** Once; later calls do nothing. */
+  /** Opens the socket and asks for health and settings. Once; later calls do nothing. */
   async connect(): Promise<void> {
     if (this.socket) return;
     this.socket = this.environment.openSocket({
       onStatus: (connection) => this.onConnection(connection),
       onMessage: (message) => this.onMessage(message),
     });
-    const [health] = await Promise.all([this.environment.health(), this.loadRecording(), this.poll()]);
-    const { recording } = this.state;
+    await this.poll();
+  }
+
+  /** Connects, and plays the recording on a first visit, or where no model is ready. Once; later calls do nothing. */
+  async open(): Promise<void> {
+    if (this.opened) return;
+    this.opened = true;
     const firstVisit = loadValue("visited") === null;
     saveValue("visited", true);
+    const loading = firstVisit ? this.loadRecording() : null;
+    const [health] = await Promise.all([this.environment.health(), loading, this.connect()]);
     const canRun = health?.status === "ready";
-    if (recording && this.state.play === null && (firstVisit || !canRun)) this.watchRecording();
+    if (!firstVisit && canRun) return;
+    await this.loadRecording();
+    if (this.state.play === null) await this.watchRecording();
   }
 
   /** Needs a server of files only: no socket and no model. */
@@ -162,7 +172,7 @@ export class Store {
   // --- runs -------------------------------------------------------------------------------------
 
   start(changes: Partial<Start> = {}): void {
-    if (this.send(changes)) this.open(playback.openLive(this.state.mode));
+    if (this.send(changes)) this.show(playback.openLive(this.state.mode));
   }
 
   /** Whether the server was asked for a run. */
@@ -212,14 +222,16 @@ export class Store {
     this.socket?.send({ type: "cancel" });
   }
 
-  watchRecording(): void {
+  /** Plays the recording, which is loaded when it is first asked for. */
+  async watchRecording(): Promise<void> {
+    await this.loadRecording();
     const { recording, mode } = this.state;
     if (!recording || isBusy(this.state)) return;
-    this.open(playback.openRecording(recording.events, mode));
+    this.show(playback.openRecording(recording.events, mode));
     this.requestFrame();
   }
 
-  private open(play: Playback, stored: Stored | null = null): void {
+  private show(play: Playback, stored: Stored | null = null): void {
     this.set({ play, stored, selected: null, hovered: null, dismissed: [] });
   }
 
@@ -229,7 +241,7 @@ export class Store {
     if (this.state.stored === null) this.beforeStored = this.state.play;
     const play = playback.openRecording(stored.recording.events, this.state.mode);
     const rounds = round ?? play.roundEnds.length;
-    this.open(playback.pause(playback.seekRound(play, rounds)), stored);
+    this.show(playback.pause(playback.seekRound(play, rounds)), stored);
     if (round !== null && token !== null) this.select(tokenKey(play.full, round, token));
     return true;
   }
@@ -328,7 +340,8 @@ export class Store {
     const before = this.state.play;
     if (!before) return;
     const play = playback.tick(this.received(before), this.frameAt === null ? 0 : nowMs - this.frameAt);
-    if (play !== before) this.set({ play });
+    if (playback.looksSame(play, before)) this.state = { ...this.state, play };
+    else this.set({ play });
     const busy = play.playing && (!playback.atEnd(play) || playback.isComplete(play));
     this.frameAt = busy ? nowMs : null;
     if (busy) this.requestFrame();

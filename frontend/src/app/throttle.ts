@@ -1,6 +1,6 @@
 // Throttled animation frames. The page shares the processor with the model, so drawing slows down decoding.
 
-/** The share of time that drawing a live run may take on the page's thread; rasterising takes as much again. */
+/** The share of time that long frames of a live run may take on the page's thread; rasterising takes as much again. */
 const DRAWING_SHARE = 0.06;
 /** Frames up to this duration are not throttled. */
 const UNTHROTTLED_MS = 8;
@@ -40,7 +40,8 @@ export function throttledFrames(
     });
   };
   const measured = (costMs: number) => {
-    const gapMs = costMs > UNTHROTTLED_MS ? Math.min(LONGEST_GAP_MS, costMs / DRAWING_SHARE) : 0;
+    // The gap begins at 0, so that a frame just above the limit does not delay the next one by many.
+    const gapMs = Math.min(LONGEST_GAP_MS, Math.max(0, costMs - UNTHROTTLED_MS) / DRAWING_SHARE);
     notBeforeMs = timers.now() + gapMs;
     measuring = false;
     onThrottle(gapMs > 0);

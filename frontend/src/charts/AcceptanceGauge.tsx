@@ -3,11 +3,14 @@ import { scaleLinear } from "d3-scale";
 import { arc, line } from "d3-shape";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import type { Gauge } from "./gauge";
+import { thinned } from "./thin";
 
 const START = -0.72 * Math.PI;
 const END = 0.72 * Math.PI;
 const OUTER = 40;
 const INNER = 33;
+/** The line of the course is narrow. */
+const SPARK_POINTS = 120;
 
 const angle = scaleLinear([0, 1], [START, END]);
 const ring = (from: number, to: number) =>
@@ -45,7 +48,7 @@ function Sparkline({ gauge: { history, colour, limits } }: { gauge: Gauge }) {
   const path = line<{ round: number; rate: number }>(
     (point) => x(point.round),
     (point) => y(point.rate),
-  )(known);
+  )(thinned(known, SPARK_POINTS));
   const summary = `From ${Math.round(first.rate * 100)} % after round ${first.round} to ${Math.round(last.rate * 100)} % after round ${last.round}`;
   return (
     <svg className="db-spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={summary}>

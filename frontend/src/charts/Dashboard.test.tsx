@@ -120,6 +120,19 @@ it("gives each chart a table", () => {
   expect(screen.getByRole("table", { name: "Acceptance by position" }).textContent).toContain("–");
 });
 
+it("shows the values of the round under the pointer", () => {
+  render(<Panel run={runWith({})} onMeasurePlain={null} />);
+  const speeds = screen.getByRole("img", { name: "Tokens per second by round" });
+  const times = screen.getByRole("img", { name: "Latency per round, last ten rounds" });
+  fireEvent.pointerMove(speeds, { clientX: 1000 });
+  fireEvent.pointerMove(times, { clientX: 0 });
+  const [speed, time] = [...document.querySelectorAll(".db-tooltip")].map(({ textContent }) => textContent);
+  expect(speed).toMatch(/^round 3round: [\d.]+ tok\/srunning: .*baseline: 13\.2 tok\/s$/);
+  expect(time).toMatch(/^round 1draft .*verify .*ms/);
+  fireEvent.pointerLeave(speeds);
+  expect(document.querySelectorAll(".db-tooltip")).toHaveLength(1);
+});
+
 it("shows dashes, not zeros, before a run", () => {
   render(<Panel run={IDLE} onMeasurePlain={null} />);
   expect(screen.getByRole("img", { name: "Acceptance rate unknown" })).toBeTruthy();

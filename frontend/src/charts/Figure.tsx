@@ -1,6 +1,6 @@
 // A chart with its heading, and its data as a table for screen readers.
 import { VisuallyHidden } from "radix-ui";
-import { type ReactNode, useId } from "react";
+import { memo, type ReactNode, useId } from "react";
 import { HelpTooltip } from "../ui/HelpTooltip";
 
 interface Props {
@@ -66,10 +66,19 @@ export interface LegendItem {
   readonly name: string;
   readonly help: string;
   readonly colour: string;
-  readonly look?: "dashed" | "ahead" | "hatched" | "line" | "tick";
+  readonly look?: "dashed" | "ahead" | "hatched" | "line" | "tick" | "dot";
 }
 
-export function ChartLegend({ items }: { items: readonly LegendItem[] }) {
+const sameItem = (a: LegendItem, b: LegendItem | undefined): boolean =>
+  a.name === b?.name && a.help === b.help && a.colour === b.colour && a.look === b.look;
+
+/** Renders again only with other items: the figures beside it change with every round. */
+export const ChartLegend = memo(
+  Legend,
+  ({ items: a }, { items: b }) => a.length === b.length && a.every((item, at) => sameItem(item, b[at])),
+);
+
+function Legend({ items }: { items: readonly LegendItem[] }) {
   return (
     <p className="db-legend">
       {items.map(({ name, help, colour, look = "solid" }) => (

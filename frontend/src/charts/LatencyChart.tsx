@@ -1,10 +1,10 @@
 // The time of the last rounds, by part.
-import { Bar, BarChart, type BarShapeProps, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
+import { scaleLinear } from "d3-scale";
+import { useId } from "react";
 import type { TimePart } from "../run/times";
 import { milliseconds } from "../words/format";
-import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
-import { ChartTooltip } from "./ChartTooltip";
 import { ChartLegend, Figure, type LegendItem } from "./Figure";
+import { type Frame, Plot, type Tick } from "./Plot";
 import type { LatencyRow } from "./series";
 
 const HELP =
@@ -29,14 +29,6 @@ const AHEAD_ITEM: LegendItem = {
   colour: "var(--time-draft)",
   look: "ahead",
 };
-const fillOf = (part: TimePart) => (part === "evidence" ? "url(#db-hatch)" : `var(--time-${part})`);
-
-/** The value of drafting ahead is its interval; the others are durations. */
-function words(name: string, value: unknown): string | null {
-  if (name !== AHEAD) return `${name} ${milliseconds(typeof value === "number" ? value : null)}`;
-  return Array.isArray(value) ? `${name}, overlapped, ${milliseconds(value[1] - value[0])}` : null;
-}
-
 const legendItem = ({ part, help }: (typeof PARTS)[number]): LegendItem =>
   part === "evidence"
     ? { name: part, help, colour: "var(--time-other)", look: "hatched" }
@@ -63,11 +55,15 @@ function tableOf(rows: readonly LatencyRow[], ahead: boolean) {
 const aheadInterval = ({ draft, ahead }: LatencyRow): [number, number] | null =>
   ahead > 0 ? [draft, draft + ahead] : null;
 
-export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
+const WIDEST_BAR = 34;
+/** The share of its place that a bar takes. */
+const BAR_SHARE = 0.64;
+
+export function LatencyChart({ rows }: { rows: readonly LatencyRow[] }) {
   const shown = PARTS.filter(({ part }) => part !== "network" || rows.some((row) => row.network > 0));
   const ahead = rows.some((row) => row.ahead > 0);
   const legend = [...shown.map(legendItem), ...(ahead ? [AHEAD_ITEM] : [])];
-  const axis = axisFromZero(rows.flatMap((row) => [row.total, aheadInterval(row)?.[1] ?? 0]));
+  const values = rows.flatMap((row) => [row.total, aheadInterval(row)?.[1] ?? 0]);
   return (
     <Figure
       title="Latency per round, ms"
@@ -76,65 +72,97 @@ export function LatencyChart({ rows }: { rows: LatencyRow[] }) {
       table={tableOf(rows, ahead)}
       className="is-chart"
     >
-      <div className="db-plot">
-        <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 290, height: 120 }}>
-          <BarChart
-            data={rows}
-            margin={MARGIN}
-            barCategoryGap={ahead ? "27%" : "22%"}
-            title="Latency per round, last ten rounds"
-          >
-            <defs>
-              <Hatch id="db-hatch" colour="var(--time-other)" />
-              <Hatch id="db-hatch-ahead" colour="var(--time-draft)" />
-            </defs>
-            <XAxis {...AXIS} dataKey="round" interval="preserveStartEnd" minTickGap={4} />
-            <YAxis {...AXIS} {...axis} interval={0} width={34} />
-            <Tooltip {...TOOLTIP} content={<ChartTooltip words={words} />} />
-            {shown.map(({ part }) => (
-              <Bar
-                key={part}
-                {...NO_ANIMATION}
-                dataKey={part}
-                name={part}
-                stackId="time"
-                fill={fillOf(part)}
-                maxBarSize={34}
-              />
-            ))}
-            {/* On an axis of its own, so that it does not make the other bars narrower. */}
-            {ahead && <XAxis xAxisId="ahead" dataKey="round" hide />}
-            {ahead && (
-              <Bar
-                {...NO_ANIMATION}
-                xAxisId="ahead"
-                dataKey={aheadInterval}
-                name={AHEAD}
-                shape={AheadBar}
-                maxBarSize={34}
-              />
-            )}
-          </BarChart>
-        </ResponsiveContainer>
-      </div>
+      <Plot
+        title="Latency per round, last ten rounds"
+        scale={scaleLinear([-0.5, Math.max(0.5, rows.length - 0.5)], [0, 1])}
+        ticks={() => rows.map(({ round }, at): Tick => ({ at, words: `${round}` }))}
+        values={values}
+        nearest={(value) => Math.min(rows.length - 1, Math.max(0, Math.round(value)))}
+        place={(index) => index}
+        tooltip={(index) => <Words row={rows[index]} />}
+      >
+        {(frame) => <Bars frame={frame} rows={rows} parts={shown.map(({ part }) => part)} />}
+      </Plot>
     </Figure>
   );
 }
 
-/** A narrow bar at the right of the round's bar. */
-function AheadBar({ x, y, width, height }: BarShapeProps) {
-  const narrow = Math.min(8, Math.max(3, width * 0.32));
-  const top = Math.min(y, y + height);
+function Words({ row }: { row: LatencyRow | undefined }) {
+  if (!row) return null;
   return (
-    <rect
-      className="db-ahead"
-      x={x + width + 1.5}
-      y={top}
-      width={narrow}
-      height={Math.abs(height)}
-      fill="url(#db-hatch-ahead)"
-    />
+    <>
+      <b>round {row.round}</b>
+      {PARTS.filter(({ part }) => row[part] > 0).map(({ part }) => (
+        <span key={part}>
+          {part} {milliseconds(row[part])}
+        </span>
+      ))}
+      {row.ahead > 0 && (
+        <span>
+          {AHEAD}, overlapped, {milliseconds(row.ahead)}
+        </span>
+      )}
+    </>
   );
+}
+
+interface BarsProps {
+  readonly frame: Frame;
+  readonly rows: readonly LatencyRow[];
+  readonly parts: readonly TimePart[];
+}
+
+/** The parts of a round, one on the other; drafting ahead is a narrow bar beside those that it overlaps. */
+function Bars({ frame: { x, y }, rows, parts }: BarsProps) {
+  const hatch = useId();
+  const width = Math.min(WIDEST_BAR, (x(1) - x(0)) * BAR_SHARE);
+  const fillOf = (part: TimePart) => (part === "evidence" ? `url(#${hatch})` : `var(--time-${part})`);
+  return (
+    <>
+      <defs>
+        <Hatch id={hatch} colour="var(--time-other)" />
+        <Hatch id={`${hatch}-ahead`} colour="var(--time-draft)" />
+      </defs>
+      {rows.map((row, at) => {
+        const ahead = aheadInterval(row);
+        const left = x(at) - width / 2;
+        return (
+          <g key={row.round}>
+            {stackOf(row, parts).map(({ part, from, to }) => (
+              <rect
+                key={part}
+                className="plot-bar"
+                x={left}
+                y={y(to)}
+                width={width}
+                height={y(from) - y(to)}
+                fill={fillOf(part)}
+              />
+            ))}
+            {ahead && (
+              <rect
+                className="db-ahead"
+                x={left + width + 1.5}
+                y={y(ahead[1])}
+                width={Math.min(8, Math.max(3, width * 0.32))}
+                height={y(ahead[0]) - y(ahead[1])}
+                fill={`url(#${hatch}-ahead)`}
+              />
+            )}
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+function stackOf(row: LatencyRow, parts: readonly TimePart[]) {
+  let to = 0;
+  return parts.map((part) => {
+    const from = to;
+    to += row[part];
+    return { part, from, to };
+  });
 }
 
 function Hatch({ id, colour }: { id: string; colour: string }) {

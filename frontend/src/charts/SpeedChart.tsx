@@ -1,34 +1,27 @@
-// Tokens per second after each round, with the baseline.
-import {
-  Bar,
-  ComposedChart,
-  Line,
-  ReferenceLine,
-  ResponsiveContainer,
-  Tooltip,
-  XAxis,
-  YAxis,
-} from "recharts";
+// Tokens per second after each round as an area, with the baseline as a line.
+import { scaleLinear } from "d3-scale";
+import { area, line } from "d3-shape";
 import { fixed } from "../words/format";
-import { AXIS, axisFromZero, MARGIN, NO_ANIMATION, TOOLTIP } from "./axes";
-import { ChartTooltip } from "./ChartTooltip";
 import { ChartLegend, Figure, type LegendItem } from "./Figure";
+import { type Frame, Plot, roundTicks } from "./Plot";
 import type { SpeedPoint } from "./series";
 import type { BaselineFigures } from "./speedup";
+import { columnsOf, thinned } from "./thin";
 
 const HELP =
-  "Emitted tokens / the time of their rounds. A bar is one round, the line the last 50 rounds together. The dashed line is the baseline: the target alone.";
+  "Emitted tokens / the time of their rounds. The area is the last 50 rounds together, a dot one round. The dashed line is the baseline: the target alone.";
 const LEGEND: readonly LegendItem[] = [
-  {
-    name: "round",
-    help: "One round: its emitted tokens / its time.",
-    colour: "color-mix(in srgb, var(--accent) 35%, var(--surface))",
-  },
   {
     name: "running",
     help: "The last 50 rounds together: their emitted tokens / their time.",
     colour: "var(--accent)",
     look: "line",
+  },
+  {
+    name: "round",
+    help: "One round: its emitted tokens / its time. Where several rounds share a column of the chart, a line from the slowest to the fastest.",
+    colour: "var(--text-faint)",
+    look: "dot",
   },
 ];
 const legendItem = ({ name, help }: BaselineFigures): LegendItem => ({
@@ -37,12 +30,15 @@ const legendItem = ({ name, help }: BaselineFigures): LegendItem => ({
   colour: "var(--text-soft)",
   look: "dashed",
 });
+const rate = (value: number | null): string => `${fixed(value, 1)} tok/s`;
 
-const words = (name: string, value: unknown): string =>
-  `${name}: ${typeof value === "number" ? fixed(value, 1) : "–"} tok/s`;
+interface Props {
+  readonly series: readonly SpeedPoint[];
+  /** Null if no speedup may be claimed. */
+  readonly baseline: BaselineFigures | null;
+}
 
-/** `baseline` is null if no speedup may be claimed. */
-export function SpeedChart({ series, baseline }: { series: SpeedPoint[]; baseline: BaselineFigures | null }) {
+export function SpeedChart({ series, baseline }: Props) {
   const baselineTps = baseline?.tps ?? null;
   const table = {
     head: ["Round", "Round alone, tok/s", "Running, tok/s"],
@@ -50,10 +46,9 @@ export function SpeedChart({ series, baseline }: { series: SpeedPoint[]; baselin
       .slice(-10)
       .map((point) => [`${point.round}`, fixed(point.perRound, 1), fixed(point.running, 1)]),
   };
-  const axis = axisFromZero([
-    baselineTps ?? 0,
-    ...series.flatMap((point) => [point.perRound ?? 0, point.running ?? 0]),
-  ]);
+  const first = series[0]?.round ?? 1;
+  const last = series.at(-1)?.round ?? 1;
+  const values = series.flatMap((point) => [point.perRound ?? 0, point.running ?? 0]);
   return (
     <Figure
       title="Tokens per second"
@@ -62,44 +57,60 @@ export function SpeedChart({ series, baseline }: { series: SpeedPoint[]; baselin
       table={table}
       className="is-chart"
     >
-      <div className="db-plot">
-        <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 290, height: 120 }}>
-          <ComposedChart
-            data={series}
-            margin={MARGIN}
-            barCategoryGap={series.length > 60 ? 0 : "12%"}
-            title="Tokens per second by round"
-          >
-            <XAxis {...AXIS} dataKey="round" minTickGap={28} />
-            <YAxis {...AXIS} {...axis} interval={0} width={34} />
-            <Tooltip {...TOOLTIP} content={<ChartTooltip words={words} />} />
-            <Bar
-              {...NO_ANIMATION}
-              name="round"
-              dataKey="perRound"
-              fill="var(--accent)"
-              fillOpacity={0.28}
-              maxBarSize={34}
-            />
-            {baselineTps !== null && (
-              <ReferenceLine
-                y={baselineTps}
-                stroke="var(--text-soft)"
-                strokeDasharray="4 3"
-                strokeWidth={1.25}
-              />
-            )}
-            <Line
-              {...NO_ANIMATION}
-              name="running"
-              dataKey="running"
-              stroke="var(--accent)"
-              strokeWidth={2}
-              dot={series.length === 1}
-            />
-          </ComposedChart>
-        </ResponsiveContainer>
-      </div>
+      <Plot
+        title="Tokens per second by round"
+        scale={scaleLinear([first, Math.max(first + 1, last)], [0, 1])}
+        ticks={roundTicks}
+        values={[baselineTps ?? 0, ...values]}
+        nearest={(round) => Math.min(series.length - 1, Math.max(0, Math.round(round) - first))}
+        place={(index) => series[index]?.round ?? first}
+        tooltip={(index) => <Words point={series[index]} baselineTps={baselineTps} />}
+      >
+        {(frame) => <Speeds frame={frame} series={series} baselineTps={baselineTps} />}
+      </Plot>
     </Figure>
+  );
+}
+
+function Words({ point, baselineTps }: { point: SpeedPoint | undefined; baselineTps: number | null }) {
+  if (!point) return null;
+  return (
+    <>
+      <b>round {point.round}</b>
+      <span>round: {rate(point.perRound)}</span>
+      <span>running: {rate(point.running)}</span>
+      {baselineTps !== null && <span>baseline: {rate(baselineTps)}</span>}
+    </>
+  );
+}
+
+interface SpeedsProps {
+  readonly frame: Frame;
+  readonly series: readonly SpeedPoint[];
+  readonly baselineTps: number | null;
+}
+
+type Known = SpeedPoint & { readonly running: number };
+
+function Speeds({ frame: { x, y, left, right, bottom }, series, baselineTps }: SpeedsProps) {
+  const known = series.filter((point): point is Known => point.running !== null);
+  const shown = thinned(known, right - left);
+  const at = (point: Known) => x(point.round);
+  const height = (point: Known) => y(point.running);
+  const dots = columnsOf(series, right - left, (point) => point.perRound)
+    .map(
+      ({ item, least, most }) => `M${x(item.round).toFixed(1)},${y(least).toFixed(1)}V${y(most).toFixed(1)}`,
+    )
+    .join("");
+  return (
+    <>
+      <path className="plot-area" d={area(at, bottom, height)(shown) ?? ""} />
+      <path className="plot-dots" d={dots} />
+      <path className="plot-line" d={line(at, height)(shown) ?? ""} />
+      {shown.length === 1 && shown[0] && (
+        <circle className="plot-point" cx={at(shown[0])} cy={height(shown[0])} r={2.5} />
+      )}
+      {baselineTps !== null && <path className="plot-baseline" d={`M${left},${y(baselineTps)}H${right}`} />}
+    </>
   );
 }

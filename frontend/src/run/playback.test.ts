@@ -104,7 +104,7 @@ describe("seeking and stepping", () => {
 
   it("shows exactly the requested rounds, and the end of the run with the last one", () => {
     const third = playback.seekRound(recorded, 3);
-    expect(third.shown).toBe(recorded.snapshots[2]);
+    expect(third.shown).toBe(recorded.snapshots.at(2));
     expect(playback.roundsShown(third)).toBe(3);
     expect(playback.seekRound(third, 99).shown.done).not.toBeNull();
     expect(playback.seekRound(third, -1).shown.rounds).toEqual([]);

@@ -1,7 +1,8 @@
 // Playback: how many of the received events are shown, and when the next one follows. Time is an argument.
 import type { ServerMessage } from "../protocol/generated";
+import { Log } from "./log";
 import type { Run } from "./model";
-import { emptyRun, reduce } from "./reducer";
+import { emptyRun, newBatch, reduce } from "./reducer";
 
 export type PlaybackMode = "real" | "paced" | "slow";
 
@@ -15,10 +16,10 @@ const LONGEST_TICK_MS = 250;
 
 export interface Playback {
   readonly source: "recording" | "live";
-  readonly events: readonly ServerMessage[];
+  readonly events: Log<ServerMessage>;
   /** For each finished round: the number of events up to its end, and the run at that moment. */
-  readonly roundEnds: readonly number[];
-  readonly snapshots: readonly Run[];
+  readonly roundEnds: Log<number>;
+  readonly snapshots: Log<Run>;
   /** The run after all events, and after the shown ones. */
   readonly full: Run;
   readonly shown: Run;
@@ -36,9 +37,9 @@ export interface Playback {
 
 const emptyPlayback = (source: Playback["source"], mode: PlaybackMode): Playback => ({
   source,
-  events: [],
-  roundEnds: [],
-  snapshots: [],
+  events: Log.of(),
+  roundEnds: Log.of(),
+  snapshots: Log.of(),
   full: emptyRun,
   shown: emptyRun,
   cursor: 0,
@@ -59,26 +60,42 @@ export function openRecording(events: readonly ServerMessage[], mode: PlaybackMo
 /** Adds new events. The shown run does not change. */
 export function receive(play: Playback, events: readonly ServerMessage[]): Playback {
   if (events.length === 0) return play;
+  const batch = newBatch();
+  const roundEnds: number[] = [];
+  const snapshots: Run[] = [];
   let full = play.full;
-  const all = play.events.slice();
-  const roundEnds = play.roundEnds.slice();
-  const snapshots = play.snapshots.slice();
-  for (const event of events) {
-    full = reduce(full, event);
-    all.push(event);
-    if (event.type === "metrics") {
-      roundEnds.push(all.length);
-      snapshots.push(full);
-    }
+  for (const [at, event] of events.entries()) {
+    full = reduce(full, event, batch);
+    if (event.type !== "metrics") continue;
+    roundEnds.push(play.events.length + at + 1);
+    snapshots.push(full);
+    batch.rounds = null; // the snapshot keeps this list
   }
-  return { ...play, events: all, roundEnds, snapshots, full };
+  return {
+    ...play,
+    events: play.events.append(events),
+    roundEnds: play.roundEnds.append(roundEnds),
+    snapshots: play.snapshots.append(snapshots),
+    full,
+  };
 }
+
+/** Whether nothing that is shown differs: at most the clock moved. */
+export const looksSame = (a: Playback, b: Playback): boolean =>
+  a.full === b.full &&
+  a.shown === b.shown &&
+  a.cursor === b.cursor &&
+  a.events === b.events &&
+  a.playing === b.playing &&
+  a.following === b.following &&
+  a.mode === b.mode;
 
 export const isComplete = (play: Playback): boolean =>
   play.full.phase === "done" || play.full.phase === "failed";
 export const atEnd = (play: Playback): boolean => play.cursor >= play.events.length;
 export const roundsShown = (play: Playback): number => countUpTo(play.roundEnds, play.cursor);
-export const elapsedMs = (play: Playback): number => play.events[play.cursor - 1]?.t_ms ?? 0;
+export const elapsedMs = (play: Playback): number =>
+  play.cursor > 0 ? (play.events.at(play.cursor - 1)?.t_ms ?? 0) : 0;
 
 /** Advances by `dtMs` of real time. */
 export function tick(play: Playback, dtMs: number): Playback {
@@ -88,7 +105,7 @@ export function tick(play: Playback, dtMs: number): Playback {
   if (play.following) return withCursor(play, play.events.length);
   const clockMs = play.clockMs + Math.min(dtMs, LONGEST_TICK_MS);
   let cursor = play.cursor;
-  while ((play.events[cursor]?.t_ms ?? Number.POSITIVE_INFINITY) <= clockMs) cursor += 1;
+  while ((play.events.at(cursor)?.t_ms ?? Number.POSITIVE_INFINITY) <= clockMs) cursor += 1;
   return { ...withCursor(play, cursor), clockMs };
 }
 
@@ -96,7 +113,7 @@ function paced(play: Playback, dtMs: number): Playback {
   let waitMs = play.waitMs - Math.min(dtMs, LONGEST_TICK_MS) * pace(play);
   let cursor = play.cursor;
   while (waitMs <= 0 && cursor < play.events.length) {
-    waitMs += durationMs(play.events[cursor]);
+    waitMs += durationMs(play.events.at(cursor));
     cursor += 1;
   }
   // Idle time is not saved up, or the next events would come in a burst.
@@ -121,9 +138,9 @@ export function allowedLagMs(play: Playback): number {
   return Math.max(LAG_ROUNDS * (DRAFT_MS + VERDICT_MS), totalMs(play.events, begin, end));
 }
 
-function totalMs(events: readonly ServerMessage[], from: number, to: number): number {
+function totalMs(events: Log<ServerMessage>, from: number, to: number): number {
   let sum = 0;
-  for (let at = from; at < to; at += 1) sum += durationMs(events[at]);
+  for (let at = from; at < to; at += 1) sum += durationMs(events.at(at));
   return sum;
 }
 
@@ -154,7 +171,7 @@ export function seekRound(state: Playback, rounds: number): Playback {
   const last = state.roundEnds.length;
   const wanted = Math.max(0, Math.min(last, Math.round(rounds)));
   const follows = !isComplete(state) && wanted === last && state.playing;
-  const end = includingRunEnd(state, state.roundEnds[wanted - 1] ?? startCursor(state));
+  const end = includingRunEnd(state, endOf(state, wanted) ?? startCursor(state));
   const target = onClock({ ...withCursor(state, end), waitMs: 0 });
   return { ...target, playing: state.playing && (follows || isComplete(state)), following: follows };
 }
@@ -177,15 +194,19 @@ export function stepEvent(state: Playback, direction: 1 | -1): Playback {
 export function stepRound(state: Playback, direction: 1 | -1): Playback {
   const passed = countUpTo(state.roundEnds, state.cursor);
   if (direction > 0)
-    return stepTo(state, includingRunEnd(state, state.roundEnds[passed] ?? state.events.length));
-  const here = state.roundEnds[passed - 1] ?? 0;
+    return stepTo(state, includingRunEnd(state, endOf(state, passed + 1) ?? state.events.length));
+  const here = endOf(state, passed) ?? 0;
   const atRoundEnd = totalMs(state.events, here, state.cursor) === 0;
-  return stepTo(state, state.roundEnds[passed - (atRoundEnd ? 2 : 1)] ?? 0);
+  return stepTo(state, endOf(state, passed - (atRoundEnd ? 1 : 0)) ?? 0);
 }
+
+/** The number of events up to the end of the first `rounds` rounds; null before the first, and after the last. */
+const endOf = ({ roundEnds }: Playback, rounds: number): number | null =>
+  rounds > 0 ? (roundEnds.at(rounds - 1) ?? null) : null;
 
 /** The end of a run belongs to its last round: after that round the cursor moves to the last event. */
 const includingRunEnd = (state: Playback, cursor: number): number =>
-  state.events.slice(cursor).some((event) => durationMs(event) > 0) ? cursor : state.events.length;
+  state.events.findIndex((event) => durationMs(event) > 0, cursor) < 0 ? state.events.length : cursor;
 
 function stepTo(state: Playback, cursor: number): Playback {
   const target = Math.max(startCursor(state), Math.min(state.events.length, cursor));
@@ -193,7 +214,7 @@ function stepTo(state: Playback, cursor: number): Playback {
 }
 
 /** Steps stop before each drafted token and verdict. */
-const isStep = (events: readonly ServerMessage[], cursor: number): boolean => durationMs(events[cursor]) > 0;
+const isStep = (events: Log<ServerMessage>, cursor: number): boolean => durationMs(events.at(cursor)) > 0;
 
 /** After the events that come before the first round. */
 export function startCursor(state: Playback): number {
@@ -214,23 +235,25 @@ function withCursor(state: Playback, cursor: number): Playback {
 function runAt(state: Playback, cursor: number): Run {
   if (cursor >= state.events.length) return state.full;
   const rounds = countUpTo(state.roundEnds, cursor);
-  const bound = state.roundEnds[rounds - 1] ?? 0;
+  const bound = endOf(state, rounds) ?? 0;
   const continues = state.cursor >= bound && state.cursor <= cursor;
-  let run = continues ? state.shown : (state.snapshots[rounds - 1] ?? emptyRun);
+  const snapshot = rounds > 0 ? state.snapshots.at(rounds - 1) : undefined;
+  const batch = newBatch();
+  let run = continues ? state.shown : (snapshot ?? emptyRun);
   for (let at = continues ? state.cursor : bound; at < cursor; at += 1) {
-    const event = state.events[at];
-    if (event) run = reduce(run, event);
+    const event = state.events.at(at);
+    if (event) run = reduce(run, event, batch);
   }
   return run;
 }
 
 /** The number of entries of the ascending `roundEnds` that are at most `limit`. */
-function countUpTo(roundEnds: readonly number[], limit: number): number {
+function countUpTo(roundEnds: Log<number>, limit: number): number {
   let low = 0;
   let high = roundEnds.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((roundEnds[middle] ?? Number.POSITIVE_INFINITY) <= limit) low = middle + 1;
+    if ((roundEnds.at(middle) ?? Number.POSITIVE_INFINITY) <= limit) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -54,7 +54,7 @@ export function rebase(play: Playback, plain: Run): Playback | null {
   const baseline = baselineFrom(plain);
   if (!baseline) return null;
   const remote = play.full.started?.remote != null;
-  const events = play.events.map((event): ServerMessage => {
+  const events = play.events.toArray().map((event): ServerMessage => {
     if (event.type === "started") return rebasedStart(event, baseline);
     if (event.type === "metrics") return rebasedValues(event, baseline, remote);
     return event.type === "done" ? rebasedEnd(event, baseline, remote, plain) : event;

@@ -20,7 +20,18 @@ export const emptyRun: Run = {
   failure: null,
 };
 
-export function reduce(run: Run, event: ServerMessage): Run {
+/** What one batch of events has copied: a list of rounds that only the batch has seen, and that it may change in place. */
+export interface Batch {
+  rounds: Round[] | null;
+}
+
+export const newBatch = (): Batch => ({ rounds: null });
+
+/**
+ * The run after the event. With a batch, the run before the event may change, unless `batch.rounds` was set to null after
+ * it was returned.
+ */
+export function reduce(run: Run, event: ServerMessage, batch: Batch = newBatch()): Run {
   if (event.type === "queued") return { ...emptyRun, id: event.run, phase: "queued", queued: event };
   if (event.type === "started") {
     return { ...emptyRun, id: event.run, phase: "running", queued: run.queued, started: event };
@@ -29,14 +40,14 @@ export function reduce(run: Run, event: ServerMessage): Run {
   switch (event.type) {
     case "draft_token":
       return {
-        ...withRound(run, event.round, (round) => addDraft(round, event, settingsOf(run))),
+        ...withRound(run, event.round, batch, (round) => addDraft(round, event, settingsOf(run))),
         sources: run.sources.includes(event.source) ? run.sources : [...run.sources, event.source],
       };
     case "verify_result":
-      return withRound(run, event.round, (round) => addVerdict(round, event, settingsOf(run)));
+      return withRound(run, event.round, batch, (round) => addVerdict(round, event, settingsOf(run)));
     case "metrics":
       return {
-        ...withRound(run, event.round, (round) => closeRound(round, event)),
+        ...withRound(run, event.round, batch, (round) => closeRound(round, event)),
         latest: event,
         weakest: run.weakest === null ? event.exactness : weaker(run.weakest, event.exactness),
       };
@@ -56,8 +67,9 @@ export function reduce(run: Run, event: ServerMessage): Run {
 }
 
 export const reduceAll = (run: Run, events: Iterable<ServerMessage>): Run => {
+  const batch = newBatch();
   let result = run;
-  for (const event of events) result = reduce(result, event);
+  for (const event of events) result = reduce(result, event, batch);
   return result;
 };
 
@@ -67,8 +79,9 @@ function fail(run: Run, event: Failure): Run {
   return { ...run, phase: "failed", failure: event };
 }
 
-function withRound(run: Run, index: number, change: (round: Round) => Round): Run {
-  const rounds = run.rounds.slice();
+function withRound(run: Run, index: number, batch: Batch, change: (round: Round) => Round): Run {
+  const rounds = batch.rounds !== null && batch.rounds === run.rounds ? batch.rounds : run.rounds.slice();
+  batch.rounds = rounds;
   let at = rounds.length - 1;
   while (at >= 0 && (rounds[at]?.index ?? -1) > index) at -= 1;
   const found = rounds[at];

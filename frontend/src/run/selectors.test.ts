@@ -5,6 +5,7 @@ import { PLAN } from "../testing/runs";
 import type { Token } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
 import * as select from "./selectors";
+import { textBlocks } from "./text";
 
 const run = reduceAll(emptyRun, [
   started(),
@@ -72,19 +73,6 @@ describe("selectors", () => {
     expect(select.undecidedPath(run)).toEqual([]);
   });
 
-  it("cuts the text into lines after each token that ends a line", () => {
-    const lined = reduceAll(emptyRun, [
-      started(),
-      ...roundOf(0, ["a", "b\n"], 2, "c"),
-      ...roundOf(1, ["x"], 0, "d\n\n"),
-      draft(2, 0, "e"),
-    ]);
-    const labels = (showRejected: boolean) =>
-      select.textLines(lined, showRejected).map((line) => line.map((token) => token.label));
-    expect(labels(false)).toEqual([["a", "b\n"], ["c", "d\n\n"], ["e"]]);
-    expect(labels(true)).toEqual([["a", "b\n"], ["c", "x", "d\n\n"], ["e"]]);
-  });
-
   it("has the first round with the current settings", () => {
     const changed = reduceAll(run, [updated({ round: 3, k: 5 }), updated({ round: 5, k: 5 })]);
     expect(select.changedAtRound(changed, (at) => at.k)).toBe(3);
@@ -115,8 +103,9 @@ describe("a round whose draft is a tree", () => {
   });
 
   it("shows rejected tokens before their replacement", () => {
-    expect(labels(select.textLines(grown, true)[0])).toEqual(["a", "b", "d", "e", "x"]);
-    expect(labels(select.textLines(grown, false)[0])).toEqual(["b", "x"]);
+    const firstLine = (showRejected: boolean) => textBlocks(grown, showRejected).blocks[0]?.lines[0];
+    expect(labels(firstLine(true))).toEqual(["a", "b", "d", "e", "x"]);
+    expect(labels(firstLine(false))).toEqual(["b", "x"]);
   });
 
   it("shows one undecided path, through the sibling that is tested next", () => {
@@ -176,5 +165,5 @@ it("ends a round in a rejection if block verification cut the draft", () => {
     verdict({ round: 0, node: null, position: 0, status: "resampled", text: "b" }),
   ]);
   expect(select.scrubberCells(cut)).toMatchObject([{ end: "rejection" }]);
-  expect(select.textLines(cut, true)[0]?.map(({ label }) => label)).toEqual(["a", "b"]);
+  expect(textBlocks(cut, true).blocks[0]?.lines[0]?.map(({ label }) => label)).toEqual(["a", "b"]);
 });

@@ -63,28 +63,6 @@ export function undecidedPath(run: Run): readonly Token[] {
   return path;
 }
 
-/**
- * The text as lines of tokens, so that a growing text renders only its last line again. Undecided tokens follow the
- * committed ones. With `showRejected`, tokens that failed their test come before their replacement.
- */
-export function textLines(run: Run, showRejected: boolean): Token[][] {
-  const lines: Token[][] = [];
-  let line: Token[] = [];
-  const add = (token: Token) => {
-    if (line.length === 0) lines.push(line);
-    line.push(token);
-    if (token.text.endsWith("\n")) line = [];
-  };
-  for (const round of run.rounds) {
-    for (const token of round.emitted) {
-      if (showRejected) failedAlternatives(round, token).forEach(add);
-      add(token);
-    }
-  }
-  undecidedPath(run).forEach(add);
-  return lines;
-}
-
 export type RoundEnd = "rejection" | "bonus" | "plain" | "open";
 
 /** One round in the scrubber. `share` = accepted / drafted; null if nothing was drafted. */
@@ -105,7 +83,19 @@ function roundEnd(round: Round): RoundEnd {
   return last?.status === "resampled" || stopped ? "rejection" : "open";
 }
 
+/** Round objects never change, so each has one cell. */
+const cells = new WeakMap<Round, ScrubberCell>();
+
 export function scrubberCell(round: Round): ScrubberCell {
+  let cell = cells.get(round);
+  if (!cell) {
+    cell = cellOf(round);
+    cells.set(round, cell);
+  }
+  return cell;
+}
+
+function cellOf(round: Round): ScrubberCell {
   const accepted = round.emitted.filter((token) => token.status === "accepted").length;
   const drafted = round.metrics?.round_drafted ?? round.drafted.length;
   return {

@@ -5,8 +5,13 @@ import type { Run } from "./model";
 export const STOPS = ["drafted", "checked", "replaced", "counted"] as const;
 export type Stop = (typeof STOPS)[number];
 
+/** A list of events that can be searched. */
+interface Events {
+  findIndex(test: (event: ServerMessage, at: number) => boolean): number;
+}
+
 /** The number of events to show at each stop; null if the recording has no round that drafts. */
-export function tourStops(events: readonly ServerMessage[]): Readonly<Record<Stop, number>> | null {
+export function tourStops(events: Events): Readonly<Record<Stop, number>> | null {
   const first = events.findIndex((event) => event.type === "draft_token");
   const verdict = events.findIndex((event, at) => at > first && event.type === "verify_result");
   const end = events.findIndex((event, at) => at > verdict && event.type === "metrics");

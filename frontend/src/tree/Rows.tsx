@@ -1,6 +1,7 @@
 // The visible rows.
 import type { Attention } from "../run/branches";
 import type { Run } from "../run/model";
+import { firstWith, rowOf } from "./find";
 import type { Row } from "./geometry";
 import type { Highlight } from "./highlight";
 import { TreeRow } from "./TreeRow";
@@ -12,28 +13,39 @@ interface Props extends Highlight {
   readonly id: string;
   /** The tokens that the token under the pointer attends to; null without one, or in a chain. */
   readonly attention: Attention | null;
+  /** Whether new tokens appear with an animation. */
+  readonly animated: boolean;
+  /** Whether a round is under way, so that the edges to its pending tokens move. */
+  readonly flowing: boolean;
 }
 
-export function Rows({ run, view, id, attention, hovered, selected, active }: Props) {
+export function Rows({ run, view, id, attention, animated, flowing, ...highlight }: Props) {
   const { layout, from, to } = view;
-  const newest = run.phase === "running" ? (run.rounds.at(-1)?.index ?? 0) : Number.POSITIVE_INFINITY;
+  const { rows, tops } = layout;
+  const isNew = animated && run.phase === "running";
+  const newest = isNew ? (run.rounds.at(-1)?.index ?? 0) : Number.POSITIVE_INFINITY;
+  const [hovered, selected, active] = [highlight.hovered, highlight.selected, highlight.active].map(
+    (key) => ({
+      key,
+      row: rowOf(layout, key),
+    }),
+  );
+  // The row before the first one that begins inside the view can end in it.
+  const first = Math.max(0, firstWith(tops, (top) => top >= from) - 1);
+  const last = firstWith(tops, (top) => top > to);
+  const names = ["tt-svg", `is-${layout.scale.detail}`, attention && "is-attending"];
+  if (animated) names.push("is-animated");
+  if (flowing) names.push("is-flowing");
   return (
-    <svg
-      role="none"
-      width={layout.width}
-      height={view.height}
-      className={`tt-svg is-${layout.scale.detail}${attention ? " is-attending" : ""}`}
-    >
-      {layout.rows.map((row, index) => {
-        const top = layout.tops[index] ?? 0;
-        if (top + row.height < from || top > to) return null;
-        const mine = (key: string | null) => (key !== null && layout.rowOf.get(key) === index ? key : null);
+    <svg role="none" width={layout.width} height={view.height} className={names.filter(Boolean).join(" ")}>
+      {rows.slice(first, last).map((row, at) => {
+        const index = first + at;
+        const mine = (mark: typeof hovered) => (mark?.row === index ? mark.key : null);
         return (
           <TreeRow
-            // biome-ignore lint/suspicious/noArrayIndexKey: a row is its index
             key={index}
             row={row}
-            top={top}
+            top={tops[index] ?? 0}
             scale={layout.scale}
             id={id}
             showSources={run.sources.length > 1}

@@ -6,6 +6,7 @@ import { emittedCount } from "../run/selectors";
 import { useSize } from "../ui/useSize";
 import { attentionWords } from "../words/attention";
 import { waitingFor } from "../words/waiting";
+import { rowOf } from "./find";
 import type { Layout } from "./geometry";
 import type { LegendProps } from "./Legend";
 import { NodeTooltip } from "./NodeTooltip";
@@ -21,6 +22,10 @@ interface Props {
   readonly run: Run;
   readonly hovered: string | null;
   readonly selected: string | null;
+  /** Whether new tokens appear with an animation: not in real time, where they would come too fast to be followed. */
+  readonly animated?: boolean;
+  /** Whether a round is under way. */
+  readonly flowing?: boolean;
   onHover(key: string | null): void;
   onSelect(key: string | null): void;
 }
@@ -39,7 +44,8 @@ const ZOOM_STEP = 1.25;
 const WIDE_FROM = 640;
 const UNMEASURED = { width: 780, height: 520 };
 
-export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) {
+export function TokenTree(props: Props) {
+  const { run, hovered, selected, animated = false, flowing = false, onHover, onSelect } = props;
   const ref = useRef<HTMLDivElement | null>(null);
   const size = useSize(ref) ?? UNMEASURED;
   const view = useView(ref, run, size, START_ZOOM);
@@ -110,6 +116,8 @@ export function TokenTree({ run, hovered, selected, onHover, onSelect }: Props) 
           view={view}
           id={id}
           attention={shownAttention}
+          animated={animated}
+          flowing={flowing}
           hovered={hovered}
           selected={selected}
           active={active}
@@ -153,7 +161,7 @@ function keyUnder(event: { target: EventTarget }): string | null {
 
 /** The element id of the active token, or of the bar of its round. */
 function elementId(layout: Layout, id: string, key: string | null): string | undefined {
-  if (key === null || !layout.rowOf.has(key)) return undefined;
+  if (key === null || rowOf(layout, key) === null) return undefined;
   return layout.scale.detail === "bars" ? `${id}round-${Number.parseInt(key, 10)}` : `${id}${key}`;
 }
 

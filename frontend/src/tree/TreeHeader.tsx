@@ -1,6 +1,6 @@
 // The header of the tree: its counts, its legend, and its view.
 import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import { HelpGroup } from "../ui/HelpGroup";
 import { plural } from "../words/format";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
@@ -15,7 +15,8 @@ interface Props {
   onZoom(factor: number): void;
 }
 
-export function TreeHeader({ rounds, tokens, legend, mode, onMode, onZoom }: Props) {
+export const TreeHeader = memo(function TreeHeader(props: Props) {
+  const { rounds, tokens, legend, mode, onMode, onZoom } = props;
   const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
     <HelpGroup>
@@ -52,7 +53,7 @@ export function TreeHeader({ rounds, tokens, legend, mode, onMode, onZoom }: Pro
       </header>
     </HelpGroup>
   );
-}
+});
 
 interface ToolProps {
   readonly label: string;

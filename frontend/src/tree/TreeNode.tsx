@@ -35,13 +35,16 @@ export function TreeNode({
   active,
 }: Props) {
   const { token, siblingInfo, r } = node;
+  const isLit = hovered === token.key || active === token.key;
+  const isSelected = selected === token.key;
+  const isMarked = isLit || isSelected || attended === true;
   const names = [
     "tt-node",
     `is-${token.status}`,
     node.lane > 0 && "is-below",
     isNew && "is-new",
-    (hovered === token.key || active === token.key) && "is-lit",
-    selected === token.key && "is-selected",
+    isLit && "is-lit",
+    isSelected && "is-selected",
     attended === true && "is-attended",
     attended === false && "is-unattended",
   ];
@@ -63,7 +66,7 @@ export function TreeNode({
         data-status={token.status}
       >
         <HitArea node={node} scale={scale} />
-        <circle className="tt-halo" r={r + 3.5} />
+        {isMarked && <circle className="tt-halo" r={r + 3.5} />}
         <Shape token={token} r={r} />
       </g>
       <Label node={node} scale={scale} />

@@ -2,7 +2,7 @@
 import { memo } from "react";
 import type { Attention } from "../run/branches";
 import { sourceOf } from "../words/sources";
-import type { LayoutEdge, Row } from "./geometry";
+import type { EdgeKind, LayoutEdge, Row } from "./geometry";
 import type { Highlight } from "./highlight";
 import { RoundBar } from "./RoundBar";
 import { RoundHeader } from "./RoundHeader";
@@ -37,15 +37,19 @@ export const TreeRow = memo(function TreeRow(props: Props) {
           later={attention !== null && segment.round.index > attention.round}
         />
       ))}
-      {row.edges.map((edge) => (
-        <Edge
-          key={edge.key}
-          edge={edge}
-          isNew={Number.parseInt(edge.to, 10) >= newFrom}
-          showSources={showSources}
-          attended={attended(attention, edge.to)}
-        />
-      ))}
+      {attention === null && !showSources && newFrom === Number.POSITIVE_INFINITY ? (
+        <JoinedEdges edges={row.edges} />
+      ) : (
+        row.edges.map((edge) => (
+          <Edge
+            key={edge.key}
+            edge={edge}
+            isNew={Number.parseInt(edge.to, 10) >= newFrom}
+            showSources={showSources}
+            attended={attended(attention, edge.to)}
+          />
+        ))
+      )}
       {row.nodes.map((node) => (
         <TreeNode
           key={node.token.key}
@@ -71,6 +75,16 @@ function attended(attention: Attention | null, key: string): boolean | null {
   if (attention.keys.has(key)) return true;
   return Number.parseInt(key, 10) < attention.round ? null : false;
 }
+
+const KINDS: readonly EdgeKind[] = ["spine", "tail", "waiting", "rejected"];
+
+/** Edges that nothing tells apart, as one path per kind: a row has dozens of them. */
+const JoinedEdges = memo(function JoinedEdges({ edges }: { edges: readonly LayoutEdge[] }) {
+  return KINDS.map((kind) => {
+    const path = edges.flatMap((edge) => (edge.kind === kind ? [edge.path] : [])).join("");
+    return path !== "" && <path key={kind} className={`tt-edge is-${kind}`} d={path} />;
+  });
+});
 
 interface EdgeProps {
   readonly edge: LayoutEdge;

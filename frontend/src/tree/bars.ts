@@ -37,5 +37,5 @@ export function layoutBars(rounds: readonly Round[], width: number, scale: Scale
     }));
     rows.push({ nodes: [], edges: [], segments: [], bars, height: scale.cellHeight });
   }
-  return stackRows(rows, width, scale, before);
+  return { ...stackRows(rows, width, scale, before), resume: null };
 }

@@ -74,6 +74,20 @@ export interface Row {
   readonly height: number;
 }
 
+/** The state of a layout before its last round. */
+export interface Resume {
+  /** The rounds that are laid out. */
+  readonly rounds: readonly Round[];
+  /** The number of rows that no later round changes. */
+  readonly settled: number;
+  /** The rows after those. */
+  readonly open: readonly OpenRow[];
+  readonly x: number;
+  readonly previous: LayoutNode | null;
+  /** The row of `previous`, as an index of all rows; null without one. */
+  readonly previousRow: number | null;
+}
+
 export interface Layout {
   readonly scale: Scale;
   readonly width: number;
@@ -81,10 +95,8 @@ export interface Layout {
   readonly rows: readonly Row[];
   /** Top of each row. It is not a field of the row, so that a row stays the same object when rows above it grow. */
   readonly tops: readonly number[];
-  /** Row index by token key. */
-  readonly rowOf: ReadonlyMap<string, number>;
-  /** Token keys along the spine. */
-  readonly spine: readonly string[];
+  /** From where a layout of the same rounds and later ones continues; null for bars. */
+  readonly resume: Resume | null;
 }
 
 /** Space above the row at the top of the view. */

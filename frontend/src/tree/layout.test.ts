@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Round } from "../run/model";
 import { chain, type RoundShape, roundOf } from "../testing/runs";
 import { bushy } from "../testing/trees";
+import { rowOf, spineOf } from "./find";
 import { fitZoom } from "./fit";
 import type { Layout, LayoutNode, Row } from "./geometry";
 import { layout } from "./layout";
@@ -95,7 +96,7 @@ describe.each([
   });
 
   it("keeps the spine in the order of the text", () => {
-    expect(placed.spine).toEqual(rounds.flatMap((round) => round.emitted.map((token) => token.key)));
+    expect(spineOf(placed)).toEqual(rounds.flatMap((round) => round.emitted.map((token) => token.key)));
   });
 
   it("stays within the margins", () => {
@@ -154,7 +155,8 @@ describe("rows", () => {
     const resampled = starts.filter((node) => node.token.status === "resampled");
     expect(resampled.length).toBeGreaterThan(0);
     for (const node of resampled) {
-      const before = placed.spine[placed.spine.indexOf(node.token.key) - 1];
+      const spine = spineOf(placed);
+      const before = spine[spine.indexOf(node.token.key) - 1];
       expect(edgesTo(placed, node.token.key)).toMatchObject([{ from: before, kind: "spine" }]);
     }
   });
@@ -188,13 +190,13 @@ describe("a rejection", () => {
 describe("an open round", () => {
   it("continues the spine with pending tokens", () => {
     const placed = layout([roundOf(0, chain("a???", false))], WIDTH, FULL);
-    expect(placed.spine).toEqual(["0:0", "0:1", "0:2", "0:3"]);
+    expect(spineOf(placed)).toEqual(["0:0", "0:1", "0:2", "0:3"]);
     expect(edgesTo(placed, "0:2")).toMatchObject([{ kind: "waiting" }]);
   });
 
   it("moves a rejected token below the spine before its replacement is known", () => {
     const placed = layout([roundOf(0, chain("ar??", false))], WIDTH, FULL);
-    expect(placed.spine).toEqual(["0:0"]);
+    expect(spineOf(placed)).toEqual(["0:0"]);
     expect(find(placed, "0:1")?.lane).toBe(1);
     expect(find(placed, "0:3")?.lane).toBe(1);
   });
@@ -247,6 +249,51 @@ describe("a new layout", () => {
     const before = layout([roundOf(0, chain("aa??", false))], WIDTH, FULL);
     const after = layout([roundOf(0, chain("aaa?", false))], WIDTH, FULL, before);
     expect(after.rows[0]).not.toBe(before.rows[0]);
+  });
+});
+
+describe.each([
+  ["mixed chains", many(40), WIDTH, 1],
+  ["mixed chains on a phone", many(40), 360, 1],
+  ["deep drafts without labels", deep(15), WIDTH, 0.5],
+  ["trees and chains", [...forest, ...SPECS.map((spec, i) => roundOf(5 + i, chain(spec), labels))], WIDTH, 1],
+  ["bars", many(40), WIDTH, 0.3],
+] as const)("a layout of %s that continues an earlier one", (_, rounds, width, zoom) => {
+  const scale = scaleAt(zoom);
+  const shapeOf = ({ resume: _resume, ...shape }: Layout) => shape;
+
+  it("equals one from the start, at every step forwards and back", () => {
+    let grown: Layout | undefined;
+    const show = (shown: readonly Round[]) => {
+      grown = layout(shown, width, scale, grown);
+      expect(shapeOf(grown)).toEqual(shapeOf(layout(shown, width, scale)));
+    };
+    rounds.forEach((round, at) => {
+      const before = rounds.slice(0, at);
+      show([...before, { ...round, emitted: round.emitted.slice(0, 1), metrics: null }]);
+      show([...before, round]);
+    });
+    for (const count of [rounds.length - 1, 7, 8, 0, rounds.length]) show(rounds.slice(0, count));
+  });
+
+  it("keeps the rows that no later round changes", () => {
+    const before = layout(rounds.slice(0, -1), width, scale);
+    const settled = before.resume?.settled ?? 0;
+    const after = layout(rounds, width, scale, before);
+    expect(settled).toBeGreaterThanOrEqual(before.resume ? 1 : 0);
+    for (let row = 0; row < settled; row += 1) expect(after.rows[row]).toBe(before.rows[row]);
+  });
+
+  it("finds the row of every token", () => {
+    const placed = layout(rounds, width, scale);
+    for (const { drafted, emitted } of rounds) {
+      for (const { key } of [...drafted, ...emitted]) {
+        const row = placed.rows[rowOf(placed, key) ?? -1];
+        const inBar = row?.bars.some(({ round }) => round.index === Number.parseInt(key, 10));
+        expect(inBar || row?.nodes.some(({ token }) => token.key === key)).toBe(true);
+      }
+    }
+    for (const missing of ["999:0", "0:77", "-1:0"]) expect(rowOf(placed, missing)).toBeNull();
   });
 });
 

@@ -5,19 +5,11 @@ import { layoutBars } from "./bars";
 import { layoutBranches } from "./branchLayout";
 import { branchWidth } from "./branchSize";
 import { columnsOf } from "./columns";
+import { breakRow, type Cursor, cursorAt, isEmpty, newCursor, resumable, resumeAt } from "./cursor";
 import type { ColumnPosition, Layout, LayoutEdge, LayoutNode, OpenRow, Row } from "./geometry";
 import { branchNodeWidth, layoutNode, spineNodeWidth } from "./nodeSize";
 import { stackRows } from "./rows";
 import type { Scale } from "./scale";
-
-/** The position of the next column. */
-interface Cursor {
-  rows: OpenRow[];
-  row: OpenRow;
-  x: number;
-  previous: LayoutNode | null;
-  previousRow: OpenRow | null;
-}
 
 export function timeLabel(ms: number): string {
   return ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
@@ -35,25 +27,36 @@ function headerOf(round: Round, scale: Scale) {
   return { title, time, width: characters * digit };
 }
 
-function openRow(): OpenRow {
-  return { nodes: [], edges: [], segments: [], occupied: [] };
-}
-
+/**
+ * `before`: the layout of an earlier state of the run. If only its last round changed, or rounds were added, the layout
+ * continues from there, and what comes before it stays the same objects.
+ */
 export function layout(rounds: readonly Round[], width: number, scale: Scale, before?: Layout): Layout {
   if (scale.detail === "bars") return layoutBars(rounds, width, scale, before);
-  const row = openRow();
-  const cursor: Cursor = { rows: [row], row, x: scale.margin, previous: null, previousRow: null };
-  for (const round of rounds) layoutRound(round, cursor, width, scale);
-  const rows = cursor.rows
-    .filter((open) => open.nodes.length > 0 || open.segments.length > 0)
-    .map((open) => closeRow(open, scale));
-  return stackRows(rows, width, scale, before);
+  const resume = resumable(rounds, width, scale, before);
+  const cursor = resume ? cursorAt(resume) : newCursor(scale);
+  const settled = resume?.settled ?? 0;
+  const first = resume?.rounds.length ?? 0;
+  let next = resume;
+  for (let at = first; at < rounds.length; at += 1) {
+    if (at === rounds.length - 1) next = resumeAt(cursor, rounds.slice(0, at));
+    layoutRound(rounds[at] as Round, cursor, width, scale);
+  }
+  const rows = cursor.rows.filter((open) => !isEmpty(open)).map((open) => closeRow(open, scale));
+  return { ...stackRows(rows, width, scale, before, settled), resume: next };
 }
 
-function breakRow(cursor: Cursor, scale: Scale): void {
-  cursor.row = openRow();
-  cursor.rows.push(cursor.row);
-  cursor.x = scale.margin;
+/** Whether the rounds fit into a height. Stops laying them out as soon as they do not. */
+export function fitsIn(rounds: readonly Round[], width: number, height: number, scale: Scale): boolean {
+  if (scale.detail === "bars") return layoutBars(rounds, width, scale).height <= height;
+  const leastHeight = scale.spineY + scale.spineBelow + scale.rowGap;
+  const cursor = newCursor(scale);
+  for (const round of rounds) {
+    if (cursor.rows.length * leastHeight > height) return false;
+    layoutRound(round, cursor, width, scale);
+  }
+  const rows = cursor.rows.filter((open) => !isEmpty(open)).map((open) => closeRow(open, scale));
+  return stackRows(rows, width, scale).height <= height;
 }
 
 /** The width of a round without wrapping. */

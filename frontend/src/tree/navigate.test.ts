@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { chain, roundOf } from "../testing/runs";
+import { rowOf } from "./find";
 import { layout } from "./layout";
 import { type Step, step } from "./navigate";
 import { scaleAt } from "./scale";
@@ -31,7 +32,7 @@ it("goes to the row below if there are no branches", () => {
   const narrow = layout(rounds, 260, scaleAt(1));
   const first = narrow.rows[0]?.nodes.find((node) => node.lane === 0);
   const below = step(narrow, first?.token.key ?? "", "down");
-  expect(narrow.rowOf.get(below ?? "")).toBe(1);
+  expect(rowOf(narrow, below)).toBe(1);
 });
 it("moves by rounds if they are bars", () => {
   const far = layout(rounds, 2000, scaleAt(0.3));

@@ -2,6 +2,7 @@
 import { childrenOf } from "../run/branches";
 import type { Round, Token } from "../run/model";
 import { columnsOf } from "./columns";
+import { rowOf, spineOf } from "./find";
 import type { Layout, LayoutNode } from "./geometry";
 
 export type Step = "left" | "right" | "up" | "down" | "first" | "last";
@@ -12,17 +13,17 @@ interface Found {
 }
 
 export function nodeAt(layout: Layout, key: string): Found | null {
-  const row = layout.rowOf.get(key);
-  if (row === undefined) return null;
+  const row = rowOf(layout, key);
+  if (row === null) return null;
   const node = layout.rows[row]?.nodes.find((placed) => placed.token.key === key);
   return node ? { node, row } : null;
 }
 
 /** The key of the next token; the same key at an end. Without `from`, the newest token. */
 export function step(layout: Layout, from: string | null, direction: Step): string | null {
-  const { spine } = layout;
+  const spine = spineOf(layout);
   if (direction === "first") return spine[0] ?? null;
-  if (direction === "last" || from === null || !layout.rowOf.has(from)) return spine.at(-1) ?? null;
+  if (direction === "last" || from === null || rowOf(layout, from) === null) return spine.at(-1) ?? null;
   if (layout.scale.detail === "bars") return stepRounds(layout, from, direction);
   const found = nodeAt(layout, from);
   if (!found) return spine.at(-1) ?? null;
@@ -38,8 +39,8 @@ function roundOf(layout: Layout, { node, row }: Found): Round | undefined {
 function sideways(layout: Layout, found: Found, direction: "left" | "right"): string {
   const { token, lane } = found.node;
   if (lane === 0) {
-    const index = layout.spine.indexOf(token.key) + (direction === "right" ? 1 : -1);
-    return layout.spine[index] ?? token.key;
+    const spine = spineOf(layout);
+    return spine[spine.indexOf(token.key) + (direction === "right" ? 1 : -1)] ?? token.key;
   }
   if (direction === "right") {
     const round = roundOf(layout, found);

@@ -1,5 +1,4 @@
 // Stacks rows. A row that did not change stays the same object.
-import type { Round } from "../run/model";
 import type { Layout, Row } from "./geometry";
 import type { Scale } from "./scale";
 
@@ -21,32 +20,28 @@ function same<T extends object>(a: T, b: T | undefined): boolean {
   return b !== undefined && (Object.keys(a) as (keyof T)[]).every((key) => a[key] === b[key]);
 }
 
-/** Stacks the rows. A row that equals its earlier version is replaced by it, so that it is not rendered again. */
-export function stackRows(rows: Row[], width: number, scale: Scale, before?: Layout): Layout {
-  const kept = rows.map((row, index) => {
-    const old = before?.scale.zoom === scale.zoom ? before.rows[index] : undefined;
-    return old && sameRow(row, old) ? old : row;
-  });
-  const tops: number[] = [];
-  const rowOf = new Map<string, number>();
-  const spine: string[] = [];
-  let top = scale.margin / 2;
-  kept.forEach((row, index) => {
+/**
+ * Stacks rows below the first `settled` rows of the layout before. A row that equals its earlier version is replaced by
+ * it, so that it is not rendered again.
+ */
+export function stackRows(
+  rows: readonly Row[],
+  width: number,
+  scale: Scale,
+  before?: Layout,
+  settled = 0,
+): Omit<Layout, "resume"> {
+  const kept = before?.rows.slice(0, settled) ?? [];
+  const tops = before?.tops.slice(0, settled) ?? [];
+  const sameScale = before?.scale.zoom === scale.zoom;
+  const below = (at: number) => (tops[at] ?? 0) + ((kept[at]?.height ?? 0) + scale.rowGap);
+  let top = settled > 0 ? below(settled - 1) : scale.margin / 2;
+  for (const row of rows) {
+    const old = sameScale ? before?.rows[kept.length] : undefined;
+    const shown = old && sameRow(row, old) ? old : row;
+    kept.push(shown);
     tops.push(top);
-    top += row.height + scale.rowGap;
-    for (const node of row.nodes) {
-      rowOf.set(node.token.key, index);
-      if (node.lane === 0) spine.push(node.token.key);
-    }
-    for (const bar of row.bars) indexBar(bar.round, index, rowOf, spine);
-  });
-  return { scale, width, height: top + scale.margin / 2, rows: kept, tops, rowOf, spine };
-}
-
-function indexBar(round: Round, index: number, rowOf: Map<string, number>, spine: string[]): void {
-  for (const token of round.drafted) rowOf.set(token.key, index);
-  for (const token of round.emitted) {
-    rowOf.set(token.key, index);
-    spine.push(token.key);
+    top += shown.height + scale.rowGap;
   }
+  return { scale, width, height: top + scale.margin / 2, rows: kept, tops };
 }

@@ -2,6 +2,7 @@
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Run } from "../run/model";
 import { prefersReducedMotion } from "../ui/useSize";
+import { rowOf } from "./find";
 import { fitZoom } from "./fit";
 import { followTop, type Layout } from "./geometry";
 import { layout as lay } from "./layout";
@@ -12,6 +13,9 @@ import { useZoom } from "./useZoom";
 const OVERSCAN = 120;
 const WINDOW_STEP = 120;
 const GESTURE_PAUSE_MS = 500;
+const SMOOTH_SCROLL_MS = 400;
+/** The part of the height that a growing run is fitted into, so that it is not fitted again after every row. */
+const GROWING_SHARE = 0.85;
 const PAGE_KEYS = new Set(["PageUp", "PageDown"]);
 
 /** What the view does as the run grows: shows its newest rows, or all of it at a smaller zoom, or stays where it is. */
@@ -79,13 +83,16 @@ export function useView(
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new run starts at its newest round
   useEffect(() => setMode("follow"), [run.id]);
+  const followed = useRef<Followed | null>(null);
   useLayoutEffect(() => {
     const element = ref.current;
     if (!element) return;
-    if (follow) scrollTo(element, followTop(layout, size.height), !zoomChanged);
-    else if (zoomChanged && anchor.current) {
-      const row = layout.rowOf.get(anchor.current.key);
-      if (row !== undefined) scrollTo(element, (layout.tops[row] ?? 0) - anchor.current.offset, false);
+    if (follow)
+      followed.current = scrollAlong(element, followTop(layout, size.height), !zoomChanged, followed.current);
+    else followed.current = null;
+    if (!follow && zoomChanged && anchor.current) {
+      const row = rowOf(layout, anchor.current.key);
+      if (row !== null) scrollTo(element, (layout.tops[row] ?? 0) - anchor.current.offset, false);
     }
   }, [ref, follow, layout, size.height, zoomChanged]);
 
@@ -102,10 +109,18 @@ export function useView(
     [ref],
   );
   const { rounds } = run;
+  const fitted = useRef<Fitted | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: `to` is new in every render
   useEffect(() => {
-    if (mode === "fit") to(fitZoom(rounds, size));
-  }, [mode, rounds.length, size.width, size.height]);
+    if (mode !== "fit") {
+      fitted.current = null;
+      return;
+    }
+    const growing = run.phase === "running";
+    if (growing && stillFits(fitted.current, rounds.length, size, layout)) return;
+    to(fitZoom(rounds, growing ? { ...size, height: size.height * GROWING_SHARE } : size));
+    fitted.current = { rounds: rounds.length, ...size };
+  }, [mode, run.phase, rounds.length, size.width, size.height]);
   const zoomTo = (target: number, key?: string) => {
     if (key) {
       anchor.current = { key, offset: size.height / 2 - 40 };
@@ -113,6 +128,13 @@ export function useView(
     } else holdPosition();
     to(target);
   };
+  const actions = useRef({ holdPosition, by });
+  actions.current = { holdPosition, by };
+  const zoomBy = useCallback((factor: number) => {
+    setMode((before) => (before === "fit" ? "still" : before));
+    actions.current.holdPosition();
+    actions.current.by(factor);
+  }, []);
   return {
     layout,
     from: scroll - OVERSCAN,
@@ -123,15 +145,47 @@ export function useView(
     ),
     mode,
     setMode,
-    zoomBy: (factor) => {
-      setMode((before) => (before === "fit" ? "still" : before));
-      holdPosition();
-      by(factor);
-    },
+    zoomBy,
     zoomTo,
     reveal,
   };
 }
+
+/** The last position that following scrolled to, and when. */
+interface Followed {
+  readonly top: number;
+  readonly atMs: number;
+}
+
+/** Scrolls only to another position than before: to read the current one would force a layout in every frame. */
+function scrollAlong(element: HTMLElement, top: number, smooth: boolean, before: Followed | null): Followed {
+  if (before?.top === top) return before;
+  const atMs = performance.now();
+  // Rows that come faster than the browser scrolls would keep it scrolling for good.
+  const quick = before !== null && atMs - before.atMs < SMOOTH_SCROLL_MS;
+  scrollTo(element, top, smooth && !quick);
+  return { top, atMs };
+}
+
+/** What the zoom was chosen for. */
+interface Fitted {
+  readonly rounds: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A run that grows keeps its zoom as long as it fits. */
+const stillFits = (
+  fitted: Fitted | null,
+  rounds: number,
+  size: { width: number; height: number },
+  layout: Layout,
+): boolean =>
+  fitted !== null &&
+  rounds > fitted.rounds &&
+  fitted.width === size.width &&
+  fitted.height === size.height &&
+  layout.height <= size.height;
 
 function scrollTo(element: HTMLElement, top: number, smooth: boolean): void {
   const target = Math.max(0, top);
@@ -140,8 +194,8 @@ function scrollTo(element: HTMLElement, top: number, smooth: boolean): void {
 }
 
 function spanOf(layout: Layout | undefined, key: string): { top: number; bottom: number } | null {
-  const row = layout?.rowOf.get(key);
-  if (!layout || row === undefined) return null;
+  const row = layout ? rowOf(layout, key) : null;
+  if (!layout || row === null) return null;
   const top = layout.tops[row] ?? 0;
   return { top, bottom: top + (layout.rows[row]?.height ?? 0) };
 }

@@ -1,7 +1,7 @@
 // A term with an explanation on hover, focus and tap.
 import { Tooltip } from "radix-ui";
 import { RovingFocus } from "radix-ui/internal";
-import { type ReactNode, useState } from "react";
+import { memo, type ReactNode, useState } from "react";
 import { useIsGrouped } from "./HelpGroup";
 import "./help-tooltip.css";
 
@@ -12,7 +12,8 @@ interface Props {
   readonly label?: string;
 }
 
-export function HelpTooltip({ help, children, className = "", label }: Props) {
+/** Terms are words, mostly the same in every round, so most of them render once. */
+export const HelpTooltip = memo(function HelpTooltip({ help, children, className = "", label }: Props) {
   const [open, setOpen] = useState(false);
   const trigger = (
     <Tooltip.Trigger
@@ -40,4 +41,4 @@ export function HelpTooltip({ help, children, className = "", label }: Props) {
       </Tooltip.Root>
     </Tooltip.Provider>
   );
-}
+});

@@ -26,7 +26,10 @@ const drafterWords =
 /** A tree has more tokens than one path of it. */
 const treeWords = ({ nodes, k }: At): string => (nodes > k && k > 0 ? `${nodes} tokens` : "none: a chain");
 
-function setting(run: Run, name: string, of: (at: At) => string): RunSetting | null {
+/** The part of a run that its settings are in. */
+type Settings = Pick<Run, "started" | "updates">;
+
+function setting(run: Settings, name: string, of: (at: At) => string): RunSetting | null {
   const current: At | null = run.updates.at(-1) ?? run.started;
   if (!current) return null;
   const changed = lastChange(run, of);
@@ -65,7 +68,7 @@ function penalties({ presence, frequency, repetition, last_n, bias }: PenaltiesI
 }
 
 /** What the shown round ran with; empty before the run started. */
-export function runSettings(run: Run): RunSetting[] {
+export function runSettings(run: Settings): RunSetting[] {
   const { started } = run;
   const current = currentSettings(run);
   if (!started || !current) return [];

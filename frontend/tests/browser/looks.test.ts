@@ -293,6 +293,34 @@ describe("the theme", () => {
   });
 });
 
+describe("text that is not on the screen", () => {
+  it("need not be laid out, and the browser still finds it and selects it", async () => {
+    const tab = await site.open({ viewport: { width: 1440, height: 560 } });
+    await tab.page.getByText("Recording of a real run").waitFor();
+    await tab.scrubber.focus();
+    await tab.scrubber.press("End");
+    const words = await tab.shownText();
+    // The browser decides how far from the screen that begins.
+    const block = tab.text.locator(".text-block").first();
+    expect(await block.evaluate((own) => getComputedStyle(own).contentVisibility)).toBe("auto");
+    const found = await tab.text.evaluate(
+      (flow, first) => {
+        const frame = flow.parentElement as HTMLElement;
+        const atEnd = frame.scrollHeight - frame.scrollTop - frame.clientHeight < 40;
+        const selection = getSelection();
+        selection?.selectAllChildren(flow);
+        const selected = `${selection}`.replaceAll(/\s/g, "");
+        selection?.collapse(flow, 0);
+        const wasFound = (window as unknown as { find(words: string): boolean }).find(first);
+        const isFound = wasFound && flow.contains(selection?.anchorNode ?? null);
+        return { atEnd, selected, isFound };
+      },
+      words.slice(0, 12),
+    );
+    expect(found).toEqual({ atEnd: true, selected: words.replaceAll(/\s/g, ""), isFound: true });
+  });
+});
+
 describe("a run of a thousand tokens", () => {
   const TOKENS = 1024;
   const LARGEST_DOM = 12_000;

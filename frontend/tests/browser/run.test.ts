@@ -207,10 +207,18 @@ async function seesCharts(tab: Tab): Promise<void> {
     ]),
   );
   const drawn = (figure: string, shape: string) => tab.region(figure).locator(shape).count();
-  expect(await drawn("Tokens per second", ".recharts-bar-rectangle")).toBe(rounds.length);
-  expect(await drawn("Tokens per second", ".recharts-line-curve")).toBe(1);
-  expect(await drawn("Tokens per second", ".recharts-reference-line-line")).toBe(1);
-  expect(await drawn("Latency per round, ms", ".recharts-bar-rectangle")).toBeGreaterThan(last.length);
+  for (const part of [".plot-area", ".plot-line", ".plot-dots", ".plot-baseline"])
+    expect(await drawn("Tokens per second", part)).toBe(1);
+  const [area, dots] = await Promise.all(
+    [".plot-area", ".plot-dots"].map((part) =>
+      tab.region("Tokens per second").locator(part).getAttribute("d"),
+    ),
+  );
+  const known = rounds.filter((round) => round.effective_tps !== null).length;
+  // Over its rounds and back along the axis.
+  expect(area?.match(/[ML]/g)).toHaveLength(2 * known);
+  expect(dots?.match(/M/g)).toHaveLength(rounds.length);
+  expect(await drawn("Latency per round, ms", ".plot-bar")).toBeGreaterThan(last.length);
 }
 
 async function copiesText(tab: Tab): Promise<void> {

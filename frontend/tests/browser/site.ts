@@ -7,7 +7,7 @@ import { type Server, serve } from "./server";
 import { Tab } from "./tab";
 
 const RESULTS = join(import.meta.dirname, "../../test-results");
-const FLAGS = [
+export const FLAGS = [
   ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];

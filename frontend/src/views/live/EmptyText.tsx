@@ -8,7 +8,6 @@ export function EmptyText({ run }: { run: Run }) {
   const store = useStore();
   const ready = useApp(isReady);
   const hasRun = useApp((state) => state.play !== null);
-  const hasRecording = useApp((state) => state.recording !== null);
   if (run.failure) return <p className="p-4 text-soft">This run failed: {run.failure.message}</p>;
   if (hasRun) return <p className="text-caret" aria-hidden />;
   return (
@@ -20,15 +19,13 @@ export function EmptyText({ run }: { run: Run }) {
           ? "Choose an example or write a prompt, then generate."
           : "You can write a prompt while the models load."}
       </p>
-      {hasRecording && (
-        <button
-          type="button"
-          className="font-medium text-accent hover:underline"
-          onClick={() => store.watchRecording()}
-        >
-          Watch a recorded run
-        </button>
-      )}
+      <button
+        type="button"
+        className="font-medium text-accent hover:underline"
+        onClick={() => void store.watchRecording()}
+      >
+        Watch a recorded run
+      </button>
     </div>
   );
 }

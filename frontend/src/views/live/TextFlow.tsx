@@ -5,24 +5,23 @@ import {
   type PointerEvent,
   type RefObject,
   useEffect,
+  useLayoutEffect,
+  useMemo,
   useRef,
   useState,
 } from "react";
 import { useApp, useStore } from "../../app/useStore";
 import { siblingInfoIn } from "../../run/branches";
-import type { Run, Token } from "../../run/model";
-import { textLines, tokenByKey } from "../../run/selectors";
+import type { Run } from "../../run/model";
+import { tokenByKey } from "../../run/selectors";
+import { mayContain, type TextBlocks, textBlocks } from "../../run/text";
+import { useFollowEnd } from "../../ui/useFollowEnd";
 import { nextTokenKey } from "./navigation";
+import { BlockText } from "./TextBlock";
 import { TokenCard } from "./TokenCard";
-import { LineText } from "./TokenText";
-import { useFollowEnd } from "./useFollowEnd";
 
 const elementOf = (target: EventTarget): HTMLElement | null =>
   target instanceof Element ? target.closest<HTMLElement>("[data-key]") : null;
-
-/** The key if its token is in this line, so that other lines do not render again. */
-const within = (tokens: readonly Token[], key: string | null): string | null =>
-  key !== null && tokens.some((token) => token.key === key) ? key : null;
 
 /** The token under the pointer or the focus, and its box, next to which the card appears. */
 interface Anchor {
@@ -37,8 +36,9 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
   const [anchor, setAnchor] = useState<Anchor | null>(null);
   const [focused, setFocused] = useState<string | null>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const lines = textLines(run, showRejected);
-  useFollowEnd(scroller, run);
+  const content = useRef<HTMLDivElement>(null);
+  const blocks = useTextBlocks(run, showRejected);
+  useFollowEnd(scroller, content);
   useRevealed(scroller, selected);
 
   const point = (element: HTMLElement | null) => {
@@ -64,6 +64,7 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
   return (
     <div className="text-scroll" ref={scroller} onScroll={() => anchor && setAnchor(null)}>
       <div
+        ref={content}
         role="listbox"
         aria-label="Generated tokens; arrow keys move between them"
         tabIndex={-1}
@@ -84,15 +85,19 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
         onBlur={() => point(null)}
         onKeyDown={onKeyDown}
       >
-        {lines.map((tokens) => (
-          <LineText
-            key={tokens[0]?.key}
-            tokens={tokens}
-            hovered={within(tokens, hovered)}
-            selected={within(tokens, selected)}
-            tabStop={within(tokens, tabStop)}
-          />
-        ))}
+        {blocks.map((block) => {
+          // Only the block that contains a marked token renders again.
+          const within = (key: string | null) => (key !== null && mayContain(block, key) ? key : null);
+          return (
+            <BlockText
+              key={block.lines[0]?.[0]?.key}
+              lines={block.lines}
+              hovered={within(hovered)}
+              selected={within(selected)}
+              tabStop={within(tabStop)}
+            />
+          );
+        })}
         {run.done?.text_tail}
       </div>
       {pointed && anchor && hovered !== selected && (
@@ -100,6 +105,16 @@ export function TextFlow({ run, showRejected }: { run: Run; showRejected: boolea
       )}
     </div>
   );
+}
+
+/** The blocks of the text; those that did not change since the last frame are the same objects. */
+function useTextBlocks(run: Run, showRejected: boolean): TextBlocks["blocks"] {
+  const before = useRef<TextBlocks | null>(null);
+  const text = useMemo(() => textBlocks(run, showRejected, before.current), [run, showRejected]);
+  useLayoutEffect(() => {
+    before.current = text;
+  }, [text]);
+  return text.blocks;
 }
 
 const firstKey = (run: Run): string | null =>

@@ -1,6 +1,6 @@
 // Tokens in the text. Colour and underline show the status.
 import { memo, type ReactNode } from "react";
-import type { Status, Token } from "../../run/model";
+import type { Token } from "../../run/model";
 import { failedTest } from "../../run/token";
 import { shown, spoken } from "../../words/format";
 import { STATUS } from "../../words/verdicts";
@@ -76,43 +76,3 @@ export const UndecidedText = memo(function UndecidedText({
     </span>
   );
 });
-
-interface LineProps {
-  tokens: readonly Token[];
-  /** Keys of tokens of this line, or null. */
-  hovered: string | null;
-  selected: string | null;
-  tabStop: string | null;
-}
-
-const EMITTED: ReadonlySet<Status> = new Set<Status>(["accepted", "resampled", "bonus", "plain"]);
-
-function sameLine(a: LineProps, b: LineProps): boolean {
-  return (
-    a.hovered === b.hovered &&
-    a.selected === b.selected &&
-    a.tabStop === b.tabStop &&
-    a.tokens.length === b.tokens.length &&
-    a.tokens.every((token, at) => token === b.tokens[at])
-  );
-}
-
-export const LineText = memo(function LineText({ tokens, hovered, selected, tabStop }: LineProps) {
-  return (
-    <div role="presentation">
-      {tokens.map((token) =>
-        EMITTED.has(token.status) ? (
-          <TokenText
-            key={token.key}
-            token={token}
-            hovered={token.key === hovered}
-            selected={token.key === selected}
-            tabStop={token.key === tabStop}
-          />
-        ) : (
-          <UndecidedText key={token.key} token={token} hovered={token.key === hovered} />
-        ),
-      )}
-    </div>
-  );
-}, sameLine);

@@ -10,8 +10,9 @@ import {
   StepForward,
 } from "lucide-react";
 import { Tooltip } from "radix-ui";
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import { useApp, useStore } from "../../app/useStore";
+import type { Run } from "../../run/model";
 import type { Playback, PlaybackMode } from "../../run/playback";
 import * as playback from "../../run/playback";
 import { seconds } from "../../words/format";
@@ -28,17 +29,56 @@ const MODES: readonly { value: PlaybackMode; name: string; help: string }[] = [
   { value: "slow", name: "slow", help: "Paced, four times slower. A live run goes on meanwhile." },
 ];
 
+/** What the controls show of the playback. Each part of them renders again only if a field of its own changed. */
+interface Position {
+  readonly full: Run;
+  readonly begun: number;
+  readonly shown: number;
+  readonly finished: number;
+  readonly atStart: boolean;
+  readonly atEnd: boolean;
+  readonly ended: boolean;
+  readonly playing: boolean;
+  /** Newer rounds that the playback does not catch up with by itself. */
+  readonly newer: number;
+  readonly elapsedMs: number;
+}
+
+function positionOf(play: Playback | null): Position | null {
+  if (!play || play.events.length === 0) return null;
+  const shown = playback.roundsShown(play);
+  const finished = play.roundEnds.length;
+  const atEnd = playback.atEnd(play);
+  const newer = playback.isComplete(play) ? 0 : finished - shown;
+  // Paced playback catches up by itself.
+  const lags = newer > playback.LAG_ROUNDS && (play.mode === "slow" || !play.following);
+  return {
+    full: play.full,
+    begun: play.shown.rounds.length,
+    shown,
+    finished,
+    atStart: play.cursor <= playback.startCursor(play),
+    atEnd,
+    ended: atEnd && playback.isComplete(play),
+    playing: play.playing,
+    newer: lags ? newer : 0,
+    elapsedMs: playback.elapsedMs(play),
+  };
+}
+
 export function Transport() {
   const play = useApp((state) => state.play);
-  if (!play || play.events.length === 0) return null;
+  const position = positionOf(play);
+  if (!position) return null;
+  const { full, begun, shown, finished, newer, elapsedMs, ...buttons } = position;
   return (
     <section aria-label="Playback" className="transport">
       <Tooltip.Provider delayDuration={300}>
-        <Buttons play={play} />
+        <Buttons {...buttons} empty={full.rounds.length === 0} />
         <ModeSelect />
       </Tooltip.Provider>
-      <Scrubber play={play} />
-      <Position play={play} />
+      <Scrubber full={full} begun={begun} shown={shown} finished={finished} />
+      <Place begun={begun} total={full.rounds.length} newer={newer} elapsedMs={elapsedMs} />
     </section>
   );
 }
@@ -66,11 +106,10 @@ function Button(props: { name: string; onClick(): void; disabled?: boolean; chil
   );
 }
 
-function Buttons({ play }: { play: Playback }) {
+type ButtonsProps = Pick<Position, "atStart" | "atEnd" | "ended" | "playing"> & { readonly empty: boolean };
+
+const Buttons = memo(function Buttons({ atStart, atEnd, ended, playing, empty }: ButtonsProps) {
   const store = useStore();
-  const atStart = play.cursor <= playback.startCursor(play);
-  const atEnd = playback.atEnd(play);
-  const ended = atEnd && playback.isComplete(play);
   const step = (change: (state: Playback) => Playback) => () => store.playback(change);
   return (
     <div className="flex items-center">
@@ -80,16 +119,12 @@ function Buttons({ play }: { play: Playback }) {
       <Button name="Previous token" disabled={atStart} onClick={step((s) => playback.stepEvent(s, -1))}>
         <StepBack size={15} aria-hidden />
       </Button>
-      {play.playing ? (
+      {playing ? (
         <Button name="Pause" onClick={step(playback.pause)}>
           <Pause size={17} fill="currentColor" aria-hidden />
         </Button>
       ) : (
-        <Button
-          disabled={play.full.rounds.length === 0}
-          name={ended ? "Play again" : "Play"}
-          onClick={step(playback.play)}
-        >
+        <Button disabled={empty} name={ended ? "Play again" : "Play"} onClick={step(playback.play)}>
           {ended ? <RotateCcw size={16} aria-hidden /> : <Play size={17} fill="currentColor" aria-hidden />}
         </Button>
       )}
@@ -101,7 +136,7 @@ function Buttons({ play }: { play: Playback }) {
       </Button>
     </div>
   );
-}
+});
 
 function ModeSelect() {
   const store = useStore();
@@ -123,14 +158,15 @@ function ModeSelect() {
   );
 }
 
-function Position({ play }: { play: Playback }) {
+interface PlaceProps extends Pick<Position, "begun" | "newer" | "elapsedMs"> {
+  readonly total: number;
+}
+
+function Place({ begun, total, newer, elapsedMs }: PlaceProps) {
   const store = useStore();
-  const newer = playback.isComplete(play) ? 0 : play.roundEnds.length - playback.roundsShown(play);
-  // Paced playback catches up by itself.
-  const lags = newer > playback.LAG_ROUNDS && (play.mode === "slow" || !play.following);
   return (
     <div className="position figures">
-      {lags && (
+      {newer > 0 && (
         <button type="button" className="live-button" onClick={() => store.playback(playback.goLive)}>
           {newer} newer rounds
           <ChevronsRight size={14} aria-hidden />
@@ -139,9 +175,9 @@ function Position({ play }: { play: Playback }) {
       )}
       <span>
         <span className="max-[799px]:sr-only">round </span>
-        {Math.min(play.shown.rounds.length, play.full.rounds.length)} / {play.full.rounds.length}
+        {Math.min(begun, total)} / {total}
       </span>
-      <span className="w-12 text-right">{seconds(playback.elapsedMs(play))}</span>
+      <span className="w-12 text-right">{seconds(elapsedMs)}</span>
     </div>
   );
 }

@@ -8,9 +8,13 @@ export function TreePanel() {
   const run = useApp((state) => state.play?.shown ?? emptyRun);
   const hovered = useApp((state) => state.hovered);
   const selected = useApp((state) => state.selected);
+  const animated = useApp(({ play }) => play !== null && play.mode !== "real");
+  const flowing = useApp(({ play }) => play?.playing === true && play.shown.phase === "running");
   return (
     <div className="tree-panel">
       <TokenTree
+        animated={animated}
+        flowing={flowing}
         run={run}
         hovered={hovered}
         selected={selected}

@@ -22,6 +22,10 @@ describe("cellPaths", () => {
     expect([paths.accepted, paths.bonus, paths.rejection, paths.plain].map(boxes)).toEqual([2, 1, 2, 1]);
   });
 
+  it("begins at the place of the first cell", () => {
+    expect(cellPaths([cell(0, "bonus"), cell(0, "bonus")], 64).bonus).toMatch(/^M64 .*M65 /);
+  });
+
   it("has a bar that is twice as high for twice the share", () => {
     const height = (share: number) =>
       Number(/v([\d.]+)/.exec(cellPaths([cell(share, "bonus")]).accepted)?.[1]);

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Token } from "../../run/model";
 import { emptyRun, reduceAll } from "../../run/reducer";
 import { roundOf, started } from "../../testing/messages";
-import { LineText } from "./TokenText";
+import { LineText } from "./TextBlock";
 
 afterEach(cleanup);
 
