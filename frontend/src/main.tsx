@@ -5,10 +5,13 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { browserEnvironment } from "./app/environment";
+import { RaceStore } from "./app/race";
 import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
+import { RaceContext } from "./app/useRace";
 import { StoreContext } from "./app/useStore";
 import { TraceDrop } from "./ui/TraceDrop";
+import { prefersReducedMotion } from "./ui/useSize";
 
 applyTheme(savedTheme());
 watchSystemTheme();
@@ -16,12 +19,16 @@ watchSystemTheme();
 const root = document.getElementById("root");
 if (!root) throw new Error("The page has no #root element.");
 
-const store = new Store(browserEnvironment());
+const environment = browserEnvironment();
+const store = new Store(environment);
+const race = new RaceStore(environment, () => !prefersReducedMotion());
 
 createRoot(root).render(
   <StrictMode>
     <StoreContext value={store}>
-      <App />
+      <RaceContext value={race}>
+        <App />
+      </RaceContext>
       <TraceDrop />
     </StoreContext>
   </StrictMode>,

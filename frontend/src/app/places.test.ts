@@ -4,8 +4,9 @@ import { ADDRESSES, goTo, goToAddress, placeAt, placeInRun, runAddress, runAt } 
 it("reads the place from the address", () => {
   expect(placeAt("/learn")).toBe("learn");
   expect(placeAt("/learn/")).toBe("learn");
+  expect(placeAt("/compare")).toBe("compare");
   expect(placeAt("/runs/")).toBe("runs");
-  for (const other of ["/", "/index.html", "/learned", "/a/learn", "/runs/abcd"]) {
+  for (const other of ["/", "/index.html", "/learned", "/a/learn", "/compare//", "/runs/abcd"]) {
     expect(placeAt(other)).toBe("live");
   }
   for (const [place, address] of Object.entries(ADDRESSES)) expect(placeAt(address)).toBe(place);

@@ -1,15 +1,21 @@
 // The places of the page, each with an address. Moving between them loads nothing again.
 import { useSyncExternalStore } from "react";
 
-export type Place = "live" | "learn" | "runs";
+export type Place = "live" | "learn" | "compare" | "runs";
 
-export const ADDRESSES: Readonly<Record<Place, string>> = { live: "/", learn: "/learn", runs: "/runs" };
+export const ADDRESSES: Readonly<Record<Place, string>> = {
+  live: "/",
+  learn: "/learn",
+  compare: "/compare",
+  runs: "/runs",
+};
 
 /** Every address that is no other place's is that of the live page: it also shows one kept run, at `/runs/ID`. */
-export const placeAt = (pathname: string): Place => {
-  const name = /^\/(learn|runs)\/?$/.exec(pathname)?.[1];
-  return name === "learn" || name === "runs" ? name : "live";
-};
+export function placeAt(pathname: string): Place {
+  const address = pathname.replace(/(.)\/$/, "$1");
+  const places = Object.keys(ADDRESSES) as Place[];
+  return places.find((place) => ADDRESSES[place] === address) ?? "live";
+}
 
 /** The id of the kept run that an address shows; null for every other address. */
 export function runAt(pathname: string): string | null {

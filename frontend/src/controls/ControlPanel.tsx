@@ -1,26 +1,18 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { isBusy, isReady } from "../app/state";
+import { isBusy } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { plainProgress, waitingFor } from "../words/waiting";
 import "./controls.css";
 import { PromptBox } from "./PromptBox";
 import { SettingsForm } from "./SettingsForm";
+import { useObstacle } from "./useObstacle";
 import { useWide } from "./useWide";
 
-/** The reason why no run can start now; null if one can. */
-function useObstacle(): string | null {
-  return useApp((state) => {
-    if (state.connection !== "connected") return "Waiting for the server. Your prompt is kept.";
-    if (state.health?.status === "failed") return "The models could not be loaded.";
-    if (!isReady(state)) return "The models are loading. You can write your prompt already.";
-    return null;
-  });
-}
-
 export function ControlPanel() {
+  const store = useStore();
   return (
     <div className="flex flex-col gap-4 p-4">
-      <PromptBox />
+      <PromptBox onSubmit={() => !isBusy(store.get()) && store.start()} />
       <RunButton />
       <Loading />
       <Settings />

@@ -1,9 +1,9 @@
 import { useId } from "react";
 import { EXAMPLES } from "../app/examples";
-import { isBusy } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 
-export function PromptBox() {
+/** `onSubmit`: Enter with Ctrl or ⌘. */
+export function PromptBox({ onSubmit }: { onSubmit(): void }) {
   const store = useStore();
   const prompt = useApp((state) => state.choices.prompt);
   const id = useId();
@@ -22,7 +22,7 @@ export function PromptBox() {
         onKeyDown={(event) => {
           if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
           event.preventDefault();
-          if (!isBusy(store.get())) store.start();
+          onSubmit();
         }}
       />
       <fieldset className="mt-1.5 flex flex-wrap gap-1.5">

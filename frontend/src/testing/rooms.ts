@@ -12,7 +12,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["words", "app"],
   ["ui"],
   ["charts", "controls", "tree"],
-  ["views/live", "views/learn", "views/runs"],
+  ["views/live", "views/learn", "views/compare", "views/runs"],
   ["App"],
   ["main"],
 ];

@@ -6,6 +6,7 @@ import "./places.css";
 const NAMES: readonly (readonly [Place, string])[] = [
   ["live", "Live"],
   ["learn", "Learn"],
+  ["compare", "Compare"],
   ["runs", "Runs"],
 ];
 

@@ -15,7 +15,7 @@ _ASSETS = "assets"  # the build names these files by their content
 _FOREVER = "public, max-age=31536000, immutable"
 _LEAST_BYTES = 1024  # smaller answers are not compressed
 _GZIP_LEVEL = 6
-PLACES = ("learn", "runs")  # addresses of the page itself: the browser decides what they show
+PLACES = ("learn", "compare", "runs")  # addresses of the page itself: the browser decides what they show
 _RUN = re.compile(r"runs/[^/]+")  # likewise, one kept run
 
 

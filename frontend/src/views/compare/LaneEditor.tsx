@@ -1,0 +1,72 @@
+// One lane of the next race: what drafts, and how deep.
+import { X } from "lucide-react";
+import { useId } from "react";
+import { DEEPEST, depthOf, kindOf, withDepth, withKind } from "../../app/lanes";
+import { useApp } from "../../app/useStore";
+import { isPlain, type LaneSettings } from "../../run/race";
+import { sourceOf } from "../../words/sources";
+
+interface Props {
+  readonly number: number;
+  readonly lane: LaneSettings;
+  onChange(lane: LaneSettings): void;
+  /** Null if no lane can be removed. */
+  readonly onRemove: (() => void) | null;
+}
+
+const DEPTHS = Array.from({ length: DEEPEST }, (_, at) => at + 1);
+
+export function LaneEditor({ number, lane, onChange, onRemove }: Props) {
+  const id = useId();
+  const settings = useApp((state) => state.settings);
+  const drafters = settings?.drafters.filter(({ available }) => available) ?? [];
+  const known = drafters.some(({ name }) => name === lane.drafter);
+  const hasDepth = lane.policy === "fixed" && !isPlain(lane);
+  return (
+    <fieldset className="lane-editor">
+      <legend>Lane {number}</legend>
+      <label htmlFor={`${id}-kind`} className="sr-only">
+        Drafter of lane {number}
+      </label>
+      <select
+        id={`${id}-kind`}
+        className="select-box"
+        value={kindOf(lane)}
+        onChange={(event) => onChange(withKind(lane, event.target.value))}
+      >
+        <option value="plain">plain: the target alone</option>
+        <option value="auto">auto: chooses drafter and depth</option>
+        {lane.drafter !== null && !known && (
+          <option value={lane.drafter}>{sourceOf(lane.drafter).title}</option>
+        )}
+        {drafters.map(({ name, title }) => (
+          <option key={name} value={name}>
+            {title}
+          </option>
+        ))}
+      </select>
+      {hasDepth && (
+        <label className="lane-depth">
+          K
+          <select
+            className="select-box"
+            aria-label={`Depth K of lane ${number}`}
+            value={depthOf(lane)}
+            onChange={(event) => onChange(withDepth(lane, Number(event.target.value)))}
+          >
+            {DEPTHS.map((k) => (
+              <option key={k} value={k}>
+                {k}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      {onRemove && (
+        <button type="button" className="icon-button" aria-label={`Remove lane ${number}`} onClick={onRemove}>
+          <X size={15} aria-hidden />
+        </button>
+      )}
+    </fieldset>
+  );
+}
