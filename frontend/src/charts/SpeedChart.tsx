@@ -9,7 +9,7 @@ import type { BaselineFigures } from "./speedup";
 import { columnsOf, thinned } from "./thin";
 
 const HELP =
-  "Emitted tokens / the time of their rounds. The area is the last 50 rounds together, a dot one round. The dashed line is the baseline: the target alone.";
+  "Emitted tokens / the time of their rounds. The area is the last 50 rounds together, a dot one round; a round faster than the axis is at its top. The dashed line is the baseline: the target alone.";
 const LEGEND: readonly LegendItem[] = [
   {
     name: "running",
@@ -30,6 +30,8 @@ const legendItem = ({ name, help }: BaselineFigures): LegendItem => ({
   colour: "var(--text-soft)",
   look: "dashed",
 });
+/** The axis ends at so many times the largest running value or the baseline: single rounds can be far above. */
+const HEADROOM = 2;
 const rate = (value: number | null): string => `${fixed(value, 1)} tok/s`;
 
 interface Props {
@@ -48,7 +50,8 @@ export function SpeedChart({ series, baseline }: Props) {
   };
   const first = series[0]?.round ?? 1;
   const last = series.at(-1)?.round ?? 1;
-  const values = series.flatMap((point) => [point.perRound ?? 0, point.running ?? 0]);
+  const steady = Math.max(baselineTps ?? 0, ...series.map(({ running }) => running ?? 0));
+  const rounds = series.map(({ perRound }) => Math.min(perRound ?? 0, HEADROOM * steady));
   return (
     <Figure
       title="Tokens per second"
@@ -61,7 +64,7 @@ export function SpeedChart({ series, baseline }: Props) {
         title="Tokens per second by round"
         scale={scaleLinear([first, Math.max(first + 1, last)], [0, 1])}
         ticks={roundTicks}
-        values={[baselineTps ?? 0, ...values]}
+        values={[steady, ...rounds]}
         nearest={(round) => Math.min(series.length - 1, Math.max(0, Math.round(round) - first))}
         place={(index) => series[index]?.round ?? first}
         tooltip={(index) => <Words point={series[index]} baselineTps={baselineTps} />}
@@ -97,7 +100,11 @@ function Speeds({ frame: { x, y, left, right, bottom }, series, baselineTps }: S
   const shown = thinned(known, right - left);
   const at = (point: Known) => x(point.round);
   const height = (point: Known) => y(point.running);
-  const dots = columnsOf(series, right - left, (point) => point.perRound)
+  const dots = columnsOf(
+    series,
+    right - left,
+    ({ perRound }) => perRound && Math.min(perRound, y.domain()[1] ?? perRound),
+  )
     .map(
       ({ item, least, most }) => `M${x(item.round).toFixed(1)},${y(least).toFixed(1)}V${y(most).toFixed(1)}`,
     )

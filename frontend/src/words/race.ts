@@ -59,7 +59,8 @@ export function summaryOf(results: readonly Result[]): string {
   const name = first.length > 1 ? "" : ` (${laneName(winner.lane.settings)})`;
   const speedup =
     winner.speedup === null ? "" : `, ${fixed(winner.speedup)} times the speed of plain decoding`;
-  const sentence = `${who}${name}: ${milliseconds(winner.lane.ms)}${median}${speedup}.`;
+  const chance = winner.overlaps.length > 0 ? " Ranges overlap, so the order may be chance." : "";
+  const sentence = `${who}${name}: ${milliseconds(winner.lane.ms)}${median}${speedup}.${chance}`;
   return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 

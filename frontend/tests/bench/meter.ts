@@ -110,15 +110,21 @@ export async function watchFirstView(page: Page): Promise<() => Promise<FirstVie
     sizes.set(requestId, encodedDataLength);
   });
   await page.addInitScript(() => {
+    interface Source {
+      readonly node: Node | null;
+      readonly previousRect: DOMRect;
+      readonly currentRect: DOMRect;
+    }
     const shifts: { value: number; moved: string[] }[] = [];
     Object.assign(window, { benchShifts: shifts });
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) {
-        const { value, sources } = entry as unknown as { value: number; sources: { node: Node | null }[] };
-        const names = sources.map(({ node }) =>
-          node instanceof Element ? node.className : `${node?.nodeName}`,
-        );
-        shifts.push({ value, moved: names.map(String) });
+        const { value, sources } = entry as unknown as { value: number; sources: Source[] };
+        const names = sources.map(({ node, previousRect, currentRect }) => {
+          const name = node instanceof Element ? node.className : node?.nodeName;
+          return `${name} from ${Math.round(previousRect.y)} to ${Math.round(currentRect.y)} px`;
+        });
+        shifts.push({ value, moved: names });
       }
     }).observe({ type: "layout-shift", buffered: true });
   });

@@ -104,11 +104,11 @@ export function Live() {
           <ControlPanel />
         </section>
         <div className="column-run">
-          <RecordingBanner />
           <Notices />
           <RunStrip />
           <TreePanel />
           <TextPanel />
+          <RecordingBanner />
         </div>
         <section aria-label="Dashboard" className="column-dashboard">
           <OnDemand>{(wide || part === "figures") && <DashboardPanel onRound={showTree} />}</OnDemand>

@@ -39,7 +39,7 @@ function Recorded() {
     store.start();
   };
   return (
-    <div className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-[13px]">
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-1 border-t border-line bg-accent-soft px-4 py-1.5 text-[13px]">
       <span className="flex items-center gap-2 font-medium whitespace-nowrap">
         <Disc size={15} aria-hidden className="text-accent" />
         Recording of a real run
