@@ -91,7 +91,7 @@ export async function keepInBrowser(play: Playback, now: number): Promise<void> 
   if (!full.started || full.id === null || !summary) return;
   if ((await keptRuns()).place !== "browser") return;
   const header = { created: new Date(now).toISOString(), machine: "", speculatoviz: "" };
-  const trace = traceText(header, play.events);
+  const trace = traceText(header, play.events.toArray());
   const { keepRun } = await stored();
   const { id, started } = full;
   const run = { id, created_ms: now, name: null, prompt: started.prompt, summary, trace_bytes: trace.length };

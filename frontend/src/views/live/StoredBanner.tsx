@@ -77,7 +77,7 @@ export function StoredBanner({ run }: { run: string | null }) {
   return (
     <section
       aria-label="Kept run"
-      className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-[13px]"
+      className="order-first flex flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-accent-soft px-4 py-1.5 text-[13px]"
     >
       <span className="flex min-w-0 items-center gap-2 font-medium">
         <FileClock size={15} aria-hidden className="shrink-0 text-accent" />
