@@ -10,7 +10,7 @@ const summary: RunSummary = {
   k: 4,
   nodes: 0,
   rule: "token",
-  sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0 },
+  sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0, penalties: null },
   max_tokens: 64,
   seed: 3,
   exactness: "exact",
