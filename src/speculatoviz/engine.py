@@ -105,7 +105,7 @@ class _DecodingRun:
         self._begun: set[str] = set()  # drafters that have begun this run
         self._fresh = True  # whether the time of a drafter's prefill belongs to the prompt's
         self._failed: set[str] = set()  # drafters that are not asked again
-        self._reduced: set[str] = set()  # what the target has made of plans, as far as it was reported
+        self._reduced: set[str] = set()  # what drafters and target have made of plans, as far as it was reported
         self._draft_ms = self._other_ms = self._prefill_ms = self._draft_prefill_ms = 0.0
         self._asked = Plan("", 0)  # the policy's last plan
 
@@ -265,14 +265,23 @@ class _DecodingRun:
             return replace(plan, depth=0, nodes=0)
         left = self.target.context_tokens - committed  # the last committed token is not fed yet
         room = min(left, self.target.drafting.tokens or left)
-        depth = max(0, min(plan.depth, left_tokens - 1, left - 1, room))
+        deepest = self.drafters[plan.drafter].block if plan.depth > 0 else None
+        depth = max(0, min(plan.depth, left_tokens - 1, left - 1, room, deepest or room))
         return replace(plan, depth=depth, nodes=min(plan.nodes, room), room=room)
 
     def _reduction(self) -> tuple[str, str] | None:
-        """What the target makes of the asked plan, in words, once in a run; None if it takes the plan as it is."""
-        if self._asked.reason is not None:  # of a policy that weighs what the target takes
+        """What drafter and target make of the asked plan, in words, once in a run; None if they take it as it is."""
+        if self._asked.reason is not None:  # of a policy that weighs what they take
             return None
         asked, takes, name = self._asked, self.target.drafting, self.target.description.name
+        block = self.drafters[asked.drafter].block if asked.drafter in self.drafters else None
+        if block is not None and asked.depth > block and asked.drafter not in self._reduced:
+            self._reduced.add(asked.drafter)
+            return (
+                f"The drafter {asked.drafter} drafts at most {block} tokens, all in one pass of its head, and "
+                f"{asked.depth} are asked for.",
+                f"Ask for a depth of at most {block}.",
+            )
         if takes.tokens is not None and asked.depth > takes.tokens and "depth" not in self._reduced:
             self._reduced.add("depth")
             return (
@@ -296,14 +305,12 @@ class _DecodingRun:
         drafter = self.drafters.get(name)
         if drafter is None or name in self._failed:
             return Outlook(longest=0)
-        if name not in self._begun:
-            if not drafter.begins_at_no_cost:
-                return Outlook(missing=drafter.unread(ids))
+        if name not in self._begun and drafter.begins_at_no_cost:
             self._begin(name)
-        outlook, most = drafter.outlook(ids), self.target.drafting.tokens
-        if most is None or (outlook.longest is not None and outlook.longest <= most):
-            return outlook
-        return replace(outlook, longest=most)
+        outlook = drafter.outlook(ids) if name in self._begun else Outlook(missing=drafter.unread(ids))
+        limits = (outlook.longest, drafter.block, self.target.drafting.tokens)
+        longest = min((most for most in limits if most is not None), default=None)
+        return replace(outlook, longest=longest, block=drafter.block or 1)
 
     def _commit(self, draft: Draft, verdict: Verdict) -> tuple[tuple[int, ...], tuple[Status, ...], tuple[str, ...]]:
         """Add the verdict's tokens to the output, up to an end token, a stop string or a limit."""

@@ -15,6 +15,7 @@ from speculatoviz.core.types import Draft, Drafting, Request, Sampling
 from speculatoviz.drafters import multi
 from speculatoviz.drafters.about import DrafterName
 from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.dflash import DflashDrafter
 from speculatoviz.drafters.eagle import EagleDrafter
 from speculatoviz.drafters.eagle3 import Eagle3Drafter
 from speculatoviz.drafters.hybrid import HybridDrafter
@@ -27,7 +28,7 @@ from speculatoviz.drafters.ngram import NgramDrafter
 from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.models.runtimes.toy import ToyModel
-from support import tiny_eagle3, twins
+from support import tiny_dflash, tiny_eagle3, twins
 from support.audit import Finding
 from support.audit import audit as audited
 from support.tiny_eagle3 import VOCABULARY, HashedInputs
@@ -83,6 +84,9 @@ MAKERS: dict[str, Callable[[], Drafter]] = {
     "eagle": lambda: EagleDrafter(eagle_head(), HashedStates(PROMPT[:-1]), no_clock),
     "eagle3": lambda: Eagle3Drafter(
         tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock
+    ),
+    "dflash": lambda: DflashDrafter(
+        tiny_dflash.loaded(), HashedInputs(PROMPT[:-1], tiny_dflash.TARGET), VOCABULARY.astype(np.int32), 64, no_clock
     ),
     "mtp": lambda: MtpDrafter(
         tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import HeadError
+from speculatoviz.heads.conversion import target_name
 from speculatoviz.heads.eagle3 import Eagle3Cache
-from speculatoviz.heads.eagle3_file import HeadTarget, read_gguf
-from speculatoviz.heads.eagle3_published import converted, target_name
+from speculatoviz.heads.eagle3_file import read_gguf
+from speculatoviz.heads.eagle3_published import converted
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.weights import read_weights
-from speculatoviz.models.runtimes import llamacpp_eagle3
+from speculatoviz.models.runtimes import llamacpp_head
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
 from support import tiny_eagle3
@@ -216,7 +218,7 @@ def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
 
 def test_a_library_without_the_functions_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = head(tmp_path / "head")
-    monkeypatch.setattr(llamacpp_eagle3, "_NEEDED", ("llama_process", "llama_gone"))
+    monkeypatch.setattr(llamacpp_head, "_NEEDED", ("llama_process", "llama_gone"))
     with pytest.raises(Exception, match=r"cannot compute the head .* \(llama_gone is missing\)"):
         tiny_eagle3.graph(file)
 

@@ -9,7 +9,7 @@ from statistics import geometric_mean
 import pytest
 
 from speculatoviz.core.constraint import FORCED
-from speculatoviz.core.planning import Outlook, Plan
+from speculatoviz.core.planning import Forecast, Outlook, Plan
 from speculatoviz.core.rounds import Extra, Round, Times, Verdict
 from speculatoviz.core.types import ROOT, Draft, Node, Status
 from speculatoviz.policies.auto import AutoPolicy, Experience
@@ -185,6 +185,41 @@ def forked(policy: AutoPolicy, index: int, *, second: bool) -> Round:
     statuses: tuple[Status, ...] = ("accepted", "bonus") if second else ("resampled",)
     times = Times(9.0, FLAT_ROWS[3], 0.0, 0.0, 0.0)
     return Round(index, plan, tree, verdict, emitted, statuses, ("",) * len(emitted), times)
+
+
+def of_a_block(index: int, plan: Plan, drafted: int, draft_ms: float) -> Round:
+    """A round of `drafted` accepted tokens, which one pass of the drafter has computed."""
+    nodes = [Node(5, node - 1, None, "dflash") for node in range(drafted)]
+    verdict = Verdict(tuple(range(drafted)), Extra(8, "bonus", None), ())
+    emitted, statuses = (5,) * drafted + (8,), ("accepted",) * drafted + ("bonus",)
+    times = Times(draft_ms, FLAT_ROWS[drafted + 1], 0.0, 0.0, 0.0)
+    return Round(index, plan, Draft.tree(index, nodes), verdict, emitted, statuses, ("",) * len(emitted), times)
+
+
+def forecast_of_a_block(outlook: Outlook, drafted: int) -> Forecast:
+    """The deepest forecast after 40 drafts of one depth, each of which took 30 ms."""
+    policy = AutoPolicy(Experience(Costs(lambda: FLAT_ROWS), {"dflash": 0.9}), DEEPEST)
+    for index in range(40):
+        plan = policy.plan(State(index, index, 100, lambda _name: outlook))
+        policy.observe(of_a_block(index, replace(plan, depth=drafted), drafted, 30.0))
+    reason = policy.plan(State(40, 40, 100, lambda _name: outlook)).reason
+    assert reason is not None
+    return max((reason.chosen, *reason.others), key=lambda forecast: forecast.depth)
+
+
+@pytest.mark.parametrize("drafted", [1, 2, 7])
+def test_a_block_costs_one_pass_whatever_its_depth(drafted: int) -> None:
+    """After drafts of one depth, the expected time of every other depth is exact: the same pass, and the target's."""
+    forecast = forecast_of_a_block(Outlook(longest=7, block=7), drafted)
+    assert forecast.depth == 7, "where a token more costs no pass of the drafter, drafts are as deep as its block"
+    assert forecast.round_ms == pytest.approx(30.0 + FLAT_ROWS[8], rel=1e-6)
+
+
+def test_priced_by_the_token_a_block_would_be_too_dear() -> None:
+    """The broken twin: what a block of one token took is charged for each token of a deeper draft."""
+    forecast = forecast_of_a_block(Outlook(longest=7), 1)
+    assert forecast.round_ms == pytest.approx(forecast.depth * 30.0 + FLAT_ROWS[forecast.depth + 1], rel=1e-6)
+    assert forecast.depth > 1
 
 
 def test_siblings_are_drafted_where_rows_are_cheap() -> None:

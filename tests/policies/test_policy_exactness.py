@@ -128,3 +128,18 @@ def test_the_stop_rule_weighs_gain_against_cost() -> None:
     assert not rule(0.5).computes_another([0.1])
     assert not rule(0.1).adds_another([0.9], 0.05)
     assert rule(0.2).computes_another([0.9]), "the fourth row is free: two more tokens pay where one would not"
+
+
+def test_the_stop_rule_knows_that_a_block_is_computed_at_once() -> None:
+    """A pass of 8 ms for three tokens: before it the block has to pay, after it only rows of the target are left."""
+
+    def rule(block: int, rate: float = 0.1) -> MarginalGain:
+        verify_ms = (10.0, 11.0, 12.0, 13.0)
+        return MarginalGain((0.9, 0.9, 0.9), verify_ms, 8.0, rate, lambda certainty: certainty, block)
+
+    assert not rule(1).computes_another([0.9])
+    assert rule(3).computes_another([0.9]), "the second token is there"
+    assert rule(3).computes_another([]), "2.4 tokens for 11 ms"
+    assert not rule(3, rate=0.3).computes_another([]), "and not for 3.3 tokens' time"
+    assert rule(3, rate=0.3).adds_another([0.9], 0.9), "one row more, for 0.8 tokens"
+    assert not rule(3, rate=0.3).adds_another([0.9], 0.1)

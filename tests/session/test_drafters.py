@@ -40,7 +40,8 @@ def test_without_a_draft_model_there_are_those_that_need_none(tmp_path: Path) ->
     session = toy_session.load(tmp_path, draft="none")
     assert set(session.drafters) == ALONE
     with pytest.raises(
-        BadRequestError, match="no drafter named 'hybrid' here: no draft model is loaded and there is no EAGLE head"
+        BadRequestError,
+        match="no drafter named 'hybrid' here: no draft model is loaded and there is no EAGLE or DFlash head",
     ) as raised:
         session.prepare(Start(prompt="a", drafter="hybrid"))
     assert raised.value.hint == "Start with `--draft NAME`. Or choose one of: ngram, suffix, lookahead."

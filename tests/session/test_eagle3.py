@@ -11,8 +11,8 @@ import pytest
 
 from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError, HeadError
-from speculatoviz.heads.eagle3_file import HeadTarget
 from speculatoviz.heads.eagle3_published import converted
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.session.heads import is_published
 from speculatoviz.session.session import Session

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.heads.eagle3_file import Eagle3File, HeadTarget, read_gguf
+from speculatoviz.heads.eagle3_file import Eagle3File, read_gguf
 from speculatoviz.heads.eagle3_published import converted
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
 
 Layout = Literal["eagle", "specforge", "speculators"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speculatoviz.heads.eagle3_file import HeadTarget, typical_layers
+from speculatoviz.heads.eagle3_file import typical_layers
 from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.models.base import Feed
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel

@@ -63,6 +63,7 @@ class FixedDrafter:
     name = "fixed"
     begins_at_no_cost = True
     needs: frozenset[Need] = frozenset()
+    block: int | None = None
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens = list(tokens)

@@ -71,6 +71,13 @@ describe("the depth that would change it", () => {
     expect(now).toBeCloseTo(5 / 3.8);
   });
 
+  it("saves no drafting where one pass computes the whole draft", () => {
+    const run = runOf([round(0, 4, 1), round(1, 4, 1)]);
+    const started = { ...STARTED, k: 4, pass_times: TIMES, drafter: "dflash" };
+    // At K 1 each round still drafts for 40 ms: 2 tokens in 40 + 60 ms.
+    expect(levers({ ...run, started }, PLAIN_TPS).find(({ k }) => k === 1)?.speedup).toBeCloseTo(2 / 2);
+  });
+
   it("does not guess a pass that was not measured", () => {
     const run = runOf([round(0, 4, 1)]);
     const bare = {

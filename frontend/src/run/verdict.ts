@@ -53,15 +53,20 @@ export interface Lever {
   readonly speedup: number;
 }
 
+/** Drafters that compute all tokens of a draft in one pass: a shorter draft costs the same. */
+const AT_ONCE: ReadonlySet<string> = new Set(["dflash", "medusa"]);
+
 /**
  * The same rounds with drafts cut after `k` tokens: a cut draft accepts at most `k` tokens, costs its share of the draft's
- * time, and its pass takes the share that the measured pass times give. Null where they have no entry.
+ * time, or all of it if one pass computes the draft (`atOnce`), and its pass takes the share that the measured pass times
+ * give. Null where they have no entry.
  */
 function cutTo(
   k: number,
   rounds: readonly Metrics[],
   times: readonly PassTime[],
   plainTps: number,
+  atOnce: boolean,
 ): Lever | null {
   const passMs = new Map(times.map(({ tokens, ms }) => [tokens, ms]));
   let tokens = 0;
@@ -73,7 +78,7 @@ function cutTo(
     if (kept < round.round_drafted && (before === undefined || after === undefined)) return null;
     const cut = kept === round.round_drafted ? 1 : (after ?? 0) / (before ?? 1);
     const lost = Math.max(0, round.round_accepted - kept);
-    const share = round.round_drafted === 0 ? 1 : kept / round.round_drafted;
+    const share = atOnce || round.round_drafted === 0 ? 1 : kept / round.round_drafted;
     tokens += round.round_emitted - lost;
     ms += round.round_ms - round.draft_ms * (1 - share) - round.verify_ms * (1 - cut);
   }
@@ -86,7 +91,8 @@ export function levers(run: Run, plainTps: number): Lever[] {
   if (settings?.policy !== "fixed" || settings.nodes > settings.k || run.updates.length > 0) return [];
   const rounds = judgedRounds(run);
   const depths = Array.from({ length: Math.max(0, settings.k - 1) }, (_, at) => at + 1);
-  return depths.flatMap((k) => cutTo(k, rounds, run.started?.pass_times ?? [], plainTps) ?? []);
+  const times = run.started?.pass_times ?? [];
+  return depths.flatMap((k) => cutTo(k, rounds, times, plainTps, AT_ONCE.has(settings.drafter)) ?? []);
 }
 
 /** The depth that would have been fastest; null if none is known. */

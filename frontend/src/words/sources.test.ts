@@ -9,6 +9,7 @@ const SOURCES = [
   "medusa",
   "eagle",
   "eagle3",
+  "dflash",
   "mtp",
   "selfspec",
   "model+suffix",

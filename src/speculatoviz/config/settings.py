@@ -235,8 +235,8 @@ class Settings(BaseSettings):
     )
     head: str | None = Field(
         None,
-        description="file of Medusa or EAGLE heads, or a published EAGLE-3 head (hf:OWNER/NAME, a folder, or a GGUF "
-        "file), which then drafts by default; default: the heads shipped for the target",
+        description="file of Medusa or EAGLE heads, or a published EAGLE-3 or DFlash head (hf:OWNER/NAME, a folder, or "
+        "a GGUF file), which then drafts by default; default: the heads shipped for the target",
     )
     selfspec: str | None = Field(
         None,

@@ -15,6 +15,7 @@ class Outlook:
     estimate of the probability that tokens[i] is accepted if the tokens before it are. longest: the most tokens that
     it can draft after this prefix; None for any number. missing: committed tokens that its model has not read yet.
     stops: whether it asks the plan's stop rule while it drafts. branches: whether it can add siblings to a chain.
+    block: the tokens of a path that one of its passes computes; 1 if each token needs a pass.
     """
 
     tokens: tuple[int, ...] = ()
@@ -23,6 +24,7 @@ class Outlook:
     missing: int = 0
     stops: bool = False
     branches: bool = False
+    block: int = 1
 
 
 class StopRule(Protocol):

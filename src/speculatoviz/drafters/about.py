@@ -13,6 +13,7 @@ DrafterName = Literal[
     "medusa",
     "eagle",
     "eagle3",
+    "dflash",
     "mtp",
     "selfspec",
     "mixture",
@@ -22,7 +23,7 @@ DrafterName = Literal[
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
 # Those that read the target's hidden states or inner layers.
-WITH_HEAD = frozenset({"eagle", "eagle3", "medusa", "mtp"})
+WITH_HEAD = frozenset({"dflash", "eagle", "eagle3", "medusa", "mtp"})
 
 
 class About(NamedTuple):
@@ -75,6 +76,13 @@ DRAFTERS: Mapping[DrafterName, About] = {
         "EAGLE-3 head",
         "A one-layer model continues the inputs of three of the target's layers; it reads published heads.",
         "Li et al. 2025 (EAGLE-3)",
+        True,
+    ),
+    "dflash": About(
+        "DFlash head",
+        "A few layers on the target's inner layers fill in a whole block of tokens in one pass; it reads published "
+        "heads.",
+        "Chen et al. 2026 (DFlash)",
         True,
     ),
     "mtp": About(

@@ -32,6 +32,10 @@ class Drafter(Protocol):
     def begins_at_no_cost(self) -> bool:
         """Whether `begin` computes no forward pass."""
 
+    @property
+    def block(self) -> int | None:
+        """The most tokens of a path, all of which one pass computes; None if each token needs a pass, of any number."""
+
     def unread(self, prefix: list[int]) -> int:
         """About how many tokens `begin` would read for this prompt now. It may be called before `begin`."""
 
@@ -96,6 +100,10 @@ class BaseDrafter(ABC):
     @property
     def needs(self) -> frozenset[Need]:
         return self._needs
+
+    @property
+    def block(self) -> int | None:
+        return None
 
     @property
     def request(self) -> Request:

@@ -49,6 +49,10 @@ class ForcedDrafter:
             raise RuntimeError(f"{self.name}: begin() must be called before draft()")
         return self._begun
 
+    @property
+    def block(self) -> int | None:
+        return None  # forced text can be longer than a block of the drafter's
+
     def unread(self, prefix: list[int]) -> int:
         return self._drafter.unread(prefix)
 

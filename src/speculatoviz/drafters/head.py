@@ -1,11 +1,11 @@
-"""What `eagle`, `eagle3`, `mtp` and `medusa` share: a tree grown by levels from logits over a head's own ids."""
+"""What drafters with a head share: a tree grown by levels from logits over a head's own ids."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class HeadDrafter(BaseDrafter):
 
     name = "head"
     _needs = frozenset({"hidden"})
+    _at_once: ClassVar[bool] = False  # whether one pass computes all levels
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class HeadDrafter(BaseDrafter):
         row = self._row_after(first, ())
         if row.empty:
             return Draft.empty(round)
+        pass_ms = (self._clock() - begun_s) * 1000 if self._at_once else 0.0  # it is spent for the first node
         count = max(plan.depth, plan.nodes) if self.request.drafting.trees else plan.depth
         self._stops = _Stops(plan.stop if count == plan.depth else None)
         nodes = (
@@ -122,11 +124,12 @@ class HeadDrafter(BaseDrafter):
         if not nodes:
             return Draft.empty(round)
         # One pass computes a whole level: its nodes share the time.
-        each_ms = ((self._clock() - begun_s) * 1000 - self._evidence_ms) / len(nodes)
+        each_ms = ((self._clock() - begun_s) * 1000 - self._evidence_ms - pass_ms) / len(nodes)
         certainties = dict(enumerate(self._stops.certainties))  # of a chain that can stop, else none
         evidence = DraftEvidence(vocabulary=self._vocabulary) if self.request.evidence else None
         nodes = [
-            n._replace(time_ms=each_ms, certainty=certainties.get(i), evidence=evidence) for i, n in enumerate(nodes)
+            n._replace(time_ms=each_ms + pass_ms * (i == 0), certainty=certainties.get(i), evidence=evidence)
+            for i, n in enumerate(nodes)
         ]
         return Draft.tree(round, nodes, self._evidence_ms)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.drafters.head import HeadDrafter
+from speculatoviz.core.types import Floats
+from speculatoviz.drafters.parallel import ParallelDrafter
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.heads.states import States
 
 
-class MedusaDrafter(HeadDrafter):
+class MedusaDrafter(ParallelDrafter):
     """Drafts at most as deep as there are heads. Head k gives q for every node of level k, whatever its parent."""
 
     name = "medusa"
@@ -26,19 +24,12 @@ class MedusaDrafter(HeadDrafter):
         support_size: int = 256,
         alternatives: int = 8,
     ) -> None:
-        super().__init__(states, heads.vocabulary, clock, width, support_size, alternatives)
+        super().__init__(heads.count, states, heads.vocabulary, clock, width, support_size, alternatives)
         self._heads = heads
-        self._rows = np.empty((0, len(heads.vocabulary)), np.float32)  # float32[heads, K]
-        self._levels: list[int] = []  # of each node
 
-    def _first(self, prefix: list[int]) -> Floats | None:
-        self._levels = []
-        self._rows = self._heads.logits(self._states.states[len(prefix) - 2], self._heads.count)
-        row: Floats = self._rows[0]
-        return row
+    def unread(self, prefix: list[int]) -> int:
+        del prefix
+        return 0  # the heads read the last hidden state only
 
-    def _below(self, tokens: Sequence[int], parents: Sequence[int]) -> Floats | None:
-        del tokens  # the heads do not read them
-        level = 1 if parents[0] == ROOT else self._levels[parents[0]] + 1
-        self._levels += [level] * len(parents)
-        return np.repeat(self._rows[level][None], len(parents), 0) if level < len(self._rows) else None
+    def _all_rows(self, prefix: list[int]) -> Floats | None:
+        return self._heads.logits(self._states.states[len(prefix) - 2], self._heads.count)

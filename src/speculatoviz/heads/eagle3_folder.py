@@ -18,8 +18,9 @@ from safetensors.numpy import save_file
 
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import HeadError, ModelError
-from speculatoviz.heads.eagle3_file import HeadTarget, check_layers, check_width
+from speculatoviz.heads.eagle3_file import check_three_layers
 from speculatoviz.heads.file import Shapes
+from speculatoviz.heads.gguf_head import HeadTarget, check_width
 from speculatoviz.heads.maths import EPSILON
 from speculatoviz.heads.weights import read_weights
 from speculatoviz.models.files.config import read_config
@@ -202,7 +203,7 @@ def load(folder: Path, target: HeadTarget, fingerprint: str) -> Eagle3Head:
         context_tokens = int(config["max_position_embeddings"])
     except (ModelError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise HeadError(f"{folder} is damaged ({error!r}).", "Begin with another head, or from the start.") from error
-    check_layers(folder.name, layers, target)
+    check_three_layers(folder.name, layers, target)
     check_width(folder.name, shape.hidden_size, target)
     return Eagle3Head(
         described.target, fingerprint, target.n_vocab, layers, shape, ids, tensors, context_tokens, described.card

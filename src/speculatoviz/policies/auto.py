@@ -17,7 +17,7 @@ from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import ROOT
 from speculatoviz.policies.acceptance import Acceptance
 from speculatoviz.policies.base import State
-from speculatoviz.policies.costs import Costs
+from speculatoviz.policies.costs import Costs, passes_of
 
 _EXPLORED = 0.01  # the share of the time that may be spent on choices that look worse
 _STAKE = 2.0  # plain passes that may be spent on them as a run begins
@@ -76,15 +76,16 @@ class MarginalGain:
     """A stop rule: goes on while some number of further tokens is expected to come at more than the round's own rate.
 
     path[i]: the estimated acceptance at position i while its certainty is not known. verify_ms[n]: of a pass over n
-    drafted tokens and the last committed one. token_ms: of one drafted token. rate: tokens per ms that the round is
-    planned for. given: the estimated acceptance for a certainty.
+    drafted tokens and the last committed one. pass_ms: of one pass of the drafter, which computes `block` tokens. rate:
+    tokens per ms that the round is planned for. given: the estimated acceptance for a certainty.
     """
 
     path: tuple[float, ...]
     verify_ms: tuple[float, ...]
-    token_ms: float
+    pass_ms: float
     rate: float
     given: Callable[[float], float]
+    block: int = 1
 
     def computes_another(self, certainties: Sequence[float]) -> bool:
         return self._pays(certainties, None)
@@ -97,12 +98,12 @@ class MarginalGain:
         reach = 1.0
         for known in certainties:
             reach *= self.given(known)
-        gain, cost_ms = 0.0, 0.0
+        gain, made = 0.0, passes_of(drafted if certainty is None else drafted + 1, self.block)
         for position in range(drafted, len(self.path)):
             computed = position == drafted and certainty is not None
             reach *= self.given(certainty) if computed and certainty is not None else self.path[position]
             gain += reach
-            cost_ms += 0.0 if computed else self.token_ms
+            cost_ms = (passes_of(position + 1, self.block) - made) * self.pass_ms
             if gain > self.rate * (cost_ms + self.verify_ms[position + 1] - self.verify_ms[drafted]):
                 return True
         return False
@@ -160,8 +161,8 @@ class AutoPolicy:
         outlooks = self._seen.get(round.index, {})
         self._seen = {index: seen for index, seen in self._seen.items() if index > round.index}
         used = round.plan.drafter if round.plan.depth > 0 else None
-        missing = outlooks[used].missing if used in outlooks else 0
-        self._experience.costs.observe(round, missing)
+        outlook = outlooks[used] if used in outlooks else Outlook()
+        self._experience.costs.observe(round, outlook.missing, outlook.block)
         self._pass_ms = {}
         for name in self._drafters:
             if name == used:
@@ -197,13 +198,13 @@ class AutoPolicy:
         path = self._experience.acceptance(drafter).path(depth, outlook.certainties, deviations)
         reach = list(itertools.accumulate(path, lambda before, rate: before * rate))
         tokens = [1.0 + brought for brought in itertools.accumulate(reach)]
-        costs = self._experience.costs.draft
-        token_ms, begin_ms = costs.token_ms(drafter), costs.catch_up_ms(drafter, outlook.missing)
+        costs, block = self._experience.costs.draft, outlook.block
+        begin_ms = costs.catch_up_ms(drafter, outlook.missing, block)
         text = self._experience.expected_tokens(state.left)
         chains = []
         for k, expected in enumerate(tokens, start=1):
             rounds = max(1.0, min(_HORIZON, text / expected))  # over which reading is spread
-            round_ms = begin_ms / rounds + k * token_ms + self._verify_ms(k + 1)
+            round_ms = begin_ms / rounds + costs.draft_ms(drafter, k, block) + self._verify_ms(k + 1)
             chains.append(Forecast(drafter, k, expected, round_ms))
         if not outlook.branches:
             return chains
@@ -256,8 +257,9 @@ class AutoPolicy:
 
         Reading is not worth the stake where the target's certainty already shows, at no cost, how drafts would do.
         """
-        missing = outlook.missing if outlook is not None and tried.depth else 0
-        lost_ms = self._lost_ms(tried) + self._experience.costs.draft.catch_up_ms(tried.drafter, missing)
+        read = outlook if outlook is not None and tried.depth else Outlook()
+        missing, costs = read.missing, self._experience.costs.draft
+        lost_ms = self._lost_ms(tried) + costs.catch_up_ms(tried.drafter, missing, read.block)
         return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _FEW_TOKENS else _STAKE)
 
     def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
@@ -290,13 +292,15 @@ class AutoPolicy:
         if chosen.depth == 0 or chosen.siblings or not outlooks[chosen.drafter].stops or reason.explored:
             return plan
         costs, acceptance = self._experience.costs, self._experience.acceptance(chosen.drafter)
-        deepest = self._deepest
+        longest, block = outlooks[chosen.drafter].longest, outlooks[chosen.drafter].block
+        deepest = self._deepest if longest is None else min(longest, self._deepest)
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
             tuple(self._verify_ms(n + 1) for n in range(deepest + 1)),
-            costs.draft.token_ms(chosen.drafter),
+            costs.draft.pass_ms(chosen.drafter, block),
             self._rate,
             acceptance.given,
+            block,
         )
         return replace(plan, depth=deepest, stop=rule)
 

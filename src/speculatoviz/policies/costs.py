@@ -17,6 +17,7 @@ from speculatoviz.core.rounds import Round
 _NEWEST = 0.1  # weight of a round in the running averages
 _UNKNOWN_SHARE = 0.3  # of a plain pass: the assumed cost of a drafted token that was never measured
 _BATCHED = 0.3  # of the time of a single token: what one more token costs in a batch that a draft model reads
+_READ_FOR_BLOCKS = 0.05  # of a block's time for a token: what a head that drafts in blocks pays to read one
 _SLOWEST = 8.0  # a single observation changes an estimate by at most this factor
 
 
@@ -89,34 +90,48 @@ class VerifyCosts:
         return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])
 
 
+def passes_of(tokens: int, block: int) -> int:
+    """The passes of a drafter that computes `block` tokens of a path in each of them."""
+    return -(-tokens // block)
+
+
 class DraftCosts:
-    """The time of one drafted token, by drafter. known: as measured before the run, None if it was not."""
+    """The time of one pass, by drafter. known: as measured before the run, None if it was not.
+
+    block: the tokens that a pass computes. Most drafters compute one, so that a draft costs a pass for each token; a
+    head that predicts several positions at once costs one pass, however deep the draft is.
+    """
 
     def __init__(self, known: Callable[[str], float | None], verify: VerifyCosts) -> None:
         self._verify, self._known = verify, known
-        self._token: dict[str, Average] = {}
+        self._pass: dict[str, Average] = {}
 
-    def token_ms(self, drafter: str) -> float:
-        """The expected time of one more drafted token."""
-        if drafter in self._token:
-            return self._token[drafter].value
+    def pass_ms(self, drafter: str, block: int = 1) -> float:
+        """The expected time of one more pass."""
+        if drafter in self._pass:
+            return self._pass[drafter].value
         known = self._known(drafter)
-        return _UNKNOWN_SHARE * self._verify.ms(1) if known is None else known
+        return _UNKNOWN_SHARE * self._verify.ms(block) if known is None else known
 
-    def catch_up_ms(self, drafter: str, missing: int) -> float:
+    def draft_ms(self, drafter: str, tokens: int, block: int = 1) -> float:
+        """The expected time of a path of `tokens` tokens."""
+        return passes_of(tokens, block) * self.pass_ms(drafter, block)
+
+    def catch_up_ms(self, drafter: str, missing: int, block: int = 1) -> float:
         """The expected time of reading `missing` tokens; one or two of them are part of the first drafting pass."""
-        return max(0, missing - 2) * _BATCHED * self.token_ms(drafter)
+        share = _BATCHED if block == 1 else _READ_FOR_BLOCKS / block
+        return max(0, missing - 2) * share * self.pass_ms(drafter, block)
 
     def observe(self, drafter: str, passes: int, ms: float) -> None:
-        """A draft took `ms` for `passes` passes, or tokens."""
+        """A draft took `ms` for `passes` passes."""
         if passes > 0 and ms > 0.0:
-            self._token.setdefault(drafter, Average(max(ms / passes, 1e-6))).add(ms / passes)
+            self._pass.setdefault(drafter, Average(max(ms / passes, 1e-6))).add(ms / passes)
 
 
 class Costs:
     """The costs of a target and its drafters, as far as rounds and measurements show.
 
-    pass_ms: the measured times of the target's passes by rows. draft_ms: the measured time of one token of a drafter.
+    pass_ms: the measured times of the target's passes by rows. draft_ms: the measured time of one pass of a drafter.
     """
 
     def __init__(
@@ -125,9 +140,9 @@ class Costs:
         self.verify = VerifyCosts(pass_ms)
         self.draft = DraftCosts(draft_ms, self.verify)
 
-    def observe(self, round: Round, missing: int) -> None:
-        """Learn from a finished round. missing: tokens that its drafter had to read first."""
+    def observe(self, round: Round, missing: int, block: int = 1) -> None:
+        """Learn from a finished round. missing: tokens that its drafter had to read first. block: of the drafter."""
         rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
         self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
         if len(round.draft) and missing <= 2 and FORCED not in round.draft.source:  # else a token looks dear, or free
-            self.draft.observe(round.plan.drafter, round.draft.depth, round.times.draft_ms)
+            self.draft.observe(round.plan.drafter, passes_of(round.draft.depth, block), round.times.draft_ms)

@@ -60,7 +60,7 @@ def make_drafters(
     if draft is not None:
         drafters.append(_model_drafter(settings, target, draft, clock))
     alone = {drafter.name: drafter for drafter in drafters}
-    writers = (alone.get(name) for name in ("model", "eagle3", "eagle"))
+    writers = (alone.get(name) for name in ("model", "dflash", "eagle3", "eagle"))
     together = _with_matches(suffix, next((writer for writer in writers if writer is not None), None), clock)
     return alone | {drafter.name: drafter for drafter in together}
 
@@ -78,7 +78,7 @@ def _exit_drafter(settings: Settings, window: Window, first: int, clock: Callabl
 
 
 def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable[[], float]) -> list[Drafter]:
-    """Drafters that combine matches with `writer`, the draft model or an EAGLE head; none without such a writer."""
+    """Drafters that combine matches with `writer`, the draft model or a head; none without such a writer."""
     if not isinstance(writer, ModelDrafter | HeadDrafter):
         return []
     return [
@@ -155,6 +155,7 @@ _REMOTE = {
     "medusa": "its heads read the target's hidden states, and a remote target does not send them",
     "eagle": "its head reads the target's hidden states, and a remote target does not send them",
     "eagle3": "its head reads inner layers of the target, and a remote target does not send their inputs",
+    "dflash": "its head reads inner layers of the target, and a remote target does not send their inputs",
     "mtp": "its layer reads the target's hidden states, and a remote target does not send them",
     "selfspec": "it needs the target's weights, and those of a remote target are not on this machine",
 }
@@ -168,7 +169,7 @@ def missing(settings: Settings, target: Target, present: Container[str]) -> dict
 def _why_missing(name: DrafterName, settings: Settings, target: Target) -> Missing:
     """The reason for one name. `ngram` and `suffix` are never missing."""
     if name in WITH_MODEL:
-        other = " and there is no EAGLE head" if name != "model" else ""
+        other = " and there is no EAGLE or DFlash head" if name != "model" else ""
         return Missing(f"no draft model is loaded{other}", "Start with `--draft NAME`.")
     if target.window is None:
         return Missing(_REMOTE[name], "Load the target on this machine, with `--target NAME`.")
@@ -200,8 +201,8 @@ def _on_llamacpp() -> str:
 
 
 def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing:
-    if name == "eagle3":
-        return _why_no_published_head(model)
+    if name in _PUBLISHED:
+        return _why_no_published_head(_PUBLISHED[name], settings, model)
     if not _gives(model, "hidden"):
         runtime = model.description.runtime
         return Missing(f"the target runs on {runtime}, which gives no hidden states", _on_llamacpp())
@@ -214,10 +215,15 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
     return Missing(why, f"Train one with `{command}`, and start with `--head {file}`.")
 
 
-def _why_no_published_head(model: LanguageModel) -> Missing:
+_PUBLISHED = {"eagle3": "EAGLE-3", "dflash": "DFlash"}
+
+
+def _why_no_published_head(kind: str, settings: Settings, model: LanguageModel) -> Missing:
     runtime = model.description.runtime
     # Not whether it gives them now: of some architectures llama.cpp does so only if a head is named at the start.
     if isinstance(model, LayeredModel) and model.layer_count:
+        named = is_published(settings.head)
+        why = f"the head that is named is no {kind} head" if named else f"no {kind} head is named"
         start = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
-        return Missing("no EAGLE-3 head is named", f"{start} `speculatoviz train eagle3` trains one.")
+        return Missing(why, f"{start} `speculatoviz train eagle3` trains one." if kind == "EAGLE-3" else start)
     return Missing(f"the target runs on {runtime}, which gives no {IN_WORDS['layers']}", _on_llamacpp())

@@ -17,7 +17,7 @@ from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.heads.medusa import MedusaHeads
 from speculatoviz.heads.states import LayerInputs
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import LayeredModel
+from speculatoviz.models.base import LanguageModel, LayeredModel
 from speculatoviz.models.files.names import ModelName, locate, parse
 from speculatoviz.models.files.source import is_folder, local_path
 from speculatoviz.models.libraries import not_installed
@@ -25,6 +25,7 @@ from speculatoviz.models.window import Window
 from speculatoviz.telemetry.parts import HeadInfo
 
 if TYPE_CHECKING:
+    from speculatoviz.heads.gguf_head import HeadTarget
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _HUB = "hf:"
 
 
 def is_published(head: str | None) -> bool:
-    """Whether the name of a head stands for a published one of EAGLE-3: hf:OWNER/NAME, a folder, or a GGUF file."""
+    """Whether the name of a head stands for a published one: hf:OWNER/NAME, a folder, or a GGUF file."""
     if head is None:
         return False
     return head.startswith(_HUB) or head.endswith(".gguf") or is_folder(local_path(head))
@@ -104,36 +105,45 @@ def next_token_layer(settings: Settings, window: Window, clock: Callable[[], flo
 
 
 def published_head(settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
-    """The drafter of the published EAGLE-3 head that the settings name; its layers are recorded from now on.
+    """The drafter of the published head that the settings name; the layers it reads are recorded from now on.
 
     window.model gives the inputs of its layers. Raises HeadError if there is no such head, it does not fit the target,
     or llama.cpp, which computes it, is not installed.
     """
     try:
-        from speculatoviz.heads import eagle3_file, eagle3_published
-        from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
+        from speculatoviz.models.runtimes.llamacpp_head import require_extension
     except ImportError as error:
         missing = not_installed("llamacpp", error)
         raise HeadError(missing.message, missing.hint) from error
-    from speculatoviz.drafters.eagle3 import Eagle3Drafter
+    from speculatoviz.heads import conversion, dflash_file, dflash_published, gguf_head
 
     model, name = window.model, settings.head or ""
     assert isinstance(model, LayeredModel)
-    target = eagle3_file.HeadTarget(
-        model.description.name, model.layer_count, model.layer_width, model.tokenizer.n_vocab
-    )
-    card: HeadCard | None = None
+    target = gguf_head.HeadTarget(model.description.name, model.layer_count, model.layer_width, model.tokenizer.n_vocab)
     try:
+        require_extension(name)
         path = _fetched(name, settings.cache_dir)
         if path.is_dir():
-            card = _stated(path, target.name, model.tokenizer.fingerprint)
-            path = eagle3_published.converted(path, target, settings.cache_dir)
-        file = eagle3_file.read_gguf(path, target)
-        shared = _shared(model, name) if file.shares else None
-        size = window.context.size
-        graph = LlamaCppEagle3(file.path, file.vocabulary, size, settings.threads or usable_cores(), shared)
+            blocks = dflash_published.is_dflash(conversion.head_config(path))
+        else:
+            blocks = gguf_head.open_head(path).architecture == dflash_file.ARCHITECTURE
+        return (_dflash if blocks else _eagle3)(path, target, settings, window, clock)
     except ModelError as error:
         raise HeadError(error.message, error.hint) from error
+
+
+def _eagle3(path: Path, target: HeadTarget, settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
+    from speculatoviz.drafters.eagle3 import Eagle3Drafter
+    from speculatoviz.heads import eagle3_file, eagle3_published
+    from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
+
+    card: HeadCard | None = None
+    if path.is_dir():
+        card = _stated(path, target.name, window.model.tokenizer.fingerprint)
+        path = eagle3_published.converted(path, target, settings.cache_dir)
+    file, size = eagle3_file.read_gguf(path, target), window.context.size
+    shared = _shared(window.model, settings.head or "") if file.shares else None
+    graph = LlamaCppEagle3(file.path, file.vocabulary, size, settings.threads or usable_cores(), shared)
     window.read_layers(file.layers)
     states = LayerInputs(window)
     drafter = Eagle3Drafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
@@ -146,14 +156,30 @@ def _stated(folder: Path, target: str, fingerprint: str) -> HeadCard | None:
 
     Warns if the head names another target. Raises HeadError if it was trained for another vocabulary.
     """
-    from speculatoviz.heads import eagle3_folder, eagle3_published
+    from speculatoviz.heads import conversion, eagle3_folder
 
     own = eagle3_folder.trained(folder)
-    _compare_names(own.target if own else eagle3_published.target_name(folder), target)
+    _compare_names(own.target if own else conversion.target_name(folder), target)
     if own is None:
         return None
     eagle3_folder.check_fingerprint(folder.name, own, fingerprint)
     return head_card(folder.name, own.card)
+
+
+def _dflash(path: Path, target: HeadTarget, settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
+    from speculatoviz.drafters.dflash import DflashDrafter
+    from speculatoviz.heads import conversion, dflash_file, dflash_published
+    from speculatoviz.models.runtimes.llamacpp_dflash import LlamaCppDflash
+
+    if path.is_dir():
+        _compare_names(conversion.target_name(path), target.name)
+        path = dflash_published.converted(path, target, settings.cache_dir)
+    file, size = dflash_file.read_gguf(path, target), window.context.size
+    shared = _shared(window.model, settings.head or "") if file.shares else None
+    graph = LlamaCppDflash(file.path, file.vocabulary, file.places, size, settings.threads or usable_cores(), shared)
+    window.read_layers(file.layers)
+    states = LayerInputs(window)
+    return DflashDrafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
 
 
 def _fetched(head: str, cache_dir: str) -> Path:
@@ -165,7 +191,7 @@ def _fetched(head: str, cache_dir: str) -> Path:
     return locate(ModelName("hf", head.removeprefix(_HUB)), cache_dir, lambda *_: None)
 
 
-def _shared(model: LayeredModel, head: str) -> LlamaCppModel:
+def _shared(model: LanguageModel, head: str) -> LlamaCppModel:
     """The model on llama.cpp whose matrices a head uses. Raises HeadError if the target runs elsewhere."""
     from speculatoviz.models.invariant import InvariantModel
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel

@@ -126,7 +126,8 @@ class Session:
         """
         if self.settings.drafter is not None:
             return self.settings.drafter
-        given = [name for name in ("eagle3", "eagle", "medusa") if self.settings.head and name in self.drafters]
+        heads = ("dflash", "eagle3", "eagle", "medusa")
+        given = [name for name in heads if self.settings.head and name in self.drafters]
         usual: str = next(iter(given), self.settings.resolved().drafter)
         if usual in self.drafters or usual not in WITH_HEAD:
             return usual

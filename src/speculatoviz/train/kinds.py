@@ -10,9 +10,10 @@ from torch import nn
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import HeadError, TrainError
 from speculatoviz.heads import eagle3_folder
-from speculatoviz.heads.eagle3_file import HeadTarget, typical_layers
+from speculatoviz.heads.eagle3_file import typical_layers
 from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
 from speculatoviz.heads.file import HeadFile, Shapes, load, require_shapes
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.gguf import GgufFile

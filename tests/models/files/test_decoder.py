@@ -18,6 +18,7 @@ NOT_DECODERS = {
     "gemma-embedding": "computes embeddings",
     "llada": "diffusion",
     "eagle3": "draft head",
+    "dflash": "draft head",
     "wavtokenizer-dec": "audio",
     "clip": "mmproj",
 }

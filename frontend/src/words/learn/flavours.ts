@@ -32,6 +32,11 @@ export const FLAVOURS: readonly Flavour[] = [
     cost: "A small pass for each token; must be trained.",
   },
   {
+    source: "dflash",
+    from: "A few layers on the target’s inner layers, which fill in a whole block of places.",
+    cost: "One pass for all tokens; must be trained.",
+  },
+  {
     source: "mtp",
     from: "A layer for the token after next that some models have.",
     cost: "A small pass for each token.",

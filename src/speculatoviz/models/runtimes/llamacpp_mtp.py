@@ -10,7 +10,8 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
-from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3, require_extension
+from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
+from speculatoviz.models.runtimes.llamacpp_head import require_extension
 
 
 class LlamaCppMtp(LlamaCppEagle3):
@@ -21,8 +22,7 @@ class LlamaCppMtp(LlamaCppEagle3):
 
     def __init__(self, target: LlamaCppModel, cells: int) -> None:
         require_extension(target.path.name)
-        self._companion, self._model = None, None  # the weights are the target's
-        self._context = target.open_mtp(self._params(cells, target.threads))
+        self._context = target.open_mtp(self._params(cells, target.threads))  # the weights are the target's
         columns = target.tokenizer.n_vocab
         self._begin(target.layer_width, columns, np.arange(columns, dtype=np.int32))
 
