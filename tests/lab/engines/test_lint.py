@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, get_args
@@ -218,12 +219,14 @@ def test_a_local_file_or_folder_states_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "llama.cpp"])
-@pytest.mark.parametrize("drafter", ["model", "ngram", "eagle3", "mtp"])
-@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize(
+    ("drafter", "drawn"),
+    [*itertools.product(("model", "ngram", "eagle3", "mtp"), (False, True)), ("dflash", False)],
+)
 def test_what_export_config_writes_has_no_finding(engine: Engine, drafter: str, drawn: bool) -> None:
     sampled = {"sampling": SAMPLED, "drawn": True} if drawn else {}
     shown = evidence([traced([(3, 3)] * 60, drafter=drafter, **sampled)])
-    made = exported(engine, shown, "owner/Draft-EAGLE3" if drafter == "eagle3" else "owner/Draft")
+    made = exported(engine, shown, f"owner/Draft-{drafter}" if "e3" in drafter or "flash" in drafter else "owner/Draft")
     known = Known(0.7 if drawn and drafter != "ngram" else 0.0, shown, kind_of=kind_of)
 
     assert lint(f"{STARTS[engine]} {' '.join(made.arguments)}", known) == []

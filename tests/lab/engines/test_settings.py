@@ -109,12 +109,15 @@ def test_transformers_gets_lines_of_python() -> None:
         ("vllm", "ngram", '"method": "ngram"'),
         ("vllm", "suffix", '"method": "suffix"'),
         ("vllm", "eagle3", '"method": "eagle3"'),
+        ("vllm", "dflash", '"method": "dflash"'),
         ("vllm", "mtp", '"method": "mtp"'),
         ("sglang", "ngram", "--speculative-algorithm NGRAM"),
         ("sglang", "eagle3", "--speculative-algorithm EAGLE3"),
+        ("sglang", "dflash", "--speculative-algorithm DFLASH"),
         ("sglang", "mtp", "--speculative-algorithm NEXTN"),
         ("llama.cpp", "ngram", "--spec-type ngram-simple"),
         ("llama.cpp", "eagle3", "--spec-type draft-eagle3"),
+        ("llama.cpp", "dflash", "--spec-type draft-dflash"),
         ("llama.cpp", "mtp", "--spec-type draft-mtp"),
         ("transformers", "ngram", "prompt_lookup_num_tokens=3"),
         ("transformers", "mtp", "use_mtp=True"),
@@ -149,6 +152,11 @@ def test_drafts_are_drawn_where_the_run_drew_them(engine: Engine, flag: str) -> 
     assert flag in " ".join(settings(engine, sampling=SAMPLED, drawn=True).arguments)
     assert flag not in " ".join(settings(engine, sampling=SAMPLED).arguments)
     assert flag not in " ".join(settings(engine, drawn=True).arguments)  # temperature 0: nothing is drawn
+
+
+def test_vllm_draws_no_tokens_of_a_dflash_head() -> None:
+    with pytest.raises(BadRequestError, match="takes the most probable ones"):
+        settings("vllm", "dflash", sampling=SAMPLED, drawn=True)
 
 
 def test_block_verification_goes_where_it_exists() -> None:

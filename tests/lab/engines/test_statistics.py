@@ -16,6 +16,7 @@ from speculatoviz.lab.engines.statistics import Speculation, as_document
 from speculatoviz.server.api.prometheus import exposition
 from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.counters import Counters
+from speculatoviz.server.latency import Latencies
 from support.recorded import events
 
 # The same four drafts of three tokens in every form: 3, 1, 0 and 2 of them were accepted.
@@ -221,7 +222,7 @@ def test_this_programs_own_metrics_and_answers_are_read() -> None:
     metrics = tally.metrics()
     assert metrics is not None
     own = only(json.dumps({"metrics": metrics.model_dump()}))
-    exposed = only(exposition(counts, "m", 0, 0))
+    exposed = only(exposition(counts, Latencies(), "m", 0, 0))
 
     assert own.accepted_at == exposed.accepted_at == (3, 2, 1)
     assert (own.drafts, exposed.drafts, own.draft_tokens, exposed.draft_tokens) == (4, 4, 12, 12)

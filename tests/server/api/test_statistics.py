@@ -246,6 +246,6 @@ def test_a_position_that_is_counted_one_too_far_is_caught(shared_server: Server,
 
 
 def test_before_the_models_are_loaded_there_are_counts_too() -> None:
-    text = prometheus.exposition(Counters(), "", 0, 0)
+    text = prometheus.exposition(Counters(), Latencies(), "", 0, 0)
 
     assert 'vllm:spec_decode_num_drafts_total{model_name="",engine="0"} 0' in text

@@ -65,8 +65,8 @@ def vllm(found: Evidence, weights: str | None) -> EngineSettings:
                 config["use_heterogeneous_vocab"] = True
         case "ngram":
             config |= {"method": "ngram", "prompt_lookup_min": 2, "prompt_lookup_max": 4}
-        case "eagle3":
-            config |= {"method": "eagle3", "model": _weights("vllm", found, weights)}
+        case "eagle3" | "dflash" as method:
+            config |= {"method": method, "model": _weights("vllm", found, weights)}
         case name:  # suffix and mtp have vLLM's own names
             config |= {"method": name}
     config["num_speculative_tokens"] = found.depth
@@ -97,11 +97,14 @@ def sglang(found: Evidence, weights: str | None) -> EngineSettings:
             lines = ["--speculative-algorithm STANDALONE", _path("sglang", found, weights)]
         case "eagle3":
             lines = ["--speculative-algorithm EAGLE3", _path("sglang", found, weights)]
+        case "dflash":
+            block = f"--speculative-dflash-block-size {found.depth + 1}"
+            lines = ["--speculative-algorithm DFLASH", _path("sglang", found, weights), block]
         case "ngram":
             lines = ["--speculative-algorithm NGRAM", "--speculative-ngram-max-bfs-breadth 1"]
         case _:
             lines = ["--speculative-algorithm NEXTN"]
-    if found.drafter != "ngram":
+    if found.drafter not in {"ngram", "dflash"}:
         lines += [f"--speculative-num-steps {found.depth}", "--speculative-eagle-topk 1"]
     lines.append(f"--speculative-num-draft-tokens {found.depth + 1}")
     stand_in = tuple(lines)
@@ -127,14 +130,20 @@ def _path(engine: Engine, found: Evidence, weights: str | None) -> str:
 
 # --- llama-server -------------------------------------------------------------------------------------
 
-_LLAMA_TYPES = {"model": "draft-simple", "ngram": "ngram-simple", "eagle3": "draft-eagle3", "mtp": "draft-mtp"}
+_LLAMA_TYPES = {
+    "model": "draft-simple",
+    "ngram": "ngram-simple",
+    "eagle3": "draft-eagle3",
+    "dflash": "draft-dflash",
+    "mtp": "draft-mtp",
+}
 
 
 def llamacpp(found: Evidence, weights: str | None) -> EngineSettings:
     """`--spec-…` of llama-server."""
     drafter = _supported("llama.cpp", found)
     lines = [f"--spec-type {_LLAMA_TYPES[drafter]}"]
-    if drafter in {"model", "eagle3"}:
+    if drafter in {"model", "eagle3", "dflash"}:
         lines.append(f"--spec-draft-model {shlex.quote(_weights('llama.cpp', found, weights))}")
     if drafter == "ngram":
         lines += ["--spec-ngram-simple-size-n 4", f"--spec-ngram-simple-size-m {found.depth}"]
@@ -190,15 +199,16 @@ WRITERS: Mapping[Engine, Writer] = {
 # --- what an engine does not have ---------------------------------------------------------------------
 
 _HAS: Mapping[Engine, frozenset[str]] = {
-    "vllm": frozenset({"model", "ngram", "suffix", "eagle3", "mtp"}),
-    "sglang": frozenset({"model", "ngram", "eagle3", "mtp"}),
-    "llama.cpp": frozenset({"model", "ngram", "eagle3", "mtp"}),
+    "vllm": frozenset({"model", "ngram", "suffix", "eagle3", "dflash", "mtp"}),
+    "sglang": frozenset({"model", "ngram", "eagle3", "dflash", "mtp"}),
+    "llama.cpp": frozenset({"model", "ngram", "eagle3", "dflash", "mtp"}),
     "transformers": frozenset({"model", "ngram", "mtp"}),
 }
 _INSTEAD: Mapping[str, str] = {
     "suffix": "Record a run with --drafter ngram.",
     "eagle": "Its head has this program's format. Record a run with a published EAGLE-3 head: --head hf:OWNER/NAME.",
     "eagle3": "Record a run with a draft model: --drafter model.",
+    "dflash": "Record a run with a draft model: --drafter model.",
     "mtp": "Record a run with a draft model: --drafter model.",
     "medusa": "Record a run with a published EAGLE-3 head: --head hf:OWNER/NAME.",
     "lookahead": "Record a run with --drafter ngram, which needs no second model either.",
@@ -242,6 +252,11 @@ def _check_rule(engine: Engine, found: Evidence) -> None:
             "The traces compare drawn tokens with the target's own draws. Engines that compare so take the draft's "
             "most probable tokens, which are accepted more often.",
             "Record a run with --rule token.",
+        )
+    if engine == "vllm" and found.drafter == "dflash" and _draws(found):
+        raise BadRequestError(
+            "The traces drew the tokens of their drafts; vLLM takes the most probable ones of a DFlash head.",
+            "Record a run with --temperature 0.",
         )
     if engine == "transformers" and found.drafter == "model" and not found.greedy and not found.drawn:
         raise BadRequestError(
