@@ -279,7 +279,7 @@ def test_what_a_grammar_forces_shows_nothing_of_a_drafter() -> None:
             times, emitted = Times(0.2, CHEAP_ROWS[3], 0.0, 0.0, 0.0), (7, 7, 8)
             draft, statuses = Draft.chain(index, [7, 7], (), source), ("accepted", "accepted", "bonus")
             policy.observe(Round(index, Plan("model", 2), draft, verdict, emitted, statuses, ("",) * 3, times))
-        return known.acceptance("model").at(0), known.costs.draft.token_ms("model")
+        return known.acceptance("model").at(0), known.costs.draft.pass_ms("model")
 
     assert known_after(FORCED) == (0.5, 9.0)
     rate, token_ms = known_after("model")

@@ -129,6 +129,7 @@ def test_text_and_logits_are_those_of_plain_decoding(smol_path: Path, cache_dir:
         compare(pair, [pair.prompt()], [(3, 0), (5, 9), (1, 0), (4, 12)], 40)
 
 
+@pytest.mark.full
 @both_runtimes
 def test_a_padded_row_makes_another_quantisation_equal(smol_path: Path, cache_dir: Path, runtime: Runtime) -> None:
     path = requantise(smol_path, "Q4_0", cache_dir, 2)

@@ -196,6 +196,7 @@ def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair) -> None:
     report("smol F32, trees", *compare(smol_f32, questions(1), [[3]], 32, F32_MARGIN, 8, drafters=smol_f32.branching))
 
 
+@pytest.mark.full
 @pytest.mark.qwen
 def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
     chosen = [qwen.drafters[name] for name in ("suffix", "model")]

@@ -135,7 +135,7 @@ def test_started_names_models_settings_baseline_and_exactness(client: Client) ->
 
     assert (started["target_model"]["name"], started["draft_model"]["name"]) == ("toy-0", "toy-0~7")
     assert (started["k"], started["drafter"], started["seed"], started["max_tokens"]) == (3, "model", 7, 24)
-    assert started["sampling"] == {"temperature": 0.5, "top_k": 0, "top_p": 0.9, "min_p": 0.0}
+    assert started["sampling"] == {"temperature": 0.5, "top_k": 0, "top_p": 0.9, "min_p": 0.0, "penalties": None}
     assert started["exactness"]["label"] == "exact"
     assert started["baseline"]["tps"] > 0
     assert started["noise_floor"]["max_total_variation"] == 0.0

@@ -148,6 +148,10 @@ class Breaking:
     def needs(self) -> frozenset[Need]:
         return self._drafter.needs
 
+    @property
+    def block(self) -> int | None:
+        return self._drafter.block
+
     def unread(self, prefix: list[int]) -> int:
         return 0
 

@@ -162,7 +162,8 @@ class GenerationRequest(StructuredRequest):
 
     @model_validator(mode="after")
     def _one_repetition(self) -> Self:
-        if self.repetition_penalty is not None and self.repeat_penalty is not None:
+        both = {self.repetition_penalty, self.repeat_penalty}
+        if not both & {None, 1.0}:
             raise ValueError("repetition_penalty and repeat_penalty are two names of one penalty")
         if self.repeat_last_n is not None and self.repeat_penalty is None:
             raise ValueError("repeat_last_n needs repeat_penalty")
@@ -187,7 +188,7 @@ class GenerationRequest(StructuredRequest):
     @property
     def repetition(self) -> tuple[float | None, int | None]:
         """The repetition penalty, None for the server's setting; and the tokens that it looks back, None for all."""
-        if self.repeat_penalty is None:
+        if self.repeat_penalty is None or (self.repeat_penalty == 1.0 and self.repetition_penalty is not None):
             return self.repetition_penalty, None
         last_n = LAST_N if self.repeat_last_n is None else self.repeat_last_n
         return (1.0 if last_n == 0 else self.repeat_penalty), (last_n if last_n > 0 else None)
