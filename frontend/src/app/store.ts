@@ -2,6 +2,7 @@
 
 import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
+import { sameText } from "../run/again";
 import type { Run } from "../run/model";
 import type { Playback, PlaybackMode } from "../run/playback";
 import * as playback from "../run/playback";
@@ -201,8 +202,7 @@ export class Store {
   startPlain(): void {
     const last = this.state.play?.full.started;
     if (!last) return;
-    const { sampling, max_tokens, seed, prompt } = last;
-    const same = { ...sampling, prompt, max_tokens, seed: exactSeed(seed) };
+    const same = { ...sameText(last), seed: exactSeed(last.seed) };
     if (this.send({ ...same, policy: "fixed", k: 0, nodes: 0, shadow: [] })) this.set({ plain: emptyRun });
   }
 
