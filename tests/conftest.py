@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from speculatoviz.config import Settings
 from speculatoviz.models.files import catalogue
@@ -15,6 +16,12 @@ from speculatoviz.models.requantise import requantise
 from support.runtimes import CAN_CONVERT, Weights, converted
 
 SOURCES = Path(__file__).parents[1] / "src"
+
+
+def pytest_configure() -> None:
+    """No example has a time limit: on a busy machine any can be slow."""
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
