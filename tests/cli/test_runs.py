@@ -57,6 +57,13 @@ def test_a_generated_run_is_kept_with_its_figures() -> None:
     assert [entry["id"] for entry in listed("--limit", "1", "--after", third["id"])] == [first["id"]]
 
 
+def test_an_empty_list_says_why_it_is_empty() -> None:
+    assert call("runs", "list").stdout == "No run is kept yet.\n"
+    call("generate", "once upon a time", *PAIR)
+    assert call("runs", "list", "twice").stdout == "No kept run contains 'twice'.\n"
+    assert call("runs", "list", "--after", listed()[0]["id"]).stdout == "There are no further runs.\n"
+
+
 def test_the_list_and_a_run_are_printed_as_text(run: dict[str, Any]) -> None:
     table = call("runs", "list").stdout
     assert run["id"] in table

@@ -75,9 +75,19 @@ def list_runs(
         typer.echo(dump(values, sys.stdout.encoding or "utf-8"))
         return
     console = TextConsole()
+    if not page.runs:
+        console.print(_none(containing, after))
+        return
     console.print(_table(page.runs))
     if page.after is not None:
         console.print(f"There are more: --after {page.after}", style="dim")
+
+
+def _none(containing: str, after: str | None) -> str:
+    """What a list without runs says."""
+    if after is not None:
+        return "There are no further runs."
+    return f"No kept run contains {plain(repr(containing))}." if containing else "No run is kept yet."
 
 
 def _table(runs: list[StoredRun]) -> Table:

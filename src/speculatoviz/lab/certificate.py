@@ -132,9 +132,8 @@ def certify(session: Session, prompts: Sequence[str], plan: Plan, progress: Prog
     """
     greedy = _greedy(session, prompts, plan, progress)
     sampled = _sampled(session, prompts[0], plan, progress)
-    start = _start(prompts[0], plan, plan.temperature)
-    request = session.prepare(start).request
-    floor = session.noise_info(session.prepare(start))
+    prepared = session.prepare(_start(prompts[0], plan, plan.temperature))
+    request, floor = prepared.request, session.noise_info(prepared)
     return Certificate(
         target=session.target.description.name,
         drafter=session.drafter,

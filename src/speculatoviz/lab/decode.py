@@ -83,11 +83,10 @@ def decode_prompt(
     """Run a start message. Without `evidence`, nothing is computed only for display.
 
     fresh: the drafters begin without the prompts of earlier runs: each run has all of its cost, in whatever order runs
-    follow each other.
+    follow each other. policy: instead of the message's own. overlap: instead of the session's. target: instead of the
+    session's own, for a target that records. prediction: of the output, which `suffix` reads.
 
-    policy: instead of the message's own. overlap: instead of the session's. target: instead
-    of the session's own, for a target that records. prediction: of the output, which `suffix` reads. Raises what
-    `Session.prepare` and the run raise.
+    Raises what `Session.prepare` and the run raise.
     """
     prepared = session.prepare(start)
     if prediction is not None:
