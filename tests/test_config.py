@@ -18,7 +18,7 @@ from support import environment
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 SHORT_NAMES = {"draft": "DRAFT_MODEL", "k": "SPECULATION_K", "temperature": "TEMPERATURE", "max_tokens": "MAX_TOKENS"}
-FOLDERS = {"cache_dir", "prompt_cache"}  # settings that are made absolute
+FOLDERS = {"cache_dir", "prompt_cache", "keys_file", "tls_certificate", "tls_key"}  # settings that are made absolute
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,10 @@ def test_every_setting_can_be_given_in_the_environment(monkeypatch: pytest.Monke
         "target_mode": "match",
         "overlap": "false",
         "batch_invariant": "true",
+        "require_key": "true",
+        "log_format": "json",
+        "log_level": "info",
+        "log_details": "true",
         "rule": "block",
         "runtime": "ik",
         "policy": "auto",

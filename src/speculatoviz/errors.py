@@ -20,6 +20,11 @@ class SpeculatoVizError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of others says; its type if it says nothing."""
+    return str(error) or type(error).__name__
+
+
 class ModelError(SpeculatoVizError):
     """A model cannot be found, loaded or fetched."""
 

@@ -25,13 +25,14 @@ from speculatoviz.models.base import Feed, Rows
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.server import address
 from speculatoviz.server.app import create_app
+from speculatoviz.server.certificate import Certificate
 from speculatoviz.server.limits import ConnectionLimits, RunLimits
 from speculatoviz.server.model_host import SessionLoader
 from speculatoviz.session.session import Session
 from speculatoviz.session.targets import open_local
 
 CONTEXT_TOKENS = 512
-RUN_LIMITS = RunLimits(idle_s=3600.0)  # measuring while idle would take passes that a test counts on
+RUN_LIMITS = RunLimits(idle_s=3600.0, cancel_s=0.0)  # measuring while idle would take passes that a test counts on
 PATIENCE_S = 120.0  # how long a test waits for what must come; only a failing test waits that long
 
 Event = dict[str, Any]
@@ -133,6 +134,7 @@ class Server:
     """uvicorn in a thread, as the command line sets it up. port 0 takes a free one.
 
     runs, connections: limits, if a test needs others. send_buffer: bytes that the kernel keeps for each client.
+    certificate: for TLS; then `get`, `post` and `client` cannot be used.
     """
 
     def __init__(
@@ -143,13 +145,14 @@ class Server:
         send_buffer: int | None = None,
         runs: RunLimits = RUN_LIMITS,
         connections: ConnectionLimits | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         if send_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port: int = self._socket.getsockname()[1]
         self.app = create_app(settings, load, runs)
-        self.uvicorn = address.configured(self.app, connections)
+        self.uvicorn = address.configured(self.app, connections, certificate)
         self._http = httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=False)  # noqa: S501 (there is no TLS)
         self._thread = threading.Thread(target=self.uvicorn.run, args=([self._socket],), daemon=True)
         self._thread.start()

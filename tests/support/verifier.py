@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -22,6 +23,7 @@ from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.server import address
+from speculatoviz.server.certificate import Certificate
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
 from speculatoviz.targets.base import Target
@@ -46,6 +48,7 @@ class VerifierServer:
         port: int = 0,
         connections: ConnectionLimits | None = None,
         send_buffer: int | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.options = options or VerifierOptions(context_tokens=512)
         self._socket = socket.create_server(("127.0.0.1", port))
@@ -54,7 +57,7 @@ class VerifierServer:
         self.port: int = self._socket.getsockname()[1]
         self.app: FastAPI = create_verifier(model, self.options, time.perf_counter)
         limits = replace(connections or ConnectionLimits(), message_bytes=self.options.limits.frame_bytes)
-        self.uvicorn = address.configured(self.app, limits)
+        self.uvicorn = address.configured(self.app, limits, certificate)
         self._thread = threading.Thread(target=self.uvicorn.run, args=([self._socket],), daemon=True)
         self._thread.start()
 
@@ -70,8 +73,8 @@ class VerifierServer:
 
 
 @contextmanager
-def serving(model: LanguageModel, how: VerifierOptions | None = None) -> Iterator[VerifierServer]:
-    server = VerifierServer(model, how)
+def serving(model: LanguageModel, how: VerifierOptions | None = None, **more: Any) -> Iterator[VerifierServer]:
+    server = VerifierServer(model, how, **more)
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ import pytest
 from speculatoviz.errors import TargetError
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.targets.verifier.connection import ConnectionTimeouts
+from support.keys import one_key
 from support.local_proxy import LocalProxy
 from support.verifier import connected
 from support.verifier_servers import Servers
@@ -46,7 +47,7 @@ def test_credentials_in_the_address_are_not_shown(
 
 
 def test_a_key_is_not_logged(servers: Servers, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = servers.start(how=VerifierOptions(context_tokens=64, api_key=KEY))
+    server = servers.start(how=VerifierOptions(context_tokens=64, keys=one_key(KEY)))
     with caplog.at_level(logging.DEBUG), connected(server.url, folder, api_key=KEY):
         pass
 

@@ -15,6 +15,7 @@ from speculatoviz.server.verifier import connection
 from speculatoviz.server.verifier.app import VerifierOptions, welcome
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import pack, vocabulary_frame
+from support.keys import one_key
 from support.verifier import VerifierServer, connected, drafter_for, rounds
 from support.verifier_client import RawClient, answering, refusal, toys
 from support.verifier_servers import Servers
@@ -72,7 +73,7 @@ def test_a_first_frame_that_is_no_hello(servers: Servers) -> None:
 
 @pytest.mark.parametrize("key", ["secret", "schlüssel"])
 def test_a_missing_or_wrong_key(servers: Servers, folder: Path, key: str) -> None:
-    server = servers.start(how=replace(SERVING, api_key=key))
+    server = servers.start(how=replace(SERVING, keys=one_key(key)))
     for given in (None, "other", key + "x", key[:-1]):
         with pytest.raises(TargetError, match="refused the key"), connected(server.url, folder, api_key=given):
             pass

@@ -19,10 +19,11 @@ from websockets.uri import parse_uri
 from speculatoviz.core.types import Draft
 from speculatoviz.server.access import SECURITY_HEADERS
 from speculatoviz.server.limits import ConnectionLimits
-from speculatoviz.server.verifier.app import VerifierOptions
+from speculatoviz.server.verifier.app import READY, VerifierOptions
 from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import unpack
+from support.keys import one_key
 from support.live_server import poll
 from support.raw_socket import connections, raw_socket, rest
 from support.verifier import PATIENCE_S, VerifierServer, connected, drafter_for, rounds
@@ -209,15 +210,22 @@ def health(server: VerifierServer, **headers: str) -> httpx.Response:
 
 
 def test_health_needs_the_key(servers: Servers) -> None:
-    server = servers.start(how=replace(OPTIONS, api_key=KEY))
+    server = servers.start(how=replace(OPTIONS, keys=one_key(KEY)))
 
     assert health(server).status_code == 401
     assert health(server, Authorization=f"Bearer {KEY}x").status_code == 401
     assert health(server, Authorization=f"Bearer {KEY}").json()["sessions"] == 0
 
 
+def test_a_service_manager_needs_no_key(servers: Servers) -> None:
+    server = servers.start(how=replace(OPTIONS, keys=one_key(KEY), host="127.0.0.1"))
+    answer = httpx.get(f"http://127.0.0.1:{server.port}{READY}", headers={"Host": "10.1.2.3"}, trust_env=False)
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
 def test_a_browser_cannot_show_the_key(servers: Servers) -> None:
-    server = servers.start(how=replace(OPTIONS, api_key=KEY))
+    server = servers.start(how=replace(OPTIONS, keys=one_key(KEY)))
     answer = httpx.get(f"http://127.0.0.1:{server.port}/health?key={KEY}", trust_env=False)
 
     assert answer.status_code == 401
@@ -225,7 +233,7 @@ def test_a_browser_cannot_show_the_key(servers: Servers) -> None:
 
 
 def test_a_page_is_refused_although_it_has_the_key_and_the_name(servers: Servers) -> None:
-    server = servers.start(how=replace(OPTIONS, api_key=KEY))
+    server = servers.start(how=replace(OPTIONS, keys=one_key(KEY)))
     own = {"Origin": f"http://127.0.0.1:{server.port}", "Authorization": f"Bearer {KEY}"}
 
     assert health(server, **own).status_code == 403

@@ -41,12 +41,30 @@ REMOTE = Group(
 )
 MACHINE = Group("Machine", ("context_tokens", "runtime", "batch_invariant", "threads", "device", "dtype"))
 PROMPT_CACHE = Group("Prompt cache", ("prompt_cache_tokens", "prompt_cache"))
-SERVER = Group("Server", ("host", "port", "api_key"))
+SERVER = Group("Server", ("host", "port", "api_key", "keys_file", "require_key", "tls_certificate", "tls_key"))
+LOG = Group("Log", ("log_format", "log_level", "log_details"))
+STOP = Group("Stopping", ("stop_s",))
+QUOTA = Group("Limits of a key", ("key_runs", "key_requests"))
 STORE = Group("Store of runs", ("store", "store_runs", "store_bytes"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
 RECORD = Group("Record", ("record_depth",))
-GROUPS = (MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, SERVER, STORE, VERIFIER, EVIDENCE, RECORD)
+GROUPS = (
+    MODEL,
+    DRAFTING,
+    SAMPLING,
+    REMOTE,
+    MACHINE,
+    PROMPT_CACHE,
+    SERVER,
+    QUOTA,
+    STOP,
+    LOG,
+    STORE,
+    VERIFIER,
+    EVIDENCE,
+    RECORD,
+)
 _NAMES = {"k": ("--k", "-k")}
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from speculatoviz.cli.flags import MACHINE, MODEL, SERVER, VERIFIER, settings_flags
+from speculatoviz.cli.flags import LOG, MACHINE, MODEL, SERVER, VERIFIER, settings_flags
 from speculatoviz.cli.help import add
-from speculatoviz.cli.output import TextConsole, notice
+from speculatoviz.cli.logs import ServiceOutput
+from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.core.types import Limits, Request, Sampling
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
     add(app, probe)
 
 
-@settings_flags(MODEL, MACHINE, VERIFIER, SERVER)
+@settings_flags(MODEL, MACHINE, VERIFIER, SERVER, LOG)
 def verifier(settings: Settings) -> None:
     """Serve a target to remote drafters.
 
@@ -39,10 +40,11 @@ def verifier(settings: Settings) -> None:
     """
     from speculatoviz.server.verifier.serve import run
 
-    with progress() as report:
+    output = ServiceOutput(settings)
+    with output.progress() as report:
         serving = run(settings, time.perf_counter, report)
     with suppress(KeyboardInterrupt):
-        serving(lambda line: notice(line, style=""))
+        serving(output.say)
 
 
 @settings_flags("profile", "target_tokenizer", "target_mode", "target_api_key")

@@ -11,19 +11,22 @@ import typer
 
 from speculatoviz.cli.flags import (
     DRAFTING,
+    LOG,
     MACHINE,
     MODEL,
     PROMPT_CACHE,
+    QUOTA,
     RECORD,
     REMOTE,
     SAMPLING,
     SERVER,
+    STOP,
     STORE,
     settings_flags,
 )
 from speculatoviz.cli.help import add
-from speculatoviz.cli.output import notice
-from speculatoviz.cli.terminal import both, chosen_runtimes, progress
+from speculatoviz.cli.logs import ServiceOutput
+from speculatoviz.cli.terminal import both, chosen_runtimes
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
 from speculatoviz.session.session import Session
@@ -34,7 +37,7 @@ def register(app: typer.Typer) -> None:
     add(app, serve)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER)
+@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER, QUOTA, STOP, LOG)
 def serve(
     settings: Settings,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
@@ -46,16 +49,19 @@ def serve(
     """
     from speculatoviz.server.serve import page_server
 
+    output = ServiceOutput(settings)
+
     def load(report: Progress) -> Session:
-        with progress() as shown:
+        with output.progress() as shown:
             session = Session.load(settings, time.perf_counter, both(report, shown))
         draft = session.draft_model
         for line in chosen_runtimes(draft.description if draft else None, session.target.description):
-            notice(line, style="dim")
+            output.say(line, style="dim")
         return session
 
     server = page_server(settings, load)
-    notice(f"SpeculatoViz on {server.url} (Ctrl+C stops it)", style="")
+    # What is no terminal may be a log, where a key must not be.
+    output.say(f"SpeculatoViz on {server.url if output.terminal else server.address} (Ctrl+C stops it)")
     if open:
         threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
     server.run()

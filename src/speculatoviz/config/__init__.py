@@ -1,17 +1,17 @@
 """Settings: one model from which flags, environment variables, `.env` and the page's form derive."""
 
 from speculatoviz.config.load import load_settings
+from speculatoviz.config.ranges import RANGES, Range
 from speculatoviz.config.settings import (
     ENV_FILE,
     PROFILES,
-    RANGES,
     REMOTE_SCHEMES,
     SELF_BY_DEFAULT,
     PolicyName,
     Profile,
-    Range,
     RuntimeSetting,
     Settings,
+    keys_place,
     store_place,
     variables,
 )
@@ -29,6 +29,7 @@ __all__ = [
     "RuntimeSetting",
     "Settings",
     "in_words",
+    "keys_place",
     "load_settings",
     "mistake_in_words",
     "store_place",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
-from platformdirs import user_cache_dir, user_data_dir
+from platformdirs import user_cache_dir, user_config_dir, user_data_dir
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -16,9 +15,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from speculatoviz.config.ranges import RANGES
 from speculatoviz.core.types import Rule
 from speculatoviz.drafters.about import DRAFTERS, DrafterName
 
@@ -29,48 +28,6 @@ RuntimeSetting = Literal["auto", "llamacpp", "ik", "hf"]
 SELF_BY_DEFAULT = "Q2_K"  # quantisation that the target drafts for itself with, if none is chosen
 FEWEST_TOKENS = 256  # of a draft's vocabulary: one for each byte
 PREFIX = "SPECULATOVIZ_"
-
-
-@dataclass(frozen=True)
-class Range:
-    """An inclusive range with the step that a form offers.
-
-    enforced: if False, the range is only what a form offers, and every value of the type is allowed.
-    """
-
-    minimum: float
-    maximum: float
-    step: float
-    help: str
-    enforced: bool = True
-
-    def field(self) -> FieldInfo:
-        """A pydantic field that refuses values outside the range, if it is enforced."""
-        if not self.enforced:
-            return cast("FieldInfo", Field(description=self.help))
-        description = f"{self.help} ({self.minimum:g} to {self.maximum:g})"
-        return cast("FieldInfo", Field(ge=self.minimum, le=self.maximum, description=description))
-
-
-RANGES: dict[str, Range] = {
-    "k": Range(0, 16, 1, "draft depth: tokens drafted per round; 0 decodes with the target alone"),
-    "nodes": Range(0, 63, 1, "maximum number of tokens in a draft tree; up to the depth, the draft is a chain"),
-    "temperature": Range(0, 2, 0.05, "sampling temperature; 0 is greedy"),
-    "top_p": Range(0.05, 1, 0.05, "nucleus sampling: smallest set of tokens with this mass"),
-    "top_k": Range(0, 1000, 1, "sample from the k most probable tokens; 0 is off"),
-    "min_p": Range(0, 1, 0.01, "drop tokens below this share of the most probable one"),
-    "presence_penalty": Range(-2, 2, 0.1, "subtracted from the logit of every token that is in the output"),
-    "frequency_penalty": Range(-2, 2, 0.1, "subtracted from a token's logit for each time that it is in the output"),
-    "repetition_penalty": Range(
-        0.1,
-        10,
-        0.05,
-        "divides positive logits of the tokens of prompt and output and multiplies negative ones; 1 is off",
-    ),
-    "max_tokens": Range(1, 4096, 1, "maximum number of generated tokens"),
-    # JavaScript, and with it the page's form, has whole numbers up to 2^53 only.
-    "seed": Range(0, 2**53 - 1, 1, "seed of every random choice of the run; any integer", enforced=False),
-}
 
 
 class Profile(BaseModel):
@@ -286,6 +243,42 @@ class Settings(BaseSettings):
         description="API key that clients of the page or of the verifier must send; required if other machines can "
         "connect",
     )
+    tls_certificate: str | None = Field(
+        None, description="PEM file of a certificate and those that signed it: the server speaks TLS (https, wss)"
+    )
+    tls_key: str | None = Field(
+        None, description="PEM file of the certificate's private key; default: it is in the certificate's file"
+    )
+    stop_s: float = Field(
+        5.0, ge=0, le=3600, description="seconds that a stopping server gives its runs until it cancels them"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="form of a server's log on standard error: text, or json with one object in a line"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="least level that a server logs: debug, info (each request and run), warning or error"
+    )
+    log_details: bool = Field(
+        False,
+        description="log tracebacks, the texts of errors and paths of files too, which can contain parts of prompts; "
+        "text on a terminal has them always",
+    )
+    keys_file: str | None = Field(
+        None,
+        description="file of the keys that `speculatoviz keys` makes, which clients of the page, the API or the "
+        "verifier may send; default: keys.json in the user's configuration folder",
+    )
+    require_key: bool = Field(
+        False, description="require a key of clients on this machine too; of those on other machines always"
+    )
+    key_runs: int = Field(
+        16,
+        ge=0,
+        description="runs that the clients of one key may have at the same time, waiting ones included; 0: no limit",
+    )
+    key_requests: int = Field(
+        600, ge=0, description="requests a minute that the clients of one key may send to the models; 0: no limit"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
     store: str | None = Field(
@@ -320,7 +313,7 @@ class Settings(BaseSettings):
             raise ValueError(f"write all, or a number of tokens of at least {FEWEST_TOKENS}")
         return int(value)
 
-    @field_validator("cache_dir", "prompt_cache")
+    @field_validator("cache_dir", "prompt_cache", "keys_file", "tls_certificate", "tls_key")
     @classmethod
     def _absolute(cls, folder: str | None, info: ValidationInfo) -> str | None:
         try:
@@ -365,6 +358,11 @@ def store_place(settings: Settings) -> str | None:
     if settings.store is None:
         return str(Path(user_data_dir("speculatoviz")) / "runs.db")
     return None if settings.store == "none" else settings.store
+
+
+def keys_place(settings: Settings) -> str:
+    """The path of the file of keys."""
+    return settings.keys_file or str(Path(user_config_dir("speculatoviz")) / "keys.json")
 
 
 def variables(field: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic import SecretStr, ValidationError
 
-from speculatoviz.config.settings import PREFIX, RANGES, Settings
+from speculatoviz.config.ranges import RANGES
+from speculatoviz.config.settings import PREFIX, Settings
 from speculatoviz.errors import BadRequestError
 
 _TAGS = (("start",), ("update",), ("cancel",))  # where a message of that type goes wrong

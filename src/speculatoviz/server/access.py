@@ -1,9 +1,7 @@
-"""Who may use a server: names it answers to, pages of its own origin, and clients that have the key."""
+"""Who may use a server: names it answers to, pages of its own origin, and clients that have a key."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -14,7 +12,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from speculatoviz.server.refusals import refusal
+from speculatoviz.server.key_file import cookie_of
+from speculatoviz.server.key_ring import KeyRing
+from speculatoviz.server.login import MOST_BYTES, given_key, login_page
+from speculatoviz.server.refusals import is_openai, refusal
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -48,14 +49,15 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """host: the address that the server listens on. key: what every client has to send; None for none.
+    """host: the address that the server listens on. keys: one of them every client has to send; None for none.
 
-    pages: whether browsers may use it, from pages of its own origin.
+    pages: whether browsers may use it, from pages of its own origin. open_paths: answered to everybody.
     """
 
     host: str
-    key: str | None = None
+    keys: KeyRing | None = None
     pages: bool = True
+    open_paths: frozenset[str] = frozenset()
 
     def answers_to(self, name: str) -> bool:
         """Whether a request may be for this host name. A page could point any name of its own at this machine.
@@ -76,28 +78,30 @@ class AccessRules:
         """The names to suggest to a user."""
         return "127.0.0.1 or localhost" if is_loopback(self.host) else self.host
 
-    @property
-    def cookie(self) -> tuple[str, str]:
-        """Name and value of the cookie of a browser that has shown the key. The key cannot be read from either."""
-        key = (self.key or "").encode()
-        name, value = (hmac.new(key, label, hashlib.sha256).hexdigest() for label in (b"cookie name", b"cookie"))
-        return f"speculatoviz_{name[:8]}", value
-
 
 class Access:
-    """ASGI middleware that answers, instead of the application, every request that is not allowed."""
+    """ASGI middleware that answers, instead of the application, every request that is not allowed.
+
+    The name of the key that a request came with is `holder` in the state of its scope; None if no key is needed.
+    """
 
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app, self._rules = app, rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = None if scope["type"] == "lifespan" else self._answer(HTTPConnection(scope))
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        answer = self._stranger(request) or await self._without_key(request, receive)
         await (answer or self._app)(scope, receive, send)
 
-    def _answer(self, request: HTTPConnection) -> Response | None:
-        """The answer to a request that is not for the application; None for one that is."""
+    def _stranger(self, request: HTTPConnection) -> Response | None:
+        """The answer to a request for another name, or of another website; None for all others."""
         rules = self._rules
         name = _host_name(request)
+        if _path(request) in rules.open_paths:
+            return None
         if name is None or not rules.answers_to(name):
             return _refused(request, 400, "host", "This server does not answer to that name.", f"Use {rules.names}.")
         if _from_another_page(request) or ("origin" in request.headers and not rules.pages):
@@ -108,35 +112,75 @@ class Access:
                 "Another website asked for this.",
                 "Open the page itself." if rules.pages else "Use a client of SpeculatoViz.",
             )
-        if rules.key is None:
+        return None
+
+    async def _without_key(self, request: HTTPConnection, receive: Receive) -> Response | None:
+        """The answer to a request that came without a key, or only shows it; None for one with a key."""
+        rules = self._rules
+        if rules.keys is None or _path(request) in rules.open_paths:
             return None
-        shown = request.query_params.get("key") if rules.pages and _is_get(request) else None
-        if shown is not None and _same(shown, rules.key):
-            return self._let_in(request)
-        return None if self._has_key(request, rules.key) else _key_missing(request, rules)
+        if rules.pages and _is_get(request) and (shown := request.query_params.get("key")) is not None:
+            if rules.keys.holder(shown) is not None:
+                return _let_in(request, shown)
+        elif rules.pages and _is_login(request):
+            typed = await given_key(receive)
+            if typed is not None and rules.keys.holder(typed) is not None:
+                return _let_in(request, typed)
+            return login_page(wrong=True)
+        holder = self._holder(request, rules.keys)
+        if holder is None:
+            return login_page() if rules.pages and _wants_page(request) else _key_missing(request, rules)
+        request.scope.setdefault("state", {})["holder"] = holder
+        return None
 
-    def _let_in(self, request: HTTPConnection) -> Response:
-        """Keep the key in a cookie, and take it out of the address."""
-        rest = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "key"])
-        path = "/" + str(request.scope["path"]).lstrip("/\\")  # two slashes would be another host
-        answer = RedirectResponse(str(URL(path=path, query=rest)), 303)
-        name, value = self._rules.cookie
-        answer.set_cookie(name, value, httponly=True, samesite="strict", secure=request.scope["scheme"] == "https")
-        return answer
-
-    def _has_key(self, request: HTTPConnection, key: str) -> bool:
-        name, value = self._rules.cookie
+    def _holder(self, request: HTTPConnection, keys: KeyRing) -> str | None:
+        """The name of the key in the header, else of the one that this browser has shown."""
         given = request.headers.get("authorization", "")
         if given[:7].lower() == "bearer ":
             # The bytes of a header are those of its characters' numbers.
-            return hmac.compare_digest(given[7:].encode("latin-1"), key.encode())
-        return self._rules.pages and _same(request.cookies.get(name, ""), value)
+            return keys.holder(given[7:].encode("latin-1").decode(errors="surrogateescape"))
+        cookie = request.cookies.get(_cookie_name(request)) if self._rules.pages else None
+        return None if cookie is None else keys.holder_of_cookie(cookie)
+
+
+def _let_in(request: HTTPConnection, key: str) -> Response:
+    """Keep that the key was shown in a cookie, and take it out of the address."""
+    rest = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "key"])
+    path = "/" + _path(request).lstrip("/\\")  # two slashes would be another host
+    answer = RedirectResponse(str(URL(path=path, query=rest)), 303)
+    secure = request.scope["scheme"] == "https"
+    answer.set_cookie(_cookie_name(request), cookie_of(key), httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+def _cookie_name(request: HTTPConnection) -> str:
+    """Browsers send the cookies of a host to all its ports: each has a name of its own."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"speculatoviz_{port if port.isdecimal() else request.scope['scheme']}"
+
+
+def _is_login(request: HTTPConnection) -> bool:
+    """Whether this is the form of the page that asks for a key. No page takes another POST."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    form = kind == "application/x-www-form-urlencoded" and request.headers.get("content-length", "").isdecimal()
+    short = form and int(request.headers["content-length"]) <= MOST_BYTES
+    return short and request.scope.get("method") == "POST" and not _is_api(request)
+
+
+def _wants_page(request: HTTPConnection) -> bool:
+    return _is_get(request) and not _is_api(request) and "text/html" in request.headers.get("accept", "")
+
+
+def _is_api(request: HTTPConnection) -> bool:
+    path = _path(request)
+    return is_openai(path) or path.startswith(("/api/", "/ws/")) or path == "/metrics"
 
 
 def _key_missing(request: HTTPConnection, rules: AccessRules) -> Response:
     hint = "Send it in the header `Authorization: Bearer KEY`"
-    hint += ", or open the page once with ?key=KEY." if rules.pages else "."
-    return _refused(request, 401, "key", "The key of this server is missing or wrong.", hint)
+    hint += ", or open the page in a browser, which asks for it." if rules.pages else "."
+    code = "invalid_api_key" if is_openai(_path(request)) else "key"
+    return _refused(request, 401, code, "The key of this server is missing or wrong.", hint)
 
 
 def _refused(request: HTTPConnection, status: int, code: str, message: str, hint: str) -> Response:
@@ -188,6 +232,5 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _same(given: str, expected: str) -> bool:
-    """In constant time."""
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+def _path(request: HTTPConnection) -> str:
+    return str(request.scope["path"])

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import socket
+import time
+from pathlib import Path
 from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
 
-from speculatoviz.config import Settings
+from speculatoviz.config import Settings, keys_place
 from speculatoviz.errors import BadRequestError
 from speculatoviz.server.access import is_loopback
+from speculatoviz.server.certificate import Certificate
+from speculatoviz.server.key_ring import KeyRing
 from speculatoviz.server.limits import ConnectionLimits
-from speculatoviz.server.protocols import LimitedConfig
+from speculatoviz.server.protocols import LimitedConfig, LimitedServer
 
 
-def configured(application: FastAPI, limits: ConnectionLimits | None = None) -> uvicorn.Server:
+def configured(
+    application: FastAPI, limits: ConnectionLimits | None = None, certificate: Certificate | None = None
+) -> uvicorn.Server:
     """The server of an application. Run it with `run(sockets=[listen(...)])`."""
-    return uvicorn.Server(LimitedConfig(application, limits or ConnectionLimits()))
+    within = (limits or ConnectionLimits()).within(_descriptors())
+    return LimitedServer(LimitedConfig(application, within, certificate))
+
+
+def _descriptors() -> int:
+    """How many files this process may have open; -1 if there is no limit, or the system has none of that kind."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return -1
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return -1 if soft == resource.RLIM_INFINITY else soft
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -34,29 +51,44 @@ def listen(host: str, port: int) -> socket.socket:
 def listen_for(settings: Settings, service: str) -> socket.socket:
     """A socket that listens on the address of the settings. service: its name in an error.
 
-    Raises BadRequestError if that is not possible, or if other machines could use the service without a key.
+    Raises BadRequestError if that is not possible, or if a key is needed and there is none, and KeysError.
     """
-    if key_of(settings) is None and not is_loopback(_resolved(settings.host)):
+    keys = keys_of(settings)
+    if keys is not None and keys.empty:
         raise BadRequestError(
             f"Without a key {service} does not listen on {settings.host}.",
-            "Give one (--api-key), or keep to 127.0.0.1.",
+            "Make one (`speculatoviz keys add NAME`), or give one (--api-key)"
+            + (", or leave out --require-key." if settings.require_key else ", or keep to 127.0.0.1."),
         )
     return listen(settings.host, settings.port)
 
 
+def keys_of(settings: Settings) -> KeyRing | None:
+    """The keys of which clients have to send one; None if they need none.
+
+    They need none on an address of loopback, unless the settings have a key or require one. Raises KeysError.
+    """
+    fixed = key_of(settings)
+    if fixed is None and not settings.require_key and is_loopback(_resolved(settings.host)):
+        return None
+    return KeyRing(fixed, Path(keys_place(settings)), time.time)
+
+
 def key_of(settings: Settings) -> str | None:
-    """The key that clients have to send, without the spaces around it, which a header cannot carry. None for none."""
+    """The key of the settings, without the spaces around it, which a header cannot carry. None for none."""
     return None if settings.api_key is None else settings.api_key.get_secret_value().strip()
 
 
-def url(host: str, listening: socket.socket, key: str | None = None) -> str:
+def url(host: str, listening: socket.socket, key: str | None = None, *, secure: bool = False) -> str:
     """The page's address, with the port that the socket has. key: added to it, for a browser to show once.
+
+    secure: whether the server speaks TLS.
 
     A server that listens on all addresses can be reached at that of loopback.
     """
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{listening.getsockname()[1]}"
+    address = f"{'https' if secure else 'http'}://{name}:{listening.getsockname()[1]}"
     return address if key is None else f"{address}/?key={quote(key, safe='')}"
 
 

@@ -1,11 +1,11 @@
-"""The runs that a server keeps: recorded beside the models, read beside the event loop."""
+"""What becomes of the events of all runs: recorded beside the models, read beside the event loop, and observed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Protocol, TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.errors import StoreError
@@ -19,14 +19,25 @@ T = TypeVar("T")
 _READING_THREADS = 2
 
 
+class RunObserver(Protocol):
+    """Sees the events of all runs. Never waits, and never raises."""
+
+    def add(self, event: Event) -> None:
+        """See an event of a run."""
+
+    def ended(self, run: str, error: BaseException | None) -> None:
+        """A run is over. error: why it failed; None if it is done or was given up."""
+
+
 class KeptRuns:
     """The store of a server and what records into it; without a store, runs pass by unrecorded.
 
-    store: None if runs are not kept. For use in one event loop. Raises StoreError if the settings name a store that
-    cannot be opened.
+    store: None if runs are not kept. observers: see every event too. For use in one event loop. Raises StoreError if
+    the settings name a store that cannot be opened.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observers: tuple[RunObserver, ...] = ()) -> None:
+        self._observers = observers
         self.store: RunStore | None = store_for_recording(settings)
         self._settings = settings
         self._recorder: Recorder | None = None
@@ -49,12 +60,24 @@ class KeptRuns:
 
     def add(self, event: Event) -> None:
         """Record an event of a run. Never waits."""
+        for observer in self._observers:
+            observer.add(event)
         if self._recorder is not None:
             self._recorder.add(event)
 
-    def ending(self, run: str) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def ending(self, run: str) -> Iterator[None]:
         """Ends the recording of a run with the block that computes it."""
-        return contextlib.nullcontext() if self._recorder is None else self._recorder.ending(run)
+        failure: BaseException | None = None
+        try:
+            with contextlib.nullcontext() if self._recorder is None else self._recorder.ending(run):
+                yield
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            for observer in self._observers:
+                observer.ended(run, failure)
 
     def warning(self, event: Event) -> RunWarning | None:
         """What to send after an event of a run if its recording ended early; once."""

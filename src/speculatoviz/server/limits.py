@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+# For the models, the store of runs, the page's files and what Python itself opens.
+_OWN_DESCRIPTORS = 64
+_FEWEST_SOCKETS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,12 @@ class ConnectionLimits:
     message_bytes: int = 1 << 18
     stop_s: int = 2
 
+    def within(self, descriptors: int) -> Self:
+        """These limits for a process that may open this many files; -1 is no limit."""
+        if descriptors < 0:
+            return self
+        return replace(self, sockets=min(self.sockets, max(_FEWEST_SOCKETS, descriptors - _OWN_DESCRIPTORS)))
+
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
@@ -33,6 +44,7 @@ class RunLimits:
     silent_s: seconds without a message and without a run until a socket is closed.
     close_s: seconds for sending the closing frame of a socket.
     idle_s: seconds without a run until the server measures pass times.
+    cancel_s: seconds that the runs of a stopping server have until they are cancelled; None: as in the settings.
     stop_s: seconds that a stopping server waits for the work of the models' thread.
     waiting: runs that wait for the models, at which a further request of the API is refused with status 429.
     body_bytes: size of a request's body. A longer one is refused with status 413.
@@ -43,6 +55,7 @@ class RunLimits:
     silent_s: float = 1800.0
     close_s: float = 5.0
     idle_s: float = 3.0
+    cancel_s: float | None = None
     stop_s: float = 10.0
     waiting: int = 64
     body_bytes: int = 2 << 20

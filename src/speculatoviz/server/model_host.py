@@ -11,12 +11,13 @@ from typing import TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
-from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError
+from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError, reason_of
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.counters import Counters
 from speculatoviz.server.latency import Latencies, RunTimes
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
+from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.workers import DaemonExecutor
 from speculatoviz.session.session import Session
 
@@ -33,10 +34,19 @@ class ModelHost:
 
     session: None until it is loaded. failure: why it could not be loaded. stage, progress: of the loading; progress is
     a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. counters, latencies: over all
-    runs. stuck: whether a thread was still at work when the server stopped. clock: seconds.
+    runs. stuck: whether a thread was still at work when the server stopped. clock: seconds. stopping: ends the runs of
+    a server that stops.
     """
 
-    def __init__(self, settings: Settings, load: SessionLoader, limits: RunLimits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: SessionLoader,
+        limits: RunLimits,
+        clock: Callable[[], float],
+        stopping: Stopping,
+    ) -> None:
+        self.stopping = stopping
         self.settings, self._load, self._limits, self._clock = settings, load, limits, clock
         self.session: Session | None = None
         self.failure: SpeculatoVizError | None = None
@@ -92,7 +102,8 @@ class ModelHost:
         """
         self._activity.set()
         asked_s = self._clock()
-        await self.queue.acquire(on_place)
+        with self.stopping.waiting():
+            await self.queue.acquire(on_place)
         times = RunTimes(self.latencies, self._clock() - asked_s)
         try:
             work = Stream(self._models, items)
@@ -101,9 +112,11 @@ class ModelHost:
             raise
         work.finished.add_done_callback(lambda _: self.queue.release())
         try:
-            async for item in work:
-                times.add(item)
-                yield item
+            with self.stopping.computing(cancelled):
+                async for item in work:
+                    times.add(item)
+                    self.stopping.check(item)
+                    yield item
         finally:
             cancelled.set()
 
@@ -112,9 +125,14 @@ class ModelHost:
             self.session = await self._compute(self._load_session)
         except SpeculatoVizError as error:
             self.failure = error
+        except MemoryError:
+            self.failure = ModelError(
+                "There is not enough memory for the models.",
+                "Choose smaller ones, a shorter context (--context-tokens), or end other programs.",
+            )
         except Exception as error:
             log.exception("loading failed")
-            self.failure = ModelError(f"The models could not be loaded ({error}).", "See the server's log.")
+            self.failure = ModelError(f"The models could not be loaded ({reason_of(error)}).", "See the server's log.")
         else:
             await self._measure_while_idle(self.session)
 

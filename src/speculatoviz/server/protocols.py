@@ -7,6 +7,7 @@ that it closes; and its limit on connections does not count WebSockets.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from speculatoviz.server.access import SECURITY_HEADERS
+from speculatoviz.server.certificate import Certificate
 from speculatoviz.server.limits import ConnectionLimits
+from speculatoviz.server.stopping import Stopping
 
 _BACKLOG = 64  # connections accepted before the limit on them is looked at again
 
@@ -26,19 +29,52 @@ _BACKLOG = 64  # connections accepted before the limit on them is looked at agai
 class LimitedConfig(uvicorn.Config):
     """Settings of uvicorn for our servers, with limits for its protocols."""
 
-    def __init__(self, application: FastAPI, limits: ConnectionLimits) -> None:
+    def __init__(self, application: FastAPI, limits: ConnectionLimits, certificate: Certificate | None = None) -> None:
         self.limits = limits
+        self.stopping: Stopping | None = getattr(application.state, "stopping", None)
         super().__init__(
             application,
             http=LimitedHttp,
             ws=LimitedWebSocket,
             ws_max_size=limits.message_bytes,
+            log_config=None,
             log_level="warning",
+            access_log=False,
             backlog=_BACKLOG,
             headers=list(SECURITY_HEADERS.items()),
             server_header=False,
             timeout_graceful_shutdown=limits.stop_s,
+            ssl_certfile=None if certificate is None else certificate.chain,
+            ssl_keyfile=None if certificate is None else certificate.key,
         )
+
+
+class LimitedServer(uvicorn.Server):
+    """uvicorn's server, which limits the time of a TLS handshake, and ends its runs before its connections."""
+
+    config: LimitedConfig
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        loop, config = asyncio.get_running_loop(), self.config
+        for listening in sockets or []:
+            handshake_s = config.limits.request_s if config.ssl else None
+            server = await loop.create_server(
+                self._protocol,
+                sock=listening,
+                ssl=config.ssl,
+                ssl_handshake_timeout=handshake_s,
+                backlog=config.backlog,
+            )
+            self.servers.append(server)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.stopping is not None:
+            await self.config.stopping.end_runs(lambda: self.force_exit)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return LimitedHttp(self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 class LimitedHttp(H11Protocol):

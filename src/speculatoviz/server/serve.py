@@ -14,14 +14,19 @@ import uvicorn
 from speculatoviz.config import Settings
 from speculatoviz.server import address
 from speculatoviz.server.app import create_app
+from speculatoviz.server.certificate import certificate_of
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import SessionLoader
 
 
 @dataclass(frozen=True, slots=True)
 class PageServer:
-    """A server that listens. url: the page's address, with the key if there is one. run: serve until interrupted."""
+    """A server that listens. address: of the page. url: the same with the key of the settings, if they have one.
 
+    run: serve until interrupted.
+    """
+
+    address: str
     url: str
     listening: socket.socket
     run: Callable[[], None]
@@ -32,12 +37,15 @@ def page_server(settings: Settings, load: SessionLoader, limits: RunLimits | Non
 
     Raises BadRequestError if it may not or cannot listen there.
     """
+    certificate = certificate_of(settings)
     listening = address.listen_for(settings, "the page")
     application = create_app(settings, load, limits)
-    server = address.configured(application)
+    server = address.configured(application, certificate=certificate)
 
+    secure = certificate is not None
     return PageServer(
-        address.url(settings.host, listening, address.key_of(settings)),
+        address.url(settings.host, listening, secure=secure),
+        address.url(settings.host, listening, address.key_of(settings), secure=secure),
         listening,
         lambda: serve_on(server, listening, lambda: application.state.host.stuck),
     )

@@ -14,6 +14,7 @@ from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.messages import parse
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
+from speculatoviz.server.quotas import Quota
 from speculatoviz.server.socket_run import SocketRun, failure
 from speculatoviz.telemetry.messages import Cancel, Start, Update
 
@@ -26,8 +27,8 @@ class TokensConnection:
     No message ends the connection. Reading never waits for the models, a tokenizer, a template or the network.
     """
 
-    def __init__(self, socket: WebSocket, host: ModelHost, kept: KeptRuns, limits: RunLimits) -> None:
-        self._socket, self._host, self._kept, self._limits = socket, host, kept, limits
+    def __init__(self, socket: WebSocket, host: ModelHost, kept: KeptRuns, limits: RunLimits, quota: Quota) -> None:
+        self._socket, self._host, self._kept, self._limits, self._quota = socket, host, kept, limits, quota
         self._reading = anyio.CancelScope()
         self._outbox = Outbox(socket, limits.unread_bytes, self._reading.cancel)
         self._run: SocketRun | None = None
@@ -81,7 +82,9 @@ class TokensConnection:
                 case Start() as start:
                     if run is not None:
                         raise BadRequestError("A run is going on here.", "Cancel it first, or wait for it to end.")
+                    ended = self._quota.begin()
                     self._run = SocketRun(self._outbox, self._host, self._kept, start, self._run)
+                    self._run.when_settled(ended)
                 case Update() as update if run is not None:
                     run.update(update)
                 case Cancel() if run is not None:

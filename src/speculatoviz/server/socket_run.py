@@ -7,10 +7,10 @@ import contextlib
 import logging
 import secrets
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from speculatoviz.engine import Change
-from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.errors import BadRequestError, SpeculatoVizError, reason_of
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
@@ -48,6 +48,10 @@ class SocketRun:
         """Whether the models are released and all events were sent."""
         return self._task.done()
 
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call a function once the run is settled."""
+        self._task.add_done_callback(lambda _: call())
+
     async def settle(self) -> None:
         """Wait until the run is settled."""
         await asyncio.wait([self._task])
@@ -80,8 +84,10 @@ class SocketRun:
         except SpeculatoVizError as error:
             self._put(failure(error, self.id))
         except Exception as error:
-            log.exception("run %s failed", self.id)
-            wrapped = SpeculatoVizError(f"The run failed ({error}).", "See the server's log; the models are kept.")
+            log.exception("a run failed", extra={"run": self.id})
+            wrapped = SpeculatoVizError(
+                f"The run failed ({reason_of(error)}).", "See the server's log; the models are kept."
+            )
             self._put(failure(wrapped, self.id))
         await self._outbox.flushed()
 

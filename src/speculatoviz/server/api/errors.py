@@ -14,6 +14,7 @@ from speculatoviz.config import mistake_in_words
 from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, StoreError, TargetError, UnknownRunError
 from speculatoviz.server.api.fields import UNSUPPORTED
 from speculatoviz.server.refusals import is_openai, openai_error, refusal
+from speculatoviz.server.stopping import StoppingError
 
 
 class UnknownModelError(BadRequestError):
@@ -29,13 +30,14 @@ class BusyError(SpeculatoVizError):
 
 
 # Below /api the other errors have status 400.
-_OWN_STATUS = {ModelError.code: 503, StoreError.code: 503, UnknownRunError.code: 404}
+_OWN_STATUS = {ModelError.code: 503, StoppingError.code: 503, StoreError.code: 503, UnknownRunError.code: 404}
 
 # The status of each error that is not a mistake of the client's; the status of the others is 400.
 _STATUS = {
     UnknownModelError.code: 404,
     BusyError.code: 429,
     ModelError.code: 503,
+    StoppingError.code: 503,
     TargetError.code: 502,
     SpeculatoVizError.code: 500,
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from speculatoviz.core.text import TextStream
 from speculatoviz.core.types import Scores, Status
-from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.errors import SpeculatoVizError, reason_of
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.server.api.answers import FinishReason
 from speculatoviz.server.api.logprobs import ScoredToken
@@ -68,8 +68,10 @@ def failures_in_words(run: str) -> Iterator[None]:
     except SpeculatoVizError:
         raise
     except Exception as error:
-        log.exception("run %s failed", run)
-        raise SpeculatoVizError(f"The run failed ({error}).", "See the server's log; the models are kept.") from error
+        log.exception("a run failed", extra={"run": run})
+        raise SpeculatoVizError(
+            f"The run failed ({reason_of(error)}).", "See the server's log; the models are kept."
+        ) from error
 
 
 def _computed(

@@ -12,6 +12,7 @@ from fastapi import FastAPI, WebSocket
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.server.access import Access, AccessRules
+from speculatoviz.server.key_ring import KeyRing
 from speculatoviz.server.verifier.batching import PassBatcher
 from speculatoviz.server.verifier.connection import ClientLimits, VerifierConnection
 from speculatoviz.server.verifier.sessions import Sessions
@@ -20,6 +21,8 @@ from speculatoviz.targets.local import most_drafted
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import pack
 
+READY = "/health/ready"  # answered without a key, for service managers
+_OPEN_PATHS = frozenset({READY})
 _TOKENIZING_THREADS = 4
 
 
@@ -28,14 +31,14 @@ class VerifierOptions:
     """How a model is served.
 
     context_tokens: of each session. sessions: at the same time. idle_s: seconds until an unused session is closed.
-    api_key: what clients have to send; None for nothing. host: the address it listens on; empty for any. stop_s:
-    seconds that stopping waits for a pass in progress.
+    keys: clients have to send one of them; None: they need none. host: the address it listens on; empty for any.
+    stop_s: seconds that stopping waits for a pass in progress.
     """
 
     context_tokens: int
     sessions: int = 4
     idle_s: float = 600.0
-    api_key: str | None = None
+    keys: KeyRing | None = None
     host: str = ""
     stop_s: float = 10.0
     limits: ClientLimits = field(default_factory=ClientLimits)
@@ -65,7 +68,12 @@ def create_verifier(
                         await sessions.close_all()
 
     app = FastAPI(title="SpeculatoViz verifier", lifespan=lifespan, openapi_url=None)
-    app.add_middleware(Access, rules=AccessRules(options.host, options.api_key, pages=False))
+    app.add_middleware(Access, rules=AccessRules(options.host, options.keys, pages=False, open_paths=_OPEN_PATHS))
+
+    @app.get(READY)
+    async def ready() -> dict[str, str]:
+        """The model is loaded before the verifier listens."""
+        return {"status": "ready"}
 
     @app.get("/health")
     async def health() -> dict[str, object]:

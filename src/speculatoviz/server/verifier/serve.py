@@ -15,6 +15,7 @@ from speculatoviz.measure.text import PASSAGE, PROMPT
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_raw
 from speculatoviz.server import address
+from speculatoviz.server.certificate import certificate_of
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.serve import serve_on
 from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
@@ -34,6 +35,7 @@ def run(settings: Settings, clock: Callable[[], float], report: Progress) -> Cal
     name = settings.resolved().target
     if is_remote(name):
         raise BadRequestError(f"{name} is remote already.", "Serve a model of this machine.")
+    certificate = certificate_of(settings)
     listening = address.listen_for(settings, "the verifier")
     room = settings.model_copy(update={"context_tokens": settings.context_tokens * settings.sessions})
     model, _ = load_target(room, report)
@@ -41,16 +43,16 @@ def run(settings: Settings, clock: Callable[[], float], report: Progress) -> Cal
     report("measuring the noise floor", 0.9)
     noise = _noise(model, clock)
     options = VerifierOptions(
-        context_tokens, settings.sessions, settings.session_idle_s, address.key_of(settings), settings.host
+        context_tokens, settings.sessions, settings.session_idle_s, address.keys_of(settings), settings.host
     )
     limits = ConnectionLimits(sockets=settings.sessions + _SPARE_CONNECTIONS, message_bytes=options.limits.frame_bytes)
     application = create_verifier(model, options, clock, noise)
-    server = address.configured(application, limits)
+    server = address.configured(application, limits, certificate)
 
     def serve(announce: Callable[[str], None]) -> None:
         everywhere = settings.host in {"", "0.0.0.0", "::"}  # noqa: S104
-        where = address.url(socket.gethostname() if everywhere else settings.host, listening)
-        where = where.replace("http://", "ws://")
+        host = socket.gethostname() if everywhere else settings.host
+        where = address.url(host, listening, secure=certificate is not None).replace("http", "ws", 1)
         announce(f"{model.description.name} for {settings.sessions} sessions at verifier:{where} (Ctrl+C stops it)")
         try:
             serve_on(server, listening, lambda: application.state.batcher.stuck)
