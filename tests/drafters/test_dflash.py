@@ -13,22 +13,16 @@ import pytest
 
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.planning import Plan
-from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Floats, Limits, Request, Sampling, Support
+from speculatoviz.core.types import Draft, Floats, Sampling, Support
 from speculatoviz.drafters.base import CompositeDrafter, Drafter
 from speculatoviz.drafters.dflash import DflashDrafter
-from speculatoviz.drafters.hybrid import HybridDrafter
-from speculatoviz.drafters.mixture import MixtureDrafter
-from speculatoviz.drafters.multi import MultiDrafter
-from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
-from speculatoviz.models.runtimes.toy import ToyModel
 from support import tiny_dflash, twins
-from support.enumerate import Script
+from support.head_drafts import TOGETHER, difference, request
 from support.tiny_dflash import BLOCK, TARGET, VOCABULARY, Definition, weights
 from support.tiny_eagle3 import HashedInputs
-from support.toy_pair import PROMPT, largest_difference, no_clock
-from support.tree_rounds import N_VOCAB, outcome, truth
+from support.toy_pair import PROMPT, no_clock
+from support.tree_rounds import N_VOCAB
 
 PREFIX = [0, 41, 4, 2, 3, 33, 1]
 SIZE = 64
@@ -36,11 +30,6 @@ SINGLE = 1e-5  # q is float32
 NEAR = 0.03  # of a log-probability: the KV cache holds float16
 TOY = replace(TARGET, n_vocab=N_VOCAB)
 DEEPEST = BLOCK - 1
-
-
-def request(sampling: Sampling, **options: object) -> Request:
-    fields: dict[str, object] = {"evidence": False, "drafting": Drafting(trees=True)}
-    return Request((0,), sampling, Limits(64, ignore_eos=True), **(fields | options))  # type: ignore[arg-type]
 
 
 def drafter(
@@ -230,30 +219,10 @@ def test_the_pass_is_spent_for_the_first_token() -> None:
 # --- drawn tokens -------------------------------------------------------------------------------------
 
 
-def difference(make: Callable[[DflashDrafter], Drafter], sampling: Sampling, depth: int, nodes: int) -> float:
-    """How far a verified round is off whose draft comes from what is made of the head's drafter."""
-
-    def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
-        del model
-        states, ids = HashedInputs(PROMPT[:-1], TOY), np.arange(N_VOCAB, dtype=np.int32)
-        made = make(DflashDrafter(tiny_dflash.loaded(N_VOCAB), states, ids, SIZE, no_clock))
-        made.begin(request(asked))
-        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes), script)
-
-    found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
-    return largest_difference(found, truth(sampling, 2))
-
-
-def matches() -> SuffixDrafter:
-    return SuffixDrafter(no_clock, corpus=[[0, 1, 2], [0, 1, 1, 0], [1, 0]])
-
-
-TOGETHER: dict[str, Callable[[DflashDrafter], Drafter]] = {
-    "alone": lambda own: own,
-    "multi": lambda own: MultiDrafter([matches(), own]),
-    "mixture": lambda own: MixtureDrafter([(0.7, own), (0.3, matches())], no_clock),
-    "hybrid": lambda own: HybridDrafter([matches()], own, enough=99.0),
-}
+def own() -> DflashDrafter:
+    """The head's drafter, of the toy pair's vocabulary."""
+    states, ids = HashedInputs(PROMPT[:-1], TOY), np.arange(N_VOCAB, dtype=np.int32)
+    return DflashDrafter(tiny_dflash.loaded(N_VOCAB), states, ids, SIZE, no_clock)
 
 
 @pytest.mark.parametrize("make", TOGETHER.values(), ids=TOGETHER.keys())
@@ -262,7 +231,7 @@ TOGETHER: dict[str, Callable[[DflashDrafter], Drafter]] = {
 def test_a_round_keeps_the_target_s_distribution(
     make: Callable[[DflashDrafter], Drafter], sampling: Sampling, depth: int, nodes: int
 ) -> None:
-    assert difference(make, sampling, depth, nodes) < SINGLE
+    assert difference(lambda: make(own()), sampling, depth, nodes) < SINGLE
 
 
 class OfTheFirstPlace(CompositeDrafter):
@@ -277,7 +246,7 @@ class OfTheFirstPlace(CompositeDrafter):
 
 @pytest.mark.parametrize(("twin", "nodes"), [(twins.Pruning, 4), (lambda own: OfTheFirstPlace([own]), 2)])
 def test_a_draft_that_breaks_a_law_is_caught(twin: Callable[[DflashDrafter], Drafter], nodes: int) -> None:
-    assert difference(twin, Sampling(1.0), 2, nodes) > 1e-3
+    assert difference(lambda: twin(own()), Sampling(1.0), 2, nodes) > 1e-3
 
 
 def test_closing_frees_the_head(tmp_path: Path) -> None:

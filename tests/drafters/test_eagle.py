@@ -8,23 +8,17 @@ import numpy as np
 import pytest
 
 from speculatoviz.core.chance import seeded
-from speculatoviz.core.planning import Plan, StopRule
-from speculatoviz.core.rules import RULES
+from speculatoviz.core.planning import Plan
 from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle import EagleDrafter
-from speculatoviz.drafters.hybrid import HybridDrafter
-from speculatoviz.drafters.mixture import MixtureDrafter
-from speculatoviz.drafters.multi import MultiDrafter
-from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
 from speculatoviz.heads.eagle import EagleHead
-from speculatoviz.models.runtimes.toy import ToyModel
 from support import twins
-from support.enumerate import Script
+from support.head_drafts import TOGETHER, difference
 from support.tiny_heads import VOCABULARY, HashedStates, TinyRows, eagle_file, eagle_head
-from support.toy_pair import PROMPT, largest_difference, no_clock
-from support.tree_rounds import N_VOCAB, outcome, truth
+from support.toy_pair import PROMPT, no_clock
+from support.tree_rounds import N_VOCAB
 
 PREFIX = [0, 1, 4, 2, 3, 3, 1]
 END = 4
@@ -222,32 +216,9 @@ def test_supports_are_as_the_target_wants_them() -> None:
         assert q.probs.sum() == 1.0
 
 
-def difference(
-    make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int, stop: StopRule | None = None
-) -> float:
-    """How far a verified round is off whose draft comes from what is made of the head's drafter."""
-
-    def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
-        del model
-        made = make(EagleDrafter(SMALL, HashedStates(PROMPT[:-1]), no_clock))
-        made.begin(request(asked))
-        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes, stop=stop), script)
-
-    found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
-    return largest_difference(found, truth(sampling, 2))
-
-
-def matches() -> SuffixDrafter:
-    return SuffixDrafter(no_clock, corpus=[[0, 1, 2], [0, 1, 1, 0], [1, 0]])
-
-
-TOGETHER: dict[str, Callable[[EagleDrafter], Drafter]] = {
-    "alone": lambda own: own,
-    "multi": lambda own: MultiDrafter([matches(), own]),
-    "mixture": lambda own: MixtureDrafter([(0.7, own), (0.3, matches())], no_clock),
-    "hybrid, the head": lambda own: HybridDrafter([matches()], own, enough=99.0),
-    "hybrid, the match": lambda own: HybridDrafter([matches()], own, enough=0.1),
-}
+def own() -> EagleDrafter:
+    """The head's drafter, of the toy pair's vocabulary."""
+    return EagleDrafter(SMALL, HashedStates(PROMPT[:-1]), no_clock)
 
 
 @pytest.mark.parametrize("make", TOGETHER.values(), ids=TOGETHER.keys())
@@ -256,7 +227,7 @@ TOGETHER: dict[str, Callable[[EagleDrafter], Drafter]] = {
 def test_a_round_keeps_the_target_s_distribution(
     make: Callable[[EagleDrafter], Drafter], sampling: Sampling, depth: int, nodes: int
 ) -> None:
-    assert difference(make, sampling, depth, nodes) < SINGLE
+    assert difference(lambda: make(own()), sampling, depth, nodes) < SINGLE
 
 
 class Certain:
@@ -275,7 +246,7 @@ class Certain:
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)])
 @pytest.mark.parametrize("least", [0.0, 0.25, 0.3, 1.0])
 def test_a_chain_that_stops_early_keeps_the_target_s_distribution(least: float, sampling: Sampling) -> None:
-    assert difference(lambda own: own, sampling, 2, 2, Certain(least)) < SINGLE
+    assert difference(own, sampling, 2, 2, Certain(least)) < SINGLE
 
 
 def test_a_chain_stops_before_an_uncertain_token() -> None:
@@ -293,7 +264,7 @@ def test_a_chain_stops_before_an_uncertain_token() -> None:
 
 
 def test_pruning_what_was_drawn_is_caught() -> None:
-    assert difference(twins.Pruning, Sampling(1.0), 2, 4) > 1e-3
+    assert difference(lambda: twins.Pruning(own()), Sampling(1.0), 2, 4) > 1e-3
 
 
 def test_evidence_states_the_heads_vocabulary() -> None:

@@ -10,32 +10,21 @@ import pytest
 
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.planning import Plan
-from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Limits, Request, Sampling
+from speculatoviz.core.types import Draft, Sampling
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.eagle3 import Eagle3Drafter
-from speculatoviz.drafters.hybrid import HybridDrafter
-from speculatoviz.drafters.mixture import MixtureDrafter
-from speculatoviz.drafters.multi import MultiDrafter
-from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.errors import CancelledError
-from speculatoviz.models.runtimes.toy import ToyModel
 from support import tiny_eagle3, twins
-from support.enumerate import Script
+from support.head_drafts import TOGETHER, difference, request
 from support.tiny_eagle3 import TARGET, VOCABULARY, Definition, HashedInputs, weights
-from support.toy_pair import PROMPT, largest_difference, no_clock
-from support.tree_rounds import N_VOCAB, outcome, truth
+from support.toy_pair import PROMPT, no_clock
+from support.tree_rounds import N_VOCAB
 
 PREFIX = [0, 41, 4, 2, 3, 33, 1]
 SIZE = 64
 SINGLE = 1e-5  # q is float32
 NEAR = 0.03  # of a log-probability: the KV cache holds float16
 TOY = tiny_eagle3.replace(TARGET, n_vocab=N_VOCAB)
-
-
-def request(sampling: Sampling, **options: object) -> Request:
-    fields: dict[str, object] = {"evidence": False, "drafting": Drafting(trees=True)}
-    return Request((0,), sampling, Limits(64, ignore_eos=True), **(fields | options))  # type: ignore[arg-type]
 
 
 def drafter(prefix: Sequence[int] = PREFIX, sampling: Sampling = Sampling(0.0), **options: object) -> Eagle3Drafter:  # noqa: B008
@@ -126,30 +115,10 @@ def test_a_cancelled_run_stops_between_levels() -> None:
 # --- drawn tokens -------------------------------------------------------------------------------------
 
 
-def difference(make: Callable[[Eagle3Drafter], Drafter], sampling: Sampling, depth: int, nodes: int) -> float:
-    """How far a verified round is off whose draft comes from what is made of the head's drafter."""
-
-    def propose(model: ToyModel, script: Script, asked: Sampling) -> Draft:
-        del model
-        states, ids = HashedInputs(PROMPT[:-1], TOY), np.arange(N_VOCAB, dtype=np.int32)
-        made = make(Eagle3Drafter(tiny_eagle3.loaded(N_VOCAB), states, ids, SIZE, no_clock))
-        made.begin(request(asked))
-        return made.draft(list(PROMPT), 0, Plan(made.name, depth, nodes), script)
-
-    found, _ = outcome(propose, sampling, RULES["token"].verify, 2)
-    return largest_difference(found, truth(sampling, 2))
-
-
-def matches() -> SuffixDrafter:
-    return SuffixDrafter(no_clock, corpus=[[0, 1, 2], [0, 1, 1, 0], [1, 0]])
-
-
-TOGETHER: dict[str, Callable[[Eagle3Drafter], Drafter]] = {
-    "alone": lambda own: own,
-    "multi": lambda own: MultiDrafter([matches(), own]),
-    "mixture": lambda own: MixtureDrafter([(0.7, own), (0.3, matches())], no_clock),
-    "hybrid": lambda own: HybridDrafter([matches()], own, enough=99.0),
-}
+def own() -> Eagle3Drafter:
+    """The head's drafter, of the toy pair's vocabulary."""
+    states, ids = HashedInputs(PROMPT[:-1], TOY), np.arange(N_VOCAB, dtype=np.int32)
+    return Eagle3Drafter(tiny_eagle3.loaded(N_VOCAB), states, ids, SIZE, no_clock)
 
 
 @pytest.mark.parametrize("make", TOGETHER.values(), ids=TOGETHER.keys())
@@ -158,11 +127,11 @@ TOGETHER: dict[str, Callable[[Eagle3Drafter], Drafter]] = {
 def test_a_round_keeps_the_target_s_distribution(
     make: Callable[[Eagle3Drafter], Drafter], sampling: Sampling, depth: int, nodes: int
 ) -> None:
-    assert difference(make, sampling, depth, nodes) < SINGLE
+    assert difference(lambda: make(own()), sampling, depth, nodes) < SINGLE
 
 
 def test_pruning_what_was_drawn_is_caught() -> None:
-    assert difference(twins.Pruning, Sampling(1.0), 2, 4) > 1e-3
+    assert difference(lambda: twins.Pruning(own()), Sampling(1.0), 2, 4) > 1e-3
 
 
 def test_closing_frees_the_head(tmp_path: Path) -> None:

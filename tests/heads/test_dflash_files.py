@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from speculatoviz.heads.dflash_published import converted, is_dflash
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from support import tiny_dflash
+from support.broken_heads import Change, put, without
 from support.tiny_dflash import BLOCK, COUNT, LAYERS, MASK, TARGET, VOCABULARY, Definition, graph, weights, write
 from support.tiny_eagle3 import features as three_layers
 from support.tiny_gguf import write_tiny
@@ -90,19 +90,6 @@ def test_the_target_s_matrices_are_shared(tmp_path: Path) -> None:
 
 
 # --- refusals -----------------------------------------------------------------------------------------
-
-Change = Callable[[dict[str, np.ndarray]], None]
-
-
-def without(name: str) -> Change:
-    def change(own: dict[str, np.ndarray]) -> None:
-        del own[name]
-
-    return change
-
-
-def put(name: str, tensor: np.ndarray) -> Change:
-    return lambda own: own.update({name: tensor})
 
 
 @pytest.mark.parametrize(

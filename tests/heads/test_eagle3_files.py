@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from speculatoviz.models.runtimes import llamacpp_head
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
 from support import tiny_eagle3
+from support.broken_heads import Change, put, without
 from support.tiny_eagle3 import HIDDEN, LAYERS, TARGET, VOCABULARY, Definition, head, ids, weights, write
 from support.tiny_gguf import write_tiny
 
@@ -118,19 +119,6 @@ def test_the_name_of_the_target_is_read(tmp_path: Path) -> None:
 
 
 # --- refusals -----------------------------------------------------------------------------------------
-
-Change = Callable[[dict[str, np.ndarray]], None]
-
-
-def without(name: str) -> Change:
-    def change(own: dict[str, np.ndarray]) -> None:
-        del own[name]
-
-    return change
-
-
-def put(name: str, tensor: np.ndarray) -> Change:
-    return lambda own: own.update({name: tensor})
 
 
 @pytest.mark.parametrize(

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.heads.dflash_published import converted
 from speculatoviz.heads.gguf_head import HeadTarget
-from speculatoviz.session.session import Session
 from speculatoviz.telemetry.events import Done, DraftToken, RunWarning
 from speculatoviz.telemetry.messages import Start
 from support import tiny_eagle3, toy_session
+from support.head_sessions import SMOL, TOY, TOY_IDS, check_drafting, check_smol, done_of
 from support.tiny_dflash import BLOCK, LAYERS, weights, write
 
-TOY = HeadTarget("toy-0", 8, 29, 29)
-IDS = [0, 1, 2, 4, 7, 9, 26]
-SMOL = HeadTarget("smollm2-135m-instruct", 30, 576, 49152)
 
-
-def published(folder: Path, target: HeadTarget = TOY, ids: list[int] = IDS, **changes: Any) -> Path:
+def published(folder: Path, target: HeadTarget = TOY, ids: list[int] = TOY_IDS, **changes: Any) -> Path:
     return write(folder, tensors=weights(0, target, ids), target=target, changes=changes)
-
-
-def text_of(session: Session, **start: Any) -> Done:
-    done = toy_session.run(session, max_tokens=32, ignore_eos=True, **start)[-1]
-    assert isinstance(done, Done)
-    return done
 
 
 @pytest.mark.parametrize("drafter", ["dflash", "multi", "hybrid", "mixture"])
 @pytest.mark.parametrize("nodes", [0, 7])
 def test_a_published_head_drafts_and_leaves_greedy_text_as_it_is(tmp_path: Path, drafter: str, nodes: int) -> None:
-    session = toy_session.load(tmp_path, draft="none", head=str(published(tmp_path / "head")))
-    assert session.drafter == "dflash", "the head that was given drafts"
-    plain = text_of(session, k=0)
-    drafted = text_of(session, drafter=drafter, nodes=nodes)
-    assert drafted.token_ids == plain.token_ids
-    assert drafted.metrics.drafted > 0
-    sampled = text_of(session, drafter=drafter, nodes=nodes, temperature=1.0)
-    assert sampled.metrics.drafted > 0
-    session.close()
+    check_drafting(tmp_path, published(tmp_path / "head"), "dflash", drafter, nodes)
 
 
 def test_under_auto_the_text_stays_and_no_draft_is_deeper_than_a_block(tmp_path: Path) -> None:
     session = toy_session.load(tmp_path, draft="none", head=str(published(tmp_path / "head")))
-    plain = text_of(session, k=0)
+    plain = done_of(session, k=0)
     events = toy_session.run(
         session, max_tokens=64, ignore_eos=True, k=None, policy="auto", drafter="dflash", temperature=0.0
     )
@@ -94,7 +74,7 @@ def test_a_head_of_the_other_kind_drafts_as_what_it_is(tmp_path: Path) -> None:
     assert session.missing["eagle3"].why == "the head that is named is no EAGLE-3 head"
     session.close()
     sizes = {"target_hidden_size": TOY.hidden_size, "vocab_size": TOY.n_vocab}
-    own = tiny_eagle3.write(tmp_path / "pairs", tensors=tiny_eagle3.weights(0, TOY, IDS), changes=sizes)
+    own = tiny_eagle3.write(tmp_path / "pairs", tensors=tiny_eagle3.weights(0, TOY, TOY_IDS), changes=sizes)
     session = toy_session.load(tmp_path, draft="none", head=str(own))
     assert session.drafter == "eagle3"
     assert session.missing["dflash"].why == "the head that is named is no DFlash head"
@@ -124,7 +104,7 @@ def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget,
 
 def test_a_head_as_published_needs_a_target_on_llama_cpp(tmp_path: Path) -> None:
     """It has no embeddings and no output matrix, and uses the target's."""
-    own = weights(0, TOY, IDS)
+    own = weights(0, TOY, TOY_IDS)
     for name in ("embed_tokens.weight", "lm_head.weight", "d2t", "t2d"):
         del own[name]
     with pytest.raises(HeadError, match="shares those of a target on llama"):
@@ -139,15 +119,4 @@ def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: in
     for name in ("embed_tokens.weight", "lm_head.weight", "d2t", "t2d"):
         del own[name]
     file = converted(write(tmp_path / "head", tensors=own, target=SMOL), SMOL, tmp_path)
-    settings = Settings(_env_file=None, profile="smol", head=str(file), cache_dir=str(cache_dir), max_tokens=24)
-    session = Session.load(settings, time.perf_counter, lambda stage, share: None)
-    assert session.drafter == "dflash"
-    texts = []
-    for k in (0, 3):
-        prepared = session.prepare(Start(prompt="Name three colours.", k=k, nodes=nodes if k else 0))
-        done = list(session.run("r", prepared, lambda: False))[-1]
-        assert isinstance(done, Done)
-        texts.append(done.generated_text)
-    assert done.metrics.drafted > 0
-    assert texts[0] == texts[1]
-    session.close()
+    check_smol(cache_dir, file, "dflash", nodes)

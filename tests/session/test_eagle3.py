@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.heads.eagle3_published import converted
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.session.heads import is_published
-from speculatoviz.session.session import Session
-from speculatoviz.telemetry.events import Done
 from speculatoviz.telemetry.messages import Start
 from support import toy_session
+from support.head_sessions import SMOL, TOY, TOY_IDS, check_drafting, check_smol
 from support.tiny_eagle3 import TARGET, weights, write
 
-TOY = HeadTarget("toy-0", 8, 29, 29)
-IDS = [0, 1, 2, 4, 7, 9, 26]
-SMOL = HeadTarget("smollm2-135m-instruct", 30, 576, 49152)
 
-
-def published(folder: Path, target: HeadTarget = TOY, ids: list[int] = IDS, **changes: Any) -> Path:
+def published(folder: Path, target: HeadTarget = TOY, ids: list[int] = TOY_IDS, **changes: Any) -> Path:
     sizes = {"target_hidden_size": target.hidden_size, "vocab_size": target.n_vocab}
     return write(folder, tensors=weights(0, target, ids), changes=sizes | changes)
-
-
-def text_of(session: Session, **start: Any) -> Done:
-    done = toy_session.run(session, max_tokens=32, ignore_eos=True, **start)[-1]
-    assert isinstance(done, Done)
-    return done
 
 
 @pytest.mark.parametrize("drafter", ["eagle3", "multi", "hybrid", "mixture"])
 @pytest.mark.parametrize("nodes", [0, 7])
 def test_a_published_head_drafts_and_leaves_greedy_text_as_it_is(tmp_path: Path, drafter: str, nodes: int) -> None:
-    session = toy_session.load(tmp_path, draft="none", head=str(published(tmp_path / "head")))
-    assert session.drafter == "eagle3", "the head that was given drafts"
-    plain = text_of(session, k=0)
-    drafted = text_of(session, drafter=drafter, nodes=nodes)
-    assert drafted.token_ids == plain.token_ids
-    assert drafted.metrics.drafted > 0
-    sampled = text_of(session, drafter=drafter, nodes=nodes, temperature=1.0)
-    assert sampled.metrics.drafted > 0
-    session.close()
+    check_drafting(tmp_path, published(tmp_path / "head"), "eagle3", drafter, nodes)
 
 
 def test_without_a_head_the_reason_states_how_to_name_one(tmp_path: Path) -> None:
@@ -101,18 +80,7 @@ def test_names_of_heads(tmp_path: Path) -> None:
 def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int) -> None:
     """An untrained head, whose drafts are nonsense."""
     file = converted(published(tmp_path / "head", SMOL, list(range(400))), SMOL, tmp_path)
-    settings = Settings(_env_file=None, profile="smol", head=str(file), cache_dir=str(cache_dir), max_tokens=24)
-    session = Session.load(settings, time.perf_counter, lambda stage, share: None)
-    assert session.drafter == "eagle3"
-    texts = []
-    for k in (0, 3):
-        prepared = session.prepare(Start(prompt="Name three colours.", k=k, nodes=nodes if k else 0))
-        done = list(session.run("r", prepared, lambda: False))[-1]
-        assert isinstance(done, Done)
-        texts.append(done.generated_text)
-    assert done.metrics.drafted > 0
-    assert texts[0] == texts[1]
-    session.close()
+    check_smol(cache_dir, file, "eagle3", nodes)
 
 
 def test_a_runtime_without_inner_layers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +17,7 @@ from speculatoviz.core.rounds import Check, Extra, Round
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.types import ROOT, Draft, Floats, Need, Request, Support
 from speculatoviz.drafters.base import Drafter
+from speculatoviz.drafters.forced import only
 from speculatoviz.models.window import Window
 from speculatoviz.targets.local import LocalTarget
 
@@ -232,22 +233,6 @@ class DroppingDuplicates(Breaking):
         draft = super().draft(prefix, round, plan, chance)
         places = list(zip(draft.parents.tolist(), draft.tokens.tolist(), strict=True))
         return only(draft, {node for node, place in enumerate(places) if place not in places[:node]})
-
-
-def only(draft: Draft, kept: Collection[int]) -> Draft:
-    """A draft without its other nodes; of what is kept the parents are too."""
-    order = sorted(kept)
-    places = {ROOT: ROOT} | {node: place for place, node in enumerate(order)}
-    return replace(
-        draft,
-        tokens=draft.tokens[order],
-        parents=np.array([places[int(draft.parents[node])] for node in order], np.int32),
-        q=tuple(draft.q[node] for node in order),
-        source=tuple(draft.source[node] for node in order),
-        scores=tuple(draft.scores[node] for node in order),
-        times_ms=tuple(draft.times_ms[node] for node in order),
-        covered_mass=tuple(draft.covered_mass[node] for node in order),
-    )
 
 
 # --- caches ------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -109,11 +109,12 @@ class ForcedDrafter:
     def _allowed(self, prefix: Sequence[int], draft: Draft) -> Draft:
         """The draft without chosen nodes that the grammar does not allow, and without what is below them."""
         output = prefix[self.request.output_start :]
-        kept: dict[int, int] = {ROOT: ROOT}  # node of the draft -> its place among the kept ones
+        kept: set[int] = set()
         for node, (token, parent) in enumerate(zip(draft.tokens.tolist(), draft.parents.tolist(), strict=True)):
-            if parent in kept and (draft.q[node] is not None or self._allows(output, draft, parent, token)):
-                kept[node] = len(kept) - 1
-        return draft if len(kept) == len(draft) + 1 else _only(draft, kept)
+            attached = parent == ROOT or parent in kept
+            if attached and (draft.q[node] is not None or self._allows(output, draft, parent, token)):
+                kept.add(node)
+        return draft if len(kept) == len(draft) else only(draft, kept)
 
     def _allows(self, output: Sequence[int], draft: Draft, parent: int, token: int) -> bool:
         allowed = self._constraint.allowed([*output, *draft.tokens[draft.path(parent)].tolist()])
@@ -139,13 +140,17 @@ def _joined(first: Draft, rest: Draft) -> Draft:
     )
 
 
-def _only(draft: Draft, kept: dict[int, int]) -> Draft:
-    """The nodes of a draft that have a place in `kept`. Probes are left out."""
-    nodes = [node for node in kept if node != ROOT]
+def only(draft: Draft, kept: Collection[int]) -> Draft:
+    """A draft of some of its nodes, which include all of their ancestors. Probes are left out.
+
+    Exact only if no drawn token is left out (the second law of drafting, see `Draft`).
+    """
+    nodes = sorted(kept)
+    places = {ROOT: ROOT} | {node: place for place, node in enumerate(nodes)}
     return replace(
         draft,
         tokens=draft.tokens[nodes],
-        parents=np.array([kept[int(draft.parents[node])] for node in nodes], np.int32),
+        parents=np.array([places[int(draft.parents[node])] for node in nodes], np.int32),
         q=tuple(draft.q[node] for node in nodes),
         source=tuple(draft.source[node] for node in nodes),
         scores=tuple(draft.scores[node] for node in nodes),
