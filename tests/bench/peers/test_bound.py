@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,17 +21,22 @@ def fixed(drafter: str, depth: int) -> Way:
     return Way(OWN, f"{drafter}, depth {depth}", "ik", drafter, depth)
 
 
+def each(cost: float) -> Callable[[int], float]:
+    """Of n drafted tokens."""
+    return lambda n: n * cost
+
+
 def test_the_expected_ratio_is_tokens_by_plain_passes() -> None:
     # 10 rounds of 3 drafted tokens; 0, 1, 2 and 3 of them accepted in 1, 2, 3 and 4 rounds: tau = 1 + 20 / 10 = 3.
     # A round costs 3 * 0.25 + 2 = 2.75 plain passes.
-    assert expected_ratio((0, 0, 0, 10), (1, 2, 3, 4), 0.25, COSTS) == pytest.approx(3.0 / 2.75)
+    assert expected_ratio((0, 0, 0, 10), (1, 2, 3, 4), each(0.25), COSTS) == pytest.approx(3.0 / 2.75)
     # A match in half of the rounds, of 2 tokens, of which one is accepted: tau = 1.5, cost = (1 + 1.5) / 2.
-    assert expected_ratio((4, 0, 4), (4, 4), 0.0, COSTS) == pytest.approx(1.5 / 1.25)
+    assert expected_ratio((4, 0, 4), (4, 4), each(0.0), COSTS) == pytest.approx(1.5 / 1.25)
     # Without drafts it is plain decoding.
-    assert expected_ratio((5,), (5,), 9.0, COSTS) == pytest.approx(1.0)
-    assert math.isnan(expected_ratio((), (), 0.0, COSTS))
+    assert expected_ratio((5,), (5,), each(9.0), COSTS) == pytest.approx(1.0)
+    assert math.isnan(expected_ratio((), (), each(0.0), COSTS))
     # The drafter's prefill costs 0.5 plain passes for each emitted token, so 1.5 for the 3 tokens of a round.
-    assert expected_ratio((0, 0, 0, 10), (1, 2, 3, 4), 0.25, COSTS, 0.5) == pytest.approx(3.0 / (2.75 + 1.5))
+    assert expected_ratio((0, 0, 0, 10), (1, 2, 3, 4), each(0.25), COSTS, 0.5) == pytest.approx(3.0 / (2.75 + 1.5))
 
 
 def test_counts_are_cut_at_a_depth() -> None:
@@ -69,6 +75,19 @@ def test_the_bound_counts_the_drafters_prefill_at_every_depth() -> None:
     found = bounds([*plain, *runs(fixed("model", 2), [1.0], [cheaper])], PASS_MS)["coding"]
     assert found.choice == ("model", 2)
     assert found.fixed == pytest.approx(3.0 / (1.7 + 3.0 * 0.25))
+
+
+def test_a_draft_of_one_pass_costs_the_same_at_every_depth() -> None:
+    plain = runs(PLAIN_WAY, [1.0], [Timing(10, 200.0)])
+    # 4 rounds of 2 drafted tokens, half of them accepted, and one without a draft. A draft takes 8 ms, 0.4 of a token.
+    blocks = Timing(9, 999.0, 8, 4, 32.0, (1, 0, 4), (1, 4), one_pass=True)
+    found = bounds([*plain, *runs(fixed("dflash", 2), [1.0], [blocks])], PASS_MS)["coding"]
+
+    # tau = 1.8. Depth 1, cut from it, costs 0.2 + 0.8 (0.4 + 1.2), not 0.2 + 0.8 (0.2 + 1.2).
+    assert found.choice == ("dflash", 1)
+    assert found.fixed == pytest.approx(1.8 / (0.2 + 0.8 * 1.6))
+    each_token = bounds([*plain, *runs(fixed("model", 2), [1.0], [replace(blocks, one_pass=False)])], PASS_MS)
+    assert each_token["coding"].fixed == pytest.approx(1.8 / (0.2 + 0.8 * 1.4))
 
 
 def test_a_depth_between_measured_ones_is_cut_from_the_next_deeper_one() -> None:

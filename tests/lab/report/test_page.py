@@ -11,14 +11,17 @@ import pytest
 
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab import drawing
+from speculatoviz.lab.report import figures
 from speculatoviz.lab.report.page import render, write
 from speculatoviz.lab.report.texts import pieces
 from speculatoviz.lab.sweep.cells import Cell
 from speculatoviz.lab.sweep.records import Folder
+from speculatoviz.lab.sweep.summary import Summary
 from speculatoviz.telemetry import trace
 from support import toy_session
 from support.sweeps import AUTO, MODEL, SUFFIX, folder_of, plain, run
 
+SERIES = re.compile(r"--series-\d")
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
@@ -177,3 +180,20 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BadRequestError, match="matplotlib, which is not installed") as refused:
         render(Folder(tmp_path / "sweep"))
     assert "speculatoviz[lab]" in refused.value.hint
+
+
+def test_a_drafter_has_the_same_colour_in_all_figures_of_a_page(tmp_path: Path) -> None:
+    summary = Summary(swept(tmp_path).runs)
+    models = [cell for cell in summary.cells if cell.source == "model"]
+    others = [cell for cell in summary.cells if cell.source == "suffix"]
+
+    def colours(cells: list[Cell]) -> set[str]:
+        drawn = figures.by_category(summary, 0.0, cells, "a") + figures.by_position(summary, 0.0, cells[-1:], "b")
+        curves = [
+            curve for curve in figures.curves(summary, 0.0, {1: 10.0, 5: 20.0}) if curve.drafter == cells[0].source
+        ]
+        return set(SERIES.findall(drawn + figures.by_depth(summary, curves, 0.0, "c")))
+
+    assert len(colours(models[:1])) == len(colours(others[:1])) == 1
+    assert colours(models[:1]) != colours(others[:1])
+    assert len({colour for colour, _ in figures.styles(summary).values()}) == 4, "model, suffix, auto, plain"

@@ -35,24 +35,24 @@ class Bound:
 def expected_ratio(
     drafts: Sequence[int],
     paths: Sequence[int],
-    token_cost: float,
+    draft_cost: Callable[[int], float],
     pass_cost: Callable[[int], float],
     prefill_cost: float = 0.0,
 ) -> float:
     """The expected rate of speculative rounds, relative to plain decoding.
 
     1. tau = 1 + sum_n P(n tokens are accepted) n
-    2. c = sum_n P(n tokens are drafted) (n d + v(n + 1)) + tau b
+    2. c = sum_n P(n tokens are drafted) (d(n) + v(n + 1)) + tau b
     3. tau / c
 
-    drafts[n], paths[n]: rounds that drafted, and accepted, n tokens. token_cost: d, of a drafted token. pass_cost:
-    v(r), of a pass over r tokens; v(1) = 1. prefill_cost: b, of the drafter's prefill, for each emitted token. NaN
-    without rounds.
+    drafts[n], paths[n]: rounds that drafted, and accepted, n tokens. draft_cost: d(n), of n drafted tokens.
+    pass_cost: v(r), of a pass over r tokens; v(1) = 1. prefill_cost: b, of the drafter's prefill, for each emitted
+    token. NaN without rounds.
     """
     if not sum(drafts):
         return math.nan
     tau = 1.0 + sum(n * count for n, count in enumerate(paths)) / sum(paths)
-    cost = sum(count * (n * token_cost + pass_cost(n + 1)) for n, count in enumerate(drafts)) / sum(drafts)
+    cost = sum(count * (draft_cost(n) + pass_cost(n + 1)) for n, count in enumerate(drafts)) / sum(drafts)
     return tau / (cost + tau * prefill_cost)
 
 
@@ -78,7 +78,7 @@ def bounds(runs: Sequence[PeerRun], pass_ms: Mapping[int, float]) -> dict[str, B
 
 def _expected(runs: Sequence[PeerRun], pass_cost: Callable[[int], float]) -> dict[tuple[str, int], dict[Choice, float]]:
     """By category and prompt: the expected ratio of every choice, also of depths between those that were measured."""
-    token_costs, plain = _token_costs(runs), _plain(runs)
+    draft_costs, plain = _draft_costs(runs), _plain(runs)
     found: dict[tuple[str, int], dict[Choice, float]] = {}
     for run in sorted(runs, key=lambda run: run.way.depth):
         ratios = found.setdefault((run.category, run.prompt), {("", 0): 1.0})
@@ -89,10 +89,11 @@ def _expected(runs: Sequence[PeerRun], pass_cost: Callable[[int], float]) -> dic
             if (drafter, depth) in ratios:  # measured itself, or cut from fewer tokens
                 continue
             shape = _shape(run.timing, depth, deepest)
-            token_cost = token_costs.get((drafter, deepest)) if run.timing.drafted else 0.0
-            if shape is not None and token_cost is not None:
+            cost = draft_costs.get((drafter, deepest)) if run.timing.drafted else 0.0
+            if shape is not None and cost is not None:
                 prefill_cost = _prefill_cost(run.timing, plain.get((run.category, run.prompt)))
-                ratios[drafter, depth] = expected_ratio(*shape, token_cost, pass_cost, prefill_cost)
+                draft_cost = _cost_of_drafts(cost, one_pass=run.timing.one_pass)
+                ratios[drafter, depth] = expected_ratio(*shape, draft_cost, pass_cost, prefill_cost)
     return found
 
 
@@ -120,18 +121,28 @@ def _plain(runs: Sequence[PeerRun]) -> dict[tuple[str, int], Timing]:
     return {(run.category, run.prompt): run.timing for run in runs if run.timing is not None and run.way.name == PLAIN}
 
 
-def _token_costs(runs: Sequence[PeerRun]) -> dict[Choice, float]:
-    """Of every drafter and depth: the time of a drafted token, in plain tokens of the same prompts."""
+def _draft_costs(runs: Sequence[PeerRun]) -> dict[Choice, float]:
+    """Of every drafter and depth: the time of one of the drafter's passes, in plain tokens of the same prompts."""
     plain = _plain(runs)
     found: dict[Choice, list[tuple[Timing, Timing]]] = defaultdict(list)
     for run in runs:
         beside = plain.get((run.category, run.prompt))
         if run.timing is not None and run.timing.drafted and beside is not None and beside.tokens:
             found[run.way.drafter, run.way.depth].append((run.timing, beside))
-    return {choice: _token_cost(pairs) for choice, pairs in found.items()}
+    return {choice: _draft_cost(pairs) for choice, pairs in found.items()}
 
 
-def _token_cost(pairs: Sequence[tuple[Timing, Timing]]) -> float:
-    draft_ms = sum(timing.draft_ms for timing, _ in pairs) / sum(timing.drafted for timing, _ in pairs)
+def _draft_cost(pairs: Sequence[tuple[Timing, Timing]]) -> float:
+    draft_ms = sum(timing.draft_ms for timing, _ in pairs) / sum(_passes(timing) for timing, _ in pairs)
     plain_ms = sum(plain.ms for _, plain in pairs) / sum(plain.tokens for _, plain in pairs)
     return draft_ms / plain_ms
+
+
+def _passes(timing: Timing) -> int:
+    """The passes of the drafter: one for each draft, or one for each of its tokens."""
+    return sum(timing.drafts[1:]) if timing.one_pass else timing.drafted
+
+
+def _cost_of_drafts(cost: float, *, one_pass: bool) -> Callable[[int], float]:
+    """What a draft of n tokens costs. cost: of one of the drafter's passes."""
+    return lambda n: cost * (min(n, 1) if one_pass else n)

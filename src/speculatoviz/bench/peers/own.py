@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,7 +76,9 @@ class SessionWorker:
 
     def decode(self, start: Mapping[str, Any]) -> Timing:
         """Decode a start message."""
-        return timing(decode_prompt(self._session, Start(**start)))
+        drafter = self._session.drafters.get(start.get("drafter") or self._session.drafter)
+        one_pass = drafter is not None and drafter.block is not None
+        return replace(timing(decode_prompt(self._session, Start(**start))), one_pass=one_pass)
 
     def pass_ms(self) -> dict[int, float]:
         return dict(self._session.calibration.pass_ms)

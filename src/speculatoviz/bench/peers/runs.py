@@ -45,8 +45,8 @@ class Timing:
     """What one run took. ms: of `tokens` tokens, with the drafter's prefill of the prompt and without the target's.
 
     drafts[n]: the rounds that drafted n tokens. paths[n]: the rounds that accepted n. draft_ms: the part of `ms` that
-    was drafting. draft_prefill_ms: the drafter's prefill in `ms`, before the first round. Other engines do not report
-    these four: they are empty and 0 there.
+    was drafting. draft_prefill_ms: the drafter's prefill in `ms`, before the first round. one_pass: whether the drafter
+    computes a whole draft in one pass. Other engines do not report these five: they are empty, 0 and false there.
     """
 
     tokens: int
@@ -57,6 +57,7 @@ class Timing:
     drafts: tuple[int, ...] = ()
     paths: tuple[int, ...] = ()
     draft_prefill_ms: float = 0.0
+    one_pass: bool = False
 
     @property
     def tps(self) -> float:

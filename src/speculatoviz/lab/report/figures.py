@@ -64,6 +64,15 @@ def shown(summary: Summary, temperature: float) -> list[Cell]:
     return [*best_first, *policies][: len(SERIES)] or [fastest(summary, temperature)]
 
 
+def styles(summary: Summary) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each drafter, whatever its depth, and each policy: the same in all figures of a page."""
+    first = [cell for temperature in summary.temperatures for cell in shown(summary, temperature)]
+    names = dict.fromkeys(_line(cell) for cell in [*first, *summary.cells] if not cell.plain)
+    return {name: (SERIES[place % len(SERIES)], _SHAPES[place % len(SERIES)]) for place, name in enumerate(names)} | {
+        PLAIN.label: (SOFT, "o")
+    }
+
+
 def deepest(summary: Summary, temperature: float) -> list[Cell]:
     """The deepest chain of each drafter, six at most; without chains the cells of the other figures."""
     found: dict[str, Cell] = {}
@@ -95,19 +104,20 @@ def curves(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -
 
 def by_category(summary: Summary, temperature: float, cells: Sequence[Cell], name: str) -> str:
     """Speedups by category with their intervals, all prompts last."""
-    rows = summary.groups
+    rows, looks = summary.groups, styles(summary)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="speedup against plain decoding")
         _ratio_axis(axes, "x", [summary.of(cell, temperature, category).speedup for cell in cells for category in rows])
         for number, cell in enumerate(cells):
+            colour, shape = looks[_line(cell)]
             shift = 0.7 * ((number + 0.5) / len(cells) - 0.5)
             marks = [summary.of(cell, temperature, category).speedup for category in rows]
             places = [place + shift for place in range(len(rows))]
             for place, mark in zip(places, marks, strict=True):
-                axes.plot([mark.low, mark.high], [place, place], color=SERIES[number], linewidth=1)
+                axes.plot([mark.low, mark.high], [place, place], color=colour, linewidth=1)
             values = [mark.value for mark in marks]
-            axes.plot(values, places, _SHAPES[number], color=SERIES[number], markersize=4, label=cell.label)
+            axes.plot(values, places, shape, color=colour, markersize=4, label=cell.label)
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if len(rows) > 1:
@@ -120,21 +130,23 @@ def by_category(summary: Summary, temperature: float, cells: Sequence[Cell], nam
 
 def by_position(summary: Summary, temperature: float, cells: Sequence[Cell], name: str) -> str:
     """Acceptance by position in the draft: conditional as solid lines, unconditional as dotted ones."""
+    looks = styles(summary)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="position in the draft", ylabel="accepted", ylim=(0, 1.02))
         axes.spines[["top", "right"]].set_visible(False)
         deepest = 1
-        for number, cell in enumerate(cells):
+        for cell in cells:
+            colour, shape = looks[_line(cell)]
             found = summary.positions(cell, temperature)
             places = list(range(1, len(found.conditional) + 1))
             deepest = max(deepest, len(places))
             for place, mark in zip(places, found.conditional, strict=True):
-                axes.plot([place, place], [mark.low, mark.high], color=SERIES[number], linewidth=1)
+                axes.plot([place, place], [mark.low, mark.high], color=colour, linewidth=1)
             conditional = [mark.value for mark in found.conditional]
-            axes.plot(places, conditional, f"-{_SHAPES[number]}", color=SERIES[number], markersize=4, label=cell.label)
+            axes.plot(places, conditional, f"-{shape}", color=colour, markersize=4, label=cell.label)
             unconditional = [mark.value for mark in found.unconditional]
-            axes.plot(places, unconditional, ":", color=SERIES[number], linewidth=1.5)
+            axes.plot(places, unconditional, ":", color=colour, linewidth=1.5)
         axes.set_xticks(range(1, deepest + 1))
         axes.plot([], [], "-", color=SOFT, label="of the rounds that tested it")
         axes.plot([], [], ":", color=SOFT, label="of all rounds that drafted")
@@ -167,15 +179,16 @@ def costs(summary: Summary, temperature: float, cells: Sequence[Cell], name: str
     return themed_svg(draw, name, title, _WIDTH, 0.9 + 0.3 * len(rows))
 
 
-def by_depth(found: Sequence[Curve], temperature: float, name: str) -> str:
+def by_depth(summary: Summary, found: Sequence[Curve], temperature: float, name: str) -> str:
     """Speedups by depth: measured as solid lines with intervals, by the formula as dashed lines."""
+    looks = styles(summary)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="drafted tokens of a round, k", ylabel="speedup against plain decoding")
         computed = [Estimate(value) for curve in found for value in curve.expected.values()]
         _ratio_axis(axes, "y", [*(mark for curve in found for mark in curve.measured.values()), *computed])
-        for number, curve in enumerate(found[: len(SERIES)]):
-            colour, shape = SERIES[number], _SHAPES[number]
+        for curve in found[: len(SERIES)]:
+            colour, shape = looks[curve.drafter]
             for k, mark in curve.measured.items():
                 axes.plot([k, k], [mark.low, mark.high], color=colour, linewidth=1)
             values = [mark.value for mark in curve.measured.values()]
@@ -187,6 +200,11 @@ def by_depth(found: Sequence[Curve], temperature: float, name: str) -> str:
 
     title = f"Speedup by depth at T={temperature:g}, measured and by the formula; the numbers are in the table below."
     return themed_svg(draw, name, title, _WIDTH, 3.2)
+
+
+def _line(cell: Cell) -> str:
+    """What a line of a figure stands for: a drafter, whatever its depth, or a policy."""
+    return cell.source if cell.policy == "fixed" and not cell.plain else cell.label
 
 
 def _speedup(summary: Summary, cell: Cell, temperature: float) -> float:

@@ -207,7 +207,7 @@ def depths(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -
     return Section(
         f"Depth, {at_temperature(temperature)}",
         text,
-        figures.by_depth(found, temperature, f"depth-{temperature:g}"),
+        figures.by_depth(summary, found, temperature, f"depth-{temperature:g}"),
         (_table("Speedup by depth", ("drafter", "k", "measured (95 %)", "by the formula"), rows),),
     )
 
