@@ -98,8 +98,9 @@ class SuffixAutomaton:
     def find(self, ids: Sequence[int]) -> Match:
         """The longest suffix of `ids`, of at most `longest` tokens, that occurs."""
         match = Match(_ROOT, 0)
-        for token in ids:
-            match = self.follow(match, token)
+        if self._next[_ROOT]:  # else there is no text
+            for token in ids:
+                match = self.follow(match, token)
         return match
 
     def follow(self, match: Match, token: int) -> Match:

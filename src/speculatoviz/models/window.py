@@ -46,6 +46,9 @@ class Window:
     def __init__(self, model: LanguageModel, size: int, prefixes: PrefixCache | None = None) -> None:
         self.model, self.prefixes = model, prefixes
         self.context = model.open(size)
+        # Looked up once: an isinstance with a protocol takes as long as a few hundred other steps.
+        self._partial = self.context if isinstance(self.context, PartialContext) else None
+        self._snapshots = self.context if isinstance(self.context, SnapshotContext) else None
         self.ids: list[int] = []
         self.layers: tuple[int, ...] = ()
         self.reused = 0
@@ -89,9 +92,9 @@ class Window:
     def known(self, ids: Sequence[int]) -> int:
         """How many of `ids` `align` needs no pass for: those held, or those of a stored prefix. Changes nothing."""
         held = self._reach(self.common(ids))
-        if self.prefixes is None or not isinstance(self.context, SnapshotContext):
+        if self.prefixes is None or self._snapshots is None:
             return held
-        whole, layers, recorded = isinstance(self.context, PartialContext), self._wanted_layers, self._states.on
+        whole, layers, recorded = self._partial is not None, self._wanted_layers, self._states.on
         found = self.prefixes.peek(ids, held, recorded=recorded, layers=layers, whole=whole)
         return held if found is None else found.usable(ids, recorded=recorded, layers=layers, whole=whole)
 
@@ -174,14 +177,12 @@ class Window:
 
     def _reach(self, length: int) -> int:
         """The greatest length, at most `length`, that the context returns to at no cost."""
-        context = self.context
-        return context.reach(length) if isinstance(context, PartialContext) else length
+        return length if self._partial is None else self._partial.reach(length)
 
     def store(self) -> None:
         """Keep what is held in the cache of prefixes, if there is one."""
-        context = self.context
-        if self.prefixes is not None and isinstance(context, SnapshotContext):
-            self.prefixes.store(Known(self.ids, self.states, self.layers, self.layer_inputs), context.snapshot)
+        if self.prefixes is not None and self._snapshots is not None:
+            self.prefixes.store(Known(self.ids, self.states, self.layers, self.layer_inputs), self._snapshots.snapshot)
 
     def clear(self) -> None:
         """Hold nothing, and forget all stored prefixes."""
@@ -199,13 +200,13 @@ class Window:
 
     def _recall(self, ids: Sequence[int]) -> None:
         """Restore the prefix that stands for most of `ids`, if that saves a pass."""
-        context = self.context
-        if self.prefixes is None or not isinstance(context, SnapshotContext):
+        context = self._snapshots
+        if self.prefixes is None or context is None:
             return
-        known, whole = self._reach(self.common(ids)), isinstance(context, PartialContext)
+        known, whole = self._reach(self.common(ids)), self._partial is not None
         layers = self._wanted_layers
         found = self.prefixes.find(ids, known, recorded=self._states.on, layers=layers, whole=whole)
-        if found is None or len(found.ids) > context.size:
+        if found is None or len(found.ids) > self.context.size:
             return
         self.keep(0)
         if not context.restore(found.snapshot, len(found.ids)):

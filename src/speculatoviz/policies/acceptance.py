@@ -7,6 +7,7 @@ draft. Over a text, its mean and the acceptance of a draft's first token are nea
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 _POSITIONS = 8  # deeper ones count as the last
@@ -36,7 +37,8 @@ class Rate:
 
     @property
     def mean(self) -> float:
-        return sum(weight * mean for weight, mean in zip(self._weights, self._means, strict=True))
+        mean: float = sum(map(operator.mul, self._weights, self._means))
+        return mean
 
     @property
     def tests(self) -> float:
@@ -74,12 +76,14 @@ class Acceptance:
         self._siblings = Rate(_SIBLINGS)
         self._bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
         self._target_bins = [Rate((place + 0.5) / _BINS, 2 * _PRIOR) for place in range(_BINS)]
+        self._estimates: tuple[float, ...] = ()  # by position; empty after a change, until they are asked for
 
     def at(self, position: int) -> float:
         """The estimated acceptance at a position, if the tokens before it are accepted."""
-        own = self._positions[min(position, _POSITIONS - 1)]
-        pooled = (own.mean * own.tests + self._all.mean * _POOLED) / (own.tests + _POOLED)
-        return min(max(pooled, _LEAST), _MOST)
+        if not self._estimates:
+            shared = self._all.mean * _POOLED
+            self._estimates = tuple(_pooled(own, shared) for own in self._positions)
+        return self._estimates[min(position, _POSITIONS - 1)]
 
     def given(self, certainty: float) -> float:
         """The estimated acceptance of a token whose drafter is this certain: what became of similar ones.
@@ -95,6 +99,7 @@ class Acceptance:
     def expect(self, target_certainty: float) -> None:
         """Nothing was drafted in this round: count the acceptance that drafts had where the target was this certain."""
         likely = _interpolated(self._target_bins, target_certainty)
+        self._estimates = ()
         for rate in (self._all, *self._positions):
             rate.add(likely)
 
@@ -123,6 +128,7 @@ class Acceptance:
 
     def observe(self, outcomes: Sequence[bool], certainties: Sequence[float | None]) -> None:
         """The first choice at each position of a path was accepted or rejected, as far as positions were reached."""
+        self._estimates = ()
         for position, success in enumerate(outcomes):
             self._all.add(success)
             self._positions[min(position, _POSITIONS - 1)].add(success)
@@ -134,13 +140,21 @@ class Acceptance:
 
     def age(self) -> None:
         """A round passed in which this drafter was not tested."""
+        self._estimates = ()
         for rate in (self._all, *self._positions):
             rate.age(_STALE)
 
     def carry(self) -> None:
         """Another text begins."""
+        self._estimates = ()
         for rate in (self._all, *self._positions):
             rate.carry()
+
+
+def _pooled(own: Rate, shared: float) -> float:
+    """The rate of a position, with that of all positions as its prior. shared: their rate, times its weight."""
+    tests = own.tests
+    return min(max((own.mean * tests + shared) / (tests + _POOLED), _LEAST), _MOST)
 
 
 def _interpolated(bins: Sequence[Rate], certainty: float) -> float:

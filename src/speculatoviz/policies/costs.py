@@ -9,8 +9,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.rounds import Round
 
@@ -49,6 +47,9 @@ class VerifyCosts:
         self._log_drift = 0.0
         self._log_shape: dict[int, float] = {}
         self._seen: dict[int, int] = {}  # observations by rows
+        self._sizes: list[int] = []  # those with a shape, in order
+        self._table: dict[int, float] = {}  # as it was measured when the times of `_by_rows` were read from it
+        self._by_rows: dict[int, float] = {}
 
     def ms(self, rows: int) -> float:
         """The expected time of a pass over `rows` tokens."""
@@ -67,27 +68,40 @@ class VerifyCosts:
         self._log_shape[rows] = self._shape(rows) + share * error
         self._log_drift += _NEWEST * (1.0 - share) * error
         self._seen[rows] = count + 1
+        self._sizes = sorted(self._log_shape)
 
     def _shape(self, rows: int) -> float:
         """The logarithm of the shape: as observed, between the nearest observed sizes, or as the nearest one."""
         if rows in self._log_shape or not self._log_shape:
             return self._log_shape.get(rows, 0.0)
-        sizes = sorted(self._log_shape)
-        return float(np.interp(rows, sizes, [self._log_shape[size] for size in sizes]))
+        place = bisect_left(self._sizes, rows)
+        low, high = self._sizes[max(place - 1, 0)], self._sizes[min(place, len(self._sizes) - 1)]
+        share = (rows - low) / (high - low) if high > low else 0.0
+        return self._log_shape[low] + share * (self._log_shape[high] - self._log_shape[low])
 
     def _tabulated(self, rows: int) -> float:
-        table = dict(self._measured()) or {1: 1.0}
-        sizes = sorted(table)
-        place = bisect_left(sizes, rows)
-        if place < len(sizes) and sizes[place] == rows:
-            return table[rows]
-        if place == 0:
-            return table[sizes[0]]
-        if len(sizes) == 1:
-            return table[sizes[0]] * rows / sizes[0]
-        low, high = (sizes[-2], sizes[-1]) if place == len(sizes) else (sizes[place - 1], sizes[place])
-        slope = (table[high] - table[low]) / (high - low)
-        return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])
+        """The time by the table. Times that were read from it are kept while it stays as it is."""
+        measured = self._measured()
+        if measured != self._table:
+            self._table, self._by_rows = dict(measured), {}
+        if rows not in self._by_rows:
+            self._by_rows[rows] = _interpolated(self._table or {1: 1.0}, rows)
+        return self._by_rows[rows]
+
+
+def _interpolated(table: Mapping[int, float], rows: int) -> float:
+    """The time of a pass over `rows` tokens by a table that may not have that size."""
+    sizes = sorted(table)
+    place = bisect_left(sizes, rows)
+    if place < len(sizes) and sizes[place] == rows:
+        return table[rows]
+    if place == 0:
+        return table[sizes[0]]
+    if len(sizes) == 1:
+        return table[sizes[0]] * rows / sizes[0]
+    low, high = (sizes[-2], sizes[-1]) if place == len(sizes) else (sizes[place - 1], sizes[place])
+    slope = (table[high] - table[low]) / (high - low)
+    return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])
 
 
 def passes_of(tokens: int, block: int) -> int:

@@ -180,6 +180,7 @@ class LocalTarget:
     ) -> None:
         self.model = model
         self.window = window or Window(model, size)
+        self._most_drafted = most_drafted(model)
         self.remote = None
         self._clock, self._chance_of, self._alternatives = clock, chance, alternatives
         self._begun: Request | None = None
@@ -212,7 +213,7 @@ class LocalTarget:
     @property
     def drafting(self) -> Drafting:
         trees = "trees" in self.model.provides and RULES[self.request.rule].trees
-        return Drafting(trees=trees, tokens=most_drafted(self.model))
+        return Drafting(trees=trees, tokens=self._most_drafted)
 
     def claim(self, request: Request) -> Exactness:
         lacking = {NEEDED_OF_A_RUNTIME[need] for need in request.needs} - self.model.provides
