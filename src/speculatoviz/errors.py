@@ -66,6 +66,12 @@ class BadRequestError(SpeculatoVizError):
     code = "bad_request"
 
 
+class BusyError(SpeculatoVizError):
+    """A server has more to do than it takes on."""
+
+    code = "busy"
+
+
 class TraceError(SpeculatoVizError):
     """A trace file cannot be read or written."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.planning import Forecast, Outlook, Plan
-from speculatoviz.core.rounds import Extra, Round, Times, Verdict
+from speculatoviz.core.rounds import Extra, Round, SharedPass, Times, Verdict
 from speculatoviz.core.types import ROOT, Draft, Node, Status
 from speculatoviz.policies.auto import AutoPolicy, Experience
 from speculatoviz.policies.base import State
@@ -355,7 +355,7 @@ def test_the_expected_length_of_a_text_is_at_most_what_is_left_of_it() -> None:
     assert known.expected_tokens(1) == pytest.approx(1.0)
     assert 30.0 < known.expected_tokens(48) < 48.0
     assert known.expected_tokens(10_000) == pytest.approx(64.0)  # one text of 64 tokens, before any is known
-    known.emitted(5_000, left=0)  # a text that was cut off has not ended by itself
+    known.emitted(known.next_run(), 5_000, left=0)  # a text that was cut off has not ended by itself
     known.next_run()
     assert known.expected_tokens(10_000) > 2_000.0
 
@@ -374,3 +374,57 @@ def test_the_last_token_is_not_drafted_for() -> None:
     policy = AutoPolicy(experience(simulation), DEEPEST)
 
     assert policy.plan(State(0, 10, 1, lambda _name: Outlook())).depth == 0
+
+
+def depth_beside(runs: int, rows: Mapping[int, float], drafters: tuple[str, ...] = ("model",)) -> int:
+    """The planned depth while that many runs use the models, at an acceptance of 0.85."""
+    costs = Costs(lambda: rows, {"model": 3.0, "eagle": 3.0}.get, lambda: runs, joint={"model"})
+    policy = AutoPolicy(Experience(costs, dict.fromkeys(drafters, 0.85)), DEEPEST)
+    return policy.plan(State(0, 10, 100, lambda _name: Outlook())).depth
+
+
+# A pass over few rows reads the weights; from about sixteen rows on, each row costs its arithmetic.
+ROOF = {n: max(50.0, 3.2 * n) + 0.3 * n for n in range(1, 65)}
+
+
+def test_the_depth_falls_as_more_runs_use_the_models() -> None:
+    depths = [depth_beside(runs, ROOF) for runs in (1, 2, 4, 8, 16)]
+
+    assert depths[0] >= 4
+    assert depths == sorted(depths, reverse=True)
+    assert depths[-1] < depths[0]
+    assert depths[3] <= 2
+
+
+def test_a_drafter_that_computes_for_each_run_in_turn_is_given_up_earlier() -> None:
+    assert depth_beside(4, FLAT_ROWS, ("eagle",)) < depth_beside(4, FLAT_ROWS, ("model",))
+
+
+def test_a_shared_pass_teaches_its_own_size() -> None:
+    costs = Costs(lambda: {1: 10.0, 2: 11.0}, {"model": 3.0}.get, lambda: 4, joint={"model"})
+    shared = SharedPass(runs=4, rows=12, ms=44.0)
+    verdict = Verdict((0, 1), Extra(8, "bonus", None), (), shared=shared)
+    nodes = [Node(5, ROOT, None, "model"), Node(5, 0, None, "model")]
+    statuses: tuple[Status, ...] = ("accepted", "accepted", "bonus")
+    times = Times(9.0, 70.0, 0.0, 0.0, 0.0)  # it waited for others
+    for index in range(30):
+        draft = Draft.tree(index, nodes)
+        costs.observe(Round(index, Plan("model", 2), draft, verdict, (5, 5, 8), statuses, ("",) * 3, times), 1)
+
+    assert costs.verify.ms(12) == pytest.approx(44.0, rel=0.05)
+    assert costs.verify_ms(3) == costs.verify.ms(12)
+
+
+def test_texts_of_other_runs_have_not_ended_when_another_begins() -> None:
+    known = Experience(Costs(lambda: CHEAP_ROWS, {}.get, lambda: 2), {})
+    first = known.next_run()
+    known.emitted(first, 1_000, left=500)
+    second = known.next_run()  # beside the first
+    known.emitted(second, 1_000, left=500)
+    together = known.expected_tokens(10_000)
+
+    assert first != second
+    assert together > 1_000.0
+    for _ in range(3):
+        known.next_run()
+    assert known.expected_tokens(10_000) < together

@@ -14,13 +14,13 @@ from speculatoviz.server.run_queue import RunQueue
 
 
 class Crowd:
-    """Runs in a queue, and the simplest model of what should happen to them."""
+    """Runs in a queue, and the simplest model of what should happen to them. most: at the same time."""
 
-    def __init__(self) -> None:
-        self.queue = RunQueue()
+    def __init__(self, most: int = 1) -> None:
+        self.queue, self.most = RunQueue(most), most
         self.reported: list[list[int]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self.order: list[int] = []  # the run that holds the models, then those that wait
+        self.order: list[int] = []  # runs that hold the models, then those that wait
         self.expected_reported: list[list[int]] = []
 
     def join(self) -> None:
@@ -36,7 +36,7 @@ class Crowd:
             self.order.pop(0)
 
     def give_up(self, which: int) -> None:
-        waiting = self.order[1:]
+        waiting = self.order[self.most :]
         if waiting:
             name = waiting[which % len(waiting)]
             self._tasks[name].cancel()
@@ -45,16 +45,17 @@ class Crowd:
     async def check(self) -> None:
         for _ in range(3 * len(self._tasks) + 3):
             await asyncio.sleep(0)
-        for place, name in enumerate(self.order[1:], start=1):
+        for place, name in enumerate(self.order[self.most :], start=1):
             if self.expected_reported[name][-1:] != [place]:
                 self.expected_reported[name].append(place)
         served = {name for name, task in enumerate(self._tasks) if task.done() and not task.cancelled()}
-        gone_or_served = {name for name in range(len(self._tasks)) if name not in self.order[1:]}
+        gone_or_served = {name for name in range(len(self._tasks)) if name not in self.order[self.most :]}
         assert served <= gone_or_served
-        assert not self.order or self.order[0] in served
-        assert not served & set(self.order[1:])
+        assert set(self.order[: self.most]) <= served
+        assert not served & set(self.order[self.most :])
         assert self.reported == self.expected_reported
-        assert self.queue.waiting == max(0, len(self.order) - 1)
+        assert self.queue.waiting == max(0, len(self.order) - self.most)
+        assert self.queue.running == min(len(self.order), self.most)
         assert self.queue.idle == (not self.order)
 
     async def end(self) -> None:
@@ -70,10 +71,10 @@ steps = st.lists(st.one_of(joins, joins, leaves, gives_up), max_size=25)
 
 
 @settings(deadline=None)
-@given(steps)
-def test_runs_are_served_in_order_and_receive_every_place_once(script: list[tuple[str, int]]) -> None:
+@given(steps, st.integers(1, 4))
+def test_runs_are_served_in_order_and_receive_every_place_once(script: list[tuple[str, int]], most: int) -> None:
     async def play() -> None:
-        crowd = Crowd()
+        crowd = Crowd(most)
         for name, which in script:
             act: Callable[..., None] = getattr(crowd, name)
             act(which) if name == "give_up" else act()
@@ -155,5 +156,32 @@ def test_a_run_whose_listener_raises_leaves_the_queue() -> None:
         assert queue.waiting == 0
         queue.release()
         await queue.acquire(lambda _place: None)
+
+    timed(play)
+
+
+def test_work_that_needs_the_models_for_itself_waits_for_all_runs_and_is_waited_for() -> None:
+    async def play() -> None:
+        queue, order = RunQueue(2), list[str]()
+
+        async def run(name: str, *, alone: bool = False) -> None:
+            await queue.acquire(lambda _place: None, alone=alone)
+            order.append(name)
+
+        await run("first")
+        await run("second")
+        measuring = asyncio.create_task(run("measuring", alone=True))
+        await asyncio.sleep(0)
+        third = asyncio.create_task(run("third"))
+        queue.release()
+        await asyncio.sleep(0)
+        assert order == ["first", "second"], "one run still holds the models"
+        queue.release()
+        await measuring
+        assert queue.running == 1
+        assert not third.done(), "no run joins it"
+        queue.release()
+        await third
+        assert order == ["first", "second", "measuring", "third"]
 
     timed(play)

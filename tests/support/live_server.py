@@ -111,10 +111,10 @@ class GatedToy(ToyModel):
 
 
 class Toys:
-    """A gated target and a related draft model, with the loader for a server."""
+    """A gated target and a related draft model, with the loader for a server. places: for runs at the same time."""
 
-    def __init__(self, cache_dir: Path, **settings: Any) -> None:
-        self.gate = Gate()
+    def __init__(self, cache_dir: Path, places: int = 1, **settings: Any) -> None:
+        self.gate, self.places = Gate(), places
         self.target = GatedToy(0, self.gate)
         self.draft = ToyModel(0, ALPHABET, mix=(7, 0.5))
         chosen: dict[str, Any] = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24}
@@ -127,6 +127,7 @@ class Toys:
         session.calibration.measure(
             session.encode_turn("write a test"), lambda: session.default_k(session.drafter), report
         )
+        session.open_places(self.places)
         return session
 
 

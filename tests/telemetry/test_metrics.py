@@ -23,7 +23,17 @@ def fold(rounds: list[Round], baseline_tps: float | None = None, window_rounds: 
 
 def test_before_the_first_round_nothing_is_known() -> None:
     values = fold([], baseline_tps=10.0).values()
-    counts = {"window_rounds", "tokens", "rounds", "accepted", "drafted", "bonus", "resampled", "plain"}
+    counts = {
+        "window_rounds",
+        "tokens",
+        "rounds",
+        "accepted",
+        "drafted",
+        "bonus",
+        "resampled",
+        "plain",
+        "shared_rounds",
+    }
 
     known = {name: value for name, value in values if value is not None and value != []}
     assert known == dict.fromkeys(counts, 0) | {"baseline_tps": 10.0, "total_variation_bound": 0.0}

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.core.types import Draft
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import BusyError, TargetError
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.server.verifier.batching import PassBatcher
 from speculatoviz.server.verifier.connection import ClientLimits
-from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Sessions
+from speculatoviz.server.verifier.sessions import OutOfStepError, Sessions
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import open_frame
 from support.live_server import poll

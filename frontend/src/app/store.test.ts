@@ -269,6 +269,11 @@ describe("a run", () => {
       environment.receive([plainEnd({ run: "short", total_tokens: 3 })]);
       expect([speedup(), store.get().notices.length]).toEqual([1, 1]);
       store.startPlain();
+      const shared = plainEnd({ run: "shared" });
+      environment.receive([{ ...shared, metrics: { ...shared.metrics, shared_rounds: 4 } }]);
+      expect(speedup()).toBe(1);
+      expect(store.get().notices.at(-1)?.message).toMatch(/^Other runs used the models/);
+      store.startPlain();
       environment.events?.onStatus("reconnecting");
       expect([speedup(), isBusy(store.get())]).toEqual([1, false]);
       expect(store.get().notices.at(-1)?.message).toMatch(/lost during the plain run/);

@@ -212,6 +212,13 @@ export class Store {
     const play = this.state.play && ended ? rebase(this.state.play, plain) : null;
     this.set({ plain: ended ? null : plain, ...(play ? { play } : {}) });
     if (play || !plain.done || plain.done.finish_reason === "cancelled") return;
+    if (plain.done.metrics.shared_rounds > 0) {
+      this.notify(
+        "Other runs used the models during the plain run, so it is no baseline.",
+        "The baseline is as before. Measure again when no other run is going on.",
+      );
+      return;
+    }
     this.notify(
       "The plain run is too short for a baseline.",
       "The baseline is as before. Measure a longer text.",

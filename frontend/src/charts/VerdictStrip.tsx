@@ -1,12 +1,12 @@
 // Whether speculation pays in the shown run, with the arithmetic: tokens of a round ÷ time of a round in plain passes.
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
-import { type BaselineKind, bestLever, type Verdict, verdictOf } from "../run/verdict";
+import { type BaselineKind, bestLever, judgedRounds, type Verdict, verdictOf } from "../run/verdict";
 import { HelpGroup } from "../ui/HelpGroup";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { type Segment, Segments } from "../ui/Segments";
 import { fixed } from "../words/format";
-import { arithmetic, isComputed, leverWords, paysOf } from "../words/pays";
+import { arithmetic, isComputed, leverWords, paysOf, sharedWords } from "../words/pays";
 import { CostBar } from "./CostBar";
 import { isVerified, type Speedup, speedupOf } from "./speedup";
 import "./charts.css";
@@ -59,6 +59,7 @@ export function VerdictStrip(props: Props) {
             {verdict && speedup.kind === "figure" && (
               <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
             )}
+            <SharedNote run={run} />
             {exactnessOf(run)?.label === "lossy" &&
               "Lossy: the distribution of this text is not the target’s."}
           </p>
@@ -79,6 +80,12 @@ export function VerdictStrip(props: Props) {
       </section>
     </HelpGroup>
   );
+}
+
+function SharedNote({ run }: { run: Run }) {
+  const rounds = judgedRounds(run);
+  const words = sharedWords(rounds.filter(({ runs }) => runs > 1).length, rounds.length);
+  return words === "" ? null : <b>{words} </b>;
 }
 
 function LeverNote({ run, verdict, plainTps }: { run: Run; verdict: Verdict; plainTps: number }) {

@@ -456,6 +456,10 @@ export interface Metrics {
   kept_mass: number | null;
   total_variation_bound: number;
   usage: UsageInfo | null;
+  /**
+   * rounds of the run in which other runs used the models too: their times are not those of one run
+   */
+  shared_rounds: number;
   type: "metrics";
   round: number;
   k: number;
@@ -482,6 +486,14 @@ export interface Metrics {
    * why the round was planned so; null for the policy `fixed`
    */
   plan: PlanInfo | null;
+  /**
+   * runs that used the models in this round, this one included
+   */
+  runs: number;
+  /**
+   * tokens of the target's pass, those of other runs included; null if no other run used it
+   */
+  pass_rows: number | null;
   /**
    * in the first round of a run; null later, and for a remote target
    */
@@ -657,6 +669,10 @@ export interface MetricValues {
   kept_mass: number | null;
   total_variation_bound: number;
   usage: UsageInfo | null;
+  /**
+   * rounds of the run in which other runs used the models too: their times are not those of one run
+   */
+  shared_rounds: number;
 }
 /**
  * Where the greedy text of a speculative run and that of a plain run of the same prompt part.

@@ -64,8 +64,9 @@ describe("a run that is judged anew", () => {
     expect(rebase(play, parted)?.full.done?.departure).toBe(departure);
   });
 
-  it("is not judged by a plain run that is stopped or short", () => {
-    for (const changes of [{ finish_reason: "cancelled" }, { total_tokens: 15 }] as const) {
+  it("is not judged by a plain run that is stopped, short, or beside other runs", () => {
+    const shared = { metrics: { ...plainEnd.metrics, shared_rounds: 2 } };
+    for (const changes of [{ finish_reason: "cancelled" }, { total_tokens: 15 }, shared] as const) {
       const ended = reduceAll(emptyRun, [started(), { ...plainEnd, ...changes }]);
       expect(baselineFrom(ended)).toBeNull();
       expect(rebase(play, ended)).toBeNull();

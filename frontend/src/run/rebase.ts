@@ -7,12 +7,13 @@ import { openLive, openRecording, receive, showEvents } from "./playback";
 /** A shorter run is no baseline, for the server either. */
 const LEAST_TOKENS = 16;
 
-/** The baseline that a whole plain run gives; null if it did not come to an end, or is too short. */
+/** The baseline that a whole plain run gives; null if it did not come to an end, is too short, or was not alone. */
 export function baselineFrom(plain: Run): Baseline | null {
   const { started, done } = plain;
   const tps = done?.metrics.overall_tps ?? null;
   const ended = done && done.finish_reason !== "cancelled" && done.finish_reason !== "error";
   if (!started || !ended || tps === null || done.total_tokens < LEAST_TOKENS) return null;
+  if (done.metrics.shared_rounds > 0) return null;
   return {
     tps,
     tokens: done.total_tokens,

@@ -131,6 +131,8 @@ export const metrics = (round: number, drafted: number, changes: Partial<Metrics
   round_ms: 35,
   hidden_draft_ms: 0,
   plan: null,
+  runs: 1,
+  pass_rows: null,
   prompt_cache: null,
   prefill_ms: 0,
   draft_prefill_ms: 0,

@@ -161,6 +161,8 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     round_total_variation_bound: 0,
     round_usage: null,
     plan: null,
+    runs: 1,
+    pass_rows: null,
     prompt_cache: null,
   };
 }
@@ -207,6 +209,7 @@ export const VALUES: MetricValues = {
   kept_mass: null,
   total_variation_bound: 0,
   usage: null,
+  shared_rounds: 0,
 };
 
 export const IDLE: Run = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Verdict } from "../run/verdict";
-import { arithmetic, leverWords, paysOf } from "./pays";
+import { arithmetic, leverWords, paysOf, sharedWords } from "./pays";
 
 const verdict = (tokens: number, passes: number): Verdict => ({
   tokens,
@@ -12,6 +12,14 @@ const verdict = (tokens: number, passes: number): Verdict => ({
 it("names the outcome, and the arithmetic", () => {
   expect([1.5, 1.01, 0.995, 0.65].map(paysOf)).toEqual(["faster", "no gain", "no gain", "slower"]);
   expect(arithmetic(verdict(2.72, 4.2))).toBe("2.72 tokens a round ÷ 4.20 plain passes of time");
+});
+
+it("states in how many rounds other runs used the models", () => {
+  expect(sharedWords(0, 12)).toBe("");
+  expect(sharedWords(3, 12)).toBe(
+    "Other runs used the models in 3 of 12 rounds: this is not the speed of a run alone.",
+  );
+  expect(sharedWords(1, 1)).toMatch(/^Other runs used the models in all of 1 round:/);
 });
 
 describe("the lever", () => {

@@ -1,12 +1,19 @@
 // Whether speculation pays, in words.
 import type { Lever, Verdict } from "../run/verdict";
-import { fixed } from "./format";
+import { fixed, plural } from "./format";
 
 /** Within this factor of plain decoding a run is as fast. */
 const EVEN = 0.02;
 
 /** Whether the words about a lever are about another depth, so that they are computed and not measured. */
 export const isComputed = (words: string): boolean => words.includes(" K ");
+
+/** That other runs used the models in some of the judged rounds; empty if none did. */
+export function sharedWords(shared: number, rounds: number): string {
+  if (shared === 0) return "";
+  const which = shared === rounds ? "all" : `${shared}`;
+  return `Other runs used the models in ${which} of ${plural(rounds, "round")}: this is not the speed of a run alone.`;
+}
 
 export type Pays = "faster" | "slower" | "no gain";
 

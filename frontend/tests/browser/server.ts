@@ -99,7 +99,8 @@ export async function verifier(flags: readonly string[]): Promise<Verifier> {
 export async function serve(flags: readonly string[], port?: number): Promise<Server> {
   if (!existsSync(PAGE)) throw new Error("The page has not been built. Run `npm run build` first.");
   const chosen = port ?? (await freePort());
-  const { child, log, end } = launch(["serve", "--store", "none", ...flags, "--port", String(chosen)]);
+  const usual = ["--store", "none", "--concurrency", "1"]; // later flags replace them
+  const { child, log, end } = launch(["serve", ...usual, ...flags, "--port", String(chosen)]);
   const server: Server = {
     url: `http://127.0.0.1:${chosen}`,
     port: chosen,

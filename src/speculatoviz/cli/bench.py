@@ -27,7 +27,7 @@ from speculatoviz.session.session import Session
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     bench = program("Measure this machine. Nothing is asserted.")
-    for command in (pair, sweep, drafts, peers, prompts, edit, models, runtimes, rules, remote, sessions):
+    for command in (pair, sweep, drafts, peers, prompts, edit, models, runtimes, rules, remote, sessions, concurrency):
         add(bench, command)
     app.add_typer(bench, name="bench")
 
@@ -210,6 +210,34 @@ def sessions(
     k = _depth(settings)
     result = measure(settings, settings.profile, k, rounds, repeats)
     typer.echo(json.dumps({"machine": describe(), "k": k} | result))
+
+
+@settings_flags("profile", "target", "draft", "drafter", "runtime", "threads", "context_tokens", k=4, max_tokens=64)
+def concurrency(
+    settings: Settings,
+    clients: Annotated[
+        list[int] | None, typer.Option(min=1, max=32, help="clients at the same time; default: 1, 2, 4, 8")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each kind, in turn")] = 3,
+) -> None:
+    """Measure a server with several streaming clients, with speculation and without.
+
+    Prints a table: tokens per second of all clients together, of the slowest and the fastest one, the drafted depth,
+    and the gain over plain decoding by the number of clients. Then one JSON line.
+    """
+    from speculatoviz.bench.concurrency import measure, report_of, served, table
+
+    counts = sorted(set(clients or (1, 2, 4, 8)))
+    k, most = _depth(settings), max(counts)
+    chosen = ("target", "draft", "drafter", "runtime", "threads", "context_tokens")
+    named = {"profile": settings.profile} | {
+        name: value for name in chosen if name in settings.model_fields_set and (value := getattr(settings, name))
+    }
+    arguments = [part for name, value in named.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    with served(arguments, most, _print_line) as url:
+        found = measure(url, counts, k, settings.max_tokens, repeats, _print_line)
+    typer.echo(table(found))
+    typer.echo(json.dumps({"machine": describe(), "profile": settings.profile, "k": k} | report_of(found)))
 
 
 def _text_of(file: Path) -> str:

@@ -45,6 +45,7 @@ SERVER = Group("Server", ("host", "port", "api_key", "keys_file", "require_key",
 LOG = Group("Log", ("log_format", "log_level", "log_details"))
 STOP = Group("Stopping", ("stop_s",))
 QUOTA = Group("Limits of a key", ("key_runs", "key_requests"))
+CONCURRENCY = Group("Runs at the same time", ("concurrency",))
 STORE = Group("Store of runs", ("store", "store_runs", "store_bytes"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
@@ -57,6 +58,7 @@ GROUPS = (
     MACHINE,
     PROMPT_CACHE,
     SERVER,
+    CONCURRENCY,
     QUOTA,
     STOP,
     LOG,

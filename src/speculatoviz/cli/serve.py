@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from speculatoviz.cli.flags import (
+    CONCURRENCY,
     DRAFTING,
     LOG,
     MACHINE,
@@ -37,23 +38,27 @@ def register(app: typer.Typer) -> None:
     add(app, serve)
 
 
-@settings_flags(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER, QUOTA, STOP, LOG)
+@settings_flags(
+    *(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER, CONCURRENCY), *(QUOTA, STOP, LOG)
+)
 def serve(
     settings: Settings,
     open: Annotated[bool, typer.Option("--open", help="open the page in a browser")] = False,  # noqa: A002
 ) -> None:
     """Serve the page, which shows every step of every run.
 
-    The same server answers OpenAI's API, below /v1. All runs are kept, with their prompts: `--store none` switches
-    that off.
+    The same server answers OpenAI's API, below /v1. Several runs share forward passes. All runs are kept, with their
+    prompts: `--store none` switches that off.
     """
     from speculatoviz.server.serve import page_server
+    from speculatoviz.session.places import concurrency
 
     output = ServiceOutput(settings)
 
     def load(report: Progress) -> Session:
         with output.progress() as shown:
-            session = Session.load(settings, time.perf_counter, both(report, shown))
+            reports = both(report, shown)
+            session = Session.load(settings, time.perf_counter, reports, runs=concurrency(settings, reports))
         draft = session.draft_model
         for line in chosen_runtimes(draft.description if draft else None, session.target.description):
             output.say(line, style="dim")

@@ -33,7 +33,8 @@ PREFIX = "SPECULATOVIZ_"
 class Profile(BaseModel):
     """A target with a draft that suits it.
 
-    k: depth of its own drafter; None chooses the fastest depth from this machine's measured pass times.
+    k: depth of its own drafter; None chooses the fastest depth from this machine's measured pass times. concurrency:
+    runs that a server computes at the same time, if there is memory for their contexts.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Profile(BaseModel):
     target_quantisation: str | None = None
     draft_quantisation: str | None = None
     draft_vocabulary: int | Literal["all"] = "all"
+    concurrency: int = 4
 
 
 PROFILES: dict[str, Profile] = {
@@ -63,6 +65,7 @@ PROFILES: dict[str, Profile] = {
         target="smollm2-135m-instruct",
         draft=None,
         drafter="eagle",
+        concurrency=8,
         k=4,  # of the policy `fixed`: shows acceptance. On few cores no depth makes this small target faster.
     ),
 }
@@ -281,6 +284,13 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
+    concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        description="runs that the server computes at the same time, in joint forward passes; others wait in a queue; "
+        "1: one after another; default: 8 for smol and 4 for other models in this process, fewer if memory is short",
+    )
     store: str | None = Field(
         None,
         description="where runs are kept, with their prompts and texts: the path of an SQLite file or an URL of "

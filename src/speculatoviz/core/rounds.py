@@ -106,6 +106,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedPass:
+    """A pass of the target while several runs use the models.
+
+    runs: how many use them. rows: tokens of the pass, those of other runs included. ms: of the pass alone, without the
+    time for which it waited for others.
+    """
+
+    runs: int
+    rows: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome of one verification.
 
@@ -115,6 +128,7 @@ class Verdict:
     target; network_ms: the part of it that was not the target's computation. evidence_ms: spent on scores for display.
     probed[i]: the most probable token after probe i. certainty: max p after the last committed token, where p has the
     run's temperature (1 if it is greedy) and no filters; None if the request does not ask for it or p is not known.
+    shared: the target's pass, if other runs used the models at that time.
     """
 
     path: tuple[int, ...]
@@ -128,6 +142,7 @@ class Verdict:
     usage: Usage | None = None
     probed: tuple[int, ...] = ()
     certainty: float | None = None
+    shared: SharedPass | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from speculatoviz.drafters.base import BaseDrafter, Pays
 from speculatoviz.drafters.branch_points import BranchPoint, add_siblings
 from speculatoviz.errors import VocabularyMismatchError
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.joint_pass import Passes
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.window import Window
 
@@ -70,8 +71,8 @@ class ModelDrafter(BaseDrafter):
     The draft model reads and writes token ids only; text, chat templates and end tokens are the target's.
     support_size: at T>0 the model draws from its own S most probable tokens, renormalised; at T=0 it takes the argmax.
     size: tokens of the draft model's context. clock: seconds. alternatives: how many to report for each token.
-    prefixes: of the draft model, None to keep only the last one. Raises VocabularyMismatchError if draft and target do
-    not have the same used ids.
+    prefixes: of the draft model, None to keep only the last one. passes: who computes them, see `Window`. Raises
+    VocabularyMismatchError if draft and target do not have the same used ids.
     """
 
     name = "model"
@@ -85,9 +86,10 @@ class ModelDrafter(BaseDrafter):
         support_size: int = 256,
         alternatives: int = 8,
         prefixes: PrefixCache | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self._rows = self._usable_rows(model.tokenizer, target)
-        self.window = self._open(model, size, prefixes)
+        self.window = self._open(model, size, prefixes, passes)
         self._clock = clock
         self._support_size, self._alternatives = support_size, alternatives
         self._ahead: list[_AheadDraft] = []
@@ -97,8 +99,8 @@ class ModelDrafter(BaseDrafter):
         self._spare = 0  # nodes beyond a chain of full depth
         self._vocabulary: Ints | None = None  # the target's ids that it can propose, once a pass has shown them
 
-    def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None) -> Window:
-        return Window(model, size, prefixes)
+    def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None, passes: Passes | None) -> Window:
+        return Window(model, size, prefixes, passes)
 
     def unread(self, prefix: list[int]) -> int:
         ids = self._draft_ids(prefix)

@@ -8,6 +8,7 @@ from speculatoviz.core.types import Request
 from speculatoviz.drafters.base import BaseDrafter
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.joint_pass import Passes
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.shared_window import FirstLayers, SharedWindow
 from speculatoviz.models.window import Window
@@ -40,8 +41,8 @@ class ExitDrafter(SelfDrafter):
         self._shared = SharedWindow(model, owner)
         super().__init__(model, target, owner.context.size, clock, support_size, alternatives)
 
-    def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None) -> Window:
-        del model, size, prefixes
+    def _open(self, model: LanguageModel, size: int, prefixes: PrefixCache | None, passes: Passes | None) -> Window:
+        del model, size, prefixes, passes
         return self._shared
 
     def begin(self, request: Request) -> None:

@@ -29,6 +29,7 @@ from speculatoviz.telemetry.parts import Baseline, NoiseFloor
 TYPICAL_ACCEPTANCE = {"model": 0.9, "selfspec": 0.9, "mixture": 0.9, "multi": 0.9, "hybrid": 0.9}
 OTHERS_ACCEPTANCE = 0.7
 _UNMEASURED_DEPTH = 4
+_JOINT_ROWS = (24, 32, 48, PREFILL_TOKENS)  # of passes that several runs share
 _FIRST_ROWS = (1, 2, 3, 4, 5)  # enough to choose a depth before the whole table is measured
 REFERENCE_CONTEXT = 512  # tokens at which the noise floor is measured while idle, before any run is that long
 _LONGER = 1.5  # the noise floor is measured again after a run that is longer than the longest measured context by this
@@ -133,6 +134,7 @@ class Calibration(TargetMeasurements):
         self.target_times = self._times(window.model)
         self.draft_times = self._times(draft.model) if draft else None
         self._ids: list[int] = []
+        self._sizes: tuple[int, ...] = tuple(range(1, LARGEST_PASS + 1))  # that are measured while nothing runs
         self._rows = 2  # of the passes of the runs to come
         self._measured_sizes: set[int] = set()  # pass sizes that this process has measured
         self._long_run: tuple[list[int], int] | None = None  # ids and rows of a run longer than what was measured
@@ -190,10 +192,14 @@ class Calibration(TargetMeasurements):
             self.noise.add(noise_floor(self._window, ids, rows, cancelled))
             self._long_run = None
             return True
-        left = [rows for rows in range(1, LARGEST_PASS + 1) if rows not in self._measured_sizes]
+        left = [rows for rows in self._sizes if rows not in self._measured_sizes]
         if left:
             self._measure_pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
         return bool(left)
+
+    def measure_joint_passes(self) -> None:
+        """Measure larger passes too while nothing runs: those that several runs share."""
+        self._sizes = (*range(1, LARGEST_PASS + 1), *_JOINT_ROWS)
 
     def record_run(self, ids: Sequence[int], rows: int) -> None:
         """Note a finished run: a long one asks for the noise floor at its context.
@@ -220,18 +226,26 @@ class Calibration(TargetMeasurements):
         return self._reference()
 
     def _reference(self) -> tuple[list[int], int] | None:
-        """512 tokens of ordinary text; None if the model cannot encode it, or encodes it into fewer tokens."""
+        ids = self._passage(REFERENCE_CONTEXT)
+        return None if ids is None else (ids, self._rows)
+
+    def _passage(self, tokens: int) -> list[int] | None:
+        """Ordinary text; None if the model cannot encode it, encodes it into fewer tokens, or cannot hold it."""
         try:
-            ids = encode_raw(self._target.tokenizer, PASSAGE)[:REFERENCE_CONTEXT]
+            ids = encode_raw(self._target.tokenizer, PASSAGE)[:tokens]
         except BadRequestError:
             return None
-        return (ids, self._rows) if len(ids) == REFERENCE_CONTEXT else None
+        return ids if len(ids) == tokens <= self._target.context_tokens else None
 
     def _times(self, model: LanguageModel) -> PassTimes:
         return PassTimes(self._folder, model.description, self._threads)
 
     def _measure_pass(self, rows: int) -> None:
-        self.target_times.record(rows, pass_ms(self._window, self._ids, rows, self._clock))
+        ids: list[int] | None = self._ids
+        if len(self._ids) <= rows:  # only a joint pass is that large
+            ids = self._passage(2 * rows)
+        if ids is not None:
+            self.target_times.record(rows, pass_ms(self._window, ids, rows, self._clock))
         self._measured_sizes.add(rows)
 
 
@@ -280,6 +294,9 @@ class RemoteCalibration(TargetMeasurements):
     def measure_passes(self, largest: int, progress: Progress) -> None:
         """Does nothing: a remote target is asked for no more than `measure` asks."""
         del largest, progress
+
+    def measure_joint_passes(self) -> None:
+        """Does nothing: a remote target serves one run at a time."""
 
     def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Always False: a remote target is not asked for anything while idle."""

@@ -84,15 +84,20 @@ class PrefixStore(Protocol):
         """Keep these prefixes, and of older ones what fits `most_tokens` beside them."""
 
 
+Offer = Callable[[Sequence[int], int], None]  # called with the ids of a prompt, and how many of them are known
+
+
 class PrefixCache:
     """Several prefixes of one model, together at most `tokens` long. The least recently used one is dropped first.
 
     A prefix that another one contains, but for fewer than SHORTEST tokens, is not held beside it. files: those of an
-    earlier process are taken over, and `save` writes them.
+    earlier process are taken over, and `save` writes them. holders: the windows that share the cache; each is called to
+    store what it holds, if a prompt begins with it.
     """
 
     def __init__(self, tokens: int, files: PrefixStore | None = None) -> None:
         self.tokens, self.files = tokens, files
+        self.holders: list[Offer] = []
         self._prefixes: list[Prefix] = []  # the most recently used one is the last
         for prefix in [] if files is None else files.load():
             self._add(prefix)
@@ -137,6 +142,15 @@ class PrefixCache:
         if found is not None:
             self._use(found)
         return found
+
+    def gather(self, ids: Sequence[int], known: int, asking: Offer) -> None:
+        """Ask the other windows for what they hold of `ids`, if more than what is known or stored. asking: is left out.
+
+        A window stores all that it holds; of a context that cannot be cut, only what is a prefix of `ids` as a whole.
+        """
+        stored = max((held.usable(ids, recorded=False) for held in self._prefixes), default=0)
+        for offer in [holder for holder in self.holders if holder != asking]:
+            offer(ids, max(known, stored))
 
     def peek(
         self, ids: Sequence[int], known: int, *, recorded: bool, layers: tuple[int, ...] = (), whole: bool = False

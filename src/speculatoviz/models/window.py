@@ -9,9 +9,12 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import CancelledError
-from speculatoviz.models.base import PREFILL_TOKENS, Feed, LanguageModel, Rows, RowSelection
+from speculatoviz.models.base import Feed, LanguageModel, Rows, RowSelection
+from speculatoviz.models.joint_pass import OwnPasses, Passes
 from speculatoviz.models.prefix_cache import SHORTEST, Known, PrefixCache, SnapshotContext, common_length
 from speculatoviz.models.rewinder import PartialContext
+
+_MOST_COPIED = 4  # tokens that are copied for each one that another window can use
 
 
 class Recorded:
@@ -40,11 +43,19 @@ class Window:
 
     ids: the committed tokens of the context. The tokens of a tree join them when `accept` chooses a path. prefixes:
     where it keeps what a rewind would drop, and looks for what a run begins with. layers: the inner layers whose inputs
-    it records when it is asked to. reused: how many ids did not have to be computed at the last `align`.
+    it records when it is asked to. reused: how many ids did not have to be computed at the last `align`. passes: who
+    computes its passes; by default each is computed at once.
     """
 
-    def __init__(self, model: LanguageModel, size: int, prefixes: PrefixCache | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        size: int,
+        prefixes: PrefixCache | None = None,
+        passes: Passes | None = None,
+    ) -> None:
         self.model, self.prefixes = model, prefixes
+        self.passes: Passes = passes or OwnPasses()
         self.context = model.open(size)
         # Looked up once: an isinstance with a protocol takes as long as a few hundred other steps.
         self._partial = self.context if isinstance(self.context, PartialContext) else None
@@ -54,6 +65,8 @@ class Window:
         self.reused = 0
         self._states, self._inputs = Recorded(self.context.size), Recorded(self.context.size)
         self._last: _Pass | None = None
+        if prefixes is not None:
+            prefixes.holders.append(self._offer)
 
     @property
     def states(self) -> Floats:
@@ -150,10 +163,13 @@ class Window:
 
         Raises CancelledError between two chunks if cancelled.
         """
-        for start in range(0, len(tokens), PREFILL_TOKENS):
+        start = 0
+        while start < len(tokens):
             if cancelled():
                 raise CancelledError
-            rows = self.feed(tokens[start : start + PREFILL_TOKENS], "last")
+            end = start + self.passes.chunk_tokens
+            rows = self.feed(tokens[start:end], "last")
+            start = end
         return rows
 
     def prefill(self, ids: Sequence[int], cancelled: Callable[[], bool]) -> None:
@@ -196,7 +212,21 @@ class Window:
             self.keep(len(self.ids))
             self.store()
             self.prefixes.save()
+        if self.prefixes is not None and self._offer in self.prefixes.holders:
+            self.prefixes.holders.remove(self._offer)
         self.context.close()
+
+    def _offer(self, ids: Sequence[int], known: int) -> None:
+        """Store what is held, if another window can begin `ids` with it. known: how many of them it needs no pass for.
+
+        A copy is of all that is held: it is not worth it for a small part.
+        """
+        if self.context.tree is not None:  # of a run that failed
+            return
+        common = self.common(ids)
+        whole = isinstance(self.context, PartialContext)
+        if common - known >= SHORTEST and len(self.ids) <= (1 if whole else _MOST_COPIED) * common:
+            self.store()
 
     def _recall(self, ids: Sequence[int]) -> None:
         """Restore the prefix that stands for most of `ids`, if that saves a pass."""
@@ -205,6 +235,7 @@ class Window:
             return
         known, whole = self._reach(self.common(ids)), self._partial is not None
         layers = self._wanted_layers
+        self.prefixes.gather(ids, known, self._offer)
         found = self.prefixes.find(ids, known, recorded=self._states.on, layers=layers, whole=whole)
         if found is None or len(found.ids) > self.context.size:
             return
@@ -243,6 +274,10 @@ class Window:
         self._last = _Pass(base, request.tokens, request.parents, states, inputs)
         return rows.logits if request.rows == "all" else rows.logits[-1:]
 
+    def forward(self, feeds: Sequence[Feed]) -> list[Rows]:
+        """One pass of the model."""
+        return self.passes.forward(self.model, feeds)
+
     def undo(self) -> None:
         """Drop what a failed pass may have left in the context."""
         self.context.keep(min(self.context.length, len(self.ids)))
@@ -276,7 +311,7 @@ def feed_together(requests: Sequence[WindowFeed]) -> list[Floats]:
     Returns logits float[r, V] of each, views until the next pass. A pass that fails leaves every window as it was.
     """
     try:
-        results = requests[0].window.model.forward([request.window.context_feed(request) for request in requests])
+        results = requests[0].window.forward([request.window.context_feed(request) for request in requests])
     except Exception:
         for request in requests:
             request.window.undo()

@@ -40,7 +40,8 @@ class Experience:
     def __init__(self, costs: Costs, priors: Mapping[str, float]) -> None:
         self.costs = costs
         self._ends, self._tokens = 1.0, _USUAL_TOKENS  # of earlier texts that ended by themselves, and of all texts
-        self._left = 0  # tokens that the last text could still have had
+        self._texts = itertools.count()
+        self._left: dict[int, int] = {}  # by text, tokens that it could still have; the last changed one is the last
         self._acceptance = {name: Acceptance(prior) for name, prior in priors.items()}
 
     @property
@@ -57,18 +58,25 @@ class Experience:
         goes_on = 1.0 - min(1.0, self._ends / self._tokens)
         return (1.0 - goes_on**left) / (1.0 - goes_on)
 
-    def emitted(self, tokens: int, left: int) -> None:
-        """A round of the present text has emitted tokens; at most `left` more can follow."""
+    def emitted(self, text: int, tokens: int, left: int) -> None:
+        """A round of a text has emitted tokens; at most `left` more can follow."""
         self._tokens += tokens
-        self._left = left
+        self._left.pop(text, None)
+        self._left[text] = left
 
-    def next_run(self) -> None:
-        """Another text begins, and earlier ones count less. One that could have gone on has ended by itself."""
-        self._ends = _KEPT * (self._ends + (self._left > 0))
+    def next_run(self) -> int:
+        """Another text begins, and earlier ones count less. Returns its number.
+
+        Of the earlier ones, those have ended that are not of other runs now: the ones without a round for longest. One
+        that could have gone on has ended by itself.
+        """
+        over = list(self._left)[: max(0, len(self._left) - (self.costs.runs - 1))]
+        ended = sum(self._left.pop(text) > 0 for text in over)
+        self._ends = _KEPT * (self._ends + ended)
         self._tokens *= _KEPT
-        self._left = 0
         for acceptance in self._acceptance.values():
             acceptance.carry()
+        return next(self._texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ class AutoPolicy:
     """
 
     def __init__(self, experience: Experience, deepest: int, drafters: Sequence[str] | None = None) -> None:
-        experience.next_run()
+        self._text = experience.next_run()
         self._experience, self._deepest = experience, deepest
         self._drafters = tuple(experience.drafters if drafters is None else drafters)
         self._rate = 0.0  # tokens per ms that the last plan expects
@@ -148,7 +156,7 @@ class AutoPolicy:
     def observe(self, round: Round) -> None:
         emitted, spent_ms = len(round.emitted), round.times.round_ms
         if (left := self._left.pop(round.index, None)) is not None:
-            self._experience.emitted(emitted, left - emitted)
+            self._experience.emitted(self._text, emitted, left - emitted)
         self._total_ms += spent_ms
         if not len(round.draft):
             self._plain_round = round.index
@@ -278,9 +286,9 @@ class AutoPolicy:
         return stake_ms + earned_ms - self._explored_ms
 
     def _verify_ms(self, rows: int) -> float:
-        """The expected time of the target's pass over that many rows."""
+        """The expected time of the target's pass over that many rows, and as many of each other run."""
         if rows not in self._pass_ms:
-            self._pass_ms[rows] = self._experience.costs.verify.ms(rows)
+            self._pass_ms[rows] = self._experience.costs.verify_ms(rows)
         return self._pass_ms[rows]
 
     def _plain(self, drafter: str) -> Forecast:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.rounds import Round
@@ -113,15 +113,24 @@ class DraftCosts:
     """The time of one pass, by drafter. known: as measured before the run, None if it was not.
 
     block: the tokens that a pass computes. Most drafters compute one, so that a draft costs a pass for each token; a
-    head that predicts several positions at once costs one pass, however deep the draft is.
+    head that predicts several positions at once costs one pass, however deep the draft is. slower: how many times
+    longer a drafter's pass takes while several runs use the models.
     """
 
-    def __init__(self, known: Callable[[str], float | None], verify: VerifyCosts) -> None:
-        self._verify, self._known = verify, known
-        self._pass: dict[str, Average] = {}
+    def __init__(
+        self,
+        known: Callable[[str], float | None],
+        verify: VerifyCosts,
+        slower: Callable[[str], float] = lambda _name: 1.0,
+    ) -> None:
+        self._verify, self._known, self._slower = verify, known, slower
+        self._pass: dict[str, Average] = {}  # of a run alone
 
     def pass_ms(self, drafter: str, block: int = 1) -> float:
         """The expected time of one more pass."""
+        return self._slower(drafter) * self._alone_ms(drafter, block)
+
+    def _alone_ms(self, drafter: str, block: int) -> float:
         if drafter in self._pass:
             return self._pass[drafter].value
         known = self._known(drafter)
@@ -139,24 +148,54 @@ class DraftCosts:
     def observe(self, drafter: str, passes: int, ms: float) -> None:
         """A draft took `ms` for `passes` passes."""
         if passes > 0 and ms > 0.0:
-            self._pass.setdefault(drafter, Average(max(ms / passes, 1e-6))).add(ms / passes)
+            alone_ms = ms / passes / self._slower(drafter)
+            self._pass.setdefault(drafter, Average(max(alone_ms, 1e-6))).add(alone_ms)
 
 
 class Costs:
     """The costs of a target and its drafters, as far as rounds and measurements show.
 
     pass_ms: the measured times of the target's passes by rows. draft_ms: the measured time of one pass of a drafter.
+    runs: how many use the models now. joint: the drafters whose passes are computed for all runs together; those of
+    other drafters are computed one after another.
+
+    With B runs a pass is assumed to verify B drafts of the same size: the rate of all runs together is then B tau(k) /
+    T(B (k + 1)), and the depth that maximises it falls where the time T of a pass grows with its rows.
     """
 
     def __init__(
-        self, pass_ms: Callable[[], Mapping[int, float]], draft_ms: Callable[[str], float | None] = lambda _name: None
+        self,
+        pass_ms: Callable[[], Mapping[int, float]],
+        draft_ms: Callable[[str], float | None] = lambda _name: None,
+        runs: Callable[[], int] = lambda: 1,
+        joint: Container[str] = (),
     ) -> None:
+        self._runs, self._joint = runs, joint
         self.verify = VerifyCosts(pass_ms)
-        self.draft = DraftCosts(draft_ms, self.verify)
+        self.draft = DraftCosts(draft_ms, self.verify, self._slower)
+
+    @property
+    def runs(self) -> int:
+        """How many runs use the models now."""
+        return self._runs()
+
+    def verify_ms(self, rows: int) -> float:
+        """The expected time of a pass over `rows` tokens of each run."""
+        return self.verify.ms(rows * self._runs())
+
+    def _slower(self, drafter: str) -> float:
+        runs = self._runs()
+        if runs == 1:
+            return 1.0
+        return self.verify.ms(runs) / self.verify.ms(1) if drafter in self._joint else float(runs)
 
     def observe(self, round: Round, missing: int, block: int = 1) -> None:
         """Learn from a finished round. missing: tokens that its drafter had to read first. block: of the drafter."""
-        rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
-        self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
+        shared = round.verdict.shared
+        if shared is not None:
+            self.verify.observe(shared.rows, shared.ms)
+        else:
+            rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
+            self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
         if len(round.draft) and missing <= 2 and FORCED not in round.draft.source:  # else a token looks dear, or free
             self.draft.observe(round.plan.drafter, passes_of(round.draft.depth, block), round.times.draft_ms)

@@ -34,6 +34,7 @@ from speculatoviz.server.request_log import RequestLog, RunLog
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.tracing import InCallersTrace, Tracing
+from speculatoviz.session.shared import Place
 from speculatoviz.telemetry.messages import Start
 
 PAGE = Path(__file__).parent / "page"
@@ -75,7 +76,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     _add_api(app)
     app.include_router(health_router())
     app.include_router(runs_router())
-    app.include_router(api_router(limits, time.time))
+    app.include_router(api_router(time.time))
     _add_socket(app, limits, quotas)
     _add_page(app)
     return app
@@ -109,13 +110,15 @@ _ALLOW_POST = {"Allow": "POST"}
 
 
 async def _drafted(host: ModelHost, prompt: str, k: int) -> TestDraft:
+    host.check_busy()
     session, cancelled = host.ready(), threading.Event()
     prepared = await host.prepare(lambda: session.prepare(Start(prompt=prompt)))
 
-    def items() -> Iterator[Draft]:
-        yield session.draft_only(prepared, k, cancelled.is_set)
+    def items(place: Place) -> Iterator[Draft]:
+        yield session.draft_only(prepared, k, cancelled.is_set, place)
 
-    [draft] = [draft async for draft in host.stream(items, lambda _place: None, cancelled)]
+    run = host.stream(items, lambda _place: None, cancelled, prepared.request.prompt)
+    [draft] = [draft async for draft in run]
     return facts.draft_info(session, prompt, draft)
 
 

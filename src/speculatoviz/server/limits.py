@@ -46,7 +46,7 @@ class RunLimits:
     idle_s: seconds without a run until the server measures pass times.
     cancel_s: seconds that the runs of a stopping server have until they are cancelled; None: as in the settings.
     stop_s: seconds that a stopping server waits for the work of the models' thread.
-    waiting: runs that wait for the models, at which a further request of the API is refused with status 429.
+    waiting: runs that wait for the models, at which a further run is refused: a request of the API with status 429.
     body_bytes: size of a request's body. A longer one is refused with status 413.
     body_s: seconds until the body of a request has arrived; then it is refused with status 408.
     """

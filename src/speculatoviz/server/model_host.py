@@ -1,4 +1,4 @@
-"""The models of the server: loaded in the background, used by one thread, lent to one run at a time."""
+"""The models of the server: loaded in the background, and lent to the runs in the queue."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
-from speculatoviz.errors import CancelledError, ModelError, SpeculatoVizError, reason_of
+from speculatoviz.errors import BusyError, CancelledError, ModelError, SpeculatoVizError, reason_of
 from speculatoviz.server.bridge import Stream
 from speculatoviz.server.counters import Counters
 from speculatoviz.server.latency import Latencies, RunTimes
@@ -19,7 +19,9 @@ from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
 from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.workers import DaemonExecutor
+from speculatoviz.session.places import nearest
 from speculatoviz.session.session import Session
+from speculatoviz.session.shared import Place
 
 T = TypeVar("T")
 SessionLoader = Callable[[Progress], Session]
@@ -57,8 +59,10 @@ class ModelHost:
         self.latencies = Latencies()
         self.stuck = False
         self._models = DaemonExecutor(1, "models")
+        self._runs = self._models  # with several places, a thread for each of them
+        self._free: list[Place] = []
         self._preparing = DaemonExecutor(_PREPARING_THREADS, "prepare")
-        self._loaded: Session | None = None  # owned by the models' thread
+        self._loaded: Session | None = None  # owned by the models' threads
         self._activity = asyncio.Event()
         self._stopping = threading.Event()
 
@@ -92,25 +96,45 @@ class ModelHost:
         """
         return await asyncio.get_running_loop().run_in_executor(self._preparing, work)
 
-    async def stream(
-        self, items: Callable[[], Iterator[T]], on_place: PlaceListener, cancelled: threading.Event
-    ) -> AsyncGenerator[T, None]:
-        """Wait for the models, then run `items` in their thread.
+    def check_busy(self) -> None:
+        """Raises BusyError if no further run may wait for the models."""
+        if (waiting := self.queue.waiting) >= self._limits.waiting:
+            raise BusyError(f"{waiting} runs wait for the models already.", "Try again later.")
 
-        The models are released when the computing ends, however slowly the items are taken. cancelled: set when
-        nobody takes them any more.
+    async def stream(
+        self,
+        items: Callable[[Place], Iterator[T]],
+        on_place: PlaceListener,
+        cancelled: threading.Event,
+        prompt: Sequence[int] = (),
+    ) -> AsyncGenerator[T, None]:
+        """Wait for the models, then run `items` in a thread of theirs, at the place that holds most of the prompt.
+
+        The place is free again when the computing ends, however slowly the items are taken. cancelled: set when nobody
+        takes them any more.
         """
         self._activity.set()
-        asked_s = self._clock()
+        session, asked_s = self.ready(), self._clock()
         with self.stopping.waiting():
             await self.queue.acquire(on_place)
         times = RunTimes(self.latencies, self._clock() - asked_s)
-        try:
-            work = Stream(self._models, items)
-        except RuntimeError:  # the server is stopping
+        place = nearest(self._free, prompt)
+        self._free.remove(place)
+
+        def release() -> None:
+            self._free.append(place)
             self.queue.release()
+
+        def in_turn() -> Iterator[T]:
+            with session.turns.turn():
+                yield from items(place)
+
+        try:
+            work = Stream(self._runs, in_turn)
+        except RuntimeError:  # the server is stopping
+            release()
             raise
-        work.finished.add_done_callback(lambda _: self.queue.release())
+        work.finished.add_done_callback(lambda _: release())
         try:
             with self.stopping.computing(cancelled):
                 async for item in work:
@@ -122,7 +146,8 @@ class ModelHost:
 
     async def _load_and_measure(self) -> None:
         try:
-            self.session = await self._compute(self._load_session)
+            session = await self._compute(self._load_session)
+            self._open(session)
         except SpeculatoVizError as error:
             self.failure = error
         except MemoryError:
@@ -134,7 +159,14 @@ class ModelHost:
             log.exception("loading failed")
             self.failure = ModelError(f"The models could not be loaded ({reason_of(error)}).", "See the server's log.")
         else:
-            await self._measure_while_idle(self.session)
+            await self._measure_while_idle(session)
+
+    def _open(self, session: Session) -> None:
+        """Runs can begin."""
+        self._free, self.queue.most = list(session.places), len(session.places)
+        if len(session.places) > 1:
+            self._runs = DaemonExecutor(len(session.places), "run")
+        self.session = session
 
     def _load_session(self) -> Session:
         self._loaded = self._load(self._report)
@@ -152,7 +184,7 @@ class ModelHost:
                     return
 
     async def _measure_next(self, session: Session) -> bool:
-        await self.queue.acquire(lambda _place: None)
+        await self.queue.acquire(lambda _place: None, alone=True)
         try:
             return await self._compute(lambda: session.calibration.measure_next(self._wanted))
         except CancelledError:
@@ -173,11 +205,15 @@ class ModelHost:
     async def _stop(self) -> None:
         """Close the session, once no thread uses it. Chat templates that render are ended."""
         self._preparing.shutdown(wait=False, cancel_futures=True)
+        if self._runs is not self._models:
+            self._runs.shutdown(wait=False)
         try:
             async with asyncio.timeout(self._limits.stop_s):
                 if self._loaded is not None:
                     await asyncio.to_thread(self._loaded.end_renderings)
                 await asyncio.shield(asyncio.wrap_future(self._preparing.ended))
+                if self._runs is not self._models:
+                    await asyncio.shield(asyncio.wrap_future(self._runs.ended))
                 await self._compute(self._close_session)
         except TimeoutError:
             self.stuck = True

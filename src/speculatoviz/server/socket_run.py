@@ -93,11 +93,13 @@ class SocketRun:
 
     async def _execute(self, start: Start) -> None:
         session = self._host.ready()
+        self._host.check_busy()
         prepared = await self._host.prepare(lambda: session.prepare(start))
         events = self._host.stream(
-            lambda: session.run(self.id, prepared, self._cancelled.is_set, self._changes.take),
+            lambda place: session.run(self.id, prepared, self._cancelled.is_set, self._changes.take, place),
             self._report_place,
             self._cancelled,
+            prepared.request.prompt,
         )
         with self._kept.ending(self.id):
             await self._deliver(events)

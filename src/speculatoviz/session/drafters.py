@@ -26,9 +26,10 @@ from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel, MtpM
 from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.load import exit_layers
 from speculatoviz.models.shared_window import EarlyExitModel
+from speculatoviz.models.turns import Turns
 from speculatoviz.models.window import Window
 from speculatoviz.session.heads import is_published, next_token_layer, published_head, trained_heads
-from speculatoviz.session.prompt_cache import open_prompt_cache
+from speculatoviz.session.shared import Shared
 from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import NEEDED_OF_A_RUNTIME
 
@@ -42,23 +43,26 @@ def make_drafters(
     draft: LanguageModel | None,
     cheaper: LanguageModel | None,
     clock: Callable[[], float],
+    shared: Shared | None = None,
 ) -> dict[str, Drafter]:
     """Every drafter that these settings and models allow, by name; drafters made of others come last.
 
-    draft: the draft model. cheaper: a cheaper version of the target, for `selfspec`. clock: seconds. Raises
-    VocabularyMismatchError, and HeadError if the file of a head does not fit the target.
+    draft: the draft model. cheaper: a cheaper version of the target, for `selfspec`. clock: seconds. shared: with the
+    drafters of other runs at the same time. Raises VocabularyMismatchError, and HeadError if the file of a head does
+    not fit the target.
     """
+    shared = shared or Shared(settings, Turns(clock))
     ngram = NgramDrafter(settings.ngram_min, settings.ngram_max)
     suffix = SuffixDrafter(clock, settings.suffix_longest, corpus_tokens=settings.corpus_tokens)
-    drafters: list[Drafter] = [ngram, suffix, *_in_the_targets_passes(settings, target, clock)]
+    drafters: list[Drafter] = [ngram, suffix, *_in_the_targets_passes(settings, target, clock, shared)]
     if cheaper is not None:
-        size = min(target.context_tokens, cheaper.description.context_tokens)
-        own = open_prompt_cache(settings, cheaper)
-        drafters.append(SelfDrafter(cheaper, target.tokenizer, size, clock, settings.support_size, prefixes=own))
+        drafters.append(_drafting(SelfDrafter, cheaper, settings, target, clock, shared))
     elif target.window is not None and settings.selfspec and (first := exit_layers(settings.selfspec)) is not None:
         drafters.append(_exit_drafter(settings, target.window, first, clock))
     if draft is not None:
-        drafters.append(_model_drafter(settings, target, draft, clock))
+        same = draft.tokenizer.fingerprint == target.tokenizer.fingerprint
+        kind = ModelDrafter if same else TranslatedDrafter
+        drafters.append(_drafting(kind, draft, settings, target, clock, shared))
     alone = {drafter.name: drafter for drafter in drafters}
     writers = (alone.get(name) for name in ("model", "dflash", "eagle3", "eagle"))
     together = _with_matches(suffix, next((writer for writer in writers if writer is not None), None), clock)
@@ -88,17 +92,22 @@ def _with_matches(suffix: SuffixDrafter, writer: Drafter | None, clock: Callable
     ]
 
 
-def _model_drafter(
-    settings: Settings, target: Target, model: LanguageModel, clock: Callable[[], float]
+def _drafting(
+    kind: type[ModelDrafter],
+    model: LanguageModel,
+    settings: Settings,
+    target: Target,
+    clock: Callable[[], float],
+    shared: Shared,
 ) -> ModelDrafter:
-    """The drafter of a draft model, translated if its vocabulary is not the target's."""
-    kind = ModelDrafter if model.tokenizer.fingerprint == target.tokenizer.fingerprint else TranslatedDrafter
-    size = min(target.context_tokens, model.description.context_tokens)
-    prefixes = open_prompt_cache(settings, model)
-    return kind(model, target.tokenizer, size, clock, settings.support_size, prefixes=prefixes)
+    """The drafter of a model, with a context of its own."""
+    size, prefixes = min(target.context_tokens, model.description.context_tokens), shared.prefixes(model)
+    return kind(model, target.tokenizer, size, clock, settings.support_size, prefixes=prefixes, passes=shared.turns)
 
 
-def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[], float]) -> list[Drafter]:
+def _in_the_targets_passes(
+    settings: Settings, target: Target, clock: Callable[[], float], shared: Shared
+) -> list[Drafter]:
     """Drafters that read hidden states or probes from the target's own passes: none for a remote target."""
     drafters: list[Drafter] = []
     window = target.window
@@ -107,14 +116,17 @@ def _in_the_targets_passes(settings: Settings, target: Target, clock: Callable[[
     if _gives(window.model, "probes"):
         size, ngram, guesses = settings.lookahead_window, settings.lookahead_ngram, settings.lookahead_guesses
         drafters.append(LookaheadDrafter(size, ngram, guesses))
-    return [*drafters, *_of_heads(settings, target, window, clock), *_of_own_layers(settings, window, clock)]
+    of_heads = _of_heads(settings, target, window, clock, shared)
+    return [*drafters, *of_heads, *_of_own_layers(settings, window, clock)]
 
 
-def _of_heads(settings: Settings, target: Target, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+def _of_heads(
+    settings: Settings, target: Target, window: Window, clock: Callable[[], float], shared: Shared
+) -> list[Drafter]:
     need: Need = "layers" if is_published(settings.head) else "hidden"
     if _gives(window.model, need):
         own = settings if need == "hidden" else settings.model_copy(update={"head": None})
-        shipped = trained_heads(own, window, clock) if _gives(window.model, "hidden") else []
+        shipped = trained_heads(own, window, clock, shared.heads) if _gives(window.model, "hidden") else []
         return [*shipped, *([published_head(settings, window, clock)] if need == "layers" else [])]
     if settings.head is not None:
         what = IN_WORDS[NEEDED_OF_A_RUNTIME[need]]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
 log = logging.getLogger(__name__)
+LoadedHead = tuple[EagleHead | MedusaHeads, HeadCard | None]  # the weights, which several drafters can read
 SHIPPED = Path(__file__).parents[1] / "heads" / "shipped"
 _HUB = "hf:"
 
@@ -40,18 +41,35 @@ def is_published(head: str | None) -> bool:
     return head.startswith(_HUB) or head.endswith(".gguf") or is_folder(local_path(head))
 
 
-def trained_heads(settings: Settings, window: Window, clock: Callable[[], float]) -> list[Drafter]:
+def trained_heads(
+    settings: Settings, window: Window, clock: Callable[[], float], loaded: dict[Path, LoadedHead]
+) -> list[Drafter]:
     """The drafter of the head that the settings name, else those of the heads that ship for a target of that name.
 
-    They read hidden states. Raises HeadError for a file that does not fit the target.
+    They read hidden states. loaded: heads by file; those that are loaded now are added. Raises HeadError for a file
+    that does not fit the target.
     """
-    if settings.head is not None:
-        return [_trained(Path(settings.head), window, settings.support_size, clock)]
-    files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors"))
-    return [_trained(file, window, settings.support_size, clock) for file in files]
+    named = None if settings.head is None else Path(settings.head)
+    files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors")) if named is None else [named]
+    return [_trained(file, window, settings.support_size, clock, loaded) for file in files]
 
 
-def _trained(file: Path, window: Window, support_size: int, clock: Callable[[], float]) -> Drafter:
+def _trained(
+    file: Path, window: Window, support_size: int, clock: Callable[[], float], loaded: dict[Path, LoadedHead]
+) -> Drafter:
+    if file not in loaded:
+        loaded[file] = _load(file, window)
+    head, card = loaded[file]
+    drafter: HeadDrafter
+    if isinstance(head, EagleHead):
+        drafter = EagleDrafter(head, window, clock, support_size=support_size)
+    else:
+        drafter = MedusaDrafter(head, window, clock, support_size=support_size)
+    drafter.card = card
+    return drafter
+
+
+def _load(file: Path, window: Window) -> LoadedHead:
     from speculatoviz.heads.file import load, read
     from speculatoviz.heads.rows import GgufRows
 
@@ -61,13 +79,8 @@ def _trained(file: Path, window: Window, support_size: int, clock: Callable[[], 
     kind, tokenizer = read(file).kind, window.model.tokenizer
     rows = GgufRows(weights, tokenizer.n_vocab)
     head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
-    drafter: HeadDrafter
-    if kind == "eagle":
-        drafter = EagleDrafter(EagleHead(head, rows), window, clock, support_size=support_size)
-    else:
-        drafter = MedusaDrafter(MedusaHeads(head, rows), window, clock, support_size=support_size)
-    drafter.card = head_card(file.name, head.card)
-    return drafter
+    weighed = EagleHead(head, rows) if kind == "eagle" else MedusaHeads(head, rows)
+    return weighed, head_card(file.name, head.card)
 
 
 def head_card(file: str, card: Mapping[str, Any]) -> HeadCard | None:

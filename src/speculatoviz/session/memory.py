@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from speculatoviz.core.types import Request
-from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.measure.calibration import Calibration, RemoteCalibration
 from speculatoviz.measure.plain import BASELINE_TOKENS
 from speculatoviz.session.greedy_texts import GreedyText, GreedyTexts
@@ -13,10 +12,10 @@ from speculatoviz.telemetry.events import Done, Event, Metrics, Updated
 
 
 class RunMemory:
-    """Follows the events of runs. suffix: the drafter that remembers finished texts; None if none does."""
+    """Follows the events of runs. remember: called with the ids of each finished output."""
 
-    def __init__(self, calibration: Calibration | RemoteCalibration, suffix: SuffixDrafter | None) -> None:
-        self._calibration, self._suffix = calibration, suffix
+    def __init__(self, calibration: Calibration | RemoteCalibration, remember: Callable[[Sequence[int]], None]) -> None:
+        self._calibration, self._remember = calibration, remember
         self._greedy_texts = GreedyTexts()
 
     def follow(self, events: Iterable[Event], request: Request, verified: bool) -> Iterator[Event]:
@@ -46,9 +45,9 @@ class RunMemory:
 
     def _keep(self, done: Done, request: Request, rows: int, verified: bool) -> None:
         values = done.metrics
-        if self._suffix is not None:
-            self._suffix.remember(done.token_ids)
-        plain = values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0
+        self._remember(done.token_ids)
+        alone = values.shared_rounds == 0  # else its times are those of several runs
+        plain = alone and values.plain == values.tokens >= BASELINE_TOKENS and values.drafted == 0
         masked = request.constraint is not None  # a mask takes time that other runs do not spend
         if verified and plain and not masked and values.overall_tps:
             self._calibration.record_plain_run(values.overall_tps, values.tokens, len(request.prompt))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speculatoviz.config import PolicyName
+from speculatoviz.drafters.about import WITH_MODEL
 from speculatoviz.engine import Change
 from speculatoviz.measure.calibration import OTHERS_ACCEPTANCE, TYPICAL_ACCEPTANCE
 from speculatoviz.policies.adaptive import AdaptivePolicy
@@ -31,9 +32,15 @@ def candidates(usual: str, chosen: str | None, available: Sequence[str]) -> tupl
 
 
 def experience(
-    drafters: Sequence[str], pass_ms: Callable[[], Mapping[int, float]], draft_ms: Callable[[], float | None]
+    drafters: Sequence[str],
+    pass_ms: Callable[[], Mapping[int, float]],
+    draft_ms: Callable[[], float | None],
+    runs: Callable[[], int] = lambda: 1,
 ) -> Experience:
-    """What `auto` assumes before the first run. draft_ms: of one token of the draft model, None if not measured yet."""
+    """What `auto` assumes before the first run.
+
+    draft_ms: of one token of the draft model, None if not measured yet. runs: how many use the models now.
+    """
 
     def known(drafter: str) -> float | None:
         if drafter in ("suffix", "ngram"):
@@ -41,7 +48,7 @@ def experience(
         return draft_ms() if drafter in ("model", "selfspec") else None
 
     priors = {name: TYPICAL_ACCEPTANCE.get(name, OTHERS_ACCEPTANCE) for name in drafters}
-    return Experience(Costs(pass_ms, known), priors)
+    return Experience(Costs(pass_ms, known, runs, joint=WITH_MODEL | {"selfspec"}), priors)
 
 
 def make_policy(

@@ -19,7 +19,6 @@ from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.forced import ForcedDrafter
 from speculatoviz.drafters.model import ModelDrafter
-from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.engine import Change, Step, speculate
 from speculatoviz.errors import BadRequestError
@@ -28,16 +27,18 @@ from speculatoviz.measure.plain import PlainRun
 from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.tokenizers.chat import encode_for_measuring, encode_turn
+from speculatoviz.models.turns import Turns
 from speculatoviz.models.window import Window
 from speculatoviz.policies.base import Policy
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.heads import head_cards
 from speculatoviz.session.memory import RunMemory
+from speculatoviz.session.places import further_places, new_place
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
-from speculatoviz.session.prompt_cache import PromptCacheMeter
 from speculatoviz.session.prompt_scores import prompt_scores
-from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target
+from speculatoviz.session.shared import Place, Shared
+from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target, with_room
 from speculatoviz.telemetry.autopsy import followed
 from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import (
@@ -60,13 +61,16 @@ log = logging.getLogger(__name__)
 
 
 class Session:
-    """The models of one process, and the runs on them. Not thread-safe: one run at a time, in one thread.
+    """The models of one process, and the runs on them: one at a time, in one thread, unless places are opened.
+
+    Runs at the same time need a place each (`open_places`) and a thread each, which takes its turns (`turns`).
 
     opened: the target. draft_model: of the drafter `model`; None without one. clock: seconds. cheaper: the cheaper
     version of the target that `selfspec` drafts with.
 
     drafters: by name. missing: the reason for each drafter that there is not. drafter: of runs that name none.
-    translated: whether the draft model has another vocabulary than the target. calibration: what is measured.
+    translated: whether the draft model has another vocabulary than the target. calibration: what is measured. places:
+    for runs at the same time; the first one has `target` and `drafters`.
 
     Raises BadRequestError and TargetError if the settings ask for a drafter or a sampling that there is not,
     VocabularyMismatchError and HeadError if draft model or head do not fit the target.
@@ -83,7 +87,12 @@ class Session:
         self.settings, self.clock, self._cheaper = settings, clock, cheaper
         self.opened, self.target, self.draft_model = opened, opened.target, draft_model
         self.target.claim(self.default_request)  # refuses a sampling that the target cannot verify
-        self.drafters = make_drafters(settings, self.target, draft_model, cheaper, clock)
+        self.turns = Turns(clock)
+        self._shared = Shared(settings, self.turns)
+        if self.target.window is not None:
+            self.target.window.passes = self.turns
+        self.drafters = make_drafters(settings, self.target, draft_model, cheaper, clock, self._shared)
+        self.places = [Place(self.target, self.drafters)]
         self.missing = missing(settings, self.target, self.drafters)
         self.translated = isinstance(self.drafters.get("model"), TranslatedDrafter)
         self.drafter = self._default_drafter()
@@ -91,25 +100,31 @@ class Session:
         self.check_drafter(self.drafter)
         computing = self.drafters.get("selfspec" if self.drafter == "selfspec" else "model")
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
-        suffix = self.drafters["suffix"] if settings.corpus_tokens else None
-        known = self.calibration
-        self._experience = experience(tuple(self.drafters), lambda: known.pass_ms, lambda: known.draft_ms)
-        self._prompt_cache = PromptCacheMeter(self.target.window)
-        self._memory = RunMemory(self.calibration, suffix if isinstance(suffix, SuffixDrafter) else None)
+        known, turns = self.calibration, self.turns
+        self._experience = experience(
+            tuple(self.drafters), lambda: known.pass_ms, lambda: known.draft_ms, lambda: turns.runs
+        )
+        self._memory = RunMemory(self.calibration, self._remember)
 
     @classmethod
     def load(
-        cls, settings: Settings, clock: Callable[[], float], progress: Progress, drafters: Container[str] = ()
+        cls,
+        settings: Settings,
+        clock: Callable[[], float],
+        progress: Progress,
+        drafters: Container[str] = (),
+        runs: int = 1,
     ) -> Session:
         """Fetch and load the models of the settings, and measure them.
 
-        clock: seconds. drafters: that runs will use beside the settings' own. Raises ModelError, TargetError, HeadError
-        and VocabularyMismatchError.
+        clock: seconds. drafters: that runs will use beside the settings' own. runs: at the same time. Raises
+        ModelError, TargetError, HeadError and VocabularyMismatchError.
         """
-        draft = load_draft(settings, progress)
-        cheaper = load_cheaper_target(settings, progress)
-        session = cls(settings, open_target(settings, draft, clock, progress, drafters), draft, clock, cheaper)
+        room = with_room(settings, runs)
+        draft, cheaper = load_draft(room, progress), load_cheaper_target(room, progress)
+        session = cls(settings, open_target(settings, draft, clock, progress, drafters, runs), draft, clock, cheaper)
         try:
+            session.open_places(runs)
             prompt = encode_for_measuring(session.target.tokenizer, PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)
             session.calibration.measure_passes(settings.record_depth + 1, progress)
@@ -117,6 +132,22 @@ class Session:
             session.close()
             raise
         return session
+
+    def open_places(self, count: int) -> None:
+        """Open places for `count` runs at the same time; fewer if the models have no room. For a local target."""
+        first = self.target.window
+        if count > 1 and first is not None:
+            make = partial(new_place, self._shared, first, self.draft_model, self._cheaper, self.clock)
+            self.places += further_places(make, count - len(self.places))
+        if len(self.places) > 1:
+            self.calibration.measure_joint_passes()
+
+    def _remember(self, ids: Sequence[int]) -> None:
+        """Let the drafters that match earlier outputs know a finished one."""
+        if self.settings.corpus_tokens:
+            for suffix in (place.suffix for place in self.places):
+                if suffix is not None:
+                    suffix.remember(ids)
 
     def _default_drafter(self) -> str:
         """The drafter of the settings, else that of the head that they name, else that of the pair.
@@ -160,12 +191,15 @@ class Session:
         prepared: PreparedRun,
         cancelled: Callable[[], bool],
         changes: Callable[[], Sequence[Change]] = tuple,
+        place: Place | None = None,
     ) -> Iterator[Event]:
         """Decode a prepared run. Yields its events, `started` first and `done` last.
 
         run: its id. cancelled: called between forward passes; True ends the run. changes: called before each round, for
-        the changes that were asked for meanwhile. Raises what the target raises.
+        the changes that were asked for meanwhile. place: of its contexts, by default the first. Raises what the target
+        raises.
         """
+        place = place or self.places[0]
         request = replace(prepared.request, cancelled=cancelled)
         verified = self.target.claim(request).label != "unverified"  # else no speedup is claimed
         known = self.calibration
@@ -176,14 +210,14 @@ class Session:
         chance = seeded(request.seed)
         live = LiveSettings(prepared.drafter, prepared.k, prepared.nodes)
         asked = partial(live.adopt, changes)
-        drafters = _with_forced(self.drafters, request)
-        steps = speculate(request, self.target, drafters, policy, chance, self.clock, asked)
-        steps = self._prompt_cache.watch(steps)
-        beside = {name: self.drafters[name] for name in prepared.shadow}
-        shadows = Shadows(beside, request, lambda: self.target.drafting, chance, self.clock)
+        drafters = _with_forced(place.drafters, request)
+        steps = speculate(request, place.target, drafters, policy, chance, self.clock, asked)
+        steps = place.meter.watch(steps)
+        beside = {name: place.drafters[name] for name in prepared.shadow}
+        shadows = Shadows(beside, request, lambda: place.target.drafting, chance, self.clock)
         shadowed: Iterator[Step | Shadowed] = shadows.follow(steps) if beside else steps
-        events = narrator.events(self._recorded(shadowed, prepared, request, chance))
-        events = self._prompt_cache.follow(events, len(request.prompt))
+        events = narrator.events(self._recorded(shadowed, prepared, request, chance, place))
+        events = place.meter.follow(events, len(request.prompt))
         events = watched(chain([started], events), narrator.stamp)
         events = followed(events) if request.evidence else events
         for event in self._memory.follow(events, request, verified):
@@ -193,13 +227,18 @@ class Session:
             yield event
 
     def _recorded(
-        self, steps: Iterator[Step | Shadowed], prepared: PreparedRun, request: Request, chance: ChanceSource
+        self,
+        steps: Iterator[Step | Shadowed],
+        prepared: PreparedRun,
+        request: Request,
+        chance: ChanceSource,
+        place: Place,
     ) -> Iterator[Step | Shadowed | Recorded | NotRecorded]:
         """The steps, and before the last one a draft for each token of the output, if the run is to be recorded."""
         if not prepared.record_depth:
             return steps
-        drafter, depth = self.drafters[prepared.drafter], prepared.record_depth
-        recorder = Recorder(drafter, depth, request, lambda: self.target.drafting, chance, self.clock)
+        drafter, depth = place.drafters[prepared.drafter], prepared.record_depth
+        recorder = Recorder(drafter, depth, request, lambda: place.target.drafting, chance, self.clock)
         return recorder.follow(steps)
 
     def _record_info(self, prepared: PreparedRun) -> RecordInfo | None:
@@ -213,36 +252,40 @@ class Session:
         planned = (prepared.policy, prepared.drafter, prepared.k, prepared.nodes)
         return make_policy(*planned, self._experience, prepared.candidates)
 
-    def draft_only(self, prepared: PreparedRun, depth: int, cancelled: Callable[[], bool]) -> Draft:
+    def draft_only(
+        self, prepared: PreparedRun, depth: int, cancelled: Callable[[], bool], place: Place | None = None
+    ) -> Draft:
         """Draft up to `depth` tokens after a prepared prompt at T=0, without verifying them.
 
         A drafter that needs the target's hidden states or probes makes the target compute the prompt first; any other
         one leaves the target alone. Raises CancelledError between forward passes.
         """
-        drafter, ids = self.drafters[prepared.drafter], prepared.request.prompt
+        place = place or self.places[0]
+        drafter, ids = place.drafters[prepared.drafter], prepared.request.prompt
         limits = Limits(depth, self.target.tokenizer.eos_ids)
         request = Request(ids, Sampling(), limits, evidence=False, cancelled=cancelled, needs=drafter.needs)
         if drafter.needs:
-            self.target.begin(request)
-            request = replace(request, drafting=self.target.drafting)
+            place.target.begin(request)
+            request = replace(request, drafting=place.target.drafting)
         drafter.begin(request)
         return drafter.draft(list(ids), 0, Plan(prepared.drafter, depth), seeded(0)("draft", 0))
 
-    def check_scores_prompts(self) -> Window:
-        """The context that scores prompts. Raises BadRequestError for a remote target, which does not score them."""
-        if self.target.window is None:
+    def check_scores_prompts(self, place: Place | None = None) -> Window:
+        """The context that scores prompts, by default the first place's. Raises BadRequestError for a remote target."""
+        window = (place or self.places[0]).target.window
+        if window is None:
             raise BadRequestError(
                 "The target is remote, and does not score a prompt.",
                 "Leave out echo or logprobs, or load the target on this machine.",
             )
-        return self.target.window
+        return window
 
-    def score_prompt(self, request: Request) -> list[Scores]:
+    def score_prompt(self, request: Request, place: Place | None = None) -> list[Scores]:
         """The target's raw scores of each prompt token but the first, given the tokens before it.
 
         Raises BadRequestError for a remote target, and CancelledError between forward passes.
         """
-        return prompt_scores(self.check_scores_prompts(), request)
+        return prompt_scores(self.check_scores_prompts(place), request)
 
     def encode_turn(self, prompt: str) -> list[int]:
         """One user turn in the target's chat template; the bare text for a model without one."""
@@ -254,6 +297,8 @@ class Session:
 
     def close(self) -> None:
         """Close the drafters, the target and the models."""
+        for place in self.places[1:]:
+            place.close()
         for drafter in self.drafters.values():
             drafter.close()
         self.opened.close()

@@ -65,6 +65,11 @@ def loading_options(settings: Settings, use: Use = TO_VERIFY) -> Loading:
     return Loading(settings.context_tokens, cache_dir, settings.threads, settings.device, settings.dtype, runtime, use)
 
 
+def with_room(settings: Settings, runs: int) -> Settings:
+    """Settings under which a model has room for the contexts of several runs."""
+    return settings.model_copy(update={"context_tokens": settings.context_tokens * runs})
+
+
 def load_named_model(
     settings: Settings, name: str, quantisation: str | None, progress: Progress, use: Use = TO_VERIFY
 ) -> LanguageModel:
@@ -128,18 +133,20 @@ def open_target(
     clock: Callable[[], float],
     progress: Progress,
     drafters: Container[str] = (),
+    runs: int = 1,
 ) -> OpenedTarget:
     """Load the target of the settings, or connect to it. Raises ModelError and TargetError.
 
     draft: its tokenizer is used for an endpoint if the settings name no other. clock: seconds. drafters: that runs will
-    use beside the settings' own.
+    use beside the settings' own. runs: at the same time, each with a context of its own in this process.
     """
     pair = settings.resolved()
     if not is_remote(pair.target):
         reader = _reads_hidden_states(settings, drafters)
         use = Use(draft_ms=_token_ms(draft), hidden_for=reader, layers=is_published(settings.head))
-        model, proof = load_target(settings, progress, use)
-        return open_local(model, draft, clock, open_prompt_cache(settings, model), proof)
+        model, proof = load_target(with_room(settings, runs), progress, use)
+        prefixes = open_prompt_cache(settings, model)
+        return open_local(model, draft, clock, prefixes, proof, settings.context_tokens)
     if settings.batch_invariant:
         raise ModelError(
             f"{without_credentials(pair.target)} is remote: how its passes are computed is decided where it is loaded.",
@@ -179,13 +186,16 @@ def open_local(
     clock: Callable[[], float],
     prefixes: PrefixCache | None = None,
     proof: Proof | None = None,
+    most_tokens: int | None = None,
 ) -> OpenedTarget:
     """A target in this process. Its context is the shorter one of the two models'. clock: seconds.
 
     prefixes: earlier prompts of the target, None to keep only the last one. proof: of its batch invariance.
+    most_tokens: of its context, if the models have room for several contexts.
     """
     models = [model] if draft is None else [model, draft]
     size = min(m.description.context_tokens for m in models)
+    size = size if most_tokens is None else min(size, most_tokens)
     return OpenedTarget(LocalTarget(model, size, clock, window=Window(model, size, prefixes)), model, proof=proof)
 
 

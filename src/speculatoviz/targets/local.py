@@ -242,7 +242,10 @@ class LocalTarget:
     def verify(self, draft: Draft) -> Verdict:
         """Feed and judge a draft in one pass. Afterwards the context holds all committed ids but the last."""
         feed = self.feed_of(draft)
-        return self.judge(draft, self.window.feed(feed.tokens, feed.rows, feed.parents))
+        logits = self.window.feed(feed.tokens, feed.rows, feed.parents)
+        shared = self.window.passes.shared
+        verdict = self.judge(draft, logits)
+        return verdict if shared is None else replace(verdict, shared=shared)
 
     def feed_of(self, draft: Draft) -> WindowFeed:
         """The feed whose logits decide about a draft: the last committed token, then the draft."""

@@ -184,6 +184,9 @@ class MetricValues(Strict):
     kept_mass: float | None = None
     total_variation_bound: float = 0.0
     usage: UsageInfo | None = None
+    shared_rounds: int = Field(
+        0, description="rounds of the run in which other runs used the models too: their times are not those of one run"
+    )
 
 
 class Metrics(MetricValues, ServerEvent):
@@ -212,6 +215,10 @@ class Metrics(MetricValues, ServerEvent):
     round_total_variation_bound: float = 0.0
     round_usage: UsageInfo | None = None
     plan: PlanInfo | None = Field(None, description="why the round was planned so; null for the policy `fixed`")
+    runs: int = Field(1, description="runs that used the models in this round, this one included")
+    pass_rows: int | None = Field(
+        None, description="tokens of the target's pass, those of other runs included; null if no other run used it"
+    )
     prompt_cache: PromptCacheInfo | None = Field(
         None, description="in the first round of a run; null later, and for a remote target"
     )

@@ -260,6 +260,8 @@ def metrics_event(stamp: Stamp, round: Round, values: MetricValues) -> Metrics:
         round_total_variation_bound=round.verdict.total_variation_bound,
         round_usage=usage_info(round.verdict.usage),
         plan=plan_info(round.plan.reason),
+        runs=1 if (shared := round.verdict.shared) is None else shared.runs,
+        pass_rows=None if shared is None else shared.rows,
         **dict(values),
     )
 

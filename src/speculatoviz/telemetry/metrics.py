@@ -8,7 +8,7 @@ all rounds; per_position_acceptance_rate[i] = rounds that accepted position i / 
 conditional_acceptance_rate[i] = accepted / tested at i; effective_tps = emitted / sum of round_ms; speedup =
 effective_tps / baseline_tps, the baseline being a run of the target alone: of a remote target one streaming call, and
 per_call_tps is one call per token. kept_mass: share of the draft's q that the target's vocabulary has.
-total_variation_bound and usage are sums over the whole run.
+total_variation_bound, usage and shared_rounds are sums over the whole run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MetricsFold:
         self._window_rounds = window_rounds
         self._tallies: list[_Tally] = []
         self._rounds = self._tokens = self._accepted = self._drafted = self._drafting = 0
-        self._bonus = self._resampled = self._plain = 0
+        self._bonus = self._resampled = self._plain = self._shared = 0
         self._round_ms = self._bound = 0.0
         self._usage: Usage | None = None
         self.ttft_ms: float | None = None
@@ -67,6 +67,7 @@ class MetricsFold:
         self._bonus += round.count("bonus")
         self._resampled += round.count("resampled")
         self._plain += round.count("plain")
+        self._shared += round.verdict.shared is not None
         self._bound += round.verdict.total_variation_bound
         if (usage := round.verdict.usage) is not None:
             self._usage = usage if self._usage is None else self._usage + usage
@@ -114,6 +115,7 @@ class MetricsFold:
             kept_mass=next((t.kept_mass for t in reversed(window) if t.kept_mass is not None), None),
             total_variation_bound=min(1.0, self._bound),
             usage=usage_info(self._usage),
+            shared_rounds=self._shared,
         )
 
 

@@ -11,7 +11,15 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from speculatoviz.config import mistake_in_words
-from speculatoviz.errors import BadRequestError, ModelError, SpeculatoVizError, StoreError, TargetError, UnknownRunError
+from speculatoviz.errors import (
+    BadRequestError,
+    BusyError,
+    ModelError,
+    SpeculatoVizError,
+    StoreError,
+    TargetError,
+    UnknownRunError,
+)
 from speculatoviz.server.api.fields import UNSUPPORTED
 from speculatoviz.server.refusals import is_openai, openai_error, refusal
 from speculatoviz.server.stopping import StoppingError
@@ -23,14 +31,16 @@ class UnknownModelError(BadRequestError):
     code = "model_not_found"
 
 
-class BusyError(SpeculatoVizError):
-    """Too many runs wait for the models."""
-
-    code = "busy"
-
+_RETRY_S = {429: "1", 503: "5"}  # when to ask again: a run may have ended, the models may be loaded
 
 # Below /api the other errors have status 400.
-_OWN_STATUS = {ModelError.code: 503, StoppingError.code: 503, StoreError.code: 503, UnknownRunError.code: 404}
+_OWN_STATUS = {
+    BusyError.code: 429,
+    ModelError.code: 503,
+    StoppingError.code: 503,
+    StoreError.code: 503,
+    UnknownRunError.code: 404,
+}
 
 # The status of each error that is not a mistake of the client's; the status of the others is 400.
 _STATUS = {
@@ -63,7 +73,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpeculatoVizError)
     own = not is_openai(str(request.scope["path"]))
     status = _OWN_STATUS.get(error.code, 400) if own else _status(error)
-    headers = {"Retry-After": "1"} if status == _STATUS[BusyError.code] else {}
+    headers = {"Retry-After": _RETRY_S[status]} if status in _RETRY_S else {}
     return refusal(request, status, error.code, error.message, error.hint, headers)
 
 

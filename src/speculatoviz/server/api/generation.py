@@ -19,6 +19,7 @@ from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
+from speculatoviz.session.shared import Place
 from speculatoviz.telemetry.events import Done, Event, Metrics, VerifyResult
 
 _EMITTED: frozenset[Status] = frozenset({"accepted", "resampled", "bonus", "plain"})
@@ -50,7 +51,9 @@ async def pieces(
     tally.begin(len(choice.prompt) if choice.first else 0, cached=choice.first and not choice.scored)
     if choice.echo is not None and not choice.scored:
         yield Piece(choice.echo)
-    computed = host.stream(lambda: _computed(session, choice, cancelled, run), lambda _place: None, cancelled)
+    computed = host.stream(
+        lambda place: _computed(session, choice, cancelled, run, place), lambda _place: None, cancelled, choice.prompt
+    )
     with kept.ending(run), failures_in_words(run):
         async with (
             contextlib.aclosing(computed),
@@ -75,13 +78,13 @@ def failures_in_words(run: str) -> Iterator[None]:
 
 
 def _computed(
-    session: Session, choice: PlannedChoice, cancelled: threading.Event, run: str
+    session: Session, choice: PlannedChoice, cancelled: threading.Event, run: str, place: Place
 ) -> Iterator[list[Scores] | Event]:
-    """What the models' thread computes: the scores of the prompt, then the run."""
+    """What a thread of the models computes: the scores of the prompt, then the run."""
     if choice.scored:
-        yield session.score_prompt(replace(choice.prepared.request, cancelled=cancelled.is_set))
+        yield session.score_prompt(replace(choice.prepared.request, cancelled=cancelled.is_set), place)
     if choice.generates:
-        yield from session.run(run, choice.prepared, cancelled.is_set)
+        yield from session.run(run, choice.prepared, cancelled.is_set, place=place)
 
 
 async def _read(

@@ -1,4 +1,4 @@
-"""The routes below `/v1`, and `/metrics`. One run at a time uses the models; requests wait in the queue of all runs."""
+"""The routes below `/v1`, and `/metrics`. Requests wait for the models in the queue of all runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.server.api.answers import ChatCompletion, Completion, ErrorAnswer, ModelEntry, ModelList
-from speculatoviz.server.api.errors import BusyError, UnknownModelError, error_document
+from speculatoviz.server.api.errors import UnknownModelError, error_document
 from speculatoviz.server.api.generation import Piece, failures_in_words, pieces
 from speculatoviz.server.api.logprobs import TokenNames
 from speculatoviz.server.api.planning import PlannedChoice, planned
@@ -25,7 +25,6 @@ from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.api.writers import ChatWriter, CompletionWriter, Head, Statistics, Writer, document
 from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.kept_runs import KeptRuns
-from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.session.session import Session
 
@@ -45,7 +44,7 @@ def random_seed() -> int:
     return secrets.randbits(_SEED_BITS)
 
 
-def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[[], int] = random_seed) -> APIRouter:
+def api_router(now: Callable[[], float], draw_seed: Callable[[], int] = random_seed) -> APIRouter:
     """The routes. now: seconds since 1970. draw_seed: returns a seed for requests without one."""
     router, begun = APIRouter(), int(now())
 
@@ -61,13 +60,13 @@ def api_router(limits: RunLimits, now: Callable[[], float], draw_seed: Callable[
 
     @router.post("/v1/completions", response_model=Completion, responses=_ERRORS)
     async def completions(request: Request, asked: CompletionRequest) -> Response:
-        host = _free_host(request, limits)
+        host = _free_host(request)
         writer = CompletionWriter(asked, _names(host.ready(), asked))
         return await _answer(request, _Exchange(host, _kept(request), asked, writer, "cmpl", int(now())), draw_seed)
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ERRORS)
     async def chat_completions(request: Request, asked: ChatRequest) -> Response:
-        host = _free_host(request, limits)
+        host = _free_host(request)
         writer = ChatWriter(asked, _names(host.ready(), asked))
         return await _answer(request, _Exchange(host, _kept(request), asked, writer, "chatcmpl", int(now())), draw_seed)
 
@@ -102,11 +101,10 @@ def _kept(request: Request) -> KeptRuns:
     return kept
 
 
-def _free_host(request: Request, limits: RunLimits) -> ModelHost:
+def _free_host(request: Request) -> ModelHost:
     """The host, if a further run may wait for its models. Raises BusyError."""
     host = _host(request)
-    if host.queue.waiting >= limits.waiting:
-        raise BusyError(f"{host.queue.waiting} runs wait for the models already.", "Try again later.")
+    host.check_busy()
     return host
 
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import anyio
 
 from speculatoviz.core.types import Floats
-from speculatoviz.models.base import PREFILL_TOKENS
+from speculatoviz.models.joint_pass import next_jobs
 from speculatoviz.models.window import Window, WindowFeed, feed_together
 from speculatoviz.server.workers import DaemonExecutor
 
@@ -41,12 +41,27 @@ class Job(Generic[T]):
         return len(self.feed.tokens)
 
 
-class PassBatcher:
-    """Batches jobs into forward passes, first come, first served. clock: seconds.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A job and where its result goes."""
 
-    A pass takes at most one job of each window, and at most PREFILL_TOKENS tokens unless one job alone is larger. Jobs
-    that arrive during a pass wait for the next. Sessions that were in the last pass are waited for briefly; otherwise
-    sessions in lockstep would fall apart into passes of one.
+    job: Job[object]
+    future: asyncio.Future[object]
+
+    @property
+    def fed(self) -> Sequence[object]:
+        return [self.job.window]
+
+    @property
+    def size(self) -> int:
+        return self.job.size
+
+
+class PassBatcher:
+    """Batches jobs into forward passes (`next_jobs`), first come, first served. clock: seconds.
+
+    Jobs that arrive during a pass wait for the next. Sessions that were in the last pass are waited for briefly;
+    otherwise sessions in lockstep would fall apart into passes of one.
 
     stop_s: seconds to wait for the pass in progress at the end. passes, jobs, rows: how many were computed so far.
     stuck: whether a pass was still being computed at the end.
@@ -55,7 +70,7 @@ class PassBatcher:
     def __init__(self, clock: Callable[[], float], stop_s: float = 10.0) -> None:
         self._clock, self._stop_s = clock, stop_s
         self._executor = DaemonExecutor(1, "verifier")
-        self._waiting: list[tuple[Job[object], asyncio.Future[object]]] = []
+        self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._last: set[int] = set()
         self._linger_s = 0.0
@@ -86,8 +101,8 @@ class PassBatcher:
         window while the pass still uses it.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        waiting = (job, future)
-        self._waiting.append(waiting)  # type: ignore[arg-type]  # each future gets its own job's result
+        waiting = _Waiting(job, future)  # type: ignore[arg-type]  # each future gets its own job's result
+        self._waiting.append(waiting)
         self._arrived.set()
         try:
             return await asyncio.shield(future)
@@ -116,10 +131,10 @@ class PassBatcher:
                 self._arrived.clear()
                 continue
             begun = self._clock()
-            outcomes = await self.compute(lambda batch=batch: self._pass([job for job, _ in batch]))  # type: ignore[misc]
+            outcomes = await self.compute(lambda batch=batch: self._pass(batch))  # type: ignore[misc]
             self._linger_s = _LINGER_SHARE * (self._clock() - begun)
-            self._last = {id(job.window) for job, _ in batch if job.feed.rows == "all"}
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
+            self._last = {id(waiting.job.window) for waiting in batch if waiting.job.feed.rows == "all"}
+            for future, outcome in zip([waiting.future for waiting in batch], outcomes, strict=True):
                 if future.cancelled():
                     continue
                 if isinstance(outcome, BaseException):
@@ -130,34 +145,30 @@ class PassBatcher:
     async def _linger(self) -> None:
         """Wait briefly for the sessions of the last pass whose next job has not arrived."""
         end = self._clock() + self._linger_s
-        while (left := end - self._clock()) > 0 and not self._last <= {id(job.window) for job, _ in self._waiting}:
+        while (left := end - self._clock()) > 0 and not self._last <= {id(w.job.window) for w in self._waiting}:
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), left)
         self._arrived.set()
 
-    def _next_batch(self) -> list[tuple[Job[object], asyncio.Future[object]]]:
-        """The jobs of the next pass, in order of arrival. Cancelled jobs are dropped."""
-        self._waiting = [(job, future) for job, future in self._waiting if not future.cancelled()]
-        batch, total, windows = list[tuple[Job[object], asyncio.Future[object]]](), 0, set[int]()
-        for job, future in self._waiting:
-            if id(job.window) not in windows and (not batch or total + job.size <= PREFILL_TOKENS):
-                batch.append((job, future))
-                windows.add(id(job.window))
-                total += job.size
+    def _next_batch(self) -> list[_Waiting]:
+        """The jobs of the next pass. Cancelled jobs are dropped."""
+        self._waiting = [waiting for waiting in self._waiting if not waiting.future.cancelled()]
+        batch = next_jobs(self._waiting)
         self._waiting = [waiting for waiting in self._waiting if waiting not in batch]
         return batch
 
-    def _pass(self, batch: Sequence[Job[object]]) -> list[object]:
+    def _pass(self, batch: Sequence[_Waiting]) -> list[object]:
         """One pass in the computing thread; each job's result, or the exception it raised."""
+        jobs = [waiting.job for waiting in batch]
         try:
-            logits = feed_together([job.feed for job in batch])
+            logits = feed_together([job.feed for job in jobs])
         except Exception as error:
             # A job that makes the pass fail must not fail the others.
-            return [error] if len(batch) == 1 else [self._pass([job])[0] for job in batch]
-        self.passes, self.jobs = self.passes + 1, self.jobs + len(batch)
-        self.rows += sum(job.size for job in batch)
-        return [_finished(job, rows) for job, rows in zip(batch, logits, strict=True)]
+            return [error] if len(batch) == 1 else [self._pass([waiting])[0] for waiting in batch]
+        self.passes, self.jobs = self.passes + 1, self.jobs + len(jobs)
+        self.rows += sum(job.size for job in jobs)
+        return [_finished(job, rows) for job, rows in zip(jobs, logits, strict=True)]
 
 
 def _finished(job: Job[object], rows: Floats) -> object:

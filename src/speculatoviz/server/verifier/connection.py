@@ -17,10 +17,10 @@ from aiolimiter import AsyncLimiter
 from fastapi import WebSocket, WebSocketDisconnect
 
 from speculatoviz.core.types import Draft
-from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.errors import BadRequestError, BusyError, SpeculatoVizError
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_chat
-from speculatoviz.server.verifier.sessions import BusyError, OutOfStepError, Sessions, VerifierSession
+from speculatoviz.server.verifier.sessions import OutOfStepError, Sessions, VerifierSession
 from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.frames import (
     draft_of,

@@ -11,19 +11,12 @@ import anyio
 
 from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.types import Draft, Floats, Request
-from speculatoviz.errors import ContextFullError, SpeculatoVizError
+from speculatoviz.errors import BusyError, ContextFullError, SpeculatoVizError
 from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel
+from speculatoviz.models.joint_pass import SHARED_CHUNK
 from speculatoviz.models.window import WindowFeed
 from speculatoviz.server.verifier.batching import Job, PassBatcher
 from speculatoviz.targets.local import LocalTarget
-
-_SHARED_CHUNK = 16  # prefill tokens in a pass while there are other sessions
-
-
-class BusyError(SpeculatoVizError):
-    """More than a verifier serves."""
-
-    code = "busy"
 
 
 class OutOfStepError(SpeculatoVizError):
@@ -203,7 +196,7 @@ class Sessions:
             missing = await self._batcher.compute(lambda: session.begin(request))
             present = len(request.prompt) - len(missing)
             while missing:
-                size = PREFILL_TOKENS if self.count == 1 else _SHARED_CHUNK
+                size = PREFILL_TOKENS if self.count == 1 else SHARED_CHUNK
                 chunk, missing = missing[:size], missing[size:]
                 await self._batcher.run(Job(WindowFeed(session.target.window, chunk, "last"), lambda _rows: None))
             session.intact = True

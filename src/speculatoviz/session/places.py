@@ -1,0 +1,106 @@
+"""Runs at the same time: how many there are, and the place of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from speculatoviz.config import PROFILES, Settings
+from speculatoviz.core.progress import Progress
+from speculatoviz.errors import BadRequestError, ContextFullError, ModelError
+from speculatoviz.machine import available_bytes
+from speculatoviz.models.base import LanguageModel
+from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.names import OF_GGUF, parse
+from speculatoviz.models.load import gguf_file
+from speculatoviz.models.window import Window
+from speculatoviz.session.drafters import make_drafters
+from speculatoviz.session.shared import Place, Shared
+from speculatoviz.session.targets import is_remote, loading_options
+from speculatoviz.targets.local import LocalTarget
+from speculatoviz.targets.names import without_credentials
+
+_MEMORY_SHARE = 0.25  # of the memory that is free, for the contexts of runs at the same time
+_VALUE_BYTES = 2  # of a key or a value in a KV cache
+
+log = logging.getLogger(__name__)
+
+
+def concurrency(settings: Settings, progress: Progress) -> int:
+    """How many runs a server computes at the same time: as the settings ask, or as suits profile and memory.
+
+    progress: of fetching the files, whose headers are read. Raises ModelError, and BadRequestError if more than one is
+    asked for and the target is remote.
+    """
+    pair, asked = settings.resolved(), settings.concurrency
+    if is_remote(pair.target):
+        if asked is not None and asked > 1:
+            raise BadRequestError(
+                f"{without_credentials(pair.target)} is remote, and serves one run at a time here.",
+                "Leave --concurrency out, or load the target on this machine.",
+            )
+        return 1
+    if asked is not None:
+        return asked
+    if settings.batch_invariant:  # it computes each context in a pass and a cache of its own
+        return 1
+    suited = PROFILES[settings.profile].concurrency
+    per_token = sum(_cache_bytes(settings, name, progress) for name in (pair.target, pair.draft) if name is not None)
+    free = available_bytes()
+    if not per_token or free is None:
+        return suited
+    return max(1, min(suited, int(_MEMORY_SHARE * free) // (per_token * settings.context_tokens)))
+
+
+def _cache_bytes(settings: Settings, name: str, progress: Progress) -> int:
+    """The bytes of a token in the KV cache of a GGUF model; 0 if they are not known."""
+    if name.startswith("toy:"):
+        return 0
+    how = loading_options(settings)
+    parsed = parse(name, how.runtime)
+    if parsed.runtime is not None and parsed.runtime not in OF_GGUF:
+        return 0
+    file = read(gguf_file(parsed, how, None, lambda stage, _done, _whole: progress(stage, None)))
+    widths = (
+        tensor.shape[1]
+        for tensor in file.tensors.values()
+        if tensor.name.endswith((".attn_k.weight", ".attn_v.weight")) and len(tensor.shape) > 1
+    )
+    return _VALUE_BYTES * sum(widths)
+
+
+def nearest(places: Sequence[Place], prompt: Sequence[int]) -> Place:
+    """Of free places, the one whose target holds most of a prompt; among equal ones the first."""
+    return max(places, key=lambda place: place.held(prompt))
+
+
+def further_places(make: Callable[[], Place], count: int) -> list[Place]:
+    """Up to `count` more places: fewer, with a warning in the log, if the models have no room for them."""
+    places: list[Place] = []
+    for _ in range(count):
+        try:
+            places.append(make())
+        except (ContextFullError, ModelError) as error:
+            log.warning("%d runs at the same time instead of %d. %s", len(places) + 1, count + 1, error.message)
+            break
+    return places
+
+
+def new_place(
+    shared: Shared,
+    beside: Window,
+    draft: LanguageModel | None,
+    cheaper: LanguageModel | None,
+    clock: Callable[[], float],
+) -> Place:
+    """A place with contexts of its own. beside: the window of the first place's target. Other arguments: see `Session`.
+
+    Raises ContextFullError and ModelError if there is no room for it.
+    """
+    model, size = beside.model, beside.context.size
+    target = LocalTarget(model, size, clock, window=Window(model, size, beside.prefixes, shared.turns))
+    try:
+        return Place(target, make_drafters(shared.settings, target, draft, cheaper, clock, shared))
+    except BaseException:
+        target.close()
+        raise
