@@ -41,7 +41,7 @@ dev: $(DONE)/package $(NODE) ## the server, and the page with hot reload on Vite
 
 llamacpp: $(DONE)/llamacpp ## compile and install the runtime llama.cpp, for trained heads and GPUs
 
-extras: $(DONE)/extras ## install the runtimes llama.cpp, MLX-LM and transformers; the tests then run them too
+extras: $(DONE)/extras ## install the runtimes llama.cpp, MLX-LM and transformers, and Ray; the tests then run them too
 
 test: chromium check $(PAGE) ## every check and test except the long ones
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not full' $(ARGS)

@@ -59,7 +59,7 @@ extras)
     install requirements/extras.txt --quiet --no-deps
     pip_install --quiet torch==2.13.0
   else # the lock is for Linux: on other systems MLX has other packages
-    pip_install --quiet --editable '.[mlx,hf,lab]'
+    pip_install --quiet --editable '.[mlx,hf,lab,ray]'
   fi
   ;;
 *) install "requirements/$lock.txt" --quiet ;;

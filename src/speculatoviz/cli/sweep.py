@@ -19,6 +19,7 @@ from speculatoviz.config import PolicyName, Settings
 from speculatoviz.errors import BadRequestError
 
 if TYPE_CHECKING:
+    from speculatoviz.lab.sweep.measuring import Plan, Watch
     from speculatoviz.lab.sweep.records import Folder
     from speculatoviz.lab.sweep.summary import Summary
 
@@ -68,11 +69,20 @@ def sweep(
         bool, typer.Option(help="read the target's entropy at every token, in passes that are not timed")
     ] = True,
     traces: Annotated[bool, typer.Option(help="keep the events of every run, about 2 kB a token")] = True,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<address>",
+            help="measure on the machines of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure every drafter, depth, policy and temperature on your prompts, against plain runs that alternate.
 
     Writes runs.jsonl, runs.parquet and traces to a folder; `speculatoviz report` makes a page of it. Prints the best
-    choices, then one JSON line. Interrupted, it continues where it stopped.
+    choices, then one JSON line. Interrupted, it continues where it stopped. With --ray, every machine of a cluster
+    measures a part; docs/scale.md describes it.
     """
     from speculatoviz.lab.questions import read_source
     from speculatoviz.lab.sweep.cells import Candidate, Grid, usual_candidates
@@ -97,10 +107,25 @@ def sweep(
     plan = Plan(grid, read_source(prompts, per_category), entropy=entropy, traces=traces)
     folder = Folder(out)
     with progress() as shown:
-        measure_all(settings, plan, folder, Watch(time.perf_counter, shown, notice))
+        watch = Watch(time.perf_counter, shown, notice)
+        if ray is None:
+            measure_all(settings, plan, folder, watch)
+        else:
+            _spread(ray, settings, plan, folder, watch)
     write(folder.runs, out / TABLE)
     _print(folder)
     notice(f"speculatoviz report {out} makes a page of it.", style="dim")
+
+
+def _spread(address: str, settings: Settings, plan: Plan, folder: Folder, watch: Watch) -> None:
+    """Measure on a Ray cluster."""
+    from speculatoviz.lab.sweep.ray_cluster import connected
+    from speculatoviz.lab.sweep.spread import measure_on
+
+    if folder.missing(plan.keys()):
+        watch.progress(f"connecting to {address}", None)
+        with connected(address, settings, plan, time.perf_counter) as cluster:
+            measure_on(cluster, plan, folder, watch)
 
 
 def report(

@@ -10,7 +10,7 @@ import io
 import os
 import time
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -161,6 +161,12 @@ def _close(file: TextIO | None) -> None:
     with suppress(OSError):  # closing writes once more what could not be written
         if file is not None:
             file.close()
+
+
+def as_bytes(events: Iterable[Event]) -> bytes:
+    """A whole trace of events that happened on this machine, as a file of it holds them."""
+    lines = [header().model_dump_json(), *(event.model_dump_json() for event in events)]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def read(path: Path) -> Trace:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, TraceError
 from speculatoviz.lab.sweep.records import RUNS, Folder, SweepRun, require_runs
 from support.sweeps import MODEL, SUFFIX, about, folder_of, model, plain, run
 
@@ -56,11 +56,19 @@ def test_runs_that_cannot_be_compared_are_refused(changed: dict[str, object], na
 
 def test_traces_of_a_continued_sweep_do_not_replace_earlier_ones(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, [])
-    for _ in range(2):
-        (tmp_path / folder.next_trace()).touch()
+    for number in range(2):
+        folder.keep_trace(b"%d" % number)
     again = Folder(tmp_path)
     again.open()
-    assert again.next_trace() == "traces/000003.jsonl"
+    assert again.keep_trace(b"2") == "traces/000003.jsonl"
+    assert [(tmp_path / f"traces/00000{number}.jsonl").read_bytes() for number in (1, 2, 3)] == [b"0", b"1", b"2"]
+
+
+def test_a_trace_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, [])
+    (tmp_path / "traces" / "000001.jsonl").mkdir()
+    with pytest.raises(TraceError, match=r"000001\.jsonl cannot be written"):
+        folder.keep_trace(b"")
 
 
 def test_a_folder_without_runs_and_one_of_something_else_are_named(tmp_path: Path) -> None:

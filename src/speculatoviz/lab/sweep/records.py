@@ -212,16 +212,18 @@ class Folder:
             with (self.path / RUNS).open("ab") as file:
                 file.write(_LINE.dump_json(entry) + b"\n")
         except OSError as error:
-            raise TraceError(
-                f"{self.path / RUNS} cannot be written ({error.strerror or error}).",
-                "Make room there and start the same command again: it continues where it stopped.",
-            ) from error
+            raise _unwritten(self.path / RUNS, error) from error
         self.entries.append(entry)
 
-    def next_trace(self) -> str:
-        """A file name for the next run's events, relative to the folder."""
+    def keep_trace(self, data: bytes) -> str:
+        """Write the trace of a run; returns its file's name, relative to the folder. Raises TraceError."""
         self._traces += 1
-        return f"{TRACES}/{self._traces:06d}.jsonl"
+        name = f"{TRACES}/{self._traces:06d}.jsonl"
+        try:
+            (self.path / name).write_bytes(data)
+        except OSError as error:
+            raise _unwritten(self.path / name, error) from error
+        return name
 
     def _parsed(self, number: int, line: bytes) -> SweepRun | About:
         try:
@@ -243,6 +245,13 @@ def require_runs(folder: Folder) -> Sequence[SweepRun]:
             f"Measure some: speculatoviz bench sweep PROMPTS.jsonl --out {folder.path}",
         )
     return runs
+
+
+def _unwritten(file: Path, error: OSError) -> TraceError:
+    return TraceError(
+        f"{file} cannot be written ({error.strerror or error}).",
+        "Make room there and start the same command again: it continues where it stopped.",
+    )
 
 
 def _short(value: object) -> str:
