@@ -33,6 +33,19 @@ def test_a_sweep_is_measured_continued_and_reported(tmp_path: Path, monkeypatch:
     assert again.exit_code == 0, again.stderr
     assert Path("out/runs.jsonl").read_bytes() == kept
 
+    answers = runner.invoke(app, [*sweep, "--spec-bench", "--store", "runs.db"])
+    assert answers.exit_code == 0, answers.stderr
+    assert Path("out/runs.jsonl").read_bytes() == kept
+    assert len(list(Path("out/spec-bench").glob("*.jsonl"))) == 4  # plain, k 1, k 3, auto
+    [entry] = json.loads(runner.invoke(app, ["runs", "list", "--json", "--store", "runs.db"]).stdout)["runs"]
+    assert entry["summary"]["sweep"]["prompts"] == 2
+    assert " sweep " in runner.invoke(app, ["runs", "list", "--store", "runs.db"]).stdout
+    shown = runner.invoke(app, ["runs", "show", entry["id"], "--store", "runs.db"]).stdout
+    assert "3 choices on 2 prompts" in shown
+    refused = runner.invoke(app, ["why", entry["id"], "--store", "runs.db"])
+    assert refused.exit_code == 1
+    assert "is a sweep: its runs are in" in refused.stderr
+
     other = runner.invoke(app, [*sweep, "--max-tokens", "17", "--temperature", "0.5"])
     assert other.exit_code == 1
     assert "another value of tokens" in other.stderr

@@ -52,7 +52,7 @@ def test_prompts_conversations_and_turns_are_read_with_or_without_a_category(tmp
         Prompt("prompts", 0, "one\u2028line"),
         Prompt("chat", 0, "two", (("system", "so"), ("user", "two"))),
         Prompt("prompts", 1, "three"),
-        Prompt("prompts", 2, "four"),
+        Prompt("prompts", 2, "four", question_id=81),
     ]
     for prompt in found:
         Start.model_validate(prompt.start)

@@ -31,6 +31,7 @@ export function summaryOf({ started, latest, done, failure, weakest }: Run): Run
     ttft_ms: figures?.ttft_ms ?? null,
     ended: done?.finish_reason ?? (failure ? "error" : null),
     failure: failure ? `${failure.message} ${failure.hint}`.trim() : null,
+    sweep: null,
   };
 }
 

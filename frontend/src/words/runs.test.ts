@@ -27,6 +27,18 @@ const summary: RunSummary = {
   ttft_ms: 120,
   ended: "length",
   failure: null,
+  sweep: null,
+};
+const sweep = {
+  folder: "/sweeps/one",
+  prompts: 12,
+  choices: 9,
+  runs: 130,
+  temperatures: [0],
+  best: "eagle, k 4",
+  low: 1.2,
+  high: 1.9,
+  answer: "Speculation pays.",
 };
 const run = (changes: Partial<RunSummary> = {}): StoredRun => ({
   id: "abcd",
@@ -48,11 +60,13 @@ describe("a kept run in words", () => {
     expect(draftWords(summary)).toBe("small, k 4");
     expect(draftWords({ ...summary, drafter: "suffix", draft: null })).toMatch(/, k 4$/);
     expect(draftWords({ ...summary, k: 0 })).toBe("no draft");
+    expect(draftWords({ ...summary, sweep })).toBe("best of 9 choices: eagle, k 4");
   });
 
   it("states a missing end and a missing speedup", () => {
     expect(endOf(summary)).toBe("reached the token limit");
     expect(endOf({ ...summary, ended: null })).toBe("no end recorded");
+    expect(endOf({ ...summary, ended: null, sweep })).toBe("a sweep");
     expect(speedupWords(summary)).toBe("1.51×");
     expect(speedupWords({ ...summary, speedup: null })).toBe("–");
   });

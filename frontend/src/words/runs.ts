@@ -16,13 +16,17 @@ export function moment(createdMs: number): string {
   return `${date} ${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
-/** Who drafted how deep; of a plain run, that nobody did. */
-export function draftWords({ k, drafter, draft }: RunSummary): string {
+/** Who drafted how deep; of a plain run, that nobody did; of a sweep, its best choice. */
+export function draftWords({ k, drafter, draft, sweep }: RunSummary): string {
+  if (sweep) return `best of ${plural(sweep.choices, "choice")}: ${sweep.best}`;
   if (k === 0) return "no draft";
   return `${drafter === "model" && draft ? draft : sourceOf(drafter).title}, k ${k}`;
 }
 
-export const endOf = ({ ended }: RunSummary): string => (ended ? END_WORDS[ended] : "no end recorded");
+export function endOf({ ended, sweep }: RunSummary): string {
+  if (sweep) return "a sweep";
+  return ended ? END_WORDS[ended] : "no end recorded";
+}
 
 /** The sentence below the title of the list. */
 export const placeWords = (place: "server" | "browser"): string =>

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from speculatoviz.cli.output import notice
 from speculatoviz.config import Settings
+from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.trace import Trace
 
@@ -18,7 +19,8 @@ _ID = re.compile(r"[A-Za-z0-9-]{4,64}")
 def recorded(name: str, settings: Callable[[], Settings]) -> Trace:
     """Read a trace file, or the trace of a run in the store; what is missing at its end is printed as a notice.
 
-    settings: called only for the store. Raises TraceError, StoreError and UnknownRunError.
+    settings: called only for the store. Raises TraceError, StoreError and UnknownRunError, and BadRequestError for a
+    sweep.
     """
     found = trace.parse(*recorded_content(name, settings))
     if found.warning is not None:
@@ -34,7 +36,11 @@ def recorded_content(name: str, settings: Callable[[], Settings]) -> tuple[bytes
 
     store = open_store(settings())
     try:
-        found = store.get(name).id
-        return b"".join(store.trace(found)), f"Run {found}"
+        found = store.get(name)
+        if (sweep := found.summary.sweep) is not None:
+            raise BadRequestError(
+                f"{found.id} is a sweep: its runs are in {sweep.folder}.", "Name a file of its traces."
+            )
+        return b"".join(store.trace(found.id)), f"Run {found.id}"
     finally:
         store.close()

@@ -23,7 +23,7 @@ from speculatoviz.errors import BadRequestError, TraceError
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded only by the commands that use it
     from speculatoviz.lab.store.runs import RunStore
-    from speculatoviz.lab.store.summary import StoredRun
+    from speculatoviz.lab.store.summary import StoredRun, StoredRunDetail, SweepSummary
 
 _TITLE_CHARACTERS = 60
 _RUN = "a run's id, or the first characters of it; last: the newest run"
@@ -100,7 +100,7 @@ def _table(runs: list[StoredRun]) -> Table:
         table.add_row(
             run.id,
             f"{_when(run):%m-%d %H:%M}",
-            s.drafter if s.k else "none",
+            "sweep" if s.sweep else s.drafter if s.k else "none",
             str(s.tokens),
             "–" if s.acceptance_rate is None else f"{100 * s.acceptance_rate:.0f} %",
             "–" if s.speedup is None else f"{s.speedup:.2f}×",
@@ -135,9 +135,35 @@ def show_run(
     if as_json:
         typer.echo(dump(found.model_dump(), sys.stdout.encoding or "utf-8"))
         return
-    s, console = found.summary, TextConsole()
+    table, sweep = Table(show_header=False, box=None, pad_edge=False), found.summary.sweep
+    rows = _of_run(found) if sweep is None else _of_sweep(found, sweep)
+    for name, value in rows.items():
+        if value is not None:
+            table.add_row(Text(name, style="dim"), value)
+    TextConsole().print(table)
+
+
+def _of_sweep(found: StoredRunDetail, sweep: SweepSummary) -> dict[str, str | None]:
+    s = found.summary
+    between = "" if sweep.low is None or sweep.high is None else f" (95 %: {sweep.low:.2f} to {sweep.high:.2f})"
+    return {
+        "id": found.id,
+        "name": found.name,
+        "when": f"{_when(found):%Y-%m-%d %H:%M:%S}",
+        "target": s.target,
+        "compared": f"{sweep.choices} choices on {sweep.prompts} prompts, {sweep.runs} runs, at temperature "
+        f"{', '.join(f'{temperature:g}' for temperature in sweep.temperatures)}",
+        "answer": sweep.answer,
+        "best choice": f"{sweep.best}{'' if s.speedup is None else f', {s.speedup:.2f}×{between}'}",
+        "folder": sweep.folder,
+        "recorded by": f"SpeculatoViz {found.header.speculatoviz} on {found.header.machine}",
+    }
+
+
+def _of_run(found: StoredRunDetail) -> dict[str, str | None]:
+    s = found.summary
     sampling = s.sampling
-    rows = {
+    return {
         "id": found.id,
         "name": found.name,
         "when": f"{_when(found):%Y-%m-%d %H:%M:%S}",
@@ -156,11 +182,6 @@ def show_run(
         "recorded by": f"SpeculatoViz {found.header.speculatoviz} on {found.header.machine}",
         "prompt": found.prompt,
     }
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in rows.items():
-        if value is not None:
-            table.add_row(Text(name, style="dim"), value)
-    console.print(table)
 
 
 def _rate(tps: float | None) -> str:

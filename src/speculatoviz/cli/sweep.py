@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from speculatoviz.cli.flags import MACHINE, MODEL, settings_flags
+from speculatoviz.cli.flags import MACHINE, MODEL, STORE, settings_flags
 from speculatoviz.cli.help import add
 from speculatoviz.cli.lists import numbers, texts
 from speculatoviz.cli.output import notice
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import PolicyName, Settings
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, StoreError
 
 if TYPE_CHECKING:
     from speculatoviz.lab.sweep.measuring import Plan, Watch
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
     *("draft", "draft_quantisation", "draft_vocabulary", "head", "selfspec", "rule"),
     *("top_p", "top_k", "min_p", "seed"),
     MACHINE,
+    STORE,
     max_tokens=128,
 )
 def sweep(
@@ -69,6 +72,10 @@ def sweep(
         bool, typer.Option(help="read the target's entropy at every token, in passes that are not timed")
     ] = True,
     traces: Annotated[bool, typer.Option(help="keep the events of every run, about 2 kB a token")] = True,
+    spec_bench: Annotated[
+        bool,
+        typer.Option("--spec-bench", help="also write the answers in Spec-Bench's format, a file for each choice"),
+    ] = False,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +95,7 @@ def sweep(
     from speculatoviz.lab.sweep.cells import Candidate, Grid, usual_candidates
     from speculatoviz.lab.sweep.measuring import Plan, Watch, measure_all
     from speculatoviz.lab.sweep.records import TABLE, Folder
+    from speculatoviz.lab.sweep.spec_bench import write_answers
     from speculatoviz.lab.sweep.table import require_pyarrow, write
     from speculatoviz.session.targets import is_remote
 
@@ -106,15 +114,40 @@ def sweep(
     )
     plan = Plan(grid, read_source(prompts, per_category), entropy=entropy, traces=traces)
     folder = Folder(out)
-    with progress() as shown:
+    with _kept(settings, folder), progress() as shown:
         watch = Watch(time.perf_counter, shown, notice)
         if ray is None:
             measure_all(settings, plan, folder, watch)
         else:
             _spread(ray, settings, plan, folder, watch)
     write(folder.runs, out / TABLE)
+    if spec_bench:
+        write_answers(folder, plan.source)
     _print(folder)
     notice(f"speculatoviz report {out} makes a page of it.", style="dim")
+
+
+@contextmanager
+def _kept(settings: Settings, folder: Folder) -> Iterator[None]:
+    """Put the sweep into the store of runs at the end, also one that was interrupted.
+
+    Raises StoreError at once if a store that the settings name does not open. Later a store ends no sweep.
+    """
+    from speculatoviz.lab.kept_sweep import keep_sweep
+    from speculatoviz.lab.store.opening import store_for_recording
+
+    store = store_for_recording(settings)
+    try:
+        yield
+    finally:
+        if store is not None:
+            try:
+                if any(run.speedup is not None for run in folder.runs):
+                    spared = keep_sweep(store, folder)
+                    store.prune(settings.store_runs, settings.store_bytes, [spared])
+            except StoreError as error:
+                notice(f"The sweep is not in the list of runs: {error}")
+            store.close()
 
 
 def _spread(address: str, settings: Settings, plan: Plan, folder: Folder, watch: Watch) -> None:

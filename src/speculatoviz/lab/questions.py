@@ -56,13 +56,14 @@ _FORMAT = "Give a JSON Lines file whose objects have `prompt`, `messages` or `tu
 class Prompt:
     """A prompt of an experiment. number: its index within its category. text: of the user's turn, the last one.
 
-    messages: the (role, content) of a whole conversation; empty if `text` is all of it.
+    messages: the (role, content) of a whole conversation; empty if `text` is all of it. question_id: as in the file.
     """
 
     category: str
     number: int
     text: str
     messages: tuple[tuple[str, str], ...] = ()
+    question_id: int | str | None = None
 
     @property
     def start(self) -> dict[str, object]:
@@ -86,6 +87,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     category: str = NO_CATEGORY
+    question_id: object = None
     prompt: str | None = None
     messages: list[ChatMessage] | None = None
     turns: list[str] | None = None
@@ -120,7 +122,9 @@ def read_prompts(file: Path | None, per_category: int | None, *, conversations: 
             raise _unreadable(file, f"line {number} is a conversation, and single prompts are measured here")
         if per_category is None or seen[asked.category] < per_category:
             whole = turns if len(turns) > 1 or turns[0][0] != "user" else ()
-            prompts.append(Prompt(asked.category, seen[asked.category], turns[-1][1], whole))
+            place, known = seen[asked.category], asked.question_id
+            question = known if isinstance(known, int | str) else None
+            prompts.append(Prompt(asked.category, place, turns[-1][1], whole, question))
             seen[asked.category] += 1
     if not prompts:
         raise BadRequestError(f"{file} holds no prompts.", _FORMAT)

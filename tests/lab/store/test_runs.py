@@ -109,7 +109,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(store: RunStore, events: list
 
 def test_an_empty_store_has_no_last_run(store: RunStore) -> None:
     assert store.page() == ([], None)
-    with pytest.raises(UnknownRunError, match="empty"):
+    with pytest.raises(UnknownRunError, match="holds no run"):
         store.get(LAST)
 
 

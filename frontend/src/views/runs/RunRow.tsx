@@ -31,16 +31,20 @@ export function RunRow({ run, chosen, onChoose, onRename, onSave, onDelete }: Pr
   return (
     <tr ref={row} data-chosen={chosen || undefined}>
       <td className="run-choice">
-        <input
-          type="checkbox"
-          checked={chosen}
-          aria-label={`Compare ${title}`}
-          onChange={(event) => onChoose(run, event.target.checked)}
-        />
+        {!summary.sweep && (
+          <input
+            type="checkbox"
+            checked={chosen}
+            aria-label={`Compare ${title}`}
+            onChange={(event) => onChoose(run, event.target.checked)}
+          />
+        )}
       </td>
       <th scope="row" className="run-title">
         {naming ? (
           <NameField run={run} onRename={onRename} onEnd={endNaming} />
+        ) : summary.sweep ? (
+          <span title={summary.sweep.answer}>{title}</span>
         ) : (
           <RunLink id={run.id} title={title} named={run.name !== null} />
         )}
@@ -61,7 +65,7 @@ export function RunRow({ run, chosen, onChoose, onRename, onSave, onDelete }: Pr
         <Actions
           title={title}
           onRename={() => setNaming(true)}
-          onSave={() => onSave(run)}
+          onSave={summary.sweep ? null : () => onSave(run)}
           onDelete={() => onDelete(run)}
         />
       </td>
@@ -126,7 +130,8 @@ function NameField({ run, onRename, onEnd }: NameProps) {
 interface ActionProps {
   readonly title: string;
   onRename(): void;
-  onSave(): void;
+  /** null: there is no trace to save. */
+  onSave: (() => void) | null;
   onDelete(): void;
 }
 
@@ -153,7 +158,7 @@ function Actions({ title, onRename, onSave, onDelete }: ActionProps) {
           }}
         >
           <Entry onSelect={rename}>Rename</Entry>
-          <Entry onSelect={onSave}>Save the trace</Entry>
+          {onSave && <Entry onSelect={onSave}>Save the trace</Entry>}
           <Entry onSelect={onDelete}>Delete…</Entry>
         </DropdownMenu.Content>
       </DropdownMenu.Portal>

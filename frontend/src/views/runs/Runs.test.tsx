@@ -99,6 +99,29 @@ describe("the list of runs", () => {
     await screen.findByText("No run contains this.");
   });
 
+  it("shows a sweep, which is in its own folder and cannot be opened, compared or saved here", async () => {
+    const sweep = {
+      folder: "/sweeps/one",
+      prompts: 12,
+      choices: 9,
+      runs: 130,
+      temperatures: [0],
+      best: "eagle, k 4",
+      low: 1.2,
+      high: 1.9,
+      answer: "Speculation pays.",
+    };
+    server.runs = [run("a"), { ...run("s"), summary: { ...summary, sweep } }];
+    await shown();
+    expect(screen.getByText("best of 9 choices: eagle, k 4")).toBeTruthy();
+    expect(screen.getByTitle("Speculation pays.").textContent).toBe("prompt of s");
+    expect(screen.getAllByRole("link", { name: /prompt of/ })).toHaveLength(1);
+    expect(screen.getAllByRole("checkbox")).toHaveLength(1);
+    fireEvent.keyDown(screen.getByRole("button", { name: "Actions for prompt of s" }), { key: "Enter" });
+    await screen.findByRole("menuitem", { name: "Rename" });
+    expect(screen.queryByRole("menuitem", { name: "Save the trace" })).toBeNull();
+  });
+
   it("renames a run, and keeps its name after Escape", async () => {
     await shown();
     await act("prompt of a", "Rename");

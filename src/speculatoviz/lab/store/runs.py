@@ -18,7 +18,8 @@ from speculatoviz.lab.store.summary import RunSummary, StoredRun, StoredRunDetai
 from speculatoviz.lab.store.tables import CHUNKS, LONGEST_NAME, RUNS
 from speculatoviz.telemetry.trace import Header
 
-LAST = "last"  # in place of an id: the newest run
+LAST = "last"  # in place of an id: the newest run that is no sweep
+SWEEP = "sweep-"  # how the ids of sweeps begin
 PROMPT_CHARACTERS = 200  # of each prompt in a list
 MOST_LISTED = 200
 _SHORTEST_ID = 4  # characters that are enough of an id, if no other run's begins with them
@@ -65,18 +66,15 @@ class RunStore:
 
     def begin(self, run: str, created_ms: int, prompt: str, header: Header, summary: RunSummary) -> None:
         """Add a run without a trace. Raises StoreError if there is one of that id."""
-        values = {
-            "id": run,
-            "created_ms": created_ms,
-            "target": _storable(summary.target)[:500],
-            "drafter": summary.drafter,
-            "prompt": _storable(prompt),
-            "header": header.model_dump_json(),
-            "summary": summary.model_dump_json(),
-            "trace_bytes": 0,
-        }
         with self._transaction() as connection:
-            connection.execute(insert(RUNS).values(values))
+            connection.execute(insert(RUNS).values(_values(run, created_ms, prompt, header, summary)))
+
+    def keep(self, run: str, created_ms: int, prompt: str, header: Header, summary: RunSummary) -> None:
+        """Add a run without a trace, or replace all but the name of the one that has its id."""
+        values = _values(run, created_ms, prompt, header, summary)
+        with self._transaction() as connection:
+            if connection.execute(update(RUNS).where(RUNS.c.id == run).values(values)).rowcount == 0:
+                connection.execute(insert(RUNS).values(values))
 
     def append(self, run: str, number: int, lines: bytes, summary: RunSummary) -> bool:
         """Append whole lines to a run's trace, as its chunk `number`, from 0. False if the run was removed."""
@@ -199,9 +197,10 @@ class RunStore:
     def _wanted(self, connection: Connection, run: str) -> str:
         """The whole id of the run that is meant. Raises UnknownRunError."""
         if run == LAST:
-            newest: str | None = connection.execute(_newest(select(RUNS.c.id)).limit(1)).scalar_one_or_none()
+            runs = select(RUNS.c.id).where(RUNS.c.id.not_like(f"{SWEEP}%"))
+            newest: str | None = connection.execute(_newest(runs).limit(1)).scalar_one_or_none()
             if newest is None:
-                raise UnknownRunError(f"The store {self.name} is empty.", "Generate something first.")
+                raise UnknownRunError(f"The store {self.name} holds no run.", "Generate something first.")
             return newest
         begins = RUNS.c.id.startswith(run, autoescape=True) if len(run) >= _SHORTEST_ID else RUNS.c.id == run
         found = connection.execute(select(RUNS.c.id).where(or_(RUNS.c.id == run, begins)).limit(2)).scalars().all()
@@ -237,6 +236,20 @@ def checked_name(name: str | None) -> str | None:
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise BadRequestError("The name has control characters.", "Use visible ones.")
     return name or None
+
+
+def _values(run: str, created_ms: int, prompt: str, header: Header, summary: RunSummary) -> dict[str, Any]:
+    """The columns of a run without a trace."""
+    return {
+        "id": run,
+        "created_ms": created_ms,
+        "target": _storable(summary.target)[:500],
+        "drafter": summary.drafter,
+        "prompt": _storable(prompt),
+        "header": header.model_dump_json(),
+        "summary": summary.model_dump_json(),
+        "trace_bytes": 0,
+    }
 
 
 def _storable(text: str) -> str:

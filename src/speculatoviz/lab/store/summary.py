@@ -16,11 +16,30 @@ class Kept(Strict):
     model_config = ConfigDict(extra="ignore")
 
 
+class SweepSummary(Kept):
+    """Of a sweep: its folder, which has its traces, what it compared, and its answer.
+
+    `best`: the fastest choice at the lowest temperature, plain decoding included; `low` and `high` bound the 95 %
+    interval of its speedup over the prompts.
+    """
+
+    folder: str
+    prompts: int
+    choices: int
+    runs: int
+    temperatures: list[float]
+    best: str
+    low: float | None
+    high: float | None
+    answer: str
+
+
 class RunSummary(Kept):
     """Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
 
     The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
-    before it. `failure`: why a run ended with an error.
+    before it. `failure`: why a run ended with an error. `sweep`: null for a run; an entry with it is a sweep, and its
+    other fields are the settings and sums of the runs of its best choice.
     """
 
     target: str
@@ -47,6 +66,7 @@ class RunSummary(Kept):
     ttft_ms: float | None = None
     ended: FinishReason | None = None
     failure: str | None = None
+    sweep: SweepSummary | None = None
 
 
 class StoredRun(Kept):
