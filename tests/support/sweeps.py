@@ -52,6 +52,7 @@ def run(
         "tested_accepted": (True, False) * 4,
         "tested_context_tokens": tuple(place for start in (20, 22, 24, 26) for place in (start, start + 1)),
         "tested_entropy": (0.05, 3.0) * 4,
+        "tested_token_class": ("word start", "punctuation") * 4,
         "plain_tps": 1000.0 / PLAIN_MS,
     }
     return SweepRun(category, prompt, temperature, cell, **values | changed)

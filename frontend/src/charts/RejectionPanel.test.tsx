@@ -34,6 +34,7 @@ const FOUND: Autopsy = {
   expected: 10.04,
   level: 0.9,
   tokens_per_round: 2.1,
+  classes: [],
   causes: [CAUSE],
   shorter: { depth: 3, tps: 21.04, drafted: 8, measured_tps: 17 },
   missing: ["The target is remote."],

@@ -99,6 +99,9 @@ def show(found: Autopsy, console: TextConsole) -> None:
         f"{found.expected:.1f} were to be expected."
     )
     console.print(_table(found))
+    if found.classes:
+        console.print()
+        console.print(_classes(found))
     for cause in found.causes:
         console.print()
         console.print(TITLES[cause.cause], style="bold")
@@ -121,6 +124,14 @@ def _table(found: Autopsy) -> Table:
     for cause in found.causes:
         title, tokens = TITLES[cause.cause], str(cause.tokens)
         table.add_row(title, tokens, f"{cause.rejections:.1f}", f"{cause.expected:.1f}", _share(cause, found.level))
+    return table
+
+
+def _classes(found: Autopsy) -> Table:
+    table = Table("token of the text", "tested", "accepted", "expected", box=None, pad_edge=False)
+    for one in found.classes:
+        accepted, expected = 1 - one.rejected / one.tested, 1 - one.expected / one.tested
+        table.add_row(one.token_class, str(one.tested), f"{100 * accepted:.0f} %", f"{100 * expected:.0f} %")
     return table
 
 

@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speculatoviz.telemetry.autopsy_info import CAUSES, Autopsy, Cause, CauseShare, RejectedToken, ShorterDraft
+from speculatoviz.core.token_classes import TOKEN_CLASSES, TokenClass, token_class
+from speculatoviz.telemetry.autopsy_info import (
+    CAUSES,
+    Autopsy,
+    Cause,
+    CauseShare,
+    ClassShare,
+    RejectedToken,
+    ShorterDraft,
+)
 from speculatoviz.telemetry.causes import Sums, Table, shares_of, split
 from speculatoviz.telemetry.events import Done, Event
 from speculatoviz.telemetry.rejections import Parts, Rejections, Tested, TestedRound
@@ -110,6 +119,7 @@ def explain(rejections: Rejections, seed: int = 0) -> Autopsy | None:
         level=LEVEL,
         tokens_per_round=fmean(round.emitted for round in rounds),
         causes=sorted(causes, key=lambda cause: -cause.expected),
+        classes=_classes(rounds),
         shorter=_shorter(rounds, rejections.pass_ms),
         missing=_missing(rejections, len(tests)),
     )
@@ -132,6 +142,28 @@ def _rejected(rounds: Sequence[TestedRound], table: Table, sums: Sums) -> list[_
                 group = table.group(test)
                 found.append(_Found(round, test, split(shares_of(test), float(sums.excess[group]), group)))
     return found
+
+
+def _classes(rounds: Sequence[TestedRound]) -> list[ClassShare]:
+    """Tested tokens by the class of what the text has in their place; siblings count one by one.
+
+    Tokens at places that the text does not go through, which block verification tests, are left out.
+    """
+    groups: dict[TokenClass, list[Tested]] = {}
+    for round in rounds:
+        for test in round.tests:
+            if (chosen := round.chosen.get(test.position)) is not None:
+                groups.setdefault(token_class(chosen, test.before), []).append(test)
+    found = [
+        ClassShare(
+            token_class=name,
+            tested=len(tests),
+            rejected=sum(test.rejected for test in tests),
+            expected=sum(test.expected for test in tests),
+        )
+        for name, tests in groups.items()
+    ]
+    return sorted(found, key=lambda one: (-one.tested, TOKEN_CLASSES.index(one.token_class)))
 
 
 def _examples(cause: Cause, found: Sequence[_Found]) -> list[RejectedToken]:

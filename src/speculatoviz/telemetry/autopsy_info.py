@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from speculatoviz.core.token_classes import TokenClass
 from speculatoviz.telemetry.parts import Strict
 
 Cause = Literal["irreducible", "position", "depth", "vocabulary", "filters", "greedy", "rule", "unknown"]
@@ -65,6 +66,18 @@ class ShorterDraft(Strict):
     measured_tps: float
 
 
+class ClassShare(Strict):
+    """Tested tokens at places of one kind: the class of the token that the text has there.
+
+    rejected: of them. expected: the sum of their probabilities of rejection.
+    """
+
+    token_class: TokenClass
+    tested: int
+    rejected: int
+    expected: float
+
+
 class Autopsy(Strict):
     """The rejections of a run by cause.
 
@@ -80,5 +93,8 @@ class Autopsy(Strict):
     level: float
     tokens_per_round: float | None
     causes: list[CauseShare]
+    classes: list[ClassShare] = Field(
+        default_factory=list, description="by the class of the text's token, most tested tokens first"
+    )
     shorter: ShorterDraft | None
     missing: list[str]

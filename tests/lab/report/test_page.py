@@ -163,11 +163,13 @@ def test_pieces_are_the_text_with_its_rejected_tokens(tmp_path: Path) -> None:
 
 def test_a_sweep_of_one_prompt_and_one_choice_has_a_report(tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    write(folder_of(tmp_path / "sweep", [plain(), run(SUFFIX, 1.5, tested_entropy=(None,) * 8)]), out)
+    old = run(SUFFIX, 1.5, tested_entropy=(None,) * 8, tested_token_class=())
+    write(folder_of(tmp_path / "sweep", [plain(), old]), out)
     text = Page(out.read_text(encoding="utf-8")).text
 
     assert "it is not clear whether speculation pays" in text
     assert "nats" not in text
+    assert "word start" not in text
     assert re.search(r"\bnan\b", text) is None
 
 

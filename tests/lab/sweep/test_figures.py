@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speculatoviz.core.token_classes import token_classes
 from speculatoviz.lab.sweep.cells import PLAIN, Cell
 from speculatoviz.lab.sweep.figures import run_of
 from speculatoviz.lab.sweep.records import SweepRun
 from speculatoviz.telemetry.events import Done, Event, Metrics, VerifyResult
+from speculatoviz.telemetry.mapping import TokenNames
 from support import toy_session
 
 
@@ -69,6 +71,21 @@ def test_a_tested_token_has_the_entropy_and_the_context_of_its_place(tmp_path: P
 
     assert list(run.tested_entropy) == sorted(expected)
     assert [tokens - run.prompt_tokens for tokens in run.tested_context_tokens] == sorted(expected)
+
+
+def test_a_tested_token_has_the_class_of_the_token_that_the_text_has_there(tmp_path: Path) -> None:
+    session = toy_session.load(tmp_path)
+    events = toy_session.run(session, max_tokens=48, ignore_eos=True)
+    names = TokenNames(session.target.tokenizer)
+    text = [names.of(token) for token in next(e for e in events if isinstance(e, Done)).token_ids]
+    session.close()
+    run, expected = figures(events), token_classes(text)
+
+    places = [tokens - run.prompt_tokens for tokens in run.tested_context_tokens]
+    assert list(run.tested_token_class) == [expected[place] for place in places]
+    assert len(set(run.tested_token_class)) > 2
+    accepted_alone = [token for token, kept in zip(run.tested_token_class, run.tested_accepted, strict=True) if kept]
+    assert len(accepted_alone) < len(run.tested_token_class)  # rejected tokens have a class as well
 
 
 def test_a_plain_run_tests_nothing(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from speculatoviz.core.token_classes import TOKEN_CLASSES
 from speculatoviz.lab.statistics import geometric_mean
 from speculatoviz.lab.sweep.cells import PLAIN, Cell
 from speculatoviz.lab.sweep.summary import (
@@ -42,6 +44,7 @@ def test_acceptance_is_of_what_was_tested_or_of_every_round_that_drafted() -> No
         SUFFIX, 1.0, drafted=(2, 2, 2, 0), accepted=(2, 1, 0, 0), emitted=(3, 2, 1, 1),
         tested_position=(0, 1, 0, 1, 0), tested_accepted=(True, True, True, False, False),
         tested_context_tokens=(20, 21, 130, 131, 5000), tested_entropy=(0.05, 0.7, 1.5, None, 9.0),
+        tested_token_class=("word start", "number", "number", None, "number"),
     )  # fmt: skip
     summary = Summary([first])
     found = summary.positions(SUFFIX, 0.0)
@@ -55,6 +58,12 @@ def test_acceptance_is_of_what_was_tested_or_of_every_round_that_drafted() -> No
     contexts = [mark.value for mark in summary.by_context(SUFFIX, 0.0)]
     assert contexts == pytest.approx([1.0, 0.5, *[math.nan] * 3, 0.0], nan_ok=True)
     assert (len(entropies), len(contexts)) == (len(ENTROPIES), len(CONTEXTS))
+    classes = dict(zip(TOKEN_CLASSES, summary.by_token_class(SUFFIX, 0.0), strict=True))
+    assert classes["word start"].value == 1.0
+    assert classes["number"].value == pytest.approx(2 / 3)
+    assert not classes["whitespace"].known
+    older = Summary([replace(first, tested_token_class=())])  # measured before the classes existed
+    assert not any(mark.known for mark in older.by_token_class(SUFFIX, 0.0))
 
 
 def test_bursts_count_as_they_arrive() -> None:

@@ -13,7 +13,9 @@ from support.sweeps import AUTO, SUFFIX, plain, run
 
 
 def test_the_table_has_a_row_for_each_run(tmp_path: Path) -> None:
-    runs = [plain(), run(SUFFIX, 1.5, departure=3), run(AUTO, 0.5, temperature=0.7, tested_entropy=(None, 3.0) * 4)]
+    classes = ("number", None) * 4
+    auto = run(AUTO, 0.5, temperature=0.7, tested_entropy=(None, 3.0) * 4, tested_token_class=classes)
+    runs = [plain(), run(SUFFIX, 1.5, departure=3), auto]
     table.write(runs[:1], tmp_path / "runs.parquet")
     table.write(runs, tmp_path / "runs.parquet")
     read = pq.read_table(tmp_path / "runs.parquet")
@@ -24,6 +26,7 @@ def test_the_table_has_a_row_for_each_run(tmp_path: Path) -> None:
     assert [row["k"] for row in rows] == [0, 4, None]
     assert [row["departure"] for row in rows] == [None, 3, None]
     assert rows[2]["tested_entropy"] == [None, 3.0] * 4
+    assert rows[2]["tested_token_class"] == list(classes)
     assert rows[1]["gaps_ms"] == pytest.approx(runs[1].gaps_ms)
     assert str(read.schema.field("tested_accepted").type).startswith("list<")
     assert [file.name for file in tmp_path.iterdir()] == ["runs.parquet"]

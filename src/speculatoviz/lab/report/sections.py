@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from speculatoviz.core.token_classes import TOKEN_CLASSES
 from speculatoviz.lab.report import figures
 from speculatoviz.lab.report.words import UNKNOWN, estimate, number, percent
 from speculatoviz.lab.statistics import UNKNOWN as NOT_MEASURED
@@ -126,7 +127,7 @@ def speedups(summary: Summary, temperature: float, anchors: Anchors) -> Section:
 
 
 def positions(summary: Summary, temperature: float) -> Section:
-    """Acceptance by position, entropy and context."""
+    """Acceptance by position, entropy, token class and context."""
     cells = [cell for cell in figures.deepest(summary, temperature) if summary.positions(cell, temperature).conditional]
     deepest = max((len(summary.positions(cell, temperature).conditional) for cell in cells), default=0)
     rows = []
@@ -140,6 +141,10 @@ def positions(summary: Summary, temperature: float) -> Section:
     if any(summary.by_entropy(cell, temperature)[0].known for cell in cells):
         heads = classes(ENTROPIES, "nats")
         tables.append(_table("Accepted of tested, by the target's entropy (95 %)", ("choice", *heads), entropies))
+    tokens = [[cell.label, *map(percent, summary.by_token_class(cell, temperature))] for cell in cells]
+    if any(mark.known for cell in cells for mark in summary.by_token_class(cell, temperature)):
+        caption = "Accepted of tested, by the class of the text's token there (95 %)"
+        tables.append(_table(caption, ("choice", *TOKEN_CLASSES), tokens))
     contexts = [[cell.label, *map(percent, summary.by_context(cell, temperature))] for cell in cells]
     heads = classes(CONTEXTS, "tokens")
     tables.append(_table("Accepted of tested, by the tokens before it (95 %)", ("choice", *heads), contexts))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from speculatoviz.core.token_classes import token_classes
 from speculatoviz.lab.sweep.records import SweepRun
 from speculatoviz.telemetry.events import Done, Event, Metrics, RunWarning, Started, VerifyResult
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -39,6 +42,19 @@ class _Tested:
             self.text_position.append(emitted_before + position)
             self.on_text.append(position <= kept)
 
+    def at(self, by_token: Sequence[T]) -> tuple[T | None, ...]:
+        """For each position the entry of the text's token there; None if the text does not go through it."""
+        return tuple(
+            by_token[place] if on_text and place < len(by_token) else None
+            for place, on_text in zip(self.text_position, self.on_text, strict=True)
+        )
+
+
+def _emitted(events: Iterable[VerifyResult]) -> list[str]:
+    """The tokens that a round adds to the text, in order."""
+    kept = [event for event in events if event.final_token is not None]
+    return [event.final_token or "" for event in sorted(kept, key=lambda event: event.position)]
+
 
 def _was_tested(event: VerifyResult, *, last: bool) -> bool:
     if event.status == "discarded":  # block verification tests the tokens after the prefix that it keeps, too
@@ -58,14 +74,11 @@ def run_of(run: SweepRun, events: Sequence[Event], entropies: Sequence[float | N
     for event in events:
         if isinstance(event, VerifyResult):
             verified.setdefault(event.round, []).append(event)
-    tested, emitted = _Tested(), 0
+    tested, texts, emitted = _Tested(), list[str](), 0
     for one in rounds:
+        texts += _emitted(verified.get(one.round, ()))[: one.round_emitted]
         tested.add(verified.get(one.round, ()), one.round_accepted, emitted, last=one is rounds[-1])
         emitted += one.round_emitted
-    known = [
-        entropies[place] if on_text and place < len(entropies) else None
-        for place, on_text in zip(tested.text_position, tested.on_text, strict=True)
-    ]
     return replace(
         run,
         prompt_tokens=started.prompt_tokens,
@@ -75,7 +88,8 @@ def run_of(run: SweepRun, events: Sequence[Event], entropies: Sequence[float | N
         tested_position=tuple(tested.position),
         tested_accepted=tuple(tested.accepted),
         tested_context_tokens=tuple(started.prompt_tokens + place for place in tested.text_position),
-        tested_entropy=tuple(known),
+        tested_entropy=tested.at(entropies),
+        tested_token_class=tested.at(token_classes(texts)),
         departure=done.departure.position if done.departure is not None else None,
         warning=next((event.message for event in events if isinstance(event, RunWarning)), None),
         **_rounds(rounds),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from speculatoviz.core.token_classes import TokenClass
 from speculatoviz.core.types import FinishReason, Label, Rule
 from speculatoviz.errors import BadRequestError, TraceError
 from speculatoviz.lab.journal import drop_broken_line, whole_lines
@@ -30,8 +31,9 @@ class SweepRun:
     which add up to those of `round_ms`.
 
     The lists of tested tokens have one entry for each position that a round tested, siblings together: its position
-    in the draft from 0, whether a token there was accepted, the tokens before it (prompt and text), and the target's
-    entropy there at T=1 in nats, None if it was not computed.
+    in the draft from 0, whether a token there was accepted, the tokens before it (prompt and text), the target's
+    entropy there at T=1 in nats, None if it was not computed, and the class of the text's token there, None if the text
+    does not go through that place. The last list is empty in sweeps that were measured before it existed.
 
     plain_tps: the mean rate of the plain runs before and after; None for a plain run. departure: of a greedy run, the
     first token that differs from the latest plain text. foreign_share: of the used processor time, the part of other
@@ -60,6 +62,7 @@ class SweepRun:
     tested_accepted: tuple[bool, ...] = ()
     tested_context_tokens: tuple[int, ...] = ()
     tested_entropy: tuple[float | None, ...] = ()
+    tested_token_class: tuple[TokenClass | None, ...] = ()
     plain_tps: float | None = None
     departure: int | None = None
     foreign_share: float | None = None

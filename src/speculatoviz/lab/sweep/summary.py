@@ -10,6 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 from speculatoviz.core.theory import expected_tokens
+from speculatoviz.core.token_classes import TOKEN_CLASSES
 from speculatoviz.lab.statistics import UNKNOWN, Estimate, geometric, geometric_mean, quantile, share
 from speculatoviz.lab.sweep.cells import PLAIN, Cell
 from speculatoviz.lab.sweep.records import SweepRun
@@ -183,6 +184,15 @@ class Summary:
         """accepted / tested by the target's entropy at the token, for the classes of `ENTROPIES`."""
         return self._by(cell, temperature, lambda run: run.tested_entropy, ENTROPIES)
 
+    def by_token_class(self, cell: Cell, temperature: float) -> list[Estimate]:
+        """accepted / tested by the class of the text's token at the place, for `TOKEN_CLASSES`."""
+        runs = self.select(cell, temperature)
+        found = list[Estimate]()
+        for wanted in TOKEN_CLASSES:
+            counts = [_counts(run, [own == wanted for own in run.tested_token_class]) for run in runs]
+            found.append(share([accepted for accepted, _ in counts], [tested for _, tested in counts]))
+        return found
+
     def by_context(self, cell: Cell, temperature: float) -> list[Estimate]:
         """accepted / tested by the tokens before the token, for the classes of `CONTEXTS`."""
         return self._by(cell, temperature, lambda run: run.tested_context_tokens, CONTEXTS)
@@ -197,7 +207,8 @@ class Summary:
         runs = self.select(cell, temperature)
         found, low = list[Estimate](), -math.inf
         for high in ends:
-            counts = [_counts(run, of(run), low, high) for run in runs]
+            inside = [[value is not None and low <= value < high for value in of(run)] for run in runs]
+            counts = [_counts(run, own) for run, own in zip(runs, inside, strict=True)]
             found.append(share([accepted for accepted, _ in counts], [tested for _, tested in counts]))
             low = high
         return found
@@ -278,14 +289,9 @@ def _testing(position: int) -> Callable[[SweepRun], float]:
     return lambda run: run.tested_position.count(position)
 
 
-def _counts(run: SweepRun, values: Sequence[float | None], low: float, high: float) -> tuple[int, int]:
-    """(accepted, tested) among the tested tokens whose value is in [low, high)."""
-    inside = [
-        accepted
-        for accepted, value in zip(run.tested_accepted, values, strict=True)
-        if value is not None and low <= value < high
-    ]
-    return sum(inside), len(inside)
+def _counts(run: SweepRun, inside: Sequence[bool]) -> tuple[int, int]:
+    """(accepted, tested) among the tested tokens that are inside of a class; empty: none is."""
+    return sum(accepted for accepted, own in zip(run.tested_accepted, inside, strict=bool(inside)) if own), sum(inside)
 
 
 def _fastest(by_cell: Mapping[Cell, Mapping[PromptKey, float]]) -> Cell:

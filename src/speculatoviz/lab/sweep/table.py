@@ -49,6 +49,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[SweepRun], Any]], ...] = (
     ("tested_accepted", "list<bool>", lambda run: run.tested_accepted),
     ("tested_context_tokens", "list<int32>", lambda run: run.tested_context_tokens),
     ("tested_entropy", "list<float64>", lambda run: run.tested_entropy),
+    ("tested_token_class", "list<string>", lambda run: run.tested_token_class),
     ("warning", "string", lambda run: run.warning),
     ("error", "string", lambda run: run.error),
     ("trace", "string", lambda run: run.trace),
