@@ -51,6 +51,23 @@ def test_json_has_the_verdict_of_each_part(prompts: Path) -> None:
     assert found["sampled"]["plain"]["p_value"] >= found["level"] == 0.001
 
 
+def test_a_passport_takes_in_the_certificate_of_its_pair(prompts: Path, tmp_path: Path) -> None:
+    file, trace, out = (str(tmp_path / name) for name in ("certificate.json", "run.jsonl", "pair.json"))
+    Path(file).write_text(certify(str(prompts), "--json").stdout)
+    drafted = ["generate", "once upon a time", *TOYS, "--max-tokens", "64", "-k", "3", "--store", "none"]
+    assert CliRunner().invoke(app, [*drafted, "--trace", trace]).exit_code == 0
+    written = CliRunner().invoke(app, ["passport", trace, "--out", out, "--certificate", file])
+    assert written.exit_code == 0, written.output
+    shown = CliRunner().invoke(app, ["passports", out, "--format", "markdown"])
+    assert "| certificate |" in shown.stdout
+    assert "| passed |" in shown.stdout
+
+    Path(file).write_text(Path(file).read_text().replace('"passed"', '"failed"'))
+    refused = CliRunner().invoke(app, ["passport", trace, "--out", out, "--certificate", file])
+    assert refused.exit_code == 1
+    assert "changed after it was written" in refused.output
+
+
 def test_a_broken_rule_ends_with_exit_code_1(prompts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rule = RULES["token"]._replace(verify=twins.accept_when_equal)
     monkeypatch.setattr("speculatoviz.targets.local.RULES", {"token": rule})

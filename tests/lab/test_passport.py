@@ -148,11 +148,11 @@ def test_a_table_shows_which_draft_suits_which_target() -> None:
         ("Target-7B (Q4_K_M)", "small/Draft", "1.50"),
         ("Another-7B (Q4_K_M)", "owner/Draft-0.5B", "2.50"),
     ]
-    assert [row[6] for row in found.rows] == ["0.034", "–", "–"]
-    assert [row[8] for row in found.rows][1:] == ["–", "–"]
-    assert found.rows[0][7] == "2.50"
+    assert [row[7] for row in found.rows] == ["0.034", "–", "–"]
+    assert [row[9] for row in found.rows][1:] == ["–", "–"]
+    assert found.rows[0][8] == "2.50"
     (row,) = table([passport([trace("code", ROUNDS * 2)])]).rows
-    assert row[7].startswith("2.50 (")
+    assert row[8].startswith("2.50 (")
 
 
 def test_names_stay_text_in_markdown_and_html() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.errors import BadRequestError
-from speculatoviz.lab.round_costs import RoundCosts, read_pass_times
+from speculatoviz.lab.pass_tables import read_pass_times
+from speculatoviz.lab.round_costs import RoundCosts
 
 TABLE = """\
 main: n_kv_max = 2048, n_batch = 2048, n_ubatch = 512, flash_attn = -1, is_pp_shared = 0, n_gpu_layers = 99
@@ -61,6 +62,61 @@ def test_anything_else_is_refused_in_words(text: str, message: str) -> None:
     with pytest.raises(BadRequestError, match=message) as refused:
         read_pass_times(text)
     assert "1:25" in refused.value.hint
+
+
+def served(rows: int, itl_ms: float, **changed: object) -> dict[str, object]:
+    """A result that `vllm bench serve --save-result` writes, as far as it is read."""
+    values = {"max_concurrency": rows, "median_itl_ms": itl_ms, "median_tpot_ms": itl_ms + 3, "completed": 4 * rows}
+    return {"backend": "vllm", "request_rate": "inf", **values, **changed}
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "joined"])
+def test_saved_results_of_vllm_bench_serve(form: str, tmp_path: Path) -> None:
+    runs = [served(rows, ms) for rows, ms in EXPECTED.items()]
+    runs += [
+        served(2, 50.0),  # slower than another run of it
+        served(8, 9.0, request_rate=2.0),  # which does not fill the concurrency
+        served(16, 9.0, completed=3),
+        {"max_concurrency": None, "median_itl_ms": 5.0, "completed": 4},
+    ]
+    each = [json.dumps(run) for run in runs]
+    texts = {"lines": "\n".join(each), "list": f"[{', '.join(each)}]", "joined": "".join(each)}
+    file = tmp_path / "bench.json"
+    file.write_text(texts[form])
+    assert read_pass_times(str(file)) == EXPECTED
+
+
+SERVED = """\
+============ Serving Benchmark Result ============
+Successful requests:                     40
+Maximum request concurrency:             {rows}
+Benchmark duration (s):                  27.85
+Total generated tokens:                  1500
+-----Time per Output Token (excl. 1st token)------
+Mean TPOT (ms):                          15.35
+Median TPOT (ms):                        15.15
+---------------Inter-token Latency----------------
+Mean ITL (ms):                           16.02
+Median ITL (ms):                         {ms}
+==================================================
+"""
+
+
+def test_what_vllm_bench_serve_printed(tmp_path: Path) -> None:
+    file = tmp_path / "bench.txt"
+    runs = [SERVED.format(rows=rows, ms=ms) for rows, ms in EXPECTED.items()]
+    limited = SERVED.format(rows=8, ms=1.0).replace("Benchmark", "Request rate configured (RPS):  1.50\nBenchmark", 1)
+    file.write_text("INFO a line of a log\n".join([*runs, limited]))
+    assert read_pass_times(str(file)) == EXPECTED
+
+
+@pytest.mark.parametrize("form", ["saved", "printed"])
+def test_times_of_a_server_that_speculated_are_refused(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    printed = SERVED.format(rows=1, ms=9.0).replace("====\n", "====\n------Speculative Decoding------\n", 1)
+    file.write_text(json.dumps(served(1, 9.0, spec_decode_num_drafts=7)) if form == "saved" else printed)
+    with pytest.raises(BadRequestError, match="a server that speculated"):
+        read_pass_times(str(file))
 
 
 def test_a_file_without_times_is_refused(tmp_path: Path) -> None:

@@ -64,6 +64,45 @@ def test_times_come_from_what_is_given() -> None:
     assert choice.tps == pytest.approx(1000 * choice.tokens_per_round / choice.round_ms)
 
 
+def test_sequences_that_decode_together_share_passes_of_all_their_tokens() -> None:
+    record = records.written(TARGET, DRAFT, TEXT, 4, Sampling())
+    table = {1: 10.0, 4: 12.0, 8: 18.0, 12: 26.0}
+
+    def costs(own: RoundCosts) -> RoundCosts:
+        return own.changed(table, 2.0, 4.0)
+
+    other_ms = record.rounds[0].other_ms
+    [alone] = what_if([record], Question((2,), costs=costs)).choices
+    answer = what_if([record], Question((2,), batch=4, costs=costs))
+    [choice] = answer.choices
+
+    assert answer.plain_tps == pytest.approx(4 * 1000 / (12.0 + 4.0 + 4 * other_ms))
+    assert choice.round_ms == pytest.approx(2 * 2.0 * 12.0 / 10.0 + 26.0 + 4.0 + 4 * other_ms, rel=0.02)
+    assert choice.tokens_per_round == alone.tokens_per_round
+    assert choice.tps == pytest.approx(4 * 1000 * choice.tokens_per_round / choice.round_ms)
+    assert choice.exact
+    assert choice.measured_passes
+    assert choice.low is not None
+    assert choice.high is not None
+    assert choice.low <= choice.tps <= choice.high
+
+    given = what_if([record], Question((2,), batch=4, draft_ms=3.0, costs=costs)).choices[0]
+    assert given.draft_ms == pytest.approx(6.0, rel=0.02)
+    lookups = [replace(record, drafter="suffix")]
+    assert what_if(lookups, Question((2,), batch=4, costs=costs)).choices[0].draft_ms == pytest.approx(16.0, rel=0.02)
+
+
+def test_a_batch_needs_passes_of_its_size_and_one_depth_for_all(record: RunRecord) -> None:
+    question = priced(p1=100.0, p2=101.0, p8=103.0)
+    assert [choice.depth for choice in what_if([record], replace(question, batch=2)).choices] == [1, 2, 3]
+    assert not what_if([record], replace(question, batch=2, depths=(2,))).choices[0].measured_passes
+    for batch in (5, 100):
+        with pytest.raises(BadRequestError, match=f"No pass over {2 * batch} tokens was measured, only over up to 8"):
+            what_if([record], replace(question, batch=batch))
+    with pytest.raises(BadRequestError, match="sequences that decode together draft differently deep"):
+        what_if([record], replace(question, batch=2, policy="adaptive"))
+
+
 def test_the_best_depth_follows_the_pass_table(record: RunRecord) -> None:
     flat = what_if([record], priced(p1=100.0, p2=101.0, p3=102.0, p9=103.0))
     steep = what_if([record], priced(p1=100.0, p2=220.0, p3=330.0, p9=900.0))

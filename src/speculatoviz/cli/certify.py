@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from speculatoviz.config import Settings
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab import certificate
 from speculatoviz.lab.certificate import LEVEL, Certificate, GreedyDeparture, GreedyResult, Plan, SampledResult
+from speculatoviz.lab.certified import document
 from speculatoviz.lab.long_prompts import lengthened
 from speculatoviz.lab.randomisation import POWER, Outcome
 
@@ -81,14 +81,6 @@ def certify(
         show(found, TextConsole())
     if found.verdict == "failed":
         raise typer.Exit(1)
-
-
-def document(found: Certificate) -> dict[str, object]:
-    """The certificate for JSON, with the verdict of each part."""
-    values = asdict(found)
-    for name, part in (("greedy", found.greedy), ("sampled", found.sampled)):
-        values[name] |= {"verdict": part.verdict}
-    return {"verdict": found.verdict, "level": LEVEL, **values}
 
 
 def show(found: Certificate, console: TextConsole) -> None:

@@ -44,12 +44,17 @@ def passport(
     temperature: Annotated[
         float | None, typer.Option(min=0, help="of the runs of a sweep; default: its lowest one")
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="what `speculatoviz certify --json` wrote of the same pair and rule", show_default=False),
+    ] = None,
 ) -> None:
     """Write what a drafter reached on a target into a file that can be handed on.
 
     The file holds both models, the rules, the noise floor, and the counts of accepted tokens by position and category
     (as in code=run1.jsonl chat=run2.jsonl), with the hashes of the traces and of itself: a changed file is noticed. All
-    traces are of one pair. Of a sweep, its fastest chain is taken, with the categories of the prompts.
+    traces and the certificate are of one pair. Of a sweep, its fastest chain is taken, with the categories of the
+    prompts.
     """
     chosen = list[CategorisedTrace]()
     for name in traces:
@@ -60,6 +65,8 @@ def passport(
         else:
             chosen.append(_categorised(name))
     found = passports_of.passport(chosen, drafter, k)
+    if certificate is not None:
+        found = passports_of.with_certificate(found, _text(certificate, "certificate"), str(certificate))
     try:
         out.write_text(passports_of.as_text(found), encoding="utf-8")
     except OSError as error:
@@ -94,7 +101,7 @@ def passports(
 
     Each file is checked against its hash first. The table goes to standard output.
     """
-    found = table([passports_of.read(_text(file), str(file)) for file in files])
+    found = table([passports_of.read(_text(file, "passport"), str(file)) for file in files])
     if form != "text":
         typer.echo(plain(as_markdown(found) if form == "markdown" else as_html(found)))
         return
@@ -106,8 +113,8 @@ def passports(
     console.print(NOTE, style="dim")
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise BadRequestError(f"{path} cannot be read ({error.strerror or error}).", "Name a passport.") from error
+        raise BadRequestError(f"{path} cannot be read ({error.strerror or error}).", f"Name a {what}.") from error

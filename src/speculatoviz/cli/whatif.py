@@ -16,7 +16,8 @@ from speculatoviz.cli.recorded import RECORDED, recorded
 from speculatoviz.config import PolicyName, Settings
 from speculatoviz.core.types import Rule
 from speculatoviz.errors import BadRequestError
-from speculatoviz.lab.round_costs import RoundCosts, read_pass_times
+from speculatoviz.lab.pass_tables import read_pass_times
+from speculatoviz.lab.round_costs import RoundCosts
 from speculatoviz.lab.run_record import run_record
 from speculatoviz.lab.what_if import Answer, Choice, Question, what_if
 
@@ -46,7 +47,8 @@ def whatif(
         typer.Option(
             "--passes",
             metavar="<tokens:ms,...|file>",
-            help="another machine's pass times, such as 1:25,2:36,4:51, or what llama-batched-bench printed",
+            help="another machine's pass times, such as 1:25,2:36,4:51, or the output of llama-batched-bench or vllm "
+            "bench serve",
         ),
     ] = None,
     draft_ms: Annotated[
@@ -56,10 +58,11 @@ def whatif(
         float | None,
         typer.Option("--rtt-ms", min=0.0, help="round-trip time of a remote target; default: as measured"),
     ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="sequences that decode together on the target")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Tell what a recorded run would have been with another depth, rule, policy, network, drafter's speed or machine.
+    """Tell what a recorded run would have been with another depth, rule, policy, network, batch, drafter or machine.
 
     Needs no model. The accepted tokens of a greedy run are exact; times are computed from measured ones. Several traces
     of one drafter are answered together.
@@ -67,12 +70,12 @@ def whatif(
     table = None if passes is None else read_pass_times(passes)
 
     def changed(own: RoundCosts) -> RoundCosts:
-        return own.changed(table, draft_ms, rtt_ms)
+        return own.changed(table, network_ms=rtt_ms)
 
     def settings() -> Settings:
         return settings_of({"store": store})
 
-    question = Question(_depths(k), policy, rule, changed)
+    question = Question(_depths(k), policy, rule, batch, draft_ms, changed)
     answer = what_if([run_record(recorded(run, settings).events) for run in runs], question)
     if as_json:
         values = answer._asdict() | {"choices": [choice._asdict() for choice in answer.choices]}
@@ -92,7 +95,8 @@ def show(answer: Answer, console: TextConsole, *, given: bool) -> None:
     """Print the best depth, a row for every depth, and what the figures are."""
     console.print(_verdict(answer))
     table = Table("k", "tokens a round", "draft ms", "verify ms", "tok/s", "speedup", "", box=None, pad_edge=False)
-    table.add_row("0", "1.00", "0.0", f"{1000 / answer.plain_tps:.1f}", f"{answer.plain_tps:.1f}", "1.00×", "computed")
+    plain_ms = 1000 * answer.batch / answer.plain_tps
+    table.add_row("0", "1.00", "0.0", f"{plain_ms:.1f}", f"{answer.plain_tps:.1f}", "1.00×", "computed")
     for choice in answer.choices:
         table.add_row(
             str(choice.depth),
@@ -116,7 +120,8 @@ def _verdict(answer: Answer) -> str:
         most = "" if answer.policy == "fixed" else "at most "
         text, rate = f"k {most}{answer.best} is the fastest, {best.speedup:.2f}× plain decoding", best.tps
     sure = "" if answer.best_share is None else f"; it is the fastest in {100 * answer.best_share:.0f} % of resamples"
-    return f"{text}: {rate:.1f} tok/s{sure}."
+    together = "" if answer.batch == 1 else f" of {answer.batch} sequences together"
+    return f"{text}: {rate:.1f} tok/s{together}{sure}."
 
 
 def _rate(choice: Choice, level: float) -> str:
@@ -132,6 +137,11 @@ def _notes(answer: Answer, *, given: bool) -> list[str]:
         f"{answer.drafter} drafts, policy {answer.policy}, rule {answer.rule}, temperature {answer.temperature:g}; "
         f"{answer.tokens} tokens of {runs}. Computed from {passes}."
     ]
+    if answer.batch > 1:
+        notes.append(
+            f"Rounds of {answer.batch} sequences that draft equally deep at the same time. What a drafted token of all "
+            "of them takes is an assumption; give --draft-ms if it was measured."
+        )
     if answer.measured_tps is not None:
         notes.append(f"As recorded, evidence not counted: {answer.measured_tps:.1f} tok/s, measured.")
     if any(not choice.measured_passes for choice in answer.choices):

@@ -23,8 +23,11 @@ from speculatoviz.core.types import Floats, Label, Scores
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.lab.randomisation import Outcome, goodness_of_fit, two_samples
 from speculatoviz.models.window import Window
+from speculatoviz.session.heads import head_cards
 from speculatoviz.session.session import Session
+from speculatoviz.telemetry.mapping import model_info
 from speculatoviz.telemetry.messages import Start
+from speculatoviz.telemetry.parts import ModelInfo
 
 LEVEL = 0.001  # a test that holds is rejected this often
 _ENDED = -1  # in place of a token after the end of a run
@@ -106,9 +109,15 @@ class SampledResult:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """label: what the target claims for these runs. noise: the largest total variation of its noise floor, if known."""
+    """label: what the target claims for these runs. noise: the largest total variation of its noise floor, if known.
+
+    draft_model, heads: what the drafter uses, if it does.
+    """
 
     target: str
+    target_model: ModelInfo
+    draft_model: ModelInfo | None
+    heads: tuple[str, ...]
     drafter: str
     rule: str
     label: Label
@@ -136,6 +145,9 @@ def certify(session: Session, prompts: Sequence[str], plan: Plan, progress: Prog
     request, floor = prepared.request, session.noise_info(prepared)
     return Certificate(
         target=session.target.description.name,
+        target_model=model_info(session.target),
+        draft_model=model_info(session.draft_model) if session.draft_model and session.drafter == "model" else None,
+        heads=tuple(head.file for head in head_cards(session.drafters) if head.drafter == session.drafter),
         drafter=session.drafter,
         rule=request.rule,
         label=session.target.claim(request).label,

@@ -6,19 +6,20 @@ the rest. It shows that a file is as it was written; who wrote it, it does not s
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from speculatoviz.core.types import Rule
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.acceptance import recorded_runs
+from speculatoviz.lab.certified import Certified, read_certificate
 from speculatoviz.lab.engines.evidence import Evidence, NamedTrace, evidence
+from speculatoviz.lab.sealing import SEAL, content_hash, is_sealed
 from speculatoviz.telemetry.events import Started
 from speculatoviz.telemetry.parts import ExactnessInfo, ModelInfo, NoiseFloor, SamplingInfo, Strict
 
@@ -77,7 +78,7 @@ class Measurement(Strict):
 
 
 class Passport(Strict):
-    """One pair. sha256: of all other fields, as `sealed` computes it."""
+    """One pair. certificate: of its exactness, if one was taken in. sha256: of all other fields, as `sealed` has it."""
 
     type: Literal["passport"] = "passport"
     version: Literal[1] = 1
@@ -87,6 +88,7 @@ class Passport(Strict):
     drafter: str
     heads: tuple[str, ...]
     measurements: tuple[Measurement, ...]
+    certificate: Certified | None = None
     sha256: str = ""
 
 
@@ -150,13 +152,7 @@ def _check_pair(found: Sequence[Evidence]) -> None:
 
 
 def _model(info: ModelInfo) -> PassportModel:
-    return PassportModel(
-        name=info.name,
-        quantisation=info.quantisation,
-        runtime=info.runtime,
-        parameters=info.parameters,
-        fingerprint=info.fingerprint,
-    )
+    return PassportModel.model_validate(info.model_dump(include=set(PassportModel.model_fields)))
 
 
 def _measurement(category: str, group: Sequence[CategorisedTrace], found: Evidence) -> Measurement:
@@ -189,12 +185,45 @@ def _measurement(category: str, group: Sequence[CategorisedTrace], found: Eviden
     )
 
 
+def with_certificate(found: Passport, text: str, name: str) -> Passport:
+    """The sealed passport with what a certificate's file states. name: of the file.
+
+    Raises BadRequestError if it is no certificate, was changed, or is of another pair or rule.
+    """
+    certified, pair = read_certificate(text, name)
+    draft = None if pair.draft_model is None else _model(pair.draft_model)
+    for what, own, other in (
+        ("target", found.target, _model(pair.target_model)),
+        ("draft model", found.draft, draft),
+        ("drafter", found.drafter, pair.drafter),
+        ("head", ", ".join(found.heads), ", ".join(pair.heads)),
+    ):
+        if own != other:
+            raise BadRequestError(
+                f"{name} certifies another {what} ({_named(other)}) than that of the traces ({_named(own)}).",
+                "Run speculatoviz certify with the models and the drafter of the traces.",
+            )
+    rules = {one.rule for one in found.measurements}
+    if certified.rule not in rules:
+        raise BadRequestError(
+            f"{name} certifies the rule {certified.rule}, and the traces have {', '.join(sorted(rules))}.",
+            "Run speculatoviz certify with the rule of the traces.",
+        )
+    return sealed(found.model_copy(update={"certificate": certified}))
+
+
+def _named(one: PassportModel | str | None) -> str:
+    if isinstance(one, PassportModel):
+        return f"{one.name} {one.quantisation} on {one.runtime}, vocabulary {one.fingerprint[:8]}"
+    return one or "none"
+
+
 # --- the file -----------------------------------------------------------------------------------------
 
 
 def sealed(found: Passport) -> Passport:
     """The same with the hash of its content."""
-    return found.model_copy(update={"sha256": _hash(found.model_dump(mode="json"))})
+    return found.model_copy(update={SEAL: content_hash(found.model_dump(mode="json"))})
 
 
 def as_text(found: Passport) -> str:
@@ -215,7 +244,7 @@ def read(text: str, name: str) -> Passport:
             f"{name} is a passport of version {str(values.get('version'))[:20]}; this program reads version {VERSION}.",
             "Use the version of SpeculatoViz that wrote it.",
         )
-    if _hash(values) != values.get("sha256"):
+    if not is_sealed(values):
         raise BadRequestError(f"{name} was changed after it was written: its content has another hash.", _ANEW)
     try:
         found = Passport.model_validate_json(text.removeprefix("\ufeff"))
@@ -225,10 +254,3 @@ def read(text: str, name: str) -> Passport:
     if not found.measurements or any(one.drafts < 1 for one in found.measurements):
         raise BadRequestError(f"{name} holds no measured draft.", _ANEW)
     return found
-
-
-def _hash(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of all fields but `sha256`, in one form whatever the file's spaces and the order of its keys."""
-    content = {key: value for key, value in values.items() if key != "sha256"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -67,7 +67,7 @@ def table(passports: Sequence[Passport]) -> PassportTable:
     categories = list(dict.fromkeys(one.category for row in rows for one in row.measurements))
     targets = list(dict.fromkeys(_target(row) for row in rows))
     rows.sort(key=lambda row: (targets.index(_target(row)), -row.length))
-    titles = ("target", "drafter", "rule", "temperature", "k", "label", "floor", *categories, "all")
+    titles = ("target", "drafter", "rule", "temperature", "k", "label", "certificate", "floor", *categories, "all")
     return PassportTable(titles, tuple(_cells(row, categories) for row in rows))
 
 
@@ -95,10 +95,17 @@ def _cells(row: _Row, categories: Sequence[str]) -> tuple[str, ...]:
         f"{first.sampling.temperature:g}",
         str(first.depth),
         first.exactness.label,
+        _verdict(row),
         _floor(row.measurements),
         *(_length(by_category.get(category)) for category in categories),
         f"{row.length:.2f}",
     )
+
+
+def _verdict(row: _Row) -> str:
+    """The certificate's verdict, for the rule that it tested."""
+    found = row.passport.certificate
+    return "–" if found is None or found.rule != row.measurements[0].rule else found.verdict
 
 
 def _length(one: Measurement | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speculatoviz.core.types import Floats
+from speculatoviz.lab.permutations import exchanged, labels, simulated_p_value
 
 _LEAST = 5.0  # expected counts below it are pooled: single rare outcomes say little
 _SIMULATIONS = 5_000
@@ -50,7 +51,7 @@ def goodness_of_fit(counts: npt.NDArray[np.int64], probs: Floats, level: float, 
     drawn = rng.multinomial(samples, expected / expected.sum(), size=_SIMULATIONS)
     null = (np.square(drawn - expected) / expected).sum(axis=1)
     found = float((np.square(observed - expected) / expected).sum())
-    return Outcome(_p_value(found, null), 0.5 * float(np.sqrt(_caught(null, level, rng) / samples)))
+    return Outcome(simulated_p_value(found, null), 0.5 * float(np.sqrt(_caught(null, level, rng) / samples)))
 
 
 def two_samples(
@@ -66,14 +67,11 @@ def two_samples(
     cells = np.concatenate([_cells(column) for column in (*rows.T, _as_whole(rows))], axis=1)
     if not cells.shape[1]:
         return Outcome(1.0, None)
-    labels = np.zeros(len(rows), np.float32)
-    labels[: len(first)] = 1.0
-    null = np.concatenate(
-        [_statistics(rng.permuted(np.tile(labels, (_CHUNK, 1)), axis=1), cells) for _ in range(_SIMULATIONS // _CHUNK)]
-    )
-    found = float(_statistics(labels[None], cells)[0])
+    own = labels(len(first), len(rows))
+    null = np.concatenate([_statistics(exchanged(own, _CHUNK, rng), cells) for _ in range(_SIMULATIONS // _CHUNK)])
+    found = float(_statistics(own, cells)[0])
     samples = 2.0 * len(first) * len(second) / len(rows)
-    return Outcome(_p_value(found, null), 0.5 * float(np.sqrt(2.0 * _caught(null, level, rng) / samples)))
+    return Outcome(simulated_p_value(found, null), 0.5 * float(np.sqrt(2.0 * _caught(null, level, rng) / samples)))
 
 
 def _as_whole(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -99,10 +97,6 @@ def _statistics(labels: npt.NDArray[np.float32], cells: npt.NDArray[np.float32])
     difference = (labels @ cells).astype(np.float64) - expected
     total: Floats = (np.square(difference) / (expected * (1.0 - share))).sum(axis=1)
     return total
-
-
-def _p_value(found: float, null: Floats) -> float:
-    return float((1 + np.count_nonzero(null >= found * (1 - 1e-9))) / (len(null) + 1))
 
 
 def _caught(null: Floats, level: float, rng: np.random.Generator) -> float:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
 
@@ -14,9 +11,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.run_record import MeasuredRound, RunRecord
 from speculatoviz.policies.costs import VerifyCosts
 
-LARGEST_PASS = 1024  # tokens
 _LEAST_SHARE = 0.05  # of a round trip that is at least the target's own time
-_HOW = "Write tokens and milliseconds, such as 1:25,2:36,4:51, or name a file that llama-batched-bench printed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +20,8 @@ class RoundCosts:
 
     pass_ms[n]: a pass of the target over n tokens. scale: by how much passes in rounds took longer than that.
     first_draft_ms, draft_ms: the first drafted token of a round, and each later one. network_ms: the way to a remote
-    target and back. other_ms: everything else. source: where the passes were measured.
+    target and back. other_ms: everything else. source: where the passes were measured. batch: sequences that decode
+    together; then a round is one of all of them.
     """
 
     pass_ms: Mapping[int, float]
@@ -35,23 +31,50 @@ class RoundCosts:
     network_ms: float
     other_ms: float
     source: Literal["run", "given"] = "run"
+    batch: int = 1
 
     @property
     def largest_pass(self) -> int:
-        """The most tokens of a measured pass."""
-        return max(self.pass_ms)
+        """The most tokens of each sequence in a measured pass; 0 if none was over a token of each."""
+        return max(self.pass_ms) // self.batch
+
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens of each sequence in passes that were measured, or that lie near such a pass."""
+        return sorted({rows // self.batch for rows in self.pass_ms if rows >= self.batch})
+
+    def measured(self, rows: int) -> bool:
+        """Whether a pass over so many tokens of each sequence was measured."""
+        return rows * self.batch in self.pass_ms
 
     def pass_times(self) -> Callable[[int], float]:
-        """Milliseconds of a verification by tokens in its pass; between two measured sizes it is interpolated."""
+        """Milliseconds of a verification by tokens of each sequence; between two measured sizes it is interpolated."""
         table = VerifyCosts(lambda: self.pass_ms)
         known: dict[int, float] = {}
 
         def verify_ms(rows: int) -> float:
             if rows not in known:
-                known[rows] = self.scale * table.ms(rows)
+                known[rows] = self.scale * table.ms(rows * self.batch)
             return known[rows]
 
         return verify_ms
+
+    def together(self, batch: int, drafts_in_passes: bool) -> RoundCosts:
+        """The costs of rounds of several sequences that draft equally deep at the same time.
+
+        The target's pass holds the tokens of all. Drafting grows as a pass of the target over one token of each does,
+        if the drafter computes passes, and with their number if it does not; so does everything else in a round. Only
+        the network is paid once. The growth of drafting is an assumption; `changed` takes a measured time instead.
+        """
+        alone = replace(self, batch=1).pass_times()
+        growth = alone(batch) / alone(1) if drafts_in_passes else float(batch)
+        return replace(
+            self,
+            batch=batch,
+            first_draft_ms=self.first_draft_ms * growth,
+            draft_ms=self.draft_ms * growth,
+            other_ms=self.other_ms * batch,
+        )
 
     def changed(
         self,
@@ -106,77 +129,3 @@ def _drafting(record: RunRecord) -> tuple[float, float]:
     later = [ms for round in drafting for ms in round.token_ms[1:]]
     first_ms = fmean(round.draft_ms - sum(round.token_ms[1:]) for round in drafting)
     return max(0.0, first_ms), fmean(later) if later else max(0.0, first_ms)
-
-
-# --- pass times of other machines -------------------------------------------------------------------------
-
-
-def read_pass_times(text: str) -> dict[int, float]:
-    """Milliseconds of a pass by its tokens: from `1:25,2:36,4:51`, or from a file that llama-batched-bench printed.
-
-    Raises BadRequestError for anything else.
-    """
-    if re.fullmatch(r"[\d\s.:,eE+-]+", text) and ":" in text:
-        return _checked(_typed(text), text)
-    try:
-        printed = Path(text).read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError) as error:
-        what = f"{text!r} is neither a table of pass times nor a file that can be read."
-        raise BadRequestError(what, _HOW) from error
-    return _checked(batched_bench(printed), text)
-
-
-def _typed(text: str) -> dict[int, float]:
-    try:
-        pairs = [part.split(":") for part in text.split(",") if part.strip()]
-        return {int(rows): float(ms) for rows, ms in pairs}
-    except ValueError as error:
-        raise BadRequestError(f"{text!r} is no table of pass times.", _HOW) from error
-
-
-def batched_bench(printed: str) -> dict[int, float]:
-    """The time of a step of text generation by the sequences in it: 1000 T_TG / TG ms for B rows.
-
-    Of several contexts or lengths, the shortest time is taken for each B. Reads the table, and JSON lines
-    (`--output-format jsonl`). Empty if the text holds neither.
-    """
-    found: dict[int, float] = {}
-    for line in printed.splitlines():
-        row = _json_row(line) if "{" in line else _table_row(line)
-        if row is None:
-            continue
-        rows, steps, seconds = row
-        if rows > 0 and steps > 0 and seconds > 0.0:
-            ms = 1000.0 * seconds / steps
-            found[rows] = min(ms, found.get(rows, ms))
-    return found
-
-
-def _json_row(line: str) -> tuple[int, int, float] | None:
-    try:
-        values = json.loads(line[line.index("{") :])
-        return int(values["pl"]), int(values["tg"]), float(values["t_tg"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-
-
-def _table_row(line: str) -> tuple[int, int, float] | None:
-    """B, TG and T_TG of a row `| PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | …`."""
-    cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-    try:
-        return int(cells[2]), int(cells[1]), float(cells[6])
-    except (IndexError, ValueError):
-        return None
-
-
-def _checked(found: dict[int, float], text: str) -> dict[int, float]:
-    if not found:
-        raise BadRequestError(f"{text!r} holds no pass times.", _HOW)
-    wrong = [rows for rows, ms in found.items() if not (1 <= rows <= LARGEST_PASS and 0.0 < ms < float("inf"))]
-    if wrong:
-        raise BadRequestError(f"The time of a pass over {wrong[0]} tokens in {text!r} cannot be used.", _HOW)
-    if 1 not in found:
-        raise BadRequestError(
-            f"{text!r} has no time of a pass over one token, which plain decoding takes.", "Add it, such as 1:25."
-        )
-    return dict(sorted(found.items()))

@@ -176,14 +176,18 @@ def what_if(
     pass_ms: Mapping[int, float] | None = None,
     draft_ms: float | None = None,
     rtt_ms: float | None = None,
+    batch: int = 1,
 ) -> asking.Answer:
     """What recorded runs, or those of traces, would have been with other choices; docs/whatif.md has the formulas.
 
     k: depths; empty for 1 to the recorded depth. rule: None for the runs' own. pass_ms: of another machine, by tokens
     in a pass of the target. draft_ms: of a drafted token. rtt_ms: to a remote target and back. What is None is as it
-    was measured. Raises TraceError for a file that is no trace, and BadRequestError without a record, for runs that do
-    not go together, and for depths that were not recorded or measured.
+    was measured. batch: sequences that decode together. Raises TraceError for a file that is no trace, and
+    BadRequestError without a record, for runs that do not go together, and for depths that were not recorded or
+    measured.
     """
     opened = [run if isinstance(run, Run) else open_trace(run) for run in runs]
-    question = asking.Question(tuple(k), policy, rule, lambda own: own.changed(pass_ms, draft_ms, rtt_ms))
+    question = asking.Question(
+        tuple(k), policy, rule, batch, draft_ms, lambda own: own.changed(pass_ms, network_ms=rtt_ms)
+    )
     return asking.what_if([run_record(run.events) for run in opened], question)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from speculatoviz.config import PolicyName
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.types import Rule
+from speculatoviz.drafters.about import WITH_HEAD, WITH_MODEL
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.replay import Replay, replay
 from speculatoviz.lab.round_costs import RoundCosts, costs_of
@@ -33,6 +34,8 @@ _FEWEST = 8  # prompts or blocks that an interval is computed from
 _BLOCK = 16  # tokens
 _SEEDS = 8  # replays of a sampled output
 
+_IN_PASSES = WITH_MODEL | WITH_HEAD | {"selfspec"}  # drafters that compute passes; the others look matches up
+
 _EXACT_RULES = "Ask for the rule token, block or match."
 
 Floats = npt.NDArray[np.float64]
@@ -42,12 +45,16 @@ Floats = npt.NDArray[np.float64]
 class Question:
     """What is asked. depths: of the drafts, or the largest of a policy that chooses; empty for 1 to the record's depth.
 
-    rule: None for the run's own. costs: of a record, from its own measured ones.
+    rule: None for the run's own. batch: sequences that decode together, all with the depth of `fixed`. draft_ms: of a
+    drafted token, of all sequences together; None for what follows from the run. costs: of a record, from its own
+    measured ones.
     """
 
     depths: tuple[int, ...] = ()
     policy: PolicyName = "fixed"
     rule: Rule | None = None
+    batch: int = 1
+    draft_ms: float | None = None
     costs: Callable[[RoundCosts], RoundCosts] = field(default=lambda own: own)
 
 
@@ -74,7 +81,8 @@ class Choice(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """plain_tps: of decoding without drafts, computed from the same passes. choices: by depth.
+    """plain_tps: of decoding without drafts, computed from the same passes. choices: by depth. Rates are those of all
+    `batch` sequences together, and the times of a round too.
 
     best: of the choices and plain decoding, the depth of the highest rate, 0 for plain. best_share: of the resamples in
     which it is the best; None without intervals. measured_tps: of the runs as they were, without the time for evidence.
@@ -87,6 +95,7 @@ class Answer(NamedTuple):
     policy: PolicyName
     rule: Rule
     temperature: float
+    batch: int
     measured_tps: float | None
     plain_tps: float
     choices: list[Choice]
@@ -98,7 +107,10 @@ class Answer(NamedTuple):
 
 
 class _Replayed(NamedTuple):
-    """All runs at one depth. token_ms: of each run, float[L], the time of every token of the output."""
+    """All runs at one depth.
+
+    token_ms: of each run, float[L], the time of every token of the output, shared by the sequences of a batch.
+    """
 
     depth: int
     replays: list[Replay]
@@ -118,14 +130,20 @@ def what_if(records: Sequence[RunRecord], question: Question, seed: int = 0) -> 
     rule = question.rule or first.started.rule
     if rule == "typical":
         raise BadRequestError("Typical acceptance changes the output, so nothing follows from a record.", _EXACT_RULES)
-    costs = [question.costs(costs_of(record)) for record in records]
+    if question.batch > 1 and question.policy != "fixed":
+        raise BadRequestError(
+            f"Under {question.policy}, sequences that decode together draft differently deep, which no record shows.",
+            "Ask for --policy fixed, or for one sequence.",
+        )
+    costs = [_costs(question, record) for record in records]
     asked = _depths(min(record.depth for record in records), question.depths)
     largest = min(own.largest_pass for own in costs)
     depths = [depth for depth in asked if depth < largest]
     if not depths:
+        rows = (min(asked) + 1) * question.batch
         raise BadRequestError(
-            f"No pass over {min(asked) + 1} tokens was measured, only over up to {largest}.",
-            f"Ask for a smaller depth, or give such a time, as in --passes 1:25,{min(asked) + 1}:60.",
+            f"No pass over {rows} tokens was measured, only over up to {min(max(own.pass_ms) for own in costs)}.",
+            f"Ask for a smaller depth or batch, or give such a time, as in --passes 1:25,{rows}:60.",
         )
     plain = _replayed(records, costs, 0, "fixed", rule, seed)
     drafted = [_replayed(records, costs, depth, question.policy, rule, seed) for depth in depths]
@@ -146,6 +164,7 @@ def what_if(records: Sequence[RunRecord], question: Question, seed: int = 0) -> 
         policy=question.policy,
         rule=rule,
         temperature=first.sampling.temperature,
+        batch=question.batch,
         measured_tps=1000 * sum(round.emitted for round in measured) / measured_ms if measured_ms else None,
         plain_tps=plain_tps,
         choices=choices,
@@ -155,6 +174,13 @@ def what_if(records: Sequence[RunRecord], question: Question, seed: int = 0) -> 
         left_out=[depth for depth in asked if depth not in depths],
         whole=all(record.whole for record in records),
     )
+
+
+def _costs(question: Question, record: RunRecord) -> RoundCosts:
+    own = question.costs(costs_of(record))
+    if question.batch > 1:
+        own = own.together(question.batch, record.drafter in _IN_PASSES)
+    return own.changed(draft_ms=question.draft_ms)
 
 
 def _alike(records: Sequence[RunRecord]) -> RunRecord:
@@ -182,7 +208,7 @@ def _depths(deepest: int, asked: tuple[int, ...]) -> list[int]:
 def _policy(name: PolicyName, record: RunRecord, depth: int, costs: RoundCosts) -> Policy:
     """The policy of one replay; `auto` begins without experience of earlier runs."""
     verify_ms = costs.pass_times()
-    table = {rows: verify_ms(rows) for rows in costs.pass_ms}
+    table = {rows: verify_ms(rows) for rows in costs.sizes}
     prior = TYPICAL_ACCEPTANCE.get(record.drafter, OTHERS_ACCEPTANCE)
     known = Experience(Costs(lambda: table, lambda _name: costs.draft_ms), {record.drafter: prior})
     return make_policy(name, record.drafter, depth, 0, known, (record.drafter,))
@@ -202,7 +228,10 @@ def _replayed(
     found = [with_seed(seed)]
     if not all(one.exact for one in found[0]):
         found += [with_seed(other) for other in range(seed + 1, seed + _SEEDS)]
-    token_ms = [np.mean([_by_token(one.rounds) for one in of_run], axis=0) for of_run in zip(*found, strict=True)]
+    token_ms = [
+        np.mean([_by_token(one.rounds) for one in of_run], axis=0) / own.batch
+        for of_run, own in zip(zip(*found, strict=True), costs, strict=True)
+    ]
     return _Replayed(depth, [one for of_seed in found for one in of_seed], token_ms)
 
 
@@ -261,5 +290,5 @@ def _choice(
         high=None if bounds is None else float(bounds[1]),
         speedup=tps / plain_tps if plain_tps else 0.0,
         exact=exact and all(found.exact for found in one.replays),
-        measured_passes=all(size in own.pass_ms for own in costs for size in sizes),
+        measured_passes=all(own.measured(size) for own in costs for size in sizes),
     )

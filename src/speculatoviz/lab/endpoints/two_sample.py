@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from speculatoviz.lab.permutations import exchanged, labels, simulated_p_value
+
 ALPHA = 0.01  # of the test
 POWER = 0.8
 _PERMUTATIONS = 999
@@ -45,23 +47,21 @@ def two_sample(a: Sequence[Sequence[Text]], b: Sequence[Sequence[Text]], rng: np
     prompts = [_Pooled([*x, *y]) for x, y in zip(a, b, strict=True)]
     observed, null = _distances(prompts, rng)
     caught = _caught(prompts, float(np.quantile(null, 1.0 - ALPHA)), rng)
-    return TwoSample(sum(len(x) for x in a), observed, _p_value(observed, null), caught)
+    return TwoSample(sum(len(x) for x in a), observed, simulated_p_value(observed, null), caught)
 
 
 def p_value(a: Sequence[Sequence[Text]], b: Sequence[Sequence[Text]], rng: np.random.Generator) -> float:
     """That of `two_sample` alone, without the simulations of its power."""
-    return _p_value(*_distances([_Pooled([*x, *y]) for x, y in zip(a, b, strict=True)], rng))
+    return simulated_p_value(*_distances([_Pooled([*x, *y]) for x, y in zip(a, b, strict=True)], rng))
 
 
 def _distances(prompts: Sequence[_Pooled], rng: np.random.Generator) -> tuple[float, Counts]:
     """The distance of the two samples, and those of random divisions of the pooled draws, float[permutations]."""
-    observed = float(np.mean([pooled.distances(pooled.first())[0] for pooled in prompts]))
-    null: Counts = np.mean([pooled.distances(pooled.divisions(_PERMUTATIONS, rng)) for pooled in prompts], axis=0)
+    drawn = [labels(pooled.half, 2 * pooled.half) for pooled in prompts]
+    both = list(zip(prompts, drawn, strict=True))
+    observed = float(np.mean([pooled.distances(own)[0] for pooled, own in both]))
+    null: Counts = np.mean([pooled.distances(exchanged(own, _PERMUTATIONS, rng)) for pooled, own in both], axis=0)
     return observed, null
-
-
-def _p_value(observed: float, null: Counts) -> float:
-    return (1 + int((null >= observed - 1e-12).sum())) / (_PERMUTATIONS + 1)
 
 
 class _Pooled:
@@ -79,18 +79,8 @@ class _Pooled:
         self.count = len(names)
         self.shown = _indicators(self.codes, self.count)
 
-    def first(self) -> Counts:
-        """The division as it was drawn, float[1, 2n]: 1 for the first sample."""
-        division = np.zeros((1, 2 * self.half))
-        division[0, : self.half] = 1.0
-        return division
-
-    def divisions(self, count: int, rng: np.random.Generator) -> Counts:
-        """Random divisions into halves, float[count, 2n]."""
-        return rng.permuted(np.repeat(self.first(), count, axis=0), axis=1)
-
-    def distances(self, divisions: Counts) -> Counts:
-        """For each division the sum over places of the total variation, float[count]."""
+    def distances(self, divisions: npt.NDArray[np.float32]) -> Counts:
+        """For each division float32[count, 2n] the sum over places of the total variation, float[count]."""
         ours = divisions @ self.shown
         apart: Counts = np.abs(2.0 * ours - self.shown.sum(axis=0)).sum(axis=1) / (2.0 * self.half)
         return apart
