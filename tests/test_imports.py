@@ -47,7 +47,7 @@ INSIDE = {
     "models.runtimes": {"models", "models.files", "models.tokenizers"},
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},
-    "lab.endpoints": {"lab"},
+    "lab.endpoints": {"lab", "lab.engines"},
     "lab.engines": {"lab"},
     "server.api": {"server"},
     "server.verifier": {"server"},

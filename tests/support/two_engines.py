@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
 
 from speculatoviz.core.types import Floats, Sampling
 from speculatoviz.lab.endpoints.compare import Comparison, Plan, compare_urls
@@ -58,6 +60,12 @@ class Engine(StandIn):
     fault_done: bool = field(default=False, init=False)
     _start: int = field(default=0, init=False)
     _alone: bool = field(default=True, init=False)
+
+    async def _chat(self, request: Request) -> Response:
+        """Takes no tools."""
+        if "tools" in await request.json():
+            return self._error(400, "tools are not supported")
+        return await super()._chat(request)
 
     def _grow(self, prompt: Sequence[int], body: Json) -> list[int]:
         self._start, self._alone, self.fault_done = len(prompt), body.get("max_tokens", 16) == 1, False

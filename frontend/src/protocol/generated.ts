@@ -702,6 +702,10 @@ export interface Autopsy {
   level: number;
   tokens_per_round: number | null;
   causes: CauseShare[];
+  /**
+   * by the class of the text's token, most tested tokens first
+   */
+  classes: ClassShare[];
   shorter: ShorterDraft | null;
   missing: string[];
 }
@@ -745,6 +749,18 @@ export interface RejectedToken {
   draft_prob: number | null;
   target_prob: number | null;
   share: number;
+}
+/**
+ * Tested tokens at places of one kind: the class of the token that the text has there.
+ *
+ * rejected: of them. expected: the sum of their probabilities of rejection.
+ */
+export interface ClassShare {
+  token_class:
+    "word start" | "word continuation" | "number" | "whitespace" | "punctuation" | "code symbol" | "control" | "other";
+  tested: number;
+  rejected: number;
+  expected: number;
 }
 /**
  * The most tokens of a chain that would have been faster, by the measured times of drafted tokens and of passes.
@@ -897,7 +913,8 @@ export interface StoredRun {
  * Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
  *
  * The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
- * before it. `failure`: why a run ended with an error.
+ * before it. `failure`: why a run ended with an error. `sweep`: null for a run; an entry with it is a sweep, and its
+ * other fields are the settings and sums of the runs of its best choice.
  */
 export interface RunSummary {
   target: string;
@@ -924,6 +941,24 @@ export interface RunSummary {
   ttft_ms: number | null;
   ended: ("stop" | "length" | "context" | "cancelled" | "error") | null;
   failure: string | null;
+  sweep: SweepSummary | null;
+}
+/**
+ * Of a sweep: its folder, which has its traces, what it compared, and its answer.
+ *
+ * `best`: the fastest choice at the lowest temperature, plain decoding included; `low` and `high` bound the 95 %
+ * interval of its speedup over the prompts.
+ */
+export interface SweepSummary {
+  folder: string;
+  prompts: number;
+  choices: number;
+  runs: number;
+  temperatures: number[];
+  best: string;
+  low: number | null;
+  high: number | null;
+  answer: string;
 }
 /**
  * A run of a store with the whole prompt. `header`: of its trace, with version and machine.

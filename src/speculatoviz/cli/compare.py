@@ -40,6 +40,8 @@ def compare(
     per_category: Annotated[int, typer.Option(min=1, help="prompts of each category")] = 1,
     tokens: Annotated[int, typer.Option(min=1, help="tokens of a greedy text")] = 64,
     samples: Annotated[int, typer.Option(min=0, help="draws of each engine for each of two prompts; 0 for none")] = 64,
+    tools: Annotated[bool, typer.Option(help="compare a tool call, whole and streamed")] = True,
+    cache: Annotated[bool, typer.Option(help="compare the prefix-cache hits of a repeated prompt")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document instead of lines")] = False,
 ) -> None:
     """Compare an engine without and with its own speculation: is a difference a near tie, or a bug?
@@ -47,7 +49,8 @@ def compare(
     Both URLs are OpenAI-compatible servers of one model, as http://host:port or http://host:port#MODEL. Greedy texts
     are compared token by token; where they part, the scores of both tokens decide: a near tie that the engine's own
     noise turns, a wrong verifier, or not to be told. Sampled texts are compared by a permutation test, with the
-    smallest fault that it would have found. Exits with 1 if the verifier is wrong, or the samples differ.
+    smallest fault that it would have found. Exits with 1 if the verifier is wrong, the samples differ, or only the
+    engine with speculation breaks the JSON of a tool call.
     """
     from speculatoviz.lab.endpoints.compare import Plan, compare_urls  # its HTTP client takes long to import
     from speculatoviz.lab.questions import read_prompts
@@ -56,9 +59,8 @@ def compare(
         raise BadRequestError("One draw is no sample.", "Give --samples 2 or more, or 0 for no test.")
     texts = [prompt.text for prompt in read_prompts(prompts, per_category)]
     key = settings.target_api_key.get_secret_value() if settings.target_api_key else None
-    found = compare_urls(
-        plain, speculating, texts, Plan(tokens, samples), lambda line: notice(line, style="dim"), api_key=key
-    )
+    plan = Plan(tokens, samples, tools=tools, cache=cache)
+    found = compare_urls(plain, speculating, texts, plan, lambda line: notice(line, style="dim"), api_key=key)
     if as_json:
         typer.echo(dump(document(found), sys.stdout.encoding or "utf-8"))
     else:
@@ -88,8 +90,21 @@ def show(found: Comparison, console: TextConsole) -> None:
         )
         result = "The sampled texts differ" if test.differs else "No difference between the sampled texts was found"
         console.print(f"{result} (p = {test.p_value:.3f}, {test.draws} draws of each engine). {caught}")
+    _show_calls(found, console)
     for note in found.notes:
         console.print(note, style="yellow")
+
+
+def _show_calls(found: Comparison, console: TextConsole) -> None:
+    from speculatoviz.lab.endpoints.tools import NotCompared, ToolCalls
+
+    if isinstance(found.tools, NotCompared):
+        console.print(found.tools.reason, style="dim")
+    if isinstance(found.tools, ToolCalls) and not found.tools.notes:
+        console.print("The tool calls are equal, at once and as streams.")
+    if found.cache is not None:
+        without, along = ("not reported" if one.tokens is None else str(one.tokens) for one in found.cache)
+        console.print(f"Cached tokens of a repeated prompt: {without} without speculation, {along} with it.")
 
 
 def _show_text(text: GreedyText, console: TextConsole) -> None:

@@ -12,6 +12,7 @@ import httpx2
 import numpy as np
 
 from speculatoviz.errors import TargetError
+from speculatoviz.lab.endpoints.caching import CacheHits, cache_hits, cache_notes, repeated
 from speculatoviz.lab.endpoints.continuation import (
     Continuation,
     GeneratedToken,
@@ -23,6 +24,7 @@ from speculatoviz.lab.endpoints.continuation import (
     text_departure,
 )
 from speculatoviz.lab.endpoints.side import Prompt, Side, open_side
+from speculatoviz.lab.endpoints.tools import NotCompared, ToolCalls, compare_tools
 from speculatoviz.lab.endpoints.two_sample import TwoSample, two_sample
 from speculatoviz.lab.endpoints.verdict import Scores, Verdict, judge
 from speculatoviz.targets.hosted.connection import Patience
@@ -36,11 +38,16 @@ _END = "(end)"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """tokens: of a greedy text. samples: draws of each endpoint for each of two prompts; 0 leaves the test out."""
+    """tokens: of a greedy text. samples: draws of each endpoint for each of two prompts; 0 leaves the test out.
+
+    tools, cache: whether a tool call and a repeated prompt are compared.
+    """
 
     tokens: int = 64
     samples: int = 64
     seed: int = 0
+    tools: bool = True
+    cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +68,23 @@ class GreedyText:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """texts: one for each prompt. sampled: None if it was left out. notes: what the endpoints report wrongly."""
+    """texts: one for each prompt. sampled, tools, cache: None if it was left out; cache: of both endpoints.
+
+    notes: what the endpoints report wrongly or lose.
+    """
 
     texts: tuple[GreedyText, ...]
     sampled: TwoSample | None
     notes: tuple[str, ...]
+    tools: ToolCalls | NotCompared | None = None
+    cache: tuple[CacheHits, CacheHits] | None = None
 
     @property
     def wrong(self) -> bool:
         """Whether something was found that speculation must not change."""
         greedy = any(text.verdict is not None and text.verdict.kind == "verifier wrong" for text in self.texts)
-        return greedy or (self.sampled is not None and self.sampled.differs)
+        broken = isinstance(self.tools, ToolCalls) and self.tools.wrong
+        return greedy or broken or (self.sampled is not None and self.sampled.differs)
 
 
 def compare_urls(
@@ -108,7 +121,7 @@ async def compare(
         progress(f"greedy text {number} of {len(prompts)}")
         a, b = await asyncio.gather(plain.generate(prompt, plan.tokens), speculating.generate(prompt, plan.tokens))
         notes |= dict.fromkeys(_reported_wrongly(plain, a, b) + _reported_wrongly(speculating, b, a))
-        notes |= dict.fromkeys(_read_differently(a, b))
+        notes |= dict.fromkeys(_read_differently(a, b) + _counted_differently(a, b))
         texts.append(await _greedy(plain, speculating, prompt, a, b))
     sampled = None
     if plan.samples:
@@ -116,7 +129,18 @@ async def compare(
         least = min(_SAMPLED_TOKENS, plan.tokens)
         long = [text.prompt for text in texts if text.tokens >= least]  # a text that ends at once tests nothing
         sampled = await _sampled(plain, speculating, (long or prompts)[:_SAMPLED_PROMPTS], plan)
-    return Comparison(tuple(texts), sampled, tuple(notes))
+    tools: ToolCalls | NotCompared | None = None
+    if plan.tools:
+        progress("a tool call of each endpoint")
+        tools = await compare_tools(plain, speculating)
+        notes |= dict.fromkeys(tools.notes if isinstance(tools, ToolCalls) else ())
+    cache: tuple[CacheHits, CacheHits] | None = None
+    if plan.cache:
+        progress("a repeated prompt of each endpoint")
+        cache = await _cache(plain, speculating, repeated(prompts))
+    if cache is not None:
+        notes |= dict.fromkeys(cache_notes(plain.shown, speculating.shown, *cache))
+    return Comparison(tuple(texts), sampled, tuple(notes), tools, cache)
 
 
 # --- greedy -------------------------------------------------------------------------------------------
@@ -242,6 +266,16 @@ def _outcome(text: Continuation, by_id: bool, by_token: bool) -> Sequence[int | 
     return [token.text for token in text.tokens] if by_token else list(text.text)
 
 
+async def _cache(plain: Side, speculating: Side, prompt: str) -> tuple[CacheHits, CacheHits] | None:
+    """None if an endpoint refuses the prompt, for example because it is too long for it."""
+    try:
+        return await cache_hits(plain, prompt), await cache_hits(speculating, prompt)
+    except UnusableError:
+        raise
+    except TargetError:
+        return None
+
+
 # --- what is reported wrongly -------------------------------------------------------------------------
 
 
@@ -255,7 +289,20 @@ def _reported_wrongly(side: Side, text: Continuation, other: Continuation) -> li
     counted, named = text.completion_tokens, len(text.names)
     if counted is not None and named and counted != named and counted != named + text.ended:
         notes.append(f"{side.shown} counts {counted} tokens in its usage, and names {named}.")
+    prompt, total = text.prompt_tokens, text.total_tokens
+    if counted is not None and prompt is not None and total is not None and total != prompt + counted:
+        notes.append(f"{side.shown} counts {total} tokens in all, and {prompt} and {counted} as its parts.")
     return notes
+
+
+def _counted_differently(a: Continuation, b: Continuation) -> list[str]:
+    """Of equal texts; a text that was cut by the limit of tokens is equal to a longer one, so lengths count too."""
+    counts = a.completion_tokens, b.completion_tokens
+    if None in counts or counts[0] == counts[1] or a.text != b.text or a.ended != b.ended:
+        return []
+    return [
+        f"For one text, the usage without speculation has {counts[0]} tokens, and the usage with it has {counts[1]}."
+    ]
 
 
 def _read_differently(a: Continuation, b: Continuation) -> list[str]:

@@ -30,7 +30,8 @@ class Continuation:
     """What one call generated.
 
     tokens: empty if the endpoint does not name its tokens. ids, prompt_ids: token ids; empty if it does not return
-    them. ended: it stopped by itself. prompt_tokens, completion_tokens: as it counts them; None if it does not.
+    them. ended: it stopped by itself. prompt_tokens, completion_tokens, total_tokens, cached_tokens: as it counts them;
+    None if it does not.
     """
 
     text: str
@@ -40,6 +41,8 @@ class Continuation:
     ended: bool
     prompt_tokens: int | None
     completion_tokens: int | None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
 
     @property
     def names(self) -> Sequence[int | str]:
@@ -61,6 +64,8 @@ def read_choice(choice: Choice, answer: Completion) -> Continuation:
         ended=choice.ended,
         prompt_tokens=answer.reported.prompt_tokens,
         completion_tokens=answer.reported.completion_tokens,
+        total_tokens=answer.reported.total_tokens,
+        cached_tokens=answer.reported.prompt_tokens_details.cached_tokens,
     )
 
 

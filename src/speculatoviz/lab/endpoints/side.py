@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -12,7 +12,7 @@ import httpx2
 from speculatoviz.errors import TargetError
 from speculatoviz.lab.endpoints.continuation import Continuation, read_choice
 from speculatoviz.targets.hosted import probe
-from speculatoviz.targets.hosted.address import parse
+from speculatoviz.targets.hosted.address import Credentials, parse
 from speculatoviz.targets.hosted.connection import Patience
 from speculatoviz.targets.hosted.endpoint import Endpoint, UnusableError
 from speculatoviz.targets.hosted.probe import Findings
@@ -31,12 +31,19 @@ _FIELDS: tuple[Mapping[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """An endpoint that answers /completions. logprobs: how many alternatives it reports; 0 for none."""
+    """An endpoint that answers /completions.
+
+    logprobs: how many alternatives it reports; 0 for none. metrics: the address of its counters, if it has any, with
+    the same credentials. transport: what requests go through, for tests.
+    """
 
     endpoint: Endpoint
     model: str
     extra: Mapping[str, Any]
     logprobs: int
+    metrics: httpx2.URL
+    credentials: Credentials | None = None
+    transport: httpx2.AsyncBaseTransport | None = None
 
     @property
     def shown(self) -> str:
@@ -74,17 +81,18 @@ async def open_side(
     try:
         found = Findings()
         await probe.models(endpoint, address.model, found, lambda: 0.0)
-        return await _with_fields(endpoint, found.model)
+        metrics = httpx2.URL(f"{address.root}/metrics")
+        return await _with_fields(Side(endpoint, found.model, {}, 0, metrics, address.credentials, transport))
     except BaseException:
         await endpoint.close()
         raise
 
 
-async def _with_fields(endpoint: Endpoint, model: str) -> Side:
+async def _with_fields(opened: Side) -> Side:
     refusal: TargetError | None = None
     for extra in _FIELDS:
         for logprobs in (_TOP, 0):
-            side = Side(endpoint, model, extra, logprobs)
+            side = replace(opened, extra=extra, logprobs=logprobs)
             try:
                 await side.generate("a", 1)
             except UnusableError:
@@ -95,7 +103,7 @@ async def _with_fields(endpoint: Endpoint, model: str) -> Side:
                 return side
     assert refusal is not None
     raise TargetError(
-        f"{endpoint.url} does not complete a text ({refusal.message.rstrip('.')}).",
+        f"{opened.shown} does not complete a text ({refusal.message.rstrip('.')}).",
         "Name a server that has /completions; chats cannot be continued from the middle of an answer.",
     )
 

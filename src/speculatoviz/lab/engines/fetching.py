@@ -31,7 +31,7 @@ def fetch(
     transport: what requests go through, for tests. Raises TargetError in words that contain no credentials.
     """
     url, credentials = _parsed(name, api_key)
-    return asyncio.run(_fetched(url, credentials, bounds or Bounds(), transport))
+    return asyncio.run(fetched(url, credentials, bounds or Bounds(), transport))
 
 
 def _parsed(name: str, api_key: str | None) -> tuple[httpx2.URL, Credentials | None]:
@@ -49,9 +49,11 @@ def _parsed(name: str, api_key: str | None) -> tuple[httpx2.URL, Credentials | N
     return (plain if plain.path.strip("/") else plain.copy_with(path="/metrics")), credentials
 
 
-async def _fetched(
+async def fetched(
     url: httpx2.URL, credentials: Credentials | None, bounds: Bounds, transport: httpx2.AsyncBaseTransport | None
 ) -> str:
+    """The same for an address that is known to be one."""
+
     async def look_at(response: httpx2.Response) -> None:
         del response
 

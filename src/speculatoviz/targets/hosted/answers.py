@@ -166,6 +166,7 @@ class PromptTokensDetails(Part):
 class TokenUsage(Part):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: PromptTokensDetails = PromptTokensDetails()
 
 
