@@ -24,7 +24,7 @@ from speculatoviz.server.api.runs import runs_router
 from speculatoviz.server.body import LimitedBody
 from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.health import OPEN_PATHS, health_router
-from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+from speculatoviz.server.info import Health, Refusal, SettingsInfo, TestDraft
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
@@ -38,6 +38,7 @@ from speculatoviz.session.shared import Place
 from speculatoviz.telemetry.messages import Start
 
 PAGE = Path(__file__).parent / "page"
+_REFUSED: dict[str, Any] = {"model": Refusal}
 _TEST_PROMPT = "Write a Python function that merges two sorted lists"
 
 
@@ -96,7 +97,7 @@ def _add_api(app: FastAPI) -> None:
         host: ModelHost = app.state.host
         return facts.settings_info(host.settings, host.session)
 
-    @app.post("/api/test-draft", response_model=TestDraft)
+    @app.post("/api/test-draft", response_model=TestDraft, responses={400: _REFUSED, 429: _REFUSED, 503: _REFUSED})
     async def test_draft(request: Request, prompt: str = _TEST_PROMPT, k: int = Query(4, ge=1, le=16)) -> Any:
         return await unless_gone(request, _drafted(app.state.host, prompt, k))
 

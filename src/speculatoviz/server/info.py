@@ -8,6 +8,14 @@ from speculatoviz.core.types import Label, Rule
 from speculatoviz.telemetry.parts import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, PassTime, RemoteInfo, Strict
 
 
+class Refusal(Strict):
+    """An error below /api: what happened, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str
+
+
 class Health(Strict):
     """`GET /api/health`. `progress` is the share of loading done, 0 to 1; null while it is unknown."""
 

@@ -30,8 +30,10 @@ from speculatoviz.session.session import Session
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request cannot be used."},
+    401: {"model": ErrorAnswer, "description": "The key is missing or wrong."},
     404: {"model": ErrorAnswer, "description": "There is no such model."},
-    429: {"model": ErrorAnswer, "description": "Too many runs wait for the models."},
+    413: {"model": ErrorAnswer, "description": "The body is too long."},
+    429: {"model": ErrorAnswer, "description": "Too many runs wait for the models, or the key uses too much."},
     503: {"model": ErrorAnswer, "description": "The models are not loaded."},
 }
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

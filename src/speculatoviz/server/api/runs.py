@@ -10,6 +10,7 @@ from pydantic import Field
 
 from speculatoviz.lab.store.runs import MOST_LISTED
 from speculatoviz.lab.store.summary import StoredRun, StoredRunDetail
+from speculatoviz.server.info import Refusal
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.telemetry.parts import Strict
 
@@ -36,7 +37,7 @@ class RunChange(Strict):
 
 def runs_router() -> APIRouter:
     """The routes."""
-    router = APIRouter()
+    router = APIRouter(responses={status: {"model": Refusal} for status in (400, 404, 503)})
 
     @router.get("/api/runs")
     async def runs(
