@@ -199,7 +199,8 @@ def entered(image: Image, root: Path, words: list[str], workdir: str) -> list[st
     """The command line that runs `words` in an image, as its user, in a folder."""
     user = [f"--userspec={image.user}"] if image.user else []
     script = 'cd "$1" && shift && exec "$@"'
-    return ["chroot", *user, str(root), "/bin/sh", "-c", script, "sh", workdir, *words]
+    program = shutil.which("chroot", path=_BASE_PATH) or "chroot"
+    return [program, *user, str(root), "/bin/sh", "-c", script, "sh", workdir, *words]
 
 
 def run(image: Image, words: list[str], values: dict[str, str] | None = None, workdir: str | None = None) -> None:

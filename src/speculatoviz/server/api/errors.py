@@ -97,11 +97,15 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
 
 async def _answer_status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if not is_openai(str(request.scope["path"])):
+    path = str(request.scope["path"])
+    openai = is_openai(path)
+    if not openai and not path.startswith("/api/"):
         return await http_exception_handler(request, error)
     code, message = {
         404: ("not_found", "There is no such route."),
         405: ("method", f"This route does not answer {request.method}."),
     }.get(error.status_code, ("bad_request", f"{error.detail}."))
     hint = "Use /v1/models (GET), /v1/completions or /v1/chat/completions (POST)."
+    if not openai:
+        hint = "Send what `GET /api/openapi.json` describes."
     return refusal(request, error.status_code, code, message, hint, error.headers)
