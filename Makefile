@@ -20,7 +20,7 @@ DONE := .venv/.done
 NODE := frontend/node_modules/.done
 PAGE := src/speculatoviz/server/page/index.html
 PAGE_SOURCES := $(shell find frontend/src frontend/public -not -name '*.test.*' 2>/dev/null) \
-	frontend/index.html frontend/vite.config.ts frontend/tsconfig.json
+	frontend/index.html frontend/player.html frontend/vite.config.ts frontend/tsconfig.json $(wildcard frontend/build/*.ts)
 SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOST)')
 
 .DELETE_ON_ERROR:
@@ -94,7 +94,7 @@ bench-page: chromium $(DONE)/package $(PAGE) ## measure the page in Chromium: fr
 
 RUNS = benchmarks/$(or $(PROFILE),qwen)
 
-page: $(PAGE) ## build the page into the package
+page: $(PAGE) ## build the page, and the file for exported runs, into the package
 
 wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page in it
 	rm -rf dist
@@ -106,7 +106,7 @@ lock: $(DONE)/dev ## pin the dependencies again; ARGS=--upgrade takes the newest
 	npm --prefix frontend install --package-lock-only --no-audit --no-fund
 
 clean: ## remove built files; environments and models stay
-	rm -rf dist src/speculatoviz/server/page frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist src/speculatoviz/server/page src/speculatoviz/lab/built frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## remove the environments too

@@ -1,10 +1,11 @@
-"""Fail unless a wheel contains the built page, every file that its index.html names, and the trained heads."""
+"""Fail unless a wheel holds the page with every file that its index.html names, the player, and the trained heads."""
 
 import re
 import sys
 import zipfile
 
 PAGE = "speculatoviz/server/page/"
+PLAYER = "speculatoviz/lab/built/player.html"
 HEADS = re.compile(r"speculatoviz/heads/shipped/.+\.(eagle|medusa)\.safetensors")
 
 
@@ -14,6 +15,8 @@ def main(path: str) -> None:
         names = set(wheel.namelist())
         if f"{PAGE}index.html" not in names:
             sys.exit(f"{path} does not contain the page.\nRun `make page` and build it again.")
+        if PLAYER not in names:
+            sys.exit(f"{path} does not contain the player.\nRun `make clean page` and build it again.")
         html = wheel.read(f"{PAGE}index.html").decode()
     if {found[1] for name in names if (found := HEADS.fullmatch(name))} != {"eagle", "medusa"}:
         sys.exit(f"{path} lacks trained heads.\nLook for them in src/speculatoviz/heads/shipped and build it again.")

@@ -252,15 +252,17 @@ def test_llamacpp_is_compiled_when_it_is_asked_for(tmp_path: Path) -> None:
 
 HEADS = {f"heads/shipped/some.{kind}.safetensors": "" for kind in ("eagle", "medusa")}
 INDEX = {"server/page/index.html": '<script src="/assets/a.js">'}
-PAGE = INDEX | {"server/page/assets/a.js": ""}
+PLAYER = {"lab/built/player.html": ""}
+PAGE = INDEX | PLAYER | {"server/page/assets/a.js": ""}
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         (PAGE | HEADS, ""),
-        (INDEX | HEADS, "lacks ['assets/a.js']"),
-        ({"server/page/index.html": ""} | HEADS, "lacks any script"),
+        (INDEX | PLAYER | HEADS, "lacks ['assets/a.js']"),
+        ({"server/page/index.html": ""} | PLAYER | HEADS, "lacks any script"),
+        (INDEX | HEADS, "does not contain the player"),
         (HEADS, "does not contain the page"),
         (PAGE, "lacks trained heads"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from speculatoviz.cli.app import app
+from speculatoviz.lab import player
 from speculatoviz.telemetry import trace
 from support import environment, program
 
@@ -89,6 +90,21 @@ def test_an_exported_trace_is_one(run: dict[str, Any], tmp_path: Path) -> None:
     assert (read.warning, read.events[0].run) == (None, run["id"])
     assert call("runs", "export", run["id"]).stdout == (tmp_path / "out.jsonl").read_text(encoding="utf-8")
     assert "cannot be written" in call("runs", "export", run["id"], "no/such/folder.jsonl", code=1).stderr
+
+
+def test_a_run_is_exported_as_a_page(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = tmp_path / "player.html"
+    built.write_text("<title>{{title}}</title><script id=trace>{{trace}}</script>")
+    monkeypatch.setattr(player, "PLAYER", built)
+    call("runs", "export", run["id"], "out.jsonl")
+    said = call("export", "out.jsonl", "--html", "a.html").stdout
+    assert said.startswith("a.html: ")
+    assert (tmp_path / "a.html").read_text().startswith("<title>once upon a time</title>")
+    call("export", run["id"][:6], "--html", "b.html")
+    assert (tmp_path / "b.html").read_bytes() == (tmp_path / "a.html").read_bytes()
+    assert "cannot be written" in call("export", "last", "--html", "no/such/folder.html", code=1).stderr
+    assert "There is no run 'abcdabcd'" in call("export", "abcdabcd", "--html", "c.html", code=1).stderr
+    assert not (tmp_path / "c.html").exists()
 
 
 def test_the_commands_that_read_a_trace_take_a_run_too(run: dict[str, Any], tmp_path: Path) -> None:

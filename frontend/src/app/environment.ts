@@ -2,9 +2,14 @@
 import { fetchHealth, fetchSettings, fetchText } from "../protocol/api";
 import type { Health, SettingsInfo } from "../protocol/generated";
 import { openSocket, type Socket, type SocketEvents, socketUrl } from "../protocol/socket";
+import { ROOT } from "./places";
 import { setMotionReduced, type Timers, throttledFrames } from "./throttle";
 
+/** What answers the page: a server with models, the files of a static site, or nothing but the page's own file. */
+export type Host = "server" | "site" | "file";
+
 export interface Environment {
+  readonly host: Host;
   openSocket(events: SocketEvents): Socket;
   health(): Promise<Health | null>;
   settings(): Promise<SettingsInfo | null>;
@@ -24,9 +29,24 @@ const timers: Timers = {
 
 export const browserEnvironment = (): Environment => ({
   ...timers,
+  host: "server",
   openSocket: (events) => openSocket(socketUrl(location), events),
   health: fetchHealth,
   settings: fetchSettings,
-  recording: () => fetchText("/recording.jsonl"),
+  recording: () => fetchText(`${ROOT.path}recording.jsonl`),
   throttledFrame: throttledFrames(timers, setMotionReduced),
+});
+
+/** An environment without a server: recorded runs are shown, and none can start. */
+export const recordedEnvironment = (
+  host: Exclude<Host, "server">,
+  recording: Environment["recording"],
+): Environment => ({
+  ...timers,
+  host,
+  openSocket: () => ({ send: () => false, close: () => undefined }),
+  health: async () => null,
+  settings: async () => null,
+  recording,
+  throttledFrame: timers.nextFrame,
 });

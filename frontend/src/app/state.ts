@@ -7,6 +7,7 @@ import { isComplete } from "../run/playback";
 import type { Recording } from "../run/recording";
 import type { BaselineKind } from "../run/verdict";
 import type { Warnings } from "../run/warnings";
+import type { Host } from "./environment";
 import { EXAMPLES } from "./examples";
 import { type Choices, choicesFrom, type Form, formFrom } from "./form";
 
@@ -26,6 +27,7 @@ export interface Stored {
 }
 
 export interface AppState {
+  readonly host: Host;
   readonly connection: ConnectionStatus;
   readonly health: Health | null;
   readonly settings: SettingsInfo | null;
@@ -49,8 +51,9 @@ export interface AppState {
 }
 
 /** The state before the server answers, with what the browser has stored. */
-export function initialState(savedMode: unknown, savedChoices: unknown): AppState {
+export function initialState(host: Host, savedMode: unknown, savedChoices: unknown): AppState {
   return {
+    host,
     connection: "connecting",
     health: null,
     settings: null,
@@ -75,6 +78,8 @@ export const isBusy = (state: AppState): boolean => isRunning(state) || state.pl
 /** Whether a run is shown while it is computed, as it comes. */
 export const isLive = (state: AppState): boolean =>
   isRunning(state) && state.play?.mode === "real" && state.play.following;
+/** Whether the page has a server, on which runs can start. */
+export const hasServer = ({ host }: AppState): boolean => host === "server";
 export const isReady = (state: AppState): boolean => state.health?.status === "ready";
 
 const forms = new WeakMap<Choices, { readonly settings: SettingsInfo | null; readonly form: Form }>();

@@ -19,6 +19,7 @@ import { exactSeed } from "./seed";
 import { type AppState, formOf, initialState, isBusy, isLive, isRunning, type Stored } from "./state";
 import { loadValue, saveValue } from "./storage";
 
+const DAMAGED = ["The run in this file cannot be read.", "The file is damaged: export it again."] as const;
 const LOADING_POLL_MS = 1000;
 const READY_POLL_MS = 20_000;
 const UPDATE_DEBOUNCE_MS = 150;
@@ -54,7 +55,7 @@ export class Store {
   private beforeStored: Playback | null = null;
 
   constructor(private readonly environment: Environment) {
-    this.state = initialState(loadValue("mode"), loadValue("choices"));
+    this.state = initialState(environment.host, loadValue("mode"), loadValue("choices"));
   }
 
   readonly get = (): AppState => this.state;
@@ -71,9 +72,9 @@ export class Store {
 
   // --- server -----------------------------------------------------------------------------------
 
-  /** Opens the socket and asks for health and settings. Once; later calls do nothing. */
+  /** Opens the socket and asks for health and settings. Once; later calls do nothing, and so does a page without a server. */
   async connect(): Promise<void> {
-    if (this.socket) return;
+    if (this.socket || this.environment.host !== "server") return;
     this.socket = this.environment.openSocket({
       onStatus: (connection) => this.onConnection(connection),
       onMessage: (message) => this.onMessage(message),
@@ -99,7 +100,10 @@ export class Store {
   async loadRecording(): Promise<void> {
     if (this.state.recording) return;
     const text = await this.environment.recording();
-    if (text === null) return;
+    if (text === null) {
+      if (this.environment.host === "file") this.notify(...DAMAGED);
+      return;
+    }
     const { recording, problem } = openTrace(text);
     this.set({ recording });
     if (problem && text.startsWith("{")) this.notify(...problem); // a server without a recording answers with the page

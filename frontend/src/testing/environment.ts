@@ -5,6 +5,7 @@ import type { SocketEvents } from "../protocol/socket";
 
 /** An environment whose frames and timers run when the test calls `frame` and `debounce`. */
 export class FakeEnvironment implements Environment {
+  host: Environment["host"] = "server";
   events: SocketEvents | null = null;
   sent: ClientMessage[] = [];
   open = true;

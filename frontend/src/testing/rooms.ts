@@ -7,6 +7,7 @@ export type Sources = ReadonlyMap<string, string>;
 
 /** From lowest to highest. A file may import from its own room and from rooms of lower layers. */
 export const LAYERS: readonly (readonly string[])[] = [
+  ["styles"],
   ["protocol"],
   ["run", "theory"],
   ["words", "app"],
@@ -14,7 +15,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["charts", "controls", "tree"],
   ["views/live", "views/learn", "views/compare", "views/runs"],
   ["App"],
-  ["main"],
+  ["main", "player"],
 ];
 
 /** Rooms without a browser, a clock and packages. */
@@ -31,10 +32,10 @@ export const isTest = (path: string): boolean => /\.test\.tsx?$/.test(path);
 const isCode = (path: string): boolean => /\.tsx?$/.test(path);
 const isTesting = (path: string): boolean => path.startsWith("testing/");
 
-/** The room of a file; files beside the folders are rooms of their own, and the theme belongs to `main`. */
+/** The room of a file. Files beside the folders are rooms of their own; the style sheets among them are one room. */
 export function roomOf(path: string): string {
   const [first = "", second = ""] = path.split("/");
-  if (!path.includes("/")) return first === "theme.css" ? "main" : first.replace(/(\.test)?\.tsx?$/, "");
+  if (!path.includes("/")) return first.endsWith(".css") ? "styles" : first.replace(/(\.test)?\.tsx?$/, "");
   return first === "views" ? `views/${second}` : first;
 }
 

@@ -1,7 +1,9 @@
+import icon from "./favicon.svg";
+
 export function Brand() {
   return (
     <span className="brand">
-      <img src="/favicon.svg" alt="" width={24} height={24} />
+      <img src={icon} alt="" width={24} height={24} />
       <span>
         Speculato<span className="text-accent">Viz</span>
       </span>

@@ -1,6 +1,8 @@
 // The links between the places of the page.
 import type { MouseEvent } from "react";
-import { ADDRESSES, goTo, type Place, usePlace, useRunId } from "../app/places";
+import type { Host } from "../app/environment";
+import { addressOf, goTo, type Place, usePlace, useRunId } from "../app/places";
+import { useApp } from "../app/useStore";
 import "./places.css";
 
 const NAMES: readonly (readonly [Place, string])[] = [
@@ -9,6 +11,10 @@ const NAMES: readonly (readonly [Place, string])[] = [
   ["compare", "Compare"],
   ["runs", "Runs"],
 ];
+
+/** The places that need no server; one file has no others. */
+const shownAt = (host: Host): typeof NAMES =>
+  host === "server" ? NAMES : NAMES.filter(([place]) => host === "site" && place !== "compare");
 
 /** A click with a key or another button opens a tab, as for every link. */
 const isPlain = (event: MouseEvent): boolean =>
@@ -19,12 +25,14 @@ export function Places() {
   // A kept run belongs to the runs, though the live page shows it.
   const isRun = useRunId() !== null;
   const current = isRun ? "runs" : here;
+  const places = shownAt(useApp(({ host }) => host));
+  if (places.length === 0) return null;
   return (
     <nav aria-label="Places" className="places">
-      {NAMES.map(([place, name]) => (
+      {places.map(([place, name]) => (
         <a
           key={place}
-          href={ADDRESSES[place]}
+          href={addressOf(place)}
           aria-current={place === current ? "page" : undefined}
           onClick={(event) => {
             if (!isPlain(event)) return;

@@ -9,7 +9,7 @@ const EVENTS = "/bench-events.jsonl";
 export async function recorded(browser: Browser, url: string, start: Partial<Start>): Promise<string[]> {
   const page = await browser.newPage();
   try {
-    await page.goto(`${url}/favicon.svg`);
+    await page.goto(`${url}/api/health`);
     return await page.evaluate(
       ([address, message]) =>
         new Promise<string[]>((resolve, reject) => {

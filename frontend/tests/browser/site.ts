@@ -18,6 +18,10 @@ const LOG_LINES = 40;
 export const DESKTOP = { width: 1440, height: 900 };
 export const PHONE = { width: 390, height: 844 };
 
+/** CHROMIUM names another browser than that of the system. */
+export const launch = (): Promise<Browser> =>
+  chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: FLAGS });
+
 export class Site {
   private readonly tabs: Tab[] = [];
   private browser: Browser | null = null;
@@ -32,8 +36,7 @@ export class Site {
   }
 
   async begin(): Promise<void> {
-    const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-    const browser = chromium.launch({ executablePath, args: FLAGS });
+    const browser = launch();
     this.flags = await this.findFlags();
     this.current = await serve(this.flags);
     this.browser = await browser;

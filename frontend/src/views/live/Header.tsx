@@ -1,3 +1,5 @@
+import { hasServer } from "../../app/state";
+import { useApp } from "../../app/useStore";
 import { Brand } from "../../ui/Brand";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
@@ -7,6 +9,7 @@ import { Models } from "./Models";
 import { Shortcuts } from "./Shortcuts";
 
 export function Header() {
+  const server = useApp(hasServer);
   return (
     <header className="page-header">
       <h1>
@@ -18,7 +21,7 @@ export function Header() {
         <ExactnessBadge />
       </div>
       <div className="header-server">
-        <ConnectionBadge />
+        {server && <ConnectionBadge />}
         <Shortcuts />
         <ThemeMenu />
       </div>

@@ -1,6 +1,6 @@
 // The place Live: one run, as it is computed or replayed.
 import { lazy, memo, useCallback, useDeferredValue, useEffect, useMemo } from "react";
-import { isBusy, isLive, isReady } from "../../app/state";
+import { hasServer, isBusy, isLive, isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { useThrottled } from "../../app/useThrottled";
 import { RejectionPanel } from "../../charts/RejectionPanel";
@@ -18,6 +18,7 @@ import { Announcer } from "./Announcer";
 import { Header } from "./Header";
 import { Notices } from "./Notices";
 import { PhoneParts, usePart } from "./PhoneParts";
+import { RecordedPanel } from "./RecordedPanel";
 import { RecordingBanner } from "./RecordingBanner";
 import { RunStrip } from "./RunStrip";
 import { TextPanel } from "./TextPanel";
@@ -91,6 +92,7 @@ export function Live() {
   const showTree = useCallback(() => setPart("tree"), [setPart]);
   // Charts cannot be drawn where they are not shown.
   const wide = useWide();
+  const server = useApp(hasServer);
   return (
     <div className="shell">
       <a href="#text" className="skip-link">
@@ -100,8 +102,8 @@ export function Live() {
       <Verdict />
       <PhoneParts part={part} onPart={setPart} />
       <main className="columns" data-part={part}>
-        <section aria-label="Prompt and controls" className="column-controls">
-          <ControlPanel />
+        <section aria-label={server ? "Prompt and controls" : "Prompt"} className="column-controls">
+          {server ? <ControlPanel /> : <RecordedPanel />}
         </section>
         <div className="column-run">
           <Notices />
