@@ -10,13 +10,16 @@ PORT =
 ARGS =
 # A file of prompts for bench, in Spec-Bench's format, instead of the program's own.
 PROMPTS =
+# Recorded runs for the static site, instead of the repository's own.
+TRACES =
 # The Python that makes .venv, if it is not python3.
 PYTHON =
-unexport PROFILE HOST PORT ARGS PROMPTS PYTHON
+unexport PROFILE HOST PORT ARGS PROMPTS TRACES PYTHON
 
 PY := .venv/bin/python
 NPM := PYTHON=../.venv/bin/python npm --silent --prefix frontend run
 DONE := .venv/.done
+RECORDINGS := frontend/public/recording.jsonl $(wildcard frontend/recordings/*.jsonl.gz)
 NODE := frontend/node_modules/.done
 PAGE := src/speculatoviz/server/page/index.html
 PAGE_SOURCES := $(shell find frontend/src frontend/public -not -name '*.test.*' 2>/dev/null) \
@@ -25,7 +28,7 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench bench-page page wheel lock clean clean-all \
+.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench bench-page page site wheel lock clean clean-all \
 	FORCE
 
 help: ## list these targets
@@ -96,6 +99,11 @@ RUNS = benchmarks/$(or $(PROFILE),qwen)
 
 page: $(PAGE) ## build the page, and the file for exported runs, into the package
 
+# With recorded runs of your own: make site TRACES="a.jsonl b.jsonl"
+site: $(DONE)/package $(NODE) ## build the page as a static site in site/: recorded runs and Learn, for any server of files
+	$(NPM) site
+	@$(PY) scripts/site_runs.py site/runs $(or $(TRACES),$(RECORDINGS))
+
 wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page in it
 	rm -rf dist
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -106,7 +114,7 @@ lock: $(DONE)/dev ## pin the dependencies again; ARGS=--upgrade takes the newest
 	npm --prefix frontend install --package-lock-only --no-audit --no-fund
 
 clean: ## remove built files; environments and models stay
-	rm -rf dist src/speculatoviz/server/page src/speculatoviz/lab/built frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist src/speculatoviz/server/page src/speculatoviz/lab/built site frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## remove the environments too

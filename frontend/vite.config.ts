@@ -2,27 +2,37 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import type { BuildEnvironmentOptions, PluginOption } from "vite";
 import { defineConfig } from "vitest/config";
-import { oneFile } from "./build/oneFile";
+import { oneFile } from "./build/oneFile.ts";
+import { sitePages } from "./build/sitePages.ts";
 
 const server = process.env.SPECULATOVIZ_SERVER ?? "http://127.0.0.1:8000";
 
 interface Build {
+  readonly base: string;
   readonly build: BuildEnvironmentOptions;
   readonly plugins: PluginOption[];
 }
 
-/** The page of the server, or `--mode player`: the file into which `speculatoviz export` puts a run. */
+/**
+ * The page of the server; `--mode player`: the file into which `speculatoviz export` puts a run; `--mode site`: the page as
+ * files that any server can serve, below any address.
+ */
 function buildOf(mode: string): Build {
   if (mode === "player") {
     const build = { outDir: "../src/speculatoviz/lab/built", rolldownOptions: { input: "player.html" } };
-    return { build, plugins: [oneFile()] };
+    return { base: "./", build, plugins: [oneFile()] };
   }
-  return { build: { outDir: "../src/speculatoviz/server/page" }, plugins: [] };
+  if (mode === "site") {
+    const build = { outDir: "../site", copyPublicDir: false };
+    return { base: "./", build, plugins: [sitePages()] };
+  }
+  return { base: "/", build: { outDir: "../src/speculatoviz/server/page" }, plugins: [] };
 }
 
 export default defineConfig(({ mode }) => {
-  const { build, plugins } = buildOf(mode);
+  const { base, build, plugins } = buildOf(mode);
   return {
+    base,
     plugins: [react(), tailwindcss(), ...plugins],
     build: { emptyOutDir: true, chunkSizeWarningLimit: 1200, ...build },
     server: { proxy: { "/api": server, "/ws": { target: server, ws: true } } },

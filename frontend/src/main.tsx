@@ -4,8 +4,10 @@ import "./theme.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
-import { browserEnvironment } from "./app/environment";
+import { browserEnvironment, recordedEnvironment } from "./app/environment";
+import { ROOT } from "./app/places";
 import { RaceStore } from "./app/race";
+import { firstRecording } from "./app/siteRuns";
 import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
 import { RaceContext } from "./app/useRace";
@@ -19,7 +21,8 @@ watchSystemTheme();
 const root = document.getElementById("root");
 if (!root) throw new Error("The page has no #root element.");
 
-const environment = browserEnvironment();
+const environment =
+  ROOT.kind === "files" ? recordedEnvironment("site", firstRecording) : browserEnvironment();
 const store = new Store(environment);
 const race = new RaceStore(environment, () => !prefersReducedMotion());
 

@@ -1,14 +1,16 @@
-// The runs that are kept: by the server, or, if it keeps none, the last ones in this browser.
+// The runs that are kept: by the server, or, if it keeps none, the last ones in this browser; those of a static site.
 
 import type { RunPage, StoredRun } from "../protocol/generated";
 import { fetchRun, fetchRuns, fetchTrace, nameRun, removeRun, ServerError } from "../protocol/keptRuns";
 import type { Playback } from "../run/playback";
 import { traceText } from "../run/recording";
 import { summaryOf } from "../run/summary";
+import { ROOT } from "./places";
+import { siteRuns, siteTrace } from "./siteRuns";
 
 /** Functions throw ServerError, with what happened and what to do. */
 export interface KeptRuns {
-  readonly place: "server" | "browser";
+  readonly place: "server" | "browser" | "site";
   page(containing: string, after: string | null): Promise<Pick<RunPage, "runs" | "after">>;
   run(id: string): Promise<StoredRun>;
   /** The text of the run's trace. */
@@ -75,8 +77,29 @@ const browserRuns: KeptRuns = {
   remove: (id) => inWords(stored().then(({ deleteRun }) => deleteRun(id))),
 };
 
-/** Where runs of this page are kept. A page of files alone has no server that could keep them. */
+const unchanging = async (): Promise<never> => {
+  throw new ServerError("The runs of this site cannot be changed.", "Open a trace file of your own instead.");
+};
+
+const recordedRuns: KeptRuns = {
+  place: "site",
+  page: async (containing) => {
+    const runs = (await siteRuns()).toSorted((a, b) => b.created_ms - a.created_ms);
+    return { runs: runs.filter(matches(containing)), after: null };
+  },
+  run: async (id) => {
+    const run = (await siteRuns()).find((one) => one.id === id);
+    if (!run) throw new ServerError(`This site has no run ${id}.`, "Runs lists those that it has.");
+    return run;
+  },
+  trace: siteTrace,
+  rename: unchanging,
+  remove: unchanging,
+};
+
+/** Where runs of this page are kept. */
 export async function keptRuns(): Promise<KeptRuns> {
+  if (ROOT.kind === "files") return recordedRuns;
   try {
     return (await fetchRuns("", null, 1)).kept ? serverRuns : browserRuns;
   } catch {

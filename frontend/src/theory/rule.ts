@@ -1,11 +1,14 @@
-// Modified rejection sampling of one token (Leviathan et al. 2023, algorithm 1), and two broken versions of it.
+// Modified rejection sampling of one token (Leviathan et al. 2023, algorithm 1), and three broken versions of it.
 import { drawFrom, type Random } from "./chance";
 
 /** Probabilities of the same tokens, in one order; they add up to 1. */
 export type Distribution = readonly number[];
 
-/** `exact` accepts with min(1, p/q). `always` accepts every draft. `target` accepts with p alone: q is forgotten. */
-export const RULES = ["exact", "always", "target"] as const;
+/**
+ * `exact` accepts with min(1, p/q). `always` accepts every draft. `target` accepts with p alone: q is forgotten. `again`
+ * accepts with min(1, p/q) and draws the replacement from p instead of the residual.
+ */
+export const RULES = ["exact", "always", "target", "again"] as const;
 export type Rule = (typeof RULES)[number];
 
 /** No token is certain or impossible, so that every quotient exists. */
@@ -39,6 +42,10 @@ export function residual(p: Distribution, q: Distribution): Distribution {
   return sum > 1e-12 ? parts.map((part) => part / sum) : p;
 }
 
+/** What the token in place of a rejected draft is drawn from. */
+export const replacement = (rule: Rule, p: Distribution, q: Distribution): Distribution =>
+  rule === "again" ? p : residual(p, q);
+
 /** The probability that a rule accepts a drafted token. */
 export function acceptProb(rule: Rule, p: Distribution, q: Distribution, token: number): number {
   if (rule === "always") return 1;
@@ -66,15 +73,15 @@ export function verify(rule: Rule, p: Distribution, q: Distribution, random: Ran
   const uniform = random();
   const accepted = uniform < limit;
   const redraw = accepted ? null : random();
-  const emitted = redraw === null ? drafted : drawFrom(residual(p, q), redraw);
+  const emitted = redraw === null ? drafted : drawFrom(replacement(rule, p, q), redraw);
   return { draftUniform, drafted, acceptProb: limit, uniform, accepted, redraw, emitted };
 }
 
-/** The distribution of the emitted token, computed: q(x) · a(x) + (1 − Σ q · a) · residual(x). It is p for `exact`. */
+/** The distribution of the emitted token, computed: q(x) · a(x) + (1 − Σ q · a) · replacement(x). It is p for `exact`. */
 export function outputOf(rule: Rule, p: Distribution, q: Distribution): Distribution {
   const kept = q.map((value, token) => value * acceptProb(rule, p, q, token));
   const rejected = 1 - total(kept);
-  const rest = residual(p, q);
+  const rest = replacement(rule, p, q);
   return kept.map((value, token) => value + rejected * at(rest, token));
 }
 

@@ -29,10 +29,15 @@ export function endOf({ ended, sweep }: RunSummary): string {
 }
 
 /** The sentence below the title of the list. */
-export const placeWords = (place: "server" | "browser"): string =>
-  place === "server"
-    ? "The server keeps every run on its machine, with prompt and text. Start it with --store none to keep none."
-    : "This server keeps no runs. The last 20 runs of this browser are kept in it, with prompt and text.";
+export const placeWords = (place: "server" | "browser" | "site"): string => PLACE_WORDS[place];
+
+const PLACE_WORDS = {
+  server:
+    "The server keeps every run on its machine, with prompt and text. Start it with --store none to keep none.",
+  browser:
+    "This server keeps no runs. The last 20 runs of this browser are kept in it, with prompt and text.",
+  site: "Recorded runs of real models. To record your own, install SpeculatoViz and start speculatoviz serve.",
+} as const;
 
 interface Compared {
   readonly name: string;

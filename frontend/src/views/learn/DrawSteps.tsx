@@ -1,5 +1,5 @@
 // One draw in three steps, each a line from 0 to 1 with the uniform as a needle.
-import { type Distribution, type Draw, type Rule, residual } from "../../theory/rule";
+import { type Distribution, type Draw, type Rule, replacement } from "../../theory/rule";
 import { drawWords } from "../../words/learn/rule";
 
 const share = (value: number): string => `${value * 100}%`;
@@ -30,7 +30,7 @@ export function DrawSteps({ tokens, p, q, rule, draw }: Props) {
       <li>
         <span>{redraw || "Redraw: not needed."}</span>
         {draw?.redraw != null && (
-          <Parts tokens={tokens} parts={residual(p, q)} chosen={draw.emitted} needle={draw.redraw} />
+          <Parts tokens={tokens} parts={replacement(rule, p, q)} chosen={draw.emitted} needle={draw.redraw} />
         )}
       </li>
     </ol>

@@ -9,6 +9,7 @@ import { type Position, positionOf, SCENES, type SceneId } from "../../words/lea
 import { BusyScene } from "./BusyScene";
 import { FlavoursScene } from "./FlavoursScene";
 import { NetworkScene } from "./NetworkScene";
+import { ProofScene } from "./ProofScene";
 import { RoundScene } from "./RoundScene";
 import { RuleScene } from "./RuleScene";
 import { SpeedupScene } from "./SpeedupScene";
@@ -32,6 +33,8 @@ function Shown({ id }: { id: SceneId }): ReactNode {
       return <RoundScene run={run} />;
     case "rule":
       return <RuleScene random={random} run={run} />;
+    case "proof":
+      return <ProofScene />;
     case "speedup":
       return <SpeedupScene run={run} />;
     case "flavours":

@@ -32,7 +32,7 @@ it("draws one token with its three steps, and counts it", () => {
 it("follows p under the rule, and under no broken one", () => {
   press("Draw 1,000");
   expect(verdict()).toMatch(/^1,000 draws\. What came out follows p/);
-  for (const broken of ["always accept", "p instead of p/q"]) {
+  for (const broken of ["always accept", "p instead of p/q", "redraw from p"]) {
     fireEvent.click(screen.getByRole("radio", { name: broken }));
     expect(verdict()).toBe("Nothing is drawn yet.");
     press("Draw 1,000");

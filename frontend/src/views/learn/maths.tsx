@@ -18,6 +18,7 @@ export const mtext = element("mtext");
 /** Numerator, denominator. */
 export const frac = element("mfrac");
 export const sup = element("msup");
+export const sub = element("msub");
 
 /** A function of one variable: p(x). */
 export const of = (name: string, variable = "x"): ReactNode =>

@@ -9,9 +9,10 @@ import { draftWords, endOf, moment, runTitle, speedupWords } from "../../words/r
 
 export interface RunActions {
   onChoose(run: StoredRun, on: boolean): void;
-  onRename(id: string, name: string): Promise<boolean>;
+  /** Null where runs cannot be changed, as is `onDelete`. */
+  readonly onRename: ((id: string, name: string) => Promise<boolean>) | null;
   onSave(run: StoredRun): void;
-  onDelete(run: StoredRun): void;
+  readonly onDelete: ((run: StoredRun) => void) | null;
 }
 
 interface Props extends RunActions {
@@ -41,7 +42,7 @@ export function RunRow({ run, chosen, onChoose, onRename, onSave, onDelete }: Pr
         )}
       </td>
       <th scope="row" className="run-title">
-        {naming ? (
+        {naming && onRename ? (
           <NameField run={run} onRename={onRename} onEnd={endNaming} />
         ) : summary.sweep ? (
           <span title={summary.sweep.answer}>{title}</span>
@@ -64,9 +65,9 @@ export function RunRow({ run, chosen, onChoose, onRename, onSave, onDelete }: Pr
       <td className="run-actions">
         <Actions
           title={title}
-          onRename={() => setNaming(true)}
+          onRename={onRename && (() => setNaming(true))}
           onSave={summary.sweep ? null : () => onSave(run)}
-          onDelete={() => onDelete(run)}
+          onDelete={onDelete && (() => onDelete(run))}
         />
       </td>
     </tr>
@@ -89,7 +90,7 @@ function RunLink({ id, title, named }: { id: string; title: string; named: boole
 
 interface NameProps {
   readonly run: StoredRun;
-  onRename: RunActions["onRename"];
+  onRename(id: string, name: string): Promise<boolean>;
   /** byKey: whether a key ended it; then the focus goes back to the run. */
   onEnd(byKey: boolean): void;
 }
@@ -129,17 +130,17 @@ function NameField({ run, onRename, onEnd }: NameProps) {
 
 interface ActionProps {
   readonly title: string;
-  onRename(): void;
+  readonly onRename: (() => void) | null;
   /** null: there is no trace to save. */
-  onSave: (() => void) | null;
-  onDelete(): void;
+  readonly onSave: (() => void) | null;
+  readonly onDelete: (() => void) | null;
 }
 
 function Actions({ title, onRename, onSave, onDelete }: ActionProps) {
   const renaming = useRef(false);
   const rename = () => {
     renaming.current = true;
-    onRename();
+    onRename?.();
   };
   return (
     <DropdownMenu.Root>
@@ -157,9 +158,9 @@ function Actions({ title, onRename, onSave, onDelete }: ActionProps) {
             renaming.current = false;
           }}
         >
-          <Entry onSelect={rename}>Rename</Entry>
+          {onRename && <Entry onSelect={rename}>Rename</Entry>}
           {onSave && <Entry onSelect={onSave}>Save the trace</Entry>}
-          <Entry onSelect={onDelete}>Delete…</Entry>
+          {onDelete && <Entry onSelect={onDelete}>Delete…</Entry>}
         </DropdownMenu.Content>
       </DropdownMenu.Portal>
     </DropdownMenu.Root>

@@ -38,6 +38,7 @@ export function Runs() {
     if (list.kept) saveTrace(list.kept, run).catch(list.fail);
   };
   const [a, b] = chosen;
+  const changing = list.kept?.place !== "site";
   return (
     <div className="runs">
       <header className="page-header">
@@ -58,9 +59,9 @@ export function Runs() {
             runs={list.runs}
             chosen={chosen.map(({ id }) => id)}
             onChoose={choose}
-            onRename={list.rename}
+            onRename={changing ? list.rename : null}
             onSave={save}
-            onDelete={setLeaving}
+            onDelete={changing ? setLeaving : null}
           />
         )}
         <p role="status" className="runs-state">

@@ -10,6 +10,11 @@ export const RULE_NAMES: readonly { readonly value: Rule; readonly name: string;
   { value: "exact", name: "min(1, p/q)", help: "The rule of speculative decoding" },
   { value: "always", name: "always accept", help: "Broken: the draft is never tested" },
   { value: "target", name: "p instead of p/q", help: "Broken: q is forgotten" },
+  {
+    value: "again",
+    name: "redraw from p",
+    help: "Broken: the replacement is drawn from p, not from the residual",
+  },
 ];
 
 export const RULE_NOTES: Readonly<Record<Rule, string>> = {
@@ -18,6 +23,8 @@ export const RULE_NOTES: Readonly<Record<Rule, string>> = {
   always: "Broken on purpose: what comes out follows q, the small model.",
   target:
     "Broken on purpose: q(x) · p(x) is too small for an accepted token, and the draw after a rejection does not repair it.",
+  again:
+    "Broken on purpose: tokens that q has too little of come out too rarely, because a draw from p does not make up for them.",
 };
 
 /** What each of the three steps of one draw did. The third is empty after an accepted draft. */
@@ -33,7 +40,9 @@ export function drawWords(
   return [
     `Draft: q gives “${drafted}”.`,
     rule === "always" ? "Test: none. Every draft is accepted." : `Test: the uniform is ${test}: ${verdict}.`,
-    draw.redraw === null ? "" : `Redraw: the residual gives “${tokens[draw.emitted] ?? ""}”.`,
+    draw.redraw === null
+      ? ""
+      : `Redraw: ${rule === "again" ? "p" : "the residual"} gives “${tokens[draw.emitted] ?? ""}”.`,
   ];
 }
 

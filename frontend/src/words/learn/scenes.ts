@@ -3,6 +3,7 @@ export const SCENES = [
   { id: "tokens", title: "One token a pass" },
   { id: "round", title: "Draft, verify, keep" },
   { id: "rule", title: "The rule" },
+  { id: "proof", title: "All outcomes" },
   { id: "speedup", title: "Speedup against k" },
   { id: "flavours", title: "Flavours" },
   { id: "trees", title: "Trees" },
