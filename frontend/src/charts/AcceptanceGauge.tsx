@@ -1,6 +1,7 @@
 // The acceptance rate of a chain, or the depth that a tree reaches, as a gauge, with its course over the run.
 import { scaleLinear } from "d3-scale";
 import { arc, line } from "d3-shape";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import type { Gauge } from "./gauge";
 import { thinned } from "./thin";
@@ -19,10 +20,13 @@ const ring = (from: number, to: number) =>
 export function AcceptanceGauge({ gauge }: { gauge: Gauge }) {
   const { title, name, help, share, value, colour, limits } = gauge;
   return (
-    <section className="db-acceptance-gauge" aria-label={name}>
-      <h3>
-        <HelpTooltip help={help}>{title}</HelpTooltip>
-      </h3>
+    <section className="db-acceptance-gauge" aria-label={name} data-figure>
+      <header>
+        <h3>
+          <HelpTooltip help={help}>{title}</HelpTooltip>
+        </h3>
+        <FigureMenu title={name} />
+      </header>
       <svg viewBox="-42 -42 84 72" role="img" aria-label={`${name} ${share === null ? "unknown" : value}`}>
         <path d={ring(0, 1)} fill="var(--line)" />
         {share !== null && <path className="db-arc" d={ring(0, Math.max(share, 0.004))} fill={colour} />}

@@ -1,6 +1,7 @@
 // A chart with its heading, and its data as a table for screen readers.
 import { VisuallyHidden } from "radix-ui";
 import { memo, type ReactNode, useId } from "react";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpTooltip } from "../ui/HelpTooltip";
 
 interface Props {
@@ -21,12 +22,13 @@ export interface Table {
 export function Figure({ title, help, aside, className = "", table, children }: Props) {
   const id = useId();
   return (
-    <section className={`db-figure ${className}`} aria-labelledby={id}>
+    <section className={`db-figure ${className}`} aria-labelledby={id} data-figure>
       <header>
         <h3 id={id}>
           <HelpTooltip help={help}>{title}</HelpTooltip>
         </h3>
         {aside}
+        <FigureMenu title={title} />
       </header>
       {children}
       {table && table.rows.length > 0 && <HiddenTable title={title} table={table} />}

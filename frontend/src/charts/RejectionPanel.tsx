@@ -2,6 +2,7 @@
 import { useApp, useStore } from "../app/useStore";
 import type { Autopsy, CauseShare, RejectedToken } from "../protocol/generated";
 import { seekRound } from "../run/playback";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { beforeOf, CAUSES, intervalOf, remedyOf, shareOf, totalsOf } from "../words/causes";
 import { fixed } from "../words/format";
@@ -37,10 +38,13 @@ interface Props {
 
 export function Rejections({ found, onShow }: Props) {
   return (
-    <section className="rj" aria-label="Why tokens were rejected">
-      <h3>
-        <HelpTooltip help={HELP}>Why tokens were rejected</HelpTooltip>
-      </h3>
+    <section className="rj" aria-label="Why tokens were rejected" data-figure>
+      <header className="figure-head">
+        <h3>
+          <HelpTooltip help={HELP}>Why tokens were rejected</HelpTooltip>
+        </h3>
+        <FigureMenu title="Why tokens were rejected" />
+      </header>
       <p className="rj-note">{totalsOf(found)}</p>
       {found.causes.length > 0 && (
         <ul className="rj-causes">

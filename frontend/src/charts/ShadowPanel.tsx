@@ -4,6 +4,7 @@ import type { AppState } from "../app/state";
 import { useApp } from "../app/useStore";
 import type { Shadow, ShadowGuess } from "../protocol/generated";
 import { currentSettings, draftersOf } from "../run/selectors";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { SourceBadge } from "../ui/SourceMark";
 import { fixed, milliseconds, percent } from "../words/format";
@@ -45,10 +46,13 @@ interface Props {
 
 export const Shadows = memo(function Shadows({ shadow, temperature, used, usedMs }: Props) {
   return (
-    <section className="sh" aria-label="Shadow drafters">
-      <h3>
-        <HelpTooltip help={HELP}>Shadow drafters</HelpTooltip>
-      </h3>
+    <section className="sh" aria-label="Shadow drafters" data-figure>
+      <header className="figure-head">
+        <h3>
+          <HelpTooltip help={HELP}>Shadow drafters</HelpTooltip>
+        </h3>
+        <FigureMenu title="Shadow drafters" />
+      </header>
       <p className="sh-note">{shadowNote(temperature)}</p>
       <Scores rows={shadowRows(shadow, used, usedMs)} />
       <h4 className="sh-head">Drafts of round {shadow.round + 1}</h4>

@@ -43,6 +43,7 @@ export function VerdictStrip(props: Props) {
       <section
         className="verdict"
         aria-label="Speedup"
+        data-figure
         data-pays={verdict ? paysOf(verdict.speedup) : undefined}
       >
         <p className="verdict-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>

@@ -3,7 +3,10 @@ import { Pause, Play, RotateCcw } from "lucide-react";
 import { useMemo } from "react";
 import { useRace, useRaceStore } from "../../app/useRace";
 import { endOf, type Lane, resultsOf } from "../../run/race";
+import { FigureMenu } from "../../ui/FigureMenu";
+import { Provenance } from "../../ui/provenance";
 import { milliseconds } from "../../words/format";
+import { measuredTogether } from "../../words/provenance";
 import { CLOCK_NOTE, lengthsNote, summaryOf } from "../../words/race";
 import { LaneRow } from "./LaneRow";
 
@@ -13,26 +16,31 @@ export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
   const note = lengthsNote(results);
   const scaleMs = Math.max(1, ...lanes.map(({ mostMs }) => mostMs));
   return (
-    <>
-      <p role="status" className="race-summary">
-        {summaryOf(results)}
-      </p>
-      {note !== "" && <p className="race-note">{note}</p>}
-      <p className="race-asked">
-        <span className="sr-only">Prompt: </span>
-        {prompt}
-      </p>
-      <Clock endMs={endOf(lanes)} />
-      <ol className="lanes">
-        {results.map((result, at) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: a lane is its number
-          <li key={at}>
-            <LaneRow result={result} at={at} scaleMs={scaleMs} />
-          </li>
-        ))}
-      </ol>
-      <p className="race-note">{CLOCK_NOTE}</p>
-    </>
+    <Provenance value={measuredTogether("race", lanes[0]?.run.started ?? null)}>
+      <div data-figure>
+        <div className="race-head">
+          <p role="status" className="race-summary">
+            {summaryOf(results)}
+          </p>
+          <FigureMenu title="Race" />
+        </div>
+        {note !== "" && <p className="race-note">{note}</p>}
+        <p className="race-asked">
+          <span className="sr-only">Prompt: </span>
+          {prompt}
+        </p>
+        <Clock endMs={endOf(lanes)} />
+        <ol className="lanes">
+          {results.map((result, at) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a lane is its number
+            <li key={at}>
+              <LaneRow result={result} at={at} scaleMs={scaleMs} />
+            </li>
+          ))}
+        </ol>
+        <p className="race-note">{CLOCK_NOTE}</p>
+      </div>
+    </Provenance>
   );
 }
 
@@ -46,7 +54,7 @@ function Clock({ endMs }: { endMs: number }) {
       ? (["Play again", RotateCcw] as const)
       : (["Play", Play] as const);
   return (
-    <div className="race-clock">
+    <div className="race-clock" data-figure-skip>
       <button
         type="button"
         className="icon-button"

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { costsOf, type RunCosts } from "../../run/costs";
 import type { Run } from "../../run/model";
 import { BATCHES, type BatchCosts, batchSpeedup } from "../../theory/batch";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { fixed } from "../../words/format";
 import {
   batchArithmetic,
@@ -32,24 +33,26 @@ export function BusyScene({ run }: { run: Run | null }) {
       <p role="status" className="learn-verdict">
         {gainWords(costs)}
       </p>
-      <Columns
-        label={`Computed speedup for ${columns.map(({ x, value }) => `${x} requests: ${fixed(value)}`).join(", ")}`}
-        unit="requests in a pass"
-        columns={columns}
-        marked={null}
-        chosen={requests}
-        measured={null}
-        line={1}
-        onChoose={(batch) => setChosen(columns.findIndex(({ x }) => x === batch))}
-      />
-      <ul className="learn-key">
-        <li>
-          <i className="key-computed" aria-hidden /> speedup, computed
-        </li>
-        <li>
-          <i className="key-line" aria-hidden /> without drafts
-        </li>
-      </ul>
+      <SavedFigure title="Speedup by requests in a pass">
+        <Columns
+          label={`Computed speedup for ${columns.map(({ x, value }) => `${x} requests: ${fixed(value)}`).join(", ")}`}
+          unit="requests in a pass"
+          columns={columns}
+          marked={null}
+          chosen={requests}
+          measured={null}
+          line={1}
+          onChoose={(batch) => setChosen(columns.findIndex(({ x }) => x === batch))}
+        />
+        <ul className="learn-key">
+          <li>
+            <i className="key-computed" aria-hidden /> speedup, computed
+          </li>
+          <li>
+            <i className="key-line" aria-hidden /> without drafts
+          </li>
+        </ul>
+      </SavedFigure>
       <p className="figures learn-arithmetic">{batchArithmetic(costs, requests)}</p>
       <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts}>
         <LearnSlider

@@ -1,11 +1,15 @@
 // The place Learn: one scene at a time, each with an address.
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useHash } from "../../app/places";
-import { seededRandom } from "../../theory/chance";
+import { useApp } from "../../app/useStore";
+import type { Run } from "../../run/model";
+import { type Random, seededRandom } from "../../theory/chance";
 import { Brand } from "../../ui/Brand";
 import { Places } from "../../ui/Places";
+import { Provenance } from "../../ui/provenance";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { type Position, positionOf, SCENES, type SceneId } from "../../words/learn/scenes";
+import { learnProvenance, runProvenance } from "../../words/provenance";
 import { BusyScene } from "./BusyScene";
 import { FlavoursScene } from "./FlavoursScene";
 import { NetworkScene } from "./NetworkScene";
@@ -26,6 +30,16 @@ const TYPICAL_SEED = 21;
 function Shown({ id }: { id: SceneId }): ReactNode {
   const [random] = useState(() => seededRandom(SEED));
   const run = useRecordedRun();
+  const header = useApp((state) => state.recording?.header ?? null);
+  const recorded = run ? runProvenance(run.started, header) : "";
+  return (
+    <Provenance value={learnProvenance(positionOf(id).title, recorded)}>
+      {sceneOf(id, run, random)}
+    </Provenance>
+  );
+}
+
+function sceneOf(id: SceneId, run: Run | null, random: Random): ReactNode {
   switch (id) {
     case "tokens":
       return <WaitingScene run={run} />;

@@ -4,6 +4,7 @@ import { costsOf, type RunCosts } from "../../run/costs";
 import type { Run } from "../../run/model";
 import { seededRandom } from "../../theory/chance";
 import { laneOf, MODES, type NetworkCosts } from "../../theory/network";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { whole } from "../../words/format";
 import { fastestWords, LEAD, laneWords, MODE_NOTES, SLIDERS, sliderWords } from "../../words/learn/network";
 import { Lanes } from "./Lanes";
@@ -56,25 +57,27 @@ export function NetworkScene({ run, seed }: { run: Run | null; seed: number }) {
       <p role="status" className="learn-verdict">
         {fastestWords(rated)}
       </p>
-      <Lanes
-        lanes={play(SHOWN_TOKENS)}
-        names={names}
-        label={`${SHOWN_TOKENS} tokens in four modes. ${names.join("; ")}`}
-      />
-      <ul className="learn-key">
-        <li>
-          <i className="key-part part-draft" aria-hidden /> draft
-        </li>
-        <li>
-          <i className="key-part part-network" aria-hidden /> on the way
-        </li>
-        <li>
-          <i className="key-part part-verify" aria-hidden /> pass of the target
-        </li>
-        <li>
-          <i className="key-token" aria-hidden /> tokens arrive, larger for more
-        </li>
-      </ul>
+      <SavedFigure title="Four modes across a network">
+        <Lanes
+          lanes={play(SHOWN_TOKENS)}
+          names={names}
+          label={`${SHOWN_TOKENS} tokens in four modes. ${names.join("; ")}`}
+        />
+        <ul className="learn-key">
+          <li>
+            <i className="key-part part-draft" aria-hidden /> draft
+          </li>
+          <li>
+            <i className="key-part part-network" aria-hidden /> on the way
+          </li>
+          <li>
+            <i className="key-part part-verify" aria-hidden /> pass of the target
+          </li>
+          <li>
+            <i className="key-token" aria-hidden /> tokens arrive, larger for more
+          </li>
+        </ul>
+      </SavedFigure>
       <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts} />
     </Scene>
   );

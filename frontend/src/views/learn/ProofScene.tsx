@@ -1,13 +1,22 @@
 // All outcomes: p and q of a vocabulary of three tokens, and the probability of every text, added up over all ways to it.
 import { useMemo, useState } from "react";
-import { differenceOf, outcomesOf, type Toy, type ToyModel, targetOf, tokensPerRound } from "../../theory/outcomes";
+import {
+  differenceOf,
+  outcomesOf,
+  type Toy,
+  type ToyModel,
+  targetOf,
+  tokensPerRound,
+} from "../../theory/outcomes";
 import { type Distribution, type Rule, withShare } from "../../theory/rule";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { Segments } from "../../ui/Segments";
 import {
   brokenCountWords,
   CONTEXTS,
   type ContextName,
   countWords,
+  EXACT_NOTE,
   LEAD,
   proofWords,
   TOKENS,
@@ -58,15 +67,22 @@ export function ProofScene() {
   return (
     <Scene lead={LEAD} words={<ProofWords rule={rule} />}>
       <div className="learn-controls">
-        <Segments label="Rule" segments={RULE_NAMES} value={rule} onChoose={setRule} />
+        <Segments label="Rule" segments={RULE_NAMES} value={rule} onChoose={(chosen) => setRule(chosen)} />
       </div>
       <p role="status" className="learn-verdict">
         {proofWords(difference, output, target, LENGTH)} {count}
       </p>
-      <ProofPicture output={output} target={target} length={LENGTH} />
+      <SavedFigure title="Probabilities of all texts">
+        <ProofPicture output={output} target={target} length={LENGTH} />
+      </SavedFigure>
       <div className="learn-controls proof-context">
         <span>p and q</span>
-        <Segments label="p and q" segments={CONTEXTS} value={context} onChoose={setContext} />
+        <Segments
+          label="p and q"
+          segments={CONTEXTS}
+          value={context}
+          onChoose={(chosen) => setContext(chosen)}
+        />
       </div>
       <ProofBars tokens={TOKENS} p={p} q={q} onMove={move} />
     </Scene>
@@ -77,33 +93,33 @@ function ProofWords({ rule }: { rule: Rule }) {
   return (
     <>
       <p>
-        One round: the draft model writes two tokens, the rule tests them in order, and the first rejection ends the round
-        with a replacement. If both are accepted, the target adds a token of its own. Rounds follow until three tokens are
-        there.
+        One round: the draft model writes two tokens, the rule tests them in order, and the first rejection
+        ends the round with a replacement. If both are accepted, the target adds a token of its own. Rounds
+        follow until three tokens are there.
       </p>
+      <p>For one token, the two ways to x add up to p(x), whatever q is:</p>
+      <Formula source={`${PAPERS.leviathan.name}, appendix A.1`}>
+        {[
+          of("q"),
+          mo("·"),
+          row(mi("min"), mo("("), mn("1"), mo(","), frac(of("p"), of("q")), mo(")")),
+          mo("+"),
+          row(mo("("), mn("1"), mo("−"), mi("β"), mo(")")),
+          mo("·"),
+          sub(mi("p"), mi("res")),
+          row(mo("("), mi("x"), mo(")")),
+          mo("="),
+          of("p"),
+        ]}
+      </Formula>
       <p>
-        For one token, the two ways to x add up to p(x), whatever q is:
-        <Formula source={`${PAPERS.leviathan.name}, appendix A.1`}>
-          {[
-            of("q"),
-            mo("·"),
-            row(mi("min"), mo("("), mn("1"), mo(","), frac(of("p"), of("q")), mo(")")),
-            mo("+"),
-            row(mo("("), mn("1"), mo("−"), mi("β"), mo(")")),
-            mo("·"),
-            sub(mi("p"), mi("res")),
-            row(mo("("), mi("x"), mo(")")),
-            mo("="),
-            of("p"),
-          ]}
-        </Formula>
-        β is the probability that the draft is accepted, and the residual is scaled by 1 − β. The broken rules change one
-        factor of this sum.
+        β is the probability that the draft is accepted, and the residual is scaled by 1 − β. The broken rules
+        change one factor of this sum.
       </p>
-      <p className="learn-note">{RULE_NOTES[rule]}</p>
+      <p className="learn-note">{rule === "exact" ? EXACT_NOTE : RULE_NOTES[rule]}</p>
       <p>
-        Choose p and q below, also different ones after each token. The tests of SpeculatoViz add up all outcomes of its own
-        drafters and rules in the same way.
+        Choose p and q below, also different ones after each token. The tests of SpeculatoViz add up all
+        outcomes of its own drafters and rules in the same way.
       </p>
       <p className="learn-source">{PAPERS.leviathan.full}</p>
     </>

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import type { Round, Run } from "../../run/model";
 import { statusAfter, textBefore, typicalRound, walkOf } from "../../run/walk";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { visible } from "../../words/label";
 import { LEAD, stepWords, WHY } from "../../words/learn/round";
 import { STATUS } from "../../words/verdicts";
@@ -53,7 +54,9 @@ function Walk({ run, first }: { run: Run; first: Round }) {
       </p>
       <p className="walk-text">{textBefore(run, round, CONTEXT) || "(the beginning of the answer)"}</p>
       <Tokens round={round} steps={steps} at={at} />
-      <RoundTime round={round} step={step ?? null} plainTps={plainTps} />
+      <SavedFigure title="Time of the round">
+        <RoundTime round={round} step={step ?? null} plainTps={plainTps} />
+      </SavedFigure>
       <div className="learn-sliders">
         <LearnSlider
           name="Step"

@@ -13,6 +13,7 @@ import {
   verify,
   withShare,
 } from "../../theory/rule";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { Segments } from "../../ui/Segments";
 import { acceptedWords, fitWords, LEAD, RULE_NAMES, RULE_NOTES } from "../../words/learn/rule";
 import { PAPERS } from "../../words/learn/scenes";
@@ -88,16 +89,18 @@ export function RuleScene({ random, run }: { random: Random; run: Run | null }) 
       <p role="status" className="learn-verdict">
         {fitWords(draws, fitOf(counts, p))}
       </p>
-      <RulePicture
-        tokens={tokens}
-        p={p}
-        q={q}
-        output={outputOf(rule, p, q)}
-        counts={counts}
-        emitted={last?.emitted ?? null}
-        onMove={(which, token, value) => change({ [which]: withShare(game[which], token, value) })}
-      />
-      <RuleKey />
+      <SavedFigure title="p, q and what comes out">
+        <RulePicture
+          tokens={tokens}
+          p={p}
+          q={q}
+          output={outputOf(rule, p, q)}
+          counts={counts}
+          emitted={last?.emitted ?? null}
+          onMove={(which, token, value) => change({ [which]: withShare(game[which], token, value) })}
+        />
+        <RuleKey />
+      </SavedFigure>
       <DrawSteps tokens={tokens} p={p} q={q} rule={rule} draw={last} />
     </Scene>
   );

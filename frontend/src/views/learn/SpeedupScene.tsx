@@ -3,6 +3,7 @@ import { useState } from "react";
 import { costsOf, type RunCosts } from "../../run/costs";
 import type { Run } from "../../run/model";
 import { type Costs, DEEPEST, longestRoundTrip, type Shape, shapeOf, speedupAt } from "../../theory/speedup";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { type Segment, Segments } from "../../ui/Segments";
 import { fixed } from "../../words/format";
 import { PAPERS } from "../../words/learn/scenes";
@@ -91,7 +92,7 @@ interface SpeedupProps {
 function SpeedupPicture({ costs, shape, k, measured, onChoose }: SpeedupProps) {
   const columns = DEPTHS.map((depth) => ({ x: depth, value: speedupAt(costs, depth) }));
   return (
-    <>
+    <SavedFigure title="Speedup against k">
       <Columns
         label={`Computed speedup for k from 0 to ${DEEPEST}: ${columns.map(({ value }) => fixed(value)).join(", ")}`}
         unit="k, tokens in a draft"
@@ -115,14 +116,14 @@ function SpeedupPicture({ costs, shape, k, measured, onChoose }: SpeedupProps) {
           </li>
         )}
       </ul>
-    </>
+    </SavedFigure>
   );
 }
 
 function RoundTripPicture({ costs, k, onChoose }: Pick<SpeedupProps, "costs" | "k" | "onChoose">) {
   const columns = DEPTHS.map((depth) => ({ x: depth, value: longestRoundTrip(costs, depth) }));
   return (
-    <>
+    <SavedFigure title="The longest round trip that pays">
       <Columns
         label={`Longest round trip in passes for k from 0 to ${DEEPEST}: ${columns.map(({ value }) => fixed(value)).join(", ")}`}
         unit="k, tokens in a draft"
@@ -137,7 +138,7 @@ function RoundTripPicture({ costs, k, onChoose }: Pick<SpeedupProps, "costs" | "
         In passes of the target; the line is the round trip of the slider. Drafting pays where a column
         reaches above the line: a distant target needs a longer draft.
       </p>
-    </>
+    </SavedFigure>
   );
 }
 

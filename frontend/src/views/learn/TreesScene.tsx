@@ -1,6 +1,7 @@
 // Trees: several candidates for a place, read in one pass with a mask.
 import { useState } from "react";
 import { type TreeCosts, treeOf } from "../../theory/trees";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { PAPERS } from "../../words/learn/scenes";
 import { LEAD, nodeWords, SLIDERS, sliderWords, treeWords, WHY } from "../../words/learn/trees";
 import { LearnSlider } from "./LearnSlider";
@@ -24,13 +25,15 @@ export function TreesScene() {
       <p role="status" className="learn-verdict">
         {treeWords(costs, widths)}
       </p>
-      <TreePicture
-        nodes={nodes}
-        depths={widths.length}
-        chosen={chosen}
-        label={`A tree of ${nodes.length} tokens and its attention mask. ${nodeWords(nodes, chosen)}`}
-        onChoose={setWanted}
-      />
+      <SavedFigure title="A draft tree and its attention mask">
+        <TreePicture
+          nodes={nodes}
+          depths={widths.length}
+          chosen={chosen}
+          label={`A tree of ${nodes.length} tokens and its attention mask. ${nodeWords(nodes, chosen)}`}
+          onChoose={setWanted}
+        />
+      </SavedFigure>
       <p className="learn-arithmetic">{nodeWords(nodes, chosen)}</p>
       <Sliders sliders={SLIDERS} values={costs} shown={sliderWords} onMove={setCosts}>
         <LearnSlider

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import type { Run } from "../../run/model";
 import type { Plain } from "../../theory/waiting";
+import { SavedFigure } from "../../ui/SavedFigure";
 import { PAPERS } from "../../words/learn/scenes";
 import {
   HELPS,
@@ -45,20 +46,22 @@ export function WaitingScene({ run }: { run: Run | null }) {
       <p role="status" className="learn-verdict">
         {words}
       </p>
-      <Timeline plain={plain} label={`Timeline. ${words}`} recordedMs={recorded?.prefillMs ?? null} />
-      <ul className="learn-key">
-        <li>
-          <i className="key-computed" aria-hidden /> computed
-        </li>
-        <li>
-          <i className="key-token" aria-hidden /> a token arrives
-        </li>
-        {recorded && (
+      <SavedFigure title="The time of an answer">
+        <Timeline plain={plain} label={`Timeline. ${words}`} recordedMs={recorded?.prefillMs ?? null} />
+        <ul className="learn-key">
           <li>
-            <i className="key-measured" aria-hidden /> measured: the prompt of the recorded run
+            <i className="key-computed" aria-hidden /> computed
           </li>
-        )}
-      </ul>
+          <li>
+            <i className="key-token" aria-hidden /> a token arrives
+          </li>
+          {recorded && (
+            <li>
+              <i className="key-measured" aria-hidden /> measured: the prompt of the recorded run
+            </li>
+          )}
+        </ul>
+      </SavedFigure>
       <Sliders sliders={SLIDERS} values={plain} shown={sliderWords} onMove={setPlain} />
     </Scene>
   );

@@ -2,6 +2,7 @@
 import { useMemo } from "react";
 import { isTree, pathTo } from "../../run/branches";
 import type { Round, Token } from "../../run/model";
+import { FigureMenu } from "../../ui/FigureMenu";
 import { HelpTooltip } from "../../ui/HelpTooltip";
 import { shown } from "../../words/format";
 
@@ -37,10 +38,13 @@ export function AttentionMatrix({ round, token }: { round: Round; token: Token }
   const chosenRow = rows[chosen];
   const label = `Tree attention: ${rows.length} drafted tokens.${chosenRow ? ` This one, node ${chosen + 1}, attends to ${chosenRow.words}.` : ""}`;
   return (
-    <section aria-label="Tree attention" className="matrix">
-      <h3 className="mb-1 text-[12px] font-medium text-soft">
-        <HelpTooltip help={HELP}>Tree attention</HelpTooltip>
-      </h3>
+    <section aria-label="Tree attention" className="matrix" data-figure>
+      <header className="figure-head mb-1">
+        <h3 className="text-[12px] font-medium text-soft">
+          <HelpTooltip help={HELP}>Tree attention</HelpTooltip>
+        </h3>
+        <FigureMenu title="Tree attention" />
+      </header>
       <svg
         role="img"
         aria-label={label}

@@ -1,6 +1,7 @@
 // One decision as a picture: p and q of the same tokens, as the rule used them.
 import { type Decision, type DecisionRow, decisionOf, redrawOf } from "../../run/decision";
 import type { Run, Token } from "../../run/model";
+import { FigureMenu } from "../../ui/FigureMenu";
 import { HelpTooltip } from "../../ui/HelpTooltip";
 import { decisionHelp, decisionNote } from "../../words/decision";
 import { DASH, fixed, percent, shown } from "../../words/format";
@@ -14,10 +15,13 @@ export function DecisionFigure({ run, token }: { run: Run; token: Token }) {
   const redraw = redrawOf(token);
   const compares = decision.rows.some((row) => row.q !== null);
   return (
-    <section aria-label="Decision" className="decision" data-status={token.status}>
-      <h3>
-        <HelpTooltip help={decisionHelp(token)}>{compares ? "p and q, as used" : "p, as used"}</HelpTooltip>
-      </h3>
+    <section aria-label="Decision" className="decision" data-status={token.status} data-figure>
+      <header className="figure-head">
+        <h3>
+          <HelpTooltip help={decisionHelp(token)}>{compares ? "p and q, as used" : "p, as used"}</HelpTooltip>
+        </h3>
+        <FigureMenu title="Decision" />
+      </header>
       <table>
         <thead>
           <tr>

@@ -1,6 +1,6 @@
 // The place Live: one run, as it is computed or replayed.
 import { lazy, memo, useCallback, useDeferredValue, useEffect, useMemo } from "react";
-import { hasServer, isBusy, isLive, isReady } from "../../app/state";
+import { type AppState, hasServer, isBusy, isLive, isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { useThrottled } from "../../app/useThrottled";
 import { RejectionPanel } from "../../charts/RejectionPanel";
@@ -12,6 +12,8 @@ import type { Run } from "../../run/model";
 import { emptyRun } from "../../run/reducer";
 import type { BaselineKind } from "../../run/verdict";
 import { OnDemand } from "../../ui/OnDemand";
+import { Provenance } from "../../ui/provenance";
+import { runProvenance } from "../../words/provenance";
 import { plainProgress } from "../../words/waiting";
 import "./shell.css";
 import { Announcer } from "./Announcer";
@@ -85,6 +87,11 @@ function Verdict() {
   );
 }
 
+const provenanceOf = ({ play, stored, recording }: AppState): string => {
+  const kept = stored?.recording ?? (play?.source === "recording" ? recording : null);
+  return runProvenance(play?.full.started ?? null, kept?.header ?? null);
+};
+
 export function Live() {
   const store = useStore();
   useEffect(() => void store.open(), [store]);
@@ -93,31 +100,34 @@ export function Live() {
   // Charts cannot be drawn where they are not shown.
   const wide = useWide();
   const server = useApp(hasServer);
+  const provenance = useApp(provenanceOf);
   return (
-    <div className="shell">
-      <a href="#text" className="skip-link">
-        Skip to the text
-      </a>
-      <Header />
-      <Verdict />
-      <PhoneParts part={part} onPart={setPart} />
-      <main className="columns" data-part={part}>
-        <section aria-label={server ? "Prompt and controls" : "Prompt"} className="column-controls">
-          {server ? <ControlPanel /> : <RecordedPanel />}
-        </section>
-        <div className="column-run">
-          <Notices />
-          <RunStrip />
-          <TreePanel />
-          <TextPanel />
-          <RecordingBanner />
-        </div>
-        <section aria-label="Dashboard" className="column-dashboard">
-          <OnDemand>{(wide || part === "figures") && <DashboardPanel onRound={showTree} />}</OnDemand>
-        </section>
-      </main>
-      <Transport />
-      <Announcer />
-    </div>
+    <Provenance value={provenance}>
+      <div className="shell">
+        <a href="#text" className="skip-link">
+          Skip to the text
+        </a>
+        <Header />
+        <Verdict />
+        <PhoneParts part={part} onPart={setPart} />
+        <main className="columns" data-part={part}>
+          <section aria-label={server ? "Prompt and controls" : "Prompt"} className="column-controls">
+            {server ? <ControlPanel /> : <RecordedPanel />}
+          </section>
+          <div className="column-run">
+            <Notices />
+            <RunStrip />
+            <TreePanel />
+            <TextPanel />
+            <RecordingBanner />
+          </div>
+          <section aria-label="Dashboard" className="column-dashboard">
+            <OnDemand>{(wide || part === "figures") && <DashboardPanel onRound={showTree} />}</OnDemand>
+          </section>
+        </main>
+        <Transport />
+        <Announcer />
+      </div>
+    </Provenance>
   );
 }
