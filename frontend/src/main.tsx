@@ -10,7 +10,7 @@ import { RaceStore } from "./app/race";
 import { firstRecording } from "./app/siteRuns";
 import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
-import { RaceContext } from "./app/useRace";
+import { RaceContext, SweepContext } from "./app/useRace";
 import { StoreContext } from "./app/useStore";
 import { TraceDrop } from "./ui/TraceDrop";
 import { prefersReducedMotion } from "./ui/useSize";
@@ -25,12 +25,15 @@ const environment =
   ROOT.kind === "files" ? recordedEnvironment("site", firstRecording) : browserEnvironment();
 const store = new Store(environment);
 const race = new RaceStore(environment, () => !prefersReducedMotion());
+const sweep = new RaceStore(environment, () => false, "sweep-");
 
 createRoot(root).render(
   <StrictMode>
     <StoreContext value={store}>
       <RaceContext value={race}>
-        <App />
+        <SweepContext value={sweep}>
+          <App />
+        </SweepContext>
       </RaceContext>
       <TraceDrop />
     </StoreContext>

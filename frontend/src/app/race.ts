@@ -1,4 +1,4 @@
-// The store of the place Compare: the lanes that the reader set up, the race that runs, and the last one that ended.
+// The store of a race or a sweep: the lanes that the reader set up, the runs under way, and the last ones that ended.
 import type { ServerMessage, Start } from "../protocol/generated";
 import type { Socket } from "../protocol/socket";
 import type { Run } from "../run/model";
@@ -31,6 +31,8 @@ export interface Running {
   readonly turns: readonly Turn[];
   /** The number of finished turns. */
   readonly done: number;
+  /** The finished runs, by lane. */
+  readonly runs: readonly (readonly Run[])[];
   /** The run of the turn under way. */
   readonly run: Run;
 }
@@ -48,7 +50,7 @@ export interface RaceState {
 }
 
 const LOST = {
-  message: "The connection was lost during the race.",
+  message: "The connection was lost before all runs had ended.",
   hint: "Start it again once the page is connected.",
 };
 
@@ -57,20 +59,22 @@ export class RaceStore {
   private readonly listeners = new Set<() => void>();
   private socket: Socket | null = null;
   private common: Common = {};
-  /** The finished runs of the race under way, by lane. */
-  private runs: Run[][] = [];
+  /** The messages of the run under way, and of every finished one. */
+  private messages: ServerMessage[] = [];
+  private readonly recorded = new WeakMap<Run, readonly ServerMessage[]>();
   private frameAt: number | null = null;
   private frameRequested = false;
   private raceCount = 0;
 
-  /** `animates`: whether a race that has ended plays by itself. */
+  /** `animates`: whether a race that has ended plays by itself. `prefix`: of the names of its stored values. */
   constructor(
     private readonly environment: Pick<Environment, "openSocket" | "nextFrame">,
     private readonly animates: () => boolean,
+    private readonly prefix = "",
   ) {
     this.state = {
-      chosen: lanesFrom(loadValue("lanes")),
-      repeats: loadValue("repeats") === 3 ? 3 : 1,
+      chosen: lanesFrom(loadValue(`${prefix}lanes`)),
+      repeats: loadValue(`${prefix}repeats`) === 3 ? 3 : 1,
       running: null,
       lanes: [],
       clock: { ms: 0, playing: false },
@@ -91,12 +95,12 @@ export class RaceStore {
   }
 
   choose(chosen: readonly LaneSettings[]): void {
-    saveValue("lanes", chosen);
+    saveValue(`${this.prefix}lanes`, chosen);
     this.set({ chosen });
   }
 
   setRepeats(repeats: Repeats): void {
-    saveValue("repeats", repeats);
+    saveValue(`${this.prefix}repeats`, repeats);
     this.set({ repeats });
   }
 
@@ -106,9 +110,9 @@ export class RaceStore {
   start(lanes: readonly LaneSettings[], common: Common): void {
     if (this.state.running) return;
     this.common = common;
-    this.runs = lanes.map(() => []);
     const turns = turnsOf(lanes.length, this.state.repeats);
-    this.set({ running: { lanes, turns, done: 0, run: emptyRun }, notice: null });
+    const runs = lanes.map(() => []);
+    this.set({ running: { lanes, turns, done: 0, runs, run: emptyRun }, notice: null });
     this.raceCount += 1;
     const race = this.raceCount;
     const isOver = () => this.raceCount !== race || this.state.running === null;
@@ -133,6 +137,7 @@ export class RaceStore {
     const settings = turn && running.lanes[turn.lane];
     if (!settings) return;
     const { policy, drafter, k } = settings;
+    this.messages = [];
     const own = { policy, drafter, k, nodes: 0, shadow: [], evidence: false };
     if (!this.socket?.send({ type: "start", ...this.common, ...own })) this.end(LOST);
   }
@@ -144,6 +149,7 @@ export class RaceStore {
       this.end(message);
       return;
     }
+    this.messages.push(message);
     const run = reduce(running.run, message);
     if (message.type === "done") this.endTurn(running, run);
     // The page shows the number of tokens, which a round changes.
@@ -154,19 +160,20 @@ export class RaceStore {
 
   private endTurn(running: Running, run: Run): void {
     if (run.done?.finish_reason === "error") {
-      this.end({ message: "A run of the race failed.", hint: "See the server's log, and start it again." });
+      this.end({ message: "A run failed.", hint: "See the server's log, and start it again." });
       return;
     }
+    this.recorded.set(run, this.messages);
     const turn = running.turns[running.done];
-    if (turn) this.runs[turn.lane]?.push(run);
+    const runs = running.runs.map((own, lane) => (lane === turn?.lane ? [...own, run] : own));
     const done = running.done + 1;
-    this.set({ running: { ...running, done, run: emptyRun } });
+    this.set({ running: { ...running, done, runs, run: emptyRun } });
     if (done < running.turns.length) this.sendTurn();
-    else this.finish(running.lanes);
+    else this.finish(running.lanes, runs);
   }
 
-  private finish(settings: readonly LaneSettings[]): void {
-    const lanes = settings.map((own, at) => laneOf(own, this.runs[at] ?? []));
+  private finish(settings: readonly LaneSettings[], runs: readonly (readonly Run[])[]): void {
+    const lanes = settings.map((own, at) => laneOf(own, runs[at] ?? []));
     this.end(null);
     this.set({ lanes, clock: { ms: endOf(lanes), playing: false } });
     if (this.animates()) this.play();
@@ -176,9 +183,13 @@ export class RaceStore {
   private end(notice: RaceState["notice"]): void {
     const { socket } = this;
     this.socket = null;
-    this.runs = [];
     this.set({ running: null, notice: notice && { message: notice.message, hint: notice.hint } });
     socket?.close();
+  }
+
+  /** What the server sent for a finished run of the last race, or of the one under way. */
+  messagesOf(run: Run): readonly ServerMessage[] {
+    return this.recorded.get(run) ?? [];
   }
 
   stop(): void {

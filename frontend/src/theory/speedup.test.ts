@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "./chance";
-import { DEEPEST, expectedTokens, longestRoundTrip, shapeOf, speedupAt } from "./speedup";
+import { computedSpeedup, DEEPEST, expectedTokens, longestRoundTrip, shapeOf, speedupAt } from "./speedup";
 
 const FREE = { acceptance: 0.8, draft: 0, growth: 0, roundTrip: 0 };
 
@@ -55,5 +55,32 @@ describe("the speedup", () => {
       expect(speedupAt({ ...costs, roundTrip: longestRoundTrip(costs, k) }, k)).toBeCloseTo(1, 12);
     }
     expect(longestRoundTrip({ ...costs, acceptance: 0 }, 4)).toBeLessThan(0);
+  });
+});
+
+describe("the speedup of measured costs", () => {
+  const passes = new Map([1, 2, 3, 4].map((tokens) => [tokens, 10 + tokens]));
+  const costs = {
+    acceptance: 0.5,
+    draftMs: (k: number) => 2 * k,
+    passMs: (tokens: number) => passes.get(tokens),
+  };
+
+  it("is tokens of a round times the single pass, over draft and pass", () => {
+    expect(computedSpeedup(costs, 0)).toBe(1);
+    expect(computedSpeedup(costs, 2)).toBeCloseTo((1.75 * 11) / (4 + 13), 12);
+  });
+
+  it("is the formula of Leviathan et al. where a pass costs the same for all rows", () => {
+    const flat = { ...costs, draftMs: (k: number) => 3 * k, passMs: () => 10 };
+    for (const k of [1, 4, 8]) {
+      const expected = speedupAt({ acceptance: 0.5, draft: 0.3, growth: 0, roundTrip: 0 }, k);
+      expect(computedSpeedup(flat, k)).toBeCloseTo(expected, 12);
+    }
+  });
+
+  it("is unknown without the time of the pass", () => {
+    expect(computedSpeedup(costs, 4)).toBeNull();
+    expect(computedSpeedup({ ...costs, passMs: () => undefined }, 1)).toBeNull();
   });
 });

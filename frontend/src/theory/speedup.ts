@@ -33,6 +33,26 @@ export const speedupAt = (costs: Costs, k: number): number =>
 export const longestRoundTrip = (costs: Costs, k: number): number =>
   expectedTokens(costs.acceptance, k) - computing(costs, k);
 
+/** Costs of one machine, as measured. */
+export interface MeasuredCosts {
+  readonly acceptance: number;
+  /** Time of a draft of k tokens. */
+  readonly draftMs: (k: number) => number;
+  /** Time of a pass of the target over so many tokens; undefined where it was not measured. */
+  readonly passMs: (tokens: number) => number | undefined;
+}
+
+/**
+ * The speedup that the formula gives for measured costs: (1 − α^(k+1)) / (1 − α) · t(1) / (d(k) + t(k + 1)). Null where
+ * the time of a pass is not known.
+ */
+export function computedSpeedup({ acceptance, draftMs, passMs }: MeasuredCosts, k: number): number | null {
+  const [single, pass] = [passMs(1), passMs(k + 1)];
+  if (single === undefined || pass === undefined) return null;
+  if (k === 0) return 1;
+  return (expectedTokens(acceptance, k) * single) / (draftMs(k) + pass);
+}
+
 export interface Shape {
   /** The depth from 1 on with the highest speedup, the smallest of equals. */
   readonly best: number;

@@ -104,3 +104,32 @@ it("opens by its address, and can be stopped", async () => {
   expect(await finished(tab).count()).toBe(0);
   expect(starts(tab).length).toBeLessThan(9);
 });
+
+describe.each([
+  ["a desktop", DESKTOP, "dark"],
+  ["a phone", PHONE, "light"],
+] as const)("a sweep on %s", (_name, viewport, colorScheme) => {
+  it("measures every depth in turn, compares it with the formula, and opens a run", async () => {
+    const tab = await site.open({ viewport, colorScheme, reducedMotion: "reduce" });
+    await compare(tab);
+    await tab.page.getByRole("link", { name: "Sweep" }).click();
+    const start = tab.button("Start the sweep");
+    await expect.poll(() => start.getAttribute("aria-disabled"), soon).toBe("false");
+    expect(await violations(tab)).toEqual([]);
+    await tab.prompt.fill(PROMPT);
+    await start.click();
+    const rows = tab.page.locator(".sweep-table tbody tr");
+    await expect.poll(() => rows.count(), soon).toBe(9);
+    await tab.page.getByText(/is the fastest: |No depth pays here:/).waitFor();
+    const ran = starts(tab).map((message) => ("k" in message ? message.k : null));
+    expect(ran).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(overlapped(tab.received)).toBe(false);
+    expect(await violations(tab)).toEqual([]);
+    expect(await overflow(tab.page)).toBeLessThanOrEqual(0);
+    await tab.button("Open the run of K 3").click();
+    await tab.region("Kept run").getByText("K 3 of the sweep").waitFor();
+    await tab.part("Text");
+    await expect.poll(() => tab.text.textContent(), soon).not.toBe("");
+    expect(tab.problems).toEqual([]);
+  });
+});

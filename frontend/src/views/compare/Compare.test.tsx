@@ -4,16 +4,18 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { PLAIN } from "../../app/lanes";
 import { RaceStore } from "../../app/race";
 import { Store } from "../../app/store";
-import { RaceContext } from "../../app/useRace";
+import { RaceContext, SweepContext } from "../../app/useRace";
 import { StoreContext } from "../../app/useStore";
-import type { ServerMessage } from "../../protocol/generated";
+import type { ServerMessage, SettingsInfo } from "../../protocol/generated";
 import { FakeEnvironment } from "../../testing/environment";
 import { done, metrics, roundOf, started } from "../../testing/messages";
 import { Compare } from "./Compare";
 
 const DRAFTED = { policy: "fixed", drafter: "ngram", k: 2 } as const;
 let environment: FakeEnvironment;
+let store: Store;
 let race: RaceStore;
+let sweep: RaceStore;
 
 /** A run of two rounds, each of `ms`; its second round draws `last`. */
 function runOf(id: string, ms: number, last: string, drafted: boolean): ServerMessage[] {
@@ -25,13 +27,16 @@ function runOf(id: string, ms: number, last: string, drafted: boolean): ServerMe
   return [started(), ...rounds, done()].map((message) => ({ ...message, run: id }));
 }
 
+const SETTINGS = { ranges: {}, defaults: {}, profiles: [], rules: [], pass_times: [], auto_drafters: [] };
+
 async function shown(): Promise<void> {
-  const store = new Store(environment);
   await act(async () => {
     render(
       <StoreContext value={store}>
         <RaceContext value={race}>
-          <Compare />
+          <SweepContext value={sweep}>
+            <Compare />
+          </SweepContext>
         </RaceContext>
       </StoreContext>,
     );
@@ -53,7 +58,10 @@ beforeEach(() => {
     },
   );
   environment = new FakeEnvironment();
+  location.hash = "";
+  store = new Store(environment);
   race = new RaceStore(environment, () => false);
+  sweep = new RaceStore(environment, () => false, "sweep-");
 });
 afterEach(() => {
   cleanup();
@@ -111,4 +119,46 @@ it("shows the lanes on one clock, with places, figures and the first difference"
   expect(within(drafted as HTMLElement).getByText("1st")).toBeTruthy();
   const text = (number: number) => screen.getByRole("region", { name: `Text of lane ${number}` }).textContent;
   expect([text(1), text(2)]).toEqual(["b", "abad"]);
+});
+
+it("sweeps all depths, shows them as they end, and opens the run of one", async () => {
+  location.hash = "#sweep";
+  const drafters = [{ name: "ngram", title: "prompt lookup", available: true, trees: false }];
+  environment.offered = { ...SETTINGS, drafters } as unknown as SettingsInfo;
+  await shown();
+  click(/Start the sweep/);
+  await act(() => Promise.resolve());
+  for (const k of [0, 1, 2, 3, 4, 5, 6, 7, 8]) {
+    expect(environment.sent.at(-1)).toMatchObject({ type: "start", policy: "fixed", k });
+    act(() => environment.receive(runOf(`k${k}`, k === 2 ? 40 : 100, "c", k > 0)));
+    if (k === 1) expect(screen.getByText(/^K 1 is the fastest so far: 2\.00×/)).toBeTruthy();
+  }
+  expect(
+    screen.getByText(/^K 2 is the fastest: 5\.00× the speed of plain decoding, measured\./),
+  ).toBeTruthy();
+  expect(within(screen.getByRole("table")).getAllByRole("row")).toHaveLength(10);
+  expect(screen.getByText(/there is no computed curve|The curve is computed/i)).toBeTruthy();
+  fireEvent.click(screen.getByRole("button", { name: "Open the run of K 2" }));
+  expect(location.pathname).toBe("/");
+  expect(store.get().stored?.title).toBe("K 2 of the sweep");
+  expect(store.get().play?.full.id).toBe("k2");
+});
+
+it("stops a sweep, and lets no race start beside it", async () => {
+  location.hash = "#sweep";
+  environment.offered = {
+    ...SETTINGS,
+    drafters: [{ name: "ngram", title: "prompt lookup", available: true, trees: false }],
+  } as unknown as SettingsInfo;
+  await shown();
+  click(/Start the sweep/);
+  await act(() => Promise.resolve());
+  expect(screen.getByText(/^run 1 of 9: plain/)).toBeTruthy();
+  act(() => {
+    location.hash = "#race";
+    window.dispatchEvent(new HashChangeEvent("hashchange"));
+  });
+  expect(screen.getByText(/Wait for the end of the sweep\./)).toBeTruthy();
+  act(() => sweep.stop());
+  expect(screen.queryByText(/Wait for the end of the sweep\./)).toBeNull();
 });
