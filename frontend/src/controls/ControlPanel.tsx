@@ -2,14 +2,17 @@ import { ChevronRight, Play, Square } from "lucide-react";
 import { isBusy } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { plainProgress, waitingFor } from "../words/waiting";
+import { CopyFormLink } from "./CopyFormLink";
 import "./controls.css";
 import { PromptBox } from "./PromptBox";
 import { SettingsForm } from "./SettingsForm";
+import { useLinkedForm } from "./useLinkedForm";
 import { useObstacle } from "./useObstacle";
 import { useWide } from "./useWide";
 
 export function ControlPanel() {
   const store = useStore();
+  useLinkedForm();
   return (
     <div className="flex flex-col gap-4 p-4">
       <PromptBox onSubmit={() => !isBusy(store.get()) && store.start()} />
@@ -74,6 +77,7 @@ function RunButton() {
           {obstacle}
         </p>
       )}
+      <CopyFormLink />
     </div>
   );
 }

@@ -1,3 +1,4 @@
+import { RovingFocus } from "radix-ui/internal";
 import { useId } from "react";
 import { EXAMPLES } from "../app/examples";
 import { useApp, useStore } from "../app/useStore";
@@ -25,21 +26,25 @@ export function PromptBox({ onSubmit }: { onSubmit(): void }) {
           onSubmit();
         }}
       />
-      <fieldset className="mt-1.5 flex flex-wrap gap-1.5">
-        <legend className="sr-only">Example prompts</legend>
-        {EXAMPLES.map((example) => (
-          <button
-            key={example.name}
-            type="button"
-            className="chip"
-            title={example.prompt}
-            aria-pressed={prompt === example.prompt}
-            onClick={() => store.choose({ prompt: example.prompt })}
-          >
-            {example.name}
-          </button>
-        ))}
-      </fieldset>
+      {/* One tab stop: the arrow keys move between them. */}
+      <RovingFocus.Root asChild loop>
+        <fieldset className="mt-1.5 flex flex-wrap gap-1.5">
+          <legend className="sr-only">Example prompts</legend>
+          {EXAMPLES.map((example) => (
+            <RovingFocus.Item key={example.name} asChild>
+              <button
+                type="button"
+                className="chip"
+                title={example.prompt}
+                aria-pressed={prompt === example.prompt}
+                onClick={() => store.choose({ prompt: example.prompt })}
+              >
+                {example.name}
+              </button>
+            </RovingFocus.Item>
+          ))}
+        </fieldset>
+      </RovingFocus.Root>
     </div>
   );
 }
