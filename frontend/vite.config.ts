@@ -2,7 +2,9 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import type { BuildEnvironmentOptions, PluginOption } from "vite";
 import { defineConfig } from "vitest/config";
+import { pageIcon } from "./build/icon.ts";
 import { oneFile } from "./build/oneFile.ts";
+import { packedFiles } from "./build/packed.ts";
 import { sitePages } from "./build/sitePages.ts";
 
 const server = process.env.SPECULATOVIZ_SERVER ?? "http://127.0.0.1:8000";
@@ -26,14 +28,14 @@ function buildOf(mode: string): Build {
     const build = { outDir: "../site", copyPublicDir: false };
     return { base: "./", build, plugins: [sitePages()] };
   }
-  return { base: "/", build: { outDir: "../src/speculatoviz/server/page" }, plugins: [] };
+  return { base: "/", build: { outDir: "../src/speculatoviz/server/page" }, plugins: [packedFiles()] };
 }
 
 export default defineConfig(({ mode }) => {
   const { base, build, plugins } = buildOf(mode);
   return {
     base,
-    plugins: [react(), tailwindcss(), ...plugins],
+    plugins: [pageIcon(), react(), tailwindcss(), ...plugins],
     build: { emptyOutDir: true, chunkSizeWarningLimit: 1200, ...build },
     server: { proxy: { "/api": server, "/ws": { target: server, ws: true } } },
     test: { include: ["src/**/*.test.{ts,tsx}", "build/**/*.test.ts"], environment: "happy-dom" },

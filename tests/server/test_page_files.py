@@ -61,3 +61,43 @@ def test_every_place_of_the_page_is_its_index(client: TestClient) -> None:
         assert answer.headers["Cache-Control"] == "no-cache"
     for path in ("/learned", "/learn/more", "/assets/learn", "/runs/12ab/more", "/run/12ab"):
         assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip", "gzip"),
+        ("BR;q=0.5, gzip", "br"),
+        ("br;q=0, gzip;q=1", "gzip"),
+        ("br;q=0.0", None),
+        ("identity", None),
+        ("", None),
+    ],
+)
+def test_a_compressed_copy_goes_to_those_who_can_read_it(
+    accepted: str, encoding: str | None, client: TestClient, tmp_path: Path
+) -> None:
+    script = tmp_path / "assets" / "index-a1b2.js"
+    for ending in ("br", "gz"):
+        script.with_name(f"{script.name}.{ending}").write_bytes(f"packed by {ending}".encode())
+    with client.stream("GET", "/assets/index-a1b2.js", headers={"Accept-Encoding": accepted}) as answer:
+        content = b"".join(answer.iter_raw())
+    assert answer.headers.get("Content-Encoding") == encoding
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["Cache-Control"]
+    wanted = {"br": b"packed by br", "gzip": b"packed by gz", None: SCRIPT.encode()}[encoding]
+    assert content == wanted
+    if encoding is not None:
+        assert "Accept-Encoding" in answer.headers["Vary"]
+
+
+def test_an_unchanged_copy_is_not_sent_again_and_no_other_encoding_is_taken_for_it(
+    client: TestClient, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html.br").write_bytes(b"packed")
+    tag = client.get("/", headers={"Accept-Encoding": "identity"}).headers["ETag"]
+    with client.stream("GET", "/", headers={"Accept-Encoding": "br", "If-None-Match": tag}) as answer:
+        assert (answer.status_code, b"".join(answer.iter_raw())) == (200, b"packed")
+        packed_tag = answer.headers["ETag"]
+    assert client.get("/learn", headers={"Accept-Encoding": "br", "If-None-Match": packed_tag}).status_code == 304

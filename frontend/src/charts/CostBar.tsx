@@ -1,6 +1,7 @@
 // The time of a mean round in plain passes, by part, with the line at which it breaks even: the tokens of a round.
 import type { TimePart } from "../run/times";
 import type { Verdict } from "../run/verdict";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { fixed } from "../words/format";
 
@@ -62,6 +63,7 @@ export function CostBar({ verdict }: { verdict: Verdict }) {
         <HelpTooltip help={HELP} className="cost-even">
           <i aria-hidden /> break-even {fixed(verdict.tokens, 1)}
         </HelpTooltip>
+        <FigureMenu title="Speedup" />
       </p>
     </div>
   );

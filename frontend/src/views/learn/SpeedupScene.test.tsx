@@ -39,7 +39,7 @@ it("takes the costs of the recorded run, whose measured speedup is not the compu
   const costs = costsOf(RUN);
   expect(costs?.k).toBe(3);
   const { overall_tps = null, baseline_tps = null } = RUN.done?.metrics ?? {};
-  expect(costs?.speedup).toBeCloseTo(Number(overall_tps) / Number(baseline_tps), 6);
+  expect(costs?.speedup).toBeCloseTo(Number(overall_tps) / Number(baseline_tps), 4);
   render(<SpeedupScene run={RUN} />);
   fireEvent.click(screen.getByRole("button", { name: "Set to the recorded run" }));
   expect(arithmetic()).toMatch(/^k = 3: /);
