@@ -24,7 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,9 +55,9 @@ class Stage:
 
 @dataclass
 class Image:
-    """What a stage has made. layers: folders with its files, the newest first. user: uid:gid, or empty for root."""
+    """What a stage has made. layer: folder with all files above the base image. user: uid:gid, or empty for root."""
 
-    layers: list[Path] = field(default_factory=list)
+    layer: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": _BASE_PATH, "HOME": "/root"})
     workdir: str = "/"
     user: str = ""
@@ -106,20 +106,20 @@ class Builder:
         self._built: dict[str, Image] = {}
 
     def build(self, name: str) -> Image:
-        """The image of a stage, or an empty one, which is this machine, for a base image."""
-        if name not in self._found:
-            return Image()
+        """The image of a stage."""
         if name not in self._built:
             self._built[name] = self._built_stage(self._found[name])
         return self._built[name]
 
     def _built_stage(self, stage: Stage) -> Image:
-        base = self.build(stage.base)
         layer = self._work / stage.name
-        layer.mkdir(mode=0o755)
-        image = Image(
-            [layer, *base.layers], dict(base.environment), base.workdir, base.user, base.entrypoint, base.command
-        )
+        if stage.base in self._found:  # a copy: an overlay takes no two layers of which one is in the other
+            base = self.build(stage.base)
+            subprocess.run(["cp", "-a", str(base.layer), str(layer)], check=True)
+            image = replace(base, layer=layer, environment=dict(base.environment))
+        else:  # this machine stands in for a base image
+            layer.mkdir(mode=0o755)
+            image = Image(layer)
         values: dict[str, str] = {}
         for instruction in stage.instructions:
             print(f"[{stage.name}] {instruction.name} {instruction.text}", flush=True)
@@ -161,7 +161,7 @@ class Builder:
         target = os.path.join(image.workdir, into)  # noqa: PTH118 (a path in the image)
         for name in names:
             with opened(source) if source else nullcontext(ROOT) as root:
-                origin, place = root / name.lstrip("/"), image.layers[0] / target.lstrip("/")
+                origin, place = root / name.lstrip("/"), image.layer / target.lstrip("/")
                 if origin.is_dir():
                     shutil.copytree(origin, place, symlinks=True, dirs_exist_ok=True, ignore=None if source else unsent)
                     continue
@@ -178,14 +178,12 @@ def unsent(folder: str, names: list[str]) -> set[str]:
 
 @contextmanager
 def opened(image: Image) -> Iterator[Path]:
-    """The root of an image: the files of this machine under those of its layers, which changes go to."""
-    with tempfile.TemporaryDirectory(dir=image.layers[0].parent) as folder:
+    """The root of an image: the files of this machine under those of its layer, which changes go to."""
+    with tempfile.TemporaryDirectory(dir=image.layer.parent) as folder:
         root, work = Path(folder, "root"), Path(folder, "work")
         root.mkdir()
         work.mkdir()
-        upper, *lower = image.layers
-        below = ":".join(map(str, [*lower, "/"]))
-        options = f"lowerdir={below},upperdir={upper},workdir={work}"
+        options = f"lowerdir=/,upperdir={image.layer},workdir={work}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], check=True)
         try:
             for name in _MOUNTS:
@@ -204,7 +202,7 @@ def entered(image: Image, root: Path, words: list[str], workdir: str) -> list[st
 
 
 def run(image: Image, words: list[str], values: dict[str, str] | None = None, workdir: str | None = None) -> None:
-    """Run a command in an image to its end. Its changes stay in the newest layer."""
+    """Run a command in an image to its end. Its changes stay in the layer."""
     with opened(image) as root:
         environment = image.environment | (values or {}) | _of_this_machine()
         subprocess.run(entered(image, root, words, workdir or image.workdir), env=environment, check=True)
@@ -297,9 +295,9 @@ def main() -> None:
         Path(folder).chmod(0o755)
         found = stages(DOCKERFILE.read_text(), {"PYTHON": python_version()})
         image = Builder(found, Path(folder)).build(given.target)
-        files = (file for layer in image.layers for file in layer.rglob("*") if not file.is_symlink())
+        files = (file for file in image.layer.rglob("*") if not file.is_symlink())
         size = sum(file.stat().st_size for file in files if file.is_file())
-        print(f"the layers above the base image have {size / 1e6:.0f} MB")
+        print(f"the files above the base image have {size / 1e6:.0f} MB")
         check(image, given.target)
     print("ok")
 
