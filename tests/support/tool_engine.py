@@ -21,6 +21,8 @@ ARGUMENTS = '{"origin": "Lisbon", "destination": "Paris", "passengers": ["Anna",
 class ToolEngine(Engine):
     """arguments, streamed: of its tool call; streamed ones come `step` characters at a time. finish: why it ended.
 
+    by_name: whether it obeys the choice of a function by its name.
+
     hits: cached tokens of a prompt that was sent before, in its usage and in its counters. metrics: whether it has any.
     """
 
@@ -28,6 +30,7 @@ class ToolEngine(Engine):
     streamed: str | None = None
     step: int = 1
     finish: str = "stop"
+    by_name: bool = True
     hits: int = 32
     metrics: bool = True
     counter: float = field(default=0.0, init=False)
@@ -66,7 +69,9 @@ class ToolEngine(Engine):
         body = await request.json()
         if "tools" not in body:
             return await super()._chat(request)
-        name = body["tool_choice"]["function"]["name"]
+        if isinstance(body["tool_choice"], dict) and not self.by_name:
+            return self._answer({"choices": [{"index": 0, "message": {"content": "no"}, "finish_reason": "stop"}]})
+        name = body["tools"][0]["function"]["name"]
         if body.get("stream"):
             return StreamingResponse(self._call_stream(name), media_type="text/event-stream")
         call = {"id": "1", "type": "function", "function": {"name": name, "arguments": self.arguments}}

@@ -31,6 +31,9 @@ def test_llama_server_speculates_rightly_and_reports_scores_that_are_none(smol_p
     assert set(kinds) <= {"equal", "near tie"}, found.texts
     assert any(speculating in note and "exactly 0" in note for note in found.notes)
     assert not any(plain in note and "exactly 0" in note for note in found.notes)
+    assert found.cache is not None
+    assert all(hits.reported for hits in found.cache), found.cache
+    assert not any("loses cache hits" in note for note in found.notes)
     assert record.disagreements == ()
     assert record.acceptance_rate is not None
     assert record.acceptance_rate > 0.8

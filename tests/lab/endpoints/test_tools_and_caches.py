@@ -64,6 +64,13 @@ def test_json_that_both_break_is_not_the_fault_of_speculation() -> None:
     assert not both.wrong
 
 
+def test_an_engine_that_obeys_no_name_is_asked_for_any_function() -> None:
+    same = found(engine(by_name=False), engine())
+    assert isinstance(same.tools, ToolCalls)
+    assert same.tools.plain.arguments == ARGUMENTS
+    assert same.notes == ()
+
+
 def test_an_engine_without_tool_calls_is_not_compared() -> None:
     plain = found(Engine(ToyModel(30, ALPHABET)), engine())
     assert isinstance(plain.tools, NotCompared)

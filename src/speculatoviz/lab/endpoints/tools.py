@@ -45,11 +45,14 @@ _REQUEST = {
             },
         }
     ],
-    "tool_choice": {"type": "function", "function": {"name": _NAME}},
     "temperature": 0.0,
     "top_p": 1.0,
     "max_tokens": _TOKENS,
 }
+
+
+# The function by name, or any function: llama.cpp's server obeys the second form only.
+_CHOICES: tuple[object, ...] = ({"type": "function", "function": {"name": _NAME}}, "required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,33 +128,41 @@ class _Chat(Body):
 
 
 async def compare_tools(plain: Side, speculating: Side) -> ToolCalls | NotCompared:
-    """Ask both engines for the same call. Raises UnusableError if one of them cannot be reached any more."""
-    found = list[ToolCall]()
-    for side in (plain, speculating):
-        for call in (_whole, _streamed):
-            try:
-                found.append(await call(side))
-            except UnusableError:
-                raise
-            except TargetError as error:
-                return NotCompared(f"Tool calls were not compared: {error.message}")
-    a, a_streamed, b, b_streamed = found
-    notes = _notes(plain.shown, speculating.shown, a, a_streamed, b, b_streamed)
-    return ToolCalls(a, a_streamed, b, b_streamed, tuple(notes))
+    """Ask both engines for the same call, in the first form of `tool_choice` that both obey.
+
+    Raises UnusableError if one of them cannot be reached any more.
+    """
+    reason = ""
+    for choice in _CHOICES:
+        try:
+            a, b = await _whole(plain, choice), await _whole(speculating, choice)
+            a_streamed, b_streamed = await _streamed(plain, choice), await _streamed(speculating, choice)
+        except UnusableError:
+            raise
+        except TargetError as error:
+            reason = reason or error.message
+        else:
+            notes = _notes(plain.shown, speculating.shown, a, a_streamed, b, b_streamed)
+            return ToolCalls(a, a_streamed, b, b_streamed, tuple(notes))
+    return NotCompared(f"Tool calls were not compared: {reason}")
 
 
-async def _whole(side: Side) -> ToolCall:
-    answer = await side.endpoint.post("/chat/completions", {"model": side.model, **_REQUEST}, _Chat)
+def _asked(side: Side, choice: object) -> dict[str, object]:
+    return {"model": side.model, **_REQUEST, "tool_choice": choice}
+
+
+async def _whole(side: Side, choice: object) -> ToolCall:
+    answer = await side.endpoint.post("/chat/completions", _asked(side, choice), _Chat)
     choices = answer.body.choices
     return _joined(side, [choice.message for choice in choices], [choice.finish_reason for choice in choices])
 
 
-async def _streamed(side: Side) -> ToolCall:
+async def _streamed(side: Side, choice: object) -> ToolCall:
     deltas, reasons = list[_Message](), list[str | None]()
-    async for chunk in side.endpoint.stream("/chat/completions", {"model": side.model, **_REQUEST}, _Chat):
-        for choice in chunk.choices:
-            deltas.append(choice.delta)
-            reasons.append(choice.finish_reason)
+    async for chunk in side.endpoint.stream("/chat/completions", _asked(side, choice), _Chat):
+        for part in chunk.choices:
+            deltas.append(part.delta)
+            reasons.append(part.finish_reason)
     return _joined(side, deltas, reasons)
 
 
