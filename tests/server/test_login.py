@@ -40,6 +40,7 @@ def test_a_page_asks_for_the_key_and_is_then_shown(browser: httpx.Client, page: 
     assert asked.headers["cache-control"] == "no-store"
     assert '<form method="post">' in asked.text
     assert "<script" not in asked.text
+    assert '<meta name="referrer" content="same-origin">' in asked.text, "else a browser sends `Origin: null`"
     shown = browser.post(page, data={"key": f" {KEY} "})
     assert (shown.status_code, shown.headers["location"]) == (303, page)
     assert browser.get("/api/settings").status_code == 200

@@ -14,6 +14,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="same-origin">
 <title>SpeculatoViz: key</title>
 <style>
 :root {{ color-scheme: light dark }}
@@ -29,7 +30,7 @@ button {{ padding: .5rem 1rem }}
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
 <button>Open the page</button>
 </form>
-<p>Who runs the server makes a key with <code>speculatoviz keys add NAME</code>.</p>
+<p>Whoever runs the server can make a key: <code>speculatoviz keys add NAME</code>.</p>
 </html>
 """
 _WRONG = '<p role="alert">That key is not accepted. Check it, or ask for another one.</p>\n'
@@ -38,7 +39,8 @@ _WRONG = '<p role="alert">That key is not accepted. Check it, or ask for another
 def login_page(*, wrong: bool = False) -> HTMLResponse:
     """The page, with status 401. wrong: whether a key was given that is not accepted.
 
-    The form is sent to the address that was opened, which is then shown.
+    The form is sent to the address that was opened, which is then shown. Under the policy `no-referrer` of all other
+    answers a browser would send it with `Origin: null`, as a form of another website.
     """
     headers = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
     return HTMLResponse(_PAGE.format(problem=_WRONG if wrong else ""), 401, headers)
