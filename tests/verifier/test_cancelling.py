@@ -81,7 +81,7 @@ def test_a_round_cancelled_before_its_pass_is_not_computed(servers: Servers, fol
         second.cancel()
         with pytest.raises(CancelledError):
             second.result()
-        poll(lambda: passes._waiting[0][1].cancelled() if passes._waiting else True, "the verifier knows")
+        poll(lambda: passes._waiting[0].future.cancelled() if passes._waiting else True, "the verifier knows")
         before = len(model.batches)
         model.gate.open()
         assert isinstance(first.result(), Verdict)

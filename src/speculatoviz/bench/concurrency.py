@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,12 +89,10 @@ def served(arguments: Sequence[str], concurrency: int, report: Callable[[str], N
         line = next((line for line in process.stderr if "SpeculatoViz on http" in line), None)
         if line is None:
             raise TargetError("The server did not start.", "Start one by hand to see why.")
-        with ThreadPoolExecutor(1) as reader:
-            reader.submit(process.stderr.read)  # a full pipe would stop the server
-            url = line.partition(" on ")[2].split()[0].rstrip("/")
-            _wait(url, report)
-            yield url
-            process.terminate()
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the server
+        url = line.partition(" on ")[2].split()[0].rstrip("/")
+        _wait(url, report)
+        yield url
     finally:
         process.terminate()
         process.wait()
@@ -110,7 +109,7 @@ def _wait(url: str, report: Callable[[str], None]) -> None:
             report(str(health["stage"]))
             if health["status"] == "ready":
                 known = client.get("/api/settings").json()["pass_times"]
-                if any(entry["rows"] >= _LARGEST_PASS for entry in known):
+                if any(entry["tokens"] >= _LARGEST_PASS for entry in known):
                     return
             time.sleep(_POLL_S)
 
@@ -122,6 +121,7 @@ def measure(
     max_tokens: int,
     repeats: int,
     report: Callable[[str], None],
+    prompts: Sequence[str] = PROMPTS,
 ) -> list[Measured]:
     """Every number of clients with every kind of speculation. k: the depth of `fixed`."""
     found: dict[tuple[int, str], list[tuple[list[ClientRun], float]]] = {}
@@ -130,7 +130,8 @@ def measure(
             for count in clients:
                 for kind in KINDS:
                     report(f"{count} clients, {kind}")
-                    asked = [_asked(number, kind, k, max_tokens) for number in range(count)]
+                    texts = [prompts[number % len(prompts)] for number in range(count)]
+                    asked = [_asked(text, kind, k, max_tokens) for text in texts]
                     before = _drafted(http, url)
                     runs = list(pool.map(lambda body: _stream(http, url, body), asked))
                     if repeat >= 0:
@@ -138,10 +139,10 @@ def measure(
     return [_summed(count, kind, found) for count in clients for kind in KINDS]
 
 
-def _asked(number: int, kind: str, k: int, max_tokens: int) -> dict[str, Any]:
+def _asked(prompt: str, kind: str, k: int, max_tokens: int) -> dict[str, Any]:
     kinds: dict[str, Any] = {"plain": False, "auto": {"policy": "auto"}, "fixed": {"policy": "fixed", "k": k}}
     return {
-        "messages": [{"role": "user", "content": PROMPTS[number % len(PROMPTS)]}],
+        "messages": [{"role": "user", "content": prompt}],
         "max_tokens": max_tokens,
         "temperature": 0,
         "ignore_eos": True,
