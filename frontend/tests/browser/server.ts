@@ -36,6 +36,9 @@ export const SMOL = [
   ],
 ];
 
+/** The key of a server that is started with `--api-key`. */
+export const KEY = "sv-of-the-tests";
+
 const running = new Set<ChildProcess>();
 process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
@@ -132,7 +135,8 @@ async function ready(server: Server, child: ChildProcess): Promise<void> {
 
 async function fetchHealth(url: string): Promise<Health | null> {
   try {
-    const answer = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(5000) });
+    const headers = { Authorization: `Bearer ${KEY}` }; // a server without keys does not read it
+    const answer = await fetch(`${url}/api/health`, { headers, signal: AbortSignal.timeout(5000) });
     return (await answer.json()) as Health;
   } catch {
     return null;
