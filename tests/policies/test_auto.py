@@ -428,3 +428,15 @@ def test_texts_of_other_runs_have_not_ended_when_another_begins() -> None:
     for _ in range(3):
         known.next_run()
     assert known.expected_tokens(10_000) < together
+
+
+def plain_passes_for_trials(runs: int) -> float:
+    """What a run may lose at its beginning on choices that look worse, in plain passes of all runs."""
+    costs = Costs(lambda: DEAR_ROWS, {"model": 1.0}.get, lambda: runs, joint={"model"})
+    policy = AutoPolicy(Experience(costs, {"model": 0.5}), DEEPEST)
+    return policy._budget_ms(2.0) / costs.verify_ms(1)
+
+
+def test_runs_that_share_passes_share_what_trials_may_cost() -> None:
+    assert plain_passes_for_trials(1) == pytest.approx(2.0)
+    assert plain_passes_for_trials(8) == pytest.approx(2.0 / 8)

@@ -280,10 +280,13 @@ class AutoPolicy:
         return tried.round_ms - tried.tokens / self._rate
 
     def _budget_ms(self, stake: float) -> float:
-        """What may be lost now on choices that look worse. stake: in plain passes, before anything is earned."""
+        """What may be lost now on choices that look worse. stake: in plain passes, before anything is earned.
+
+        A choice that loses time makes all runs wait that share the passes, so each run has its part of the budget.
+        """
         stake_ms = stake * self._verify_ms(1)
         earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
-        return stake_ms + earned_ms - self._explored_ms
+        return (stake_ms + earned_ms) / self._experience.costs.runs - self._explored_ms
 
     def _verify_ms(self, rows: int) -> float:
         """The expected time of the target's pass over that many rows, and as many of each other run."""
