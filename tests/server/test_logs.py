@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from speculatoviz.server.logs import LogFormat, LogHandler
 from support.api_client import complete, post
-from support.live_server import Server, Toys
+from support.live_server import Server, Toys, poll
 
 KEY = "sv-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 PROMPT = "once upon a secret"
@@ -141,6 +141,7 @@ def test_a_run_can_be_followed_by_its_id(server: Server, written: Log) -> None:
     with server.client() as client:
         page_run = client.run(prompt=PROMPT)[-1]["run"]
 
+    poll(lambda: "/ws/tokens" in written.text, "the line of the socket, which is written once it is closed")
     started, ended = written.documents("run started"), written.documents("run ended")
     assert [line["run"] for line in started] == [line["run"] for line in ended] == [f"{identity}-0", page_run]
     assert (ended[0]["tokens"], ended[0]["finish_reason"]) == (3, "length")
