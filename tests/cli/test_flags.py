@@ -63,6 +63,7 @@ FLAGS = [
 DEFAULTS = {
     "bench pair": {"max_tokens": 96, "temperature": 0.0},
     "bench sweep": {"max_tokens": 128},
+    "bench concurrency": {"k": 4, "max_tokens": 64},
     "bench drafts": {"max_tokens": 64},
     "bench edit": {"max_tokens": 384},
     "bench peers": {"max_tokens": 64},

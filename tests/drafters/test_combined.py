@@ -116,10 +116,12 @@ def nested(draft: ToyModel, target: ToyModel) -> MultiDrafter:
     return MultiDrafter([MultiDrafter([NgramDrafter(1, 2), one_token(draft, target)]), one_token(OTHER, target)])
 
 
+@pytest.mark.full
 def test_a_multi_within_a_multi_follows_the_target() -> None:
     assert p_value(nested, 20_000, depth=1) > SIGNIFICANCE
 
 
+@pytest.mark.full
 def test_nested_members_whose_numbers_add_up_alike_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The inner place 1 of the outer place 0 must not use the numbers of the outer place 1."""
     monkeypatch.setattr(multi, "MemberChance", twins.AddedChance)

@@ -123,7 +123,9 @@ def loaded(runtime: Runtime, path: Path, cache_dir: Path, *, invariant: bool = T
         draft.close()
 
 
-@both_runtimes
+@pytest.mark.parametrize(
+    "runtime", [pytest.param("llamacpp", marks=pytest.mark.full), pytest.param("ik", marks=needs_ik)]
+)
 def test_text_and_logits_are_those_of_plain_decoding(smol_path: Path, cache_dir: Path, runtime: Runtime) -> None:
     with loaded(runtime, smol_path, cache_dir) as pair:
         compare(pair, [pair.prompt()], [(3, 0), (5, 9), (1, 0), (4, 12)], 40)

@@ -150,6 +150,7 @@ def test_every_drafter_there_is_takes_part(smol: Pair, smol_f32: Pair) -> None:
 
 
 @pytest.mark.smol
+@pytest.mark.full
 def test_smol_text_is_the_plain_text(smol: Pair) -> None:
     report("smol", *compare(smol, questions(3), [[1], [3], [7]], 48))
 

@@ -88,6 +88,7 @@ def few_descriptors(folder: Path) -> Iterator[str]:
         process.communicate()
 
 
+@pytest.mark.full
 def test_silent_sockets_do_not_keep_a_server_with_few_descriptors_from_others(tmp_path: Path) -> None:
     with few_descriptors(tmp_path) as rest, ExitStack() as silent:
         port = int(rest.rpartition(":")[2])

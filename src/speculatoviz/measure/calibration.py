@@ -242,7 +242,7 @@ class Calibration(TargetMeasurements):
 
     def _measure_pass(self, rows: int) -> None:
         ids: list[int] | None = self._ids
-        if len(self._ids) <= rows:  # only a joint pass is that large
+        if rows > LARGEST_PASS and len(self._ids) <= rows:  # a joint pass, larger than the text of the baseline
             ids = self._passage(2 * rows)
         if ids is not None:
             self.target_times.record(rows, pass_ms(self._window, ids, rows, self._clock))

@@ -222,6 +222,7 @@ def test_a_split_gguf_file_is_refused_by_transformers(tmp_path: Path) -> None:
         of_transformers(write_tiny(tmp_path / "tiny.gguf", tensors_per_part=9))
 
 
+@pytest.mark.full
 def test_a_gguf_file_keeps_its_own_tokenizer(weights: Weights) -> None:
     from speculatoviz.models.runtimes.transformers import TransformersModel
 

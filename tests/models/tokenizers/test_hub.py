@@ -195,6 +195,7 @@ def test_odd_entries_beside_a_tokenizer_are_left_out(byte_level: Path, file: str
 
 @pytest.mark.qwen
 @pytest.mark.skipif(not CAN_CONVERT, reason="needs the extra hf")
+@pytest.mark.full
 def test_the_qwen_files_and_their_transformers_tokenizer_are_one_vocabulary(
     qwen_paths: tuple[Path, Path], tmp_path: Path
 ) -> None:
