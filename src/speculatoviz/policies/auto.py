@@ -27,6 +27,7 @@ _DEVIATIONS = 1.5  # of an optimistic estimate
 _CAUTION = 1.0  # standard deviations below the estimate, of one that decides about reading a prompt
 _FEW_TOKENS = 16  # missing tokens that are read without caution
 _HORIZON = 128  # rounds over which reading the missing tokens has to pay
+_NEGLIGIBLE = 0.01  # of a token: what a sibling has to bring to be weighed at all
 _USUAL_TOKENS = 64.0  # of a text, before any has ended
 _KEPT = 0.9  # the share of what is known of lengths that the next run keeps
 
@@ -230,6 +231,8 @@ class AutoPolicy:
         other_ms, expected = chain.round_ms - self._verify_ms(rows), chain.tokens
         best = (_rate(chain), 0, expected, chain.round_ms)
         for count, gain in enumerate(sorted(gains, reverse=True), start=1):
+            if gain < _NEGLIGIBLE:
+                break
             expected += gain
             round_ms = other_ms + self._verify_ms(rows + count)
             best = max(best, (expected / round_ms, count, expected, round_ms))
