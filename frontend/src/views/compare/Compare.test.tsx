@@ -162,3 +162,12 @@ it("stops a sweep, and lets no race start beside it", async () => {
   act(() => sweep.stop());
   expect(screen.queryByText(/Wait for the end of the sweep\./)).toBeNull();
 });
+
+it("begins a sweep with the drafter of the pair, also where a policy chooses the drafter", async () => {
+  location.hash = "#sweep";
+  const drafters = ["ngram", "model"].map((name) => ({ name, title: name, available: true }));
+  const defaults = { drafter: "model", policy: "auto" };
+  environment.offered = { ...SETTINGS, drafters, defaults } as unknown as SettingsInfo;
+  await shown();
+  expect((screen.getByLabelText("Drafter") as HTMLSelectElement).value).toBe("model");
+});

@@ -23,8 +23,9 @@ export function SweepForm() {
   const notice = useSweep((state) => state.notice);
   const reason = useReason("sweep");
   const drafters = settings?.drafters.filter(({ available }) => available) ?? [];
+  const named = (name: unknown) => drafters.find((one) => one.name === name)?.name;
   const drafter =
-    [chosen, usual, drafters[0]?.name].find((name) => drafters.some((one) => one.name === name)) ?? null;
+    named(chosen) ?? named(usual) ?? named(settings?.defaults.drafter) ?? drafters[0]?.name ?? null;
   const start = () => {
     const common = commonOf(store);
     if (reason === null && common && drafter !== null) sweep.start(sweepLanes(drafter), common);
