@@ -37,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         ("models --one nobody", "model", "There is no model 'nobody'", "Known names:"),
         ("rules --drafter nobody", "bad_request", "drafter is 'nobody'", "Correct it and try again."),
+        ("concurrency --target vllm:http://h#m", "bad_request", "The target is remote", "Name a model"),
         ("sessions --profile huge", "bad_request", "profile is 'huge'", "Correct it and try again."),
     ],
 )

@@ -4,7 +4,7 @@ import { done, metrics, roundOf, started } from "../testing/messages";
 import type { Run } from "./model";
 import { laneOf } from "./race";
 import { emptyRun, reduceAll } from "./reducer";
-import { bestPoint, measuredLanes, sweepLanes, sweepPoints, sweptCosts } from "./sweep";
+import { bestPoint, fitsFormula, measuredLanes, sweepLanes, sweepPoints, sweptCosts } from "./sweep";
 
 const TIMES = [1, 2, 3].map((tokens) => ({ tokens, ms: 10 + 2 * tokens }));
 
@@ -60,4 +60,15 @@ it("takes acceptance, draft times and pass times from the runs", () => {
   // A plain round took 100 ms; a pass over two tokens takes 14/12 of a single one.
   expect(costs?.passMs.get(2)).toBeCloseTo((100 * 14) / 12, 9);
   expect(sweptCosts(measuredLanes(LANES, RUNS.slice(0, 1)))).toBeNull();
+});
+
+it("compares with the formula only what drafts in nearly every round", () => {
+  const always = sweptCosts(measuredLanes(LANES, RUNS));
+  expect(always?.draftingShare).toBe(1);
+  expect(always && fitsFormula(always)).toBe(true);
+  const idle = runOf(0, 0, 100).rounds;
+  const seldom = { ...runOf(1, 0, 100), rounds: [...runOf(1, 0, 100).rounds, ...idle, ...idle, ...idle] };
+  const costs = sweptCosts(measuredLanes(LANES, [[runOf(0, 0, 100)], [seldom]]));
+  expect(costs?.draftingShare).toBe(0.25);
+  expect(costs && fitsFormula(costs)).toBe(false);
 });

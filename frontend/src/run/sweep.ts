@@ -48,9 +48,14 @@ export function sweepPoints(lanes: readonly Lane[]): SweepPoint[] {
 export const bestPoint = (points: readonly SweepPoint[]): SweepPoint | null =>
   points.toSorted((a, b) => b.speedup - a.speedup)[0] ?? null;
 
+/** The formula holds for drafters that draft in nearly every round: the last rounds of a text may be too short. */
+const NEARLY_ALL = 0.9;
+
 export interface SweptCosts {
   /** Accepted drafts / tested drafts, of all runs. */
   readonly acceptance: number;
+  /** Rounds with a draft / all rounds, of the runs with drafts. */
+  readonly draftingShare: number;
   /** Mean time of a draft by its number of tokens. */
   readonly draftMs: ReadonlyMap<number, number>;
   /**
@@ -76,6 +81,8 @@ export function sweptCosts(lanes: readonly Lane[]): SweptCosts | null {
   const accepted = totals.reduce((sum, values) => sum + values.accepted, 0);
   const tested = totals.reduce((sum, values) => sum + values.accepted + values.resampled, 0);
   if (tested === 0) return null;
+  const drafted = drafting.flatMap(({ run }) => run.rounds.map(({ metrics }) => metrics?.round_drafted ?? 0));
+  const draftingShare = drafted.filter((tokens) => tokens > 0).length / Math.max(1, drafted.length);
   const draftMs = new Map<number, number>();
   for (const { settings, run } of drafting) {
     const rounds = run.rounds.flatMap(({ metrics }) =>
@@ -84,5 +91,8 @@ export function sweptCosts(lanes: readonly Lane[]): SweptCosts | null {
     if (settings.k === null || rounds.length === 0) continue;
     draftMs.set(settings.k, rounds.reduce((sum, { draft_ms }) => sum + draft_ms, 0) / rounds.length);
   }
-  return { acceptance: accepted / tested, draftMs, passMs: passesOf(lanes) };
+  return { acceptance: accepted / tested, draftingShare, draftMs, passMs: passesOf(lanes) };
 }
+
+/** Whether the formula can be compared with these runs. */
+export const fitsFormula = ({ draftingShare }: SweptCosts): boolean => draftingShare >= NEARLY_ALL;

@@ -1,6 +1,6 @@
 // A sweep over depths in words.
 import type { Lane } from "../run/race";
-import type { SweepPoint, SweptCosts } from "../run/sweep";
+import { fitsFormula, type SweepPoint, type SweptCosts } from "../run/sweep";
 import { fixed, percent, plural } from "./format";
 
 export const SWEEP_LEAD =
@@ -25,6 +25,9 @@ export function sweepSummary(best: SweepPoint | null, done: boolean): string {
 /** What the curve is computed from, and what it leaves out. */
 export function curveWords(costs: SweptCosts | null, count: number): string {
   if (!costs) return "";
+  if (!fitsFormula(costs)) {
+    return `There is no computed curve: the formula is for drafters that draft in every round, and ${percent(costs.draftingShare)} of these rounds had a draft.`;
+  }
   if (count < 2) return "There is no computed curve: this server has not measured the times of its passes.";
   return (
     `The curve is computed: (1 − α^(k+1)) / (1 − α) tokens for the measured time of a draft and of a pass over k + 1 tokens, which is a plain round of this sweep times the measured ratio of the two passes. α = ${percent(costs.acceptance)}, ` +

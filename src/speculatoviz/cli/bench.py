@@ -226,7 +226,12 @@ def concurrency(
     and the gain over plain decoding by the number of clients. Then one JSON line.
     """
     from speculatoviz.bench.concurrency import measure, report_of, served, table
+    from speculatoviz.session.targets import is_remote
 
+    if is_remote(settings.resolved().target):
+        raise BadRequestError(
+            "The target is remote, and serves one run at a time here.", "Name a model of this machine with --target."
+        )
     counts = sorted(set(clients or (1, 2, 4, 8)))
     k, most = _depth(settings), max(counts)
     chosen = ("target", "draft", "drafter", "runtime", "threads", "context_tokens")

@@ -4,7 +4,14 @@ import { goTo } from "../../app/places";
 import { useSweep, useSweepStore } from "../../app/useRace";
 import { useStore } from "../../app/useStore";
 import type { Lane } from "../../run/race";
-import { bestPoint, measuredLanes, type SweepPoint, sweepPoints, sweptCosts } from "../../run/sweep";
+import {
+  bestPoint,
+  fitsFormula,
+  measuredLanes,
+  type SweepPoint,
+  sweepPoints,
+  sweptCosts,
+} from "../../run/sweep";
 import { computedSpeedup } from "../../theory/speedup";
 import { Provenance } from "../../ui/provenance";
 import { SavedFigure } from "../../ui/SavedFigure";
@@ -23,10 +30,10 @@ function useLanes(): { readonly lanes: readonly Lane[]; readonly done: boolean }
   return running ? { lanes: under, done: false } : { lanes: last, done: true };
 }
 
-/** The formula at the measured costs, at every depth with a measured pass. */
+/** The formula at the measured costs, at every depth with a measured pass; empty where it does not hold. */
 function curveOf(lanes: readonly Lane[], points: readonly SweepPoint[]): CurvePoint[] {
   const costs = sweptCosts(lanes);
-  if (!costs) return [];
+  if (!costs || !fitsFormula(costs)) return [];
   return points.flatMap(({ k }) => {
     const draftMs = costs.draftMs.get(k);
     if (k > 0 && draftMs === undefined) return [];
