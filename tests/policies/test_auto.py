@@ -412,7 +412,7 @@ def test_a_shared_pass_teaches_its_own_size() -> None:
         costs.observe(Round(index, Plan("model", 2), draft, verdict, (5, 5, 8), statuses, ("",) * 3, times), 1)
 
     assert costs.verify.ms(12) == pytest.approx(44.0, rel=0.05)
-    assert costs.verify_ms(3) == costs.verify.ms(12)
+    assert costs.passes(3).ms(3) == pytest.approx(costs.verify.ms(12))
 
 
 def test_texts_of_other_runs_have_not_ended_when_another_begins() -> None:
@@ -434,7 +434,7 @@ def plain_passes_for_trials(runs: int) -> float:
     """What a run may lose at its beginning on choices that look worse, in plain passes of all runs."""
     costs = Costs(lambda: DEAR_ROWS, {"model": 1.0}.get, lambda: runs, joint={"model"})
     policy = AutoPolicy(Experience(costs, {"model": 0.5}), DEEPEST)
-    return policy._budget_ms(2.0) / costs.verify_ms(1)
+    return policy._budget_ms(2.0) / costs.passes(1).ms(1)
 
 
 def test_runs_that_share_passes_share_what_trials_may_cost() -> None:

@@ -8,6 +8,7 @@ decoding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,10 @@ class LogitsProcessor:
     def __init__(self, request: Request, ids: Sequence[int]) -> None:
         self._penalties, self._constraint = request.sampling.penalties, request.constraint
         self._penalises = self._penalties.active
-        self.active = self._penalises or self._constraint is not None
+        self.restricts = self._constraint is not None  # whether a grammar allows only some tokens
+        self.active = self._penalises or self.restricts
         self._ids = list(ids) if self.active else []
         self._output_ids = self._ids[request.output_start :]
-        self._all = _Counts(self._ids if self._penalties.repetition != 1.0 else ())
-        self._output = _Counts(self._output_ids if self._penalises else ())
 
     def __call__(self, logits: Floats, path: Sequence[int] = (), vocabulary: Ints | None = None) -> Floats:
         """The processed logits after a path of drafted tokens; the same array if nothing changes.
@@ -64,6 +64,16 @@ class LogitsProcessor:
         kept = allowed[q.ids] & (q.probs > 0)
         mass = q.probs[kept].sum()
         return Support(q.ids[kept], q.probs[kept] / mass) if mass > 0 else None
+
+    @cached_property
+    def _all(self) -> _Counts:
+        """Of prompt and output."""
+        return _Counts(self._ids)
+
+    @cached_property
+    def _output(self) -> _Counts:
+        """Of the output."""
+        return _Counts(self._output_ids)
 
     def _add_bias(self, logits: Floats, place: _Places) -> None:
         if self._penalties.bias:

@@ -152,10 +152,23 @@ class SuffixDrafter(BaseDrafter):
     def _path(self, prefix: list[int]) -> Iterator[tuple[int, float]]:
         """The most probable continuation: tokens, each with the estimated probability that it comes next."""
         matches = self._matches(prefix)
-        while (estimate := self._estimate(matches)) is not None:
-            token = int(estimate.q.ids[estimate.q.probs.argmax()])
-            yield token, estimate.known * float(estimate.q.probs.max())
-            matches = self._after(matches, token)
+        while (best := self._most_probable(matches)) is not None:
+            yield best
+            matches = self._after(matches, best[0])
+
+    def _most_probable(self, matches: _Matches) -> tuple[int, float] | None:
+        """The most probable token of `_estimate`, with its probability; None if there is none."""
+        if matches.processor is not None and matches.processor.restricts:
+            estimate = self._estimate(matches)
+            if estimate is None:
+                return None
+            best = int(estimate.q.probs.argmax())
+            return int(estimate.q.ids[best]), estimate.known * float(estimate.q.probs[best])
+        weights = self._blended(matches)
+        if not weights:
+            return None
+        token = min(weights, key=lambda token: (-weights[token], token))
+        return token, weights[token]
 
     # --- estimates from counts ---------------------------------------------------------------------------
 
@@ -175,8 +188,8 @@ class SuffixDrafter(BaseDrafter):
             (*matches.path, token),
         )
 
-    def _estimate(self, matches: _Matches) -> _Estimate | None:
-        """Blend the counts of all matching contexts, the longest first. None if nothing that is allowed followed."""
+    def _blended(self, matches: _Matches) -> dict[int, float]:
+        """The estimated probability of each token: the counts of all matching contexts, blended, the longest first."""
         own = self._own.levels(matches.own, self._shortest)
         earlier = self._corpus.automaton.levels(matches.earlier, self._shortest)
         predicted = self._prediction.levels(matches.predicted, self._shortest)
@@ -190,6 +203,11 @@ class SuffixDrafter(BaseDrafter):
             rest -= share
             if rest < _NEGLIGIBLE:
                 break
+        return weights
+
+    def _estimate(self, matches: _Matches) -> _Estimate | None:
+        """q from the blended counts. None if nothing that is allowed followed."""
+        weights = self._blended(matches)
         if not weights:
             return None
         size = self.capped(self._support_size)

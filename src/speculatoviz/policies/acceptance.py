@@ -7,7 +7,6 @@ draft. Over a text, its mean and the acceptance of a draft's first token are nea
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 
 _POSITIONS = 8  # deeper ones count as the last
@@ -37,22 +36,26 @@ class Rate:
 
     @property
     def mean(self) -> float:
-        mean: float = sum(map(operator.mul, self._weights, self._means))
-        return mean
+        (a, b, c), (short, middle, long) = self._weights, self._means
+        return a * short + b * middle + c * long
 
     @property
     def tests(self) -> float:
-        return sum(w * min(memory, self._count) for w, memory in zip(self._weights, _MEMORIES, strict=True))
+        (a, b, c), count = self._weights, self._count
+        short, middle, long = _MEMORIES
+        return a * min(short, count) + b * min(middle, count) + c * min(long, count)
 
     def add(self, success: float) -> None:
         """A test succeeded (1) or failed (0). In between: the probability that it would have succeeded."""
-        bounded = [min(max(mean, 0.02), 0.98) for mean in self._means]
-        likely = [w * (m * success + (1.0 - m) * (1.0 - success)) for w, m in zip(self._weights, bounded, strict=True)]
-        total = sum(likely)
-        self._weights = [(1.0 - _SHARED) * part / total + _SHARED / len(_MEMORIES) for part in likely]
         self._count += 1.0
-        for place, memory in enumerate(_MEMORIES):
-            self._means[place] += (success - self._means[place]) / min(memory, self._count)
+        failure, count, means, likely = 1.0 - success, self._count, list[float](), list[float]()
+        for weight, mean, memory in zip(self._weights, self._means, _MEMORIES, strict=True):
+            bounded = 0.02 if mean < 0.02 else 0.98 if mean > 0.98 else mean
+            likely.append(weight * (bounded * success + (1.0 - bounded) * failure))
+            means.append(mean + (success - mean) / (memory if memory < count else count))
+        share = (1.0 - _SHARED) / sum(likely)
+        self._weights = [share * part + _SHARED / len(_MEMORIES) for part in likely]
+        self._means = means
 
     def age(self, share: float) -> None:
         """Trust the estimate less: the share of its tests that still counts."""

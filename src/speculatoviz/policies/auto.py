@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from speculatoviz.core.rounds import Round
 from speculatoviz.core.types import ROOT
 from speculatoviz.policies.acceptance import Acceptance
 from speculatoviz.policies.base import State
-from speculatoviz.policies.costs import Costs, passes_of
+from speculatoviz.policies.costs import Costs, PassTimes, passes_of
 
 _EXPLORED = 0.01  # the share of the time that may be spent on choices that look worse
 _STAKE = 2.0  # plain passes that may be spent on them as a run begins
@@ -134,15 +135,15 @@ class AutoPolicy:
         self._total_ms = self._explored_ms = self._saved_ms = 0.0
         self._plain_round = -_PLAIN_EVERY  # the last plain round
         self._informed = True  # whether rounds without a draft show the target's certainty
-        self._pass_ms: dict[int, float] = {}  # expected times of passes by rows, since the last round or plan
+        self._passes = self._expected_passes()  # as expected at the last plan
         self._seen: dict[int, dict[str, Outlook]] = {}  # the outlooks of planned rounds; one may be planned ahead
         self._left: dict[int, int] = {}  # tokens that could still be emitted when these rounds were planned
 
     def plan(self, state: State) -> Plan:
         outlooks = {name: state.outlook(name) for name in self._drafters}
         self._seen[state.round], self._left[state.round] = outlooks, state.left
-        self._pass_ms = {}
-        plain_ms = self._verify_ms(1)
+        self._passes = self._expected_passes()
+        plain_ms = self._passes.ms(1)
         plain = self._plain(self._drafters[0] if self._drafters else "none")
         best = {name: self._best(name, outlooks[name], state) for name in self._drafters}
         chosen = max([plain, *best.values()], key=_rate)
@@ -161,7 +162,7 @@ class AutoPolicy:
         self._total_ms += spent_ms
         if not len(round.draft):
             self._plain_round = round.index
-        self._saved_ms += emitted * self._verify_ms(1) - spent_ms
+        self._saved_ms += emitted * self._passes.ms(1) - spent_ms
         reason = round.plan.reason
         if reason is not None and reason.explored:
             tokens = min(float(emitted), reason.chosen.tokens)  # luck does not pay for more
@@ -172,7 +173,6 @@ class AutoPolicy:
         used = round.plan.drafter if round.plan.depth > 0 else None
         outlook = outlooks[used] if used in outlooks else Outlook()
         self._experience.costs.observe(round, outlook.missing, outlook.block)
-        self._pass_ms = {}
         for name in self._drafters:
             if name == used:
                 self._learn_from_draft(name, round)
@@ -192,52 +192,67 @@ class AutoPolicy:
         What reading a prompt costs is lost if the estimate is too high, so such a draft has to pay by a cautious one.
         """
         plain = self._plain(drafter)
-        best = max(self._choices(drafter, outlook, state), key=_rate, default=plain)
-        if outlook.missing > _FEW_TOKENS and _rate(best) > _rate(plain):
-            cautious = self._choices(drafter, outlook, state, -_CAUTION)
-            if max(map(_rate, cautious), default=0.0) <= _rate(plain):
-                return plain
+        best = self._search(drafter, outlook, state)
+        if best is None:
+            return plain
+        reads = outlook.missing > _FEW_TOKENS and _rate(best) > _rate(plain)
+        if reads and self._search(drafter, outlook, state, -_CAUTION, above=_rate(plain)) is None:
+            return plain
         return best
 
-    def _choices(self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0) -> list[Forecast]:
-        """Drafts of every depth with one drafter."""
+    def _search(
+        self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0, above: float = 0.0
+    ) -> Forecast | None:
+        """The draft with one drafter that has the highest rate, of those above a rate; None if there is none.
+
+        A depth is not looked at where a bound already shows that neither it nor any deeper one is better: as many
+        tokens as the deepest tree would bring, in the time of the fastest pass over at least as many rows.
+        """
         depth = self._depth(outlook, state)
         if depth < 1:
-            return []
+            return None
         path = self._experience.acceptance(drafter).path(depth, outlook.certainties, deviations)
-        reach = list(itertools.accumulate(path, lambda before, rate: before * rate))
-        tokens = [1.0 + brought for brought in itertools.accumulate(reach)]
+        second = self._experience.acceptance(drafter).sibling if outlook.branches else 0.0
+        deepest = math.prod(path)
+        most = 1.0 + sum(itertools.accumulate(path, operator.mul)) + second * (1.0 - deepest)
         costs, block = self._experience.costs.draft, outlook.block
-        begin_ms = costs.catch_up_ms(drafter, outlook.missing, block)
+        pass_ms, begin_ms = costs.pass_ms(drafter, block), costs.catch_up_ms(drafter, outlook.missing, block)
         text = self._experience.expected_tokens(state.left)
-        chains = []
-        for k, expected in enumerate(tokens, start=1):
+        best: Forecast | None = None
+        reach, expected, gains = 1.0, 1.0, list[float]()
+        for k, rate in enumerate(path, start=1):
+            draft_ms = passes_of(k, block) * pass_ms
+            if most <= above * (draft_ms + self._passes.least_ms(k + 1)):
+                break
+            gains.append(second * reach * (1.0 - rate))
+            reach *= rate
+            expected += reach
             rounds = max(1.0, min(_HORIZON, text / expected))  # over which reading is spread
-            round_ms = begin_ms / rounds + costs.draft_ms(drafter, k, block) + self._verify_ms(k + 1)
-            chains.append(Forecast(drafter, k, expected, round_ms))
-        if not outlook.branches:
-            return chains
-        second = self._experience.acceptance(drafter).sibling
-        rejected = [before * (1.0 - rate) for before, rate in zip([1.0, *reach], path, strict=False)]
-        return [self._with_siblings(chain, [second * prob for prob in rejected[: chain.depth]]) for chain in chains]
+            found = Forecast(drafter, k, expected, begin_ms / rounds + draft_ms + self._passes.ms(k + 1))
+            found = self._with_siblings(found, gains, above) if second else found
+            if _rate(found) > above:
+                best, above = found, _rate(found)
+        return best
 
-    def _with_siblings(self, chain: Forecast, gains: Sequence[float]) -> Forecast:
+    def _with_siblings(self, chain: Forecast, gains: Sequence[float], above: float) -> Forecast:
         """The chain, or the tree of the highest rate that has it and one sibling at some positions.
 
         gains: the probability, for each position, that verification gets there, rejects the first choice and accepts
-        the second one.
+        the second one. Siblings are weighed only where they could lift the draft above that rate and plain decoding's.
         """
         rows = chain.depth + 1
-        other_ms, expected = chain.round_ms - self._verify_ms(rows), chain.tokens
-        best = (_rate(chain), 0, expected, chain.round_ms)
+        other_ms = chain.round_ms - self._passes.ms(rows)
+        needed = max(above, 1.0 / self._passes.ms(1))
+        if chain.tokens + sum(gains) <= needed * (other_ms + self._passes.least_ms(rows)):
+            return chain
+        expected, best = chain.tokens, chain
         for count, gain in enumerate(sorted(gains, reverse=True), start=1):
             if gain < _NEGLIGIBLE:
                 break
             expected += gain
-            round_ms = other_ms + self._verify_ms(rows + count)
-            best = max(best, (expected / round_ms, count, expected, round_ms))
-        _, count, expected, round_ms = best
-        return Forecast(chain.drafter, chain.depth, expected, round_ms, count)
+            tree = chain._replace(tokens=expected, round_ms=other_ms + self._passes.ms(rows + count), siblings=count)
+            best = max(best, tree, key=_rate)
+        return best
 
     def _depth(self, outlook: Outlook, state: State) -> int:
         longest = self._deepest if outlook.longest is None else min(outlook.longest, self._deepest)
@@ -253,14 +268,13 @@ class AutoPolicy:
             return None
         unseen = [name for name in self._drafters if not outlooks[name].tokens]  # a known path needs no trial
         others = [name for name in unseen if chosen.depth == 0 or name != chosen.drafter]
-        hopes = {name: self._hope(name, outlooks[name], state) for name in others}
-        promising = max(hopes, key=hopes.__getitem__, default=None)
+        hopes = [self._search(name, outlooks[name], state, _DEVIATIONS, above=self._rate) for name in others]
+        promising = max(filter(None, hopes), key=_rate, default=None)
         tried: Forecast | None = None
         if chosen.depth and state.round - self._plain_round > _PLAIN_EVERY:
             tried = self._plain(chosen.drafter)
-        elif promising is not None and hopes[promising] > self._rate:
-            drafts = self._choices(promising, outlooks[promising], state)
-            tried = min(drafts, key=lambda draft: self._lost_ms(draft) / draft.tokens, default=None)
+        elif promising is not None:
+            tried = self._search(promising.drafter, outlooks[promising.drafter], state)
         return tried if tried is not None and self._affords(tried, outlooks.get(tried.drafter)) else None
 
     def _affords(self, tried: Forecast, outlook: Outlook | None) -> bool:
@@ -273,11 +287,6 @@ class AutoPolicy:
         lost_ms = self._lost_ms(tried) + costs.catch_up_ms(tried.drafter, missing, read.block)
         return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _FEW_TOKENS else _STAKE)
 
-    def _hope(self, drafter: str, outlook: Outlook, state: State) -> float:
-        """The rate of the best draft if the drafter's acceptance is as high as it may well be."""
-        hopeful = self._choices(drafter, outlook, state, _DEVIATIONS)
-        return max((_rate(choice) for choice in hopeful), default=-math.inf)
-
     def _lost_ms(self, tried: Forecast) -> float:
         """The time that a choice is expected to take beyond that of its tokens at the rate of the best one."""
         return tried.round_ms - tried.tokens / self._rate
@@ -287,18 +296,16 @@ class AutoPolicy:
 
         A choice that loses time makes all runs wait that share the passes, so each run has its part of the budget.
         """
-        stake_ms = stake * self._verify_ms(1)
+        stake_ms = stake * self._passes.ms(1)
         earned_ms = _EXPLORED * self._total_ms + _REINVESTED * max(0.0, self._saved_ms)
         return (stake_ms + earned_ms) / self._experience.costs.runs - self._explored_ms
 
-    def _verify_ms(self, rows: int) -> float:
-        """The expected time of the target's pass over that many rows, and as many of each other run."""
-        if rows not in self._pass_ms:
-            self._pass_ms[rows] = self._experience.costs.verify_ms(rows)
-        return self._pass_ms[rows]
+    def _expected_passes(self) -> PassTimes:
+        """Of passes over a draft of any size, with as many rows of each other run."""
+        return self._experience.costs.passes(2 * self._deepest + 1)
 
     def _plain(self, drafter: str) -> Forecast:
-        return Forecast(drafter, 0, 1.0, self._verify_ms(1))
+        return Forecast(drafter, 0, 1.0, self._passes.ms(1))
 
     def _plan_for(self, chosen: Forecast, outlooks: Mapping[str, Outlook], reason: Reason) -> Plan:
         nodes = chosen.depth + chosen.siblings if chosen.siblings else 0
@@ -310,7 +317,7 @@ class AutoPolicy:
         deepest = self._deepest if longest is None else min(longest, self._deepest)
         rule = MarginalGain(
             tuple(acceptance.path(deepest)),
-            tuple(self._verify_ms(n + 1) for n in range(deepest + 1)),
+            tuple(self._passes.ms(n + 1) for n in range(deepest + 1)),
             costs.draft.pass_ms(chosen.drafter, block),
             self._rate,
             acceptance.given,

@@ -5,9 +5,12 @@ All times are milliseconds.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+
+import numpy as np
 
 from speculatoviz.core.constraint import FORCED
 from speculatoviz.core.rounds import Round
@@ -53,7 +56,15 @@ class VerifyCosts:
 
     def ms(self, rows: int) -> float:
         """The expected time of a pass over `rows` tokens."""
-        return self._tabulated(rows) * math.exp(self._log_drift + self._shape(rows))
+        return self._tabulated([rows])[0] * math.exp(self._log_drift + self._shape(rows))
+
+    def up_to(self, rows: int) -> list[float]:
+        """The expected times of passes over 1 to `rows` tokens."""
+        sizes = range(1, rows + 1)
+        shapes = [self._log_shape[size] for size in self._sizes]
+        shape = np.interp(sizes, self._sizes, shapes) if shapes else np.zeros(rows)
+        times: list[float] = (np.array(self._tabulated(sizes)) * np.exp(self._log_drift + shape)).tolist()
+        return times
 
     def observe(self, rows: int, ms: float) -> None:
         """A pass over `rows` tokens took `ms`."""
@@ -79,14 +90,15 @@ class VerifyCosts:
         share = (rows - low) / (high - low) if high > low else 0.0
         return self._log_shape[low] + share * (self._log_shape[high] - self._log_shape[low])
 
-    def _tabulated(self, rows: int) -> float:
-        """The time by the table. Times that were read from it are kept while it stays as it is."""
+    def _tabulated(self, sizes: Sequence[int]) -> list[float]:
+        """The times by the table. Times that were read from it are kept while it stays as it is."""
         measured = self._measured()
         if measured != self._table:
             self._table, self._by_rows = dict(measured), {}
-        if rows not in self._by_rows:
-            self._by_rows[rows] = _interpolated(self._table or {1: 1.0}, rows)
-        return self._by_rows[rows]
+        for rows in sizes:
+            if rows not in self._by_rows:
+                self._by_rows[rows] = _interpolated(self._table or {1: 1.0}, rows)
+        return [self._by_rows[rows] for rows in sizes]
 
 
 def _interpolated(table: Mapping[int, float], rows: int) -> float:
@@ -102,6 +114,22 @@ def _interpolated(table: Mapping[int, float], rows: int) -> float:
     low, high = (sizes[-2], sizes[-1]) if place == len(sizes) else (sizes[place - 1], sizes[place])
     slope = (table[high] - table[low]) / (high - low)
     return max(table[low] + slope * (rows - low), table[low if place < len(sizes) else high])
+
+
+class PassTimes:
+    """The expected times of passes, as they are now. ms[n - 1]: of n rows."""
+
+    def __init__(self, ms: Sequence[float]) -> None:
+        self._ms = ms
+        self._least = [*itertools.accumulate(reversed(ms), min)][::-1]
+
+    def ms(self, rows: int) -> float:
+        """Of a pass over that many rows."""
+        return self._ms[rows - 1]
+
+    def least_ms(self, rows: int) -> float:
+        """Of the fastest pass over at least that many rows: kernels that work in blocks may be faster with more."""
+        return self._least[rows - 1]
 
 
 def passes_of(tokens: int, block: int) -> int:
@@ -179,9 +207,10 @@ class Costs:
         """How many runs use the models now."""
         return self._runs()
 
-    def verify_ms(self, rows: int) -> float:
-        """The expected time of a pass over `rows` tokens of each run."""
-        return self.verify.ms(rows * self._runs())
+    def passes(self, rows: int) -> PassTimes:
+        """The expected times of passes over 1 to `rows` tokens of each run."""
+        runs = self._runs()
+        return PassTimes(self.verify.up_to(rows * runs)[runs - 1 :: runs])
 
     def _slower(self, drafter: str) -> float:
         runs = self._runs()

@@ -13,8 +13,9 @@ total_variation_bound, usage and shared_rounds are sums over the whole run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from speculatoviz.core.rounds import Round, Usage
 from speculatoviz.telemetry.events import MetricValues
@@ -23,10 +24,10 @@ from speculatoviz.telemetry.mapping import usage_info
 WINDOW_ROUNDS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """What a round contributes; position i of the tuples is depth i of the draft."""
+class _Sums(NamedTuple):
+    """What a round contributes, or several together. drafting: rounds with a draft."""
 
+    drafting: int
     drafted: int
     accepted: int
     emitted: int
@@ -34,8 +35,14 @@ class _Tally:
     verify_ms: float
     network_ms: float
     hidden_draft_ms: float
-    kept_mass: float | None
     round_ms: float
+
+
+class _Tally(NamedTuple):
+    """A round. kept_mass: of its draft. Position i of the tuples is depth i of the draft, empty without one."""
+
+    sums: _Sums
+    kept_mass: float | None
     accepted_at: tuple[int, ...]
     tested_at: tuple[int, ...]
 
@@ -59,11 +66,11 @@ class MetricsFold:
         tally = _tally(round)
         self._tallies.append(tally)
         self._rounds += 1
-        self._tokens += tally.emitted
-        self._accepted += tally.accepted
-        self._drafted += tally.drafted
-        self._drafting += tally.drafted > 0
-        self._round_ms += tally.round_ms
+        self._tokens += tally.sums.emitted
+        self._accepted += tally.sums.accepted
+        self._drafted += tally.sums.drafted
+        self._drafting += tally.sums.drafting
+        self._round_ms += tally.sums.round_ms
         self._bonus += round.count("bonus")
         self._resampled += round.count("resampled")
         self._plain += round.count("plain")
@@ -75,29 +82,30 @@ class MetricsFold:
     def values(self, *, whole: bool = False) -> MetricValues:
         """The metrics so far, over the last rounds or over the `whole` run."""
         window = self._tallies if whole else self._tallies[-self._window_rounds :]
-        drafting = [t for t in window if t.drafted]
-        accepted, drafted = sum(t.accepted for t in window), sum(t.drafted for t in window)
-        tps = _ratio(1000 * sum(t.emitted for t in window), sum(t.round_ms for t in window))
+        sums = _Sums(*map(sum, zip(*(tally.sums for tally in window), strict=True))) if window else _Sums(*[0] * 9)
+        drafts = [tally for tally in window if tally.sums.drafting]
+        accepted_at, tested_at = (
+            _by_position([t.accepted_at for t in drafts]),
+            _by_position([t.tested_at for t in drafts]),
+        )
+        tps = _ratio(1000 * sums.emitted, sums.round_ms)
         overall_tps = _ratio(1000 * self._tokens, self._round_ms)
         return MetricValues(
             window_rounds=len(window),
-            acceptance_rate=_ratio(accepted, drafted),
-            mean_acceptance_length=_length(accepted, len(drafting)),
-            tokens_per_round=_ratio(sum(t.emitted for t in window), len(window)),
-            per_position_acceptance_rate=[n / len(drafting) for n in _by_position(drafting, "accepted_at")],
+            acceptance_rate=_ratio(sums.accepted, sums.drafted),
+            mean_acceptance_length=_length(sums.accepted, sums.drafting),
+            tokens_per_round=_ratio(sums.emitted, len(window)),
+            per_position_acceptance_rate=[count / sums.drafting for count in accepted_at],
             conditional_acceptance_rate=[
-                _ratio(kept, tested)
-                for kept, tested in zip(
-                    _by_position(drafting, "accepted_at"), _by_position(drafting, "tested_at"), strict=True
-                )
+                _ratio(kept, tested) for kept, tested in zip(accepted_at, tested_at, strict=True)
             ],
             effective_tps=tps,
             baseline_tps=self._baseline_tps,
             speedup=_speedup(tps, self._baseline_tps),
             ttft_ms=self.ttft_ms,
-            avg_draft_latency_ms=_ratio(sum(t.draft_ms for t in window), len(window)),
-            avg_verify_latency_ms=_ratio(sum(t.verify_ms for t in window), len(window)),
-            avg_network_ms=_ratio(sum(t.network_ms for t in window), len(window)),
+            avg_draft_latency_ms=_ratio(sums.draft_ms, len(window)),
+            avg_verify_latency_ms=_ratio(sums.verify_ms, len(window)),
+            avg_network_ms=_ratio(sums.network_ms, len(window)),
             tokens=self._tokens,
             rounds=self._rounds,
             accepted=self._accepted,
@@ -111,7 +119,7 @@ class MetricsFold:
             overall_speedup=_speedup(overall_tps, self._baseline_tps),
             per_call_tps=self._per_call_tps,
             per_call_speedup=_speedup(tps, self._per_call_tps),
-            avg_hidden_draft_ms=_ratio(sum(t.hidden_draft_ms for t in window), len(window)),
+            avg_hidden_draft_ms=_ratio(sums.hidden_draft_ms, len(window)),
             kept_mass=next((t.kept_mass for t in reversed(window) if t.kept_mass is not None), None),
             total_variation_bound=min(1.0, self._bound),
             usage=usage_info(self._usage),
@@ -129,7 +137,8 @@ def _tally(round: Round) -> _Tally:
         if check.status in {"rejected", "discarded"}:  # tested as part of a prefix, or beside a longer path
             tested_at[round.draft.position(check.node)] = 1
     times = round.times
-    return _Tally(
+    sums = _Sums(
+        drafting=int(round.drafted > 0),
         drafted=round.drafted,
         accepted=round.accepted,
         emitted=len(round.emitted),
@@ -137,17 +146,13 @@ def _tally(round: Round) -> _Tally:
         verify_ms=times.verify_ms,
         network_ms=times.network_ms,
         hidden_draft_ms=times.hidden_draft_ms,
-        kept_mass=round.draft.kept_mass,
         round_ms=times.round_ms,
-        accepted_at=tuple(accepted_at),
-        tested_at=tuple(tested_at),
     )
+    return _Tally(sums, round.draft.kept_mass, tuple(accepted_at), tuple(tested_at))
 
 
-def _by_position(tallies: Sequence[_Tally], name: str) -> list[int]:
-    columns: list[tuple[int, ...]] = [getattr(t, name) for t in tallies]
-    depth = max((len(c) for c in columns), default=0)
-    return [sum(c[i] for c in columns if i < len(c)) for i in range(depth)]
+def _by_position(columns: Sequence[tuple[int, ...]]) -> list[int]:
+    return [sum(column) for column in itertools.zip_longest(*columns, fillvalue=0)]
 
 
 def _ratio(part: float, whole: float) -> float | None:
