@@ -1,7 +1,8 @@
 // The runs that are kept: by the server, or, if it keeps none, the last ones in this browser; those of a static site.
 
+import { ServerError } from "../protocol/ask";
 import type { RunPage, StoredRun } from "../protocol/generated";
-import { fetchRun, fetchRuns, fetchTrace, nameRun, removeRun, ServerError } from "../protocol/keptRuns";
+import { fetchRun, fetchRuns, fetchTrace, nameRun, removeRun } from "../protocol/keptRuns";
 import type { Playback } from "../run/playback";
 import { traceText } from "../run/recording";
 import { summaryOf } from "../run/summary";

@@ -1,6 +1,7 @@
 // The recorded runs of a static site: a list, and a compressed trace for each. `make site` writes them.
+
+import { ServerError } from "../protocol/ask";
 import type { StoredRun } from "../protocol/generated";
-import { ServerError } from "../protocol/keptRuns";
 import { ROOT } from "./places";
 
 const FOLDER = `${ROOT.path}runs/`;

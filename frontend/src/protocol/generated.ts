@@ -10,6 +10,8 @@ export interface Protocol {
   Health: Health;
   SettingsInfo: SettingsInfo;
   TestDraft: TestDraft;
+  AloneRequest: AloneRequest;
+  AloneText: AloneText;
   RunPage: RunPage;
   StoredRunDetail: StoredRunDetail;
   RunChange: RunChange;
@@ -169,6 +171,10 @@ export interface Started {
    * what `record` events will hold; null if nothing is recorded
    */
   record: RecordInfo | null;
+  /**
+   * SHA-256 of the prompt's token ids as little-endian int32; null in older traces
+   */
+  prompt_digest: string | null;
 }
 /**
  * A model. `choice`: of its runtime; null if the model's name or a setting decided.
@@ -885,6 +891,29 @@ export interface DraftedToken {
   token_id: number;
   draft_prob: number;
   draft_time_ms: number;
+}
+/**
+ * `POST /api/draft-alone`: what the drafter of a run writes on its own after a part of the run's output.
+ *
+ * `run`: the message that would begin the run again. `prompt_digest`: as the run reported it. `output_ids`: the output
+ * up to the token to continue from, and that token. `most`: tokens to write.
+ */
+export interface AloneRequest {
+  run: Start;
+  prompt_digest: string;
+  output_ids: number[];
+  most?: number;
+}
+/**
+ * The drafter's own text: no target verified it, and it is no part of the run. `ended`: with an end token.
+ */
+export interface AloneText {
+  drafter: string;
+  model: string | null;
+  tokens: DraftedToken[];
+  text: string;
+  ended: boolean;
+  draft_ms: number;
 }
 /**
  * `GET /api/runs`: runs that are kept, the newest first.

@@ -1,29 +1,6 @@
 // The server's routes of kept runs.
+import { ask, ServerError } from "./ask";
 import type { RunPage, StoredRunDetail } from "./generated";
-
-/** What went wrong at the server, and what to do about it. */
-export class ServerError extends Error {
-  constructor(
-    message: string,
-    readonly hint: string,
-  ) {
-    super(message);
-  }
-}
-
-async function ask(method: string, path: string, body?: unknown): Promise<Response> {
-  const sent =
-    body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-  const answer = await fetch(path, { method, ...sent }).catch(() => {
-    throw new ServerError("The server cannot be reached.", "Try again once the page is connected.");
-  });
-  if (answer.ok) return answer;
-  const words = (await answer.json().catch(() => null)) as { message?: unknown; hint?: unknown } | null;
-  if (typeof words?.message !== "string") {
-    throw new ServerError(`The server answered with status ${answer.status}.`, "Reload the page.");
-  }
-  throw new ServerError(words.message, typeof words.hint === "string" ? words.hint : "");
-}
 
 const runPath = (id: string): string => `/api/runs/${encodeURIComponent(id)}`;
 

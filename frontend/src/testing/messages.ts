@@ -49,6 +49,7 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   batch_invariant: false,
   pass_times: [],
   record: null,
+  prompt_digest: null,
   baseline: null,
   remote: null,
   per_call_baseline: null,

@@ -261,6 +261,7 @@ export const STARTED: Started = {
   batch_invariant: false,
   pass_times: [],
   record: null,
+  prompt_digest: "d",
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },
   remote: null,
   per_call_baseline: null,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Query, Request, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import PlainTextResponse
 
 from speculatoviz.config import Settings
-from speculatoviz.core.types import Draft
 from speculatoviz.server import facts
 from speculatoviz.server.access import Access, AccessRules
 from speculatoviz.server.address import keys_of
@@ -22,9 +19,9 @@ from speculatoviz.server.api.errors import add_handlers
 from speculatoviz.server.api.routes import api_router
 from speculatoviz.server.api.runs import runs_router
 from speculatoviz.server.body import LimitedBody
-from speculatoviz.server.disconnect import unless_gone
+from speculatoviz.server.drafting import drafting_router
 from speculatoviz.server.health import OPEN_PATHS, health_router
-from speculatoviz.server.info import Health, Refusal, SettingsInfo, TestDraft
+from speculatoviz.server.info import Health, SettingsInfo
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
@@ -34,12 +31,8 @@ from speculatoviz.server.request_log import RequestLog, RunLog
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.tracing import InCallersTrace, Tracing
-from speculatoviz.session.shared import Place
-from speculatoviz.telemetry.messages import Start
 
 PAGE = Path(__file__).parent / "page"
-_REFUSED: dict[str, Any] = {"model": Refusal}
-_TEST_PROMPT = "Write a Python function that merges two sorted lists"
 
 
 def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None = None) -> FastAPI:
@@ -75,6 +68,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app.add_middleware(RequestLog, clock=time.perf_counter)
     add_handlers(app)
     _add_api(app)
+    app.include_router(drafting_router())
     app.include_router(health_router())
     app.include_router(runs_router())
     app.include_router(api_router(time.time))
@@ -96,31 +90,6 @@ def _add_api(app: FastAPI) -> None:
     async def settings() -> SettingsInfo:
         host: ModelHost = app.state.host
         return facts.settings_info(host.settings, host.session)
-
-    @app.post("/api/test-draft", response_model=TestDraft, responses={400: _REFUSED, 429: _REFUSED, 503: _REFUSED})
-    async def test_draft(request: Request, prompt: str = _TEST_PROMPT, k: int = Query(4, ge=1, le=16)) -> Any:
-        return await unless_gone(request, _drafted(app.state.host, prompt, k))
-
-    @app.get("/api/test-draft", include_in_schema=False)
-    async def test_draft_by_get() -> JSONResponse:
-        words = ("This computes, so it is not asked for with GET.", "Use POST: `curl -X POST` with the same address.")
-        return JSONResponse(dict(zip(("code", "message", "hint"), ("method", *words), strict=True)), 405, _ALLOW_POST)
-
-
-_ALLOW_POST = {"Allow": "POST"}
-
-
-async def _drafted(host: ModelHost, prompt: str, k: int) -> TestDraft:
-    host.check_busy()
-    session, cancelled = host.ready(), threading.Event()
-    prepared = await host.prepare(lambda: session.prepare(Start(prompt=prompt)))
-
-    def items(place: Place) -> Iterator[Draft]:
-        yield session.draft_only(prepared, k, cancelled.is_set, place)
-
-    run = host.stream(items, lambda _place: None, cancelled, prepared.request.prompt)
-    [draft] = [draft async for draft in run]
-    return facts.draft_info(session, prompt, draft)
 
 
 def _add_socket(app: FastAPI, limits: RunLimits, quotas: Quotas) -> None:

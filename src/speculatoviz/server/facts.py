@@ -11,7 +11,10 @@ from speculatoviz.config import PROFILES, RANGES, Settings
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft
 from speculatoviz.drafters.about import DRAFTERS, About
+from speculatoviz.drafters.model import ModelDrafter
+from speculatoviz.models.base import Tokenizer
 from speculatoviz.server.info import (
+    AloneText,
     DraftedToken,
     DrafterInfo,
     Health,
@@ -24,6 +27,7 @@ from speculatoviz.server.info import (
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.words import RULE_WORDS
 from speculatoviz.session.planning import DEEPEST, candidates, policy_of
+from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.mapping import exactness_info, model_info, pass_times
 
@@ -97,23 +101,41 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
 
 def draft_info(session: Session, prompt: str, draft: Draft) -> TestDraft:
     """A draft with the time of each token."""
-    tokenizer = session.target.tokenizer
     draft_ms = sum(draft.times_ms)
     return TestDraft(
         drafter=session.drafter,
         prompt=prompt,
-        tokens=[
-            DraftedToken(
-                token=tokenizer.token_name(token),
-                token_id=token,
-                draft_prob=q.prob(token) if q else 1.0,
-                draft_time_ms=ms,
-            )
-            for token, q, ms in zip(draft.tokens.tolist(), draft.q, draft.times_ms, strict=True)
-        ],
+        tokens=_drafted(session.target.tokenizer, draft),
         draft_ms=draft_ms,
         tps=1000 * len(draft) / draft_ms if draft_ms else None,
     )
+
+
+def alone_text(session: Session, prepared: PreparedRun, draft: Draft) -> AloneText:
+    """What a drafter wrote alone, as text and as tokens. An end token adds no text."""
+    tokenizer, drafter = session.target.tokenizer, session.drafters[prepared.drafter]
+    ids: list[int] = draft.tokens.tolist()
+    ended = ids[-1] in prepared.request.limits.end_ids
+    return AloneText(
+        drafter=prepared.drafter,
+        model=drafter.window.model.description.name if isinstance(drafter, ModelDrafter) else None,
+        tokens=_drafted(tokenizer, draft),
+        text=b"".join(map(tokenizer.token_bytes, ids[: len(ids) - ended])).decode(errors="replace"),
+        ended=ended,
+        draft_ms=sum(draft.times_ms),
+    )
+
+
+def _drafted(tokenizer: Tokenizer, draft: Draft) -> list[DraftedToken]:
+    return [
+        DraftedToken(
+            token=tokenizer.token_name(token),
+            token_id=token,
+            draft_prob=q.prob(token) if q else 1.0,
+            draft_time_ms=ms,
+        )
+        for token, q, ms in zip(draft.tokens.tolist(), draft.q, draft.times_ms, strict=True)
+    ]
 
 
 def _drafter_info(name: str, about: About, session: Session | None) -> DrafterInfo:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from speculatoviz.core.types import Label, Rule
+from speculatoviz.telemetry.messages import Start
 from speculatoviz.telemetry.parts import Baseline, ExactnessInfo, ModelInfo, NoiseFloor, PassTime, RemoteInfo, Strict
 
 
@@ -113,3 +116,27 @@ class TestDraft(Strict):
     tokens: list[DraftedToken]
     draft_ms: float
     tps: float | None
+
+
+class AloneRequest(Strict):
+    """`POST /api/draft-alone`: what the drafter of a run writes on its own after a part of the run's output.
+
+    `run`: the message that would begin the run again. `prompt_digest`: as the run reported it. `output_ids`: the output
+    up to the token to continue from, and that token. `most`: tokens to write.
+    """
+
+    run: Start
+    prompt_digest: str = Field(max_length=64)
+    output_ids: list[int]
+    most: Annotated[int, Field(ge=1, le=256)] = 48
+
+
+class AloneText(Strict):
+    """The drafter's own text: no target verified it, and it is no part of the run. `ended`: with an end token."""
+
+    drafter: str
+    model: str | None
+    tokens: list[DraftedToken]
+    text: str
+    ended: bool
+    draft_ms: float

@@ -9,9 +9,11 @@ from pydantic import TypeAdapter
 
 from speculatoviz.lab.store.summary import StoredRunDetail
 from speculatoviz.server.api.runs import RunChange, RunPage
-from speculatoviz.server.info import Health, SettingsInfo, TestDraft
+from speculatoviz.server.info import AloneRequest, AloneText, Health, SettingsInfo, TestDraft
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
+
+_OF_CLIENTS = {"ClientMessage", "AloneRequest"}  # fields with a default may be left out
 
 
 def main() -> None:
@@ -24,12 +26,14 @@ def main() -> None:
         "Health": Health,
         "SettingsInfo": SettingsInfo,
         "TestDraft": TestDraft,
+        "AloneRequest": AloneRequest,
+        "AloneText": AloneText,
         "RunPage": RunPage,
         "StoredRunDetail": StoredRunDetail,
         "RunChange": RunChange,
     }
     for name, message_type in types.items():
-        mode: Literal["validation", "serialization"] = "validation" if name == "ClientMessage" else "serialization"
+        mode: Literal["validation", "serialization"] = "validation" if name in _OF_CLIENTS else "serialization"
         schema = TypeAdapter(message_type).json_schema(mode=mode, ref_template="#/definitions/{model}")
         definitions |= schema.pop("$defs", {})
         schema.pop("discriminator", None)

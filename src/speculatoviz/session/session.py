@@ -12,6 +12,7 @@ from pathlib import Path
 
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import ChanceSource, seeded
+from speculatoviz.core.digest import prompt_digest
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.progress import Progress
 from speculatoviz.core.types import Draft, Exactness, Limits, Penalties, Request, Sampling, Scores
@@ -336,6 +337,7 @@ class Session:
             batch_invariant=self.calibration.batch_invariant,
             pass_times=pass_times(self.calibration.pass_ms),
             record=self._record_info(prepared),
+            prompt_digest=prompt_digest(request.prompt),
         )
 
     @property

@@ -74,6 +74,9 @@ class Started(ServerEvent):
         default_factory=list, description="of the target, as measured when the run began"
     )
     record: RecordInfo | None = Field(None, description="what `record` events will hold; null if nothing is recorded")
+    prompt_digest: str | None = Field(
+        None, description="SHA-256 of the prompt's token ids as little-endian int32; null in older traces"
+    )
 
 
 class Updated(ServerEvent):

@@ -8,6 +8,7 @@ import { Provenance } from "../../ui/provenance";
 import { milliseconds } from "../../words/format";
 import { measuredTogether } from "../../words/provenance";
 import { CLOCK_NOTE, lengthsNote, summaryOf } from "../../words/race";
+import { LaneRoads } from "./LaneRoads";
 import { LaneRow } from "./LaneRow";
 
 export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
@@ -40,6 +41,7 @@ export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
         </ol>
         <p className="race-note">{CLOCK_NOTE}</p>
       </div>
+      <LaneRoads lanes={lanes} />
     </Provenance>
   );
 }

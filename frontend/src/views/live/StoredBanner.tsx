@@ -5,7 +5,7 @@ import { keptRuns } from "../../app/kept";
 import { goTo, placeInRun, runAddress } from "../../app/places";
 import { isBusy, isRunning } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
-import { ServerError } from "../../protocol/keptRuns";
+import { ServerError } from "../../protocol/ask";
 import { roundsShown } from "../../run/playback";
 import { openTrace } from "../../run/recording";
 import { tokenNumber } from "../../run/summary";

@@ -1,10 +1,11 @@
 // The selected token: the reason for its status, its figures, and the alternatives in p, q and the residual.
 import { X } from "lucide-react";
-import type { ReactNode } from "react";
+import { lazy, type ReactNode, Suspense } from "react";
 import { useStore } from "../../app/useStore";
 import { attentionOf, siblingInfoIn } from "../../run/branches";
 import type { Run, Token } from "../../run/model";
 import { replacedBy, replacementOf, roundAt } from "../../run/selectors";
+import { failedTest } from "../../run/token";
 import { HelpGroup } from "../../ui/HelpGroup";
 import { PlanNote } from "../../ui/PlanNote";
 import { attentionWords } from "../../words/attention";
@@ -14,6 +15,11 @@ import { AttentionMatrix } from "./AttentionMatrix";
 import { DecisionFigure } from "./DecisionFigure";
 import { RawScores } from "./RawScores";
 import { Facts, TokenHead } from "./TokenCard";
+
+/** Few tokens are rejected, so it loads with the first of them that is shown. */
+const RoadNotTaken = lazy(() =>
+  import("../../controls/RoadNotTaken").then((module) => ({ default: module.RoadNotTaken })),
+);
 
 export function TokenDetail({ run, token }: { run: Run; token: Token }) {
   const store = useStore();
@@ -55,6 +61,11 @@ export function TokenDetail({ run, token }: { run: Run; token: Token }) {
               <h3 className="mb-1 text-[12px] font-medium text-soft">Plan of round {token.round + 1}</h3>
               <PlanNote metrics={round.metrics} />
             </section>
+          )}
+          {failedTest(token) && (
+            <Suspense fallback={null}>
+              <RoadNotTaken key={token.key} run={run} token={token} />
+            </Suspense>
           )}
           <RawScores token={token} draft={draft?.top_tokens ?? []} />
           {attention && <p className="text-[12px] text-soft">{attentionWords(attention)}</p>}

@@ -1,8 +1,8 @@
 // The list of kept runs, as it is searched, continued and changed.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type KeptRuns, keptRuns } from "../../app/kept";
+import { ServerError } from "../../protocol/ask";
 import type { StoredRun } from "../../protocol/generated";
-import { ServerError } from "../../protocol/keptRuns";
 
 const SEARCH_DELAY_MS = 200;
 
