@@ -50,6 +50,7 @@ INSIDE = {
     "lab.endpoints": {"lab", "lab.engines"},
     "lab.engines": {"lab"},
     "server.api": {"server"},
+    "server.classroom": {"server"},
     "server.verifier": {"server"},
     "lab.sweep": {"lab"},
     "lab.report": {"lab", "lab.sweep"},

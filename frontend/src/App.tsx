@@ -10,6 +10,7 @@ const VIEWS: Readonly<Record<Place, LazyExoticComponent<ComponentType>>> = {
   live: lazy(() => import("./views/live/Live").then((view) => ({ default: view.Live }))),
   learn: lazy(() => import("./views/learn/Learn").then((view) => ({ default: view.Learn }))),
   compare: lazy(() => import("./views/compare/Compare").then((view) => ({ default: view.Compare }))),
+  classroom: lazy(() => import("./views/classroom/Classroom").then((view) => ({ default: view.Classroom }))),
   runs: lazy(() => import("./views/runs/Runs").then((view) => ({ default: view.Runs }))),
 };
 

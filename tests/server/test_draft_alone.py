@@ -55,16 +55,18 @@ def test_from_a_rejected_token_the_drafter_writes_its_own_text(server: Server, c
 
 def test_bad_requests_are_refused_and_the_server_goes_on(server: Server, client: Client) -> None:
     body, _ = rejected(client.run(**START))
-    for changes, words in (
+    in_words: list[tuple[dict[str, Any], str]] = [
         ({"run": START | {"drafter": "ngram"}}, "writes nothing alone"),
         ({"prompt_digest": "0"}, "cannot be built again"),
         ({"output_ids": [10**6]}, "outside the vocabulary"),
-    ):
+    ]
+    for changes, words in in_words:
         answer = ask(server, **body | changes)
         assert answer.status_code == 400
         assert words in answer.json()["message"]
         assert answer.json()["hint"]
-    for changes in ({"most": 0}, {"most": 257}, {"output_ids": ["x"]}, {"run": START | {"k": 99}}, {"more": 1}):
+    malformed: list[dict[str, Any]] = [{"most": 0}, {"most": 257}, {"output_ids": ["x"]}, {"run": {"k": 99}}, {"a": 1}]
+    for changes in malformed:
         assert ask(server, **body | changes).status_code == 422
     assert ask(server, **body).status_code == 200
 

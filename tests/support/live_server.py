@@ -181,12 +181,12 @@ class Server:
         return health
 
     @contextlib.contextmanager
-    def client(self, **headers: str) -> Iterator[Client]:
+    def client(self, path: str = "/ws/tokens", **headers: str) -> Iterator[Client]:
         """A client of this server. A header named Host becomes the host of the requested address."""
         name = headers.pop("Host", f"127.0.0.1:{self.port}")
         tcp = socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
         with connect(
-            f"ws://{name}/ws/tokens",
+            f"ws://{name}{path}",
             sock=tcp,
             proxy=None,
             additional_headers=headers,
@@ -197,13 +197,13 @@ class Server:
             yield Client(connection)
 
     @contextlib.contextmanager
-    def mute_client(self) -> Iterator[MuteClient]:
+    def mute_client(self, path: str = "/ws/tokens") -> Iterator[MuteClient]:
         """A client that reads nothing after the handshake; its kernel keeps little unread."""
         with socket.socket() as tcp:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             tcp.settimeout(PATIENCE_S)
             tcp.connect(("127.0.0.1", self.port))
-            yield MuteClient(tcp, f"ws://127.0.0.1:{self.port}/ws/tokens")
+            yield MuteClient(tcp, f"ws://127.0.0.1:{self.port}{path}")
 
     def refuses_connections(self) -> bool:
         try:

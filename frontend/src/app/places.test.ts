@@ -11,7 +11,7 @@ import {
   runAt,
 } from "./places";
 
-const PLACES: readonly Place[] = ["live", "learn", "compare", "runs"];
+const PLACES: readonly Place[] = ["live", "learn", "compare", "runs", "classroom"];
 const SITE = rootOf("site", "https://a.org/some/folder/assets/index-1.js");
 const FILE = rootOf("player", "file:///home/me/runs/one.html");
 const at = (pathname: string) => ({ pathname, search: "" });
@@ -35,6 +35,7 @@ it("has a folder for each place of a static site, wherever that is served", () =
     "/some/folder/learn/",
     "/some/folder/compare/",
     "/some/folder/runs/",
+    "/some/folder/classroom/",
   ]);
   for (const place of PLACES) {
     expect(placeAt(read(addressOf(place, SITE)), SITE)).toBe(place);

@@ -1,7 +1,7 @@
 // The places of the page, each with an address. Moving between them loads nothing again.
 import { useSyncExternalStore } from "react";
 
-export type Place = "live" | "learn" | "compare" | "runs";
+export type Place = "live" | "learn" | "compare" | "runs" | "classroom";
 
 /** Where the page is served. */
 export interface Root {
@@ -23,7 +23,13 @@ export function rootOf(mode: string, script: string): Root {
 
 export const ROOT: Root = rootOf(import.meta.env.MODE, import.meta.url);
 
-const NAMES: Readonly<Record<Place, string>> = { live: "", learn: "learn", compare: "compare", runs: "runs" };
+const NAMES: Readonly<Record<Place, string>> = {
+  live: "",
+  learn: "learn",
+  compare: "compare",
+  runs: "runs",
+  classroom: "classroom",
+};
 
 /** The address of a place. A folder ends with a stroke, because not every server of files adds it. */
 export const addressOf = (place: Place, { path, kind }: Root = ROOT): string =>

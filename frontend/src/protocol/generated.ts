@@ -3,6 +3,8 @@
 export type ClientMessage = Start | Update | Cancel;
 export type ServerMessage =
   Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure;
+export type ClassroomMessage = Join | Present | Prepare | Bet | Reveal | Next | Close;
+export type ClassroomEvent = ClassroomView | Welcome | Refused;
 
 export interface Protocol {
   ClientMessage: ClientMessage;
@@ -12,6 +14,8 @@ export interface Protocol {
   TestDraft: TestDraft;
   AloneRequest: AloneRequest;
   AloneText: AloneText;
+  ClassroomMessage: ClassroomMessage;
+  ClassroomEvent: ClassroomEvent;
   RunPage: RunPage;
   StoredRunDetail: StoredRunDetail;
   RunChange: RunChange;
@@ -914,6 +918,134 @@ export interface AloneText {
   text: string;
   ended: boolean;
   draft_ms: number;
+}
+/**
+ * Take part. `token`: as `welcome` gave it, to go on with the same score; null for a new visitor.
+ */
+export interface Join {
+  type: "join";
+  name: string;
+  token?: string | null;
+}
+/**
+ * Open the classroom and lead it. `token`: as `welcome` gave it, to go on leading it.
+ */
+export interface Present {
+  type: "present";
+  token?: string | null;
+}
+/**
+ * Decode an answer, whose rounds the class then bets on. Of the presenter.
+ */
+export interface Prepare {
+  type: "prepare";
+  prompt: string;
+  k?: number;
+  /**
+   * sampling temperature; 0 is greedy (0 to 2)
+   */
+  temperature?: number;
+  max_tokens?: number;
+  seed?: number | null;
+  drafter?: string | null;
+}
+/**
+ * How many of the drafted tokens of a round the target accepts. A later bet replaces an earlier one.
+ */
+export interface Bet {
+  type: "bet";
+  round: number;
+  accepted: number;
+}
+/**
+ * Show the decisions of the round. Of the presenter.
+ */
+export interface Reveal {
+  type: "reveal";
+}
+/**
+ * Go on to the next round. Of the presenter.
+ */
+export interface Next {
+  type: "next";
+}
+/**
+ * End the classroom, with all scores. Of the presenter.
+ */
+export interface Close {
+  type: "close";
+}
+/**
+ * Everything that one connection may see. `accepted`, `replacement` and `votes` are null until the reveal.
+ *
+ * `round` is from 1, of `rounds`. `before`: the end of the text before the round. `bets`: visitors who have bet.
+ * `votes[i]`: of them, those who bet on i accepted tokens. `played`: decisions that were shown so far, which is the
+ * highest possible score. `always`: the score of one who bets on full acceptance in every round.
+ */
+export interface ClassroomView {
+  type: "classroom";
+  phase: "closed" | "waiting" | "preparing" | "betting" | "revealed" | "ended";
+  leads: boolean;
+  presenter_here: boolean;
+  prompt: string;
+  temperature: number;
+  drafter: string;
+  round: number;
+  rounds: number;
+  before: string;
+  tokens: ClassToken[];
+  accepted: number | null;
+  replacement: string | null;
+  bets: number;
+  votes: number[] | null;
+  visitors: number;
+  board: BoardPlace[];
+  played: number;
+  always: number;
+  you: Visitor | null;
+}
+/**
+ * A drafted token. `draft_prob`: q as the rule used it; at T=0, where that is 1, of the draft model at T=1.
+ *
+ * The other fields are null until the round is revealed: `target_prob` is p in the same way, `status` the decision.
+ */
+export interface ClassToken {
+  token: string;
+  draft_prob: number | null;
+  status: ("accepted" | "rejected" | "discarded") | null;
+  target_prob: number | null;
+  acceptance_prob: number | null;
+  uniform: number | null;
+}
+export interface BoardPlace {
+  name: string;
+  score: number;
+}
+/**
+ * The visitor of this connection. `rank`: from 1; equal scores share one. `gained`: in the revealed round.
+ */
+export interface Visitor {
+  name: string;
+  score: number;
+  rank: number;
+  bet: number | null;
+  gained: number | null;
+}
+/**
+ * The answer to `join` and `present`: the token with which this browser comes back. It is known to no one else.
+ */
+export interface Welcome {
+  type: "welcome";
+  token: string;
+}
+/**
+ * A message that was not followed: what happened, and what to do.
+ */
+export interface Refused {
+  type: "refused";
+  code: string;
+  message: string;
+  hint: string;
 }
 /**
  * `GET /api/runs`: runs that are kept, the newest first.

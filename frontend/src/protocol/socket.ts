@@ -5,10 +5,7 @@ import { parseMessage } from "./parse";
 
 export type ConnectionStatus = "connecting" | "connected" | "reconnecting" | "offline";
 
-export interface Socket {
-  send(message: ClientMessage): boolean;
-  close(): void;
-}
+export type Socket = Line<ClientMessage>;
 
 export interface SocketEvents {
   onStatus(status: ConnectionStatus): void;
@@ -18,8 +15,8 @@ export interface SocketEvents {
 /** After so many failed attempts the status is offline. Attempts go on. */
 export const ATTEMPTS_UNTIL_OFFLINE = 5;
 
-export function socketUrl(place: { protocol: string; host: string }): string {
-  return `${place.protocol === "https:" ? "wss:" : "ws:"}//${place.host}/ws/tokens`;
+export function socketUrl(place: { protocol: string; host: string }, path = "/ws/tokens"): string {
+  return `${place.protocol === "https:" ? "wss:" : "ws:"}//${place.host}${path}`;
 }
 
 /** The status after a connection was lost or could not be made. */
@@ -28,7 +25,18 @@ export function statusAfterFailure(wasConnected: boolean, attempts: number): Con
   return wasConnected ? "reconnecting" : "connecting";
 }
 
-export function openSocket(url: string, events: SocketEvents): Socket {
+/** A WebSocket that sends JSON and reads text. */
+export interface Line<Sent> {
+  /** Whether it was sent: only while the page is connected. */
+  send(message: Sent): boolean;
+  close(): void;
+}
+
+export function openLine<Sent>(
+  url: string,
+  onStatus: (status: ConnectionStatus) => void,
+  onText: (text: string) => void,
+): Line<Sent> {
   const socket = new ReconnectingWebSocket(url, [], {
     minReconnectionDelay: 400,
     maxReconnectionDelay: 5000,
@@ -43,17 +51,16 @@ export function openSocket(url: string, events: SocketEvents): Socket {
   socket.addEventListener("open", () => {
     wasConnected = true;
     attempts = 0;
-    events.onStatus("connected");
+    onStatus("connected");
   });
   socket.addEventListener("close", () => {
     attempts += 1;
-    events.onStatus(statusAfterFailure(wasConnected, attempts));
+    onStatus(statusAfterFailure(wasConnected, attempts));
   });
   socket.addEventListener("message", (frame) => {
-    const message = typeof frame.data === "string" ? parseMessage(frame.data) : null;
-    if (message) events.onMessage(message);
+    if (typeof frame.data === "string") onText(frame.data);
   });
-  events.onStatus("connecting");
+  onStatus("connecting");
   return {
     send(message) {
       if (socket.readyState !== ReconnectingWebSocket.OPEN) return false;
@@ -63,3 +70,13 @@ export function openSocket(url: string, events: SocketEvents): Socket {
     close: () => socket.close(),
   };
 }
+
+export const openSocket = (url: string, events: SocketEvents): Socket =>
+  openLine<ClientMessage>(
+    url,
+    (status) => events.onStatus(status),
+    (text) => {
+      const message = parseMessage(text);
+      if (message) events.onMessage(message);
+    },
+  );

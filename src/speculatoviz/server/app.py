@@ -19,6 +19,7 @@ from speculatoviz.server.api.errors import add_handlers
 from speculatoviz.server.api.routes import api_router
 from speculatoviz.server.api.runs import runs_router
 from speculatoviz.server.body import LimitedBody
+from speculatoviz.server.classroom.connection import Classroom, Member
 from speculatoviz.server.drafting import drafting_router
 from speculatoviz.server.health import OPEN_PATHS, health_router
 from speculatoviz.server.info import Health, SettingsInfo
@@ -43,6 +44,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     limits = limits or RunLimits()
     stopping = Stopping(settings.stop_s if limits.cancel_s is None else limits.cancel_s)
     tracing = Tracing.of_environment()
+    classroom = Classroom(time.monotonic)
     kept = KeptRuns(settings, (RunLog(), *tracing.observers))
     quotas = Quotas(settings.key_runs, settings.key_requests)
 
@@ -51,7 +53,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
         app.state.host = ModelHost(settings, load, limits, time.perf_counter, stopping)
         app.state.runs = kept
         try:
-            async with kept.running(), app.state.host.running():
+            async with kept.running(), app.state.host.running(), classroom.running():
                 yield
         finally:
             await asyncio.to_thread(tracing.close)
@@ -72,7 +74,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app.include_router(health_router())
     app.include_router(runs_router())
     app.include_router(api_router(time.time))
-    _add_socket(app, limits, quotas)
+    _add_sockets(app, limits, quotas, classroom)
     _add_page(app)
     return app
 
@@ -92,11 +94,16 @@ def _add_api(app: FastAPI) -> None:
         return facts.settings_info(host.settings, host.session)
 
 
-def _add_socket(app: FastAPI, limits: RunLimits, quotas: Quotas) -> None:
+def _add_sockets(app: FastAPI, limits: RunLimits, quotas: Quotas, classroom: Classroom) -> None:
     @app.websocket("/ws/tokens")
     async def tokens(socket: WebSocket) -> None:
         quota = Quota(quotas, holder_of(socket))
         await TokensConnection(socket, app.state.host, app.state.runs, limits, quota).serve()
+
+    @app.websocket("/ws/classroom")
+    async def take_part(socket: WebSocket) -> None:
+        quota = Quota(quotas, holder_of(socket))
+        await Member(socket, classroom, app.state.host, limits, quota).serve()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 
 from fastapi import WebSocket, WebSocketDisconnect
-
-from speculatoviz.telemetry.events import Event
+from pydantic import BaseModel
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class Outbox:
         self.unread_bytes = 0
         self._task = asyncio.create_task(self._send())
 
-    def put(self, event: Event) -> None:
+    def put(self, event: BaseModel) -> None:
         """Send an event after those put before."""
         if self._overflowed:
             return

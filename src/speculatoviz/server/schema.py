@@ -9,11 +9,12 @@ from pydantic import TypeAdapter
 
 from speculatoviz.lab.store.summary import StoredRunDetail
 from speculatoviz.server.api.runs import RunChange, RunPage
+from speculatoviz.server.classroom.messages import ClassroomEvent, ClassroomMessage
 from speculatoviz.server.info import AloneRequest, AloneText, Health, SettingsInfo, TestDraft
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
 
-_OF_CLIENTS = {"ClientMessage", "AloneRequest"}  # fields with a default may be left out
+_OF_CLIENTS = {"ClientMessage", "AloneRequest", "ClassroomMessage"}  # fields with a default may be left out
 
 
 def main() -> None:
@@ -28,6 +29,8 @@ def main() -> None:
         "TestDraft": TestDraft,
         "AloneRequest": AloneRequest,
         "AloneText": AloneText,
+        "ClassroomMessage": ClassroomMessage,
+        "ClassroomEvent": ClassroomEvent,
         "RunPage": RunPage,
         "StoredRunDetail": StoredRunDetail,
         "RunChange": RunChange,

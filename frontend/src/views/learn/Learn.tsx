@@ -1,6 +1,7 @@
 // The place Learn: one scene at a time, each with an address.
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import { useHash } from "../../app/places";
+import { addressOf, useHash } from "../../app/places";
+import { hasServer } from "../../app/state";
 import { useApp } from "../../app/useStore";
 import type { Run } from "../../run/model";
 import { type Random, seededRandom } from "../../theory/chance";
@@ -84,6 +85,7 @@ function useSceneHeading({ id, title }: Position) {
 export function Learn() {
   const position = positionOf(useHash());
   const heading = useSceneHeading(position);
+  const server = useApp(hasServer);
   return (
     <div className="learn">
       <a
@@ -113,6 +115,12 @@ export function Learn() {
           <Shown key={position.id} id={position.id} />
         </section>
         <Neighbours position={position} />
+        {server && (
+          <p className="learn-note learn-class">
+            With others? In the <a href={addressOf("classroom")}>classroom</a> everybody bets on what the
+            target accepts.
+          </p>
+        )}
       </main>
     </div>
   );
