@@ -1,23 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "./chance";
-import { differenceOf, outcomesOf, type Toy, targetOf, tokensOf, tokensPerRound } from "./outcomes";
+import { differenceOf, EXAMPLE, outcomesOf, type Toy, targetOf, tokensOf, tokensPerRound } from "./outcomes";
 import { type Distribution, RULES, verify } from "./rule";
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-const TOY: Toy = {
-  p: [
-    [0.6, 0.3, 0.1],
-    [0.2, 0.5, 0.3],
-    [0.7, 0.1, 0.2],
-    [0.25, 0.25, 0.5],
-  ],
-  q: [
-    [0.3, 0.3, 0.4],
-    [0.5, 0.3, 0.2],
-    [0.4, 0.4, 0.2],
-    [0.1, 0.6, 0.3],
-  ],
-};
+const TOY = EXAMPLE;
 
 /** Distributions from a seed; some tokens are impossible. */
 function randomToy(seed: number): Toy {

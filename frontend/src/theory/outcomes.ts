@@ -11,6 +11,22 @@ export interface Toy {
   readonly q: ToyModel;
 }
 
+/** A vocabulary of three tokens, for which p and q differ in every context. */
+export const EXAMPLE: Toy = {
+  p: [
+    [0.6, 0.3, 0.1],
+    [0.2, 0.5, 0.3],
+    [0.7, 0.1, 0.2],
+    [0.25, 0.25, 0.5],
+  ],
+  q: [
+    [0.3, 0.3, 0.4],
+    [0.5, 0.3, 0.2],
+    [0.4, 0.4, 0.2],
+    [0.1, 0.6, 0.3],
+  ],
+};
+
 /** A text as a number: its tokens are the digits, in the base of the vocabulary's size. */
 export interface Outcomes {
   /** The probability of each text. */

@@ -2,8 +2,8 @@
 import { useMemo, useState } from "react";
 import {
   differenceOf,
+  EXAMPLE,
   outcomesOf,
-  type Toy,
   type ToyModel,
   targetOf,
   tokensPerRound,
@@ -24,35 +24,20 @@ import {
 import { RULE_NAMES, RULE_NOTES } from "../../words/learn/rule";
 import { PAPERS } from "../../words/learn/scenes";
 import { Formula, frac, mi, mn, mo, of, row, sub } from "./maths";
-import { ProofBars } from "./ProofBars";
 import { ProofPicture } from "./ProofPicture";
 import { Scene } from "./Scene";
+import { TokenBars } from "./TokenBars";
 import "./rule.css";
 import "./proof.css";
 
 const DEPTH = 2;
 const LENGTH = 3;
 
-const FIRST: Toy = {
-  p: [
-    [0.6, 0.3, 0.1],
-    [0.2, 0.5, 0.3],
-    [0.7, 0.1, 0.2],
-    [0.25, 0.25, 0.5],
-  ],
-  q: [
-    [0.3, 0.3, 0.4],
-    [0.5, 0.3, 0.2],
-    [0.4, 0.4, 0.2],
-    [0.1, 0.6, 0.3],
-  ],
-};
-
 const withRow = (model: ToyModel, at: number, row: Distribution): ToyModel =>
   model.map((old, index) => (index === at ? row : old));
 
 export function ProofScene() {
-  const [toy, setToy] = useState(FIRST);
+  const [toy, setToy] = useState(EXAMPLE);
   const [rule, setRule] = useState<Rule>("exact");
   const [context, setContext] = useState<ContextName>("0");
   const target = useMemo(() => targetOf(toy, LENGTH), [toy]);
@@ -84,7 +69,7 @@ export function ProofScene() {
           onChoose={(chosen) => setContext(chosen)}
         />
       </div>
-      <ProofBars tokens={TOKENS} p={p} q={q} onMove={move} />
+      <TokenBars tokens={TOKENS} p={p} q={q} short onMove={move} />
     </Scene>
   );
 }

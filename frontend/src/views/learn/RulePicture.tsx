@@ -1,9 +1,7 @@
 // p, q and what came out, for five tokens on one scale.
-import { type Distribution, LEAST, overlaps } from "../../theory/rule";
+import type { Distribution } from "../../theory/rule";
 import { percent } from "../../words/format";
-import { ShareBar } from "./ShareBar";
-
-const share = (value: number): string => `${value * 100}%`;
+import { share, TokenBars } from "./TokenBars";
 
 interface Props {
   readonly tokens: readonly string[];
@@ -16,42 +14,20 @@ interface Props {
   onMove(which: "p" | "q", token: number, value: number): void;
 }
 
-export function RulePicture({ tokens, p, q, output, counts, emitted, onMove }: Props) {
-  const overlap = overlaps(p, q);
+export function RulePicture({ output, counts, ...bars }: Props) {
   const draws = counts.reduce((sum, count) => sum + count, 0);
-  const highest = 1 - (tokens.length - 1) * LEAST;
   return (
-    <ul className="rule-picture">
-      {tokens.map((token, index) => {
-        const common = overlap[index] ?? 0;
-        const own = { p: p[index] ?? 0, q: q[index] ?? 0 };
-        return (
-          <li key={token} className="rule-token" data-emitted={index === emitted || undefined}>
-            <span className="rule-name">{token}</span>
-            {(["p", "q"] as const).map((which) => (
-              <div key={which} className="rule-line">
-                <span aria-hidden>{which}</span>
-                <ShareBar
-                  name={`${which === "p" ? "Target p" : "Draft q"} of ${token}`}
-                  value={own[which]}
-                  highest={highest}
-                  onMove={(value) => onMove(which, index, value)}
-                >
-                  <i className="bar-overlap" style={{ width: share(common) }} />
-                  <i
-                    className={which === "p" ? "bar-residual" : "bar-excess"}
-                    style={{ left: share(common), width: share(own[which] - common) }}
-                  />
-                  <b className="bar-grip" style={{ left: share(own[which]) }} />
-                </ShareBar>
-                <span className="figures">{percent(own[which])}</span>
-              </div>
-            ))}
-            <OutLine count={counts[index] ?? 0} draws={draws} computed={output[index] ?? 0} p={own.p} />
-          </li>
-        );
-      })}
-    </ul>
+    <TokenBars
+      {...bars}
+      below={(token) => (
+        <OutLine
+          count={counts[token] ?? 0}
+          draws={draws}
+          computed={output[token] ?? 0}
+          p={bars.p[token] ?? 0}
+        />
+      )}
+    />
   );
 }
 
