@@ -13,6 +13,7 @@ import { type Position, positionOf, SCENES, type SceneId } from "../../words/lea
 import { learnProvenance, runProvenance } from "../../words/provenance";
 import { BusyScene } from "./BusyScene";
 import { FlavoursScene } from "./FlavoursScene";
+import { IdeaScene } from "./IdeaScene";
 import { NetworkScene } from "./NetworkScene";
 import { ProofScene } from "./ProofScene";
 import { RoundScene } from "./RoundScene";
@@ -42,6 +43,8 @@ function Shown({ id }: { id: SceneId }): ReactNode {
 
 function sceneOf(id: SceneId, run: Run | null, random: Random): ReactNode {
   switch (id) {
+    case "idea":
+      return <IdeaScene run={run} />;
     case "tokens":
       return <WaitingScene run={run} />;
     case "round":

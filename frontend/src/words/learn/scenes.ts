@@ -1,5 +1,6 @@
 // The scenes of the place Learn, in reading order. The id is the part of the address after `#`.
 export const SCENES = [
+  { id: "idea", title: "The idea" },
   { id: "tokens", title: "One token a pass" },
   { id: "round", title: "Draft, verify, keep" },
   { id: "rule", title: "The rule" },
