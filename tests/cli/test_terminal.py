@@ -118,6 +118,7 @@ def test_the_headline_names_the_drafter(events: list[Event]) -> None:
     lossy = started.exactness.model_copy(update={"label": "lossy"})
     assert printed(proven.model_copy(update={"exactness": lossy})).split("\n")[0].endswith(" · lossy")
     assert printed(started.model_copy(update={"drafter": "ngram"})).startswith("ngram drafts 3 for toy-0")
+    assert printed(started.model_copy(update={"policy": "auto", "k": 12})).startswith("toy-0~7 F64 drafts up to 12 for")
     assert printed(started.model_copy(update={"k": 0})) == "toy-0 F64 alone\n"
 
 

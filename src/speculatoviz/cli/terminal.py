@@ -106,7 +106,8 @@ def headline(started: Started) -> str:
     draft = started.draft_model
     by = _named(draft) if draft and started.drafter == "model" else started.drafter
     proven = " · bit for bit" if started.batch_invariant and started.exactness.label == "exact" else ""
-    return f"{by} drafts {started.k} for {target} · {started.exactness.label}{proven}"
+    depth = started.k if started.policy == "fixed" else f"up to {started.k}"
+    return f"{by} drafts {depth} for {target} · {started.exactness.label}{proven}"
 
 
 def chosen_runtimes(*models: ModelInfo | Description | None) -> Iterator[str]:
