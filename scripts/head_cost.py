@@ -1,11 +1,13 @@
-"""What a draft of a published head costs, beside a pass of its target: medians of interleaved pairs, as JSON.
+"""What a draft of a head costs, beside a pass of its target: medians of interleaved pairs, as JSON.
 
     python scripts/head_cost.py eagle3 qwen2.5-coder-1.5b-instruct --vocabulary 16384
     python scripts/head_cost.py dflash qwen2.5-coder-1.5b-instruct --layers 5 --block 16
+    python scripts/head_cost.py eagle smollm2-135m-instruct --vocabulary 8192
 
-The head has the width of its target and layers of its shape, 4-bit weights, and random numbers, which cost what trained
-ones do. An EAGLE-3 head has one layer and a vocabulary of its own. A DFlash head drafts all of the target's ids, with
-the target's own output matrix, unless --vocabulary is given.
+The head has the width of its target and random numbers, which cost what trained ones do. EAGLE-3 and DFlash heads have
+layers of the target's shape and 4-bit weights, EAGLE and Medusa heads the shape that `speculatoviz train` gives them
+and 8-bit weights. EAGLE-3, EAGLE and Medusa heads have a vocabulary of their own. A DFlash head drafts all of the
+target's ids, with the target's own output matrix, unless --vocabulary is given.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,11 +24,16 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from speculatoviz.config import Settings
-from speculatoviz.core.types import Floats
-from speculatoviz.heads import dflash_file, dflash_published, eagle3_file, eagle3_published
+from speculatoviz.core.types import Floats, Ints
+from speculatoviz.heads import dflash_file, dflash_published, eagle, eagle3_file, eagle3_published, medusa
 from speculatoviz.heads.dflash import DflashCache
+from speculatoviz.heads.eagle import EagleHead
 from speculatoviz.heads.eagle3 import Eagle3Cache
+from speculatoviz.heads.file import HeadFile, HeadKind
 from speculatoviz.heads.gguf_head import HeadTarget
+from speculatoviz.heads.medusa import MedusaHeads
+from speculatoviz.heads.pairs import PairCache
+from speculatoviz.heads.rows import GgufRows
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import Feed
 from speculatoviz.models.files.gguf import read
@@ -43,20 +50,19 @@ CELLS = 512
 def main() -> None:
     """Print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("kind", choices=("eagle3", "dflash"))
+    parser.add_argument("kind", choices=tuple(KINDS))
     parser.add_argument("target")
     parser.add_argument("--vocabulary", type=int)
     parser.add_argument("--layers", type=int, default=5, help="of a DFlash head")
     parser.add_argument("--block", type=int, default=16, help="of a DFlash head")
-    parser.add_argument("--depth", type=int, default=4, help="of a chain of an EAGLE-3 head")
+    parser.add_argument("--depth", type=int, default=4, help="of a chain, or the number of Medusa heads")
     parser.add_argument("--pairs", type=int, default=25)
     arguments = parser.parse_args()
     how = Loading(CELLS, Path(Settings().cache_dir), runtime="llamacpp", use=Use(layers=True))
     model = load_model(arguments.target, how, None, lambda *_: None)
     assert isinstance(model, LlamaCppModel)
     with TemporaryDirectory() as folder:
-        made = of_blocks if arguments.kind == "dflash" else of_pairs
-        print(json.dumps(made(Path(folder), model, arguments) | vars(arguments)))
+        print(json.dumps(KINDS[arguments.kind](Path(folder), model, arguments) | vars(arguments)))
     model.close()
 
 
@@ -122,22 +128,71 @@ def of_pairs(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) 
     path = eagle3_published.converted(write(folder, tensors, shape.config()), shape.target, folder)
     file = eagle3_file.read_gguf(path, shape.target)
     graph = LlamaCppEagle3(file.path, file.vocabulary, CELLS, usable_cores(), model)
-    bench, cache, depth = Bench(model, file.layers), Eagle3Cache(graph), arguments.depth
-    features, tokens = bench.features, bench.tokens
-    cache.append(features[:-2], tokens[:-1], last=False)
+    bench = Bench(model, file.layers)
+    found = of_a_chain(bench, Eagle3Cache(graph), bench.features, graph.vocabulary, arguments)
+    graph.close()
+    return found
+
+
+def of_a_chain(
+    bench: Bench, cache: PairCache, states: Floats, vocabulary: Ints, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """Of a head that continues its own states. states: the target's, at the tokens of the prompt."""
+    tokens, depth = bench.tokens, arguments.depth
+    cache.append(states[:-2], tokens[:-1], last=False)
 
     def draft() -> tuple[float, float, float]:
-        (logits, states), first_ms = timed(lambda: cache.append(features[-2:-1], tokens[-2:], last=True))
+        (logits, own), first_ms = timed(lambda: cache.append(states[-2:-1], tokens[-2:], last=True))
         begun_s = time.perf_counter()
         for node in range(depth - 1):
-            logits, states = cache.grow(states, [int(graph.vocabulary[logits[0].argmax()])], [node - 1])
+            logits, own = cache.grow(own, [int(vocabulary[logits[0].argmax()])], [node - 1])
         each_ms = (time.perf_counter() - begun_s) * 1000 / (depth - 1)
         cache.keep(len(tokens) - 2)
         return first_ms, each_ms, (first_ms + (depth - 1) * each_ms) / depth
 
-    found = bench.medians(draft, ("first_token_ms", "next_token_ms", "token_ms"), arguments.pairs)
-    graph.close()
-    return found
+    return bench.medians(draft, ("first_token_ms", "next_token_ms", "token_ms"), arguments.pairs)
+
+
+def of_states(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds of an EAGLE head, as `of_pairs`."""
+    del folder
+    width = 64
+    heads = max(1, model.layer_width // width)
+    numbers = {"heads": heads, "width": width, "inner": 8 * model.layer_width // 3, "window": 512, "theta": 1e4}
+    shapes = eagle.shapes(model.layer_width, heads, width, int(numbers["inner"]))
+    file = head_file("eagle", model, shapes, numbers, arguments.vocabulary or 8192)
+    head = EagleHead(file, GgufRows(model.path, model.tokenizer.n_vocab), usable_cores())
+    states = Shape(model).random(PROMPT_TOKENS, model.layer_width)
+    return of_a_chain(Bench(model, ()), head.open(), states, head.vocabulary, arguments)
+
+
+def of_heads(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds of all Medusa heads, and of one of their tokens."""
+    del folder
+    shapes, numbers = medusa.shapes(model.layer_width, arguments.depth, 1), {"heads": arguments.depth, "blocks": 1}
+    file = head_file("medusa", model, shapes, numbers, arguments.vocabulary or 8192)
+    heads = MedusaHeads(file, GgufRows(model.path, model.tokenizer.n_vocab), usable_cores())
+    state = Shape(model).random(model.layer_width)
+
+    def draft() -> tuple[float, float]:
+        _, draft_ms = timed(lambda: heads.logits(state, heads.count))
+        return draft_ms, draft_ms / heads.count
+
+    return Bench(model, ()).medians(draft, ("draft_ms", "token_ms"), arguments.pairs)
+
+
+def head_file(
+    kind: HeadKind,
+    model: LlamaCppModel,
+    shapes: Mapping[str, tuple[int, ...]],
+    numbers: dict[str, float],
+    count: int,
+) -> HeadFile:
+    """Random heads with `count` ids."""
+    shape = Shape(model)
+    tensors = {name: shape.random(*own) if len(own) > 1 else shape.ones(*own) for name, own in shapes.items()}
+    ids = np.arange(count, dtype=np.int32)
+    return HeadFile(kind, model.description.name, model.tokenizer.fingerprint, shape.width, ids, tensors, numbers)
 
 
 def of_blocks(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
@@ -173,15 +228,17 @@ def of_blocks(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace)
     return found
 
 
+KINDS = {"eagle3": of_pairs, "dflash": of_blocks, "eagle": of_states, "medusa": of_heads}
+
+
 class Bench:
-    """A prompt in the target, and the inputs of these layers at each of its tokens."""
+    """A prompt in the target, and the inputs of these layers, if any, at each of its tokens."""
 
     def __init__(self, model: LlamaCppModel, layers: tuple[int, ...]) -> None:
         self._model, self._layers, self._context = model, layers, model.open(256)
         self.tokens: list[int] = np.random.default_rng(1).integers(100, 2000, PROMPT_TOKENS).tolist()
         found = model.forward([Feed(self._context, self.tokens, "last", layers=layers)])[0].layers
-        assert found is not None
-        self.features = found.copy()
+        self.features = np.empty((PROMPT_TOKENS, 0), np.float32) if found is None else found.copy()
 
     def medians(self, draft: Callable[[], tuple[float, ...]], names: tuple[str, ...], pairs: int) -> dict[str, float]:
         """Of a plain pass with and without the layers, of a draft's times, and of the last one by plain passes."""

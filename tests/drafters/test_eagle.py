@@ -50,11 +50,10 @@ def paths(prefix: list[int], depth: int) -> dict[tuple[int, ...], float]:
     for length in range(depth):
         for path in [path for path in found if len(path) == length]:
             cache = head.open()
-            cache.append(held.states, prefix)
-            own = cache.state()
+            rows, own = cache.append(held.states, prefix, last=True)
             for node, token in enumerate(path):
-                own = cache.grow(own, [token], [node - 1])
-            logits = head.logits(own)[0].astype(np.float64)
+                rows, own = cache.grow(own, [token], [node - 1])
+            logits = rows[0].astype(np.float64)
             logs = logits - np.log(np.exp(logits).sum())
             for token, log in zip(VOCABULARY.tolist(), logs.tolist(), strict=True):
                 found[(*path, token)] = found[path] + log

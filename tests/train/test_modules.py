@@ -1,4 +1,4 @@
-"""What PyTorch trains is what NumPy runs, and the losses are what they are said to be."""
+"""What PyTorch trains is what the drafters compute, and the losses are what they are said to be."""
 
 from __future__ import annotations
 
@@ -61,11 +61,10 @@ def test_eagle_drafts_with_the_numbers_it_was_trained_with(window: int, begin: i
     head = EagleHead(file_of("eagle", module.numbers, weights(module)), TinyRows())
     tokens, states = DIALOGUES[0].tokens, DIALOGUES[0].states.astype(np.float32)
     cache = head.open()
-    cache.append(states[:begin], tokens[: begin + 1].tolist())
-    own = cache.state()
+    _, own = cache.append(states[:begin], tokens[: begin + 1].tolist(), last=True)
     for step in range(DEPTH):
         if step:
-            own = cache.grow(own, [int(tokens[begin + step])], [step - 2])
+            _, own = cache.grow(own, [int(tokens[begin + step])], [step - 2])
         if begin - 1 + step < LENGTH - 1:
             np.testing.assert_allclose(own[0], steps[step][0, begin - 1 + step], rtol=1e-4, atol=1e-5)
 
@@ -78,11 +77,10 @@ def test_eagle_guesses_what_its_head_drafts() -> None:
     assert (guesses[0, 0] == -1).all(), "after the first token there is no state"
     for last in range(1, LENGTH - DEPTH):
         cache = head.open()
-        cache.append(states[:last], tokens[: last + 1].tolist())
-        own = cache.state()
+        logits, own = cache.append(states[:last], tokens[: last + 1].tolist(), last=True)
         for step in range(DEPTH):
-            assert guesses[0, last, step] == VOCABULARY[head.logits(own)[0].argmax()]
-            own = cache.grow(own, [int(tokens[last + 1 + step])], [step - 1])
+            assert guesses[0, last, step] == VOCABULARY[logits[0].argmax()]
+            logits, own = cache.grow(own, [int(tokens[last + 1 + step])], [step - 1])
 
 
 def test_medusa_drafts_with_the_numbers_it_was_trained_with() -> None:

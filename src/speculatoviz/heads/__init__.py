@@ -1,1 +1,1 @@
-"""Draft heads: small networks on the target's states. `eagle` and `medusa` in NumPy, `eagle3` on llama.cpp."""
+"""Draft heads: small networks on the target's states, computed by the kernels of llama.cpp."""

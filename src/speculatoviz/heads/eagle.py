@@ -9,7 +9,7 @@ Notation: t_i is token i, e(t) its embedding, s_i the target's hidden state afte
 Beyond the target's last state the head's own s' takes the place of s. It was trained that way (training-time test, Li
 et al. 2025, section 3.1). EAGLE has no e(t_i). With it one layer can look up which token followed an earlier
 occurrence of the last one, for which a transformer needs two layers (induction, Olsson et al. 2022). Embeddings and
-output rows are the target's (`TargetRows`).
+output rows are the target's (`TargetRows`). Kernels compute this (`models.runtimes.ggml`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from speculatoviz.core.types import ROOT, Floats, Ints
-from speculatoviz.heads.file import HeadFile, Shapes
-from speculatoviz.heads.maths import rms_norm, rotated, silu, softmax
+from speculatoviz.errors import HeadError
+from speculatoviz.heads.file import EPSILON, HeadFile, Shapes
 from speculatoviz.heads.rows import TargetRows
+from speculatoviz.models.runtimes.ggml import Pass, Stored, Tensor
+
+_FEWEST_CELLS = 256
 
 
 def shapes(hidden_size: int, heads: int, width: int, inner: int) -> Shapes:
@@ -48,141 +50,102 @@ def shapes(hidden_size: int, heads: int, width: int, inner: int) -> Shapes:
 class EagleHead:
     """The weights of a head, shared by the caches that are open on it.
 
-    vocabulary int32[K]: the ids it can draft. hidden_size: D. Raises HeadError if a weight does not have its shape.
+    vocabulary int32[K]: the ids it can draft. hidden_size: D. threads: that compute a pass. Matrices are stored in 8
+    bits. Raises HeadError if a weight does not have its shape, ModelError without ggml (`models.runtimes.ggml`).
     """
 
-    def __init__(self, file: HeadFile, rows: TargetRows) -> None:
+    def __init__(self, file: HeadFile, rows: TargetRows, threads: int = 1) -> None:
         self.heads = int(file.number("heads", 1, 1024))
         self.width = int(file.number("width", 2, 1024))
         self.window = int(file.number("window", 1, 1 << 20))
         self.theta = file.number("theta", 1.0, 1e9)
-        inner = int(file.number("inner", 1, 1 << 20))
-        file.require(shapes(file.hidden_size, self.heads, self.width, inner))
-        self.vocabulary, self.hidden_size = file.vocabulary, file.hidden_size
-        self.weights = dict(file.tensors)
-        self._rows = rows
-        self._output = rows.output(file.vocabulary)
+        self.inner = int(file.number("inner", 1, 1 << 20))
+        if self.width % 2:
+            raise HeadError(f"The head's width is {self.width}, an odd number.", "Choose another head.")
+        file.require(shapes(file.hidden_size, self.heads, self.width, self.inner))
+        self.vocabulary, self.hidden_size, self.threads, self.rows = file.vocabulary, file.hidden_size, threads, rows
+        self.weights = Stored({**file.tensors, "output": rows.output(file.vocabulary)}, small=True)
 
     def open(self) -> EagleCache:
         """A new, empty cache."""
         return EagleCache(self)
 
-    def logits(self, states: Floats) -> Floats:
-        """float32[n, K], over `vocabulary`, of the states float32[n, D]."""
-        return states @ self._output.T
-
-    def layer_inputs(self, states: Floats, tokens: Sequence[int], following: Sequence[int]) -> Floats:
-        """x float32[n, D] of n pairs: states float32[n, D] after `tokens`, and the tokens that follow them."""
-        w = self.weights
-        parts = [rms_norm(self._rows.embed(ids), w["embedding_norm"]) for ids in (following, tokens)]
-        return np.concatenate([rms_norm(states, w["state_norm"]), *parts], axis=1) @ w["fc"].T
-
-    def keys_values(self, x: Floats, positions: Ints) -> tuple[Floats, Floats]:
-        """Keys and values float32[n, H, W] of inputs x float32[n, D] at positions int[n]."""
-        normal = rms_norm(x, self.weights["attention_norm"])
-        keys, values = (self._split(normal @ self.weights[name].T) for name in ("k", "v"))
-        return rotated(keys, positions, self.theta), values
-
-    def forward(self, x: Floats, positions: Ints, keys: Floats, values: Floats, sees: npt.NDArray[np.bool_]) -> Floats:
-        """The head's states s' float32[n, D] of inputs x float32[n, D].
-
-        keys, values float32[m, H, W]: of all m places. sees bool[n, m]: which of them each input attends to.
-        """
-        w = self.weights
-        queries = rotated(self._split(rms_norm(x, w["attention_norm"]) @ w["q"].T), positions, self.theta)
-        scores = queries.transpose(1, 0, 2) @ keys.transpose(1, 2, 0) / np.float32(np.sqrt(self.width))
-        mixed = softmax(np.where(sees, scores, np.float32(-1e30))) @ values.transpose(1, 0, 2)
-        x = x + mixed.transpose(1, 0, 2).reshape(len(x), -1) @ w["o"].T
-        normal = rms_norm(x, w["mlp_norm"])
-        x = x + (silu(normal @ w["gate"].T) * (normal @ w["up"].T)) @ w["down"].T
-        return rms_norm(x, w["output_norm"])
-
-    def _split(self, x: Floats) -> Floats:
-        return x.reshape(len(x), self.heads, self.width)
+    def numbers(self, rows: int, places: int) -> int:
+        """The most numbers of a pass over `rows` inputs that attend to `places` places."""
+        a_row = 32 * self.hidden_size + 8 * (self.inner + self.heads * self.width) + 3 * len(self.vocabulary)
+        return rows * (a_row + (3 * self.heads + 1) * places)
 
 
 class EagleCache:
-    """The KV cache of a head: m committed pairs (state, next token), then the nodes of a draft.
+    """The KV cache of a head: m committed pairs (state, next token), then the nodes of a draft; see `PairCache`.
 
     One layer reads nothing of earlier pairs but their keys and values, so s' is computed for the last pair alone. A
-    query attends to the last `window` places.
+    query attends to the last `window` places. Keys are stored as [cells, H W], values as [H W, cells].
     """
 
+    _store: Stored
+
     def __init__(self, head: EagleHead) -> None:
-        self._head = head
-        shape = (0, head.heads, head.width)
-        self._keys, self._values = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        self._last = np.empty((0, head.hidden_size), np.float32)
+        self._head, self._cells = head, 0
         self._token = 0  # of the last pair: the token before the first nodes
         self.length = 0
-        self.clear()
+        self._clear()
 
     def keep(self, length: int) -> None:
         """Rewind to the first `length` pairs, and drop the nodes. Raises ValueError for a greater length."""
         if not 0 <= length <= self.length:
             raise ValueError(f"expected a length up to {self.length}, got {length}")
-        if length < self.length:
-            self.length = length
-            self._last = self._last[:0]
-        self.clear()
+        self.length = length
+        self._clear()
 
-    def append(self, states: Floats, tokens: Sequence[int]) -> None:
-        """Add n committed pairs. states float32[n, D]: the target's, after the first n of `tokens` int[n + 1]."""
-        self.clear()
-        x = self._head.layer_inputs(states, tokens[:-1], tokens[1:])
-        end = self.length + len(x)
-        self._reserve(end)
-        positions = np.arange(self.length, end, dtype=np.int32)
-        self._keys[self.length : end], self._values[self.length : end] = self._head.keys_values(x, positions)
-        self.length, self._last, self._token = end, x[-1:], tokens[-1]
+    def append(self, features: Floats, tokens: Sequence[int], *, last: bool) -> tuple[Floats, Floats]:
+        """Add n committed pairs. features float32[n, D]: the target's states after the first n of `tokens` int[n + 1].
 
-    def state(self) -> Floats:
-        """s' float32[1, D]: the head's state after the last committed pair.
-
-        Raises ValueError if no pair was appended since the last rewind.
+        Returns logits float32[1, K] and s' float32[1, D] after the last pair if `last`; else both are empty.
         """
-        if not len(self._last):
-            raise ValueError("expected a pair appended since the last rewind")
-        start = max(0, self.length - self._head.window)
-        keys, values = self._keys[start : self.length], self._values[start : self.length]
-        position = np.array([self.length - 1], np.int32)
-        return self._head.forward(self._last, position, keys, values, np.ones((1, len(keys)), np.bool_))
+        self._clear()
+        head, count, end = self._head, len(features), self.length + len(features)
+        self._reserve(end)
+        start = max(0, end - head.window)  # of what the last pair attends to
+        positions = np.arange(self.length, end, dtype=np.int32)
+        with Pass(head.numbers(count, end - start), head.threads) as graph:
+            layer = _Layer(graph, head, features, tokens[:-1], tokens[1:])
+            layer.write(self._store, self.length, positions)
+            self.length, self._token = end, tokens[-1]
+            if not last:
+                graph.compute()
+                return np.empty((0, len(head.vocabulary)), np.float32), np.empty((0, head.hidden_size), np.float32)
+            final = graph.part(layer.x, (count - 1) * head.hidden_size, (1, head.hidden_size), (head.hidden_size,))
+            return layer.results(final, positions[-1:], self._store, (start, end), None)
 
-    def clear(self) -> None:
-        """Drop the nodes of a draft."""
-        self._parents: list[int] = []
-        self._tokens: list[int] = []
-        self._node_keys, self._node_values = self._keys[:0], self._values[:0]
-
-    def grow(self, states: Floats, tokens: Sequence[int], parents: Sequence[int]) -> Floats:
-        """Add n nodes of a draft in one pass. Returns the head's states s' after them, float32[n, D].
+    def grow(self, states: Floats, tokens: Sequence[int], parents: Sequence[int]) -> tuple[Floats, Floats]:
+        """Add n nodes of a draft in one pass. Returns logits float32[n, K] and the head's states s' float32[n, D].
 
         states float32[n, D]: the head's, after each node's parent. tokens int[n]. parents int[n]: nodes that were
         added before, or ROOT.
         """
-        first = len(self._parents)
+        head, first = self._head, len(self._parents)
         self._parents += parents
         paths = [self._path(node) for node in range(first, len(self._parents))]
         positions = np.array([self.length + len(path) - 1 for path in paths], np.int32)
         before = [self._token if parent == ROOT else self._tokens[parent] for parent in parents]
-        x = self._head.layer_inputs(states, before, tokens)
         self._tokens += tokens
-        keys, values = self._head.keys_values(x, positions)
-        self._node_keys = np.concatenate([self._node_keys, keys])
-        self._node_values = np.concatenate([self._node_values, values])
-        start = max(0, self.length + 1 - self._head.window)
-        committed = np.arange(start, self.length)
-        sees = np.zeros((len(paths), len(committed) + len(self._parents)), np.bool_)
-        sees[:, : len(committed)] = committed > positions[:, None] - self._head.window
+        end = self.length + len(self._parents)
+        self._reserve(end)
+        start = max(0, self.length + 1 - head.window)
+        with Pass(head.numbers(len(paths), end - start), head.threads) as graph:
+            layer = _Layer(graph, head, states, before, tokens)
+            layer.write(self._store, self.length + first, positions)
+            return layer.results(layer.x, positions, self._store, (start, end), self._hidden(paths, positions, start))
+
+    def _hidden(self, paths: Sequence[Sequence[int]], positions: Ints, start: int) -> Floats:
+        """float32[n, m], of n nodes: 0 where a node sees a place from `start` on, and -inf elsewhere."""
+        window, committed = self._head.window, np.arange(start, self.length)
+        hidden = np.full((len(paths), len(committed) + len(self._parents)), -np.inf, np.float32)
+        hidden[:, : len(committed)][committed > positions[:, None] - window] = 0.0
         for row, path in enumerate(paths):
-            sees[row, [len(committed) + node for node in path[: self._head.window]]] = True
-        return self._head.forward(
-            x,
-            positions,
-            np.concatenate([self._keys[start : self.length], self._node_keys]),
-            np.concatenate([self._values[start : self.length], self._node_values]),
-            sees,
-        )
+            hidden[row, [len(committed) + node for node in path[:window]]] = 0.0
+        return hidden
 
     def _path(self, node: int) -> list[int]:
         """The node and its ancestors, upwards."""
@@ -192,8 +155,78 @@ class EagleCache:
             node = self._parents[node]
         return path
 
+    def _clear(self) -> None:
+        """Drop the nodes of a draft."""
+        self._parents: list[int] = []
+        self._tokens: list[int] = []
+
     def _reserve(self, length: int) -> None:
-        if length > len(self._keys):
-            more = ((max(length, 2 * len(self._keys)) - len(self._keys)), *self._keys.shape[1:])
-            self._keys = np.concatenate([self._keys, np.empty(more, np.float32)])
-            self._values = np.concatenate([self._values, np.empty(more, np.float32)])
+        """Room for so many places."""
+        if length <= self._cells:
+            return
+        cells, width = max(length, 2 * self._cells, _FEWEST_CELLS), self._head.heads * self._head.width
+        keys, values = np.zeros((cells, width), np.float32), np.zeros((width, cells), np.float32)
+        if self._cells:
+            keys[: self._cells], values[:, : self._cells] = self._store.array("keys"), self._store.array("values")
+        self._store, self._cells = Stored({"keys": keys, "values": values}, small=False), cells
+
+
+class _Layer:
+    """The head's layer in a graph, over n pairs: states float32[n, D] after `tokens`, and the tokens `following` them.
+
+    x [n, D]: its inputs.
+    """
+
+    def __init__(
+        self, graph: Pass, head: EagleHead, states: Floats, tokens: Sequence[int], following: Sequence[int]
+    ) -> None:
+        self._graph, self._head, w = graph, head, head.weights
+        parts = [
+            graph.norm(graph.floats(given), EPSILON, w[norm])
+            for given, norm in (
+                (states, "state_norm"),
+                (head.rows.embed(following), "embedding_norm"),
+                (head.rows.embed(tokens), "embedding_norm"),
+            )
+        ]
+        self.x = graph.linear(graph.joined(parts, axis=1), w["fc"])
+
+    def write(self, store: Stored, start: int, positions: Ints) -> None:
+        """Write the keys and values of all inputs, at positions int32[n], to the places from `start` on."""
+        graph, w, (count, _) = self._graph, self._head.weights, self.x.shape
+        width, cells = store["values"].shape
+        normal = graph.norm(self.x, EPSILON, w["attention_norm"])
+        keys = self._rotated(graph.linear(normal, w["k"]), positions)
+        graph.write(keys, graph.part(store["keys"], start * width, (count * width,), ()))
+        values = graph.swapped(graph.linear(normal, w["v"]))
+        graph.write(values, graph.part(store["values"], start, (width, count), (cells,)))
+
+    def results(
+        self, x: Tensor, positions: Ints, store: Stored, places: tuple[int, int], hidden: Floats | None
+    ) -> tuple[Floats, Floats]:
+        """Compute the graph. Logits float32[n, K] and states s' float32[n, D] of inputs x [n, D].
+
+        places: the first and the end of the m places that they may attend to. hidden float32[n, m]: added to the
+        scores; None if all of them are seen.
+        """
+        graph, head, w = self._graph, self._head, self._head.weights
+        (start, end), heads, width, cells = places, head.heads, head.width, store["values"].shape[1]
+        query = self._rotated(graph.linear(graph.norm(x, EPSILON, w["attention_norm"]), w["q"]), positions)
+        row = heads * width
+        keys = graph.part(store["keys"], start * row, (heads, end - start, width), (width, row))
+        values = graph.part(store["values"], start, (heads, width, end - start), (width * cells, cells))
+        scores = graph.linear(graph.swapped(query), keys)  # [H, n, m]
+        weights = graph.softmax(scores, width**-0.5, None if hidden is None else graph.floats(hidden))
+        mixed = graph.in_order(graph.swapped(graph.linear(weights, values)))  # [n, H, W]
+        x = graph.add(x, graph.linear(graph.reshaped(mixed, (x.shape[0], row)), w["o"]))
+        normal = graph.norm(x, EPSILON, w["mlp_norm"])
+        inner = graph.gated(graph.linear(normal, w["gate"]), graph.linear(normal, w["up"]))
+        own = graph.norm(graph.add(x, graph.linear(inner, w["down"])), EPSILON, w["output_norm"])
+        logits, states = graph.compute(graph.linear(own, w["output"]), own)
+        return logits, states
+
+    def _rotated(self, x: Tensor, positions: Ints) -> Tensor:
+        """[n, H, W] of x [n, H W]."""
+        head = self._head
+        split = self._graph.reshaped(x, (x.shape[0], head.heads, head.width))
+        return self._graph.rotated(split, self._graph.integers(positions), head.theta)

@@ -19,9 +19,8 @@ from safetensors.numpy import save_file
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.heads.eagle3_file import check_three_layers
-from speculatoviz.heads.file import Shapes
+from speculatoviz.heads.file import EPSILON, Shapes
 from speculatoviz.heads.gguf_head import HeadTarget, check_width
-from speculatoviz.heads.maths import EPSILON
 from speculatoviz.heads.weights import read_weights
 from speculatoviz.models.files.config import read_config
 

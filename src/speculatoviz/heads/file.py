@@ -18,6 +18,7 @@ from speculatoviz.errors import HeadError
 HeadKind = Literal["eagle", "medusa"]
 Shapes = Mapping[str, tuple[int, ...]]
 
+EPSILON = 1e-5  # of the heads' norms: x / sqrt(mean(x^2) + EPSILON) * weight (Zhang and Sennrich 2019)
 _VOCABULARY = "vocabulary"
 _TRAIN = "Train one for this target with `speculatoviz train`, or choose another file."
 _MOST_ROWS = 1 << 20

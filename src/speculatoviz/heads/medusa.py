@@ -7,16 +7,15 @@
 
 Medusa trains an output matrix per head. Here a head has `map` float32[D, D] before the target's own output rows
 (`TargetRows`), which is a fraction of the size. A head's prediction does not depend on the tokens of the other heads.
+Kernels compute this (`models.runtimes.ggml`).
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from speculatoviz.core.types import Floats
-from speculatoviz.heads.file import HeadFile, Shapes
-from speculatoviz.heads.maths import rms_norm, silu
+from speculatoviz.heads.file import EPSILON, HeadFile, Shapes
 from speculatoviz.heads.rows import TargetRows
+from speculatoviz.models.runtimes.ggml import Pass, Stored
 
 
 def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
@@ -33,21 +32,16 @@ def shapes(hidden_size: int, heads: int, blocks: int) -> Shapes:
 class MedusaHeads:
     """The weights of all heads.
 
-    count: how many heads there are. vocabulary int32[K]: the ids they can draft. Raises HeadError if a weight does not
-    have its shape.
+    count: how many heads there are. vocabulary int32[K]: the ids they can draft. threads: that compute a pass. Matrices
+    are stored in 8 bits. Raises HeadError if a weight does not have its shape, ModelError without ggml.
     """
 
-    def __init__(self, file: HeadFile, rows: TargetRows) -> None:
+    def __init__(self, file: HeadFile, rows: TargetRows, threads: int = 1) -> None:
         self.count = int(file.number("heads", 1, 64))
         self._blocks = int(file.number("blocks", 1, 16))
         file.require(shapes(file.hidden_size, self.count, self._blocks))
-        self.vocabulary = file.vocabulary
-        heads, blocks, w = range(self.count), range(self._blocks), file.tensors
-        self._weight = np.stack([[w[f"weight_{head}_{block}"] for block in blocks] for head in heads])
-        self._bias = np.stack([[w[f"bias_{head}_{block}"] for block in blocks] for head in heads])
-        self._map = np.stack([w[f"map_{head}"] for head in heads])
-        self._even = np.ones(file.hidden_size, np.float32)
-        self._output = rows.output(file.vocabulary)
+        self.vocabulary, self._threads = file.vocabulary, threads
+        self._weights = Stored({**file.tensors, "output": rows.output(file.vocabulary)}, small=True)
 
     def logits(self, state: Floats, count: int) -> Floats:
         """float32[count, K] of the first `count` heads.
@@ -55,7 +49,14 @@ class MedusaHeads:
         state float32[D]: the one that the last committed token was predicted from. Row k predicts the token k + 1
         places after that token.
         """
-        x = np.repeat(rms_norm(state, self._even)[None, :, None], count, axis=0)  # [count, D, 1]
-        for block in range(self._blocks):
-            x = x + silu(self._weight[:count, block] @ x + self._bias[:count, block, :, None])
-        return (self._map[:count] @ x)[:, :, 0] @ self._output.T
+        w, blocks = self._weights, self._blocks
+        numbers = count * (len(self.vocabulary) + (4 * blocks + count + 8) * len(state))
+        with Pass(numbers, self._threads, count * (6 * blocks + 4) + 8) as graph:
+            normal, mapped = graph.norm(graph.floats(state[None]), EPSILON), []
+            for head in range(count):
+                x = normal
+                for block in range(blocks):
+                    inner = graph.add(graph.linear(x, w[f"weight_{head}_{block}"]), w[f"bias_{head}_{block}"])
+                    x = graph.add(x, graph.silu(inner))
+                mapped.append(graph.linear(x, w[f"map_{head}"]))
+            return graph.compute(graph.linear(graph.joined(mapped, axis=0), w["output"]))[0]

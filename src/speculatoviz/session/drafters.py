@@ -220,6 +220,9 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
         return Missing(f"the target runs on {runtime}, which gives no hidden states", _on_llamacpp())
     if model.description.gguf is None:
         return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")
+    if not is_installed("llamacpp"):
+        install = f"Run `pip install {LIBRARIES['llamacpp'].install}`, and start again."
+        return Missing("llama.cpp, whose kernels compute heads, is not installed", install)
     given = settings.head is not None
     why = f"the file of --head holds no {name} head" if given else "there is no trained head for this target"
     file, of = f"{name}.safetensors", shlex.quote(settings.resolved().target)

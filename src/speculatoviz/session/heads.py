@@ -21,6 +21,7 @@ from speculatoviz.models.base import LanguageModel, LayeredModel
 from speculatoviz.models.files.names import ModelName, locate, parse
 from speculatoviz.models.files.source import is_folder, local_path
 from speculatoviz.models.libraries import not_installed
+from speculatoviz.models.runtimes.ggml import kernels
 from speculatoviz.models.window import Window
 from speculatoviz.telemetry.parts import HeadInfo
 
@@ -46,30 +47,39 @@ def trained_heads(
 ) -> list[Drafter]:
     """The drafter of the head that the settings name, else those of the heads that ship for a target of that name.
 
-    They read hidden states. loaded: heads by file; those that are loaded now are added. Raises HeadError for a file
-    that does not fit the target.
+    They read hidden states, and llama.cpp's kernels compute them. loaded: heads by file; those that are loaded now are
+    added. Raises HeadError for a file that does not fit the target, or if llama.cpp is not installed and a file is
+    named; without a named file there are no drafters then.
     """
     named = None if settings.head is None else Path(settings.head)
     files = sorted(SHIPPED.glob(f"{window.model.description.name}.*.safetensors")) if named is None else [named]
-    return [_trained(file, window, settings.support_size, clock, loaded) for file in files]
+    try:
+        if files:
+            kernels()
+    except ModelError as error:
+        if named is not None:
+            raise HeadError(error.message, error.hint) from error
+        log.info("eagle and medusa do not draft: %s %s", error.message, error.hint)
+        return []
+    return [_trained(file, window, settings, clock, loaded) for file in files]
 
 
 def _trained(
-    file: Path, window: Window, support_size: int, clock: Callable[[], float], loaded: dict[Path, LoadedHead]
+    file: Path, window: Window, settings: Settings, clock: Callable[[], float], loaded: dict[Path, LoadedHead]
 ) -> Drafter:
     if file not in loaded:
-        loaded[file] = _load(file, window)
+        loaded[file] = _load(file, window, settings.threads or usable_cores())
     head, card = loaded[file]
     drafter: HeadDrafter
     if isinstance(head, EagleHead):
-        drafter = EagleDrafter(head, window, clock, support_size=support_size)
+        drafter = EagleDrafter(head, window, clock, support_size=settings.support_size)
     else:
-        drafter = MedusaDrafter(head, window, clock, support_size=support_size)
+        drafter = MedusaDrafter(head, window, clock, support_size=settings.support_size)
     drafter.card = card
     return drafter
 
 
-def _load(file: Path, window: Window) -> LoadedHead:
+def _load(file: Path, window: Window, threads: int) -> LoadedHead:
     from speculatoviz.heads.file import load, read
     from speculatoviz.heads.rows import GgufRows
 
@@ -79,7 +89,7 @@ def _load(file: Path, window: Window) -> LoadedHead:
     kind, tokenizer = read(file).kind, window.model.tokenizer
     rows = GgufRows(weights, tokenizer.n_vocab)
     head = load(file, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
-    weighed = EagleHead(head, rows) if kind == "eagle" else MedusaHeads(head, rows)
+    weighed = EagleHead(head, rows, threads) if kind == "eagle" else MedusaHeads(head, rows, threads)
     return weighed, head_card(file.name, head.card)
 
 

@@ -1,4 +1,4 @@
-"""EAGLE's head in PyTorch, for training. `heads.eagle` computes the same in NumPy, and has the notation."""
+"""EAGLE's head in PyTorch, for training. `heads.eagle` computes the same on ggml's kernels, and has the notation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Medusa's heads in PyTorch, for training. `heads.medusa` computes the same in NumPy, and has the formulas."""
+"""Medusa's heads in PyTorch, for training. `heads.medusa` computes the same on ggml's kernels, and has the formulas."""
 
 from __future__ import annotations
 

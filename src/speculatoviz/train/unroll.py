@@ -19,8 +19,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad, softmax
 
-from speculatoviz.heads.file import Shapes
-from speculatoviz.heads.maths import EPSILON
+from speculatoviz.heads.file import EPSILON, Shapes
 from speculatoviz.train.data import Batch, sampled_places
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
