@@ -1,9 +1,9 @@
-"""A model's own next-token layer drafts: exact, from the right states, with the target's own weights."""
+"""A model's own next-token layer drafts: exact, proven by listing every draw, from the right states."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import pytest
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Round
-from speculatoviz.core.types import Limits, Request, Sampling
+from speculatoviz.core.types import Floats, Limits, Request, Sampling
+from speculatoviz.drafters.base import Drafter
 from speculatoviz.drafters.mtp import MtpDrafter
 from speculatoviz.engine import decode
 from speculatoviz.errors import ModelError
@@ -22,11 +23,18 @@ from speculatoviz.models.runtimes.llamacpp_mtp import LlamaCppMtp
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.drafters import make_drafters
 from speculatoviz.targets.local import LocalTarget
+from support import twins
+from support.head_drafts import TOGETHER, difference
+from support.tiny_eagle3 import hashed_input
 from support.tiny_recurrent import write_qwen35
+from support.toy_pair import PROMPT as TOY_PROMPT
+from support.toy_pair import no_clock
+from support.tree_rounds import N_VOCAB
 
 SIZE = 160
 PROMPT = tuple(range(40, 60))
 NOISE = 5e-3  # keys and values are in half precision
+SINGLE = 1e-5  # q is float32
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +126,44 @@ def test_a_draft_depends_on_the_states_and_the_tokens(target: LocalTarget) -> No
     assert np.abs(again[0] - right).max() < NOISE
     assert np.abs(row(states, [*PROMPT, 9]) - right).max() > 20 * NOISE
     assert np.abs(row(np.roll(states, 1, axis=0), tokens) - right).max() > 20 * NOISE, "the broken twin: stale states"
+
+
+# --- every draw of a round, listed ----------------------------------------------------------------------
+
+
+class HashedHidden:
+    """Hidden states after the ids of the toy target's prompt, each a hash of everything up to it."""
+
+    def __init__(self, width: int) -> None:
+        self.ids, self._width = list(TOY_PROMPT[:-1]), width
+
+    @property
+    def states(self) -> Floats:
+        rows = [hashed_input(self.ids[: end + 1]) for end in range(len(self.ids))]
+        return np.array([np.resize(row, self._width) for row in rows], np.float32)
+
+
+@pytest.fixture(scope="module")
+def own(model: LlamaCppModel) -> Iterator[Callable[[], MtpDrafter]]:
+    """Makes drafters of the layer for the toy pair's vocabulary: the first ids of the model's."""
+    graph, ids = LlamaCppMtp(model, SIZE), np.arange(N_VOCAB, dtype=np.int32)
+    graph.vocabulary = ids
+    yield lambda: MtpDrafter(graph, HashedHidden(model.layer_width), ids, SIZE, no_clock)
+    graph.close()
+
+
+@pytest.mark.parametrize("make", TOGETHER.values(), ids=TOGETHER.keys())
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(1.0), Sampling(0.7, top_k=2)])
+@pytest.mark.parametrize(("depth", "nodes"), [(1, 1), (2, 2), (2, 4)])
+def test_a_round_keeps_the_target_s_distribution(
+    make: Callable[[MtpDrafter], Drafter],
+    sampling: Sampling,
+    depth: int,
+    nodes: int,
+    own: Callable[[], MtpDrafter],
+) -> None:
+    assert difference(lambda: make(own()), sampling, depth, nodes) < SINGLE
+
+
+def test_pruning_what_was_drawn_is_caught(own: Callable[[], MtpDrafter]) -> None:
+    assert difference(lambda: twins.Pruning(own()), Sampling(1.0), 2, 4) > 1e-3
