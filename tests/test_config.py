@@ -188,7 +188,7 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
         (
             {"drafter": "oracle"},
             "drafter is 'oracle': Input should be 'model', 'ngram', 'suffix', 'lookahead', 'medusa', "
-            "'eagle', 'eagle3', 'dflash', 'mtp', 'selfspec', 'mixture', 'multi' or 'hybrid'.",
+            "'eagle', 'eagle3', 'p-eagle', 'dflash', 'mtp', 'selfspec', 'mixture', 'multi' or 'hybrid'.",
         ),
         ({"port": 70000}, "port is 70000: Input should be less than or equal to 65535."),
         ({"threads": 0}, "threads is 0: Input should be greater than or equal to 1."),

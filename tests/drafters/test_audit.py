@@ -25,10 +25,11 @@ from speculatoviz.drafters.mixture import MixtureDrafter
 from speculatoviz.drafters.mtp import MtpDrafter
 from speculatoviz.drafters.multi import MultiDrafter
 from speculatoviz.drafters.ngram import NgramDrafter
+from speculatoviz.drafters.p_eagle import PEagleDrafter
 from speculatoviz.drafters.selfspec import SelfDrafter
 from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.models.runtimes.toy import ToyModel
-from support import tiny_dflash, tiny_eagle3, twins
+from support import tiny_dflash, tiny_eagle3, tiny_p_eagle, twins
 from support.audit import Finding
 from support.audit import audit as audited
 from support.tiny_eagle3 import VOCABULARY, HashedInputs
@@ -84,6 +85,14 @@ MAKERS: dict[str, Callable[[], Drafter]] = {
     "eagle": lambda: EagleDrafter(eagle_head(), HashedStates(PROMPT[:-1]), no_clock),
     "eagle3": lambda: Eagle3Drafter(
         tiny_eagle3.loaded(), HashedInputs(PROMPT[:-1]), VOCABULARY.astype(np.int32), 64, no_clock
+    ),
+    "p-eagle": lambda: PEagleDrafter(
+        tiny_p_eagle.loaded()[0],
+        HashedInputs(PROMPT[:-1]),
+        VOCABULARY.astype(np.int32),
+        tiny_p_eagle.masks(),
+        256,
+        no_clock,
     ),
     "dflash": lambda: DflashDrafter(
         tiny_dflash.loaded(), HashedInputs(PROMPT[:-1], tiny_dflash.TARGET), VOCABULARY.astype(np.int32), 64, no_clock

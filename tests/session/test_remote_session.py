@@ -63,7 +63,7 @@ def test_a_run_tells_where_its_target_is_and_what_it_has_to_beat(load: Any, veri
 def test_drafters_that_need_the_target_itself_say_so(load: Any) -> None:
     session = load()
 
-    assert set(session.missing) == {"lookahead", "medusa", "eagle", "eagle3", "dflash", "mtp", "selfspec"}
+    assert set(session.missing) == {"lookahead", "medusa", "eagle", "eagle3", "p-eagle", "dflash", "mtp", "selfspec"}
     for reason in session.missing.values():
         assert "a remote target" in reason.why
         assert reason.remedy == "Load the target on this machine, with `--target NAME`."

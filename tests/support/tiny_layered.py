@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +69,16 @@ def written(model: LlamaCppModel, seed: int, length: int = 34) -> Dialogue:
     )
 
 
-def matrices(path: Path, dialogues: list[Dialogue], vocabulary: np.ndarray | None = None) -> TargetMatrices:
+def matrices(
+    path: Path, dialogues: list[Dialogue], vocabulary: np.ndarray | None = None, also: Sequence[int] = ()
+) -> TargetMatrices:
     ids = np.arange(VOCABULARY) if vocabulary is None else vocabulary
-    return TargetMatrices(GgufRows(path, VOCABULARY), ids.astype(np.int32), dialogues)
+    return TargetMatrices(GgufRows(path, VOCABULARY), ids.astype(np.int32), dialogues, also=also)
 
 
 def head_of(module, model: LlamaCppModel, weights=None, **card: object) -> Eagle3Head:  # type: ignore[no-untyped-def]
     """A module's weights as a head that is written. weights: others of the same names."""
     tensors = file_tensors(module, module.weights if weights is None else weights)
-    target = module.target
-    return Eagle3Head(
-        "tiny", model.tokenizer.fingerprint, VOCABULARY, LAYERS, module.shape, target.vocabulary, tensors, 512, card
-    )
+    ids, masked = module.target.vocabulary, getattr(module, "masked", None)
+    fingerprint = model.tokenizer.fingerprint
+    return Eagle3Head("tiny", fingerprint, VOCABULARY, LAYERS, module.shape, ids, tensors, 512, card, masked)

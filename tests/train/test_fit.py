@@ -126,6 +126,22 @@ def test_output_rows_change_at_a_tenth_of_the_rate(tmp_path: Path) -> None:
     assert float(moved["output_norm"]) == pytest.approx(0.1, rel=0.02)
 
 
+def test_a_short_training_reaches_its_rate(tmp_path: Path) -> None:
+    """The rate rises over a tenth of the steps at most: here over two of twenty, not over a hundred."""
+    module, rates = eagle3(), list[float]()
+
+    def note(step: StepReport) -> None:
+        if step.score is None:
+            moved = module.weights["output_norm"].detach()
+            rates.append(float((moved - before[-1]).abs().max()))
+            before.append(moved.clone())
+
+    before = [module.weights["output_norm"].detach().clone()]
+    fit(module, DATA, EXAM, Schedule(20, 240, 0.1, 100, every=20, depth=3), tmp_path / "c", note)
+    assert rates[0] == pytest.approx(0.05, rel=0.02), "AdamW's first step moves by the rate"
+    assert max(rates[1:4]) > 0.05
+
+
 def test_the_optimisers_are_named(tmp_path: Path) -> None:
     words = {}
     for module in (eagle, eagle3):

@@ -54,7 +54,7 @@ export interface Lever {
 }
 
 /** Drafters that compute all tokens of a draft in one pass: a shorter draft costs the same. */
-const AT_ONCE: ReadonlySet<string> = new Set(["dflash", "medusa"]);
+const AT_ONCE: ReadonlySet<string> = new Set(["dflash", "medusa", "p-eagle"]);
 
 /**
  * The same rounds with drafts cut after `k` tokens: a cut draft accepts at most `k` tokens, costs its share of the draft's

@@ -9,6 +9,7 @@ const SOURCES = [
   "medusa",
   "eagle",
   "eagle3",
+  "p-eagle",
   "dflash",
   "mtp",
   "selfspec",

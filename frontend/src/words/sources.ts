@@ -16,6 +16,7 @@ const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> 
   medusa: ["H", "Medusa heads"],
   eagle: ["E", "EAGLE head"],
   eagle3: ["3", "EAGLE-3 head"],
+  "p-eagle": ["A", "P-EAGLE head"],
   dflash: ["D", "DFlash head"],
   mtp: ["P", "next-token layer"],
   selfspec: ["T", "self-speculation"],

@@ -13,7 +13,14 @@ from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.messages import Start
 
-_HEADS = ("eagle", "eagle3", "dflash", "medusa", "mtp")  # small networks, not models: what they draft counts as a pass
+_HEADS = (
+    "eagle",
+    "eagle3",
+    "p-eagle",
+    "dflash",
+    "medusa",
+    "mtp",
+)  # small networks, not models: what they draft counts as a pass
 
 
 class PassClock:

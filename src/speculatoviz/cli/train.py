@@ -22,7 +22,7 @@ from speculatoviz.models.files.names import parse
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.models.load import Loading, gguf_file
-from speculatoviz.train.job import TrainJob, TrainKind, WriteWith
+from speculatoviz.train.job import LAYERED, TrainJob, TrainKind, WriteWith
 
 if TYPE_CHECKING:
     from speculatoviz.train.score import Score
@@ -60,11 +60,13 @@ _SEEDS = 2**32  # PyTorch's generators are seeded with a product of the seed
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program, as `train eagle`, `train medusa` and `train eagle3`."""
+    """Add the commands to the program, as `train eagle` and so on."""
     train = program("Train draft heads on the target's own text.")
     add(train, _command("eagle", "Train an EAGLE head: it continues from the target's hidden states."), "eagle")
     add(train, _command("medusa", "Train Medusa heads: each predicts one of the next tokens."), "medusa")
-    add(train, settings_flags(MODEL, *_OPTIONS)(_eagle3), "eagle3")
+    add(train, _layered("eagle3", "Train an EAGLE-3 head: it reads three inner layers of the target."), "eagle3")
+    summary = "Train a P-EAGLE head: it reads three inner layers of the target, and drafts all tokens in one pass."
+    add(train, _layered("p-eagle", summary), "p-eagle")
     app.add_typer(train, name="train")
 
 
@@ -87,24 +89,24 @@ def _command(kind: TrainKind, summary: str) -> Callable[..., None]:
     return settings_flags(MODEL, *_OPTIONS)(train)
 
 
-def _eagle3(
-    settings: Settings,
-    out: FolderFlag,
-    tokens: TokensFlag = 1_500_000,
-    steps: StepsFlag = 3000,
-    data: DataFlag = None,
-    vocabulary: VocabularyFlag = 8192,
-    unroll: UnrollFlag = 5,
-    slots: SlotsFlag = 96,
-    write_with: WriteWithFlag = "pytorch",
-    begin_with: BeginWithFlag = None,
-) -> None:
-    """Train an EAGLE-3 head: it reads three inner layers of the target, and is written as heads are published.
+def _layered(kind: TrainKind, summary: str) -> Callable[..., None]:
+    def train(
+        settings: Settings,
+        out: FolderFlag,
+        tokens: TokensFlag = 1_500_000,
+        steps: StepsFlag = 3000,
+        data: DataFlag = None,
+        vocabulary: VocabularyFlag = 8192,
+        unroll: UnrollFlag = 5,
+        slots: SlotsFlag = 96,
+        write_with: WriteWithFlag = "pytorch",
+        begin_with: BeginWithFlag = None,
+    ) -> None:
+        how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
+        _train(settings, kind, out, data, write_with, {**how, "unroll": unroll})
 
-    An interrupted training continues if it is started again.
-    """
-    how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
-    _train(settings, "eagle3", out, data, write_with, {**how, "unroll": unroll})
+    train.__doc__ = f"{summary}\n\nIt is written as heads are published. {_RESUMED}"
+    return settings_flags(MODEL, *_OPTIONS)(train)
 
 
 def _train(
@@ -114,7 +116,7 @@ def _train(
     with progress() as report:
         _check(settings, kind, out, write_with)
         source, label = _target_file(settings, report)
-        folder = re.sub(r"[^\w.-]+", "-", label) + ("-layers" if kind == "eagle3" else "")
+        folder = re.sub(r"[^\w.-]+", "-", label) + ("-layers" if kind in LAYERED else "")
         job = TrainJob(
             kind,
             label,
@@ -134,9 +136,9 @@ def _train(
 
 
 def _check(settings: Settings, kind: TrainKind, out: Path, write_with: str) -> None:
-    if kind == "eagle3":
+    if kind in LAYERED:
         if out.suffix in {".safetensors", ".gguf"}:
-            raise TrainError(f"{out} names a file.", "An EAGLE-3 head is a folder: name one with --out.")
+            raise TrainError(f"{out} names a file.", "Such a head is a folder: name one with --out.")
         from speculatoviz.heads.eagle3_folder import require_own  # which imports the package gguf
 
         require_own(out)

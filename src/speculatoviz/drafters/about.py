@@ -13,6 +13,7 @@ DrafterName = Literal[
     "medusa",
     "eagle",
     "eagle3",
+    "p-eagle",
     "dflash",
     "mtp",
     "selfspec",
@@ -23,7 +24,7 @@ DrafterName = Literal[
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
 # Those that read the target's hidden states or inner layers.
-WITH_HEAD = frozenset({"dflash", "eagle", "eagle3", "medusa", "mtp"})
+WITH_HEAD = frozenset({"dflash", "eagle", "eagle3", "medusa", "mtp", "p-eagle"})
 
 
 class About(NamedTuple):
@@ -76,6 +77,12 @@ DRAFTERS: Mapping[DrafterName, About] = {
         "EAGLE-3 head",
         "A one-layer model continues the inputs of three of the target's layers; it reads published heads.",
         "Li et al. 2025 (EAGLE-3)",
+        True,
+    ),
+    "p-eagle": About(
+        "P-EAGLE head",
+        "An EAGLE-3 head that predicts all tokens of a draft in one pass; it reads published heads.",
+        "Hui et al. 2026 (P-EAGLE)",
         True,
     ),
     "dflash": About(

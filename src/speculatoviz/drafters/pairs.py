@@ -1,4 +1,7 @@
-"""What heads share that continue states of their own, token by token: `eagle`, `eagle3` and `mtp`."""
+"""What drafters share whose heads keep a cache of pairs: `eagle`, `eagle3`, `mtp` and `p-eagle`.
+
+All but the last continue states of their own, token by token.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,55 @@ from speculatoviz.models.eagle3_graph import MOST_PAIRS
 from speculatoviz.models.prefix_cache import common_length
 
 
-class PairsDrafter(HeadDrafter):
-    """Keeps a cache of the committed pairs (state at a token, next token), rewound to the longest common prefix.
+class PairReader:
+    """Adds the committed pairs of a text (state at a token, next token) to a head's cache.
 
-    cache: of the head. states: the target's, that the head reads. vocabulary int32[K], ascending: the ids of the head's
-    logits. size: pairs that the cache can hold; None if it grows. After a prompt of one token, or one longer than that,
-    the draft is empty.
+    The cache is rewound to the longest common prefix. size: pairs that it can hold; None if it grows.
+    """
+
+    def __init__(self, cache: PairCache, size: int | None) -> None:
+        self._cache, self._size = cache, size
+        self._held: list[int] = []  # the tokens of the cached pairs, and the token before the first pair
+
+    def forget(self) -> None:
+        """Read all pairs again for the next text."""
+        self._held = []
+
+    def unread(self, prefix: list[int]) -> int:
+        """How many pairs `read` would add for this text."""
+        return len(prefix) - 1 - self._start(prefix)
+
+    def read(
+        self, prefix: list[int], states: States, check_cancelled: Callable[[], None]
+    ) -> tuple[Floats, Floats] | None:
+        """What the cache gives after the last pair of `prefix`, two tokens or more; None if it is too long.
+
+        states: the target's, at all tokens but the last. check_cancelled: called before each pass.
+        """
+        if self._size is not None and len(prefix) > self._size:
+            return None
+        start, end = self._start(prefix), len(prefix) - 1
+        self._cache.keep(start)
+        self._held = prefix[: start + 1]
+        while True:
+            check_cancelled()
+            after = min(start + MOST_PAIRS, end)
+            found = self._cache.append(states.states[start:after], prefix[start : after + 1], last=after == end)
+            self._held = prefix[: after + 1]
+            if after == end:
+                return found
+            start = after
+
+    def _start(self, prefix: list[int]) -> int:
+        """The last pair is always added again: drafting starts from its state."""
+        return min(max(0, common_length(self._held, prefix) - 1), len(prefix) - 2)
+
+
+class PairsDrafter(HeadDrafter):
+    """cache: of the head. states: the target's, that the head reads. size: pairs that the cache can hold, if limited.
+
+    vocabulary int32[K], ascending: the ids of the head's logits. After a prompt of one token, or one longer than the
+    cache, the draft is empty.
     """
 
     def __init__(
@@ -34,29 +80,18 @@ class PairsDrafter(HeadDrafter):
         alternatives: int = 8,
     ) -> None:
         super().__init__(states, vocabulary, clock, width, support_size, alternatives)
-        self._cache, self._size = cache, size
-        self._held: list[int] = []  # the tokens of the cached pairs, and the token before the first pair
+        self._cache, self._reader = cache, PairReader(cache, size)
         self._own_states = np.empty((0, 0), np.float32)  # float32[1 + nodes, D], ROOT's first
 
     def forget_prompts(self) -> None:
         super().forget_prompts()
-        self._held = []
+        self._reader.forget()
 
     def _first(self, prefix: list[int]) -> Floats | None:
-        if self._size is not None and len(prefix) > self._size:
+        read = self._reader.read(prefix, self._states, self.check_cancelled)
+        if read is None:
             return None
-        # The last pair is always appended again: drafting starts from its state.
-        start = min(max(0, common_length(self._held, prefix) - 1), len(prefix) - 2)
-        self._cache.keep(start)
-        self._held = prefix[: start + 1]
-        logits, own = np.empty((0, 0), np.float32), self._own_states
-        for begin in range(start, len(prefix) - 1, MOST_PAIRS):
-            self.check_cancelled()
-            end = min(begin + MOST_PAIRS, len(prefix) - 1)
-            features, last = self._states.states[begin:end], end == len(prefix) - 1
-            logits, own = self._cache.append(features, prefix[begin : end + 1], last=last)
-            self._held = prefix[: end + 1]
-        self._own_states = own
+        logits, self._own_states = read
         row: Floats = logits[0]
         return row
 

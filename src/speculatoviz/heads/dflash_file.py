@@ -9,7 +9,6 @@ from speculatoviz.core.types import Ints
 from speculatoviz.errors import HeadError
 from speculatoviz.heads.gguf_head import (
     OTHER_HEAD,
-    OTHER_TARGET,
     Attention,
     HeadTarget,
     attention,
@@ -19,6 +18,7 @@ from speculatoviz.heads.gguf_head import (
     check_width,
     draft_vocabulary,
     integer,
+    mask_token,
     open_head,
     shares_matrices,
     target_layers,
@@ -98,7 +98,7 @@ def read_gguf(path: Path, target: HeadTarget) -> DflashFile:
     check_tensors(file, expected)
     check_embeddings(file, hidden, target)
     block = file.integer(f"{ARCHITECTURE}.block_size") or USUAL_BLOCK
-    mask = _mask(file, target)
+    mask = mask_token(file, target)
     check_block(path.name, block, file.integer(f"{ARCHITECTURE}.attention.sliding_window"))
     places = Places(block, mask, causal=_flag(file, "attention.causal"), anchored=_flag(file, "sample_from_anchor"))
     return DflashFile(path, layers, vocabulary, shares_matrices(file), places)
@@ -110,22 +110,6 @@ def check_block(name: str, block: int, window: int | None) -> None:
         raise HeadError(f"{name} drafts in blocks of {block} tokens, and blocks have 2 to {LARGEST_BLOCK}.", OTHER_HEAD)
     if window is not None and 0 < window < block:
         raise HeadError(f"The sliding window of {name}, {window} tokens, is shorter than its block.", OTHER_HEAD)
-
-
-def check_mask(name: str, mask: int | None, target: HeadTarget) -> int:
-    """The id at the places that are predicted. Raises HeadError if it is not stated, or the target has no such id."""
-    if mask is None:
-        raise HeadError(f"{name} does not state its mask token.", OTHER_HEAD)
-    if not 0 <= mask < target.n_vocab:
-        raise HeadError(
-            f"The mask token of {name} is {mask}, and the vocabulary of {target.name} has {target.n_vocab} ids.",
-            OTHER_TARGET,
-        )
-    return mask
-
-
-def _mask(file: GgufFile, target: HeadTarget) -> int:
-    return check_mask(file.path.name, file.integer("tokenizer.ggml.mask_token_id"), target)
 
 
 def _flag(file: GgufFile, key: str) -> bool:

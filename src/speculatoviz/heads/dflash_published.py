@@ -36,8 +36,8 @@ from speculatoviz.heads.conversion import (
     rope_of,
     written_once,
 )
-from speculatoviz.heads.dflash_file import ARCHITECTURE, MOST_LAYERS, USUAL_BLOCK, check_block, check_mask, shapes
-from speculatoviz.heads.gguf_head import OTHER_HEAD, HeadTarget, check_layers, check_width
+from speculatoviz.heads.dflash_file import ARCHITECTURE, MOST_LAYERS, USUAL_BLOCK, check_block, shapes
+from speculatoviz.heads.gguf_head import OTHER_HEAD, HeadTarget, check_layers, check_mask, check_width
 from speculatoviz.models.files.config import Config
 
 _WHOLE = {

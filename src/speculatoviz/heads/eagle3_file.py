@@ -1,11 +1,16 @@
-"""EAGLE-3 heads as llama.cpp reads them: GGUF files of its architecture `eagle3`, checked against a target."""
+"""EAGLE-3 and P-EAGLE heads as llama.cpp reads them: GGUF files of its architecture `eagle3`, checked against a target.
+
+A P-EAGLE head has three further fields, which llama.cpp does not read: see `Masks`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from speculatoviz.core.types import Ints
+import numpy as np
+
+from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import HeadError
 from speculatoviz.heads.gguf_head import (
     OTHER_HEAD,
@@ -18,13 +23,30 @@ from speculatoviz.heads.gguf_head import (
     check_width,
     draft_vocabulary,
     integer,
+    mask_token,
     open_head,
     shares_matrices,
     target_layers,
 )
+from speculatoviz.models.files.gguf import GgufFile
 
 ARCHITECTURE = "eagle3"
 TYPICAL_LAYERS = 3
+MASK_STATE, DEPTH = f"{ARCHITECTURE}.parallel.mask_hidden", f"{ARCHITECTURE}.parallel.depth"
+USUAL_DEPTH, MOST_DEPTH = 8, 32  # tokens of a draft, where a head states none, and at most
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """The places of a draft of a P-EAGLE head, after the first one.
+
+    token: the id there. state float32[3 * D of the target]: takes the place of the inputs of the target's layers.
+    depth: the tokens of a draft.
+    """
+
+    token: int
+    state: Floats
+    depth: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,13 +54,15 @@ class Eagle3File:
     """A head that fits its target.
 
     path: the GGUF file. layers: the inner layers of the target that it reads. vocabulary int32[K], ascending: the ids
-    that it can draft. shares: it uses the target's embedding or output matrix, because it has none of its own.
+    that it can draft. shares: it uses the target's embedding or output matrix, because it has none of its own. masks:
+    of a P-EAGLE head.
     """
 
     path: Path
     layers: tuple[int, ...]
     vocabulary: Ints
     shares: bool
+    masks: Masks | None = None
 
 
 def typical_layers(count: int) -> tuple[int, int, int]:
@@ -89,7 +113,25 @@ def read_gguf(path: Path, target: HeadTarget) -> Eagle3File:
             f"{target.name}, which have {target.hidden_size}.",
             OTHER_TARGET,
         )
-    return Eagle3File(path, layers, vocabulary, shares)
+    return Eagle3File(path, layers, vocabulary, shares, _masks(file, target))
+
+
+def _masks(file: GgufFile, target: HeadTarget) -> Masks | None:
+    field = file.fields.get(MASK_STATE)
+    if field is None:
+        return None
+    state = np.array(field.value, np.float32)
+    return check_masks(file.path.name, mask_token(file, target), state, file.integer(DEPTH) or USUAL_DEPTH, target)
+
+
+def check_masks(name: str, token: int, state: Floats, depth: int, target: HeadTarget) -> Masks:
+    """The masks of a P-EAGLE head. Raises HeadError if they do not fit the target."""
+    if state.shape != (TYPICAL_LAYERS * target.hidden_size,) or not np.isfinite(state).all():
+        wanted = TYPICAL_LAYERS * target.hidden_size
+        raise HeadError(f"The mask_hidden of {name} is no list of {wanted} finite numbers.", OTHER_HEAD)
+    if not 1 <= depth <= MOST_DEPTH:
+        raise HeadError(f"{name} drafts {depth} tokens at once, and heads draft 1 to {MOST_DEPTH}.", OTHER_HEAD)
+    return Masks(token, state, depth)
 
 
 def check_three_layers(name: str, layers: tuple[int, ...], target: HeadTarget) -> None:

@@ -1,4 +1,4 @@
-"""EAGLE-3 heads that are trained here: folders in SpecForge's layout, with a description of the training.
+"""EAGLE-3 and P-EAGLE heads that are trained here: folders in SpecForge's layout, with a description of the training.
 
 A folder holds model.safetensors (float16), config.json and a card, README.md. The entry `speculatoviz` of config.json
 holds what other programs ignore. There are no embeddings: programs use the target's, which have the head's length D.
@@ -45,6 +45,7 @@ NAMES: Mapping[str, str] = {
     "down": _LAYER + "mlp.down_proj.weight",
     "output_norm": "norm.weight",
     "output": "lm_head.weight",
+    "mask_hidden": "mask_hidden",
 }
 
 
@@ -87,14 +88,22 @@ class Eagle3Shape:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Of a P-EAGLE head: the id at the places after the first one, and the tokens of a draft."""
+
+    token: int
+    depth: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Eagle3Head:
     """A head that was trained here.
 
     target, fingerprint, n_vocab: of the model it was trained on: its name, the hash of its vocabulary, V. layers: the
     inner layers whose inputs it reads. vocabulary int32[K], ascending: the ids it can draft. tensors: float32, by the
-    names of `Eagle3Shape.tensors`, stored as float16. context_tokens: the target's. card: how it was trained and what
-    was measured.
+    names of `Eagle3Shape.tensors`, stored as float16; of a P-EAGLE head also mask_hidden float32[L * D].
+    context_tokens: the target's. card: how it was trained and what was measured. masked: of a P-EAGLE head.
     """
 
     target: str
@@ -106,6 +115,12 @@ class Eagle3Head:
     tensors: Mapping[str, Floats]
     context_tokens: int = 4096
     card: Mapping[str, Any] = field(default_factory=dict)
+    masked: Masked | None = None
+
+    @property
+    def kind(self) -> str:
+        """What trains it."""
+        return "eagle3" if self.masked is None else "p-eagle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,8 @@ def _write(head: Eagle3Head, folder: Path, card: str) -> None:
     tensors: dict[str, Any] = {
         NAMES[name]: np.ascontiguousarray(tensor, np.float16) for name, tensor in head.tensors.items()
     }
+    if head.masked is not None:  # as it is published: [1, 1, L * D]
+        tensors["mask_hidden"] = tensors["mask_hidden"][None, None]
     tensors["d2t"] = ids - np.arange(len(ids))
     tensors["t2d"] = np.isin(np.arange(head.n_vocab), ids)
     save_file(tensors, folder / _WEIGHTS, {"format": "pt"})
@@ -181,7 +198,7 @@ def load(folder: Path, target: HeadTarget, fingerprint: str) -> Eagle3Head:
     described = trained(folder)
     if described is None:
         raise HeadError(
-            f"{folder} holds no head that `speculatoviz train eagle3` wrote.",
+            f"{folder} holds no head that `speculatoviz train eagle3` or `train p-eagle` wrote.",
             "Name the folder of one with --begin-with.",
         )
     check_fingerprint(folder.name, described, fingerprint)
@@ -196,21 +213,35 @@ def load(folder: Path, target: HeadTarget, fingerprint: str) -> Eagle3Head:
             inner=int(config["intermediate_size"]),
             theta=float(config["rope_theta"]),
         )
+        masked = Masked(int(config["ptd_token_id"]), int(config["para_depths"])) if "ptd_token_id" in config else None
         layers = tuple(int(layer) + 1 for layer in config["eagle_config"]["eagle_aux_hidden_state_layer_ids"])
         ids = (weights["d2t"] + np.arange(len(weights["d2t"]))).astype(np.int32)
-        tensors = {name: weights[stored] for name, stored in NAMES.items()}
+        wanted = NAMES.items() if masked else NAMES.items() - {("mask_hidden", "mask_hidden")}
+        tensors = {name: weights[stored] for name, stored in wanted}
+        if masked is not None:
+            tensors["mask_hidden"] = tensors["mask_hidden"].reshape(-1)
         context_tokens = int(config["max_position_embeddings"])
     except (ModelError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise HeadError(f"{folder} is damaged ({error!r}).", "Begin with another head, or from the start.") from error
     check_three_layers(folder.name, layers, target)
     check_width(folder.name, shape.hidden_size, target)
     return Eagle3Head(
-        described.target, fingerprint, target.n_vocab, layers, shape, ids, tensors, context_tokens, described.card
+        described.target,
+        fingerprint,
+        target.n_vocab,
+        layers,
+        shape,
+        ids,
+        tensors,
+        context_tokens,
+        described.card,
+        masked,
     )
 
 
 def _config(head: Eagle3Head) -> dict[str, Any]:
-    shape = head.shape
+    shape, masked = head.shape, head.masked
+    of_masks = {} if masked is None else {"ptd_token_id": masked.token, "para_depths": masked.depth}
     return {
         "architectures": ["LlamaForCausalLMEagle3"],
         "model_type": "llama",
@@ -234,5 +265,6 @@ def _config(head: Eagle3Head) -> dict[str, Any]:
             "eagle_aux_hidden_state_layer_ids": [layer - 1 for layer in head.layers],
             "use_aux_hidden_state": True,
         },
+        **of_masks,
         ENTRY: asdict(Trained(head.target, head.fingerprint, dict(head.card))),
     }

@@ -1,4 +1,4 @@
-"""Published heads of the type EAGLE-3, as folders of safetensors, written as a GGUF file for llama.cpp.
+"""Published heads of the types EAGLE-3 and P-EAGLE, as folders of safetensors, written as a GGUF file for llama.cpp.
 
 Three layouts, which differ in names and in where the configuration is:
 
@@ -7,6 +7,9 @@ Three layouts, which differ in names and in where the configuration is:
   layer 2);
 - vLLM's speculators: `layers.0.*`, the layer's configuration in `transformer_layer_config`, the layers counted by their
   inputs, the target's name in `speculators_config`.
+
+A P-EAGLE head has the same tensors and `mask_hidden`; its configuration states the mask token, as `ptd_token_id`,
+`pard_token` or `mask_token_id`, and may state the tokens of a draft, as `para_depths`.
 """
 
 from __future__ import annotations
@@ -34,8 +37,18 @@ from speculatoviz.heads.conversion import (
     stored_type,
     written_once,
 )
-from speculatoviz.heads.eagle3_file import ARCHITECTURE, check_three_layers, shapes, typical_layers
-from speculatoviz.heads.gguf_head import OTHER_HEAD, HeadTarget, check_width
+from speculatoviz.heads.eagle3_file import (
+    ARCHITECTURE,
+    DEPTH,
+    MASK_STATE,
+    USUAL_DEPTH,
+    Masks,
+    check_masks,
+    check_three_layers,
+    shapes,
+    typical_layers,
+)
+from speculatoviz.heads.gguf_head import OTHER_HEAD, HeadTarget, check_mask, check_width
 from speculatoviz.models.files.config import Config
 
 _NAMES = {
@@ -55,6 +68,7 @@ _NAMES = {
     "embed_tokens.weight": "token_embd.weight",
 }
 _UNUSED = ("verifier_", "layers.0.self_attn.rotary_emb.")  # copies of the target's, which only training reads
+_MASK_TOKENS = ("mask_token_id", "ptd_token_id", "pard_token")
 QUANTISATION = "Q4_0"
 
 
@@ -83,6 +97,10 @@ def _write(writer: gguf.GGUFWriter, head: Published, quantisation: str) -> None:
     writer.add_array(f"{ARCHITECTURE}.target_layers", list(layers))
     writer.add_uint32(f"{ARCHITECTURE}.target_hidden_size", target.hidden_size)
     writer.add_bool(f"{ARCHITECTURE}.norm_before_residual", bool(layer.get("norm_before_residual")))
+    if (masks := _masks(name, config, mapping, target)) is not None:
+        writer.add_mask_token_id(masks.token)
+        writer.add_array(MASK_STATE, masks.state.tolist())
+        writer.add_uint32(DEPTH, masks.depth)
     for key, heads_of in (("blk.0.attn_q.weight", own.heads), ("blk.0.attn_k.weight", own.kv_heads)):
         tensors[key] = _interleaved(tensors[key], heads_of)
     if (factors := rope_factors(layer, own.width)) is not None:
@@ -106,17 +124,29 @@ def _require_known(name: str, layer: Config) -> None:
 
 
 def _renamed(name: str, weights: Mapping[str, Any]) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """The tensors by their names in GGUF, and `d2t` and `t2d` where they are there."""
+    """The tensors by their names in GGUF, and `d2t`, `t2d` and `mask_hidden` where they are there."""
     tensors, mapping = dict[str, Floats](), dict[str, Any]()
     for key, tensor in weights.items():
         plain = key.removeprefix("model.").replace("midlayer.", "layers.0.")
-        if plain in {"d2t", "t2d"}:
+        if plain in {"d2t", "t2d", "mask_hidden"}:
             mapping[plain] = tensor
         elif plain in _NAMES:
             tensors[_NAMES[plain]] = np.asarray(tensor, np.float32)
         elif not plain.startswith(_UNUSED):
             raise HeadError(f"{name} has a tensor {key!r}, which an EAGLE-3 head does not have.", OTHER_HEAD)
     return tensors, mapping
+
+
+def _masks(name: str, config: Config, given: Mapping[str, Any], target: HeadTarget) -> Masks | None:
+    """Of a P-EAGLE head; None for an EAGLE-3 head."""
+    token = next((config[key] for key in _MASK_TOKENS if config.get(key) is not None), None)
+    if "mask_hidden" not in given:
+        if config.get("speculators_model_type") == "peagle" or token is not None:
+            raise HeadError(f"{name} has a mask token and no mask_hidden.", OTHER_HEAD)
+        return None
+    state = np.asarray(given["mask_hidden"], np.float32).reshape(-1)
+    token = check_mask(name, None if token is None else int(token), target)
+    return check_masks(name, token, state, int(config.get("para_depths") or USUAL_DEPTH), target)
 
 
 def _layers(name: str, config: Config, target: HeadTarget) -> tuple[int, ...]:
@@ -142,6 +172,7 @@ def rounded(weights: Mapping[str, Floats], quantisation: str = QUANTISATION) -> 
     """The weights of a head as a drafter reads them: each matrix float32, rounded as `converted` stores it."""
     result = dict[str, Floats]()
     for name, tensor in weights.items():
-        kind = stored_type(_NAMES[name.replace("midlayer.", "layers.0.")], tensor, quantisation)
+        plain = name.replace("midlayer.", "layers.0.")
+        kind = stored_type(_NAMES.get(plain, plain), tensor, quantisation)
         result[name] = tensor if kind is None else gguf.dequantize(gguf.quantize(tensor, kind), kind)
     return result

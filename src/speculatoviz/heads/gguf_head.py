@@ -83,6 +83,23 @@ def check_width(name: str, hidden_size: int, target: HeadTarget) -> None:
         )
 
 
+def check_mask(name: str, mask: int | None, target: HeadTarget) -> int:
+    """The id at the places that are predicted. Raises HeadError if it is not stated, or the target has no such id."""
+    if mask is None:
+        raise HeadError(f"{name} does not state its mask token.", OTHER_HEAD)
+    if not 0 <= mask < target.n_vocab:
+        raise HeadError(
+            f"The mask token of {name} is {mask}, and the vocabulary of {target.name} has {target.n_vocab} ids.",
+            OTHER_TARGET,
+        )
+    return mask
+
+
+def mask_token(file: GgufFile, target: HeadTarget) -> int:
+    """The mask token that a file states. Raises HeadError without one, or if the target does not have it."""
+    return check_mask(file.path.name, file.integer("tokenizer.ggml.mask_token_id"), target)
+
+
 def check_vocabulary(name: str, rows: int, ids: Ids, target: HeadTarget) -> None:
     """Raises HeadError unless `ids` are different ids of the target. rows: ids of the vocabulary it was trained for."""
     if abs(rows - target.n_vocab) > _PADDING:

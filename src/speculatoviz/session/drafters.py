@@ -64,7 +64,7 @@ def make_drafters(
         kind = ModelDrafter if same else TranslatedDrafter
         drafters.append(_drafting(kind, draft, settings, target, clock, shared))
     alone = {drafter.name: drafter for drafter in drafters}
-    writers = (alone.get(name) for name in ("model", "dflash", "eagle3", "eagle"))
+    writers = (alone.get(name) for name in ("model", "dflash", "eagle3", "p-eagle", "eagle"))
     together = _with_matches(suffix, next((writer for writer in writers if writer is not None), None), clock)
     return alone | {drafter.name: drafter for drafter in together}
 
@@ -167,6 +167,7 @@ _REMOTE = {
     "medusa": "its heads read the target's hidden states, and a remote target does not send them",
     "eagle": "its head reads the target's hidden states, and a remote target does not send them",
     "eagle3": "its head reads inner layers of the target, and a remote target does not send their inputs",
+    "p-eagle": "its head reads inner layers of the target, and a remote target does not send their inputs",
     "dflash": "its head reads inner layers of the target, and a remote target does not send their inputs",
     "mtp": "its layer reads the target's hidden states, and a remote target does not send them",
     "selfspec": "it needs the target's weights, and those of a remote target are not on this machine",
@@ -230,7 +231,8 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
     return Missing(why, f"Train one with `{command}`, and start with `--head {file}`.")
 
 
-_PUBLISHED = {"eagle3": "EAGLE-3", "dflash": "DFlash"}
+_PUBLISHED = {"eagle3": "EAGLE-3", "p-eagle": "P-EAGLE", "dflash": "DFlash"}
+_TRAINED = {"EAGLE-3": "eagle3", "P-EAGLE": "p-eagle"}  # by `speculatoviz train`
 
 
 def _why_no_published_head(kind: str, settings: Settings, model: LanguageModel) -> Missing:
@@ -240,5 +242,6 @@ def _why_no_published_head(kind: str, settings: Settings, model: LanguageModel) 
         named = is_published(settings.head)
         why = f"the head that is named is no {kind} head" if named else f"no {kind} head is named"
         start = "Start with `--head hf:OWNER/NAME`, or with the head's folder or GGUF file."
-        return Missing(why, f"{start} `speculatoviz train eagle3` trains one." if kind == "EAGLE-3" else start)
+        trained = _TRAINED.get(kind)
+        return Missing(why, f"{start} `speculatoviz train {trained}` trains one." if trained else start)
     return Missing(f"the target runs on {runtime}, which gives no {IN_WORDS['layers']}", _on_llamacpp())

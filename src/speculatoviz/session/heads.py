@@ -157,6 +157,7 @@ def published_head(settings: Settings, window: Window, clock: Callable[[], float
 
 def _eagle3(path: Path, target: HeadTarget, settings: Settings, window: Window, clock: Callable[[], float]) -> Drafter:
     from speculatoviz.drafters.eagle3 import Eagle3Drafter
+    from speculatoviz.drafters.p_eagle import PEagleDrafter
     from speculatoviz.heads import eagle3_file, eagle3_published
     from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
 
@@ -168,8 +169,12 @@ def _eagle3(path: Path, target: HeadTarget, settings: Settings, window: Window, 
     shared = _shared(window.model, settings.head or "") if file.shares else None
     graph = LlamaCppEagle3(file.path, file.vocabulary, size, settings.threads or usable_cores(), shared)
     window.read_layers(file.layers)
-    states = LayerInputs(window)
-    drafter = Eagle3Drafter(graph, states, file.vocabulary, size, clock, support_size=settings.support_size)
+    states, ids, masks = LayerInputs(window), file.vocabulary, file.masks
+    drafter: HeadDrafter
+    if masks is None:
+        drafter = Eagle3Drafter(graph, states, ids, size, clock, support_size=settings.support_size)
+    else:
+        drafter = PEagleDrafter(graph, states, ids, masks, size, clock, support_size=settings.support_size)
     drafter.card = card
     return drafter
 

@@ -158,7 +158,7 @@ class Session:
         """
         if self.settings.drafter is not None:
             return self.settings.drafter
-        heads = ("dflash", "eagle3", "eagle", "medusa")
+        heads = ("dflash", "eagle3", "p-eagle", "eagle", "medusa")
         given = [name for name in heads if self.settings.head and name in self.drafters]
         usual: str = next(iter(given), self.settings.resolved().drafter)
         if usual in self.drafters or usual not in WITH_HEAD:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from speculatoviz.train.dialogue import Recipe
-from speculatoviz.train.job import TrainKind
+from speculatoviz.train.job import LAYERED, TrainKind
 
 _KEYS = {field.name for field in fields(Recipe)}
 _ARCHITECTURES: Mapping[TrainKind, str] = {
@@ -17,6 +17,8 @@ _ARCHITECTURES: Mapping[TrainKind, str] = {
     "(Cai et al. 2024, Medusa-1).",
     "eagle3": "An EAGLE-3 head: one decoder layer on the inputs of three inner layers of the target, trained on its "
     "own states with a loss on tokens alone (Li et al. 2025).",
+    "p-eagle": "A P-EAGLE head: one decoder layer on the inputs of three inner layers of the target, which predicts "
+    "all tokens of a draft in one pass, at masked places (Hui et al. 2026).",
 }
 _SHARED = "Embeddings and output rows are the target's."
 _OWN_ROWS = (
@@ -29,7 +31,7 @@ def markdown(kind: TrainKind, target: str, drafted: int, card: Mapping[str, Any]
     shares = ", ".join(f"{100 * share:.0f} %" for share in card["held_out_conditional"])
     command = f"speculatoviz train {kind} --target {target} --tokens {tokens} --steps {card['of_steps']}"
     begun = card.get("begun_with")
-    if kind == "eagle3":
+    if kind in LAYERED:
         command += f" --unroll {card['trained_depth']}"
     if begun:
         command += f" --begin-with {begun}"
@@ -37,7 +39,7 @@ def markdown(kind: TrainKind, target: str, drafted: int, card: Mapping[str, Any]
 
 {_ARCHITECTURES[kind]}
 
-It has {card["parameters"] / 1e6:.1f} million parameters in float16. {_OWN_ROWS if kind == "eagle3" else _SHARED} It can
+It has {card["parameters"] / 1e6:.1f} million parameters in float16. {_OWN_ROWS if kind in LAYERED else _SHARED} It can
 draft the {drafted} tokens that the target writes most. It cannot change what the target writes: a draft is
 a proposal.{_layers(card)}
 
@@ -70,7 +72,7 @@ is for you to judge before you publish it.
 ## Again
 
 ```
-{command} --seed {card["seed"]} --out {"eagle3" if kind == "eagle3" else f"{kind}.safetensors"}
+{command} --seed {card["seed"]} --out {kind if kind in LAYERED else f"{kind}.safetensors"}
 ```
 """
 
@@ -82,7 +84,7 @@ def _layers(card: Mapping[str, Any]) -> str:
 
 
 def _rounding(kind: TrainKind, card: Mapping[str, Any]) -> str:
-    if kind != "eagle3":
+    if kind not in LAYERED:
         return ""
     return (
         " All figures are of the head as it drafts: with matrices in 4 bits, the fusion in 8. Before that rounding the "

@@ -85,22 +85,31 @@ class Eagle3Module(nn.Module):  # type: ignore[misc]  # the library is optional
         """Of each step norm(s_i) float[B, T - 1, D], which the output rows multiply; see `train.unroll`."""
         assert batch.layers is not None
         w, shape = self.weights, self.shape
-        pairs = rms_norm(self.target.embed(batch.tokens[:, 1:]), w["embedding_norm"])  # e(t_i+1)
-        by = unroll.rotation(pairs.shape[1], shape.width, shape.theta, batch.tokens.device)
         first = linear(batch.layers[:, :-1] / self.scales["fc"], w["fc"]).float()  # g_i
-        given, keys, values, results = first, [], [], []
+        by = unroll.rotation(first.shape[1], shape.width, shape.theta, batch.tokens.device)
+        keys, values, results, state = [], [], [], None
         for _ in range(steps):
+            tokens, given = self._inputs(batch.tokens[:, 1:], first, state)
+            pairs = rms_norm(self.target.embed(tokens), w["embedding_norm"])  # e(t_i+1)
             x = torch.cat([pairs, rms_norm(given, w["state_norm"])], -1)
             query, key, value = (unroll.split_heads(linear(x, w[name]), heads) for name, heads in self._projections())
             keys.append(self._for_all(unroll.rotated(key, by)))
             values.append(self._for_all(value))
-            mixed = unroll.attend(unroll.rotated(query, by), keys, values, pairs.shape[1])
+            mixed = unroll.attend(unroll.rotated(query, by), keys, values, first.shape[1])
             state = given + linear(mixed.transpose(1, 2).flatten(2), w["o"]).float()
             normal = rms_norm(state, w["mlp_norm"])
             state = state + linear(silu(linear(normal, w["gate"])) * linear(normal, w["up"]), w["down"]).float()
             results.append(rms_norm(state, w["output_norm"]))
-            given = unroll.next_inputs(first, state)
         return results
+
+    def _inputs(
+        self, tokens: torch.Tensor, first: torch.Tensor, before: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a step reads: ids long[B, T - 1] and states float[B, T - 1, D], of the pairs of a text.
+
+        tokens long[B, T - 1]: t_i+1. first float[B, T - 1, D]: g_i. before: s_i of the step before; None for step 0.
+        """
+        return tokens, first if before is None else unroll.next_inputs(first, before)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """float[..., K] over the head's vocabulary, of norm(s) float[..., D]."""

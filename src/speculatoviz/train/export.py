@@ -1,10 +1,10 @@
-"""Writes a trained head with its card: a file of heads (eagle, medusa), or a folder as heads are published (eagle3)."""
+"""Writes a trained head with its card: a file of heads (eagle, medusa), or a folder as heads are published."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from speculatoviz.core.types import Floats
 from speculatoviz.heads import eagle3_folder
 from speculatoviz.heads.eagle3_folder import Eagle3Head
 from speculatoviz.heads.eagle3_published import rounded
-from speculatoviz.heads.file import HeadFile, save
+from speculatoviz.heads.file import HeadFile, HeadKind, save
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.gguf import GgufFile
 from speculatoviz.train.card import markdown
 from speculatoviz.train.eagle3 import Eagle3Module
 from speculatoviz.train.fit import Schedule, TrainableHead, TrainingResult
-from speculatoviz.train.job import TrainJob
+from speculatoviz.train.job import LAYERED, TrainJob
 from speculatoviz.train.kinds import copy_weights, file_tensors
+from speculatoviz.train.p_eagle import PEagleModule
 from speculatoviz.train.score import HeldOutAnswers, Score
 from speculatoviz.train.store import Corpus, write_errors
 from speculatoviz.train.target import TargetMatrices
@@ -84,15 +85,15 @@ def _write_folder(
         tensors=tensors,
         context_tokens=file.integer(f"{file.architecture}.context_length") or 4096,
         card=card,
+        masked=module.masked if isinstance(module, PEagleModule) else None,
     )
     eagle3_folder.save(head, job.out, markdown(job.kind, job.target, len(head.vocabulary), card, job.tokens))
 
 
 def _write_file(job: TrainJob, trained: Trained, tensors: Mapping[str, Floats], card: Mapping[str, Any]) -> None:
-    assert job.kind != "eagle3"
     target, vocabulary = trained.target, trained.target.vocabulary
     head = HeadFile(
-        job.kind,
+        cast("HeadKind", job.kind),
         job.target,
         trained.tokenizer.fingerprint,
         target.hidden_size,
@@ -114,7 +115,7 @@ def _card(job: TrainJob, trained: Trained, score: Score) -> dict[str, Any]:
         "answer_tokens": counts.answer_tokens,
         "dialogues": counts.dialogues,
         "recipes": trained.corpus.recipes(),
-        "layers": list(trained.corpus.layers) if job.kind == "eagle3" else None,
+        "layers": list(trained.corpus.layers) if job.kind in LAYERED else None,
         "steps": result.step,
         "of_steps": schedule.steps,
         "batch_tokens": schedule.batch_tokens,

@@ -54,9 +54,10 @@ class TrainableHead(Protocol):
 class Schedule:
     """How a head is trained.
 
-    batch_tokens: of a step, padding included. rate: the highest learning rate, reached after `warmup` steps; a half
-    cosine lowers it to 2 % of that. decay: weight decay of matrices. clip: the greatest norm of all gradients. every:
-    steps between two scores, each with a checkpoint. depth: of the chains that are scored.
+    batch_tokens: of a step, padding included. rate: the highest learning rate, reached after `warmup` steps, or after a
+    tenth of a shorter training; a half cosine lowers it to 2 % of that. decay: weight decay of matrices. clip: the
+    greatest norm of all gradients. every: steps between two scores, each with a checkpoint. depth: of the chains that
+    are scored.
     """
 
     steps: int
@@ -215,7 +216,8 @@ class _Run:
         return max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
 
     def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / max(1, self._how.warmup))
+        warmup = min(self._how.warmup, self._how.steps // 10)  # else a short training never reaches its rate
+        warm = min(1.0, (self.step + 1) / max(1, warmup))
         cosine = 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps))
         return self._how.rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * cosine)
 

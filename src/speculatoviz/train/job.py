@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 WriteWith = Literal["pytorch", "llamacpp"]
-TrainKind = Literal["eagle", "medusa", "eagle3"]
+TrainKind = Literal["eagle", "medusa", "eagle3", "p-eagle"]
+LAYERED: frozenset[TrainKind] = frozenset({"eagle3", "p-eagle"})  # on inner layers, published as folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,11 @@ class TrainJob:
     """A head to train for a target.
 
     kind: of the head. target: its name, for the head's file. source: its GGUF file. tokens: of dialogues to train on;
-    what `data` does not hold yet is written. out: the head's file, or folder (eagle3). data: the folder of the
+    what `data` does not hold yet is written. out: the head's file, or folder (eagle3, p-eagle). data: the folder of the
     dialogues. steps: of training. vocabulary: the most ids that the head can draft. threads: by default all cores.
     slots: dialogues written at once. write_with: what writes them; PyTorch is faster, llama.cpp is the target itself.
     begin_with: a head of that kind whose weights and vocabulary the training begins with. device: that PyTorch computes
-    on; auto: a GPU if there is one. unroll: tokens of a draft that an eagle3 head is trained for.
+    on; auto: a GPU if there is one. unroll: tokens of a draft that an eagle3 or p-eagle head is trained for.
     """
 
     kind: TrainKind

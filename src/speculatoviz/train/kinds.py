@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from speculatoviz.errors import HeadError, TrainError
 from speculatoviz.heads import eagle3_folder
 from speculatoviz.heads.eagle3_file import typical_layers
 from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
-from speculatoviz.heads.file import HeadFile, Shapes, load, require_shapes
+from speculatoviz.heads.file import HeadFile, HeadKind, Shapes, load, require_shapes
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.models.base import Tokenizer
@@ -20,11 +21,12 @@ from speculatoviz.models.files.gguf import GgufFile
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
 from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module
 from speculatoviz.train.fit import TrainableHead
-from speculatoviz.train.job import TrainJob
+from speculatoviz.train.job import LAYERED, TrainJob
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
+from speculatoviz.train.p_eagle import PEagleModule
 from speculatoviz.train.target import TargetMatrices
 
-RATES: Mapping[str, float] = {"eagle": 3e-3, "medusa": 6e-3, "eagle3": 3e-3}
+RATES: Mapping[str, float] = {"eagle": 3e-3, "medusa": 6e-3, "eagle3": 3e-3, "p-eagle": 3e-3}
 _FEWEST_LAYERS = 7  # of a target: the three inner layers that a head reads by default are different ones
 
 Begun = HeadFile | Eagle3Head
@@ -34,35 +36,53 @@ def begun(job: TrainJob, tokenizer: Tokenizer, rows: GgufRows, file: GgufFile) -
     """The head that the training begins with, if any. Raises HeadError if it does not fit the target."""
     if job.begin_with is None:
         return None
-    if job.kind != "eagle3":
-        return load(job.begin_with, job.kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
+    if job.kind not in LAYERED:
+        kind = cast("HeadKind", job.kind)
+        return load(job.begin_with, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
     target = HeadTarget(job.target, _layer_count(file), rows.hidden_size, tokenizer.n_vocab)
-    return eagle3_folder.load(job.begin_with, target, tokenizer.fingerprint)
+    head = eagle3_folder.load(job.begin_with, target, tokenizer.fingerprint)
+    if head.kind != job.kind:
+        raise HeadError(
+            f"{job.begin_with} holds a head that `speculatoviz train {head.kind}` wrote.",
+            f"Name one of {job.kind} with --begin-with.",
+        )
+    return head
 
 
 def layers(job: TrainJob, file: GgufFile, begun: Begun | None) -> tuple[int, ...]:
     """The inner layers whose inputs the head reads. Raises TrainError if the target has too few."""
-    if job.kind != "eagle3":
+    if job.kind not in LAYERED:
         return ()
     if isinstance(begun, Eagle3Head):
         return begun.layers
     count = _layer_count(file)
     if count < _FEWEST_LAYERS:
         raise TrainError(
-            f"{job.target} has {count} layers, and an EAGLE-3 head reads the inputs of three inner ones.",
+            f"{job.target} has {count} layers, and the head reads the inputs of three inner ones.",
             f"Choose a target with at least {_FEWEST_LAYERS} layers, or train eagle.",
         )
     return typical_layers(count)
 
 
-def module(job: TrainJob, target: TargetMatrices, begun: Begun | None) -> TrainableHead:
+def mask(job: TrainJob, tokenizer: Tokenizer, begun: Begun | None) -> int | None:
+    """The id at the masked places of a draft: a token that ends a text, which no draft goes on after."""
+    if job.kind != "p-eagle":
+        return None
+    if isinstance(begun, Eagle3Head) and begun.masked is not None:
+        return begun.masked.token
+    return min(tokenizer.eos_ids, default=0)
+
+
+def module(job: TrainJob, target: TargetMatrices, begun: Begun | None, mask: int | None) -> TrainableHead:
     """A head to train, in the memory of the target's matrices: a new one, or with the weights of `begun`."""
     head: nn.Module
     if job.kind == "medusa":
         head = MedusaModule(target, MedusaShape(), MedusaLoss(), job.seed)
-    elif job.kind == "eagle3":
-        shape = begun.shape if isinstance(begun, Eagle3Head) else Eagle3Shape.of(target.hidden_size)
-        head = Eagle3Module(target, shape, Eagle3Loss(job.unroll), job.seed)
+    elif job.kind in LAYERED:
+        shape, loss = _shape(target, begun), Eagle3Loss(job.unroll)
+        head = Eagle3Module(target, shape, loss, job.seed)
+        if mask is not None:
+            head = PEagleModule(target, shape, loss, job.seed, mask)
     else:
         width = 64
         heads = max(1, target.hidden_size // width)
@@ -72,6 +92,10 @@ def module(job: TrainJob, target: TargetMatrices, begun: Begun | None) -> Traina
     if begun is not None:
         copy_weights(placed, begun.tensors, job.kind)
     return placed
+
+
+def _shape(target: TargetMatrices, begun: Begun | None) -> Eagle3Shape:
+    return begun.shape if isinstance(begun, Eagle3Head) else Eagle3Shape.of(target.hidden_size)
 
 
 def copy_weights(head: TrainableHead, tensors: Mapping[str, Floats], kind: str) -> None:

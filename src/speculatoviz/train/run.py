@@ -18,7 +18,7 @@ from speculatoviz.train.data import TrainingData
 from speculatoviz.train.dialogue import Recipe
 from speculatoviz.train.fit import Schedule, StepReport, TrainingResult, fast_dtype, fit
 from speculatoviz.train.generate import RECIPE, write_dialogues
-from speculatoviz.train.job import TrainJob
+from speculatoviz.train.job import LAYERED, TrainJob
 from speculatoviz.train.score import HeldOutAnswers
 from speculatoviz.train.store import Corpus, CorpusOrigin
 from speculatoviz.train.target import TargetMatrices
@@ -45,12 +45,14 @@ def train(job: TrainJob, tokenizer: Tokenizer, report: Progress) -> TrainingResu
     report("reading the dialogues", None)
     data = TrainingData.of(corpus)
     vocabulary = begun.vocabulary if begun else data.vocabulary(job.vocabulary, sorted(tokenizer.eos_ids))
-    target = TargetMatrices(rows, vocabulary, [*data.train, *data.held_out], fast_dtype(device), device)
-    head = kinds.module(job, target, begun)
+    mask = kinds.mask(job, tokenizer, begun)
+    dialogues, also = [*data.train, *data.held_out], [] if mask is None else [mask]
+    target = TargetMatrices(rows, vocabulary, dialogues, fast_dtype(device), device, also)
+    head = kinds.module(job, target, begun, mask)
     held_out = HeldOutAnswers.of(data.held_out[:_SCORED_DIALOGUES], target)
     rate = kinds.RATES[job.kind] * (_TRAINED_RATE_SHARE if begun else 1.0)
     schedule = Schedule(job.steps, rate=rate, seed=job.seed)
-    if job.kind == "eagle3":
+    if job.kind in LAYERED:
         schedule = replace(schedule, depth=job.unroll)
     checkpoint = job.out.with_name(job.out.name + ".checkpoint")
     result = fit(head, data, held_out, schedule, checkpoint, _step_reports(job.steps, report))

@@ -18,10 +18,10 @@ _CPU = torch.device("cpu")
 class TargetMatrices:
     """Embeddings of the ids that occur in dialogues, output rows of a head's vocabulary, and sizes of the states.
 
-    vocabulary int32[K], ascending; ids long[K]: the same. output [K, D], of `dtype`, in which logits are computed.
-    state_scale float[D]: root mean squares of the states' numbers, over the first dialogues; state_size: over all
-    numbers. layer_scale float[L * D]: for every number of the inputs of inner layers the usual root mean square of its
-    layer's; empty if none are recorded. device: where all of it is.
+    also: further ids with embeddings. vocabulary int32[K], ascending; ids long[K]: the same. output [K, D], of `dtype`,
+    in which logits are computed. state_scale float[D]: root mean squares of the states' numbers, over the first
+    dialogues; state_size: over all numbers. layer_scale float[L * D]: for every number of the inputs of inner layers
+    the usual root mean square of its layer's; empty if none are recorded. device: where all of it is.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class TargetMatrices:
         dialogues: Sequence[Dialogue],
         dtype: torch.dtype = torch.float32,
         device: torch.device = _CPU,
+        also: Sequence[int] = (),
     ) -> None:
         self.hidden_size, self.vocabulary, self.device = rows.hidden_size, vocabulary, device
-        occurring = np.unique(np.concatenate([d.tokens for d in dialogues]))
+        occurring = np.unique(np.concatenate([*(d.tokens for d in dialogues), np.array(also, np.int32)]))
         place = np.zeros(int(occurring[-1]) + 1, np.int64)
         place[occurring] = np.arange(len(occurring))
         self._place = torch.from_numpy(place).to(device)
@@ -46,7 +47,7 @@ class TargetMatrices:
         self.layer_scale = torch.from_numpy(_layer_scale(dialogues[:20], self.hidden_size)).to(device)
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """float[..., D] of tokens long[...], which have to occur in the dialogues."""
+        """float[..., D] of tokens long[...], which have to occur in the dialogues or in `also`."""
         return embedding(self._place[tokens], self._embeddings)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:

@@ -109,6 +109,7 @@ def test_transformers_gets_lines_of_python() -> None:
         ("vllm", "ngram", '"method": "ngram"'),
         ("vllm", "suffix", '"method": "suffix"'),
         ("vllm", "eagle3", '"method": "eagle3"'),
+        ("vllm", "p-eagle", '"parallel_drafting": true'),
         ("vllm", "dflash", '"method": "dflash"'),
         ("vllm", "mtp", '"method": "mtp"'),
         ("sglang", "ngram", "--speculative-algorithm NGRAM"),

@@ -26,7 +26,7 @@ from speculatoviz.telemetry.messages import Start
 DEPTHS = (1, 2, 3, 5, 7)
 DEEP = 8  # the depth at which the time outside forward passes is measured
 _USUAL = ("suffix", "hybrid")  # beside the drafter of the pair
-_HEADS = ("eagle", "eagle3", "dflash", "medusa", "mtp")
+_HEADS = ("eagle", "eagle3", "p-eagle", "dflash", "medusa", "mtp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ def vllm(found: Evidence, weights: str | None) -> EngineSettings:
             config |= {"method": "ngram", "prompt_lookup_min": 2, "prompt_lookup_max": 4}
         case "eagle3" | "dflash" as method:
             config |= {"method": method, "model": _weights("vllm", found, weights)}
+        case "p-eagle":
+            config |= {"method": "eagle3", "model": _weights("vllm", found, weights), "parallel_drafting": True}
         case name:  # suffix and mtp have vLLM's own names
             config |= {"method": name}
     config["num_speculative_tokens"] = found.depth
@@ -199,7 +201,7 @@ WRITERS: Mapping[Engine, Writer] = {
 # --- what an engine does not have ---------------------------------------------------------------------
 
 _HAS: Mapping[Engine, frozenset[str]] = {
-    "vllm": frozenset({"model", "ngram", "suffix", "eagle3", "dflash", "mtp"}),
+    "vllm": frozenset({"model", "ngram", "suffix", "eagle3", "p-eagle", "dflash", "mtp"}),
     "sglang": frozenset({"model", "ngram", "eagle3", "dflash", "mtp"}),
     "llama.cpp": frozenset({"model", "ngram", "eagle3", "dflash", "mtp"}),
     "transformers": frozenset({"model", "ngram", "mtp"}),
@@ -208,6 +210,7 @@ _INSTEAD: Mapping[str, str] = {
     "suffix": "Record a run with --drafter ngram.",
     "eagle": "Its head has this program's format. Record a run with a published EAGLE-3 head: --head hf:OWNER/NAME.",
     "eagle3": "Record a run with a draft model: --drafter model.",
+    "p-eagle": "Record a run with a draft model: --drafter model.",
     "dflash": "Record a run with a draft model: --drafter model.",
     "mtp": "Record a run with a draft model: --drafter model.",
     "medusa": "Record a run with a published EAGLE-3 head: --head hf:OWNER/NAME.",
