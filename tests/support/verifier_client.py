@@ -165,7 +165,8 @@ def verdict_bits(verdict: Verdict) -> tuple[object, ...]:
         (c.node, c.token, c.status, c.target_prob, c.draft_prob, c.acceptance_prob, c.uniform, _scores(c.target))
         for c in verdict.checks
     )
-    return verdict.path, e.token, e.status, e.target_prob, _scores(e.target), _top(e.residual), checks
+    shown = e.compared, tuple((c.compared, c.overlap) for c in verdict.checks)
+    return verdict.path, e.token, e.status, e.target_prob, _scores(e.target), _top(e.residual), checks, shown
 
 
 def _draft(draft: Draft) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from speculatoviz.core.chance import Chance, ChanceSource, seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.rounds import Verdict
 from speculatoviz.core.sampling import quantised
-from speculatoviz.core.types import Draft, Floats, Request, Support
+from speculatoviz.core.types import Draft, Floats, Ints, Request, Support
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.targets.base import Pending
 from speculatoviz.targets.local import LocalTarget
@@ -85,9 +85,9 @@ class RepeatingDrafter(KeenDrafter):
         return super().prepare(prefix, round, plan, self.source("draft", round - 1), pays)
 
 
-def sharpened(frame: Submit, n_vocab: int) -> Draft:
+def sharpened(frame: Submit, n_vocab: int, vocabulary: Ints | None = None) -> Draft:
     """A draft as read by a verifier that assumes another q than it was drawn from."""
-    draft = draft_of(frame, n_vocab)
+    draft = draft_of(frame, n_vocab, vocabulary)
     qs = tuple(q and Support(q.ids, q.probs**3 / (q.probs**3).sum()) for q in draft.q)
     return Draft.chain(draft.round, draft.tokens.tolist(), qs, "remote")
 

@@ -14,7 +14,8 @@ from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.server.verifier import connection
 from speculatoviz.server.verifier.app import VerifierOptions, welcome
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.frames import pack, vocabulary_frame
+from speculatoviz.targets.verifier.arrays import pack
+from speculatoviz.targets.verifier.frames import vocabulary_frame
 from support.keys import one_key
 from support.verifier import VerifierServer, connected, drafter_for, rounds
 from support.verifier_client import RawClient, answering, refusal, toys

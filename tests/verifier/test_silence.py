@@ -22,7 +22,7 @@ from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.verifier.app import READY, VerifierOptions
 from speculatoviz.server.verifier.connection import ClientLimits
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.frames import unpack
+from speculatoviz.targets.verifier.arrays import unpack
 from support.keys import one_key
 from support.live_server import poll
 from support.raw_socket import connections, raw_socket, rest

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,39 +15,40 @@ from hypothesis import strategies as st
 from speculatoviz.core.chance import seeded
 from speculatoviz.core.rounds import Extra, Verdict
 from speculatoviz.core.sampling import QUANTA, quantised, support
-from speculatoviz.core.types import Draft, Limits, Penalties, Request, Sampling, Support
+from speculatoviz.core.types import Draft, DraftEvidence, Limits, Node, Penalties, Request, Sampling, Support
 from speculatoviz.models.base import VocabularyEntry
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.targets.layout import layout
 from speculatoviz.targets.local import decide
 from speculatoviz.targets.verifier import frames as framing
 from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.arrays import pack
+from speculatoviz.targets.verifier.evidence import known_vocabulary
 from support.toy_pair import no_clock
+from support.trimmed_toy import TrimmedToy
 from support.verifier import connected, drafter_for, ids, rounds
 from support.verifier_client import RawClient, here, judged, request, toys, verdict_bits
 from support.verifier_servers import Servers
 
 N_VOCAB = 1000
 WELCOME_LIMIT = wire.Limit(4096, 32, 1 << 20, 4, 200.0, 600.0)
-SCORES = wire.WireScores(-0.5, 1.25, framing.pack([3, 4]), np.array([-0.5, -1.5], "<f4").tobytes())
+SCORES = wire.WireScores(-0.5, 1.25, pack([3, 4]), np.array([-0.5, -1.5], "<f4").tobytes())
 CHECK = wire.WireCheck(0, True, 0.25, 0.5, 0.5, 0.125, SCORES)
 SAMPLES: list[wire.Frame] = [
     wire.Hello(1, wire.VERSION, "0123456789abcdef"),
-    wire.Open(2, bytes(16), framing.pack([1, 2, 3]), 0.7, 40, 0.9, 0.1, 5, True),
-    wire.Submit(3, 9, 3, framing.pack([4, 5]), None, [(framing.pack([4, 5]), b"\0\0\xfe\xff"), None]),
+    wire.Open(2, bytes(16), pack([1, 2, 3]), 0.7, 40, 0.9, 0.1, 5, True),
+    wire.Submit(3, 9, 3, pack([4, 5]), None, [(pack([4, 5]), b"\0\0\xfe\xff"), None]),
     wire.Plain(4, 16),
     wire.Encode(5, "text ✓", True),
     wire.EncodeChat(6, [("user", "hello")]),
     wire.AskVocabulary(7),
     wire.Bye(8),
-    wire.Welcome(
-        1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", framing.pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9, 512, 5)
-    ),
+    wire.Welcome(1, 1, "m", "toy", "F64", None, 7, "CPU", 5, "f", pack([4]), True, WELCOME_LIMIT, (0, 0, 1, 9, 512, 5)),
     wire.Opened(2, 3),
-    wire.Judged(3, 9, framing.pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0),
+    wire.Judged(3, 9, pack([0]), [CHECK], 7, "bonus", 0.5, SCORES, (b"", b""), 0.1, 2.0),
     wire.Token(4, 17),
-    wire.Ids(5, framing.pack([1])),
-    wire.Vocabulary(7, framing.pack([0]), b"a", framing.pack([1]), b"\0"),
+    wire.Ids(5, pack([1])),
+    wire.Vocabulary(7, pack([0]), b"a", pack([1]), b"\0"),
     wire.Finished(8, 1.5),
     wire.Refused(9, "busy", "Full.", "Wait.", True),
 ]
@@ -194,12 +196,15 @@ def test_a_round_is_small() -> None:
 def test_every_possible_verdict_is_small() -> None:
     """Eight checks and the extra token with eight alternatives each, and eight alternatives of the residual."""
     numbers = np.random.default_rng(0)
-    top = (framing.pack(numbers.integers(0, 151_936, 8)), numbers.random(8, np.float32).tobytes())
-    check = wire.WireCheck(7, True, 0.1, 0.2, 0.3, 0.4, wire.WireScores(-0.1, 0.2, *top))
+    top = (pack(numbers.integers(0, 151_936, 8)), numbers.random(8, np.float32).tobytes())
+    nine = pack(numbers.integers(0, 151_936, 9))
+    shown = wire.WireCompared(nine, numbers.random(9).tobytes(), numbers.random(9).tobytes())
+    overlap = wire.WireOverlap(*numbers.random(5).tolist())
+    check = wire.WireCheck(7, True, 0.1, 0.2, 0.3, 0.4, wire.WireScores(-0.1, 0.2, *top), shown, overlap)
     frame = wire.Judged(
         1 << 20,
         1 << 20,
-        framing.pack(range(8)),
+        pack(range(8)),
         [check] * 8,
         1 << 17,
         "resampled",
@@ -208,8 +213,10 @@ def test_every_possible_verdict_is_small() -> None:
         top,
         0.1,
         0.2,
+        0.3,
+        shown,
     )
-    assert len(wire.encode(frame)) <= 4 * 1024
+    assert len(wire.encode(frame)) <= 5 * 1024
 
 
 def test_verdicts_come_back() -> None:
@@ -224,6 +231,90 @@ def test_verdicts_come_back() -> None:
         got = framing.verdict_of(judged(frame), draft)
         assert verdict_bits(got) == verdict_bits(verdict)
         assert got.certainty == verdict.certainty
+
+
+def evident(seed: int, vocabulary: np.ndarray) -> Draft:
+    """A drawn token, and one that was chosen; the drafter of both knows some of the ids only."""
+    rng, asked = np.random.default_rng(seed), Sampling(1.0)
+    drawn, other = (quantised(support(rng.standard_normal(N_VOCAB), asked, 64)) for _ in range(2))
+    chosen = int(other.ids[other.probs.argmax()])
+    nodes = [
+        Node(int(rng.choice(drawn.ids, p=drawn.probs)), -1, drawn, "t", evidence=DraftEvidence(None, vocabulary)),
+        Node(chosen, 0, None, "t", evidence=DraftEvidence(other, vocabulary)),
+    ]
+    return Draft.tree(seed, nodes)
+
+
+def test_what_is_shown_of_a_verdict_is_what_a_local_target_shows() -> None:
+    """p beside q and the overlaps, also of what a drafter could have proposed and of the ids that it lacks."""
+    logits = np.random.default_rng(3).standard_normal((3, N_VOCAB))
+    vocabulary = np.arange(0, N_VOCAB, 3, dtype=np.int32)
+    seen = set()
+    for seed in range(20):
+        draft, asked = evident(seed, vocabulary), Request((0,), Sampling(1.0, top_k=400), Limits(0))
+        frame = wire.client_frame(wire.encode(framing.submit_frame(1, draft, 5)))
+        assert isinstance(frame, wire.Submit)
+        got = framing.draft_of(frame, N_VOCAB, known_vocabulary(frame, N_VOCAB))
+        verdicts = [
+            decide(own, logits, layout(0, own), asked, (0,), seeded(seed)("verify", seed), no_clock, 8)
+            for own in (draft, got)
+        ]
+        answer = wire.server_frame(wire.encode(framing.judged_frame(1, seed, verdicts[1], 1.0)))
+        assert verdict_bits(framing.verdict_of(judged(answer), draft)) == verdict_bits(verdicts[0])
+        for check in verdicts[0].checks:
+            assert check.overlap is not None
+            seen.add((check.node, check.overlap.uncovered > 0.3, check.overlap.filtered > 0, bool(check.compared)))
+    assert {(0, True, True, True), (1, True, True, True)} <= seen
+
+
+def test_a_vocabulary_is_sent_once() -> None:
+    vocabulary = np.arange(0, N_VOCAB, 3, dtype=np.int32)
+    first, second = framing.submit_frame(1, evident(0, vocabulary), 5), None
+    assert first.vocabulary is not None
+    second = framing.submit_frame(2, evident(1, vocabulary), 6, vocabulary)
+    assert (second.vocabulary, second.limited) == (None, bytes([1, 1]))
+    again = framing.draft_of(second, N_VOCAB, known_vocabulary(first, N_VOCAB))
+    assert all(one is not None and one.vocabulary is not None for one in again.evidence)
+    other = framing.submit_frame(3, evident(1, vocabulary + 1), 6, vocabulary)
+    assert other.vocabulary == pack(vocabulary + 1)
+    opened = framing.open_frame(4, bytes(16), request(), (0, 1), vocabulary)
+    assert known_vocabulary(opened, N_VOCAB) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocabulary": pack([3, 2])},
+        {"vocabulary": pack([3, N_VOCAB])},
+        {"vocabulary": b""},
+        {"limited": bytes(3)},
+        {"own": [None]},
+        {"own": [None, (pack([1, 2]), np.array([0.5, 0.2], "<f8").tobytes())]},
+        {"own": [None, (pack([2, 1]), np.array([0.5, 0.5], "<f8").tobytes())]},
+        {"own": [None, (pack([1]), np.array([np.nan], "<f8").tobytes())]},
+        {"vocabulary": None},
+    ],
+)
+def test_evidence_that_does_not_fit_is_refused(change: dict[str, object]) -> None:
+    good = framing.submit_frame(1, evident(0, np.arange(9, dtype=np.int32)), 5)
+    assert framing.draft_of(good, N_VOCAB, known_vocabulary(good, N_VOCAB)).evidence
+    frame = msgspec.structs.replace(good, **change)
+    with pytest.raises(wire.WireError):
+        framing.draft_of(frame, N_VOCAB, known_vocabulary(frame, N_VOCAB))
+
+
+@pytest.mark.parametrize("evidence", [True, False])
+def test_a_run_shows_the_same_remotely(evidence: bool, servers: Servers, folder: Path) -> None:
+    """With a draft model that lacks ids of the target's, whose vocabulary the verifier has to know."""
+    model, draft = toys()
+    trimmed = TrimmedToy(draft, [1, 2, 3])
+    expected = rounds(here(model), drafter_for(model, trimmed), evidence=evidence)
+    with connected(servers.start(model).url, folder) as target:
+        found = rounds(target, drafter_for(model, trimmed), evidence=evidence)
+    assert ids(found) == ids(expected)
+    overlaps = [[check.overlap for check in round.verdict.checks] for round in expected]
+    assert [[check.overlap for check in round.verdict.checks] for round in found] == overlaps
+    assert any(overlap is not None for own in overlaps for overlap in own) == evidence
 
 
 @pytest.mark.parametrize("certainty", [-0.1, 1.1, float("nan")])
@@ -276,17 +367,17 @@ i32 = st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(0, 5)
 @settings(max_examples=400)
 @given(st.lists(i32, max_size=4), st.lists(st.integers(0, 0xFFFF), max_size=4), i32, st.lists(i32, max_size=2))
 def test_any_numbers_are_a_draft_or_refused(support: list[int], counts: list[int], token: int, up: list[int]) -> None:
-    pair = (framing.pack(support), np.array(counts, "<u2").tobytes())
-    for parents in (None, framing.pack(up)):
+    pair = (pack(support), np.array(counts, "<u2").tobytes())
+    for parents in (None, pack(up)):
         with suppress(wire.WireError):
-            digest(wire.encode(wire.Submit(1, token, 1, framing.pack([token]), parents, [pair])))
+            digest(wire.encode(wire.Submit(1, token, 1, pack([token]), parents, [pair])))
 
 
 def test_ids_that_ascend_only_by_overflow_are_refused() -> None:
-    ascending = framing.pack([5, (1 << 31) - 1, -(1 << 31)])
+    ascending = pack([5, (1 << 31) - 1, -(1 << 31)])
     counts = np.array([QUANTA - 3, 0, 0], "<u2").tobytes()
     with pytest.raises(wire.WireError):
-        framing.draft_of(wire.Submit(1, 0, 1, framing.pack([5]), None, [(ascending, counts)]), N_VOCAB)
+        framing.draft_of(wire.Submit(1, 0, 1, pack([5]), None, [(ascending, counts)]), N_VOCAB)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=9), st.binary(max_size=40), st.binary(max_size=9))

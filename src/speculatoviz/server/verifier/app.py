@@ -19,7 +19,7 @@ from speculatoviz.server.verifier.sessions import Sessions
 from speculatoviz.server.workers import DaemonExecutor
 from speculatoviz.targets.local import most_drafted
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.frames import pack
+from speculatoviz.targets.verifier.arrays import pack
 
 READY = "/health/ready"  # answered without a key, for service managers
 _OPEN_PATHS = frozenset({READY})

@@ -16,19 +16,15 @@ import anyio
 from aiolimiter import AsyncLimiter
 from fastapi import WebSocket, WebSocketDisconnect
 
-from speculatoviz.core.types import Draft
+from speculatoviz.core.types import Draft, Ints
 from speculatoviz.errors import BadRequestError, BusyError, SpeculatoVizError
 from speculatoviz.models.base import LanguageModel, Message
 from speculatoviz.models.tokenizers.chat import encode_chat
 from speculatoviz.server.verifier.sessions import OutOfStepError, Sessions, VerifierSession
 from speculatoviz.targets.verifier import wire
-from speculatoviz.targets.verifier.frames import (
-    draft_of,
-    judged_frame,
-    pack,
-    request_of,
-    vocabulary_frame,
-)
+from speculatoviz.targets.verifier.arrays import pack
+from speculatoviz.targets.verifier.evidence import known_vocabulary
+from speculatoviz.targets.verifier.frames import draft_of, judged_frame, request_of, vocabulary_frame
 from speculatoviz.targets.verifier.wire import Frame, WireError
 
 T = TypeVar("T")
@@ -74,6 +70,7 @@ class VerifierConnection:
         self._limiter = AsyncLimiter(2 * limits.frames_per_s, 2.0)
         self._unread = False
         self._session: VerifierSession | None = None
+        self._vocabulary: Ints | None = None  # of the session's drafts, as far as it was stated
         self._name = b""
 
     async def serve(self) -> None:
@@ -194,11 +191,15 @@ class VerifierConnection:
             raise WireError("The session's name is not 16 bytes long.", "Use a client of SpeculatoViz.")
         if self._name != frame.session:
             self._sessions.release(self)
+        self._vocabulary = known_vocabulary(frame, self._model.tokenizer.n_vocab)
         self._session, self._name = await self._sessions.acquire(frame.session, self), frame.session
         await self._send(wire.Opened(frame.number, await self._sessions.begin(self._session, request)))
 
     async def _submit(self, frame: wire.Submit, arrived: float) -> None:
-        draft = draft_of(frame, self._model.tokenizer.n_vocab)
+        n_vocab = self._model.tokenizer.n_vocab
+        if (vocabulary := known_vocabulary(frame, n_vocab)) is not None:
+            self._vocabulary = vocabulary
+        draft = draft_of(frame, n_vocab, self._vocabulary)
         if len(draft) > self._limits.draft_tokens:
             raise BadRequestError(
                 f"The draft has {len(draft)} tokens and {self._limits.draft_tokens} are allowed.", "Draft less."

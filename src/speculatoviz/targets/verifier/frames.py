@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.sampling import QUANTA
-from speculatoviz.core.types import ROOT, Draft, Ints, Limits, Penalties, Request, Sampling, Scores, Support
+from speculatoviz.core.types import ROOT, Draft, Ints, Limits, Penalties, Request, Sampling, Support
 from speculatoviz.models.base import VocabularyEntry
+from speculatoviz.targets.verifier.arrays import MISMATCH, array, pack, unpack
+from speculatoviz.targets.verifier.evidence import (
+    compared_of,
+    evidence_of,
+    limited_field,
+    overlap_of,
+    own_fields,
+    scores_of,
+    top_of,
+    vocabulary_of,
+    wire_compared,
+    wire_overlap,
+    wire_scores,
+    wire_top,
+)
 from speculatoviz.targets.verifier.wire import (
     Judged,
     Open,
@@ -20,28 +33,21 @@ from speculatoviz.targets.verifier.wire import (
     WireCheck,
     WireError,
     WirePenalties,
-    WireScores,
 )
 
-_MISMATCH = "Use the same version of SpeculatoViz on both sides."
 _MOST_BIASES, _MOST_PENALTY = 1024, 1e3
-
-
-def pack(ids: Sequence[int] | Ints) -> bytes:
-    """Ids as little-endian int32."""
-    return np.asarray(ids, "<i4").tobytes()
-
-
-def unpack(raw: bytes) -> list[int]:
-    """Ids from little-endian int32. Raises WireError for a length that is no multiple of 4."""
-    return [int(token) for token in _array(raw, "<i4").tolist()]
 
 
 # ---- a request --------------------------------------------------------------------------------------
 
 
-def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[int]) -> Open:
-    """The frame that opens a session. prompt: all committed ids, which may be more than the request's own."""
+def open_frame(
+    number: int, session: bytes, request: Request, prompt: Sequence[int], vocabulary: Ints | None = None
+) -> Open:
+    """The frame that opens a session. prompt: all committed ids, which may be more than the request's own.
+
+    vocabulary: of the drafts before, if they had one.
+    """
     s = request.sampling
     return Open(
         number,
@@ -57,6 +63,7 @@ def open_frame(number: int, session: bytes, request: Request, prompt: Sequence[i
         request.certainty,
         request.output_start,
         _wire_penalties(s.penalties) if s.penalties.active else None,
+        None if vocabulary is None else pack(vocabulary),
     )
 
 
@@ -64,7 +71,7 @@ def request_of(frame: Open, n_vocab: int) -> Request:
     """The request of a frame. Raises WireError for ids outside the vocabulary, or a sampling or seed out of range."""
     prompt = unpack(frame.prompt)
     if not prompt or not all(0 <= token < n_vocab for token in prompt):
-        raise WireError("The prompt is empty or has ids outside the vocabulary.", _MISMATCH)
+        raise WireError("The prompt is empty or has ids outside the vocabulary.", MISMATCH)
     if not (
         0 <= frame.temperature <= 100
         and frame.top_k >= 0
@@ -76,7 +83,7 @@ def request_of(frame: Open, n_vocab: int) -> Request:
             "The sampling or the seed is out of range.", "Correct temperature, top-k, top-p, min-p and seed."
         )
     if frame.output_from is not None and not 0 <= frame.output_from <= len(prompt):
-        raise WireError("The output begins outside the committed ids.", _MISMATCH)
+        raise WireError("The output begins outside the committed ids.", MISMATCH)
     penalties = Penalties() if frame.penalties is None else _penalties(frame.penalties, n_vocab)
     sampling = Sampling(frame.temperature, frame.top_k, frame.top_p, frame.min_p, penalties)
     return Request(
@@ -100,10 +107,10 @@ def _wire_penalties(penalties: Penalties) -> WirePenalties:
 
 
 def _penalties(frame: WirePenalties, n_vocab: int) -> Penalties:
-    tokens, values = unpack(frame.bias[0]), _array(frame.bias[1], "<f8").tolist()
+    tokens, values = unpack(frame.bias[0]), array(frame.bias[1], "<f8").tolist()
     unique = len(set(tokens)) == len(tokens) == len(values) <= _MOST_BIASES
     if not unique or not all(0 <= token < n_vocab for token in tokens):
-        raise WireError("The biases do not name different ids of the vocabulary.", _MISMATCH)
+        raise WireError("The biases do not name different ids of the vocabulary.", MISMATCH)
     numbers = (frame.presence, frame.frequency, *values)
     near = all(abs(number) <= _MOST_PENALTY for number in numbers)
     if (
@@ -119,35 +126,46 @@ def _penalties(frame: WirePenalties, n_vocab: int) -> Penalties:
 # ---- a draft ----------------------------------------------------------------------------------------
 
 
-def submit_frame(number: int, draft: Draft, committed: int) -> Submit:
-    """The frame of a draft. committed: the number of committed ids before it.
+def submit_frame(number: int, draft: Draft, committed: int, known: Ints | None = None) -> Submit:
+    """The frame of a draft. committed: the number of committed ids before it. known: the vocabulary that was sent.
 
     Raises ValueError for a q that is not in whole multiples of 2^-16: the verifier would receive another one.
     """
-    parents = None if draft.is_chain else pack(draft.parents)
-    return Submit(number, draft.round, committed, pack(draft.tokens), parents, [_wire_q(q) for q in draft.q])
+    parents, vocabulary = None if draft.is_chain else pack(draft.parents), vocabulary_of(draft)
+    return Submit(
+        number,
+        draft.round,
+        committed,
+        pack(draft.tokens),
+        parents,
+        [_wire_q(q) for q in draft.q],
+        own_fields(draft),
+        None if vocabulary is None or vocabulary is known else pack(vocabulary),
+        limited_field(draft, vocabulary),
+    )
 
 
-def draft_of(frame: Submit, n_vocab: int) -> Draft:
+def draft_of(frame: Submit, n_vocab: int, vocabulary: Ints | None = None) -> Draft:
     """The draft of a frame. Raises WireError for anything that cannot have been drawn.
 
-    Checked: ids, parents before their children, every q a distribution, every token with a probability under its q.
+    vocabulary: of the tokens that the frame marks as limited. Checked: ids, parents before their children, every q a
+    distribution, every token with a probability under its q.
     """
     tokens = unpack(frame.tokens)
     n = len(tokens)
     if not 0 <= frame.round < 1 << 63:
-        raise WireError("The number of the round is out of range.", _MISMATCH)
+        raise WireError("The number of the round is out of range.", MISMATCH)
     parents = list(range(-1, n - 1)) if frame.parents is None else unpack(frame.parents)
     if len(frame.q) != n or len(parents) != n:
-        raise WireError("The draft's tokens, parents and distributions are not equally many.", _MISMATCH)
+        raise WireError("The draft's tokens, parents and distributions are not equally many.", MISMATCH)
     if not all(0 <= token < n_vocab for token in tokens):
-        raise WireError("A drafted id is outside the vocabulary.", _MISMATCH)
+        raise WireError("A drafted id is outside the vocabulary.", MISMATCH)
     if not all(ROOT <= parent < node for node, parent in enumerate(parents)):
-        raise WireError("A drafted token comes before its parent.", _MISMATCH)
+        raise WireError("A drafted token comes before its parent.", MISMATCH)
     q = tuple(_support(pair, n_vocab) for pair in frame.q)
     for token, declared in zip(tokens, q, strict=True):
         if declared is not None and declared.prob(token) <= 0.0:
-            raise WireError("A drafted token has no probability under its own distribution.", _MISMATCH)
+            raise WireError("A drafted token has no probability under its own distribution.", MISMATCH)
     return Draft(
         round=frame.round,
         tokens=np.array(tokens, np.int32),
@@ -156,6 +174,7 @@ def draft_of(frame: Submit, n_vocab: int) -> Draft:
         source=("remote",) * n,
         scores=(None,) * n,
         times_ms=(0.0,) * n,
+        evidence=evidence_of(frame, n, n_vocab, vocabulary),
     )
 
 
@@ -172,10 +191,10 @@ def _wire_q(q: Support | None) -> tuple[bytes, bytes] | None:
 def _support(pair: tuple[bytes, bytes] | None, n_vocab: int) -> Support | None:
     if pair is None:
         return None
-    ids, counts = _array(pair[0], "<i4").astype(np.int64), _array(pair[1], "<u2").astype(np.int64) + 1
+    ids, counts = array(pair[0], "<i4").astype(np.int64), array(pair[1], "<u2").astype(np.int64) + 1
     ascending = len(ids) == len(counts) > 0 and bool((np.diff(ids) > 0).all())
     if not ascending or ids[0] < 0 or ids[-1] >= n_vocab or int(counts.sum()) != QUANTA:
-        raise WireError("A draft's distribution is not one.", _MISMATCH)
+        raise WireError("A draft's distribution is not one.", MISMATCH)
     return Support(ids.astype(np.int32), counts / QUANTA)
 
 
@@ -193,11 +212,12 @@ def judged_frame(number: int, round: int, verdict: Verdict, server_ms: float) ->
         token=extra.token,
         status=extra.status,
         target_prob=extra.target_prob,
-        scores=_wire_scores(extra.target),
-        residual=_wire_top(extra.residual),
+        scores=wire_scores(extra.target),
+        residual=wire_top(extra.residual),
         evidence_ms=verdict.evidence_ms,
         server_ms=server_ms,
         certainty=verdict.certainty,
+        compared=wire_compared(extra.compared),
     )
 
 
@@ -207,10 +227,13 @@ def verdict_of(frame: Judged, draft: Draft) -> Verdict:
     nodes = [ROOT, *path]
     checks = tuple(_check(check, draft) for check in frame.checks)
     if any(not 0 <= n < len(draft) or int(draft.parents[n]) != up for up, n in zip(nodes, path, strict=False)):
-        raise WireError("The verifier accepted a path that was not drafted.", _MISMATCH)
+        raise WireError("The verifier accepted a path that was not drafted.", MISMATCH)
     if frame.certainty is not None and not 0.0 <= frame.certainty <= 1.0:
-        raise WireError("The verifier reported a certainty that is no probability.", _MISMATCH)
-    extra = Extra(frame.token, frame.status, frame.target_prob, _scores(frame.scores), _top(*frame.residual))
+        raise WireError("The verifier reported a certainty that is no probability.", MISMATCH)
+    compared = compared_of(frame.compared)
+    extra = Extra(
+        frame.token, frame.status, frame.target_prob, scores_of(frame.scores), top_of(*frame.residual), compared
+    )
     return Verdict(tuple(path), extra, checks, evidence_ms=frame.evidence_ms, certainty=frame.certainty)
 
 
@@ -222,13 +245,15 @@ def _wire_check(check: Check) -> WireCheck:
         check.draft_prob,
         check.acceptance_prob,
         check.uniform,
-        _wire_scores(check.target),
+        wire_scores(check.target),
+        wire_compared(check.compared),
+        wire_overlap(check.overlap),
     )
 
 
 def _check(check: WireCheck, draft: Draft) -> Check:
     if not 0 <= check.node < len(draft):
-        raise WireError("The verifier tested a token that was not drafted.", _MISMATCH)
+        raise WireError("The verifier tested a token that was not drafted.", MISMATCH)
     return Check(
         check.node,
         int(draft.tokens[check.node]),
@@ -237,28 +262,10 @@ def _check(check: WireCheck, draft: Draft) -> Check:
         check.draft_prob,
         check.acceptance_prob,
         check.uniform,
-        _scores(check.scores),
+        scores_of(check.scores),
+        compared=compared_of(check.compared),
+        overlap=overlap_of(check.overlap),
     )
-
-
-def _wire_scores(scores: Scores | None) -> WireScores | None:
-    return None if scores is None else WireScores(scores.logprob, scores.entropy, *_wire_top(scores.top))
-
-
-def _scores(scores: WireScores | None) -> Scores | None:
-    return None if scores is None else Scores(scores.logprob, scores.entropy, _top(scores.ids, scores.logprobs))
-
-
-def _wire_top(top: Iterable[tuple[int, float]]) -> tuple[bytes, bytes]:
-    pairs = list(top)
-    return pack([token for token, _ in pairs]), np.array([logprob for _, logprob in pairs], "<f4").tobytes()
-
-
-def _top(ids: bytes, logprobs: bytes) -> tuple[tuple[int, float], ...]:
-    tokens, logs = unpack(ids), _array(logprobs, "<f4").tolist()
-    if len(tokens) != len(logs):
-        raise WireError("The verifier's alternatives and their scores are not equally many.", _MISMATCH)
-    return tuple(zip(tokens, logs, strict=True))
 
 
 # ---- a vocabulary -----------------------------------------------------------------------------------
@@ -284,15 +291,9 @@ def entries_of(frame: Vocabulary) -> list[VocabularyEntry]:
         or sum(lengths) != len(frame.pieces)
         or any(n < 0 for n in lengths)
     ):
-        raise WireError("The fields of the verifier's vocabulary do not fit each other.", _MISMATCH)
+        raise WireError("The fields of the verifier's vocabulary do not fit each other.", MISMATCH)
     entries, at = list[VocabularyEntry](), 0
     for token, length, control in zip(ids, lengths, frame.control, strict=True):
         entries.append(VocabularyEntry(token, frame.pieces[at : at + length], bool(control)))
         at += length
     return entries
-
-
-def _array(raw: bytes, dtype: str) -> npt.NDArray[Any]:
-    if len(raw) % np.dtype(dtype).itemsize:
-        raise WireError("A field of numbers has an incomplete one at its end.", _MISMATCH)
-    return np.frombuffer(raw, dtype)

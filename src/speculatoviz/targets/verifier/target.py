@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from speculatoviz.core.rounds import Usage, Verdict
 from speculatoviz.core.rules import RULES
-from speculatoviz.core.types import Draft, Drafting, Exactness, Request
+from speculatoviz.core.types import Draft, Drafting, Exactness, Ints, Request
 from speculatoviz.errors import SpeculatoVizError, TargetError
 from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
 from speculatoviz.targets.base import Remote, refuse_constraint, refuse_needs
@@ -26,8 +26,10 @@ from speculatoviz.targets.local import claim, committed
 from speculatoviz.targets.loop import LoopThread, RemotePending
 from speculatoviz.targets.names import shown_url
 from speculatoviz.targets.verifier import wire
+from speculatoviz.targets.verifier.arrays import unpack
 from speculatoviz.targets.verifier.connection import ConnectionLostError, ConnectionTimeouts, ReconnectingConnection
-from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, unpack, verdict_of
+from speculatoviz.targets.verifier.evidence import vocabulary_of
+from speculatoviz.targets.verifier.frames import entries_of, open_frame, submit_frame, verdict_of
 from speculatoviz.targets.verifier.table_tokenizer import TableTokenizer
 
 F = TypeVar("F", bound=wire.Frame)
@@ -59,6 +61,7 @@ class VerifierTarget:
         self._session = secrets.token_bytes(16)
         self._begun: Request | None = None
         self._ids: list[int] = []
+        self._vocabulary: Ints | None = None  # of the drafts of this request, once one has stated it
         self._pending: RemotePending | None = None
         self.window = None
         self._welcome = loop.call(self._connection.connect)
@@ -107,12 +110,14 @@ class VerifierTarget:
 
     def begin(self, request: Request) -> Exactness:
         self._cancel_pending()
-        self._begun, self._ids = request, list(request.prompt)
+        self._begun, self._ids, self._vocabulary = request, list(request.prompt), None
         self._loop.call(self._open, request.cancelled)
         return self.claim(request)
 
     def submit(self, draft: Draft) -> RemotePending:
-        frame = submit_frame(0, draft, len(self._ids))
+        frame, vocabulary = submit_frame(0, draft, len(self._ids), self._vocabulary), vocabulary_of(draft)
+        if vocabulary is not None:
+            self._vocabulary = vocabulary
         ids = self._ids
         self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self.request.cancelled)
         return self._pending
@@ -201,7 +206,7 @@ class VerifierTarget:
         await self._connection.close()
 
     def _open_frame(self, number: int) -> wire.Open:
-        return open_frame(number, self._session, self.request, self._ids)
+        return open_frame(number, self._session, self.request, self._ids, self._vocabulary)
 
     # ---- the tokenizer ----
 

@@ -14,7 +14,7 @@ import msgspec
 from speculatoviz.core.types import Rule, Status
 from speculatoviz.errors import SpeculatoVizError
 
-VERSION = 4
+VERSION = 5
 PATH = "/verify"
 
 
@@ -54,7 +54,8 @@ class Open(Frame, frozen=True):
     """Begin a session or resume it. The verifier computes only the ids that its cache no longer holds.
 
     session: 16 secret bytes that the client chose. prompt: all committed ids. output_from: the index in them at which
-    the output begins. penalties: None if no logit changes. The other fields as in `Request`.
+    the output begins. penalties: None if no logit changes. vocabulary int32[K]: see `Submit`. The other fields as in
+    `Request`.
     """
 
     session: bytes
@@ -69,12 +70,16 @@ class Open(Frame, frozen=True):
     certainty: bool = False
     output_from: int | None = None
     penalties: WirePenalties | None = None
+    vocabulary: bytes | None = None
 
 
 class Submit(Frame, frozen=True):
     """Verify a draft of n tokens. committed: the number of committed ids before it.
 
-    tokens int32[n]. parents int32[n]; None for a chain. q: of each token (ids, counts); None for a point mass.
+    tokens int32[n]. parents int32[n]; None for a chain. q: of each token (ids, counts); None for a point mass. For
+    evidence (`core.types.DraftEvidence`): own: of each token (ids, float64 probabilities) or None, empty if all are
+    None; vocabulary int32[K], ascending: the ids that the drafter can propose, None if they are those of the frame
+    before; limited uint8[n]: 1 for a token whose drafter has that vocabulary, empty if none has.
     """
 
     round: int
@@ -82,6 +87,9 @@ class Submit(Frame, frozen=True):
     tokens: bytes
     parents: bytes | None
     q: list[tuple[bytes, bytes] | None]
+    own: list[tuple[bytes, bytes] | None] = []
+    vocabulary: bytes | None = None
+    limited: bytes = b""
 
 
 class Plain(Frame, frozen=True):
@@ -170,6 +178,24 @@ class WireScores(msgspec.Struct, frozen=True, array_like=True):
     logprobs: bytes
 
 
+class WireCompared(msgspec.Struct, frozen=True, array_like=True):
+    """`core.rounds.Compared` of c tokens: ids int32[c], p and q float64[c]. q: None if the rule reads none."""
+
+    ids: bytes
+    p: bytes
+    q: bytes | None
+
+
+class WireOverlap(msgspec.Struct, frozen=True, array_like=True):
+    """`core.rounds.Overlap`."""
+
+    reach: float
+    accepted: float
+    shared: float
+    uncovered: float
+    filtered: float
+
+
 class WireCheck(msgspec.Struct, frozen=True, array_like=True):
     """`core.rounds.Check`. accepted: None for a node that was tested and then discarded."""
 
@@ -180,10 +206,12 @@ class WireCheck(msgspec.Struct, frozen=True, array_like=True):
     acceptance_prob: float | None
     uniform: float | None
     scores: WireScores | None
+    compared: WireCompared | None = None
+    overlap: WireOverlap | None = None
 
 
 class Judged(Frame, frozen=True):
-    """The verdict on a draft. path: the accepted nodes. token to residual: of the extra token.
+    """The verdict on a draft. path: the accepted nodes. token to residual, and compared: of the extra token.
 
     server_ms: from the arrival of the draft to this answer. certainty: as in `Verdict`.
     """
@@ -199,6 +227,7 @@ class Judged(Frame, frozen=True):
     evidence_ms: float
     server_ms: float
     certainty: float | None = None
+    compared: WireCompared | None = None
 
 
 class Token(Frame, frozen=True):
