@@ -1,8 +1,9 @@
 // The idea: one answer, written by the target alone and with drafts, on one clock.
 import { Pause, Play, RotateCcw } from "lucide-react";
-import { memo, useEffect, useMemo, useState } from "react";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 import type { Run, Token } from "../../run/model";
 import { arrivedBy } from "../../run/race";
+import { useFollowEnd } from "../../ui/useFollowEnd";
 import { milliseconds } from "../../words/format";
 import {
   type Contest,
@@ -42,7 +43,7 @@ function IdeaWords() {
       <dl className="learn-helps">
         {TERMS.map(([term, meaning]) => (
           <div key={term}>
-            <dt>{term}</dt> <dd>{meaning}</dd>
+            <dt>{term}:</dt> <dd>{meaning}</dd>
           </div>
         ))}
       </dl>
@@ -140,27 +141,26 @@ interface LaneProps {
 
 const Lane = memo(function Lane({ title, note, tokens, count, marked = false }: LaneProps) {
   const shown = tokens.slice(0, count);
+  const scroller = useRef<HTMLElement>(null);
+  const content = useRef<HTMLParagraphElement>(null);
+  useFollowEnd(scroller, content);
   return (
-    <section aria-label={title} className="idea-lane">
+    <div className="idea-lane">
       <h3>
         {title} <small>{note}</small>
       </h3>
-      <p>
-        {marked
-          ? shown.map((token) => (
-              <span key={token.key} className={token.status === "accepted" ? "idea-drafted" : "idea-own"}>
-                {token.text}
-              </span>
-            ))
-          : shown.map(({ text }) => text).join("")}
-        {/* The rest keeps its place, so that nothing moves while the text grows. */}
-        <span aria-hidden className="idea-later">
-          {tokens
-            .slice(count)
-            .map(({ text }) => text)
-            .join("")}
-        </span>
-      </p>
-    </section>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the text scrolls, so the keyboard must reach it */}
+      <section ref={scroller} aria-label={title} tabIndex={0}>
+        <p ref={content}>
+          {marked
+            ? shown.map((token) => (
+                <span key={token.key} className={token.status === "accepted" ? "idea-drafted" : "idea-own"}>
+                  {token.text}
+                </span>
+              ))
+            : shown.map(({ text }) => text).join("")}
+        </p>
+      </section>
+    </div>
   );
 });

@@ -2,7 +2,7 @@
 import type { Round } from "../../run/model";
 import { type TimePart, timeParts } from "../../run/times";
 import type { Step } from "../../run/walk";
-import { timeWords } from "../../words/learn/round";
+import { PART_NAMES, timeWords } from "../../words/learn/round";
 
 interface Props {
   readonly round: Round;
@@ -29,26 +29,35 @@ export function RoundTime({ round, step, plainTps }: Props) {
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const current = step && PART_OF[step.kind];
   return (
-    <div className="round-time" role="img" aria-label={timeWords(round, plainMs)}>
-      <span>this round, measured</span>
-      <span className="round-track">
-        {parts.map(({ part, ms }) => (
-          <i
-            key={part}
-            className={`is-${part}`}
-            data-current={part === current || undefined}
-            style={{ width: share(ms) }}
-          />
+    <>
+      <div className="round-time" role="img" aria-label={timeWords(round, plainMs)}>
+        <span>this round, measured</span>
+        <span className="round-track">
+          {parts.map(({ part, ms }) => (
+            <i
+              key={part}
+              className={`is-${part}`}
+              data-current={part === current || undefined}
+              style={{ width: share(ms) }}
+            />
+          ))}
+        </span>
+        {plainMs !== null && (
+          <>
+            <span>the target alone, computed</span>
+            <span className="round-track">
+              <i className="is-plain" style={{ width: share(plainMs) }} />
+            </span>
+          </>
+        )}
+      </div>
+      <ul className="learn-key">
+        {parts.map(({ part }) => (
+          <li key={part} className="round-track">
+            <i className={`is-${part}`} aria-hidden /> {PART_NAMES[part]}
+          </li>
         ))}
-      </span>
-      {plainMs !== null && (
-        <>
-          <span>the target alone, computed</span>
-          <span className="round-track">
-            <i className="is-plain" style={{ width: share(plainMs) }} />
-          </span>
-        </>
-      )}
-    </div>
+      </ul>
+    </>
   );
 }

@@ -63,6 +63,7 @@ export function RuleScene({ random, run }: { random: Random; run: Run | null }) 
   return (
     <Scene lead={LEAD} words={<RuleWords rule={rule} accepted={acceptance(p, q)} />}>
       <div className="learn-controls">
+        <span>The rule, and three broken ones:</span>
         <Segments
           label="Rule"
           segments={RULE_NAMES}

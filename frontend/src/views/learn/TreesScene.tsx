@@ -10,7 +10,7 @@ import { Sliders } from "./Sliders";
 import { TreePicture } from "./TreePicture";
 import "./trees.css";
 
-const FIRST: TreeCosts = { first: 0.6, further: 0.3, growth: 0.03, draft: 0.1 };
+const FIRST: TreeCosts = { first: 0.6, further: 0.3, growth: 0.01, draft: 0.1 };
 const WIDEST = 3;
 
 export function TreesScene() {

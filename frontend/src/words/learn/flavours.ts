@@ -1,4 +1,4 @@
-// The words of the scene "Flavours".
+// The words of the scene "Kinds of drafters".
 import type { Lookup, Replay } from "../../theory/lookup";
 import { fixed } from "../format";
 
@@ -24,7 +24,7 @@ export const FLAVOURS: readonly Flavour[] = [
   {
     source: "medusa",
     from: "Small heads on the target’s last state, one for each of the next places.",
-    cost: "One product each; must be trained.",
+    cost: "One small matrix product each; must be trained.",
   },
   {
     source: "eagle",
@@ -44,7 +44,7 @@ export const FLAVOURS: readonly Flavour[] = [
   {
     source: "lookahead",
     from: "The target itself: guesses that ride along in each pass.",
-    cost: "More rows in every pass.",
+    cost: "More rows, which are tokens to compute, in every pass.",
   },
   {
     source: "selfspec",

@@ -19,6 +19,7 @@ export const TERMS: readonly (readonly [term: string, meaning: string])[] = [
   ["Target", "the large model. The text is its text."],
   ["Drafter", "what proposes tokens: usually a small model, the draft model."],
   ["Pass", "one computation of a model. It reads all of the weights, and gives the next token."],
+  ["Row", "one token that a pass reads. A pass can read several at once."],
   ["Round", "a draft, one pass of the target that checks it, and the tokens that stay."],
   ["p and q", "the probabilities that the target (p) and the drafter (q) give to the next token."],
 ];

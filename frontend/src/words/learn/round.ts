@@ -1,6 +1,6 @@
 // The words of the scene "Draft, verify, keep".
 import type { Round, Token } from "../../run/model";
-import { timeParts } from "../../run/times";
+import { type TimePart, timeParts } from "../../run/times";
 import type { Step } from "../../run/walk";
 import { fixed, milliseconds, percent, plural, shownInText } from "../format";
 
@@ -22,10 +22,10 @@ function testWords(token: Token, later: number): string {
   const end = status === "accepted" ? "accepted." : later > 0 ? REJECTED_EARLY : "rejected.";
   const limit = verdict?.acceptance_prob ?? null;
   if (limit === null || verdict?.target_prob == null) return `The target tests ${quoted(token)}: ${end}`;
-  const probabilities = `p(${quoted(token)}) = ${percent(verdict.target_prob)}, q = ${percent(verdict.draft_prob)}.`;
+  const probabilities = `The target gives ${quoted(token)} p = ${percent(verdict.target_prob)}, the drafter gave it q = ${percent(verdict.draft_prob)}.`;
   if (verdict.uniform === null) return `${probabilities} p is not below q: ${end}`;
   const sign = status === "accepted" ? "below" : "not below";
-  return `${probabilities} The uniform ${fixed(verdict.uniform, 3)} is ${sign} p/q = ${fixed(limit, 3)}: ${end}`;
+  return `${probabilities} So its chance is p/q = ${fixed(limit, 3)}. The drawn number ${fixed(verdict.uniform, 3)} is ${sign} that: ${end}`;
 }
 
 /** What a step did, in one or two sentences. plainMs: the time of a plain pass; null if it was not measured. */
@@ -47,7 +47,7 @@ export function stepWords(step: Step, round: Round, plainMs: number | null): str
     case "extra":
       return step.token.status === "bonus"
         ? `All drafts are accepted. The same pass gives one token more, drawn from p: ${quoted(step.token)}.`
-        : `In its place the target draws ${quoted(step.token)} from the residual, where p is above q.`;
+        : `In its place the target draws ${quoted(step.token)} from the residual: what it wants more than the drafter, where p is above q.`;
     case "keep": {
       const alone =
         plainMs === null
@@ -57,6 +57,15 @@ export function stepWords(step: Step, round: Round, plainMs: number | null): str
     }
   }
 }
+
+/** What the colours of the round's time stand for. */
+export const PART_NAMES: Readonly<Record<TimePart, string>> = {
+  draft: "draft",
+  verify: "pass of the target",
+  network: "network",
+  evidence: "figures for this page",
+  other: "other work",
+};
 
 /** The parts of the round's time, and the time of the target alone for the same tokens. */
 export function timeWords({ metrics, emitted }: Round, plainMs: number | null): string {

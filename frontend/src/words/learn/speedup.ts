@@ -1,11 +1,11 @@
-// The words of the scene "Speedup against k".
+// The words of the scene "How deep to draft".
 import type { RunCosts } from "../../run/costs";
 import { type Costs, DEEPEST, expectedTokens, roundCost, type Shape, speedupAt } from "../../theory/speedup";
 import { fixed, milliseconds, percent } from "../format";
 import type { SliderOf } from "./sliders";
 
 export const LEAD =
-  "A round drafts k tokens and pays for them, whether they are accepted or not. A longer draft brings more tokens, but each further token is less likely to be reached.";
+  "How many tokens should the drafter propose? A round drafts k tokens and pays for them, whether they are accepted or not. A longer draft brings more tokens, but each further token is less likely to be reached.";
 
 /** The name, the range and the explanation of each slider. */
 export const SLIDERS: readonly SliderOf<Costs>[] = [

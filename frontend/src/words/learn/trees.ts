@@ -16,7 +16,7 @@ export const LEAD =
 export const WHY = [
   "Each drafted token must see the text and its own branch, and nothing of the other branches. The attention mask ensures it: a row for each token, a filled square for each token that it attends to.",
   "A rejected token leaves a residual, and the next sibling is tested against that. So the text still follows the target exactly.",
-  "Most nodes of a tree are rejected, and each is a row of the pass. A tree pays where rows are nearly free, as on a GPU with few users, and rarely on a CPU.",
+  "Most nodes of a tree are rejected, and each is a row of the pass. A tree pays where rows are nearly free, as on a GPU with few users, and rarely on a CPU. Drag “Cost of a node” to see where the chain becomes faster.",
 ] as const;
 
 export const SLIDERS: readonly SliderOf<TreeCosts>[] = [
