@@ -12,6 +12,9 @@ const PROMPT = "two sorted lists";
 const overflow = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
+/** A page behind another one draws no frames, and a click waits for them. */
+const before = (tab: Tab) => tab.page.bringToFront();
+
 async function classroom(tab: Tab): Promise<void> {
   await tab.page.waitForLoadState("networkidle");
   await tab.page.goto(`${site.server.url}/classroom`);
@@ -25,9 +28,12 @@ it("lets visitors bet before the decisions are shown, come late, and come back",
   await classroom(visitor);
   await visitor.page.getByText("No classroom is open yet.").waitFor();
   expect(await violations(visitor)).toEqual([]);
+  await before(presenter);
   await presenter.button("Open the classroom").click();
+  await before(visitor);
   await visitor.page.getByRole("textbox").fill("Zoë <b>");
   await visitor.button("Take part").click();
+  await before(presenter);
   await presenter.page.getByText("1 visitor here.").waitFor();
   await presenter.prompt.fill(PROMPT);
   const decode = presenter.button("Decode an answer");
@@ -36,6 +42,7 @@ it("lets visitors bet before the decisions are shown, come late, and come back",
   await decode.click();
 
   const bets = visitor.page.locator("button.classroom-token");
+  await before(visitor);
   await bets.first().waitFor({ timeout: soon.timeout });
   await bets.first().click();
   await bets.last().click();
@@ -43,21 +50,25 @@ it("lets visitors bet before the decisions are shown, come late, and come back",
   await presenter.page.getByText("1 bet of 1 visitor.").waitFor();
   expect(await visitor.page.getByText(/target \d/).count()).toBe(0);
   expect(await violations(visitor)).toEqual([]);
+  await before(presenter);
   expect(await violations(presenter)).toEqual([]);
-
   await presenter.button("Show the decisions").click();
   const gained = visitor.page.getByText(/You called \d of \d decisions? right\./);
+  await before(visitor);
   await gained.waitFor();
   const decided = await visitor.page.getByRole("list", { name: "Decisions" }).locator("li").count();
   expect(decided).toBeGreaterThan(1);
   for (const tab of [visitor, presenter]) {
+    await before(tab);
     expect(await violations(tab)).toEqual([]);
     expect(await overflow(tab.page)).toBeLessThanOrEqual(0);
   }
   const standing = await visitor.page.locator(".classroom-you").textContent();
   expect(standing).toContain("Zoë <b>: ");
+  await before(visitor);
   await visitor.page.reload();
   await expect.poll(() => visitor.page.locator(".classroom-you").textContent(), soon).toBe(standing);
+  await before(presenter);
   await presenter.page.reload();
   await presenter.button("Next round").click();
   await visitor.page.getByText("Where does the target stop?").waitFor();

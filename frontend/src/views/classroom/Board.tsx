@@ -10,7 +10,8 @@ export function Board({ view }: { view: ClassroomView }) {
       <h2 id="scores">Scores</h2>
       {you && (
         <p className="classroom-you">
-          <bdi>{you.name}</bdi>: {standingWords(you, view)}
+          <bdi>{you.name}</bdi>
+          {played > 0 && `: ${standingWords(you, view)}`}
         </p>
       )}
       {board.length > 0 && (
