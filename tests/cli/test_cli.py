@@ -139,6 +139,17 @@ def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in begun.stderr
 
 
+def test_a_prediction_is_drafted_and_changes_no_text(tmp_path: Path) -> None:
+    file, asked = tmp_path / "before.txt", ("--max-tokens", "60", "--temperature", "0")
+    text = generate(*asked)["text"]
+    file.write_text(text)
+    run = generate(*asked, "-k", "8", "--prediction", str(file))
+
+    assert (run["text"], run["drafter"]) == (text, "suffix")
+    assert run["total_rounds"] < len(run["token_ids"]) / 2
+    assert "cannot be read" in refused("generate", "a", *PAIR, "--prediction", str(tmp_path / "none"))
+
+
 def test_plain_takes_precedence_over_a_depth() -> None:
     assert generate("--plain", "-k", "4")["k"] == 0
 

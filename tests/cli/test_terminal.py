@@ -10,11 +10,11 @@ from rich.console import Console
 
 from speculatoviz.cli.document import Document
 from speculatoviz.cli.output import TextConsole
-from speculatoviz.cli.terminal import STYLES, Transcript, summary
+from speculatoviz.cli.terminal import SOURCES, STYLES, Transcript, summary
 from speculatoviz.core.steps import Ended
 from speculatoviz.models.base import UNKNOWN
 from speculatoviz.models.runtimes.toy import ToyTokenizer
-from speculatoviz.telemetry.events import Departure, Done, Event, Queued, RunWarning, Started, VerifyResult
+from speculatoviz.telemetry.events import Departure, Done, DraftToken, Event, Queued, RunWarning, Started, VerifyResult
 from speculatoviz.telemetry.narrator import Narrator
 from speculatoviz.telemetry.parts import RemoteInfo, UsageInfo
 from support import toy_session
@@ -194,3 +194,18 @@ def test_a_departure_from_the_plain_text_is_a_figure() -> None:
 
     assert "departs from the plain text  at token 12: '\\x1b' instead of ' a', margin – nats" in shown
     assert "departs" not in printed(done())
+
+
+@pytest.mark.parametrize(("source", "name"), [("grammar", "forced by the grammar"), ("prediction", "predicted")])
+def test_accepted_tokens_of_a_grammar_or_a_prediction_have_a_colour_and_a_name(
+    events: list[Event], source: str, name: str
+) -> None:
+    """The twin: tokens of a drafter have neither."""
+    marked = [e.model_copy(update={"source": source}) if isinstance(e, DraftToken) else e for e in events]
+
+    assert f"plain · {name}\n" in printed(*marked, width=100)
+    assert name not in printed(*events, width=100)
+    coloured = printed(*marked, colours=True, width=100)
+    assert coloured != printed(*events, colours=True, width=100)
+    styles = [STYLES["accepted"], *(style for _, style in SOURCES.values())]
+    assert len(set(styles)) == len(styles)

@@ -59,6 +59,20 @@ def test_a_chain_continues_the_match_and_a_period_beyond_the_text() -> None:
     assert set(period.source) == {"suffix"}
 
 
+def test_a_token_names_the_prediction_if_no_longer_context_of_another_text_had_it() -> None:
+    """The prompt has 5 6 7 too; only the prediction goes on with 8, and only the prompt with 9 after 6 7."""
+    drafter = SuffixDrafter(no_clock, longest=4, least=0.0)
+
+    def source(prompt: list[int], prediction: tuple[int, ...]) -> list[str]:
+        drafter.begin(replace(asked(Sampling(0.0)), prompt=tuple(prompt), prediction=prediction))
+        return list(drafter.draft(prompt, 0, Plan("suffix", 1), seeded(0)("draft", 0)).source)
+
+    assert source([5, 6, 7], (5, 6, 7, 8)) == ["prediction"]
+    assert source([5, 6, 7, 8, 1, 5, 6, 7], (5, 6, 7, 8)) == ["prediction"]  # both have it after as long a context
+    assert source([4, 6, 7, 9, 1, 4, 6, 7], (6, 7, 8)) == ["suffix"]
+    assert source([4, 6, 7, 9, 1, 4, 6, 7], ()) == ["suffix"]
+
+
 def test_the_longest_match_decides() -> None:
     text = [1, 2, 3, 9, 2, 4, 9, 2, 4, 1, 2]  # 2 came before 4 twice, but 1 2 before 3
     assert drafted(SuffixDrafter(no_clock), text, 1).tokens.tolist() == [3]

@@ -16,7 +16,7 @@ from speculatoviz.lab.acceptance import (
     recorded_runs,
     usual_depth,
 )
-from speculatoviz.telemetry.events import Done
+from speculatoviz.telemetry.events import Done, DraftToken
 from support.explained import Proposing, exactly
 from support.explained import events as decoded
 from support.recorded import events
@@ -89,6 +89,16 @@ def test_rounds_at_the_end_of_a_text_do_not_count() -> None:
     assert [round.accepted for round in limited.rounds] == [3, 1, 0, 1]
     assert limited.left_out == 2
     assert [round.accepted for round in ended.rounds] == [3]
+
+
+def test_drawn_tokens_belong_to_the_drafter_of_their_round_whatever_their_source() -> None:
+    from_prediction = [
+        e.model_copy(update={"source": "prediction"}) if isinstance(e, DraftToken) else e
+        for e in events(ROUNDS, drawn=True)
+    ]
+    (run,) = recorded_runs(from_prediction)
+
+    assert run.drawn == frozenset({"model"})
 
 
 def test_a_trace_names_what_was_drawn_and_what_branched() -> None:

@@ -5,7 +5,7 @@ import { memo } from "react";
 import type { RuleName, Status } from "../run/model";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { SourceBadge } from "../ui/SourceMark";
-import { sourceOf } from "../words/sources";
+import { givenHelp, isGiven, marksSources, sourceOf } from "../words/sources";
 import { statusHelp } from "../words/verdicts";
 import { glyph } from "./glyph";
 import { radiusFor, scaleAt } from "./scale";
@@ -63,7 +63,7 @@ export interface LegendProps {
   /** Whether drafts are compared with the target's draws, without probabilities. */
   readonly compared: boolean;
   readonly rule: RuleName;
-  /** The drafters of the run; the legend lists them if there are several. */
+  /** The drafters of the run; the legend lists them where tokens are marked by them. */
   readonly sources: readonly string[];
 }
 
@@ -89,7 +89,7 @@ export const Legend = memo(function Legend({ remote, rule, sources }: LegendProp
           {status}
         </HelpTooltip>
       ))}
-      {sources.length > 1 &&
+      {marksSources(sources) &&
         sources.map((source) => (
           <HelpTooltip key={source} help={sourceHelp(source)}>
             <SourceBadge source={source} />
@@ -123,8 +123,10 @@ function SizeScale() {
   );
 }
 
+const MARKED = "The edge to the token has this colour, and the letter marks the first token of a branch.";
+
 const sourceHelp = (source: string) =>
-  `Drafted by “${source}”: the edge to the token has this colour, and the letter marks the first token of a branch.`;
+  isGiven(source) ? `${givenHelp(source)} ${MARKED}` : `Drafted by “${source}”. ${MARKED}`;
 
 export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendProps, "compared" | "rule">) {
   const fill = fillOf({ compared, rule });
@@ -160,7 +162,7 @@ export const LegendPopover = memo(function LegendPopover({ remote, compared, rul
                 <dd>{statusHelp(status, rule)}</dd>
               </div>
             ))}
-            {sources.length > 1 &&
+            {marksSources(sources) &&
               sources.map((source) => (
                 <div key={source}>
                   <dt>

@@ -1,6 +1,7 @@
 // The visible rows.
 import type { Attention } from "../run/branches";
 import type { Run } from "../run/model";
+import { marksSources } from "../words/sources";
 import { firstWith, rowOf } from "./find";
 import type { Row } from "./geometry";
 import type { Highlight } from "./highlight";
@@ -48,7 +49,7 @@ export function Rows({ run, view, id, attention, animated, flowing, ...highlight
             top={tops[index] ?? 0}
             scale={layout.scale}
             id={id}
-            showSources={run.sources.length > 1}
+            showSources={marksSources(run.sources)}
             attention={attention && holds(row, attention.round) ? attention : null}
             later={attention !== null && !row.nodes.some((node) => node.token.round <= attention.round)}
             newFrom={holds(row, newest) ? newest : Number.POSITIVE_INFINITY}

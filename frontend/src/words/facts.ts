@@ -2,6 +2,7 @@
 import type { SiblingInfo } from "../run/branches";
 import type { Token } from "../run/model";
 import { DASH, fixed, milliseconds, percent, probability, shown } from "./format";
+import { givenHelp } from "./sources";
 
 export interface Fact {
   readonly term: string;
@@ -151,7 +152,7 @@ function draftFacts({ draft }: Token): Fact[] {
     {
       term: "drafted by",
       value: draft.source,
-      help: "The drafter that proposed this token.",
+      help: givenHelp(draft.source) || "The drafter that proposed this token.",
       source: draft.source,
     },
     { term: "draft time", value: milliseconds(draft.draft_time_ms), help: "The time to draft this token." },

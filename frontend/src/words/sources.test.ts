@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sourceOf } from "./sources";
+import { isGiven, marksSources, sourceOf } from "./sources";
 
 const SOURCES = [
   "model",
@@ -16,11 +16,21 @@ const SOURCES = [
   "model+suffix",
   "multi",
   "hybrid",
+  "grammar",
+  "prediction",
 ];
 
 describe("the drafter of a token", () => {
   it("has a letter that no other has", () => {
     expect(new Set(SOURCES.map((source) => sourceOf(source).letter)).size).toBe(SOURCES.length);
+  });
+
+  it("is marked where several drafted, and where a grammar or a prediction did", () => {
+    expect(marksSources(["model"])).toBe(false);
+    expect(marksSources(["model", "suffix"])).toBe(true);
+    expect(["grammar", "prediction"].map((source) => marksSources([source]))).toEqual([true, true]);
+    expect(SOURCES.filter(isGiven)).toEqual(["grammar", "prediction"]);
+    expect(sourceOf("grammar").colour).toBe("var(--source-grammar)");
   });
 
   it("is a mixture if several distributions were mixed", () => {

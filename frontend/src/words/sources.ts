@@ -21,7 +21,25 @@ const KNOWN: Readonly<Record<string, readonly [letter: string, title: string]>> 
   mtp: ["P", "next-token layer"],
   selfspec: ["T", "self-speculation"],
   mixture: ["B", "mixture of drafters"],
+  grammar: ["G", "forced by the grammar"],
+  prediction: ["O", "predicted output"],
 };
+
+/** Sources that no drafter had to find. Their tokens are marked in every run, and in the text too. */
+const GIVEN: Readonly<Record<string, string>> = {
+  grammar:
+    "The grammar allows no other text here, so no drafter proposed the token. The target still verifies it.",
+  prediction: "Copied from the predicted output that came with the request, and verified by the target.",
+};
+
+export const isGiven = (source: string): boolean => source in GIVEN;
+
+/** What a given source means; empty for a drafter. */
+export const givenHelp = (source: string): string => GIVEN[source] ?? "";
+
+/** Whether the tokens of a run are marked by their source: several of them, or one that is given. */
+export const marksSources = (sources: readonly string[]): boolean =>
+  sources.length > 1 || sources.some(isGiven);
 
 /** Drafters that combine others. Tokens have the source of the others; these appear in comparisons only. */
 const COMPOSED: Readonly<Record<string, readonly [letter: string, title: string]>> = {

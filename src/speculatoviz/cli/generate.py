@@ -77,6 +77,10 @@ def generate(
     regex: Annotated[
         str | None, typer.Option("--regex", help="regular expression that the text follows", show_default=False)
     ] = None,
+    prediction: Annotated[
+        Path | None,
+        typer.Option("--prediction", help="file that the text repeats in part; `suffix` drafts it", show_default=False),
+    ] = None,
     trace_file: Annotated[
         Path | None, typer.Option("--trace", help="write every event to this file", show_default=False)
     ] = None,
@@ -84,7 +88,8 @@ def generate(
 ) -> None:
     """Decode a prompt speculatively and print the text.
 
-    Each token has the colour of what happened to it: accepted, resampled, bonus or plain.
+    Each token has the colour of what happened to it: accepted, resampled, bonus or plain. Accepted tokens that a
+    grammar forces, or that come from a prediction, have a colour of their own.
 
     The same seed, settings and files give the same tokens at a fixed depth on the same machine. A seeded sampled
     run need not equal a seeded plain run: only their distributions agree.
@@ -92,6 +97,9 @@ def generate(
     The run is kept, with its prompt: `speculatoviz runs list` shows it, `--store none` switches that off.
     """
     shadows = shadow or []
+    predicted = None if prediction is None else _read(prediction, "prediction")
+    if predicted is not None and settings.drafter is None:
+        settings = settings.model_copy(update={"drafter": "suffix"})  # it reads predictions
     start = _start(prompt, raw, control_tokens, plain, shadows, _grammar(json_schema, regex))
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
@@ -99,7 +107,10 @@ def generate(
         session = load_session(settings, shadows)
         stack.callback(session.close)
         run = secrets.token_hex(ID_BYTES)
-        events = session.run(run, session.prepare(start), lambda: False)
+        prepared = session.prepare(start)
+        if predicted is not None:
+            prepared = session.predicting(prepared, predicted)
+        events = session.run(run, prepared, lambda: False)
         assert isinstance(events, Generator)
         stack.callback(events.close)  # before the models that it holds
         if recorder is not None:
@@ -169,10 +180,14 @@ def _grammar(json_schema: Path | None, regex: str | None) -> GrammarInfo | None:
         raise BadRequestError("A text follows a schema or a regular expression.", "Give one of the two.")
     if json_schema is None:
         return None if regex is None else GrammarInfo(kind="regex", text=regex)
+    return GrammarInfo(kind="json_schema", text=_read(json_schema, "schema"))
+
+
+def _read(file: Path, what: str) -> str:
     try:
-        return GrammarInfo(kind="json_schema", text=json_schema.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"The schema {json_schema} cannot be read ({error}).", "Name another file.") from error
+        raise BadRequestError(f"The {what} {file} cannot be read ({error}).", "Name another file.") from error
 
 
 def _start(

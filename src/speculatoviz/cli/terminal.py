@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from speculatoviz.cli.output import TextConsole, plain
+from speculatoviz.core.constraint import FORCED, PREDICTED
 from speculatoviz.core.progress import Progress
 from speculatoviz.models.base import UNKNOWN, Description
 from speculatoviz.telemetry.events import (
     Departure,
     Done,
+    DraftToken,
     Metrics,
     MetricValues,
     Queued,
@@ -35,6 +37,8 @@ STYLES = {
     "bonus": "dodger_blue1",
     "plain": "default",
 }
+# Accepted tokens that no drafter had to find, by their source: a name, and a style.
+SOURCES = {FORCED: ("forced by the grammar", "magenta"), PREDICTED: ("predicted", "cyan")}
 
 
 class Transcript:
@@ -46,6 +50,8 @@ class Transcript:
         self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[RunWarning] = []
         self._recorded, self._recorded_ms = 0, 0.0
+        self._sources: dict[int, str] = {}  # of the nodes of a round, where they have a style
+        self._styled: set[str] = set()  # sources that were printed
 
     def show(self, event: object) -> None:
         """Print what is visible of an event: the text coloured by status, then legend and figures."""
@@ -56,8 +62,10 @@ class Transcript:
                     self._console.print(line, style="dim")
                 if event.remote is not None and event.remote.warning is not None:
                     self._console.print(event.remote.warning, style="yellow")
+            case DraftToken() if event.source in SOURCES:
+                self._sources[event.node] = event.source
             case VerifyResult() if event.text:
-                self._print(event.text, STYLES.get(event.status, ""))
+                self._print(event.text, self._style(event))
             case Queued():
                 self._console.print(f"waiting in the queue, position {event.place}")
             case Metrics() | Shadow() | Record() | RunWarning():
@@ -69,6 +77,7 @@ class Transcript:
         """Keep what is printed once the text is complete."""
         match event:
             case Metrics():
+                self._sources.clear()
                 self._prompt_cache = self._prompt_cache or event.prompt_cache
             case Shadow():
                 self._shadow = event
@@ -84,13 +93,20 @@ class Transcript:
         for warning in self._warnings:
             text = f"round {warning.round + 1}: {warning.message} {warning.hint}"
             self._console.print(text, style="yellow")
-        self._console.print(legend())
+        self._console.print(legend(self._styled))
         self._console.print(summary(done, self._prompt_cache))
         if self._shadow is not None:
             self._console.print(shadow_scores(self._shadow))
         if self._recorded:
             took = f"{self._recorded} tokens in {self._recorded_ms / 1000:.1f} s, after the run"
             self._console.print(f"recorded what is drafted after each of {took}", style="dim")
+
+    def _style(self, result: VerifyResult) -> str:
+        source = self._sources.get(result.node) if result.node is not None else None
+        if source is None or result.status != "accepted":
+            return STYLES.get(result.status, "")
+        self._styled.add(source)
+        return SOURCES[source][1]
 
     def _print(self, text: str, style: str) -> None:
         """A segment keeps tabs and long lines, which rich's Text would expand and wrap."""
@@ -122,9 +138,10 @@ def _named(model: ModelInfo) -> str:
     return model.name if model.quantisation == UNKNOWN else f"{model.name} {model.quantisation}"
 
 
-def legend() -> Text:
-    """Every status in its colour."""
-    return Text(" · ").join(Text(status, style=style) for status, style in STYLES.items())
+def legend(sources: Collection[str] = ()) -> Text:
+    """Every status in its colour, and those of SOURCES that occurred."""
+    known = [*STYLES.items(), *(SOURCES[source] for source in SOURCES if source in sources)]
+    return Text(" · ").join(Text(name, style=style) for name, style in known)
 
 
 def summary(done: Done, prompt_cache: PromptCacheInfo | None = None) -> Table:

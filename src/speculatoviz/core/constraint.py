@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 FORCED = "grammar"  # the source of drafted tokens that a grammar forces
+PREDICTED = "prediction"  # the source of drafted tokens that a predicted output continues with
 GrammarKind = Literal["json_schema", "regex", "lark", "gbnf"]
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speculatoviz.core.chance import Chance
+from speculatoviz.core.constraint import PREDICTED
 from speculatoviz.core.logits import LogitsProcessor
 from speculatoviz.core.planning import Outlook, Plan
 from speculatoviz.core.sampling import without
@@ -250,7 +251,8 @@ class SuffixDrafter(BaseDrafter):
             taken_s = self._clock()
             shown = self._scores(child.whole, token) if self.request.evidence else None
             now_s = self._clock()
-            nodes.append(Node(token, child.parent, q, self.name, shown, (taken_s - mark_s) * 1000))
+            source = self._source(child.matches, token)
+            nodes.append(Node(token, child.parent, q, source, shown, (taken_s - mark_s) * 1000))
             mark_s, evidence_ms = now_s, evidence_ms + (now_s - taken_s) * 1000
         return nodes, evidence_ms
 
@@ -273,6 +275,19 @@ class SuffixDrafter(BaseDrafter):
         if self.deterministic:
             return int(q.ids[q.probs.argmax()]), None
         return int(q.ids[chance.draw(q.probs, node)]), q
+
+    def _source(self, matches: _Matches, token: int) -> str:
+        """PREDICTED if the prediction has the longest context that the token followed, alone or with other texts."""
+        if not self.request.prediction:
+            return self.name
+
+        def longest(levels: Iterator[Level]) -> int:
+            return next((level.length for level in levels if token in level.counts), 0)
+
+        predicted = longest(self._prediction.levels(matches.predicted, self._shortest))
+        own = longest(self._own.levels(matches.own, self._shortest))
+        earlier = longest(self._corpus.automaton.levels(matches.earlier, self._shortest))
+        return PREDICTED if predicted and predicted >= max(own, earlier) else self.name
 
     def _scores(self, q: Support, token: int) -> Scores:
         order = np.argsort(-q.probs, kind="stable")[: self._alternatives]

@@ -189,6 +189,7 @@ class _Gathering:
     started: Started
     rounds: list[Metrics] = field(default_factory=list)
     drawn: set[str] = field(default_factory=set)
+    drawing: bool = False  # whether a token of the round was drawn
     branched: bool = False
     samplings: list[SamplingInfo] = field(default_factory=list)
 
@@ -196,12 +197,14 @@ class _Gathering:
         match event:
             case DraftToken():
                 self.branched = self.branched or (-1 if event.parent is None else event.parent) != event.node - 1
-                if event.draft_prob < 1.0:
-                    self.drawn.add(event.source)
+                self.drawing = self.drawing or event.draft_prob < 1.0
             case Updated():
                 self.samplings.append(event.sampling)
             case Metrics():
                 self.rounds.append(event)
+                if self.drawing:
+                    self.drawn.add(event.drafter)  # its tokens can have other sources
+                self.drawing = False
 
     def run(self) -> RecordedRun:
         counted = self._counted()

@@ -139,17 +139,16 @@ class Grammar:
             mask[: len(known)] = known
         mask[self._ends] = self._matcher.is_accepting()
         if not mask.any() and _first_line(self._matcher.get_error()) in {"", _EMPTY_MASK}:
-            raise SpeculatoVizError(
-                "No token of the model continues the text as the grammar requires.", "Use another schema or grammar."
-            )
+            raise _no_token()
         self._check()
         return mask
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise SpeculatoVizError(
-                f"The grammar could not be followed further ({_first_line(self._matcher.get_error())}).", _SIMPLER
-            )
+            reason = _first_line(self._matcher.get_error())
+            if reason == _EMPTY_MASK:  # met by whoever asks first, for the mask or for forced text
+                raise _no_token()
+            raise SpeculatoVizError(f"The grammar could not be followed further ({reason}).", _SIMPLER)
 
 
 class _Vocabulary:
@@ -188,6 +187,11 @@ def _in_lark(source: GrammarSource) -> str:
         case "gbnf":
             return LLMatcher.grammar_from_lark(gbnf_to_lark(source.text))
     return LLMatcher.grammar_from_lark(source.text)
+
+
+def _no_token() -> SpeculatoVizError:
+    words = "No token of the model continues the text as the grammar requires."
+    return SpeculatoVizError(words, "Use another schema or grammar.")
 
 
 def _unreadable(error: str) -> BadRequestError:

@@ -37,6 +37,16 @@ describe("LineText", () => {
     expect(options.map((option) => option.tabIndex)).toEqual([0, -1, -1]);
   });
 
+  it("marks accepted tokens that a grammar forced or a prediction held, and names that", () => {
+    const sources = ["grammar", "model"];
+    const line = tokens(["a", "b"]).slice(0, 2);
+    const drafted = line.map((token, at) => ({ ...token, draft: { source: sources[at] } as Token["draft"] }));
+    const { container } = render(<LineText tokens={drafted} {...marks} />);
+    expect(
+      [...container.querySelectorAll("[data-given]")].map((token) => token.getAttribute("aria-label")),
+    ).toEqual(["a, accepted, forced by the grammar"]);
+  });
+
   it("shows drafted and rejected tokens without making them part of the text's tokens", () => {
     const line = tokens(["a"], { status: "rejected" }).slice(0, 1);
     const { container } = render(<LineText tokens={line} {...marks} />);

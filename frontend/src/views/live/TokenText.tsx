@@ -3,6 +3,7 @@ import { memo, type ReactNode } from "react";
 import type { Token } from "../../run/model";
 import { failedTest } from "../../run/token";
 import { shown, spoken } from "../../words/format";
+import { isGiven, sourceOf } from "../../words/sources";
 import { STATUS } from "../../words/verdicts";
 
 const PIECES = /(\n|\t| {2,}|^ +$)/;
@@ -39,15 +40,18 @@ interface Props {
 
 export const TokenText = memo(function TokenText({ token, hovered, selected, tabStop }: Props) {
   const { status, label, text } = token;
+  const source = token.draft?.source ?? "";
+  const given = status === "accepted" && isGiven(source);
   return (
     <span
       role="option"
       aria-selected={selected}
-      aria-label={`${spoken(text || label)}, ${STATUS[status].name}`}
+      aria-label={`${spoken(text || label)}, ${STATUS[status].name}${given ? `, ${sourceOf(source).title}` : ""}`}
       tabIndex={tabStop ? 0 : -1}
       className={text === "" ? "token token-empty" : "token"}
       data-key={token.key}
       data-status={status}
+      data-given={given ? source : undefined}
       data-hovered={hovered || undefined}
     >
       {text === "" ? shown(label) : pieces(text)}

@@ -43,7 +43,7 @@ class PromptTokensDetails(Part):
 
 
 class CompletionTokensDetails(Part):
-    """Of a request with a prediction: the tokens that `suffix` drafted, by whether they are part of the output."""
+    """Of a request with a prediction: the tokens that were drafted from it, by whether they are part of the output."""
 
     accepted_prediction_tokens: int
     rejected_prediction_tokens: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from speculatoviz.core.constraint import PREDICTED
 from speculatoviz.server.api.answers import (
     CompletionTokensDetails,
     PromptTokensDetails,
@@ -23,7 +24,7 @@ class Tally:
     """Sums over the rounds of all choices. Add the events of the runs in order, then read it.
 
     histogram[i]: drafting rounds in which exactly i drafted tokens were emitted. predicted_accepted,
-    predicted_rejected: tokens that PREDICTION_DRAFTER drafted, by whether they were emitted.
+    predicted_rejected: tokens that were drafted from the prediction, by whether they were emitted.
     """
 
     prompt_tokens: int = 0
@@ -51,7 +52,7 @@ class Tally:
         match event:
             case Started():
                 self.started = self.started or event
-            case DraftToken() if event.source == PREDICTION_DRAFTER:
+            case DraftToken() if event.source == PREDICTED:
                 self._predicted.add(event.node)
             case VerifyResult() if event.node in self._predicted:
                 self.predicted_accepted += event.status == "accepted"
