@@ -12,6 +12,7 @@ const VIEWS: Readonly<Record<Place, LazyExoticComponent<ComponentType>>> = {
   compare: lazy(() => import("./views/compare/Compare").then((view) => ({ default: view.Compare }))),
   classroom: lazy(() => import("./views/classroom/Classroom").then((view) => ({ default: view.Classroom }))),
   runs: lazy(() => import("./views/runs/Runs").then((view) => ({ default: view.Runs }))),
+  traffic: lazy(() => import("./views/traffic/Traffic").then((view) => ({ default: view.Traffic }))),
 };
 
 export function App() {

@@ -9,8 +9,10 @@ import { RaceStore } from "./app/race";
 import { firstRecording } from "./app/siteRuns";
 import { Store } from "./app/store";
 import { applyTheme, savedTheme, watchSystemTheme } from "./app/theme";
+import { TrafficStore } from "./app/traffic";
 import { RaceContext, SweepContext } from "./app/useRace";
 import { StoreContext } from "./app/useStore";
+import { TrafficContext } from "./app/useTraffic";
 import { TraceDrop } from "./ui/TraceDrop";
 import { prefersReducedMotion } from "./ui/useSize";
 
@@ -24,6 +26,7 @@ const environment =
   ROOT.kind === "files" ? recordedEnvironment("site", firstRecording) : browserEnvironment();
 const store = new Store(environment);
 const race = new RaceStore(environment, () => !prefersReducedMotion());
+const traffic = new TrafficStore(environment);
 const sweep = new RaceStore(environment, () => false, "sweep-");
 
 createRoot(root).render(
@@ -31,7 +34,9 @@ createRoot(root).render(
     <StoreContext value={store}>
       <RaceContext value={race}>
         <SweepContext value={sweep}>
-          <App />
+          <TrafficContext value={traffic}>
+            <App />
+          </TrafficContext>
         </SweepContext>
       </RaceContext>
       <TraceDrop />

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json
 
+from speculatoviz.server.traffic import TrafficNews
 from speculatoviz.telemetry.events import EVENT, Event, MetricValues, ServerEvent
 from speculatoviz.telemetry.messages import CLIENT_MESSAGE, ClientMessage
 from speculatoviz.telemetry.trace import Header
@@ -17,7 +18,7 @@ from speculatoviz.telemetry.trace import Header
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 METRICS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 SENT = list(get_args(get_args(ClientMessage)[0]))
-RECEIVED = list(get_args(get_args(Event)[0]))
+RECEIVED = [*get_args(get_args(Event)[0]), TrafficNews]
 MESSAGES = [*SENT, *RECEIVED]
 
 
@@ -65,7 +66,8 @@ def test_the_example_is_the_whole_message(message: type[BaseModel]) -> None:
     assert shown
     for example in shown:
         assert missing_or_unknown(example, message) == []
-        adapter: Any = CLIENT_MESSAGE if message in SENT else EVENT
+        sent: Any = CLIENT_MESSAGE if message in SENT else EVENT
+        adapter = TypeAdapter(TrafficNews) if message is TrafficNews else sent
         assert type(adapter.validate_python(example)) is message
 
 

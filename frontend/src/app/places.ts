@@ -1,7 +1,7 @@
 // The places of the page, each with an address. Moving between them loads nothing again.
 import { useSyncExternalStore } from "react";
 
-export type Place = "live" | "learn" | "compare" | "runs" | "classroom";
+export type Place = "live" | "learn" | "compare" | "runs" | "classroom" | "traffic";
 
 /** Where the page is served. */
 export interface Root {
@@ -29,6 +29,7 @@ const NAMES: Readonly<Record<Place, string>> = {
   compare: "compare",
   runs: "runs",
   classroom: "classroom",
+  traffic: "traffic",
 };
 
 /** The address of a place. A folder ends with a stroke, because not every server of files adds it. */

@@ -1,6 +1,6 @@
 // Generated from the server's messages by `npm run protocol`; do not edit.
 
-export type ClientMessage = Start | Update | Cancel;
+export type ClientMessage = Start | Update | Cancel | Follow;
 export type ServerMessage =
   Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure;
 export type ClassroomMessage = Join | Present | Prepare | Bet | Reveal | Next | Close;
@@ -9,6 +9,7 @@ export type ClassroomEvent = ClassroomView | Welcome | Refused;
 export interface Protocol {
   ClientMessage: ClientMessage;
   ServerMessage: ServerMessage;
+  TrafficNews: TrafficNews;
   Health: Health;
   SettingsInfo: SettingsInfo;
   TestDraft: TestDraft;
@@ -111,6 +112,20 @@ export interface Cancel {
   type: "cancel";
 }
 /**
+ * Follow the requests to the API: `traffic` events come, first with all runs that are listed.
+ */
+export interface Follow {
+  type: "follow";
+  /**
+   * false: send no more
+   */
+  on?: boolean;
+  /**
+   * with the first characters of each prompt
+   */
+  prompts?: boolean;
+}
+/**
  * Another run holds the model; `place` 1 is next.
  */
 export interface Queued {
@@ -179,6 +194,10 @@ export interface Started {
    * SHA-256 of the prompt's token ids as little-endian int32; null in older traces
    */
   prompt_digest: string | null;
+  /**
+   * a run of another server, recorded as it passed; else null
+   */
+  watched: WatchedInfo | null;
 }
 /**
  * A model. `choice`: of its runtime; null if the model's name or a setting decided.
@@ -307,6 +326,20 @@ export interface RecordInfo {
   by_prefix: boolean;
 }
 /**
+ * Of a run that another server computed, and that was recorded as it passed.
+ *
+ * `server`: its address without credentials. `engine`: what its answer shows it to be; null if nothing does. `status`:
+ * of its answer. `streamed`: whether the answer came in pieces. Pieces of text and their times are measured. What was
+ * drafted is known as sums of the whole answer at most, where the server reports them.
+ */
+export interface WatchedInfo {
+  server: string;
+  route: string;
+  engine: string | null;
+  status: number;
+  streamed: boolean;
+}
+/**
  * An update took effect; `round` is the first round under it.
  */
 export interface Updated {
@@ -382,7 +415,7 @@ export interface VerifyResult {
   round: number;
   node: number | null;
   position: number;
-  status: "pending" | "accepted" | "rejected" | "resampled" | "bonus" | "discarded" | "plain";
+  status: "pending" | "accepted" | "rejected" | "resampled" | "bonus" | "discarded" | "plain" | "received";
   draft_token: string | null;
   final_token: string | null;
   token_id: number;
@@ -795,6 +828,95 @@ export interface Failure {
   round: number | null;
 }
 /**
+ * Runs of requests to the API that are new or have changed. whole: the list is complete, older runs are gone.
+ */
+export interface TrafficNews {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "traffic";
+  whole: boolean;
+  runs: TrafficRun[];
+}
+/**
+ * A run of a request, as it is now.
+ *
+ * `created_ms`: when it was asked for, since 1970. `route`: of the request. `key`: the name of its key; null where no
+ * key is needed. `prompt`: the first 200 characters, if asked for. `place`: in the queue, 1 is next. `queue_ms`: its
+ * wait for the models. `most_runs`, `shared_rounds`: how many runs used the models at the same time, and in how many
+ * of its rounds others did. `summary`: settings and figures, null until the run has begun. `failure`: why it failed.
+ * `kept`: whether `/api/runs` has it. The state `unknown` is that of a watched run without news.
+ */
+export interface TrafficRun {
+  run: string;
+  created_ms: number;
+  route: string;
+  key: string | null;
+  prompt_tokens: number;
+  prompt: string | null;
+  state: "queued" | "prefill" | "decoding" | "done" | "cancelled" | "failed" | "unknown";
+  place: number | null;
+  queue_ms: number | null;
+  most_runs: number;
+  shared_rounds: number;
+  summary: RunSummary | null;
+  failure: string | null;
+  kept: boolean;
+}
+/**
+ * Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
+ *
+ * The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
+ * before it. `failure`: why a run ended with an error. `watched`: null unless another server computed the run.
+ * `sweep`: null for a run; an entry with it is a sweep, and its other fields are the settings and sums of the runs of
+ * its best choice.
+ */
+export interface RunSummary {
+  target: string;
+  draft: string | null;
+  drafter: string;
+  policy: string;
+  k: number;
+  nodes: number;
+  rule: "token" | "block" | "match" | "typical";
+  sampling: SamplingInfo;
+  max_tokens: number;
+  seed: number;
+  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
+  prompt_tokens: number;
+  tokens: number;
+  rounds: number;
+  accepted: number;
+  drafted: number;
+  acceptance_rate: number | null;
+  tokens_per_round: number | null;
+  tps: number | null;
+  baseline_tps: number | null;
+  speedup: number | null;
+  ttft_ms: number | null;
+  ended: ("stop" | "length" | "context" | "cancelled" | "error") | null;
+  failure: string | null;
+  sweep: SweepSummary | null;
+  watched: WatchedInfo | null;
+}
+/**
+ * Of a sweep: its folder, which has its traces, what it compared, and its answer.
+ *
+ * `best`: the fastest choice at the lowest temperature, plain decoding included; `low` and `high` bound the 95 %
+ * interval of its speedup over the prompts.
+ */
+export interface SweepSummary {
+  folder: string;
+  prompts: number;
+  choices: number;
+  runs: number;
+  temperatures: number[];
+  best: string;
+  low: number | null;
+  high: number | null;
+  answer: string;
+}
+/**
  * `GET /api/health`. `progress` is the share of loading done, 0 to 1; null while it is unknown.
  */
 export interface Health {
@@ -1069,57 +1191,6 @@ export interface StoredRun {
   prompt: string;
   summary: RunSummary;
   trace_bytes: number;
-}
-/**
- * Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
- *
- * The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
- * before it. `failure`: why a run ended with an error. `sweep`: null for a run; an entry with it is a sweep, and its
- * other fields are the settings and sums of the runs of its best choice.
- */
-export interface RunSummary {
-  target: string;
-  draft: string | null;
-  drafter: string;
-  policy: string;
-  k: number;
-  nodes: number;
-  rule: "token" | "block" | "match" | "typical";
-  sampling: SamplingInfo;
-  max_tokens: number;
-  seed: number;
-  exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
-  prompt_tokens: number;
-  tokens: number;
-  rounds: number;
-  accepted: number;
-  drafted: number;
-  acceptance_rate: number | null;
-  tokens_per_round: number | null;
-  tps: number | null;
-  baseline_tps: number | null;
-  speedup: number | null;
-  ttft_ms: number | null;
-  ended: ("stop" | "length" | "context" | "cancelled" | "error") | null;
-  failure: string | null;
-  sweep: SweepSummary | null;
-}
-/**
- * Of a sweep: its folder, which has its traces, what it compared, and its answer.
- *
- * `best`: the fastest choice at the lowest temperature, plain decoding included; `low` and `high` bound the 95 %
- * interval of its speedup over the prompts.
- */
-export interface SweepSummary {
-  folder: string;
-  prompts: number;
-  choices: number;
-  runs: number;
-  temperatures: number[];
-  best: string;
-  low: number | null;
-  high: number | null;
-  answer: string;
 }
 /**
  * A run of a store with the whole prompt. `header`: of its trace, with version and machine.

@@ -7,6 +7,7 @@ import type {
   NoiseFloor,
   ServerMessage,
   Started,
+  TrafficNews,
   Updated,
   VerifyResult,
 } from "./generated";
@@ -28,14 +29,25 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A message of a known type with its envelope, or null. */
-export function parseMessage(text: string): ServerMessage | null {
-  let value: unknown;
+function parsed(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return null;
   }
+}
+
+/** A message of a known type with its envelope, or null. */
+export const parseMessage = (text: string): ServerMessage | null => messageOf(parsed(text));
+
+/** A message of a run, or news of the traffic; null for anything else. */
+export function parseFrame(text: string): ServerMessage | TrafficNews | null {
+  const value = parsed(text);
+  const isNews = isRecord(value) && value.type === "traffic" && Array.isArray(value.runs);
+  return isNews ? (value as unknown as TrafficNews) : messageOf(value);
+}
+
+function messageOf(value: unknown): ServerMessage | null {
   if (!isRecord(value) || typeof value.type !== "string" || !TYPES.has(value.type)) return null;
   if (typeof value.seq !== "number" || typeof value.t_ms !== "number") return null;
   return completed(value as unknown as ServerMessage);
@@ -52,6 +64,7 @@ const STARTED_SINCE = {
   batch_invariant: false,
   pass_times: [],
   record: null,
+  watched: null,
 } satisfies Partial<Started>;
 const FLOOR_SINCE = { context_tokens: 0, rows: 0, proven: false } satisfies Partial<NoiseFloor>;
 const DONE_SINCE = { departure: null, autopsy: null } satisfies Partial<Done>;

@@ -1,7 +1,7 @@
 // The WebSocket of the page. It reconnects by itself and reports its status.
 import ReconnectingWebSocket from "reconnecting-websocket";
-import type { ClientMessage, ServerMessage } from "./generated";
-import { parseMessage } from "./parse";
+import type { ClientMessage, ServerMessage, TrafficNews } from "./generated";
+import { parseFrame } from "./parse";
 
 export type ConnectionStatus = "connecting" | "connected" | "reconnecting" | "offline";
 
@@ -10,6 +10,8 @@ export type Socket = Line<ClientMessage>;
 export interface SocketEvents {
   onStatus(status: ConnectionStatus): void;
   onMessage(message: ServerMessage): void;
+  /** News of the requests to the API, for a client that follows them. */
+  onTraffic?(news: TrafficNews): void;
 }
 
 /** After so many failed attempts the status is offline. Attempts go on. */
@@ -76,7 +78,8 @@ export const openSocket = (url: string, events: SocketEvents): Socket =>
     url,
     (status) => events.onStatus(status),
     (text) => {
-      const message = parseMessage(text);
-      if (message) events.onMessage(message);
+      const message = parseFrame(text);
+      if (message?.type === "traffic") events.onTraffic?.(message);
+      else if (message) events.onMessage(message);
     },
   );

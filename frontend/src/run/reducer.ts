@@ -119,7 +119,13 @@ function addDraft(round: Round, event: DraftToken, deciding: Deciding): Round {
   return { ...round, drafted: [...drafted, token] };
 }
 
-const EMITTED: ReadonlySet<VerifyResult["status"]> = new Set(["accepted", "resampled", "bonus", "plain"]);
+const EMITTED: ReadonlySet<VerifyResult["status"]> = new Set([
+  "accepted",
+  "resampled",
+  "bonus",
+  "plain",
+  "received",
+]);
 
 function addVerdict(round: Round, event: VerifyResult, deciding: Deciding): Round {
   const before = event.node === null ? undefined : round.drafted.find((token) => token.node === event.node);

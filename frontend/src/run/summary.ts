@@ -24,7 +24,8 @@ export function summaryOf({ started, latest, done, failure, weakest }: Run): Run
     accepted: figures?.accepted ?? 0,
     drafted: figures?.drafted ?? 0,
     acceptance_rate: figures?.overall_acceptance_rate ?? null,
-    tokens_per_round: figures?.rounds ? figures.tokens / figures.rounds : null,
+    // The rounds of another server are not known.
+    tokens_per_round: figures?.rounds && !started.watched ? figures.tokens / figures.rounds : null,
     tps: figures?.overall_tps ?? null,
     baseline_tps: figures?.baseline_tps ?? started.baseline?.tps ?? null,
     speedup: figures?.overall_speedup ?? null,
@@ -32,6 +33,7 @@ export function summaryOf({ started, latest, done, failure, weakest }: Run): Run
     ended: done?.finish_reason ?? (failure ? "error" : null),
     failure: failure ? `${failure.message} ${failure.hint}`.trim() : null,
     sweep: null,
+    watched: started.watched,
   };
 }
 

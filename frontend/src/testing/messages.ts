@@ -50,6 +50,7 @@ export const started = (changes: Partial<Started> = {}): Started => ({
   pass_times: [],
   record: null,
   prompt_digest: null,
+  watched: null,
   baseline: null,
   remote: null,
   per_call_baseline: null,

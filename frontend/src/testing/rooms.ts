@@ -13,7 +13,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ["words", "app"],
   ["ui"],
   ["charts", "controls", "tree"],
-  ["views/live", "views/learn", "views/compare", "views/classroom", "views/runs"],
+  ["views/live", "views/learn", "views/compare", "views/classroom", "views/runs", "views/traffic"],
   ["App"],
   ["main", "player"],
 ];

@@ -262,6 +262,7 @@ export const STARTED: Started = {
   pass_times: [],
   record: null,
   prompt_digest: "d",
+  watched: null,
   baseline: { tps: 13.2, tokens: 16, context_tokens: 60, age_s: 40, kind: "startup" },
   remote: null,
   per_call_baseline: null,

@@ -19,6 +19,7 @@ const SHAPES: Record<Status, readonly [SymbolType, number]> = {
   resampled: [symbolDiamond2, 3.2],
   bonus: [symbolStar, 1.9],
   plain: [symbolSquare2, 3.4],
+  received: [symbolSquare2, 3.4],
 };
 
 export function glyph(status: Status, radius: number): string {

@@ -10,11 +10,14 @@ const NAMES: readonly (readonly [Place, string])[] = [
   ["learn", "Learn"],
   ["compare", "Compare"],
   ["runs", "Runs"],
+  ["traffic", "Traffic"],
 ];
+
+const NEED_SERVER: ReadonlySet<Place> = new Set(["compare", "traffic"]);
 
 /** The places that need no server; one file has no others. */
 const shownAt = (host: Host): typeof NAMES =>
-  host === "server" ? NAMES : NAMES.filter(([place]) => host === "site" && place !== "compare");
+  host === "server" ? NAMES : NAMES.filter(([place]) => host === "site" && !NEED_SERVER.has(place));
 
 /** A click with a key or another button opens a tab, as for every link. */
 const isPlain = (event: MouseEvent): boolean =>

@@ -28,6 +28,7 @@ const summary: RunSummary = {
   ended: "length",
   failure: null,
   sweep: null,
+  watched: null,
 };
 const sweep = {
   folder: "/sweeps/one",

@@ -16,6 +16,7 @@ export const STATUS: Readonly<Record<Status, StatusWord>> = {
   pending: { name: "pending", glyph: "◌" },
   discarded: { name: "discarded", glyph: "·" },
   plain: { name: "plain", glyph: "□" },
+  received: { name: "received", glyph: "▫" },
 };
 
 type Helps = Readonly<Record<Status, string>>;
@@ -30,6 +31,7 @@ const BY_TOKEN: Helps = {
   discarded:
     "Drafted and never tested: it follows a rejected token, or is on another branch than the accepted path.",
   plain: "Emitted by the target alone, without a draft.",
+  received: "A piece of text as another server sent it. What was drafted for it is not known.",
 };
 
 const BY_RULE: Readonly<Record<RuleName, Helps>> = {

@@ -24,7 +24,7 @@ Ints = npt.NDArray[np.int32]
 
 ROOT = -1  # the parent of a node that follows the last committed token
 
-Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain"]
+Status = Literal["pending", "accepted", "rejected", "resampled", "bonus", "discarded", "plain", "received"]
 FinishReason = Literal["stop", "length", "context", "cancelled", "error"]
 Rule = Literal["token", "block", "match", "typical"]
 Need = Literal["hidden", "layers", "probes"]  # what a drafter may need of a target beyond verdicts

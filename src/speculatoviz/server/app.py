@@ -32,6 +32,8 @@ from speculatoviz.server.request_log import RequestLog, RunLog
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.tracing import InCallersTrace, Tracing
+from speculatoviz.server.traffic import Traffic
+from speculatoviz.server.traffic_feed import TrafficFeed
 
 PAGE = Path(__file__).parent / "page"
 
@@ -45,15 +47,19 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     stopping = Stopping(settings.stop_s if limits.cancel_s is None else limits.cancel_s)
     tracing = Tracing.of_environment()
     classroom = Classroom(time.monotonic)
-    kept = KeptRuns(settings, (RunLog(), *tracing.observers))
+    traffic = Traffic(time.time, time.perf_counter)
+    kept = KeptRuns(settings, (RunLog(), traffic, *tracing.observers))
+    traffic.kept = kept.store is not None
     quotas = Quotas(settings.key_runs, settings.key_requests)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.host = ModelHost(settings, load, limits, time.perf_counter, stopping)
         app.state.runs = kept
+        app.state.traffic = traffic
+        app.state.feed = feed = TrafficFeed(traffic, kept, time.monotonic)
         try:
-            async with kept.running(), app.state.host.running(), classroom.running():
+            async with kept.running(), feed.running(), app.state.host.running(), classroom.running():
                 yield
         finally:
             await asyncio.to_thread(tracing.close)
@@ -98,7 +104,7 @@ def _add_sockets(app: FastAPI, limits: RunLimits, quotas: Quotas, classroom: Cla
     @app.websocket("/ws/tokens")
     async def tokens(socket: WebSocket) -> None:
         quota = Quota(quotas, holder_of(socket))
-        await TokensConnection(socket, app.state.host, app.state.runs, limits, quota).serve()
+        await TokensConnection(socket, app.state.host, app.state.runs, limits, quota, app.state.feed).serve()
 
     @app.websocket("/ws/classroom")
     async def take_part(socket: WebSocket) -> None:

@@ -7,12 +7,12 @@ from pydantic_core import from_json
 
 from speculatoviz.config import in_words
 from speculatoviz.errors import BadRequestError
-from speculatoviz.telemetry.messages import CLIENT_MESSAGE, Cancel, Start, Update
+from speculatoviz.telemetry.messages import CLIENT_MESSAGE, Cancel, Follow, Start, Update
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
-def parse(text: str) -> Start | Update | Cancel:
+def parse(text: str) -> Start | Update | Cancel | Follow:
     """The message in the text of a frame. A start message needs no `type`. Raises BadRequestError."""
     size = len(text.encode())
     if size > MAX_MESSAGE_BYTES:

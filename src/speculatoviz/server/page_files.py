@@ -17,7 +17,13 @@ _FOREVER = "public, max-age=31536000, immutable"
 _LEAST_BYTES = 1024  # smaller answers are not compressed
 _GZIP_LEVEL = 6
 _PACKED = {"br": ".br", "gzip": ".gz"}  # what the build writes beside a file, the smaller one first
-PLACES = ("learn", "compare", "runs", "classroom")  # addresses of the page itself: the browser decides what they show
+PLACES = (
+    "learn",
+    "compare",
+    "runs",
+    "classroom",
+    "traffic",
+)  # the page decides what they show
 _RUN = re.compile(r"runs/[^/]+")  # likewise, one kept run
 
 

@@ -11,6 +11,7 @@ from speculatoviz.lab.store.summary import StoredRunDetail
 from speculatoviz.server.api.runs import RunChange, RunPage
 from speculatoviz.server.classroom.messages import ClassroomEvent, ClassroomMessage
 from speculatoviz.server.info import AloneRequest, AloneText, Health, SettingsInfo, TestDraft
+from speculatoviz.server.traffic import TrafficNews
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
 
@@ -24,6 +25,7 @@ def main() -> None:
     types: dict[str, Any] = {
         "ClientMessage": ClientMessage,
         "ServerMessage": Event,
+        "TrafficNews": TrafficNews,
         "Health": Health,
         "SettingsInfo": SettingsInfo,
         "TestDraft": TestDraft,

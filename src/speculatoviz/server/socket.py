@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
@@ -16,7 +17,8 @@ from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
 from speculatoviz.server.quotas import Quota
 from speculatoviz.server.socket_run import SocketRun, failure
-from speculatoviz.telemetry.messages import Cancel, Start, Update
+from speculatoviz.server.traffic_feed import TrafficFeed
+from speculatoviz.telemetry.messages import Cancel, Follow, Start, Update
 
 _GOING_AWAY, _POLICY = 1001, 1008  # close codes of RFC 6455, section 7.4.1
 
@@ -27,8 +29,18 @@ class TokensConnection:
     No message ends the connection. Reading never waits for the models, a tokenizer, a template or the network.
     """
 
-    def __init__(self, socket: WebSocket, host: ModelHost, kept: KeptRuns, limits: RunLimits, quota: Quota) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        host: ModelHost,
+        kept: KeptRuns,
+        limits: RunLimits,
+        quota: Quota,
+        feed: TrafficFeed,
+    ) -> None:
         self._socket, self._host, self._kept, self._limits, self._quota = socket, host, kept, limits, quota
+        self._feed = feed
+        self._unfollow: Callable[[], None] | None = None
         self._reading = anyio.CancelScope()
         self._outbox = Outbox(socket, limits.unread_bytes, self._reading.cancel)
         self._run: SocketRun | None = None
@@ -44,6 +56,7 @@ class TokensConnection:
         except WebSocketDisconnect:
             return
         finally:
+            self._follow(None)
             if self._run is not None:
                 await self._run.abandon()
             await self._outbox.close()
@@ -56,8 +69,16 @@ class TokensConnection:
             with anyio.move_on_after(self._limits.silent_s) as silence:
                 self._answer(await self._receive())
                 await asyncio.sleep(0)  # messages that are here already must not keep others waiting
-            if silence.cancelled_caught and not self._had_run():
+            if silence.cancelled_caught and not self._had_run() and self._unfollow is None:
                 return
+
+    def _follow(self, asked: Follow | None) -> None:
+        """Follow the traffic as it is asked for; None: no longer."""
+        if self._unfollow is not None:
+            self._unfollow()
+            self._unfollow = None
+        if asked is not None and asked.on:
+            self._unfollow = self._feed.follow(self._outbox.put, prompts=asked.prompts)
 
     def _had_run(self) -> bool:
         """Whether a run is going on, or ended since the last call."""
@@ -85,6 +106,8 @@ class TokensConnection:
                     ended = self._quota.begin()
                     self._run = SocketRun(self._outbox, self._host, self._kept, start, self._run)
                     self._run.when_settled(ended)
+                case Follow() as follow:
+                    self._follow(follow)
                 case Update() as update if run is not None:
                     run.update(update)
                 case Cancel() if run is not None:

@@ -31,6 +31,7 @@ from speculatoviz.telemetry.parts import (
     Strict,
     TopToken,
     UsageInfo,
+    WatchedInfo,
 )
 
 
@@ -77,6 +78,7 @@ class Started(ServerEvent):
     prompt_digest: str | None = Field(
         None, description="SHA-256 of the prompt's token ids as little-endian int32; null in older traces"
     )
+    watched: WatchedInfo | None = Field(None, description="a run of another server, recorded as it passed; else null")
 
 
 class Updated(ServerEvent):

@@ -1,4 +1,4 @@
-"""What a client sends: start a run, change it, cancel it."""
+"""What a client sends: start a run, change it, cancel it; follow the requests to the API."""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ class Cancel(Strict):
     type: Literal["cancel"]
 
 
-ClientMessage = Annotated[Start | Update | Cancel, Field(discriminator="type")]
+class Follow(Strict):
+    """Follow the requests to the API: `traffic` events come, first with all runs that are listed."""
 
-CLIENT_MESSAGE: TypeAdapter[Start | Update | Cancel] = TypeAdapter(ClientMessage)
+    type: Literal["follow"]
+    on: bool = Field(True, description="false: send no more")
+    prompts: bool = Field(False, description="with the first characters of each prompt")
+
+
+ClientMessage = Annotated[Start | Update | Cancel | Follow, Field(discriminator="type")]
+
+CLIENT_MESSAGE: TypeAdapter[Start | Update | Cancel | Follow] = TypeAdapter(ClientMessage)

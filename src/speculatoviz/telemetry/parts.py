@@ -223,6 +223,24 @@ class RemoteInfo(Strict):
     warning: str | None
 
 
+WATCHED_PREFIX = "watch-"  # begins the ids of watched runs
+
+
+class WatchedInfo(Strict):
+    """Of a run that another server computed, and that was recorded as it passed.
+
+    `server`: its address without credentials. `engine`: what its answer shows it to be; null if nothing does. `status`:
+    of its answer. `streamed`: whether the answer came in pieces. Pieces of text and their times are measured. What was
+    drafted is known as sums of the whole answer at most, where the server reports them.
+    """
+
+    server: str
+    route: str
+    engine: str | None
+    status: int
+    streamed: bool
+
+
 class UsageInfo(Strict):
     """What verification took of a remote target: requests, tokens as it bills them, bytes over the wire."""
 

@@ -10,6 +10,7 @@ import { roundsShown } from "../../run/playback";
 import { openTrace } from "../../run/recording";
 import { tokenNumber } from "../../run/summary";
 import { day } from "../../words/format";
+import { watchedSentence } from "../../words/recorded";
 import { runTitle } from "../../words/runs";
 
 interface Fault {
@@ -69,11 +70,14 @@ function useLeaving(run: string | null): void {
 export function StoredBanner({ run }: { run: string | null }) {
   const store = useStore();
   const stored = useApp((state) => state.stored);
+  const watched = useApp((state) => (state.stored ? (state.play?.full.started?.watched ?? null) : null));
   const fault = useOpened(run);
   useLeaving(run);
   const close = () => (stored?.id == null && run === null ? store.closeStored() : goTo("runs"));
   const { machine = "", created = "" } = stored?.recording.header ?? {};
-  const facts = [machine, created && day(created)].filter(Boolean).join(" · ");
+  const facts = [watched && watchedSentence(watched), machine, created && day(created)]
+    .filter(Boolean)
+    .join(" · ");
   return (
     <section
       aria-label="Kept run"

@@ -12,7 +12,7 @@ interface Marks {
   readonly tabStop: string | null;
 }
 
-const EMITTED: ReadonlySet<Status> = new Set<Status>(["accepted", "resampled", "bonus", "plain"]);
+const EMITTED: ReadonlySet<Status> = new Set<Status>(["accepted", "resampled", "bonus", "plain", "received"]);
 /** A long line renders its tokens in pieces of so many, so that it does not render all of them when it grows. */
 const PIECE = 32;
 

@@ -105,6 +105,12 @@ class RunStore:
         runs = [_stored(row) for row in rows[:limit]]
         return Page(runs, runs[-1].id if len(rows) > limit else None)
 
+    def newest(self, prefix: str, limit: int) -> list[StoredRun]:
+        """The newest runs whose ids begin so, the newest first."""
+        wanted = _list().where(RUNS.c.id.startswith(prefix, autoescape=True)).limit(min(limit, MOST_LISTED))
+        with errors_in_words(self.name), self._engine.begin() as connection:
+            return [_stored(row) for row in connection.execute(wanted)]
+
     def get(self, run: str) -> StoredRunDetail:
         """A run. run: its id, the first characters of it (4 or more) if no other begins so, or `last`.
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from speculatoviz.core.types import FinishReason, Label, Rule
 from speculatoviz.telemetry.events import Done, Event, Failure, Metrics, MetricValues, Started
-from speculatoviz.telemetry.parts import SamplingInfo, Strict
+from speculatoviz.telemetry.parts import SamplingInfo, Strict, WatchedInfo
 from speculatoviz.telemetry.trace import Header
 
 
@@ -38,8 +38,9 @@ class RunSummary(Kept):
     """Settings and figures of a run. A figure is null where it is not known; `docs/metrics.md` defines them.
 
     The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
-    before it. `failure`: why a run ended with an error. `sweep`: null for a run; an entry with it is a sweep, and its
-    other fields are the settings and sums of the runs of its best choice.
+    before it. `failure`: why a run ended with an error. `watched`: null unless another server computed the run.
+    `sweep`: null for a run; an entry with it is a sweep, and its other fields are the settings and sums of the runs of
+    its best choice.
     """
 
     target: str
@@ -67,6 +68,7 @@ class RunSummary(Kept):
     ended: FinishReason | None = None
     failure: str | None = None
     sweep: SweepSummary | None = None
+    watched: WatchedInfo | None = None
 
 
 class StoredRun(Kept):
@@ -106,6 +108,7 @@ def begun(started: Started) -> RunSummary:
         exactness=started.exactness.label,
         prompt_tokens=started.prompt_tokens,
         baseline_tps=baseline.tps if baseline else None,
+        watched=started.watched,
     )
 
 
@@ -113,9 +116,12 @@ def updated(summary: RunSummary, event: Event) -> RunSummary:
     """The summary after one more event of the run."""
     match event:
         case Metrics():
-            return summary.model_copy(update=_figures(event) | {"exactness": event.exactness})
+            return summary.model_copy(update=_figures(event, summary) | {"exactness": event.exactness})
         case Done():
-            return summary.model_copy(update=_figures(event.metrics) | {"ended": event.finish_reason})
+            usage = event.metrics.usage if summary.watched else None  # its prompt is counted by the server, at the end
+            told = {} if usage is None or usage.prompt_tokens is None else {"prompt_tokens": usage.prompt_tokens}
+            figures = _figures(event.metrics, summary) | told
+            return summary.model_copy(update=figures | {"ended": event.finish_reason})
         case Failure(code="cancelled"):
             return summary.model_copy(update={"ended": "cancelled"})
         case Failure():
@@ -123,14 +129,15 @@ def updated(summary: RunSummary, event: Event) -> RunSummary:
     return summary
 
 
-def _figures(values: MetricValues) -> dict[str, object]:
+def _figures(values: MetricValues, summary: RunSummary) -> dict[str, object]:
+    rounds = values.rounds if summary.watched is None else 0  # the rounds of another server are not known
     return {
         "tokens": values.tokens,
         "rounds": values.rounds,
         "accepted": values.accepted,
         "drafted": values.drafted,
         "acceptance_rate": values.overall_acceptance_rate,
-        "tokens_per_round": values.tokens / values.rounds if values.rounds else None,
+        "tokens_per_round": values.tokens / rounds if rounds else None,
         "tps": values.overall_tps,
         "baseline_tps": values.baseline_tps,
         "speedup": values.overall_speedup,

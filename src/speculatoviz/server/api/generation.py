@@ -18,6 +18,7 @@ from speculatoviz.server.api.planning import PlannedChoice
 from speculatoviz.server.api.tally import Tally
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
+from speculatoviz.server.traffic import Listing
 from speculatoviz.session.session import Session
 from speculatoviz.session.shared import Place
 from speculatoviz.telemetry.events import Done, Event, Metrics, VerifyResult
@@ -41,20 +42,23 @@ class Piece:
 
 
 async def pieces(
-    host: ModelHost, kept: KeptRuns, choice: PlannedChoice, tally: Tally, run: str
+    host: ModelHost, kept: KeptRuns, choice: PlannedChoice, tally: Tally, listing: Listing
 ) -> AsyncGenerator[Piece, None]:
     """Wait for the models and run one choice. Closing the generator cancels the run.
 
-    run: its id. Raises SpeculatoVizError, also for what a runtime raises.
+    listing: its id, and its place in the list of requests. Raises SpeculatoVizError, also for what a runtime raises.
     """
+    run = listing.run
     session, cancelled = host.ready(), threading.Event()
     tally.begin(len(choice.prompt) if choice.first else 0, cached=choice.first and not choice.scored)
     if choice.echo is not None and not choice.scored:
         yield Piece(choice.echo)
     computed = host.stream(
-        lambda place: _computed(session, choice, cancelled, run, place), lambda _place: None, cancelled, choice.prompt
+        lambda place: _computed(session, choice, cancelled, run, place), listing.queued, cancelled, choice.prompt
     )
     with kept.ending(run), failures_in_words(run):
+        if choice.generates:
+            listing.begin(choice.prepared)
         async with (
             contextlib.aclosing(computed),
             contextlib.aclosing(_read(computed, choice, host, kept, tally)) as found,

@@ -26,6 +26,8 @@ from speculatoviz.server.api.writers import ChatWriter, CompletionWriter, Head, 
 from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
+from speculatoviz.server.quotas import holder_of
+from speculatoviz.server.traffic import Listing, Traffic
 from speculatoviz.session.session import Session
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -64,13 +66,13 @@ def api_router(now: Callable[[], float], draw_seed: Callable[[], int] = random_s
     async def completions(request: Request, asked: CompletionRequest) -> Response:
         host = _free_host(request)
         writer = CompletionWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Exchange(host, _kept(request), asked, writer, "cmpl", int(now())), draw_seed)
+        return await _answer(request, _exchange(request, host, asked, writer, "cmpl", int(now())), draw_seed)
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ERRORS)
     async def chat_completions(request: Request, asked: ChatRequest) -> Response:
         host = _free_host(request)
         writer = ChatWriter(asked, _names(host.ready(), asked))
-        return await _answer(request, _Exchange(host, _kept(request), asked, writer, "chatcmpl", int(now())), draw_seed)
+        return await _answer(request, _exchange(request, host, asked, writer, "chatcmpl", int(now())), draw_seed)
 
     @router.api_route("/v1/{path:path}", methods=_METHODS, include_in_schema=False)
     async def no_route(request: Request) -> None:
@@ -114,6 +116,13 @@ def _names(session: Session, asked: GenerationRequest) -> TokenNames:
     return TokenNames(session.target.tokenizer, bool(asked.return_tokens_as_token_ids))
 
 
+def _exchange(
+    request: Request, host: ModelHost, asked: GenerationRequest, writer: Writer, kind: str, created: int
+) -> _Exchange:
+    route, key = str(request.scope["path"]), holder_of(request)
+    return _Exchange(host, _kept(request), request.app.state.traffic, route, key, asked, writer, kind, created)
+
+
 async def _answer(request: Request, exchange: _Exchange, draw_seed: Callable[[], int]) -> Response:
     choices = await exchange.plan(draw_seed)
     if exchange.asked.stream:
@@ -127,10 +136,16 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request on its way through the models. kind: the prefix of its id. created: seconds since 1970."""
+    """One request on its way through the models.
+
+    kind: the prefix of its id. created: seconds since 1970. route, key: of the request, for the list of requests.
+    """
 
     host: ModelHost
     kept: KeptRuns
+    traffic: Traffic
+    route: str
+    key: str | None
     asked: GenerationRequest
     writer: Writer
     kind: str
@@ -156,7 +171,7 @@ class _Exchange:
         """The one document of an answer. It can be long, and is written beside the event loop."""
         found: list[list[Piece]] = []
         for choice in choices:
-            found.append([piece async for piece in pieces(self.host, self.kept, choice, self.tally, self._run(choice))])
+            found.append([piece async for piece in self._pieces(choice)])
         return await self.host.prepare(lambda: self._written(choices, found))
 
     def _written(self, choices: list[PlannedChoice], found: list[list[Piece]]) -> str:
@@ -188,15 +203,16 @@ class _Exchange:
             yield opening
         offset, first = 0, True
         tokens = self.asked.alternatives is not None or self.asked.return_token_ids
-        async with aclosing(pieces(self.host, self.kept, choice, self.tally, self._run(choice))) as found:
+        async with aclosing(self._pieces(choice)) as found:
             async for piece in found:
                 if piece.text or piece.finish_reason or (tokens and (piece.emitted or piece.prompt)):
                     yield self.writer.part(choice, piece, offset, first)
                     first = False
                 offset += len(piece.text)
 
-    def _run(self, choice: PlannedChoice) -> str:
-        return f"{self.id}-{choice.index}"
+    def _pieces(self, choice: PlannedChoice) -> AsyncGenerator[Piece, None]:
+        listing = Listing(self.traffic, f"{self.id}-{choice.index}", self.route, self.key)
+        return pieces(self.host, self.kept, choice, self.tally, listing)
 
     def _statistics(self, *, usage: bool) -> Statistics:
         predicted = self.asked.prediction is not None
