@@ -28,7 +28,7 @@ SERVE_FLAGS = $(if $(PROFILE),--profile '$(PROFILE)') $(if $(HOST),--host '$(HOS
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench bench-page page site wheel lock clean clean-all \
+.PHONY: help run dev llamacpp extras test test-full chromium check check-python check-page fix bench bench-page page site docs audit wheel lock clean clean-all \
 	FORCE
 
 help: ## list these targets
@@ -104,6 +104,12 @@ site: $(DONE)/package $(NODE) ## build the page as a static site in site/: recor
 	$(NPM) site
 	@$(PY) scripts/site_runs.py site/runs $(or $(TRACES),$(RECORDINGS))
 
+docs: $(DONE)/dev $(DONE)/package ## build the documentation as a site in build/docs/; a warning is an error
+	$(PY) -m sphinx -W --keep-going -q -b html docs build/docs
+
+audit: $(DONE)/dev $(NODE) ## compare the pinned packages with known vulnerabilities, where a service answers
+	$(PY) scripts/audit.py
+
 wheel: $(DONE)/build $(PAGE) ## build dist/speculatoviz-….whl, with the page in it
 	rm -rf dist
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -114,7 +120,7 @@ lock: $(DONE)/dev ## pin the dependencies again; ARGS=--upgrade takes the newest
 	npm --prefix frontend install --package-lock-only --no-audit --no-fund
 
 clean: ## remove built files; environments and models stay
-	rm -rf dist src/speculatoviz/server/page src/speculatoviz/lab/built site frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist src/speculatoviz/server/page src/speculatoviz/lab/built site frontend/test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## remove the environments too

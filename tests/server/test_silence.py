@@ -34,7 +34,7 @@ UNFINISHED = {
 @pytest.fixture
 def hurried(serve: Callable[..., Server]) -> Server:
     """A server whose clients have to send a request soon."""
-    server = serve(connections=SOON)
+    server = serve(connections=SOON, runs=replace(RUN_LIMITS, body_s=0.2))
     server.wait_until("ready")
     return server
 

@@ -100,6 +100,7 @@ class Run:
 
     @cached_property
     def rounds(self) -> list[Round]:
+        """Its whole rounds, in order."""
         return list(rounds_of(self.events))
 
     @property

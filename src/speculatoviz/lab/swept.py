@@ -26,6 +26,7 @@ class Sweep:
 
     @property
     def path(self) -> Path:
+        """The folder that holds them."""
         return self._folder.path
 
     @cached_property
