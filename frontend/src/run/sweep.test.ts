@@ -13,7 +13,7 @@ function runOf(k: number, accepted: number, ms: number): Run {
   const words = Array.from({ length: k }, (_, at) => `w${at}`);
   const rounds = [0, 1, 2, 3].flatMap((at): ServerMessage[] => [
     ...roundOf(at, words, accepted, "x").slice(0, -1),
-    metrics(at, k, { round_ms: ms, draft_ms: 3 * k }),
+    metrics(at, k, { round_ms: ms, draft_ms: 3 * k, verify_ms: 0.6 * ms }),
   ]);
   const values = { ...done().metrics, accepted: 4 * accepted, resampled: accepted < k ? 4 : 0 };
   return reduceAll(emptyRun, [started({ k, pass_times: TIMES }), ...rounds, done({ metrics: values })]);
@@ -57,8 +57,9 @@ it("takes acceptance, draft times and pass times from the runs", () => {
     [1, 3],
     [2, 6],
   ]);
-  // A plain round took 100 ms; a pass over two tokens takes 14/12 of a single one.
-  expect(costs?.passMs.get(2)).toBeCloseTo((100 * 14) / 12, 9);
+  // The pass of a plain round took 60 ms of 100; a pass over two tokens takes 14/12 of a single one.
+  expect(costs?.passMs.get(2)).toBeCloseTo((60 * 14) / 12, 9);
+  expect(costs?.otherMs).toBeCloseTo(40, 9);
   expect(sweptCosts(measuredLanes(LANES, RUNS.slice(0, 1)))).toBeNull();
 });
 

@@ -59,19 +59,26 @@ export interface SweptCosts {
   /** Mean time of a draft by its number of tokens. */
   readonly draftMs: ReadonlyMap<number, number>;
   /**
-   * Time of a pass over so many tokens: the mean plain round of the sweep, times the ratio of the pass to a single one
-   * as the server measured them before. So a machine that is slower now is slower for all.
+   * Time of a pass over so many tokens: the mean verification of the plain run, times the ratio of the pass to a single
+   * one as the server measured them before. So a machine that is slower now is slower for all.
    */
   readonly passMs: ReadonlyMap<number, number>;
+  /** Time of a plain round apart from its pass. It does not grow with the pass. */
+  readonly otherMs: number;
 }
 
-function passesOf(lanes: readonly Lane[]): Map<number, number> {
+type PlainCosts = Pick<SweptCosts, "passMs" | "otherMs">;
+
+function plainCosts(lanes: readonly Lane[]): PlainCosts {
   const plain = lanes.find(({ settings }) => isPlain(settings));
+  const rounds = plain?.run.rounds.flatMap(({ metrics }) => (metrics ? [metrics] : [])) ?? [];
   const times = lanes.at(-1)?.run.started?.pass_times ?? [];
   const single = times.find(({ tokens }) => tokens === 1)?.ms ?? 0;
-  const rounds = plain?.arrivals.length ?? 0;
-  if (!plain || rounds === 0 || single <= 0) return new Map();
-  return new Map(times.map(({ tokens, ms }) => [tokens, (plain.ms / rounds) * (ms / single)]));
+  if (rounds.length === 0 || single <= 0) return { passMs: new Map(), otherMs: 0 };
+  const roundMs = rounds.reduce((sum, { round_ms }) => sum + round_ms, 0) / rounds.length;
+  const verifyMs = rounds.reduce((sum, { verify_ms }) => sum + verify_ms, 0) / rounds.length;
+  const passMs = new Map(times.map(({ tokens, ms }) => [tokens, verifyMs * (ms / single)]));
+  return { passMs, otherMs: Math.max(0, roundMs - verifyMs) };
 }
 
 /** What the theory needs, measured; null before a run with drafts has ended. */
@@ -91,7 +98,7 @@ export function sweptCosts(lanes: readonly Lane[]): SweptCosts | null {
     if (settings.k === null || rounds.length === 0) continue;
     draftMs.set(settings.k, rounds.reduce((sum, { draft_ms }) => sum + draft_ms, 0) / rounds.length);
   }
-  return { acceptance: accepted / tested, draftingShare, draftMs, passMs: passesOf(lanes) };
+  return { acceptance: accepted / tested, draftingShare, draftMs, ...plainCosts(lanes) };
 }
 
 /** Whether the formula can be compared with these runs. */

@@ -64,11 +64,20 @@ describe("the speedup of measured costs", () => {
     acceptance: 0.5,
     draftMs: (k: number) => 2 * k,
     passMs: (tokens: number) => passes.get(tokens),
+    otherMs: 0,
   };
 
   it("is tokens of a round times the single pass, over draft and pass", () => {
     expect(computedSpeedup(costs, 0)).toBe(1);
     expect(computedSpeedup(costs, 2)).toBeCloseTo((1.75 * 11) / (4 + 13), 12);
+  });
+
+  it("counts the rest of a round once, whatever the pass costs", () => {
+    const busy = { ...costs, otherMs: 9 };
+    expect(computedSpeedup(busy, 2)).toBeCloseTo((1.75 * (11 + 9)) / (4 + 13 + 9), 12);
+    // Scaled with the pass, it would be 1.75 · 20 / (4 + 20 · 13 / 11).
+    expect(computedSpeedup(busy, 2)).not.toBeCloseTo((1.75 * 20) / (4 + (20 * 13) / 11), 2);
+    expect(computedSpeedup(busy, 0)).toBe(1);
   });
 
   it("is the formula of Leviathan et al. where a pass costs the same for all rows", () => {

@@ -40,17 +40,20 @@ export interface MeasuredCosts {
   readonly draftMs: (k: number) => number;
   /** Time of a pass of the target over so many tokens; undefined where it was not measured. */
   readonly passMs: (tokens: number) => number | undefined;
+  /** Time of a plain round apart from its pass. A round with drafts has at least as much. */
+  readonly otherMs: number;
 }
 
 /**
- * The speedup that the formula gives for measured costs: (1 − α^(k+1)) / (1 − α) · t(1) / (d(k) + t(k + 1)). Null where
- * the time of a pass is not known.
+ * The speedup that the formula gives for measured costs: (1 − α^(k+1)) / (1 − α) · (t(1) + o) / (d(k) + t(k + 1) + o).
+ * Null where the time of a pass is not known.
  */
-export function computedSpeedup({ acceptance, draftMs, passMs }: MeasuredCosts, k: number): number | null {
+export function computedSpeedup(costs: MeasuredCosts, k: number): number | null {
+  const { acceptance, draftMs, passMs, otherMs } = costs;
   const [single, pass] = [passMs(1), passMs(k + 1)];
   if (single === undefined || pass === undefined) return null;
   if (k === 0) return 1;
-  return (expectedTokens(acceptance, k) * single) / (draftMs(k) + pass);
+  return (expectedTokens(acceptance, k) * (single + otherMs)) / (draftMs(k) + pass + otherMs);
 }
 
 export interface Shape {

@@ -30,8 +30,8 @@ export function curveWords(costs: SweptCosts | null, count: number): string {
   }
   if (count < 2) return "There is no computed curve: this server has not measured the times of its passes.";
   return (
-    `The curve is computed: (1 − α^(k+1)) / (1 − α) tokens for the measured time of a draft and of a pass over k + 1 tokens, which is a plain round of this sweep times the measured ratio of the two passes. α = ${percent(costs.acceptance)}, ` +
-    "the share of the tested drafts that was accepted in these runs. The curve leaves out all other work of a round, and that acceptance differs from token to token."
+    `The curve is computed: (1 − α^(k+1)) / (1 − α) tokens for the measured time of a draft, of a pass over k + 1 tokens, and of the rest of a plain round. The pass is that of the plain runs of this sweep times the measured ratio of the two passes. α = ${percent(costs.acceptance)}, ` +
+    "the share of the tested drafts that was accepted in these runs. The curve leaves out that the rest of a round grows with its drafts, and that acceptance differs from token to token."
   );
 }
 

@@ -14,10 +14,12 @@ from speculatoviz.lab.sweep.cells import PLAIN, Cell
 from speculatoviz.lab.sweep.summary import (
     CONTEXTS,
     ENTROPIES,
+    PlainRound,
     Summary,
     acceptance_of,
     drafted_token_ms,
     expected_speedup,
+    plain_round,
 )
 from support.sweeps import AUTO, MODEL, SUFFIX, plain, run
 
@@ -121,6 +123,17 @@ def test_the_formula_is_the_papers_with_measured_passes() -> None:
 
     assert acceptance_of(runs) == 0.5
     assert drafted_token_ms(runs) == pytest.approx(2.5)
-    assert expected_speedup(0.5, 2, 2.5, passes) == pytest.approx((1 - 0.5**3) / 0.5 * 10.0 / (2 * 2.5 + 15.0))
-    assert math.isnan(expected_speedup(0.5, 3, 2.5, passes))
-    assert math.isnan(expected_speedup(math.nan, 2, 2.5, passes))
+    quiet = PlainRound(10.0, 0.0)
+    assert expected_speedup(0.5, 2, 2.5, passes, quiet) == pytest.approx((1 - 0.5**3) / 0.5 * 10.0 / (2 * 2.5 + 15.0))
+    assert math.isnan(expected_speedup(0.5, 3, 2.5, passes, quiet))
+    assert math.isnan(expected_speedup(math.nan, 2, 2.5, passes, quiet))
+    assert math.isnan(expected_speedup(0.5, 2, 2.5, passes, plain_round([])))
+
+
+def test_on_a_slower_machine_passes_grow_with_the_plain_pass_and_the_rest_of_a_round_does_not() -> None:
+    slower = PlainRound(20.0, 8.0)  # twice the time of the table, and 8 ms beside the pass
+    found = expected_speedup(0.5, 2, 2.5, {1: 10.0, 3: 15.0}, slower)
+
+    assert found == pytest.approx((1 - 0.5**3) / 0.5 * 28.0 / (2 * 2.5 + 30.0 + 8.0))
+    runs = [replace(run(PLAIN, 1.0), round_ms=(9.0, 11.0), verify_ms=16.0, draft_ms=0.0, network_ms=1.0, other_ms=3.0)]
+    assert plain_round(runs) == PlainRound(8.0, 2.0)

@@ -42,6 +42,7 @@ function curveOf(lanes: readonly Lane[], points: readonly SweepPoint[]): CurvePo
         acceptance: costs.acceptance,
         draftMs: () => draftMs ?? 0,
         passMs: (tokens) => costs.passMs.get(tokens),
+        otherMs: costs.otherMs,
       },
       k,
     );

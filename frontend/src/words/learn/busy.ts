@@ -75,5 +75,5 @@ export function batchArithmetic(costs: BatchCosts, requests: number): string {
 }
 
 export const measuredWords = (run: RunCosts): string =>
-  `Measured: in the recorded run, with a single user, a pass over ${run.k + 1} rows took ${fixed(1 + run.k * run.growth)} ` +
+  `Measured: in the recorded run, with a single user, a pass over ${run.k + 1} rows took ${fixed(run.passRatio)} ` +
   "times as long as one over 1 row. Rows that are not free cost time even for one request.";

@@ -58,7 +58,7 @@ export function measuredWords(run: RunCosts, computed: number): string {
   return (
     `The recorded run drafted k = ${run.k} and measured ${fixed(run.speedup)}×. With its acceptance (${percent(run.acceptance)}), ` +
     `draft cost (${fixed(run.draft)}) and growth (${fixed(run.growth)}), the formula gives ${fixed(computed)}×. ` +
-    `It leaves out ${fixed(run.other)} passes of other work a round, and that acceptance differs from token to token. ` +
+    `It leaves out ${fixed(run.other)} passes of work a round that plain decoding does not have, and that acceptance differs from token to token. ` +
     `A plain pass took ${milliseconds(run.plainMs)}.`
   );
 }

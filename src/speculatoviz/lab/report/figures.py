@@ -18,6 +18,7 @@ from speculatoviz.lab.sweep.summary import (
     drafted_token_ms,
     drafting_share,
     expected_speedup,
+    plain_round,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def deepest(summary: Summary, temperature: float) -> list[Cell]:
 def curves(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -> list[Curve]:
     """One for each drafter with two fixed depths or more."""
     found = []
+    plain = plain_round(summary.select(PLAIN, temperature))
     chains = [cell for cell in summary.cells if cell.policy == "fixed" and not cell.nodes]
     for drafter in dict.fromkeys(cell.source for cell in chains):
         cells = [cell for cell in chains if cell.source == drafter]
@@ -96,7 +98,7 @@ def curves(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -
             continue
         acceptance, draft_ms, drafting = acceptance_of(runs), drafted_token_ms(runs), drafting_share(runs)
         depths = range(1, max(measured) + 1) if drafting >= _ALWAYS else ()
-        expected = {k: expected_speedup(acceptance, k, draft_ms, pass_ms) for k in depths}
+        expected = {k: expected_speedup(acceptance, k, draft_ms, pass_ms, plain) for k in depths}
         known = {k: value for k, value in expected.items() if not math.isnan(value)}
         found.append(Curve(drafter, measured, known, acceptance, draft_ms, drafting))
     return found

@@ -203,11 +203,12 @@ def depths(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -
         for curve in found
     ]
     text = (
-        "Dashed lines are computed: (1 - a^(k + 1)) / (1 - a) tokens a round, for k drafted tokens and one pass over "
-        "k + 1 tokens, each with its measured time. a is the measured share of tested tokens that were accepted, "
+        "Dashed lines are computed: (1 - a^(k + 1)) / (1 - a) tokens a round, for k drafted tokens, one pass over "
+        "k + 1 tokens and the rest of a plain round, each with its measured time; the pass is that of the plain runs "
+        "times the measured ratio of the two passes. a is the measured share of tested tokens that were accepted, "
         f"taken as equal at every position ({'; '.join(given)}). The distance to the measured lines is what this "
-        "leaves out: acceptance that changes along a draft and along a text, and the time of everything but passes and "
-        "drafts."
+        "leaves out: acceptance that changes along a draft and along a text, and that the rest of a round grows with "
+        "its drafts."
     )
     return Section(
         f"Depth, {at_temperature(temperature)}",

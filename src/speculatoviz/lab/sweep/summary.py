@@ -214,15 +214,38 @@ class Summary:
         return found
 
 
-def expected_speedup(acceptance: float, depth: int, draft_ms: float, pass_ms: Mapping[int, float]) -> float:
-    """The expected rate relative to plain passes (Leviathan et al. 2023, theorem 3.8).
+class PlainRound(NamedTuple):
+    """Mean milliseconds of a plain round: its pass, and the rest, which does not grow with the pass."""
+
+    verify_ms: float
+    other_ms: float
+
+
+def plain_round(runs: Iterable[SweepRun]) -> PlainRound:
+    """The mean of the rounds of plain runs; NaN without rounds."""
+    listed = list(runs)
+    rounds = sum(len(run.round_ms) for run in listed)
+    if not rounds:
+        return PlainRound(math.nan, math.nan)
+    verify_ms = math.fsum(run.verify_ms for run in listed) / rounds
+    other_ms = math.fsum(run.draft_ms + run.network_ms + run.other_ms for run in listed) / rounds
+    return PlainRound(verify_ms, other_ms)
+
+
+def expected_speedup(
+    acceptance: float, depth: int, draft_ms: float, pass_ms: Mapping[int, float], plain: PlainRound
+) -> float:
+    """The expected rate relative to plain rounds (Leviathan et al. 2023, theorem 3.8, with measured passes).
 
     acceptance: of a drafted token, the same at every position. draft_ms: of one drafted token. pass_ms: of a pass over
-    as many tokens. NaN if a pass was not measured.
+    as many tokens, as measured before the runs; only the ratio to a single one counts, since the machine can be slower
+    in the runs. plain: of the runs. NaN if a pass was not measured.
     """
-    if 1 not in pass_ms or depth + 1 not in pass_ms or math.isnan(acceptance + draft_ms):
+    if 1 not in pass_ms or depth + 1 not in pass_ms or math.isnan(acceptance + draft_ms + plain.verify_ms):
         return math.nan
-    return expected_tokens(acceptance, depth) * pass_ms[1] / (depth * draft_ms + pass_ms[depth + 1])
+    verify_ms = plain.verify_ms * pass_ms[depth + 1] / pass_ms[1]
+    plain_ms = plain.verify_ms + plain.other_ms
+    return expected_tokens(acceptance, depth) * plain_ms / (depth * draft_ms + verify_ms + plain.other_ms)
 
 
 def acceptance_of(runs: Iterable[SweepRun]) -> float:
