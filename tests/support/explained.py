@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import pytest
+
 from speculatoviz.core.chance import Chance, seeded
 from speculatoviz.core.planning import Plan
 from speculatoviz.core.sampling import support
@@ -14,6 +16,8 @@ from speculatoviz.engine import speculate
 from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.targets.local import LocalTarget
+from speculatoviz.telemetry.autopsy import autopsy
+from speculatoviz.telemetry.autopsy_info import Autopsy, Cause
 from speculatoviz.telemetry.events import Event, Started
 from speculatoviz.telemetry.mapping import model_info, sampling_info
 from speculatoviz.telemetry.narrator import Narrator
@@ -88,3 +92,18 @@ def events(
 
 
 PIECES = tuple(bytes([c]) for c in b"abcdefgh")
+
+
+def autopsy_of(run: list[Event]) -> Autopsy:
+    """The autopsy of a run, whose parts add up to its whole."""
+    found = autopsy(run)
+    assert found is not None
+    assert sum(cause.expected for cause in found.causes) == pytest.approx(found.expected, abs=1e-5)
+    assert sum(cause.rejections for cause in found.causes) == pytest.approx(found.rejected, abs=1e-9)
+    assert sum(cause.tokens for cause in found.causes) == found.rejected
+    return found
+
+
+def shares(found: Autopsy) -> dict[Cause, float]:
+    """The share of each cause that has one."""
+    return {c.cause: c.share or 0.0 for c in found.causes if abs(c.share or 0.0) > 1e-6}

@@ -10,33 +10,19 @@ import pytest
 
 from speculatoviz.core.sampling import distribution, support
 from speculatoviz.core.types import DraftEvidence, Rule, Sampling, Support
-from speculatoviz.models.runtimes.toy import ToyModel
 from speculatoviz.telemetry.autopsy import autopsy, followed
-from speculatoviz.telemetry.autopsy_info import Autopsy, Cause
+from speculatoviz.telemetry.autopsy_info import Cause
 from speculatoviz.telemetry.causes import shares_of
 from speculatoviz.telemetry.events import EVENT, Done, DraftToken, Event, Metrics, VerifyResult
-from speculatoviz.telemetry.parts import HeadInfo, OverlapInfo, PassTime, TopToken
+from speculatoviz.telemetry.parts import HeadInfo, OverlapInfo, PassTime
 from speculatoviz.telemetry.rejections import Rejections, parts_of
-from support.explained import OPEN, Proposal, Proposing, events, exactly
+from support.explained import OPEN, Proposal, Proposing, autopsy_of, events, exactly, shares
 from support.toy_pair import model_drafter, pair
 from support.trimmed_toy import TrimmedToy
 
 TARGET, DRAFT = pair()
 TOP_2 = Sampling(1.0, top_k=2)
 Propose = Callable[[Sequence[int], int], Proposal]
-
-
-def of(run: list[Event]) -> Autopsy:
-    found = autopsy(run)
-    assert found is not None
-    assert sum(cause.expected for cause in found.causes) == pytest.approx(found.expected, abs=1e-5)
-    assert sum(cause.rejections for cause in found.causes) == pytest.approx(found.rejected, abs=1e-9)
-    assert sum(cause.tokens for cause in found.causes) == found.rejected
-    return found
-
-
-def shares(found: Autopsy) -> dict[Cause, float]:
-    return {c.cause: c.share or 0.0 for c in found.causes if abs(c.share or 0.0) > 1e-6}
 
 
 # --- one cause each ------------------------------------------------------------------------------------
@@ -78,7 +64,7 @@ KNOWN: dict[str, tuple[Propose, Sampling, Rule, Cause]] = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_run_with_one_cause_has_that_cause_alone(name: str) -> None:
     propose, sampling, rule, cause = KNOWN[name]
-    found = of(events(Proposing(propose), sampling, rule))
+    found = autopsy_of(events(Proposing(propose), sampling, rule))
 
     assert shares(found) == {cause: pytest.approx(1.0, abs=1e-6)}
     assert found.rejected > 20
@@ -92,15 +78,15 @@ def test_a_run_with_one_cause_has_that_cause_alone(name: str) -> None:
 def test_about_as_many_are_rejected_as_expected(name: str) -> None:
     """A round rejects at most one token of a chain: its variance is at most that of a coin of the same mean."""
     propose, sampling, rule, _ = KNOWN[name]
-    found = of(events(Proposing(propose), sampling, rule, tokens=1500, seed=3))
+    found = autopsy_of(events(Proposing(propose), sampling, rule, tokens=1500, seed=3))
 
     assert abs(found.rejected - found.expected) < 5 * math.sqrt(found.rounds / 4)
 
 
 def test_deeper_than_the_head_was_trained_is_a_cause_of_its_own() -> None:
     card = HeadInfo(drafter="toy", file="toy.safetensors", acceptance=[0.9], depth=1)
-    found = of(events(Proposing(right_at_first), OPEN, heads=[card]))
-    other = of(events(Proposing(right_at_first), OPEN, heads=[card.model_copy(update={"drafter": "another"})]))
+    found = autopsy_of(events(Proposing(right_at_first), OPEN, heads=[card]))
+    other = autopsy_of(events(Proposing(right_at_first), OPEN, heads=[card.model_copy(update={"drafter": "another"})]))
 
     assert shares(found) == {"depth": pytest.approx(1.0)}
     assert shares(other) == {"position": pytest.approx(1.0)}
@@ -111,7 +97,7 @@ def test_at_temperature_0_a_token_outside_the_vocabulary_is_the_vocabularys() ->
         q = support(TARGET.logits(prefix)[:3], Sampling(), 64)
         return Proposal(q, DraftEvidence(vocabulary=np.arange(3, dtype=np.int32)), chosen=True)
 
-    found = of(events(Proposing(propose), Sampling()))
+    found = autopsy_of(events(Proposing(propose), Sampling()))
     wanted = [EVENT.validate_python(e.model_dump()) for e in events(Proposing(propose), Sampling())[1:]]
     outside = [e for e in wanted if isinstance(e, VerifyResult) and e.status == "resampled" and e.token_id >= 3]
 
@@ -121,7 +107,7 @@ def test_at_temperature_0_a_token_outside_the_vocabulary_is_the_vocabularys() ->
 
 def test_the_drafters_record_what_they_could_have_proposed() -> None:
     """The same cause from the real drafter, with a trimmed draft model."""
-    found = of(events(model_drafter(TrimmedToy(TARGET, {0, 2}), TARGET), OPEN))
+    found = autopsy_of(events(model_drafter(TrimmedToy(TARGET, {0, 2}), TARGET), OPEN))
 
     assert shares(found)["vocabulary"] == pytest.approx(1.0, abs=1e-6)
 
@@ -137,7 +123,7 @@ def test_a_choice_that_accepts_more_than_a_draw_has_a_negative_share() -> None:
         flat = Support(p.ids, 0.9 / len(p.ids) + 0.1 * p.probs)
         return Proposal(flat, DraftEvidence(own=flat), chosen=True)
 
-    drawn_from = of(events(Proposing(propose), Sampling(0.3)))
+    drawn_from = autopsy_of(events(Proposing(propose), Sampling(0.3)))
     found = {one.cause: one for one in drawn_from.causes}
     assert (found["greedy"].share or 0.0) < 0.0
     assert (found["irreducible"].share or 0.0) > 1.0
@@ -145,7 +131,7 @@ def test_a_choice_that_accepts_more_than_a_draw_has_a_negative_share() -> None:
 
 
 def test_a_gain_is_what_the_run_without_the_cause_has() -> None:
-    with_cause = of(events(Proposing(most_probable), OPEN, tokens=3000))
+    with_cause = autopsy_of(events(Proposing(most_probable), OPEN, tokens=3000))
     greedy = next(one for one in with_cause.causes if one.cause == "greedy")
 
     assert greedy.gain is not None
@@ -162,7 +148,7 @@ def of_rounds(run: list[Event]) -> float:
 
 
 def test_a_run_that_rejects_nothing_has_no_cause() -> None:
-    found = of(events(Proposing(exactly(TARGET)), OPEN))
+    found = autopsy_of(events(Proposing(exactly(TARGET)), OPEN))
 
     assert (found.rejected, shares(found)) == (0, {})
 
@@ -185,7 +171,7 @@ def test_without_a_part_of_the_record_the_cause_is_another(name: str, forget: di
     run = events(Proposing(propose), sampling, rule)
     broken = [_forgetting(event, forget) for event in run]
 
-    assert shares(of(broken)).get(cause, 0.0) < 0.5
+    assert shares(autopsy_of(broken)).get(cause, 0.0) < 0.5
 
 
 def _forgetting(event: Event, forget: dict[str, float | None]) -> Event:
@@ -199,14 +185,14 @@ def _forgetting(event: Event, forget: dict[str, float | None]) -> Event:
 
 
 def test_without_distributions_the_rejections_are_counted_and_the_lack_is_named() -> None:
-    found = of(events(Proposing(other_model), OPEN, evidence=False))
+    found = autopsy_of(events(Proposing(other_model), OPEN, evidence=False))
 
     assert shares(found) == {"unknown": pytest.approx(1.0)}
     assert str(found.tested) in found.missing[0]
 
 
 def test_a_greedy_run_needs_no_distributions() -> None:
-    found = of(events(model_drafter(DRAFT, TARGET), Sampling(), evidence=False))
+    found = autopsy_of(events(model_drafter(DRAFT, TARGET), Sampling(), evidence=False))
 
     assert set(shares(found)) <= {"irreducible", "position"}
     assert found.rejected > 20
@@ -228,14 +214,14 @@ def test_a_run_that_was_cut_off_anywhere_is_read_up_to_its_last_whole_round() ->
 
 def test_several_runs_count_as_one() -> None:
     first, second = (events(Proposing(other_model), OPEN, seed=seed, tokens=60) for seed in (1, 2))
-    both = of([*first, *second])
+    both = autopsy_of([*first, *second])
 
-    assert both.tested == of(first).tested + of(second).tested
-    assert both.expected == pytest.approx(of(first).expected + of(second).expected)
+    assert both.tested == autopsy_of(first).tested + autopsy_of(second).tested
+    assert both.expected == pytest.approx(autopsy_of(first).expected + autopsy_of(second).expected)
 
 
 def test_trees_are_explained_too() -> None:
-    found = of(events(model_drafter(DRAFT, TARGET), OPEN, nodes=6))
+    found = autopsy_of(events(model_drafter(DRAFT, TARGET), OPEN, nodes=6))
 
     assert set(shares(found)) <= {"irreducible", "position"}
     assert abs(found.rejected - found.expected) < 5 * math.sqrt(found.tested / 4)
@@ -259,12 +245,12 @@ def test_the_expectation_is_one_minus_the_overlap_of_the_distributions() -> None
         if isinstance(event, VerifyResult) and event.final_token is not None:
             prefix.append(event.token_id)
 
-    assert of(run).expected == pytest.approx(by_hand)
+    assert autopsy_of(run).expected == pytest.approx(by_hand)
 
 
 def test_an_interval_shrinks_with_more_rounds_and_holds_the_share() -> None:
     def width(tokens: int) -> float:
-        found = of(events(Proposing(mixed), OPEN, tokens=tokens))
+        found = autopsy_of(events(Proposing(mixed), OPEN, tokens=tokens))
         vocabulary = next(one for one in found.causes if one.cause == "vocabulary")
         assert vocabulary.low is not None
         assert vocabulary.high is not None
@@ -272,7 +258,7 @@ def test_an_interval_shrinks_with_more_rounds_and_holds_the_share() -> None:
         return vocabulary.high - vocabulary.low
 
     assert width(1600) < 0.75 * width(100)
-    few = of(events(Proposing(mixed), OPEN, tokens=8))
+    few = autopsy_of(events(Proposing(mixed), OPEN, tokens=8))
     assert all(cause.low is None for cause in few.causes)
 
 
@@ -285,7 +271,7 @@ def test_examples_quote_the_text_and_what_took_the_tokens_place() -> None:
     run = events(Proposing(mixed), OPEN, tokens=60)
     done = run[-1]
     assert isinstance(done, Done)
-    for cause in of(run).causes:
+    for cause in autopsy_of(run).causes:
         for example in cause.examples:
             assert example.chosen is not None
             assert example.before + example.chosen.removesuffix("<end>") in done.generated_text
@@ -332,13 +318,13 @@ def test_a_shorter_draft_is_named_if_it_would_have_been_faster() -> None:
         return Proposal(Support(np.array([4], np.int32), np.ones(1)))  # the end token
 
     run = [_timed(event) for event in events(Proposing(propose), OPEN, depth=4)]
-    shorter = of(run).shorter
+    shorter = autopsy_of(run).shorter
 
     assert shorter is not None
     assert (shorter.depth, shorter.drafted) == (1, 4)
     assert shorter.tps > shorter.measured_tps
     fast = [_timed(event) for event in events(Proposing(exactly(TARGET)), OPEN, depth=4)]
-    assert of(fast).shorter is None
+    assert autopsy_of(fast).shorter is None
 
 
 def _timed(event: Event) -> Event:
@@ -355,9 +341,9 @@ def test_measured_passes_count_for_a_shorter_draft() -> None:
         return (other_model if position else exactly(TARGET))(prefix, position)
 
     run = [_free(event) for event in events(Proposing(propose), OPEN, depth=4)]
-    without = of(run).shorter
+    without = autopsy_of(run).shorter
     began = run[0].model_copy(update={"pass_times": [PassTime(tokens=2, ms=3.0), PassTime(tokens=5, ms=9.0)]})
-    with_passes = of([began, *run[1:]]).shorter
+    with_passes = autopsy_of([began, *run[1:]]).shorter
 
     assert without is None
     assert with_passes is not None
@@ -373,79 +359,3 @@ def _free(event: Event) -> Event:
         if isinstance(event, Metrics)
         else event
     )
-
-
-# --- from the most probable tokens alone --------------------------------------------------------------
-
-
-def listing(prefix: Sequence[int], position: int) -> Proposal:
-    """The draft model's most probable token, with no record of the distribution."""
-    return Proposal(support(DRAFT.logits(prefix), OPEN, 64), chosen=True)
-
-
-def _as_an_endpoint(run: list[Event], shown: int) -> list[Event]:
-    """What an endpoint that compares tokens leaves: the most probable tokens of both models, no p and q."""
-    prefix, drafts, told = [0, 1], list[int](), list[Event]()
-    for event in run:
-        match event:
-            case DraftToken():
-                drafts = [*drafts[: event.position], event.token_id]
-                told.append(event.model_copy(update={"top_tokens": top(DRAFT, [*prefix, *drafts[:-1]], shown)}))
-            case VerifyResult():
-                here = top(TARGET, [*prefix, *drafts[: event.position]], shown)
-                unknown = dict.fromkeys(["overlap", "target_prob", "acceptance_prob"])
-                told.append(event.model_copy(update={**unknown, "target_top_tokens": here}))
-            case _:
-                told.append(event)
-        if isinstance(event, Metrics):
-            emitted = [e.token_id for e in told if isinstance(e, VerifyResult) and e.final_token is not None]
-            prefix, drafts = [0, 1, *emitted], []
-    return told
-
-
-def top(model: ToyModel, prefix: Sequence[int], count: int) -> list[TopToken]:
-    p = distribution(model.logits(prefix), OPEN)
-    return [TopToken(token="", token_id=t, logprob=logprob) for t, logprob in p.top(count)]
-
-
-def truth(run: list[Event]) -> dict[Cause, float]:
-    """The same run with both distributions recorded."""
-
-    def recorded(prefix: Sequence[int], position: int) -> Proposal:
-        own = support(DRAFT.logits(prefix), OPEN, 64)
-        return Proposal(own, DraftEvidence(own=own), chosen=True)
-
-    found = of(events(Proposing(recorded), OPEN))
-    assert found.tested == of(run).tested
-    return {cause.cause: cause.expected for cause in found.causes}
-
-
-def test_all_tokens_of_both_models_give_what_the_distributions_give() -> None:
-    run = _as_an_endpoint(events(Proposing(listing), OPEN), 5)
-    found = of(run)
-
-    exact = truth(run)
-    told = {cause.cause: cause.expected for cause in found.causes}
-    assert found.expected == pytest.approx(sum(exact.values()))
-    assert told["greedy"] == pytest.approx(exact["greedy"])
-    assert "unknown" not in told
-    assert "estimated" in found.missing[0]
-
-
-def test_fewer_tokens_leave_a_part_open() -> None:
-    run = _as_an_endpoint(events(Proposing(listing), OPEN), 2)
-    exact, told = truth(run), {cause.cause: cause.expected for cause in of(run).causes}
-
-    differs = exact["irreducible"] + exact.get("position", 0.0)
-    assert told["unknown"] > 1.0
-    assert told["irreducible"] + told.get("position", 0.0) <= differs + 1e-9
-    assert told["irreducible"] + told.get("position", 0.0) + told["unknown"] >= differs - 1e-9
-
-
-def test_a_list_that_contradicts_itself_is_not_used() -> None:
-    run = _as_an_endpoint(events(Proposing(listing), OPEN), 5)
-    broken = [
-        event.model_copy(update={"top_tokens": event.top_tokens[::-1]}) if isinstance(event, DraftToken) else event
-        for event in run
-    ]
-    assert shares(of(broken)) == {"unknown": pytest.approx(1.0)}

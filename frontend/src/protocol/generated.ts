@@ -20,6 +20,8 @@ export interface Protocol {
   RunPage: RunPage;
   StoredRunDetail: StoredRunDetail;
   RunChange: RunChange;
+  WhatIfQuestion: WhatIfQuestion;
+  WhatIfAnswer: WhatIfAnswer;
 }
 /**
  * Begin a run. Either `prompt` (one user turn) or `messages` (a whole conversation).
@@ -1219,4 +1221,75 @@ export interface Header {
  */
 export interface RunChange {
   name: string | null;
+}
+/**
+ * What is asked about a kept run. Null, or an empty text: as the run was.
+ *
+ * `rtt_ms`: of the way to the target and back. `draft_ms`: of each drafted token. `passes`: pass times of another
+ * machine, as `1:25,2:36,4:51` or as `llama-batched-bench` or `vllm bench serve` gives them. `batch`: sequences that
+ * decode together.
+ */
+export interface WhatIfQuestion {
+  policy?: "auto" | "adaptive" | "fixed";
+  rule?: ("token" | "block" | "match" | "typical") | null;
+  rtt_ms?: number | null;
+  draft_ms?: number | null;
+  passes?: string;
+  batch?: number;
+}
+/**
+ * `POST /api/runs/ID/whatif`. Rates are tokens per second, of all sequences of the batch together.
+ *
+ * `measured_tps`: of the run as it was, without the time for evidence. `plain_tps`: of decoding without drafts,
+ * computed from the same passes. `best`: the depth of the highest rate, 0 for plain decoding, which is the highest in
+ * the share `best_share` of the resamples. `level`: of the intervals. `left_out`: depths whose pass is larger than
+ * every measured one. `whole`: false if the record ends before the output. `passes`: the pass times that were used,
+ * and `passes_given` whether they came with the question.
+ */
+export interface WhatIfAnswer {
+  tokens: number;
+  drafter: string;
+  policy: "auto" | "adaptive" | "fixed";
+  rule: "token" | "block" | "match" | "typical";
+  temperature: number;
+  batch: number;
+  measured_tps: number | null;
+  plain_tps: number;
+  choices: WhatIfChoice[];
+  best: number;
+  best_share: number | null;
+  level: number;
+  left_out: number[];
+  whole: boolean;
+  own: RecordedCosts;
+  passes: PassTime[];
+  passes_given: boolean;
+}
+/**
+ * One depth. Times are means over the rounds; `low` and `high` bound the interval of `tps`, null for short outputs.
+ *
+ * `exact`: whether the accepted tokens follow from the record without a random choice; else they are an estimate.
+ * `measured_passes`: whether every pass has a size that was measured; else some times are interpolated.
+ */
+export interface WhatIfChoice {
+  depth: number;
+  rounds: number;
+  accepted: number;
+  tokens_per_round: number;
+  draft_ms: number;
+  verify_ms: number;
+  round_ms: number;
+  tps: number;
+  low: number | null;
+  high: number | null;
+  speedup: number;
+  exact: boolean;
+  measured_passes: boolean;
+}
+/**
+ * What the run itself measured: milliseconds of the way to the target and back, and of a drafted token.
+ */
+export interface RecordedCosts {
+  rtt_ms: number;
+  draft_ms: number;
 }

@@ -1,6 +1,6 @@
 // The server's routes of kept runs.
 import { ask, ServerError } from "./ask";
-import type { RunPage, StoredRunDetail } from "./generated";
+import type { RunPage, StoredRunDetail, WhatIfAnswer, WhatIfQuestion } from "./generated";
 
 const runPath = (id: string): string => `/api/runs/${encodeURIComponent(id)}`;
 
@@ -23,3 +23,7 @@ export const nameRun = async (id: string, name: string | null): Promise<StoredRu
   (await (await ask("PATCH", runPath(id), { name })).json()) as StoredRunDetail;
 
 export const removeRun = async (id: string): Promise<void> => void (await ask("DELETE", runPath(id)));
+
+/** What a kept run with a record would have been with other choices. */
+export const askWhatIf = async (id: string, question: WhatIfQuestion): Promise<WhatIfAnswer> =>
+  (await (await ask("POST", `${runPath(id)}/whatif`, question)).json()) as WhatIfAnswer;

@@ -1,7 +1,6 @@
 import { expect, it } from "vitest";
 import type { PassTime, ServerMessage } from "../protocol/generated";
 import { done, metrics, roundOf, started } from "../testing/messages";
-import { expectedTokens, roundCost } from "../theory/speedup";
 import { costsOf } from "./costs";
 import { emptyRun, reduceAll } from "./reducer";
 
@@ -33,9 +32,8 @@ it("has parts that add up to the measured round", () => {
   for (const times of [TIMES, []]) {
     const costs = costsOf(runWith(times));
     if (!costs) throw new Error("a finished run has costs");
-    const computed = roundCost({ ...costs, roundTrip: 0 }, costs.k);
+    const computed = costs.k * costs.draft + 1 + costs.k * costs.growth;
     expect(computed + costs.other).toBeCloseTo(3, 12);
-    expect(expectedTokens(costs.acceptance, 3)).toBeGreaterThan(2);
   }
 });
 

@@ -15,34 +15,55 @@ from typing import Any
 from speculatoviz.errors import BadRequestError
 
 LARGEST_PASS = 65_536  # tokens
+_LONGEST_SHOWN = 60  # characters of a text in an error
 _HOW = (
-    "Write tokens and milliseconds, such as 1:25,2:36,4:51, or name a file with the output of llama-batched-bench or "
-    "of vllm bench serve."
+    "Write tokens and milliseconds, such as 1:25,2:36,4:51, or give the output of llama-batched-bench or of vllm bench "
+    "serve."
 )
 
 
 def read_pass_times(text: str) -> dict[int, float]:
     """Milliseconds of a pass by its tokens: from `1:25,2:36,4:51`, or from a file with the output of a benchmark.
 
-    The file is what llama-batched-bench printed, or what `vllm bench serve` printed or saved, several runs after each
-    other. Raises BadRequestError for anything else.
+    Raises BadRequestError for anything else.
     """
-    if re.fullmatch(r"[\d\s.:,eE+-]+", text) and ":" in text:
-        return _checked(_typed(text), text)
+    if _is_typed(text):
+        return pass_times(text)
     try:
         printed = Path(text).read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError) as error:
-        what = f"{text!r} is neither a table of pass times nor a file that can be read."
+        what = f"{_shown(text)} is neither a table of pass times nor a file that can be read."
         raise BadRequestError(what, _HOW) from error
-    return _checked(batched_bench(printed) or vllm_bench(printed, text), text)
+    return pass_times(printed, repr(text))
 
 
-def _typed(text: str) -> dict[int, float]:
+def pass_times(text: str, name: str | None = None) -> dict[int, float]:
+    """Milliseconds of a pass by its tokens, from a text: `1:25,2:36,4:51`, or the output of a benchmark.
+
+    The output is what llama-batched-bench printed, or what `vllm bench serve` printed or saved, several runs after each
+    other. name: of the text in errors. Raises BadRequestError for anything else.
+    """
+    name = name or _shown(text)
+    if _is_typed(text):
+        return _checked(_typed(text, name), name)
+    return _checked(batched_bench(text) or vllm_bench(text, name), name)
+
+
+def _is_typed(text: str) -> bool:
+    return ":" in text and re.fullmatch(r"[\d\s.:,;eE+-]+", text) is not None
+
+
+def _typed(text: str, name: str) -> dict[int, float]:
     try:
-        pairs = [part.split(":") for part in text.split(",") if part.strip()]
+        pairs = [part.split(":") for part in re.split("[,;\n]", text) if part.strip()]
         return {int(rows): float(ms) for rows, ms in pairs}
     except ValueError as error:
-        raise BadRequestError(f"{text!r} is no table of pass times.", _HOW) from error
+        raise BadRequestError(f"{name} is no table of pass times.", _HOW) from error
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text[: 2 * _LONGEST_SHOWN].split())
+    return repr(line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…")
 
 
 def batched_bench(printed: str) -> dict[int, float]:
@@ -144,14 +165,14 @@ def _printed_runs(text: str) -> Iterator[dict[str, str]]:
         yield values
 
 
-def _checked(found: dict[int, float], text: str) -> dict[int, float]:
+def _checked(found: dict[int, float], name: str) -> dict[int, float]:
     if not found:
-        raise BadRequestError(f"{text!r} holds no pass times.", _HOW)
+        raise BadRequestError(f"{name} holds no pass times.", _HOW)
     wrong = [rows for rows, ms in found.items() if not (1 <= rows <= LARGEST_PASS and 0.0 < ms < float("inf"))]
     if wrong:
-        raise BadRequestError(f"The time of a pass over {wrong[0]} tokens in {text!r} cannot be used.", _HOW)
+        raise BadRequestError(f"The time of a pass over {wrong[0]} tokens in {name} cannot be used.", _HOW)
     if 1 not in found:
         raise BadRequestError(
-            f"{text!r} has no time of a pass over one token, which plain decoding takes.", "Add it, such as 1:25."
+            f"{name} has no time of a pass over one token, which plain decoding takes.", "Add it, such as 1:25."
         )
     return dict(sorted(found.items()))

@@ -12,7 +12,7 @@ from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Done, DraftToken, Event, Metrics, Record, Started
 from speculatoviz.telemetry.mapping import sampling_of
 
-_RECORD_IT = "Record a run with `speculatoviz generate … --record-depth 8 --trace FILE`."
+_RECORD_IT = "Record one: give `speculatoviz generate` or `speculatoviz serve` --record-depth 8."
 
 
 class MeasuredRound(NamedTuple):

@@ -32,7 +32,7 @@ LEVEL = 0.9  # of the intervals
 _RESAMPLES = 1000
 _FEWEST = 8  # prompts or blocks that an interval is computed from
 _BLOCK = 16  # tokens
-_SEEDS = 8  # replays of a sampled output
+SEEDS = 8  # replays of a sampled output
 
 _IN_PASSES = WITH_MODEL | WITH_HEAD | {"selfspec"}  # drafters that compute passes; the others look matches up
 
@@ -133,7 +133,7 @@ def what_if(records: Sequence[RunRecord], question: Question, seed: int = 0) -> 
     if question.batch > 1 and question.policy != "fixed":
         raise BadRequestError(
             f"Under {question.policy}, sequences that decode together draft differently deep, which no record shows.",
-            "Ask for --policy fixed, or for one sequence.",
+            "Ask for the policy fixed, or for one sequence.",
         )
     costs = [_costs(question, record) for record in records]
     asked = _depths(min(record.depth for record in records), question.depths)
@@ -143,7 +143,7 @@ def what_if(records: Sequence[RunRecord], question: Question, seed: int = 0) -> 
         rows = (min(asked) + 1) * question.batch
         raise BadRequestError(
             f"No pass over {rows} tokens was measured, only over up to {min(max(own.pass_ms) for own in costs)}.",
-            f"Ask for a smaller depth or batch, or give such a time, as in --passes 1:25,{rows}:60.",
+            f"Ask for a smaller depth or batch, or give such a time, as in the table 1:25,{rows}:60.",
         )
     plain = _replayed(records, costs, 0, "fixed", rule, seed)
     drafted = [_replayed(records, costs, depth, question.policy, rule, seed) for depth in depths]
@@ -227,7 +227,7 @@ def _replayed(
 
     found = [with_seed(seed)]
     if not all(one.exact for one in found[0]):
-        found += [with_seed(other) for other in range(seed + 1, seed + _SEEDS)]
+        found += [with_seed(other) for other in range(seed + 1, seed + SEEDS)]
     token_ms = [
         np.mean([_by_token(one.rounds) for one in of_run], axis=0) / own.batch
         for of_run, own in zip(zip(*found, strict=True), costs, strict=True)

@@ -9,13 +9,14 @@ from pydantic import TypeAdapter
 
 from speculatoviz.lab.store.summary import StoredRunDetail
 from speculatoviz.server.api.runs import RunChange, RunPage
+from speculatoviz.server.api.what_if import WhatIfAnswer, WhatIfQuestion
 from speculatoviz.server.classroom.messages import ClassroomEvent, ClassroomMessage
 from speculatoviz.server.info import AloneRequest, AloneText, Health, SettingsInfo, TestDraft
 from speculatoviz.server.traffic import TrafficNews
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
 
-_OF_CLIENTS = {"ClientMessage", "AloneRequest", "ClassroomMessage"}  # fields with a default may be left out
+_OF_CLIENTS = {"ClientMessage", "AloneRequest", "ClassroomMessage", "WhatIfQuestion"}  # fields with a default may be left out
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def main() -> None:
         "RunPage": RunPage,
         "StoredRunDetail": StoredRunDetail,
         "RunChange": RunChange,
+        "WhatIfQuestion": WhatIfQuestion,
+        "WhatIfAnswer": WhatIfAnswer,
     }
     for name, message_type in types.items():
         mode: Literal["validation", "serialization"] = "validation" if name in _OF_CLIENTS else "serialization"

@@ -2,7 +2,7 @@
 import { scaleBand, scaleLinear } from "d3-scale";
 import { type ReactNode, useId, useRef } from "react";
 import { useSize } from "../../ui/useSize";
-import { Hatch } from "./Hatch";
+import { Hatch } from "../../ui/Hatch";
 
 const FALLBACK_WIDTH = 620;
 const TICKS = 4;

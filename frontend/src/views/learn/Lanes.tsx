@@ -2,9 +2,9 @@
 import { scaleLinear } from "d3-scale";
 import { useId, useRef } from "react";
 import type { Block, Lane, Part } from "../../theory/network";
+import { Hatch } from "../../ui/Hatch";
 import { useSize } from "../../ui/useSize";
 import { milliseconds } from "../../words/format";
-import { Hatch } from "./Hatch";
 
 const FALLBACK_WIDTH = 600;
 const LANE = 62;

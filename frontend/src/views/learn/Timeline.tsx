@@ -2,9 +2,9 @@
 import { scaleLinear } from "d3-scale";
 import { useId, useRef } from "react";
 import { arrivalsMs, firstTokenMs, type Plain, prefillMs } from "../../theory/waiting";
+import { Hatch } from "../../ui/Hatch";
 import { useSize } from "../../ui/useSize";
 import { milliseconds } from "../../words/format";
-import { Hatch } from "./Hatch";
 
 const TOKENS = 12;
 const FALLBACK_WIDTH = 600;

@@ -31,6 +31,8 @@ import { TreePanel } from "./TreePanel";
 const SteadyDashboard = lazy(() =>
   import("../../charts/Dashboard").then(({ Dashboard }) => ({ default: Dashboard })),
 );
+/** Only kept runs have it. */
+const WhatIf = lazy(() => import("./WhatIfPanel").then(({ WhatIfPanel }) => ({ default: WhatIfPanel })));
 const SteadyVerdict = memo(VerdictStrip);
 
 /**
@@ -53,15 +55,17 @@ function useRunByRound(): Run {
 /** onRound: called when an example leads to its round. */
 function DashboardPanel({ onRound }: { onRound: () => void }) {
   const baselineKind = useApp((state) => state.baselineKind);
+  const hasRecord = useApp(({ play, stored }) => stored?.id != null && play?.full.started?.record != null);
   // The same elements from round to round: they follow the run without rendering the charts again.
   const middle = useMemo(
     () => (
       <>
         <RejectionPanel onRound={onRound} />
         <ShadowPanel />
+        <OnDemand>{hasRecord && <WhatIf />}</OnDemand>
       </>
     ),
-    [onRound],
+    [onRound, hasRecord],
   );
   return <SteadyDashboard run={useRunByRound()} baselineKind={baselineKind} middle={middle} />;
 }

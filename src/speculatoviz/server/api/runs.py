@@ -1,8 +1,10 @@
-"""The routes below `/api/runs`: list, read, name and remove the runs that the server keeps."""
+"""The routes below `/api/runs`: list, read, ask about, name and remove the runs that the server keeps."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -10,6 +12,8 @@ from pydantic import Field
 
 from speculatoviz.lab.store.runs import MOST_LISTED
 from speculatoviz.lab.store.summary import StoredRun, StoredRunDetail
+from speculatoviz.server.api.what_if import Records, WhatIfAnswer, WhatIfQuestion, answered
+from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.info import Refusal
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.telemetry.parts import Strict
@@ -38,6 +42,7 @@ class RunChange(Strict):
 def runs_router() -> APIRouter:
     """The routes."""
     router = APIRouter(responses={status: {"model": Refusal} for status in (400, 404, 503)})
+    records, one_at_a_time = Records(), asyncio.Lock()
 
     @router.get("/api/runs")
     async def runs(
@@ -63,6 +68,14 @@ def runs_router() -> APIRouter:
         first = await kept.read(lambda _: next(pieces))  # an unknown run is refused before the answer begins
         headers = {"Content-Disposition": f'attachment; filename="{_file_name(run)}"'}
         return StreamingResponse(_all(kept, first, pieces), media_type=_JSON_LINES, headers=headers)
+
+    @router.post("/api/runs/{run}/whatif", response_model=WhatIfAnswer)
+    async def whatif(request: Request, run: str, question: WhatIfQuestion) -> Any:
+        async def answer() -> WhatIfAnswer:
+            async with one_at_a_time:  # it computes, and leaves a thread to those who read
+                return await _kept(request).read(lambda store: answered(records.of(store, run), question))
+
+        return await unless_gone(request, answer())
 
     @router.patch("/api/runs/{run}")
     async def change(request: Request, run: str, change: RunChange) -> StoredRunDetail:
