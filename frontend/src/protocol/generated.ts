@@ -20,6 +20,7 @@ export interface Protocol {
   RunPage: RunPage;
   StoredRunDetail: StoredRunDetail;
   RunChange: RunChange;
+  StatisticsFound: StatisticsFound;
   WhatIfQuestion: WhatIfQuestion;
   WhatIfAnswer: WhatIfAnswer;
 }
@@ -1221,6 +1222,38 @@ export interface Header {
  */
 export interface RunChange {
   name: string | null;
+}
+/**
+ * `POST /api/statistics`: one entry for each source in the text; answers of one source are added up.
+ */
+export interface StatisticsFound {
+  statistics: EngineStatistics[];
+}
+/**
+ * What one source shows. Counts are the engine's, rates are computed from them; null where a count is missing.
+ *
+ * `drafts`: rounds with a draft. `generated`: tokens of the answers. `per_position_acceptance_rate`: of all drafts.
+ * `conditional_acceptance_rate`: of the drafts that reached a position. `reported_rate`, `reported_length`: the
+ * engine's own acceptance rate and mean acceptance length. `cannot_show`: what this source cannot show.
+ * `disagreements`: where its figures contradict each other. `docs/metrics.md` defines the figures.
+ */
+export interface EngineStatistics {
+  source: string;
+  scope: string;
+  answers: number;
+  drafts: number | null;
+  draft_tokens: number | null;
+  accepted_tokens: number | null;
+  generated: number | null;
+  acceptance_rate: number | null;
+  mean_acceptance_length: number | null;
+  tokens_per_pass: number | null;
+  per_position_acceptance_rate: number[] | null;
+  conditional_acceptance_rate: (number | null)[] | null;
+  reported_rate: number | null;
+  reported_length: number | null;
+  cannot_show: string[];
+  disagreements: string[];
 }
 /**
  * What is asked about a kept run. Null, or an empty text: as the run was.

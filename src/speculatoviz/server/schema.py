@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from speculatoviz.lab.store.summary import StoredRunDetail
+from speculatoviz.server.api.engine_statistics import StatisticsFound
 from speculatoviz.server.api.runs import RunChange, RunPage
 from speculatoviz.server.api.what_if import WhatIfAnswer, WhatIfQuestion
 from speculatoviz.server.classroom.messages import ClassroomEvent, ClassroomMessage
@@ -37,6 +38,7 @@ def main() -> None:
         "RunPage": RunPage,
         "StoredRunDetail": StoredRunDetail,
         "RunChange": RunChange,
+        "StatisticsFound": StatisticsFound,
         "WhatIfQuestion": WhatIfQuestion,
         "WhatIfAnswer": WhatIfAnswer,
     }

@@ -130,7 +130,7 @@ describe("the list of runs", () => {
     fireEvent.keyDown(field, { key: "Enter" });
     await screen.findByRole("link", { name: "best" });
     await act("best", "Rename");
-    const again = await screen.findByRole("textbox");
+    const again = await screen.findByRole("textbox", { name: "Name of best" });
     fireEvent.change(again, { target: { value: "worst" } });
     fireEvent.keyDown(again, { key: "Escape" });
     await screen.findByRole("link", { name: "best" });

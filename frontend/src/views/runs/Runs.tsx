@@ -9,6 +9,7 @@ import { useOpenFile } from "../../ui/TraceDrop";
 import { placeWords } from "../../words/runs";
 import { CompareRuns } from "./CompareRuns";
 import { DeleteRun } from "./DeleteRun";
+import { EngineStatistics } from "./EngineStatistics";
 import { RunTable } from "./RunTable";
 import { saveTrace } from "./saveTrace";
 import { type RunList, useRuns } from "./useRuns";
@@ -72,6 +73,7 @@ export function Runs() {
             Show more
           </button>
         )}
+        {changing && <EngineStatistics />}
       </main>
       <DeleteRun run={leaving} onDelete={remove} onKeep={() => setLeaving(null)} />
     </div>
