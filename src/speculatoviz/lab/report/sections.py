@@ -207,8 +207,8 @@ def depths(summary: Summary, temperature: float, pass_ms: Mapping[int, float]) -
         "k + 1 tokens and the rest of a plain round, each with its measured time; the pass is that of the plain runs "
         "times the measured ratio of the two passes. a is the measured share of tested tokens that were accepted, "
         f"taken as equal at every position ({'; '.join(given)}). The distance to the measured lines is what this "
-        "leaves out: acceptance that changes along a draft and along a text, and that the rest of a round grows with "
-        "its drafts."
+        "leaves out: the drafter's reading of the prompt, acceptance that changes along a draft and along a text, and "
+        "that the rest of a round grows with its drafts."
     )
     return Section(
         f"Depth, {at_temperature(temperature)}",
