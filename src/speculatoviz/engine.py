@@ -186,6 +186,8 @@ class _DecodingRun:
             hidden_draft_ms=ahead_ms - late_ms,
             prefill_ms=self._prefill_ms + self._draft_prefill_ms,
             draft_prefill_ms=self._draft_prefill_ms,
+            sampling_ms=verdict.sampling_ms,
+            cache_ms=verdict.cache_ms,
         )
         result = Round(self.index, drafted.plan, draft, verdict, emitted, statuses, texts, times)
         self.index, self._fresh = self.index + 1, False

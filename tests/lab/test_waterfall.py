@@ -12,6 +12,7 @@ from speculatoviz.cli.app import app
 from speculatoviz.core.sampling import support
 from speculatoviz.errors import BadRequestError
 from speculatoviz.lab.waterfall import Waterfall, waterfall
+from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Event, Metrics
 from speculatoviz.telemetry.parts import Baseline, PassTime
 from support.explained import OPEN, Proposal, Proposing, events, exactly
@@ -21,6 +22,7 @@ TARGET, DRAFT = pair()
 DEPTH = 3
 PLAIN = Baseline(tps=100.0, tokens=16, context_tokens=32, age_s=0.0, kind="startup")  # 10 ms a token
 FREE = {"draft_ms": 0.0, "verify_ms": 10.0, "network_ms": 0.0, "evidence_ms": 0.0, "other_ms": 0.0}
+PARTS = {"sampling_ms": 0.0, "cache_ms": 0.0}  # of verify_ms
 
 
 def other_model(prefix: Sequence[int], position: int) -> Proposal:
@@ -29,13 +31,14 @@ def other_model(prefix: Sequence[int], position: int) -> Proposal:
 
 def run(**times: float) -> list[Event]:
     """A run of the toy pair whose rounds take these times; a pass over 4 tokens takes 6 ms more than one over 1."""
-    spent = FREE | times
+    spent = FREE | {name: ms for name, ms in times.items() if name not in PARTS}
+    parts = PARTS | {name: ms for name, ms in times.items() if name in PARTS}
     began, *others = events(Proposing(other_model), OPEN, depth=DEPTH)
     passes = [PassTime(tokens=1, ms=9.0), PassTime(tokens=DEPTH + 1, ms=15.0)]
     told = [began.model_copy(update={"baseline": PLAIN, "pass_times": passes})]
     for event in others:
         if isinstance(event, Metrics):
-            event = event.model_copy(update={**spent, "round_ms": sum(spent.values())})  # noqa: PLW2901
+            event = event.model_copy(update={**spent, **parts, "round_ms": sum(spent.values())})  # noqa: PLW2901
         told.append(event)
     return told
 
@@ -59,7 +62,9 @@ def test_the_last_bar_is_the_measured_speedup() -> None:
     ("name", "times"),
     [
         ("rest of verification", {"verify_ms": 10.0 + 6.0 + 2.5}),
-        ("network", {"network_ms": 2.5}),
+        ("sampling", {"verify_ms": 10.0 + 6.0 + 2.5, "sampling_ms": 2.5}),
+        ("cache", {"verify_ms": 10.0 + 6.0 + 2.5, "cache_ms": 2.5}),
+        ("network and serialisation", {"network_ms": 2.5}),
         ("evidence", {"evidence_ms": 2.5}),
         ("bookkeeping", {"other_ms": 2.5}),
     ],
@@ -116,6 +121,9 @@ def test_the_command_reads_a_trace(tmp_path: Path) -> None:
     shown, refused = runner.invoke(app, ["why", str(file)]), runner.invoke(app, ["why", str(tmp_path / "none")])
 
     assert shown.exit_code == 0, shown.output
-    for name in ("formula", "growth of the pass", "bookkeeping", "remainder", "measured"):
+    rounds = [event for event in trace.read(file).events if isinstance(event, Metrics)]
+    assert all(0.0 < one.sampling_ms < one.verify_ms for one in rounds)
+    assert all(0.0 < one.cache_ms < one.verify_ms - one.sampling_ms for one in rounds)
+    for name in ("formula", "growth of the pass", "sampling", "cache", "bookkeeping", "remainder", "measured"):
         assert name in shown.output
     assert refused.exit_code == 1

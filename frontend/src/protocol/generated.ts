@@ -525,6 +525,14 @@ export interface Metrics {
    * the drafter's part of prefill_ms; plain decoding has none
    */
   draft_prefill_ms: number;
+  /**
+   * the part of verify_ms for acceptance tests and draws; 0 if not known
+   */
+  sampling_ms: number;
+  /**
+   * the part of verify_ms for keeping the accepted path; 0 if not known
+   */
+  cache_ms: number;
   exactness: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
   round_total_variation_bound: number;
   round_usage: UsageInfo | null;

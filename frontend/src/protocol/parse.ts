@@ -84,6 +84,8 @@ const METRICS_SINCE = {
   round_total_variation_bound: 0,
   round_usage: null,
   plan: null,
+  sampling_ms: 0,
+  cache_ms: 0,
 } satisfies Partial<Metrics>;
 
 /** Version 1 of the protocol had the run's figures under `metrics`; `usage` and the bound next to it were the round's. */

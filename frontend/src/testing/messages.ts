@@ -138,6 +138,8 @@ export const metrics = (round: number, drafted: number, changes: Partial<Metrics
   prompt_cache: null,
   prefill_ms: 0,
   draft_prefill_ms: 0,
+  sampling_ms: 0,
+  cache_ms: 0,
   exactness: "exact",
   round_total_variation_bound: 0,
   round_usage: null,

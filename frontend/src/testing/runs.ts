@@ -151,6 +151,8 @@ export function metricsOf(round: number, drafted: number, accepted: number, emit
     drafter: "model",
     ...counts,
     draft_ms,
+    sampling_ms: 0,
+    cache_ms: 0,
     verify_ms,
     ...rest,
     round_ms,

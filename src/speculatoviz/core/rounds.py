@@ -126,6 +126,8 @@ class Verdict:
     exactness: what holds for this round. total_variation_bound: its mean over the drafted tokens is an upper bound on
     the sum, over the emitted tokens, of TV(emitted, p); 0 if exact. flight_ms: from submission to answer, for a remote
     target; network_ms: the part of it that was not the target's computation. evidence_ms: spent on scores for display.
+    sampling_ms, cache_ms: of the target's computation, the acceptance tests and draws, and keeping the accepted path in
+    its context; 0 where they are not known apart.
     probed[i]: the most probable token after probe i. certainty: max p after the last committed token, where p has the
     run's temperature (1 if it is greedy) and no filters; None if the request does not ask for it or p is not known.
     shared: the target's pass, if other runs used the models at that time.
@@ -138,6 +140,8 @@ class Verdict:
     total_variation_bound: float = 0.0
     network_ms: float = 0.0
     evidence_ms: float = 0.0
+    sampling_ms: float = 0.0
+    cache_ms: float = 0.0
     flight_ms: float | None = None
     usage: Usage | None = None
     probed: tuple[int, ...] = ()
@@ -151,7 +155,7 @@ class Times:
 
     hidden_draft_ms: drafting of the next round while a remote target verified this one; not part of round_ms.
     prefill_ms: computing the prompt before this round; not part of round_ms. draft_prefill_ms: the drafter's part of
-    it, which plain decoding does not have.
+    it, which plain decoding does not have. sampling_ms, cache_ms: parts of verify_ms, see `Verdict`.
     """
 
     draft_ms: float
@@ -162,6 +166,8 @@ class Times:
     hidden_draft_ms: float = 0.0
     prefill_ms: float = 0.0
     draft_prefill_ms: float = 0.0
+    sampling_ms: float = 0.0
+    cache_ms: float = 0.0
 
     @property
     def round_ms(self) -> float:

@@ -83,11 +83,15 @@ def _bars(rounds: list[Metrics], plain_ms: float, pass_ms: Mapping[int, float], 
     growth_ms = fmean(_growth_ms(round.round_drafted, pass_ms) for round in rounds)
     expected = fmean(expected_tokens(acceptance, round.round_drafted) for round in rounds)
     emitted = fmean(round.round_emitted for round in rounds)
+    sampling_ms = fmean(round.sampling_ms for round in rounds)
+    cache_ms = fmean(round.cache_ms for round in rounds)
     verify_ms = fmean(round.verify_ms for round in rounds)
     steps: list[tuple[str, float]] = [
         ("growth of the pass", growth_ms),
-        ("rest of verification", verify_ms - plain_ms - growth_ms),
-        ("network", fmean(round.network_ms for round in rounds)),
+        ("sampling", sampling_ms),
+        ("cache", cache_ms),
+        ("rest of verification", verify_ms - plain_ms - growth_ms - sampling_ms - cache_ms),
+        ("network and serialisation", fmean(round.network_ms for round in rounds)),
         ("evidence", fmean(round.evidence_ms for round in rounds)),
         ("bookkeeping", fmean(round.other_ms for round in rounds)),
     ]

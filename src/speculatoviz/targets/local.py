@@ -258,10 +258,13 @@ class LocalTarget:
         chance = self._chance_of(self.request.seed)("verify", draft.round)
         given = self.request.alternatives
         alternatives = self._alternatives if given is None else given
+        begun_s = self._clock()
         verdict = decide(draft, logits, rows, self.request, self._ids, chance, self._clock, alternatives)
+        decided_s = self._clock()
         self.window.accept([0, *(rows.node_rows[node] for node in verdict.path)])
+        cache_ms = 1000 * (self._clock() - decided_s)
         self._ids += committed(draft, verdict)
-        return verdict
+        return replace(verdict, sampling_ms=1000 * (decided_s - begun_s) - verdict.evidence_ms, cache_ms=cache_ms)
 
     def close(self) -> None:
         self.window.close()

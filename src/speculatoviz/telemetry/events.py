@@ -216,6 +216,8 @@ class Metrics(MetricValues, ServerEvent):
     hidden_draft_ms: float
     prefill_ms: float
     draft_prefill_ms: float = Field(0.0, description="the drafter's part of prefill_ms; plain decoding has none")
+    sampling_ms: float = Field(0.0, description="the part of verify_ms for acceptance tests and draws; 0 if not known")
+    cache_ms: float = Field(0.0, description="the part of verify_ms for keeping the accepted path; 0 if not known")
     exactness: Label = "exact"
     round_total_variation_bound: float = 0.0
     round_usage: UsageInfo | None = None

@@ -256,6 +256,8 @@ def metrics_event(stamp: Stamp, round: Round, values: MetricValues) -> Metrics:
         hidden_draft_ms=times.hidden_draft_ms,
         prefill_ms=times.prefill_ms,
         draft_prefill_ms=times.draft_prefill_ms,
+        sampling_ms=times.sampling_ms,
+        cache_ms=times.cache_ms,
         exactness=round.verdict.exactness,
         round_total_variation_bound=round.verdict.total_variation_bound,
         round_usage=usage_info(round.verdict.usage),

@@ -1,8 +1,8 @@
 // The frame of a picture of columns: its size, its scales, the lines of its ticks, and the hatching of what is computed.
 import { scaleBand, scaleLinear } from "d3-scale";
 import { type ReactNode, useId, useRef } from "react";
-import { useSize } from "../../ui/useSize";
 import { Hatch } from "../../ui/Hatch";
+import { useSize } from "../../ui/useSize";
 
 const FALLBACK_WIDTH = 620;
 const TICKS = 4;
