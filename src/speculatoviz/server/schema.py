@@ -17,7 +17,8 @@ from speculatoviz.server.traffic import TrafficNews
 from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import ClientMessage
 
-_OF_CLIENTS = {"ClientMessage", "AloneRequest", "ClassroomMessage", "WhatIfQuestion"}  # fields with a default may be left out
+# Their fields with a default may be left out.
+_OF_CLIENTS = {"ClientMessage", "AloneRequest", "ClassroomMessage", "WhatIfQuestion"}
 
 
 def main() -> None:
