@@ -7,20 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from speculatoviz.core.rounds import Round
+from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.lab.decode import decode_prompt
 from speculatoviz.models.base import Feed, LanguageModel, Rows
 from speculatoviz.policies.fixed import FixedPolicy
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry.messages import Start
-
-_HEADS = (
-    "eagle",
-    "eagle3",
-    "p-eagle",
-    "dflash",
-    "medusa",
-    "mtp",
-)  # small networks, not models: what they draft counts as a pass
 
 
 class PassClock:
@@ -71,7 +63,7 @@ def outside_passes(session: Session, k: int, max_tokens: int, temperature: float
         for clock in clocks:
             stack.enter_context(clock)
         rounds = decode_prompt(session, start, policy=policy).rounds
-    return shares(rounds, policy.passes_ms, drafts_count=session.drafter in _HEADS)
+    return shares(rounds, policy.passes_ms, drafts_count=session.drafter in WITH_HEAD)
 
 
 def shares(rounds: Sequence[Round], passes_ms: Sequence[float], *, drafts_count: bool) -> dict[str, float]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from speculatoviz.core.types import Ints
 from speculatoviz.errors import HeadError
 from speculatoviz.heads.gguf_head import (
     OTHER_HEAD,
     Attention,
+    FittingHead,
     HeadTarget,
     attention,
-    check_embeddings,
     check_layers,
-    check_tensors,
     check_width,
-    draft_vocabulary,
+    checked_vocabulary,
     integer,
     mask_token,
-    open_head,
+    open_kind,
     shares_matrices,
     target_layers,
 )
@@ -37,18 +35,9 @@ _LATER = {  # a tensor or field that only a later kind of head has, and its name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DflashFile:
-    """A head that fits its target.
+class DflashFile(FittingHead):
+    """places: of its blocks."""
 
-    path: the GGUF file. layers: the inner layers of the target that it reads. vocabulary int32[K], ascending: the ids
-    that it can draft. shares: it uses the target's embedding or output matrix, because it has none of its own. places:
-    of its blocks.
-    """
-
-    path: Path
-    layers: tuple[int, ...]
-    vocabulary: Ints
-    shares: bool
     places: Places
 
 
@@ -81,22 +70,16 @@ def shapes(hidden: int, own: Attention, layers: int, features: int) -> dict[str,
 
 def read_gguf(path: Path, target: HeadTarget) -> DflashFile:
     """A head in a GGUF file. Raises HeadError if it is none, is incomplete, or does not fit the target."""
-    file = open_head(path)
-    if file.architecture != ARCHITECTURE:
-        raise HeadError(f"{path.name} is no DFlash head, but {file.architecture}.", "Choose a head for llama.cpp.")
+    file = open_kind(path, ARCHITECTURE, "DFlash head")
     for key, kind in _LATER.items():
         if key in file.tensors or key in file.fields:
             raise HeadError(f"{path.name} is {kind}, which is not supported.", "Choose a DFlash head.")
     layers, hidden, count = target_layers(file), integer(file, "embedding_length"), integer(file, "block_count")
     check_layers(path.name, layers, target)
     check_width(path.name, hidden, target)
-    vocabulary = draft_vocabulary(file, target)
     own = attention(file, hidden, count, MOST_LAYERS)
     expected = shapes(hidden, own, count, len(layers) * hidden)
-    if "output.weight" in file.tensors or "d2t" in file.tensors:
-        expected["output.weight"] = (len(vocabulary), hidden)
-    check_tensors(file, expected)
-    check_embeddings(file, hidden, target)
+    vocabulary = checked_vocabulary(file, expected, hidden, target)
     block = file.integer(f"{ARCHITECTURE}.block_size") or USUAL_BLOCK
     mask = mask_token(file, target)
     check_block(path.name, block, file.integer(f"{ARCHITECTURE}.attention.sliding_window"))

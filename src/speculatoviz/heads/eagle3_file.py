@@ -10,21 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from speculatoviz.core.types import Floats, Ints
+from speculatoviz.core.types import Floats
 from speculatoviz.errors import HeadError
 from speculatoviz.heads.gguf_head import (
     OTHER_HEAD,
     OTHER_TARGET,
+    FittingHead,
     HeadTarget,
     attention,
-    check_embeddings,
     check_layers,
-    check_tensors,
     check_width,
-    draft_vocabulary,
+    checked_vocabulary,
     integer,
     mask_token,
-    open_head,
+    open_kind,
     shares_matrices,
     target_layers,
 )
@@ -50,18 +49,9 @@ class Masks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Eagle3File:
-    """A head that fits its target.
+class Eagle3File(FittingHead):
+    """masks: of a P-EAGLE head."""
 
-    path: the GGUF file. layers: the inner layers of the target that it reads. vocabulary int32[K], ascending: the ids
-    that it can draft. shares: it uses the target's embedding or output matrix, because it has none of its own. masks:
-    of a P-EAGLE head.
-    """
-
-    path: Path
-    layers: tuple[int, ...]
-    vocabulary: Ints
-    shares: bool
     masks: Masks | None = None
 
 
@@ -93,19 +83,13 @@ def shapes(hidden: int, heads: int, kv_heads: int, width: int, inner: int, featu
 
 def read_gguf(path: Path, target: HeadTarget) -> Eagle3File:
     """A head in a GGUF file. Raises HeadError if it is none, is incomplete, or does not fit the target."""
-    file = open_head(path)
-    if file.architecture != ARCHITECTURE:
-        raise HeadError(f"{path.name} is no EAGLE-3 head, but {file.architecture}.", "Choose a head for llama.cpp.")
+    file = open_kind(path, ARCHITECTURE, "EAGLE-3 head")
     layers, hidden = target_layers(file), integer(file, "embedding_length")
     check_three_layers(path.name, layers, target)
     check_width(path.name, integer(file, "target_hidden_size"), target)
-    vocabulary = draft_vocabulary(file, target)
     own = attention(file, hidden, integer(file, "block_count"), most=1)
     expected = shapes(hidden, own.heads, own.kv_heads, own.width, own.inner, TYPICAL_LAYERS * target.hidden_size)
-    if "output.weight" in file.tensors or "d2t" in file.tensors:
-        expected["output.weight"] = (len(vocabulary), hidden)
-    check_tensors(file, expected)
-    check_embeddings(file, hidden, target)
+    vocabulary = checked_vocabulary(file, expected, hidden, target)
     shares = shares_matrices(file)
     if shares and hidden != target.hidden_size:
         raise HeadError(

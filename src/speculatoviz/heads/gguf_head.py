@@ -25,6 +25,20 @@ OTHER_HEAD = "Choose another head."
 _PADDING = 512  # ids: vocabularies of one family are padded to different numbers of rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FittingHead:
+    """A head that fits its target.
+
+    path: the GGUF file. layers: the inner layers of the target that it reads. vocabulary int32[K], ascending: the ids
+    that it can draft. shares: it uses the target's embedding or output matrix, because it has none of its own.
+    """
+
+    path: Path
+    layers: tuple[int, ...]
+    vocabulary: Ints
+    shares: bool
+
+
 @dataclass(frozen=True, slots=True)
 class HeadTarget:
     """What a head has to fit. layers, hidden_size, n_vocab: of the target. name: for messages."""
@@ -41,6 +55,14 @@ def open_head(path: Path) -> GgufFile:
         return read(path, large_arrays=True)
     except ModelError as error:
         raise HeadError(error.message, error.hint) from error
+
+
+def open_kind(path: Path, architecture: str, title: str) -> GgufFile:
+    """The header of a file of one kind of heads. title: in messages. Raises HeadError for any other file."""
+    file = open_head(path)
+    if file.architecture != architecture:
+        raise HeadError(f"{path.name} is no {title}, but {file.architecture}.", "Choose a head for llama.cpp.")
+    return file
 
 
 def integer(file: GgufFile, key: str) -> int:
@@ -146,6 +168,19 @@ def check_shape(head: str, name: str, found: tuple[int, ...] | None, shape: tupl
     if found != shape:
         has = "missing" if found is None else f"of shape {list(found)}"
         raise HeadError(f"{name} of {head} is {has}, not of shape {list(shape)}.", OTHER_HEAD)
+
+
+def checked_vocabulary(file: GgufFile, expected: Shapes, hidden: int, target: HeadTarget) -> Ints:
+    """`draft_vocabulary`, of a file with these tensors; an output matrix has to fit it. hidden: D of the head.
+
+    Raises HeadError if a tensor is missing or has another shape, or the vocabulary does not fit the target.
+    """
+    vocabulary = draft_vocabulary(file, target)
+    if "output.weight" in file.tensors or "d2t" in file.tensors:
+        expected = {**expected, "output.weight": (len(vocabulary), hidden)}
+    check_tensors(file, expected)
+    check_embeddings(file, hidden, target)
+    return vocabulary
 
 
 def check_embeddings(file: GgufFile, hidden: int, target: HeadTarget) -> None:

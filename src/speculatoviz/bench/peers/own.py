@@ -14,6 +14,7 @@ from speculatoviz.bench.outside import outside_passes
 from speculatoviz.bench.peers.process import WorkerProcess
 from speculatoviz.bench.peers.runs import ADAPTIVE, AUTO, OWN, PLAIN, Question, Timing, Way
 from speculatoviz.config import Settings
+from speculatoviz.drafters.about import WITH_HEAD
 from speculatoviz.lab.decode import Decoded, decode_prompt
 from speculatoviz.measure.text import PROMPT
 from speculatoviz.models.base import LanguageModel
@@ -26,7 +27,6 @@ from speculatoviz.telemetry.messages import Start
 DEPTHS = (1, 2, 3, 5, 7)
 DEEP = 8  # the depth at which the time outside forward passes is measured
 _USUAL = ("suffix", "hybrid")  # beside the drafter of the pair
-_HEADS = ("eagle", "eagle3", "p-eagle", "dflash", "medusa", "mtp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +212,6 @@ class OwnWay:
 def on_runtime(settings: Settings, runtime: str) -> Settings:
     """The settings on another runtime. On ik, which has no hidden states for a trained head, `suffix` replaces it."""
     there = settings.model_copy(update={"runtime": runtime})
-    if runtime == "ik" and settings.drafter is None and there.resolved().drafter in _HEADS:
+    if runtime == "ik" and settings.drafter is None and there.resolved().drafter in WITH_HEAD:
         return there.model_copy(update={"drafter": "suffix"})
     return there
