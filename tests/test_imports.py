@@ -48,6 +48,7 @@ INSIDE = {
     "targets.verifier": {"targets"},
     "targets.hosted": {"targets"},
     "lab.endpoints": {"lab", "lab.engines"},
+    "lab.watch": {"lab", "lab.engines"},
     "lab.engines": {"lab"},
     "server.api": {"server"},
     "server.classroom": {"server"},

@@ -329,7 +329,7 @@ export interface RecordInfo {
   by_prefix: boolean;
 }
 /**
- * Of a run that another server computed, and that was recorded as it passed.
+ * Of a run that another server computed, and that `speculatoviz watch` recorded as it passed.
  *
  * `server`: its address without credentials. `engine`: what its answer shows it to be; null if nothing does. `status`:
  * of its answer. `streamed`: whether the answer came in pieces. Pieces of text and their times are measured. What was

@@ -20,6 +20,7 @@ from speculatoviz.cli import (
     serve,
     sweep,
     train,
+    watch,
     whatif,
     why,
 )
@@ -39,6 +40,7 @@ GROUPS = (
     certify,
     whatif,
     engines,
+    watch,
     passport,
     compare,
     models,

@@ -26,7 +26,7 @@ Put = Callable[[TrafficNews], None]
 class TrafficFeed:
     """The clients that follow the traffic. For use in one event loop.
 
-    Watched runs that other programs record into the same store are listed too. clock: seconds.
+    Runs that `speculatoviz watch` records into the same store are listed too. clock: seconds.
     """
 
     def __init__(self, traffic: Traffic, kept: KeptRuns, clock: Callable[[], float]) -> None:

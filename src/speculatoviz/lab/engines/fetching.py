@@ -30,11 +30,12 @@ def fetch(
 
     transport: what requests go through, for tests. Raises TargetError in words that contain no credentials.
     """
-    url, credentials = _parsed(name, api_key)
+    url, credentials = parsed(name, api_key)
     return asyncio.run(fetched(url, credentials, bounds or Bounds(), transport))
 
 
-def _parsed(name: str, api_key: str | None) -> tuple[httpx2.URL, Credentials | None]:
+def parsed(name: str, api_key: str | None) -> tuple[httpx2.URL, Credentials | None]:
+    """The address, with the path /metrics if it has none, and what it is asked with. Raises TargetError."""
     try:
         url = httpx2.URL(name)
         valid = url.scheme in {"http", "https"} and bool(url.host)
