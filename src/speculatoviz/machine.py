@@ -15,6 +15,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def on_threads(threads: int) -> str:
+    """Where a model computes that uses so many threads of the processor."""
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+
+
 def processor() -> str:
     """The processor's name; a general one if the system does not give it."""
     with suppress(OSError):  # other systems have no such file, and some containers hide it

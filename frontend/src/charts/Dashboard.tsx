@@ -44,7 +44,12 @@ function Figures({ run, baselineKind, middle }: Props) {
         </div>
         <PlanPanel run={run} />
         {values?.usage && (
-          <UsagePanel usage={values.usage} rounds={values.rounds} remote={run.started?.remote ?? null} />
+          <UsagePanel
+            usage={values.usage}
+            rounds={values.rounds}
+            times={values}
+            remote={run.started?.remote ?? null}
+          />
         )}
         {middle}
         {values ? (

@@ -1,7 +1,7 @@
 // The usage of a remote target: calls, billed tokens, bytes.
-import type { RemoteInfo, UsageInfo } from "../protocol/generated";
+import type { MetricValues, RemoteInfo, UsageInfo } from "../protocol/generated";
 import { HelpTooltip } from "../ui/HelpTooltip";
-import { usageFacts } from "../words/remote";
+import { placementWords, usageFacts } from "../words/remote";
 import { FactList } from "./FactList";
 
 const HELP =
@@ -10,16 +10,20 @@ const HELP =
 interface Props {
   readonly usage: UsageInfo;
   readonly rounds: number;
+  /** The means of the run's times. */
+  readonly times: MetricValues;
   readonly remote: RemoteInfo | null;
 }
 
-export function UsagePanel({ usage, rounds, remote }: Props) {
+export function UsagePanel({ usage, rounds, times, remote }: Props) {
+  const placement = placementWords(times);
   return (
     <section className="db-usage" aria-label="Usage of the target">
       <h3>
         <HelpTooltip help={HELP}>Usage of the target</HelpTooltip>
       </h3>
       <FactList facts={usageFacts(usage, rounds, remote)} />
+      {placement && <p className="db-usage-note">{placement}</p>}
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "./chance";
-import { laneOf, MODES, type NetworkCosts, tokensPerSecond } from "./network";
+import { capacityGain, laneOf, MODES, type NetworkCosts, tokensPerSecond } from "./network";
 
 const COSTS: NetworkCosts = {
   roundTripMs: 40,
@@ -40,6 +40,21 @@ describe("the timeline of a distant target", () => {
     expect(ahead).toHaveLength(24);
     for (const [at, arrival] of drafts.entries()) expect(ahead[at]).toBeLessThanOrEqual(arrival);
     expect(ahead.at(-1)).toBeLessThan(drafts.at(-1) ?? 0);
+  });
+
+  it("pays the round trip once if both models are there, and is then never later than drafts that are sent", () => {
+    // 20 ms there, 12 ms of draft + 35 ms a round, 20 ms back.
+    expect(lane("there", { acceptance: 1 }, 8).arrivals).toEqual([87, 87, 87, 87, 134, 134, 134, 134]);
+    for (const [at, arrival] of lane("drafts").arrivals.entries()) {
+      expect(lane("there").arrivals[at]).toBeLessThanOrEqual(arrival);
+    }
+    const near = { roundTripMs: 0 };
+    expect(lane("there", near).arrivals).toEqual(lane("drafts", near).arrivals);
+  });
+
+  it("leaves a busy target more clients by the drafting that it does not do", () => {
+    expect(capacityGain(COSTS)).toBeCloseTo(1 + 12 / 35, 12);
+    expect(capacityGain({ ...COSTS, draftMs: 0 })).toBe(1);
   });
 
   it("never does two things at once in one lane, drafting ahead apart", () => {

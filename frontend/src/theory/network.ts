@@ -1,11 +1,12 @@
-// Decoding with the target across a network, played as a timeline in four modes.
+// Decoding with the target across a network, played as a timeline in five modes.
 import type { Random } from "./chance";
 
 /**
  * `perCall`: one call for each token. `streaming`: one call for the whole answer. `drafts`: one call for each round.
- * `ahead`: the same, and the drafter drafts the next round while the target verifies this one.
+ * `ahead`: the same, and the drafter drafts the next round while the target verifies this one. `there`: one call for the
+ * whole answer, and the target's machine drafts too.
  */
-export const MODES = ["perCall", "streaming", "drafts", "ahead"] as const;
+export const MODES = ["perCall", "streaming", "drafts", "ahead", "there"] as const;
 export type Mode = (typeof MODES)[number];
 
 export interface NetworkCosts {
@@ -106,8 +107,38 @@ function speculative(mode: "drafts" | "ahead", costs: NetworkCosts, tokens: numb
   return { mode, blocks, arrivals };
 }
 
+/** Both models on the target's machine: a round costs no round trip, and its tokens are sent as in a stream. */
+function there(costs: NetworkCosts, tokens: number, random: Random): Lane {
+  const { k, draftMs, passMs, growth, roundTripMs } = costs;
+  const way = roundTripMs / 2;
+  const blocks: Block[] = [{ part: "network", fromMs: 0, toMs: way }];
+  const arrivals: number[] = [];
+  let atMs = way;
+  while (arrivals.length < tokens) {
+    const sentMs = atMs + k * draftMs;
+    const endMs = sentMs + passMs * (1 + growth * k);
+    blocks.push(
+      { part: "draft", fromMs: atMs, toMs: sentMs },
+      { part: "verify", fromMs: sentMs, toMs: endMs },
+    );
+    const { emitted } = playRound(costs, random);
+    for (let token = 0; token < emitted && arrivals.length < tokens; token += 1) arrivals.push(endMs + way);
+    atMs = endMs;
+  }
+  blocks.push({ part: "network", fromMs: atMs, toMs: atMs + way });
+  return { mode: "there", blocks, arrivals };
+}
+
+/**
+ * How many times as many clients a busy target serves if they draft themselves: it then spends a pass on a round, and
+ * no drafting.
+ */
+export const capacityGain = ({ k, draftMs, passMs, growth }: NetworkCosts): number =>
+  1 + (k * draftMs) / (passMs * (1 + growth * k));
+
 export function laneOf(mode: Mode, costs: NetworkCosts, tokens: number, random: Random): Lane {
   if (mode === "perCall") return perCall(costs, tokens);
   if (mode === "streaming") return streaming(costs, tokens);
+  if (mode === "there") return there(costs, tokens, random);
   return speculative(mode, costs, tokens, random);
 }

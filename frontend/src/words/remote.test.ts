@@ -6,6 +6,7 @@ import {
   hostOf,
   isRemote,
   modeOf,
+  placementWords,
   remoteFacts,
   remoteLocation,
   runtimeOf,
@@ -62,5 +63,14 @@ describe("a remote target", () => {
   it("has the bound of the output, until it excludes nothing", () => {
     expect(boundWords(0.0341)).toMatch(/^So far the total variation .* is at most 0\.035: /);
     expect(boundWords(1)).toMatch(/^The bound has reached 1, .* excludes nothing\.$/);
+  });
+
+  it("is compared with both models there, from the means of the run", () => {
+    const times = { avg_draft_latency_ms: 40, avg_verify_latency_ms: 80, avg_network_ms: 60 };
+    expect(placementWords(times)).toMatch(
+      /a round would take 120 ms instead of 180 ms, .* leaves a busy target 1\.50 times as many clients/,
+    );
+    expect(placementWords({ ...times, avg_network_ms: null })).toBeNull();
+    expect(placementWords({ ...times, avg_draft_latency_ms: 0 })).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
 // A remote target in words: its address, how it verifies, its usage, and the bound of its output.
-import type { ModelInfo, RemoteInfo, UsageInfo } from "../protocol/generated";
+import type { MetricValues, ModelInfo, RemoteInfo, UsageInfo } from "../protocol/generated";
 import type { Fact } from "./facts";
 import { fixed, kibibytes, milliseconds, percent, variation, whole } from "./format";
 
@@ -148,4 +148,18 @@ export function usageFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo 
     add("Rate limit", remote.rate_limit, "The limits that the endpoint declared when the run began.");
   }
   return facts;
+}
+
+type MeanTimes = Pick<MetricValues, "avg_draft_latency_ms" | "avg_verify_latency_ms" | "avg_network_ms">;
+
+/**
+ * What would change if the target's machine drafted too, computed from the means of the rounds so far. Null without a
+ * network and without drafts.
+ */
+export function placementWords(times: MeanTimes): string | null {
+  const { avg_draft_latency_ms: draft, avg_verify_latency_ms: verify, avg_network_ms: network } = times;
+  if (draft === null || verify === null || network === null) return null;
+  if (draft <= 0 || verify <= 0 || network <= 0) return null;
+  const there = draft + verify;
+  return `With both models there, a round would take ${milliseconds(there)} instead of ${milliseconds(there + network)}, if that machine drafts as fast. Drafting here leaves a busy target ${fixed(1 + draft / verify)} times as many clients. Computed from the means of this run.`;
 }

@@ -75,10 +75,13 @@ class Measured:
 
 
 @contextmanager
-def served(arguments: Sequence[str], concurrency: int, report: Callable[[str], None]) -> Iterator[str]:
+def served(
+    arguments: Sequence[str], concurrency: int, report: Callable[[str], None], largest_pass: int = _LARGEST_PASS
+) -> Iterator[str]:
     """A server of its own, once its models are loaded and measured. Yields its address.
 
-    arguments: of `serve`. Raises TargetError if it does not start.
+    arguments: of `serve`. largest_pass: rows of a pass that it must have measured; 0 for none. Raises TargetError if it
+    does not start.
     """
     command = [sys.executable, "-m", "speculatoviz.cli.app", "serve", "--port", "0", *arguments]
     command += ["--concurrency", str(concurrency)]
@@ -91,15 +94,15 @@ def served(arguments: Sequence[str], concurrency: int, report: Callable[[str], N
             raise TargetError("The server did not start.", "Start one by hand to see why.")
         threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the server
         url = line.partition(" on ")[2].split()[0].rstrip("/")
-        _wait(url, report)
+        _wait(url, report, largest_pass)
         yield url
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait(url: str, report: Callable[[str], None]) -> None:
-    """Until the models are loaded, and the passes of all sizes are measured."""
+def _wait(url: str, report: Callable[[str], None], largest_pass: int) -> None:
+    """Until the models are loaded, and a pass over so many rows is measured."""
     deadline_s = time.monotonic() + _READY_S
     with httpx.Client(base_url=url, trust_env=False, timeout=_READY_S) as client:
         while time.monotonic() < deadline_s:
@@ -109,7 +112,7 @@ def _wait(url: str, report: Callable[[str], None]) -> None:
             report(str(health["stage"]))
             if health["status"] == "ready":
                 known = client.get("/api/settings").json()["pass_times"]
-                if any(entry["tokens"] >= _LARGEST_PASS for entry in known):
+                if not largest_pass or any(entry["tokens"] >= largest_pass for entry in known):
                     return
             time.sleep(_POLL_S)
 

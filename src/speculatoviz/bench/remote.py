@@ -1,7 +1,8 @@
 """What speculation across a network gains, at several round-trip times.
 
 A verifier process and this process get half of the processor's cores each, as two machines would have their own: the
-drafter works while the verifier computes. A relay between them adds the round-trip time.
+drafter works while the verifier computes. A relay between them adds the round-trip time. A server with both models on
+the verifier's cores is a baseline (`colocated`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from speculatoviz.bench.colocated import Streamed, capacity, stream
 from speculatoviz.bench.relay import Relay
 from speculatoviz.config import Settings
 from speculatoviz.core.chance import seeded
@@ -32,7 +34,7 @@ PROMPTS = {
     "writing": "Compose an engaging travel blog post about a recent trip to Hawaii, highlighting cultural experiences "
     "and must-see attractions.",
 }
-MODES = ("per_call", "streaming", "speculative", "overlap")
+MODES = ("per_call", "streaming", "speculative", "overlap", "colocated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +45,63 @@ class ModeRun:
     rounds: tuple[Round, ...] = ()
 
 
-def measure(url: str, rtt_ms: float, settings: Settings, k: int, repeats: int, max_tokens: int) -> dict[str, object]:
-    """Every prompt in every mode, over a relay that adds a round-trip time. settings: all of them but the target."""
-    where = urlsplit(url)
-    with Relay(where.hostname or "127.0.0.1", where.port or 0, rtt_ms / 2000) as relay:
-        own = settings.model_copy(update={"target": f"verifier:ws://127.0.0.1:{relay.port}", "k": k})
+def measure(
+    verifying: str, both: str, rtt_ms: float, settings: Settings, k: int, repeats: int, max_tokens: int
+) -> dict[str, object]:
+    """Every prompt in every mode, over relays that add a round-trip time.
+
+    verifying: the verifier's address. both: that of a server with both models. settings: all of them but the target.
+    """
+    with _relayed(verifying, rtt_ms) as near, _relayed(both, rtt_ms) as far:
+        target = {"target": f"verifier:{near.replace('http', 'ws', 1)}", "target_quantisation": None}
+        own = settings.model_copy(update={**target, "k": k})
         session = Session.load(own, time.perf_counter, lambda _stage, _share: None)
         try:
-            return {name: _prompt(session, text, k, repeats, max_tokens) for name, text in PROMPTS.items()}
+            return {name: _prompt(session, far, text, k, repeats, max_tokens) for name, text in PROMPTS.items()}
         finally:
             session.close()
 
 
-def _prompt(session: Session, text: str, k: int, repeats: int, max_tokens: int) -> dict[str, object]:
+@contextmanager
+def _relayed(url: str, rtt_ms: float) -> Iterator[str]:
+    """The http address of a relay to the host and port of an address."""
+    where = urlsplit(url)
+    with Relay(where.hostname or "127.0.0.1", where.port or 0, rtt_ms / 2000) as relay:
+        yield f"http://127.0.0.1:{relay.port}"
+
+
+def _prompt(session: Session, far: str, text: str, k: int, repeats: int, max_tokens: int) -> dict[str, object]:
     start = Start(prompt=text, k=k, max_tokens=max_tokens, temperature=0.0, evidence=False, ignore_eos=True)
     request = session.prepare(start).request
     run(session, request, "overlap", k)  # the prompt is cached from here on
+    stream(far, request.prompt, k, max_tokens, session.clock)
     runs = {mode: list[ModeRun]() for mode in MODES}
+    there = list[Streamed]()
     for _ in range(repeats):
-        for mode in MODES:
+        for mode in MODES[:-1]:
             runs[mode].append(run(session, request, mode, k))
-    tps = {mode: statistics.median(one.tps for one in of_mode) for mode, of_mode in runs.items()}
-    speedups = [a.tps / b.tps for a, b in zip(runs["overlap"], runs["streaming"], strict=True)]
+        there.append(stream(far, request.prompt, k, max_tokens, session.clock))
+        runs["colocated"].append(ModeRun(there[-1].tps))
+    rounds = [round for one in runs["speculative"] for round in one.rounds]
     return {
-        "tps": tps,
-        "speedup": {"median": statistics.median(speedups), "least": min(speedups), "most": max(speedups)},
+        "tps": {mode: statistics.median(one.tps for one in of_mode) for mode, of_mode in runs.items()},
+        "speedup": _ratios(runs["overlap"], runs["streaming"]),
+        "colocated": {
+            "speedup": _ratios(runs["colocated"], runs["streaming"]),
+            "against_overlap": _ratios(runs["colocated"], runs["overlap"]),
+        },
+        "capacity": capacity(
+            there, [round.times.draft_ms for round in rounds], [round.times.verify_ms for round in rounds], k
+        ),
         "overlap": overlap_gain(runs["speculative"], runs["overlap"]),
         "acceptance_rate": _acceptance(runs["overlap"][0].rounds),
     }
+
+
+def _ratios(runs: Sequence[ModeRun], baseline: Sequence[ModeRun]) -> dict[str, float]:
+    """Rates by those of the same turn."""
+    found = [a.tps / b.tps for a, b in zip(runs, baseline, strict=True)]
+    return {"median": statistics.median(found), "least": min(found), "most": max(found)}
 
 
 def run(session: Session, request: Request, mode: str, k: int) -> ModeRun:
@@ -133,9 +164,9 @@ def halves() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def verifier(profile: str, cores: set[int], sessions: int = 2) -> Iterator[str]:
-    """Starts a verifier on these cores; yields its address."""
-    command = [sys.executable, "-m", "speculatoviz.cli.app", "verifier", "--profile", profile, "--port", "0"]
+def verifier(arguments: Sequence[str], cores: set[int], sessions: int = 2) -> Iterator[str]:
+    """Starts a verifier on these cores; yields its address. arguments: that name its target."""
+    command = [sys.executable, "-m", "speculatoviz.cli.app", "verifier", *arguments, "--port", "0"]
     command += ["--context-tokens", "2048", "--sessions", str(sessions), "--threads", str(len(cores))]
     taken = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited: OpenMP reads it when the library is loaded

@@ -31,7 +31,7 @@ _CONTEXT = 96  # tokens of context at the passes that are timed
 
 def measure(settings: Settings, profile: str, k: int, rounds: int, repeats: int) -> dict[str, object]:
     """Verified tokens per second of one session and of all of them, which alternate, beside the upper bound."""
-    with verifier(profile, set(range(usable_cores())), SESSIONS) as url:
+    with verifier(["--profile", profile], set(range(usable_cores())), SESSIONS) as url:
         one, all_of_them = _sessions(url, Path(settings.cache_dir), k, rounds, repeats)
     single_ms, joint_ms = _passes(settings, k, repeats)
     ratios = [many / alone for many, alone in zip(all_of_them, one, strict=True)]

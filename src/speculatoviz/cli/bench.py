@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -175,27 +176,49 @@ def rules(
     typer.echo(json.dumps(about | {"mean_acceptance_length": lengths}))
 
 
-@settings_flags("profile", k=3, max_tokens=48)
+_PAIR = ("profile", "target", "target_quantisation", "draft", "draft_quantisation", "draft_vocabulary", "runtime")
+
+
+@settings_flags(*_PAIR, "drafter", k=3, max_tokens=48)
 def remote(
     settings: Settings,
     rtt_ms: Annotated[list[float] | None, typer.Option(help="round-trip times in ms; default: 0, 10, 40, 100")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="runs of every mode, which alternate")] = 3,
 ) -> None:
-    """Measure speculation against a verifier process, at several round-trip times."""
+    """Measure speculation against a verifier process, at several round-trip times.
+
+    The baselines are one streaming call of the target alone, one call for each token, and a server that has both models
+    on the verifier's cores. The draft model is measured with the depth of --k.
+    """
+    from speculatoviz.bench.colocated import both_models
     from speculatoviz.bench.remote import halves, measure, verifier
 
     k, max_tokens = _depth(settings), settings.max_tokens
     with ExitStack() as stack:
         client_cores, server_cores = halves()
-        url = stack.enter_context(verifier(settings.profile, server_cores))
+        target = _given(settings, ("profile", "target", "target_quantisation", "runtime"))
+        verifying = stack.enter_context(verifier(target, server_cores))
+        drafter = ["--drafter", settings.drafter or "model"]
+        both = stack.enter_context(both_models([*_given(settings, _PAIR), *drafter], server_cores, _print_line))
         os.sched_setaffinity(0, client_cores)
         own = settings.model_copy(update={"threads": len(client_cores)})
         results: dict[str, object] = {}
         for rtt in rtt_ms or (0.0, 10.0, 40.0, 100.0):
             _print_line(f"round trips of {rtt:g} ms")
-            results[f"{rtt:g}"] = measure(url, rtt, own, k, repeats, max_tokens)
+            results[f"{rtt:g}"] = measure(verifying, both, rtt, own, k, repeats, max_tokens)
     about = {"machine": describe(), "profile": settings.profile, "k": k, "max_tokens": max_tokens}
     typer.echo(json.dumps(about | {"rtt_ms": results}))
+
+
+def _given(settings: Settings, fields: Sequence[str]) -> list[str]:
+    """The flags of a command with the same values of these fields, for a process of its own."""
+    values = {field: getattr(settings, field) for field in fields}
+    return [
+        word
+        for field, value in values.items()
+        if value is not None
+        for word in (f"--{field.replace('_', '-')}", str(value))
+    ]
 
 
 @settings_flags("profile", "runtime", k=3)

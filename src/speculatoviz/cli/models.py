@@ -17,7 +17,7 @@ from speculatoviz.cli.help import add, program
 from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import PROFILES, Settings
-from speculatoviz.machine import usable_cores
+from speculatoviz.machine import on_threads, usable_cores
 from speculatoviz.models.files.names import RUNTIMES
 from speculatoviz.models.row_times import ROWS
 from speculatoviz.models.runtime_choice import TO_VERIFY, Compared, Use, fastest
@@ -91,7 +91,9 @@ def _document(here: dict[str, bool], timed: Sequence[Compared], runtimes: dict[s
 def _print_times(console: Console, timed: Sequence[Compared]) -> None:
     """One table for each file, with one row for each runtime."""
     for file in timed:
-        console.print(f"\n{file.path.name}, {file.threads} threads: milliseconds of a pass over n rows", style="dim")
+        console.print(
+            f"\n{file.path.name}, {on_threads(file.threads)}: milliseconds of a pass over n rows", style="dim"
+        )
         table = Table("runtime", *(f"n = {rows}" for rows in ROWS), "chosen for", box=None, pad_edge=False)
         chosen = {use: fastest(file.times, for_use) for use, for_use in _USES.items()}
         for runtime, pass_ms in file.times.items():

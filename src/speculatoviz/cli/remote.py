@@ -17,6 +17,7 @@ from speculatoviz.cli.terminal import progress
 from speculatoviz.config import REMOTE_SCHEMES, Settings
 from speculatoviz.core.types import Limits, Request, Sampling
 from speculatoviz.errors import BadRequestError, SpeculatoVizError
+from speculatoviz.measure.placement import verification_ms, where_to_draft
 from speculatoviz.models.base import LocalTokenizer
 from speculatoviz.models.load import load_tokenizer
 from speculatoviz.session.targets import is_remote, loading_options, open_remote
@@ -51,11 +52,15 @@ def verifier(settings: Settings) -> None:
 def probe(
     settings: Settings,
     target: Annotated[str, typer.Argument(help="a remote target, named as for --target", show_default=False)],
+    draft_ms: Annotated[
+        float | None, typer.Option(min=0.0, help="milliseconds of one drafted token here, for the recommendation")
+    ] = None,
+    depth: Annotated[int, typer.Option(min=1, max=16, help="drafted tokens of a round, for the recommendation")] = 4,
 ) -> None:
-    """Find out what an endpoint can do.
+    """Find out what an endpoint can do, and where to draft.
 
-    Sends about twenty short requests, and prints what was found and how drafts are best verified there. The endpoint's
-    tokenizer is that of --target-tokenizer, or of the profile's draft model.
+    Sends about twenty short requests, and prints what was found, how drafts are best verified there, and whether to
+    draft here or there. The endpoint's tokenizer is that of --target-tokenizer, or of the profile's draft model.
     """
     if not is_remote(target):
         raise BadRequestError(
@@ -67,8 +72,18 @@ def probe(
     try:
         assert opened.target.remote is not None
         _print(opened.target.remote)
+        _recommend(opened.target.remote, depth, draft_ms)
     finally:
         opened.close()
+
+
+def _recommend(target: RemoteTarget, depth: int, draft_ms: float | None) -> None:
+    about, verifies = target.about(), target.about().mode == "verifier"
+    pass_ms = verification_ms(target, depth) if verifies else None
+    console = TextConsole()
+    console.print()
+    for line in where_to_draft(own=verifies, depth=depth, rtt_ms=about.rtt_ms, pass_ms=pass_ms, draft_ms=draft_ms):
+        console.print(line)
 
 
 def _draft_tokenizer(settings: Settings) -> LocalTokenizer | None:

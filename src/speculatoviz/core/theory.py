@@ -33,3 +33,21 @@ def best_depth(acceptance: float, draft_ms: float, pass_ms: Mapping[int, float],
     if not depths:
         raise ValueError("expected the time of a pass over at least two tokens")
     return max(depths, key=lambda depth: expected_tps(acceptance, depth, draft_ms, pass_ms))
+
+
+def capacity_gain(depth: int, draft_ms: float, pass_ms: float) -> float:
+    """How many times as many clients a busy target serves if they draft themselves: 1 + K t_d / t_v.
+
+    draft_ms: t_d, of one drafted token on the target's machine. pass_ms: t_v, of its pass over K + 1 tokens. With both
+    models there, a round keeps that machine busy for K t_d + t_v; without the drafts, for t_v.
+    """
+    return 1.0 + depth * draft_ms / pass_ms
+
+
+def colocated_gain(depth: int, draft_ms: float, pass_ms: float, rtt_ms: float) -> float:
+    """How much faster a round is with both models on the target's machine: (K t_d + t_v + R) / (K t_d + t_v).
+
+    rtt_ms: R, the round trip, which only drafts that are sent pay in each round. The rest as for `capacity_gain`.
+    """
+    there_ms = depth * draft_ms + pass_ms
+    return (there_ms + rtt_ms) / there_ms

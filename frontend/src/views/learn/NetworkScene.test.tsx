@@ -15,10 +15,11 @@ const rates = () =>
   );
 
 it("names the fastest mode and the rate of each", () => {
-  const [perCall = 0, streaming = 0, drafts = 0, ahead = 0] = rates();
+  const [perCall = 0, streaming = 0, drafts = 0, ahead = 0, there = 0] = rates();
   expect(perCall).toBeCloseTo(1000 / 90, 1);
   expect(perCall).toBeLessThan(streaming);
   expect(ahead).toBeGreaterThanOrEqual(drafts);
+  expect(there).toBeGreaterThan(drafts);
   expect(fastest()).toMatch(/^Fastest: .*Computed\.$/);
 });
 
@@ -31,4 +32,10 @@ it("makes one call for each token as fast as a stream without a round trip", () 
   press("Round trip", "Home");
   const [perCall, streaming] = rates();
   expect(perCall).toBe(streaming);
+});
+
+it("states what drafting here gains for a busy target, with the present costs", () => {
+  expect(screen.getByText(/1 \+ k·t_d\/t_v = 1\.40 times as many/)).toBeTruthy();
+  press("Drafted token", "Home");
+  expect(screen.getByText(/= 1\.00 times as many/)).toBeTruthy();
 });

@@ -1,4 +1,4 @@
-// Across a network: how often the round trip is paid, in four modes on one clock.
+// Across a network: how often the round trip is paid, in five modes on one clock.
 import { useState } from "react";
 import { costsOf, type RunCosts } from "../../run/costs";
 import type { Run } from "../../run/model";
@@ -6,7 +6,15 @@ import { seededRandom } from "../../theory/chance";
 import { laneOf, MODES, type NetworkCosts } from "../../theory/network";
 import { SavedFigure } from "../../ui/SavedFigure";
 import { whole } from "../../words/format";
-import { fastestWords, LEAD, laneWords, MODE_NOTES, SLIDERS, sliderWords } from "../../words/learn/network";
+import {
+  capacityWords,
+  fastestWords,
+  LEAD,
+  laneWords,
+  MODE_NOTES,
+  SLIDERS,
+  sliderWords,
+} from "../../words/learn/network";
 import { Lanes } from "./Lanes";
 import { Scene } from "./Scene";
 import { Sliders } from "./Sliders";
@@ -46,7 +54,7 @@ export function NetworkScene({ run, seed }: { run: Run | null; seed: number }) {
   const rated = play(RATED_TOKENS);
   const names = rated.map(laneWords);
   return (
-    <Scene lead={LEAD} words={<NetworkWords />}>
+    <Scene lead={LEAD} words={<NetworkWords costs={costs} />}>
       {recorded && (
         <div className="learn-buttons">
           <button type="button" onClick={() => setCosts({ ...costs, ...recordedCosts(recorded) })}>
@@ -57,11 +65,11 @@ export function NetworkScene({ run, seed }: { run: Run | null; seed: number }) {
       <p role="status" className="learn-verdict">
         {fastestWords(rated)}
       </p>
-      <SavedFigure title="Four modes across a network">
+      <SavedFigure title="Five modes across a network">
         <Lanes
           lanes={play(SHOWN_TOKENS)}
           names={names}
-          label={`${SHOWN_TOKENS} tokens in four modes. ${names.join("; ")}`}
+          label={`${SHOWN_TOKENS} tokens in five modes. ${names.join("; ")}`}
         />
         <ul className="learn-key">
           <li>
@@ -83,7 +91,7 @@ export function NetworkScene({ run, seed }: { run: Run | null; seed: number }) {
   );
 }
 
-function NetworkWords() {
+function NetworkWords({ costs }: { costs: NetworkCosts }) {
   return (
     <>
       <dl className="learn-helps">
@@ -93,14 +101,15 @@ function NetworkWords() {
           </div>
         ))}
       </dl>
+      <p>{capacityWords(costs)}</p>
       <p>
-        All four give the same distribution of the text: where the passes are computed changes the time, not
+        All five give the same distribution of the text: where the passes are computed changes the time, not
         the rule.
       </p>
       <p className="learn-note">
         The picture shows the first {SHOWN_TOKENS} tokens; the rates are means over {whole(RATED_TOKENS)}.
         Whether a draft is accepted is drawn at random, with the acceptance of the slider, and is the same for
-        both modes with drafts. Nothing here is measured: the target of the recorded run was in the same
+        all modes with drafts. Nothing here is measured: the target of the recorded run was in the same
         process.
       </p>
     </>

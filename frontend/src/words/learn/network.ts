@@ -1,5 +1,5 @@
 // The words of the scene "Across a network".
-import { type Lane, type Mode, type NetworkCosts, tokensPerSecond } from "../../theory/network";
+import { capacityGain, type Lane, type Mode, type NetworkCosts, tokensPerSecond } from "../../theory/network";
 import { fixed, percent, plural } from "../format";
 import type { SliderOf } from "./sliders";
 
@@ -11,6 +11,7 @@ export const MODE_NAMES: Readonly<Record<Mode, string>> = {
   streaming: "one streaming call",
   drafts: "drafts, one call a round",
   ahead: "drafts, and drafting ahead",
+  there: "both models there, one streaming call",
 };
 
 export const MODE_NOTES: readonly (readonly [string, string])[] = [
@@ -26,6 +27,10 @@ export const MODE_NOTES: readonly (readonly [string, string])[] = [
   [
     "Drafting ahead",
     "makes the next draft while the target verifies this one, on the guess that all of this one is accepted. A wrong guess costs work, but no time.",
+  ],
+  [
+    "Both models there",
+    "pays the round trip once, and drafts as well. For one client it is always faster than drafts that are sent, if that machine has room for the draft model.",
   ],
 ];
 
@@ -76,6 +81,10 @@ export function fastestWords(lanes: readonly Lane[]): string {
   const gain = fixed(tokensPerSecond(fastest) / tokensPerSecond(stream));
   return `Fastest: ${MODE_NAMES[fastest.mode]}, ${rate}, ${gain}× the streaming call. Computed.`;
 }
+
+/** What drafting at the clients is for: the target's machine does not draft. */
+export const capacityWords = (costs: NetworkCosts): string =>
+  `What drafting here gains is capacity. A busy target spends only its passes on the clients, and serves 1 + k·t_d/t_v = ${fixed(capacityGain(costs))} times as many of them as with both models there (t_d: a drafted token, t_v: a pass over k + 1 tokens).`;
 
 export const laneWords = (lane: Lane): string =>
   `${MODE_NAMES[lane.mode]}: ${fixed(tokensPerSecond(lane), 1)} tokens/s`;

@@ -20,6 +20,7 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ContextFullError, ModelError
+from speculatoviz.machine import on_threads
 from speculatoviz.models.base import PREFILL_TOKENS, Capability, ContextBudget, Description, Feed, Rows, check_feeds
 from speculatoviz.models.file_type import file_type
 from speculatoviz.models.files.gguf import GgufFile, read
@@ -349,7 +350,7 @@ class SequenceModel(ABC):
             parameters=sum(prod(tensor.shape) for tensor in file.tensors.values()),
             size_bytes=file.size_bytes,
             context_tokens=min(cells, trained_tokens),
-            computes_on="GPU" if gpu else f"CPU, {self.threads} threads",
+            computes_on="GPU" if gpu else on_threads(self.threads),
             gguf=file.path,
         )
 

@@ -19,7 +19,7 @@ from transformers import modeling_gguf_pytorch_utils
 from transformers.cache_utils import DynamicCache, DynamicSlidingWindowLayer
 
 from speculatoviz.errors import ModelError
-from speculatoviz.machine import usable_cores
+from speculatoviz.machine import on_threads, usable_cores
 from speculatoviz.models.base import (
     Capability,
     Context,
@@ -316,4 +316,4 @@ def _tokenizer(source: Path, n_vocab: int) -> LocalTokenizer:
 def _computes_on(device: torch.device, threads: int) -> str:
     if device.type == "cuda":
         return f"GPU, {torch.cuda.get_device_name(device)}"
-    return f"CPU, {threads} threads" if device.type == "cpu" else device.type
+    return on_threads(threads) if device.type == "cpu" else device.type
