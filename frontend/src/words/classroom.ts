@@ -1,6 +1,6 @@
 // Words of the classroom: what is asked, what a bet means, and what came out.
 import type { ClassroomView, ClassToken, Visitor } from "../protocol/generated";
-import { DASH, fixed, percent, plural, shownInText } from "./format";
+import { fixed, percent, plural, shownInText } from "./format";
 
 export const CLASSROOM_LEAD =
   "A small draft model guesses the next words of an answer. A large target model then accepts the guesses one after the other, and stops at the first one that it does not want. Bet how far it goes.";
@@ -84,8 +84,8 @@ export const standingWords = ({ score, rank }: Visitor, { played }: ClassroomVie
 /** What the two models give a drafted token; the target's part once it is revealed. */
 export function likelyWords({ draft_prob, target_prob, status }: ClassToken): string {
   const draft = `draft ${percent(draft_prob)}`;
-  if (status === null) return draft;
-  return `${draft}, target ${target_prob === null ? DASH : percent(target_prob)}`;
+  if (status === null || target_prob === null) return draft;
+  return `${draft}, target ${percent(target_prob)}`;
 }
 
 export const STATUS_WORDS: Readonly<Record<NonNullable<ClassToken["status"]>, string>> = {

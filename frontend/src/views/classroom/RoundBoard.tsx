@@ -138,7 +138,7 @@ function Votes({ view }: { view: ClassroomView }) {
         <div key={bet} data-right={bet === view.accepted || undefined}>
           <dt>{betName(bet, view)}</dt>
           <dd>
-            <i aria-hidden style={{ width: `${(60 * vote) / count}%` }} /> {vote} ({percent(vote / count)})
+            <i aria-hidden style={{ width: `${(50 * vote) / count}%` }} /> {vote} ({percent(vote / count)})
           </dd>
         </div>
       ))}

@@ -116,16 +116,18 @@ function Contestants({ run, contest }: { run: Run; contest: Contest }) {
           <span className="idea-own">words</span> written by the target itself
         </li>
       </ul>
-      <LearnSlider
-        name="Time"
-        value={Math.round(ms)}
-        lowest={0}
-        highest={endMs}
-        step={STEP_MS}
-        shown={milliseconds(ms)}
-        help="Drag it to any moment"
-        onMove={seek}
-      />
+      <div className="learn-sliders">
+        <LearnSlider
+          name="Time"
+          value={Math.round(ms)}
+          lowest={0}
+          highest={endMs}
+          step={STEP_MS}
+          shown={milliseconds(ms)}
+          help="Drag it to any moment"
+          onMove={seek}
+        />
+      </div>
     </>
   );
 }

@@ -52,7 +52,7 @@ export function RoundTime({ round, step, plainTps }: Props) {
         )}
       </div>
       <ul className="learn-key">
-        {parts.map(({ part }) => (
+        {[...new Set(parts.map(({ part }) => (part === "evidence" ? "other" : part)))].map((part) => (
           <li key={part} className="round-track">
             <i className={`is-${part}`} aria-hidden /> {PART_NAMES[part]}
           </li>

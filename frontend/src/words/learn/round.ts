@@ -59,12 +59,11 @@ export function stepWords(step: Step, round: Round, plainMs: number | null): str
 }
 
 /** What the colours of the round's time stand for. */
-export const PART_NAMES: Readonly<Record<TimePart, string>> = {
+export const PART_NAMES: Readonly<Record<Exclude<TimePart, "evidence">, string>> = {
   draft: "draft",
   verify: "pass of the target",
   network: "network",
-  evidence: "figures for this page",
-  other: "other work",
+  other: "other work, and the figures for this page",
 };
 
 /** The parts of the round's time, and the time of the target alone for the same tokens. */
