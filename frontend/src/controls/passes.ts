@@ -27,7 +27,14 @@ export function passWords(times: readonly PassTime[], form: Form): string {
 }
 
 /** Trained drafters. Their acceptance does not depend on the cost of a pass on this machine. */
-const TRAINED: ReadonlySet<string | null> = new Set(["medusa", "eagle", "eagle3", "p-eagle", "dflash", "mtp"]);
+const TRAINED: ReadonlySet<string | null> = new Set([
+  "medusa",
+  "eagle",
+  "eagle3",
+  "p-eagle",
+  "dflash",
+  "mtp",
+]);
 
 /** Mean acceptance length of a run that had the settings of the form from its beginning; null for other runs. */
 function acceptanceLength(form: Form, run: Run | null): number | null {
