@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from pydantic import ValidationError
 
 from speculatoviz.config import Settings
+from speculatoviz.server.api.requests import ChatRequest, CompletionRequest
 from speculatoviz.session.session import Session
 from support.live_server import PATIENCE_S, Server
 
@@ -62,3 +66,41 @@ def test_the_script_of_openais_library_prints_what_is_beside_it(smol_path: Path)
         assert accepted is not None
         assert int(accepted[1]) > 10
         assert len(re.findall(r"-\d+\.\d+   \{", printed)) == 6
+
+
+def _replayed() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((EXAMPLES / "replay" / "requests.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("request_", _replayed(), ids=lambda request: f"{request['client']}: {request['what'][:20]}")
+def test_requests_of_other_programs_are_taken_as_they_are(request_: dict[str, Any]) -> None:
+    """Without a model: every field is read, and none is refused. The twin: a field that changes the text is."""
+    models = {"/chat/completions": ChatRequest, "/completions": CompletionRequest}
+    model = models[request_["path"]]
+    asked = model.model_validate(request_["body"])
+
+    assert asked.stream == request_["body"]["stream"]
+    assert asked.limit == (request_["body"].get("max_tokens") or request_["body"].get("max_completion_tokens"))
+    with pytest.raises(ValidationError):
+        model.model_validate(request_["body"] | {"typical_p": 0.5})
+
+
+@pytest.mark.smol
+@pytest.mark.full
+def test_the_replay_of_other_programs_prints_what_is_beside_it(smol_path: Path) -> None:
+    """The words are the model's own; other kernels may write others. The shapes are the same everywhere."""
+    settings = Settings(_env_file=None, profile="smol", store="none")
+    server = Server(settings, lambda report: Session.load(settings, time.perf_counter, report))
+    try:
+        server.wait_until("ready")
+        script = [sys.executable, str(EXAMPLES / "replay" / "replay.py"), f"http://127.0.0.1:{server.port}/v1"]
+        done = subprocess.run(script, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    finally:
+        server.stop()
+    assert done.returncode == 0, done.stderr
+    for printed in (done.stdout, (EXAMPLES / "replay" / "output.txt").read_text(encoding="utf-8")):
+        titles = re.findall("## (.*): ", printed)
+        assert titles == [request["client"] for request in _replayed()]
+        assert len(re.findall(r"\d+ documents, finish_reason (stop|length|tool_calls)", printed)) == len(titles)
+        assert re.search(r"24 \+ \d+ tokens", printed)

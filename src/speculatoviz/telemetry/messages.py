@@ -43,7 +43,7 @@ class Start(Strict):
         None, max_length=MOST_BIASES, description="added to the logits of token ids"
     )
     seed: Annotated[int, RANGES["seed"].field()] | None = None
-    stop: list[str] = Field(default_factory=list, max_length=8)
+    stop: list[str] = Field(default_factory=list, max_length=16)
     ignore_eos: bool = False
     grammar: GrammarInfo | None = Field(None, description="what the output has to be; p is masked by it")
     drafter: str | None = None

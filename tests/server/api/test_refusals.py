@@ -34,7 +34,7 @@ LONG: Json = {"temperature": 0, "speculation": FIXED, "ignore_eos": True, "max_t
             ],
         ),
         ("seed", ["a", 0.5, 2**128, -(2**128)]),
-        ("stop", [["a"] * 5, [""], "", [1], {}]),
+        ("stop", [["a"] * 17, [""], "", [1], {}]),
         ("n", [0, 129, "a"]),
         ("stream", ["perhaps"]),
         ("stream_options", [1]),

@@ -17,7 +17,7 @@ from speculatoviz.server.api.structure import StructuredRequest
 from speculatoviz.server.api.tools import MOST_TOOLS, CalledTool, Tool, ToolChoice, check_tools
 from speculatoviz.telemetry.messages import MOST_BIAS
 
-MOST_STOPS = 4
+MOST_STOPS = 16  # OpenAI's API takes 4, vLLM any number; role plays send more than 4
 MOST_CHOICES = 128
 MOST_LOGPROBS = 20
 LARGEST_SEED = 1 << 127
