@@ -60,7 +60,7 @@ export interface Start {
   } | null;
   seed?: number | null;
   /**
-   * @maxItems 8
+   * @maxItems 16
    */
   stop?: string[];
   ignore_eos?: boolean;
