@@ -97,7 +97,7 @@ def test_a_run_is_printed_as_text(tmp_path: Path) -> None:
 
     assert is_plain(printed)
     headline, warning, *_ = printed.splitlines()
-    assert headline.startswith(f"{SHOWN} drafts 3 for {SHOWN} {SHOWN}")
+    assert headline.startswith(f"{SHOWN} drafts up to 3 for {SHOWN} {SHOWN}")
     assert warning == SHOWN
     assert any(line.startswith(SHOWN) for line in printed.splitlines()[-2:])  # the shadow's name in its table
 

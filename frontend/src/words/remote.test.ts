@@ -66,9 +66,17 @@ describe("a remote target", () => {
   });
 
   it("is compared with both models there, from the means of the run", () => {
-    const times = { avg_draft_latency_ms: 40, avg_verify_latency_ms: 80, avg_network_ms: 60 };
+    const times = {
+      avg_draft_latency_ms: 40,
+      avg_verify_latency_ms: 80,
+      avg_network_ms: 60,
+      avg_hidden_draft_ms: null,
+    };
     expect(placementWords(times)).toMatch(
       /a round would take 120 ms instead of 180 ms, .* leaves a busy target 1\.50 times as many clients/,
+    );
+    expect(placementWords({ ...times, avg_draft_latency_ms: 10, avg_hidden_draft_ms: 50 })).toMatch(
+      /would take at most 140 ms instead of 150 ms, .* at most 1\.75 times as many clients/,
     );
     expect(placementWords({ ...times, avg_network_ms: null })).toBeNull();
     expect(placementWords({ ...times, avg_draft_latency_ms: 0 })).toBeNull();

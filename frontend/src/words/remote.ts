@@ -150,16 +150,22 @@ export function usageFacts(usage: UsageInfo, rounds: number, remote: RemoteInfo 
   return facts;
 }
 
-type MeanTimes = Pick<MetricValues, "avg_draft_latency_ms" | "avg_verify_latency_ms" | "avg_network_ms">;
+type MeanTimes = Pick<
+  MetricValues,
+  "avg_draft_latency_ms" | "avg_verify_latency_ms" | "avg_network_ms" | "avg_hidden_draft_ms"
+>;
 
 /**
  * What would change if the target's machine drafted too, computed from the means of the rounds so far. Null without a
- * network and without drafts.
+ * network and without drafts. What was drafted ahead in vain is in the hidden time, so with it the figures are bounds.
  */
 export function placementWords(times: MeanTimes): string | null {
   const { avg_draft_latency_ms: draft, avg_verify_latency_ms: verify, avg_network_ms: network } = times;
   if (draft === null || verify === null || network === null) return null;
-  if (draft <= 0 || verify <= 0 || network <= 0) return null;
-  const there = draft + verify;
-  return `With both models there, a round would take ${milliseconds(there)} instead of ${milliseconds(there + network)}, if that machine drafts as fast. Drafting here leaves a busy target ${fixed(1 + draft / verify)} times as many clients. Computed from the means of this run.`;
+  const hidden = times.avg_hidden_draft_ms ?? 0;
+  if (draft + hidden <= 0 || verify <= 0 || network <= 0) return null;
+  const most = hidden > 0 ? "at most " : "";
+  const there = milliseconds(draft + hidden + verify);
+  const here = milliseconds(draft + verify + network);
+  return `With both models there, a round would take ${most}${there} instead of ${here}, if that machine drafts as fast. Drafting here leaves a busy target ${most}${fixed(1 + (draft + hidden) / verify)} times as many clients. Computed from the means of this run.`;
 }

@@ -30,7 +30,7 @@ export const MODE_NOTES: readonly (readonly [string, string])[] = [
   ],
   [
     "Both models there",
-    "pays the round trip once, and drafts as well. For one client it is always faster than drafts that are sent, if that machine has room for the draft model.",
+    "pays the round trip once, and drafts as well. For one client it is faster than drafts that are sent. Drafting ahead can beat it: two machines then work at the same time, and its right guesses hide more than the round trip.",
   ],
 ];
 
