@@ -285,7 +285,7 @@ def test_the_page_is_served_where_it_was_built(
     assert serve().get("/").text == "<h1>here</h1>"
 
 
-@pytest.mark.parametrize("place", ["/", "/learn", "/compare"])
+@pytest.mark.parametrize("place", ["/", "/learn", "/compare", "/classroom"])
 def test_without_a_built_page_every_place_answers_what_to_do(
     serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_an_unchanged_page_is_not_sent_again(client: TestClient) -> None:
 
 def test_every_place_of_the_page_is_its_index(client: TestClient) -> None:
     runs = ("/runs", "/runs/", "/runs/12ab-0", "/runs/12ab/", "/runs/12ab?round=2")
-    for path in ("/learn", "/learn/", "/compare", *runs):
+    for path in ("/learn", "/learn/", "/compare", "/classroom", *runs):
         answer = client.get(path)
         assert (answer.status_code, answer.text) == (200, "<h1>here</h1>")
         assert answer.headers["Cache-Control"] == "no-cache"

@@ -9,11 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
+from speculatoviz.config import Settings
 from speculatoviz.server.classroom import connection
 from support.live_server import RUN_LIMITS, Client, Event, Server, Toys, poll
 
 PATH = "/ws/classroom"
+KEY = "sv-a-key-of-the-tests"
 PREPARE = {"type": "prepare", "prompt": "once upon a time", "k": 3, "max_tokens": 12, "seed": 1}
 
 
@@ -254,3 +257,18 @@ def test_nothing_is_stored(serve: Callable[..., Server], toys: Toys, tmp_path: A
     poll(lambda: len(server.get("/api/runs").json()["runs"]) == 1, "the other run is kept")
     assert [run["prompt"] for run in server.get("/api/runs").json()["runs"]] == ["another"]
     assert all("once upon" not in json.dumps(run) for run in server.get("/api/runs").json()["runs"])
+
+
+def test_it_asks_for_the_servers_key_and_refuses_other_websites(serve: Callable[..., Server], toys: Toys) -> None:
+    server = serve(settings=Settings(_env_file=None, **toys.settings.model_dump() | {"api_key": KEY}))
+    own = f"http://127.0.0.1:{server.port}"
+    with member(server, Authorization=f"Bearer {KEY}", Origin=own) as found:
+        assert found.view["phase"] == "closed"
+    for headers, status in (
+        ({}, 401),
+        ({"Authorization": "Bearer another"}, 401),
+        ({"Authorization": f"Bearer {KEY}", "Origin": "http://elsewhere.example"}, 403),
+    ):
+        with pytest.raises(InvalidStatus) as refused, member(server, **headers):
+            pass
+        assert refused.value.response.status_code == status
