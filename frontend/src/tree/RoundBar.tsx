@@ -1,6 +1,6 @@
 // A round as one bar: its tokens by status.
 import { memo } from "react";
-import { countsOf } from "./bars";
+import { barKey, isNumbered, NUMBER_HEIGHT, stackOf } from "./bars";
 import { describeRound } from "./describe";
 import type { LayoutBar } from "./geometry";
 import type { Highlight } from "./highlight";
@@ -10,14 +10,12 @@ interface Props extends Highlight {
   readonly id: string;
 }
 
-const ROOM_FOR_NUMBER = 24;
-
 const DECORATIVE = { "aria-hidden": true } as const;
 
 export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, active }: Props) {
   const { round, width, height } = bar;
   const contains = (key: string | null) => key !== null && Number.parseInt(key, 10) === round.index;
-  const numbered = width >= ROOM_FOR_NUMBER && height >= 18;
+  const numbered = isNumbered(bar);
   const names = [
     "tt-round",
     (contains(hovered) || contains(active)) && "is-lit",
@@ -30,7 +28,7 @@ export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, act
       aria-level={1}
       aria-selected={contains(selected)}
       aria-label={describeRound(round)}
-      data-key={round.emitted[0]?.key ?? round.drafted[0]?.key}
+      data-key={barKey(bar)}
       data-round={round.index}
       className={names.filter(Boolean).join(" ")}
       transform={`translate(${bar.x}, ${bar.y})`}
@@ -42,42 +40,21 @@ export const RoundBar = memo(function RoundBar({ bar, id, hovered, selected, act
           {round.index + 1}
         </text>
       )}
-      <Stack bar={bar} top={numbered ? 13 : 0} />
+      <Stack bar={bar} top={numbered ? NUMBER_HEIGHT : 0} />
     </g>
   );
 });
 
 function Stack({ bar, top }: { bar: LayoutBar; top: number }) {
-  const counts = countsOf(bar.round);
-  const tested = {
-    accepted: counts.accepted,
-    rejected: counts.rejected,
-    discarded: counts.discarded,
-    pending: counts.pending,
-  };
-  const parts = Object.entries(tested).filter(([, count]) => count > 0);
-  if (counts.extra) parts.push([counts.extra, 1]);
-  const total = parts.reduce((sum, [, count]) => sum + count, 0) || 1;
-  const gap = bar.width > 20 ? 1 : 0;
-  let x = 0;
-  return (
-    <>
-      {parts.map(([status, count]) => {
-        const length = (count / total) * bar.width;
-        const left = x;
-        x += length;
-        return (
-          <rect
-            key={status}
-            className={`tt-part is-${status}`}
-            x={left}
-            y={top}
-            width={Math.max(1, length - gap)}
-            height={bar.height - top}
-            rx={1}
-          />
-        );
-      })}
-    </>
-  );
+  return stackOf(bar).map(({ status, left, width }) => (
+    <rect
+      key={status}
+      className={`tt-part is-${status}`}
+      x={left}
+      y={top}
+      width={width}
+      height={bar.height - top}
+      rx={1}
+    />
+  ));
 }

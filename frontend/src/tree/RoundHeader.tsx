@@ -1,12 +1,12 @@
 // The header of a round: its number, its time, and a thin bar that divides the time into parts.
 import { memo } from "react";
-import type { Metrics } from "../protocol/generated";
 import type { Round } from "../run/model";
 import { aheadMs, timeParts } from "../run/times";
 import { milliseconds } from "../words/format";
 import { planReason } from "../words/plan";
 import type { LayoutSegment } from "./geometry";
 import type { Scale } from "./scale";
+import { barParts } from "./timeBar";
 
 /** The nodes have the text for screen readers. */
 const DECORATIVE = { "aria-hidden": true } as const;
@@ -26,7 +26,7 @@ export const RoundHeader = memo(function RoundHeader({ segment, scale, later }: 
       className={later ? "tt-round-header is-later" : "tt-round-header"}
       transform={`translate(${x}, 0)`}
     >
-      <title>{summary(segment.round)}</title>
+      <title>{roundSummary(segment.round)}</title>
       <rect className="tt-hit" width={width} height={scale.barY + scale.barHeight} />
       {title !== null && (
         <text className="tt-title" y={scale.barY - 5} fontSize={scale.headerFont}>
@@ -44,39 +44,20 @@ export const RoundHeader = memo(function RoundHeader({ segment, scale, later }: 
 });
 
 function TimeBar({ segment, scale }: { segment: LayoutSegment; scale: Scale }) {
-  const { round, width, from, to } = segment;
-  const y = scale.barY;
-  const height = scale.barHeight;
-  if (!round.metrics) return <rect className="tt-bar is-open" y={y} width={width} height={height} />;
-  const at = (share: number) => ((Math.min(Math.max(share, from), to) - from) / (to - from)) * width;
-  return (
-    <>
-      {shares(round.metrics).map(({ part, start, end }) => {
-        const left = at(start);
-        const length = at(end) - left;
-        return (
-          length > 0.2 && (
-            <rect key={part} className={`tt-bar is-${part}`} x={left} y={y} width={length} height={height} />
-          )
-        );
-      })}
-    </>
-  );
-}
-
-function shares(metrics: Metrics) {
-  const parts = timeParts(metrics);
-  const total = parts.reduce((sum, { ms }) => sum + ms, 0) || 1;
-  let end = 0;
-  return parts.map(({ part, ms }) => {
-    const start = end;
-    end += ms / total;
-    return { part, start, end };
-  });
+  return barParts(segment).map(({ part, left, width }) => (
+    <rect
+      key={part}
+      className={`tt-bar is-${part}`}
+      x={left}
+      y={scale.barY}
+      width={width}
+      height={scale.barHeight}
+    />
+  ));
 }
 
 /** The tooltip: the measured times, and the plan of `auto` as expected. */
-function summary(round: Round): string {
+export function roundSummary(round: Round): string {
   if (!round.metrics) return `Round ${round.index + 1}, in progress`;
   const parts = timeParts(round.metrics).filter(({ ms }) => ms > 0);
   const words = parts.map(({ part, ms }) => `${part} ${milliseconds(ms)}`).join(", ");

@@ -2,9 +2,10 @@
 import type { Attention } from "../run/branches";
 import type { Run } from "../run/model";
 import { marksSources } from "../words/sources";
-import { firstWith, rowOf } from "./find";
+import { rowOf } from "./find";
 import type { Row } from "./geometry";
 import type { Highlight } from "./highlight";
+import { rowsBetween } from "./rowPainter";
 import { TreeRow } from "./TreeRow";
 import type { View } from "./useView";
 
@@ -31,14 +32,16 @@ export function Rows({ run, view, id, attention, animated, flowing, ...highlight
       row: rowOf(layout, key),
     }),
   );
-  // The row before the first one that begins inside the view can end in it.
-  const first = Math.max(0, firstWith(tops, (top) => top >= from) - 1);
-  const last = firstWith(tops, (top) => top > to);
-  const names = ["tt-svg", `is-${layout.scale.detail}`, attention && "is-attending"];
+  const [first, last] = rowsBetween(layout, from, to);
+  const names = ["tt-paper", `is-${layout.scale.detail}`, attention && "is-attending"];
   if (animated) names.push("is-animated");
   if (flowing) names.push("is-flowing");
   return (
-    <svg role="none" width={layout.width} height={view.height} className={names.filter(Boolean).join(" ")}>
+    <div
+      role="none"
+      className={names.filter(Boolean).join(" ")}
+      style={{ width: layout.width, height: view.height }}
+    >
       {rows.slice(first, last).map((row, at) => {
         const index = first + at;
         const mine = (mark: typeof hovered) => (mark?.row === index ? mark.key : null);
@@ -47,6 +50,7 @@ export function Rows({ run, view, id, attention, animated, flowing, ...highlight
             key={index}
             row={row}
             top={tops[index] ?? 0}
+            width={layout.width}
             scale={layout.scale}
             id={id}
             showSources={marksSources(run.sources)}
@@ -59,7 +63,7 @@ export function Rows({ run, view, id, attention, animated, flowing, ...highlight
           />
         );
       })}
-    </svg>
+    </div>
   );
 }
 

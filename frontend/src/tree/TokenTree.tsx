@@ -8,10 +8,13 @@ import { attentionWords } from "../words/attention";
 import { waitingFor } from "../words/waiting";
 import { rowOf } from "./find";
 import type { Layout } from "./geometry";
+import { headerAt, keyAt } from "./hit";
 import type { LegendProps } from "./Legend";
 import { NodeTooltip } from "./NodeTooltip";
 import { nodeAt, type Step, step } from "./navigate";
+import { roundSummary } from "./RoundHeader";
 import { Rows } from "./Rows";
+import { canPaint, TreeCanvas } from "./TreeCanvas";
 import { TreeHeader } from "./TreeHeader";
 import { useView, type View } from "./useView";
 import "./tree.css";
@@ -26,6 +29,8 @@ interface Props {
   readonly animated?: boolean;
   /** Whether a round is under way. */
   readonly flowing?: boolean;
+  /** Whether rounds can come faster than SVG elements can be laid out: then a canvas shows them. */
+  readonly rapid?: boolean;
   onHover(key: string | null): void;
   onSelect(key: string | null): void;
 }
@@ -45,14 +50,19 @@ const WIDE_FROM = 640;
 const UNMEASURED = { width: 780, height: 520 };
 
 export function TokenTree(props: Props) {
-  const { run, hovered, selected, animated = false, flowing = false, onHover, onSelect } = props;
+  const { run, hovered, selected, animated = false, flowing = false, rapid = false } = props;
+  const { onHover, onSelect } = props;
   const ref = useRef<HTMLDivElement | null>(null);
   const size = useSize(ref) ?? UNMEASURED;
   const view = useView(ref, run, size, START_ZOOM);
   const id = useId();
   const [active, setActive] = useState<string | null>(null);
   const [pointed, setPointed] = useState<string | null>(null);
+  /** The words about the round whose header the pointer is on, on a canvas. */
+  const [header, setHeader] = useState<string | null>(null);
   const { layout, reveal } = view;
+  // The keyboard moves between elements, which a screen reader reads.
+  const painted = rapid && active === null && run.rounds.length > 0 && canPaint();
 
   useEffect(() => {
     if (selected) reveal(selected);
@@ -77,6 +87,7 @@ export function TokenTree(props: Props) {
     else if (!zoomKey(event.key, view)) return;
     event.preventDefault();
   };
+  const keyUnder = (event: MouseEvent) => (painted ? keyOnCanvas(ref.current, layout, event) : keyOf(event));
   const onClick = (event: MouseEvent) => {
     const key = keyUnder(event);
     setActive(null);
@@ -87,6 +98,7 @@ export function TokenTree(props: Props) {
   const tooltip = tooltipOf(layout, pointed ?? active);
   const attention = useMemo(() => attentionOf(run, active ?? hovered), [run, active, hovered]);
   const shownAttention = layout.scale.detail === "bars" ? null : attention;
+  const shown = { run, view, attention: shownAttention, flowing, hovered, selected, active };
   return (
     <section className="tt" aria-label="Token tree">
       <TreeHeader
@@ -107,21 +119,15 @@ export function TokenTree(props: Props) {
         aria-activedescendant={elementId(layout, id, active)}
         onKeyDown={onKeyDown}
         onBlur={() => activate(null)}
-        onPointerMove={(event) => point(keyUnder(event))}
+        title={pointed === null ? (header ?? undefined) : undefined}
+        onPointerMove={(event) => {
+          point(keyUnder(event));
+          setHeader(painted ? headerOnCanvas(ref.current, layout, event) : null);
+        }}
         onPointerLeave={() => point(null)}
         onClick={onClick}
       >
-        <Rows
-          run={run}
-          view={view}
-          id={id}
-          attention={shownAttention}
-          animated={animated}
-          flowing={flowing}
-          hovered={hovered}
-          selected={selected}
-          active={active}
-        />
+        {painted ? <TreeCanvas {...shown} /> : <Rows {...shown} id={id} animated={animated} />}
         {tooltip && <NodeTooltip key={tooltip.token.key} {...tooltip} wide={size.width >= WIDE_FROM} />}
         {run.rounds.length === 0 && <Empty run={run} />}
       </div>
@@ -154,9 +160,23 @@ function zoomKey(key: string, view: View): boolean {
   return true;
 }
 
-function keyUnder(event: { target: EventTarget }): string | null {
+function keyOf(event: { target: EventTarget }): string | null {
   const element = event.target instanceof Element ? event.target.closest("[data-key]") : null;
   return element?.getAttribute("data-key") ?? null;
+}
+
+/** Where the pointer is in the layout. */
+function placeOf(element: HTMLElement | null, event: MouseEvent): readonly [x: number, y: number] {
+  const box = element?.getBoundingClientRect();
+  return [event.clientX - (box?.left ?? 0), event.clientY - (box?.top ?? 0) + (element?.scrollTop ?? 0)];
+}
+
+const keyOnCanvas = (element: HTMLElement | null, layout: Layout, event: MouseEvent): string | null =>
+  keyAt(layout, ...placeOf(element, event));
+
+function headerOnCanvas(element: HTMLElement | null, layout: Layout, event: MouseEvent): string | null {
+  const segment = headerAt(layout, ...placeOf(element, event));
+  return segment && roundSummary(segment.round);
 }
 
 /** The element id of the active token, or of the bar of its round. */

@@ -2,16 +2,14 @@
 import type { Token } from "../run/model";
 import { SourceMark } from "../ui/SourceMark";
 import { describeToken } from "./describe";
-import type { LayoutNode } from "./geometry";
+import { type LayoutNode, MARK_GAP } from "./geometry";
 import { fillOpacity, glyph } from "./glyph";
 import type { Highlight } from "./highlight";
+import { hitBox } from "./hit";
 import type { Scale } from "./scale";
 
 /** The label of the node contains this text. */
 const DECORATIVE = { "aria-hidden": true } as const;
-/** Distance of the drafter's mark: above a node of the spine, at the left of one on a branch. */
-const MARK_ABOVE = 6;
-const MARK_BEFORE = 6;
 
 interface Props extends Highlight {
   readonly node: LayoutNode;
@@ -73,8 +71,8 @@ export function TreeNode({
       {showSources && node.sourceChanges && scale.detail === "full" && token.draft && (
         <SourceMark
           source={token.draft.source}
-          x={node.lane === 0 ? 0 : node.left - node.x - MARK_BEFORE}
-          y={node.lane === 0 ? -r - MARK_ABOVE : 0}
+          x={node.lane === 0 ? 0 : node.left - node.x - MARK_GAP}
+          y={node.lane === 0 ? -r - MARK_GAP : 0}
         />
       )}
     </g>
@@ -82,11 +80,9 @@ export function TreeNode({
 }
 
 function HitArea({ node, scale }: { node: LayoutNode; scale: Scale }) {
-  const below = scale.detail === "full" ? scale.labelDrop + 4 : node.r + 3;
-  const half = scale.laneHeight / 2;
-  const [y, height] = node.lane === 0 ? [-scale.radiusMax, scale.radiusMax + below] : [-half, 2 * half];
+  const [left, top, right, bottom] = hitBox(node, scale);
   return (
-    <rect className="tt-hit" x={node.left - node.x} y={y} width={node.right - node.left} height={height} />
+    <rect className="tt-hit" x={left - node.x} y={top - node.y} width={right - left} height={bottom - top} />
   );
 }
 

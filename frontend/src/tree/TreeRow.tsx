@@ -1,9 +1,10 @@
-// One row of the tree. It renders again only when something in it changed.
+// One row of the tree. It renders again only when something in it changed; a picture of its own for each row keeps the
+// browser from laying out and painting the others then.
 import { memo } from "react";
 import type { Attention } from "../run/branches";
 import { sourceOf } from "../words/sources";
-import type { EdgeKind, LayoutEdge, Row } from "./geometry";
-import type { Highlight } from "./highlight";
+import { joinedEdges, type LayoutEdge, type Row } from "./geometry";
+import { attended, type Highlight } from "./highlight";
 import { RoundBar } from "./RoundBar";
 import { RoundHeader } from "./RoundHeader";
 import type { Scale } from "./scale";
@@ -12,6 +13,7 @@ import { TreeNode } from "./TreeNode";
 interface Props extends Highlight {
   readonly row: Row;
   readonly top: number;
+  readonly width: number;
   readonly scale: Scale;
   /** Prefix of the nodes' element ids. */
   readonly id: string;
@@ -26,9 +28,15 @@ interface Props extends Highlight {
 }
 
 export const TreeRow = memo(function TreeRow(props: Props) {
-  const { row, top, scale, id, newFrom, showSources, attention, later, ...highlight } = props;
+  const { row, top, width, scale, id, newFrom, showSources, attention, later, ...highlight } = props;
   return (
-    <g className={later ? "tt-row is-later" : "tt-row"} style={{ transform: `translate(0px, ${top}px)` }}>
+    <svg
+      role="none"
+      className={later ? "tt-row is-later" : "tt-row"}
+      width={width}
+      height={row.height + scale.rowGap}
+      style={{ top }}
+    >
       {row.segments.map((segment) => (
         <RoundHeader
           key={segment.key}
@@ -65,25 +73,15 @@ export const TreeRow = memo(function TreeRow(props: Props) {
       {row.bars.map((bar) => (
         <RoundBar key={bar.round.index} bar={bar} id={id} {...highlight} />
       ))}
-    </g>
+    </svg>
   );
 });
 
-/** Whether a drafted token is attended to; null for the committed text before the round, which always is. */
-function attended(attention: Attention | null, key: string): boolean | null {
-  if (!attention) return null;
-  if (attention.keys.has(key)) return true;
-  return Number.parseInt(key, 10) < attention.round ? null : false;
-}
-
-const KINDS: readonly EdgeKind[] = ["spine", "tail", "waiting", "rejected"];
-
 /** Edges that nothing tells apart, as one path per kind: a row has dozens of them. */
 const JoinedEdges = memo(function JoinedEdges({ edges }: { edges: readonly LayoutEdge[] }) {
-  return KINDS.map((kind) => {
-    const path = edges.flatMap((edge) => (edge.kind === kind ? [edge.path] : [])).join("");
-    return path !== "" && <path key={kind} className={`tt-edge is-${kind}`} d={path} />;
-  });
+  return joinedEdges(edges).map(({ kind, path }) => (
+    <path key={kind} className={`tt-edge is-${kind}`} d={path} />
+  ));
 });
 
 interface EdgeProps {

@@ -43,6 +43,15 @@ export interface LayoutEdge {
   readonly path: string;
 }
 
+const EDGE_KINDS: readonly EdgeKind[] = ["spine", "tail", "waiting", "rejected"];
+
+/** The edges of each kind as one path. */
+export const joinedEdges = (edges: readonly LayoutEdge[]): { kind: EdgeKind; path: string }[] =>
+  EDGE_KINDS.map((kind) => ({
+    kind,
+    path: edges.flatMap((edge) => (edge.kind === kind ? [edge.path] : [])).join(""),
+  })).filter(({ path }) => path !== "");
+
 /** The part of a round that lies on one row. */
 export interface LayoutSegment {
   readonly key: string;
@@ -98,6 +107,9 @@ export interface Layout {
   /** From where a layout of the same rounds and later ones continues; null for bars. */
   readonly resume: Resume | null;
 }
+
+/** The distance of the drafter's mark: above a node of the spine, at the left of one on a branch. */
+export const MARK_GAP = 6;
 
 /** Space above the row at the top of the view. */
 const AIR = 6;

@@ -22,9 +22,15 @@ const SHAPES: Record<Status, readonly [SymbolType, number]> = {
   received: [symbolSquare2, 3.4],
 };
 
-export function glyph(status: Status, radius: number): string {
+/** The symbol of a status, with its area in square pixels. */
+export function symbolOf(status: Status, radius: number): readonly [SymbolType, number] {
   const [type, area] = SHAPES[status];
-  return symbol(type, area * radius * radius)() ?? "";
+  return [type, area * radius * radius];
+}
+
+/** The symbol as an SVG path. */
+export function glyph(status: Status, radius: number): string {
+  return symbol(...symbolOf(status, radius))() ?? "";
 }
 
 /** The opacity of a node's fill. It grows with the acceptance probability; without one it depends on the status. */

@@ -10,11 +10,15 @@ export function TreePanel() {
   const selected = useApp((state) => state.selected);
   const animated = useApp(({ play }) => play !== null && play.mode !== "real");
   const flowing = useApp(({ play }) => play?.playing === true && play.shown.phase === "running");
+  const rapid = useApp(
+    ({ play }) => play?.playing === true && play.mode === "real" && play.shown.phase === "running",
+  );
   return (
     <div className="tree-panel">
       <TokenTree
         animated={animated}
         flowing={flowing}
+        rapid={rapid}
         run={run}
         hovered={hovered}
         selected={selected}
