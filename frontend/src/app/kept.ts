@@ -1,8 +1,8 @@
 // The runs that are kept: by the server, or, if it keeps none, the last ones in this browser; those of a static site.
 
 import { ServerError } from "../protocol/ask";
-import type { RunPage, StoredRun } from "../protocol/generated";
-import { fetchRun, fetchRuns, fetchTrace, nameRun, removeRun } from "../protocol/keptRuns";
+import type { AcceptanceAnatomy, RunPage, StoredRun } from "../protocol/generated";
+import { fetchAcceptance, fetchRun, fetchRuns, fetchTrace, nameRun, removeRun } from "../protocol/keptRuns";
 import type { Playback } from "../run/playback";
 import { traceText } from "../run/recording";
 import { summaryOf } from "../run/summary";
@@ -18,6 +18,8 @@ export interface KeptRuns {
   trace(id: string): Promise<string>;
   rename(id: string, name: string | null): Promise<StoredRun>;
   remove(id: string): Promise<void>;
+  /** Acceptance over the newest runs that contain a text. */
+  acceptance(containing: string): Promise<AcceptanceAnatomy>;
 }
 
 const PAGE_LENGTH = 50;
@@ -29,6 +31,7 @@ const serverRuns: KeptRuns = {
   trace: fetchTrace,
   rename: nameRun,
   remove: removeRun,
+  acceptance: fetchAcceptance,
 };
 
 const missing = (id: string): ServerError =>
@@ -62,6 +65,26 @@ const matches = (containing: string) => {
     );
 };
 
+/** How many traces of a site are read for one breakdown. */
+const MOST_TRACES = 20;
+
+async function anatomyOfTraces<T extends StoredRun>(
+  runs: readonly T[],
+  traceOf: (run: T) => string,
+): Promise<AcceptanceAnatomy> {
+  const [{ anatomyOf, tokensTested }, { openTrace }] = await Promise.all([
+    import("../run/anatomy"),
+    import("../run/recording"),
+  ]);
+  const read = runs.flatMap((run) => {
+    const { recording } = openTrace(traceOf(run));
+    if (!recording) return [];
+    const verdicts = recording.events.filter((event) => event.type === "verify_result");
+    return [{ prompt: run.prompt, tokens: tokensTested(run.id, verdicts) }];
+  });
+  return anatomyOf(read, runs.length - read.length);
+}
+
 const browserRuns: KeptRuns = {
   place: "browser",
   page: (containing) =>
@@ -76,6 +99,13 @@ const browserRuns: KeptRuns = {
   rename: (id, name) =>
     inWords(stored().then(async ({ renameRun }) => found(id, await renameRun(id, name?.trim() || null)))),
   remove: (id) => inWords(stored().then(({ deleteRun }) => deleteRun(id))),
+  acceptance: (containing) =>
+    inWords(
+      stored().then(async ({ allRuns }) => {
+        const runs = (await allRuns()).filter(matches(containing));
+        return anatomyOfTraces(runs, (run) => run.trace);
+      }),
+    ),
 };
 
 const unchanging = async (): Promise<never> => {
@@ -96,6 +126,12 @@ const recordedRuns: KeptRuns = {
   trace: siteTrace,
   rename: unchanging,
   remove: unchanging,
+  acceptance: async (containing) => {
+    const runs = (await siteRuns()).filter(matches(containing)).slice(0, MOST_TRACES);
+    const traces = new Map<string, string>();
+    for (const { id } of runs) traces.set(id, await siteTrace(id));
+    return anatomyOfTraces(runs, ({ id }) => traces.get(id) ?? "");
+  },
 };
 
 /** Where runs of this page are kept. */

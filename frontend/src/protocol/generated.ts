@@ -18,6 +18,7 @@ export interface Protocol {
   ClassroomMessage: ClassroomMessage;
   ClassroomEvent: ClassroomEvent;
   RunPage: RunPage;
+  AcceptanceAnatomy: AcceptanceAnatomy;
   StoredRunDetail: StoredRunDetail;
   RunChange: RunChange;
   StatisticsFound: StatisticsFound;
@@ -1202,6 +1203,51 @@ export interface StoredRun {
   prompt: string;
   summary: RunSummary;
   trace_bytes: number;
+}
+/**
+ * `GET /api/runs/acceptance`: acceptance over the newest runs.
+ *
+ * `kept`: false if the server keeps no runs. `runs`: those that were read. `left_out`: runs that were not read:
+ * reading has a limit, and runs can be removed meanwhile.
+ */
+export interface AcceptanceAnatomy {
+  kept: boolean;
+  runs: number;
+  left_out: number;
+  tested: number;
+  accepted: number;
+  groups: AcceptanceGroup[];
+}
+/**
+ * All tested tokens whose `by` is known, by it.
+ */
+export interface AcceptanceGroup {
+  by: "position" | "entropy" | "token_class" | "prompt";
+  cells: AcceptanceCell[];
+}
+/**
+ * Tested tokens with one property. `low`, `high`: Wilson's 95 % interval of accepted / tested.
+ */
+export interface AcceptanceCell {
+  label: string;
+  tested: number;
+  accepted: number;
+  low: number;
+  high: number;
+  examples: TokenExample[];
+}
+/**
+ * A tested token in its text. `instead`: what the text has in its place; null for an accepted token.
+ */
+export interface TokenExample {
+  run: string;
+  round: number;
+  node: number;
+  before: string;
+  token: string;
+  after: string;
+  accepted: boolean;
+  instead: string | null;
 }
 /**
  * A run of a store with the whole prompt. `header`: of its trace, with version and machine.

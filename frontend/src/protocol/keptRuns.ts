@@ -1,6 +1,6 @@
 // The server's routes of kept runs.
 import { ask, ServerError } from "./ask";
-import type { RunPage, StoredRunDetail, WhatIfAnswer, WhatIfQuestion } from "./generated";
+import type { AcceptanceAnatomy, RunPage, StoredRunDetail, WhatIfAnswer, WhatIfQuestion } from "./generated";
 
 const runPath = (id: string): string => `/api/runs/${encodeURIComponent(id)}`;
 
@@ -11,6 +11,12 @@ export async function fetchRuns(containing: string, after: string | null, limit:
   const page = (await (await ask("GET", `/api/runs?${query}`)).json()) as RunPage;
   if (!Array.isArray(page.runs)) throw new ServerError("The server keeps no runs.", "Start a newer one.");
   return page;
+}
+
+/** Acceptance over the newest runs that contain a text. */
+export async function fetchAcceptance(containing: string): Promise<AcceptanceAnatomy> {
+  const query = new URLSearchParams(containing ? { containing } : {});
+  return (await (await ask("GET", `/api/runs/acceptance?${query}`)).json()) as AcceptanceAnatomy;
 }
 
 export const fetchRun = async (id: string): Promise<StoredRunDetail> =>

@@ -15,6 +15,7 @@ from speculatoviz.config import Settings
 from speculatoviz.server import facts
 from speculatoviz.server.access import Access, AccessRules
 from speculatoviz.server.address import keys_of
+from speculatoviz.server.api.acceptance import acceptance_router
 from speculatoviz.server.api.engine_statistics import statistics_router
 from speculatoviz.server.api.errors import add_handlers
 from speculatoviz.server.api.routes import api_router
@@ -79,6 +80,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     _add_api(app)
     app.include_router(drafting_router())
     app.include_router(health_router())
+    app.include_router(acceptance_router())
     app.include_router(runs_router())
     app.include_router(statistics_router())
     app.include_router(api_router(time.time))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from speculatoviz.lab.anatomy import AcceptanceAnatomy
 from speculatoviz.lab.store.summary import StoredRunDetail
 from speculatoviz.server.api.engine_statistics import StatisticsFound
 from speculatoviz.server.api.runs import RunChange, RunPage
@@ -37,6 +38,7 @@ def main() -> None:
         "ClassroomMessage": ClassroomMessage,
         "ClassroomEvent": ClassroomEvent,
         "RunPage": RunPage,
+        "AcceptanceAnatomy": AcceptanceAnatomy,
         "StoredRunDetail": StoredRunDetail,
         "RunChange": RunChange,
         "StatisticsFound": StatisticsFound,

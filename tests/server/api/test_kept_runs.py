@@ -172,3 +172,33 @@ def test_a_broken_store_is_reported_to_the_client(server: Server, client: Client
     [warning] = [event for event in events if event["type"] == "warning"]
     assert warning["message"].startswith("This run is not recorded from here on. The store")
     assert warning["hint"]
+
+
+def test_acceptance_is_broken_down_over_the_runs_that_are_kept(server: Server, client: Client) -> None:
+    events = [*client.run(temperature=0.8, seed=7), *client.run(temperature=0.8, seed=8)]
+    ended(server, 2)
+    found = server.get("/api/runs/acceptance").json()
+
+    tested = [event for event in events if event["type"] == "verify_result" and event["node"] is not None]
+    tested = [event for event in tested if event["status"] in ("accepted", "rejected")]
+    assert (found["kept"], found["runs"], found["left_out"]) == (True, 2, 0)
+    assert (found["tested"], found["accepted"]) == (len(tested), sum(one["status"] == "accepted" for one in tested))
+    by_position = next(group["cells"] for group in found["groups"] if group["by"] == "position")
+    assert sum(cell["tested"] for cell in by_position) == len(tested)
+    [example, *_] = by_position[0]["examples"]
+    assert example["run"] in {run["id"] for run in listed(server)}
+
+    assert server.get("/api/runs/acceptance?runs=1").json()["runs"] == 1
+    assert server.get("/api/runs/acceptance?containing=nowhere").json()["tested"] == 0
+    assert server.get("/api/runs/acceptance?runs=0").status_code == 422
+
+
+def test_a_breakdown_reads_no_more_than_its_limit(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.run(temperature=0.8, seed=7)
+    client.run(temperature=0.8, seed=8)
+    sizes = [run["trace_bytes"] for run in ended(server, 2)]
+    monkeypatch.setattr("speculatoviz.server.api.acceptance._MOST_TRACE_BYTES", sizes[0])
+    found = server.get("/api/runs/acceptance").json()
+    assert (found["runs"], found["left_out"]) == (1, 1)

@@ -2,10 +2,11 @@ import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-li
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Store } from "../../app/store";
 import { StoreContext } from "../../app/useStore";
-import type { StoredRun } from "../../protocol/generated";
+import type { AcceptanceAnatomy, StoredRun } from "../../protocol/generated";
 import { traceText } from "../../run/recording";
 import { emptyRun, reduceAll } from "../../run/reducer";
 import { summaryOf } from "../../run/summary";
+import anatomy from "../../testing/anatomy.json";
 import { FakeEnvironment } from "../../testing/environment";
 import { done, started } from "../../testing/messages";
 import { Runs } from "./Runs";
@@ -20,6 +21,8 @@ const run = (id: string): StoredRun => ({
   trace_bytes: 5,
   summary,
 });
+/** Of the recorded run, as the server computes it. */
+const recordedAnatomy = anatomy as unknown as AcceptanceAnatomy;
 const HEADER = { created: "", machine: "m", speculatoviz: "1" };
 
 /** A server with runs. `failing`: it answers every request but the first list with an error. */
@@ -43,6 +46,9 @@ class FakeServer {
       const { name } = JSON.parse(`${body}`) as { name: string };
       this.runs = this.runs.map((one) => (one.id === id ? { ...one, name } : one));
       return Response.json(this.runs.find((one) => one.id === id));
+    }
+    if (pathname === "/api/runs/acceptance") {
+      return Response.json({ ...recordedAnatomy, runs: this.page(searchParams).runs.length });
     }
     if (pathname.endsWith("/trace")) {
       return new Response(traceText(HEADER, [started(), done({ generated_text: `text of ${id}` })]));
@@ -171,5 +177,31 @@ describe("the list of runs", () => {
     await within(compared).findByText("The texts are equal for 8 characters.");
     fireEvent.click(within(compared).getByRole("button", { name: "Close the comparison" }));
     expect(screen.queryByRole("region", { name: "Two runs side by side" })).toBeNull();
+  });
+
+  it("breaks acceptance down, and shows the tokens of a row in their text", async () => {
+    await shown();
+    fireEvent.click(screen.getByRole("button", { name: "Acceptance over these runs" }));
+    const region = await screen.findByRole("region", { name: "Acceptance over these runs" });
+    expect(within(region).getByText(/tested tokens of 2 runs, [\d.]+ % accepted\./)).toBeTruthy();
+    expect(within(region).getAllByRole("figure")).toHaveLength(4);
+    const row = within(region).getByRole("button", {
+      name: /^1: [\d.]+ %, accepted \d+ of \d+; 95 % interval/,
+    });
+    fireEvent.click(row);
+    const examples = within(screen.getByRole("region", { name: "Tokens in their text" }));
+    const [first] = examples.getAllByRole("link");
+    expect(first?.getAttribute("href")).toMatch(/^\/runs\/cli\?round=\d+&token=\d+$/);
+    expect(examples.getAllByText(/^rejected; the text has /).length).toBeGreaterThan(0);
+    expect(first?.querySelector("mark")?.textContent).not.toBe("");
+    fireEvent.click(row);
+    expect(screen.queryByRole("region", { name: "Tokens in their text" })).toBeNull();
+  });
+
+  it("states why acceptance cannot be read", async () => {
+    await shown();
+    server.failing = true;
+    fireEvent.click(screen.getByRole("button", { name: "Acceptance over these runs" }));
+    await screen.findByText("The store is full.");
   });
 });

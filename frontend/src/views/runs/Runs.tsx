@@ -7,6 +7,7 @@ import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { useOpenFile } from "../../ui/TraceDrop";
 import { placeWords } from "../../words/runs";
+import { Anatomy } from "./Anatomy";
 import { CompareRuns } from "./CompareRuns";
 import { DeleteRun } from "./DeleteRun";
 import { EngineStatistics } from "./EngineStatistics";
@@ -54,6 +55,7 @@ export function Runs() {
         {list.kept && <p className="runs-place">{placeWords(list.kept.place)}</p>}
         <Tools containing={containing} onContaining={setContaining} />
         <Fault list={list} />
+        {list.kept && list.runs.length > 0 && <Anatomy kept={list.kept} containing={containing.trim()} />}
         {list.kept && a && b && <CompareRuns kept={list.kept} runs={[a, b]} onClose={() => setChosen([])} />}
         {list.runs.length > 0 && (
           <RunTable

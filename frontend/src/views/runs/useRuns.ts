@@ -4,7 +4,8 @@ import { type KeptRuns, keptRuns } from "../../app/kept";
 import { ServerError } from "../../protocol/ask";
 import type { StoredRun } from "../../protocol/generated";
 
-const SEARCH_DELAY_MS = 200;
+/** After the last letter of a search. */
+export const SEARCH_DELAY_MS = 200;
 
 export interface Fault {
   readonly message: string;

@@ -18,7 +18,7 @@ from speculatoviz.server.info import Refusal
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.telemetry.parts import Strict
 
-_LONGEST_TEXT = 1000
+LONGEST_TEXT = 1000
 _JSON_LINES = "application/jsonl"
 
 
@@ -36,7 +36,7 @@ class RunPage(Strict):
 class RunChange(Strict):
     """`PATCH /api/runs/ID`. `name`: up to 200 characters; null takes the name away."""
 
-    name: str | None = Field(max_length=_LONGEST_TEXT)
+    name: str | None = Field(max_length=LONGEST_TEXT)
 
 
 def runs_router() -> APIRouter:
@@ -48,10 +48,10 @@ def runs_router() -> APIRouter:
     async def runs(
         request: Request,
         limit: int = Query(50, ge=1, le=MOST_LISTED),
-        after: str | None = Query(None, max_length=_LONGEST_TEXT),
-        containing: str = Query("", max_length=_LONGEST_TEXT),
+        after: str | None = Query(None, max_length=LONGEST_TEXT),
+        containing: str = Query("", max_length=LONGEST_TEXT),
     ) -> RunPage:
-        kept = _kept(request)
+        kept = kept_runs(request)
         if kept.store is None:
             return RunPage(kept=False, runs=[], after=None)
         page = await kept.read(lambda store: store.page(limit, after, containing))
@@ -59,11 +59,11 @@ def runs_router() -> APIRouter:
 
     @router.get("/api/runs/{run}")
     async def run(request: Request, run: str) -> StoredRunDetail:
-        return await _kept(request).read(lambda store: store.get(run))
+        return await kept_runs(request).read(lambda store: store.get(run))
 
     @router.get("/api/runs/{run}/trace", response_class=StreamingResponse)
     async def trace(request: Request, run: str) -> StreamingResponse:
-        kept = _kept(request)
+        kept = kept_runs(request)
         pieces = await kept.read(lambda store: store.trace(run))
         first = await kept.read(lambda _: next(pieces))  # an unknown run is refused before the answer begins
         headers = {"Content-Disposition": f'attachment; filename="{_file_name(run)}"'}
@@ -73,23 +73,24 @@ def runs_router() -> APIRouter:
     async def whatif(request: Request, run: str, question: WhatIfQuestion) -> Any:
         async def answer() -> WhatIfAnswer:
             async with one_at_a_time:  # it computes, and leaves a thread to those who read
-                return await _kept(request).read(lambda store: answered(records.of(store, run), question))
+                return await kept_runs(request).read(lambda store: answered(records.of(store, run), question))
 
         return await unless_gone(request, answer())
 
     @router.patch("/api/runs/{run}")
     async def change(request: Request, run: str, change: RunChange) -> StoredRunDetail:
-        return await _kept(request).read(lambda store: store.rename(run, change.name))
+        return await kept_runs(request).read(lambda store: store.rename(run, change.name))
 
     @router.delete("/api/runs/{run}", status_code=204)
     async def remove(request: Request, run: str) -> Response:
-        await _kept(request).read(lambda store: store.remove(run))
+        await kept_runs(request).read(lambda store: store.remove(run))
         return Response(status_code=204)
 
     return router
 
 
-def _kept(request: Request) -> KeptRuns:
+def kept_runs(request: Request) -> KeptRuns:
+    """The runs that the server of this request keeps."""
     kept: KeptRuns = request.app.state.runs
     return kept
 
