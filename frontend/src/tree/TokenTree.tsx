@@ -1,8 +1,19 @@
 // The token tree: the committed text along a spine, with the branches that were not accepted below it.
-import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  lazy,
+  type MouseEvent,
+  type RefObject,
+  useEffect,
+  useId,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { attentionOf } from "../run/branches";
 import type { Run } from "../run/model";
 import { emittedCount } from "../run/selectors";
+import { OnDemand } from "../ui/OnDemand";
 import { useSize } from "../ui/useSize";
 import { attentionWords } from "../words/attention";
 import { waitingFor } from "../words/waiting";
@@ -20,6 +31,9 @@ import { useView, type View } from "./useView";
 import "./tree.css";
 import "./nodes.css";
 import "./attention.css";
+
+/** Loads when one round is first shown as a graph. */
+const RoundGraph = lazy(() => import("./RoundGraph").then((module) => ({ default: module.RoundGraph })));
 
 interface Props {
   readonly run: Run;
@@ -53,16 +67,17 @@ export function TokenTree(props: Props) {
   const { run, hovered, selected, animated = false, flowing = false, rapid = false } = props;
   const { onHover, onSelect } = props;
   const ref = useRef<HTMLDivElement | null>(null);
-  const size = useSize(ref) ?? UNMEASURED;
+  const size = useShownSize(ref);
   const view = useView(ref, run, size, START_ZOOM);
   const id = useId();
   const [active, setActive] = useState<string | null>(null);
+  const [graph, setGraph] = useState(false);
   const [pointed, setPointed] = useState<string | null>(null);
   /** The words about the round whose header the pointer is on, on a canvas. */
   const [header, setHeader] = useState<string | null>(null);
   const { layout, reveal } = view;
   // The keyboard moves between elements, which a screen reader reads.
-  const painted = rapid && active === null && run.rounds.length > 0 && canPaint();
+  const painted = rapid && !graph && active === null && run.rounds.length > 0 && canPaint();
 
   useEffect(() => {
     if (selected) reveal(selected);
@@ -108,11 +123,26 @@ export function TokenTree(props: Props) {
         mode={view.mode}
         onMode={view.setMode}
         onZoom={view.zoomBy}
+        graph={graph}
+        onGraph={setGraph}
       />
+      {graph && (
+        <OnDemand>
+          <RoundGraph
+            run={run}
+            flowing={flowing}
+            hovered={hovered}
+            selected={selected}
+            onHover={onHover}
+            onSelect={onSelect}
+          />
+        </OnDemand>
+      )}
       {/* biome-ignore lint/a11y: a tree must have items, so an empty one is a group */}
       <div
         ref={ref}
         className="tt-view"
+        hidden={graph}
         role={run.rounds.length > 0 ? "tree" : "group"}
         tabIndex={0}
         aria-label="Tokens: left and right move along a path, up and down between siblings, Enter selects"
@@ -127,13 +157,21 @@ export function TokenTree(props: Props) {
         onPointerLeave={() => point(null)}
         onClick={onClick}
       >
-        {painted ? <TreeCanvas {...shown} /> : <Rows {...shown} id={id} animated={animated} />}
+        {graph ? null : painted ? <TreeCanvas {...shown} /> : <Rows {...shown} id={id} animated={animated} />}
         {tooltip && <NodeTooltip key={tooltip.token.key} {...tooltip} wide={size.width >= WIDE_FROM} />}
         {run.rounds.length === 0 && <Empty run={run} />}
       </div>
       {shownAttention && <p className="tt-caption">{attentionWords(shownAttention)}</p>}
     </section>
   );
+}
+
+/** The size of the view; while it is hidden, the one before. */
+function useShownSize(ref: RefObject<HTMLElement | null>): { width: number; height: number } {
+  const measured = useSize(ref);
+  const shown = useRef(UNMEASURED);
+  if (measured && measured.width > 0) shown.current = measured;
+  return shown.current;
 }
 
 function useLegendProps({ started, rounds, sources }: Run): LegendProps {

@@ -1,5 +1,5 @@
 // The header of the tree: its counts, its legend, and its view.
-import { ArrowDownToLine, Maximize, Minus, Plus } from "lucide-react";
+import { ArrowDownToLine, Maximize, Minus, Plus, Waypoints } from "lucide-react";
 import { memo, type ReactNode } from "react";
 import { HelpGroup } from "../ui/HelpGroup";
 import { plural } from "../words/format";
@@ -13,10 +13,13 @@ interface Props {
   readonly mode: ViewMode;
   onMode(mode: ViewMode): void;
   onZoom(factor: number): void;
+  /** Whether one round is shown as a graph. */
+  readonly graph: boolean;
+  onGraph(on: boolean): void;
 }
 
 export const TreeHeader = memo(function TreeHeader(props: Props) {
-  const { rounds, tokens, legend, mode, onMode, onZoom } = props;
+  const { rounds, tokens, legend, mode, onMode, onZoom, graph, onGraph } = props;
   const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
     <HelpGroup>
@@ -41,6 +44,9 @@ export const TreeHeader = memo(function TreeHeader(props: Props) {
           </Tool>
           <Tool label="Follow the newest round" pressed={mode === "follow"} onClick={() => toggle("follow")}>
             <ArrowDownToLine />
+          </Tool>
+          <Tool label="Show one round as a graph" pressed={graph} onClick={() => onGraph(!graph)}>
+            <Waypoints />
           </Tool>
           <LegendPopover {...legend} />
         </div>
