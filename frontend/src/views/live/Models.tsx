@@ -33,22 +33,24 @@ export function Models() {
   const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
   return (
     <Popover.Root>
-      <Popover.Trigger className="models">
-        {drafters.map((drafter, at) => (
-          <Fragment key={drafter}>
-            {at > 0 && <span className="text-[12px] text-soft">or </span>}
-            {draft && drafter === "model" ? (
-              <Model model={draft} mixed={mixed} />
-            ) : (
-              <span>{sourceOf(drafter).title}</span>
-            )}{" "}
-          </Fragment>
-        ))}
-        {drafters.length > 0 && (
-          <>
-            <span className="text-[12px] text-soft">drafts for</span>{" "}
-          </>
-        )}
+      <Popover.Trigger className="models" data-several={drafters.length > 1 || undefined}>
+        <span className="models-drafters">
+          {drafters.map((drafter, at) => (
+            <Fragment key={drafter}>
+              {at > 0 && <span className="text-[12px] text-soft">or </span>}
+              {draft && drafter === "model" ? (
+                <Model model={draft} mixed={mixed} />
+              ) : (
+                <span>{sourceOf(drafter).title}</span>
+              )}{" "}
+            </Fragment>
+          ))}
+          {drafters.length > 0 && (
+            <>
+              <span className="text-[12px] text-soft">drafts for</span>{" "}
+            </>
+          )}
+        </span>
         <Model model={target} mixed={mixed} />
         {(remote || isRemote(target)) && (
           <span className="inline-flex items-center gap-1 self-center text-[12px] whitespace-nowrap text-soft">
