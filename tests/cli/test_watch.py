@@ -146,6 +146,12 @@ def test_what_passes_is_a_run_with_its_text_and_statistics(server: Server, store
         assert (run.summary.tokens, run.summary.prompt_tokens, run.summary.ended) == (12, len(TEXT), "length")
         assert run.summary.exactness == "unverified"
         assert run.summary.drafted > 0
+        shown = CliRunner().invoke(app, ["runs", "show", run.id, "--store", store.name]).stdout
+        assert "of another server, not known" in shown
+        replayed = CliRunner().invoke(app, ["replay", run.id, "--store", store.name]).stdout
+        assert text in replayed
+        assert "watched: vLLM at http://127.0.0.1" in replayed
+        assert "resampled" not in replayed
     printed = out.getvalue()
     assert printed.count("/v1/completions length: 12 tokens") == 2
     assert TEXT not in printed  # prompts are not printed

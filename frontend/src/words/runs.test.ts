@@ -61,6 +61,8 @@ describe("a kept run in words", () => {
     expect(draftWords(summary)).toBe("small, k 4");
     expect(draftWords({ ...summary, drafter: "suffix", draft: null })).toMatch(/, k 4$/);
     expect(draftWords({ ...summary, k: 0 })).toBe("no draft");
+    const watched = { server: "http://h", route: "/", engine: null, status: 200, streamed: true };
+    expect(draftWords({ ...summary, k: 0, watched })).toBe("watched: not known");
     expect(draftWords({ ...summary, sweep })).toBe("best of 9 choices: eagle, k 4");
   });
 

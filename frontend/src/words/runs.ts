@@ -17,8 +17,9 @@ export function moment(createdMs: number): string {
 }
 
 /** Who drafted how deep; of a plain run, that nobody did; of a sweep, its best choice. */
-export function draftWords({ k, drafter, draft, sweep }: RunSummary): string {
+export function draftWords({ k, drafter, draft, sweep, watched }: RunSummary): string {
   if (sweep) return `best of ${plural(sweep.choices, "choice")}: ${sweep.best}`;
+  if (watched) return "watched: not known";
   if (k === 0) return "no draft";
   return `${drafter === "model" && draft ? draft : sourceOf(drafter).title}, k ${k}`;
 }

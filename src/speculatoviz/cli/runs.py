@@ -23,7 +23,7 @@ from speculatoviz.errors import BadRequestError, TraceError
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded only by the commands that use it
     from speculatoviz.lab.store.runs import RunStore
-    from speculatoviz.lab.store.summary import StoredRun, StoredRunDetail, SweepSummary
+    from speculatoviz.lab.store.summary import RunSummary, StoredRun, StoredRunDetail, SweepSummary
 
 _TITLE_CHARACTERS = 60
 _RUN = "a run's id, or the first characters of it; last: the newest run"
@@ -100,7 +100,7 @@ def _table(runs: list[StoredRun]) -> Table:
         table.add_row(
             run.id,
             f"{_when(run):%m-%d %H:%M}",
-            "sweep" if s.sweep else s.drafter if s.k else "none",
+            "sweep" if s.sweep else "watched" if s.watched else s.drafter if s.k else "none",
             str(s.tokens),
             "–" if s.acceptance_rate is None else f"{100 * s.acceptance_rate:.0f} %",
             "–" if s.speedup is None else f"{s.speedup:.2f}×",
@@ -169,12 +169,13 @@ def _of_run(found: StoredRunDetail) -> dict[str, str | None]:
         "when": f"{_when(found):%Y-%m-%d %H:%M:%S}",
         "target": s.target,
         "draft model": s.draft,
-        "drafter": f"{s.drafter}, k {s.k}, nodes {s.nodes}, policy {s.policy}, rule {s.rule}",
+        "drafter": _drafter(s),
+        "watched": None if s.watched is None else f"{s.watched.engine or 'a server'} at {s.watched.server}",
         "sampling": f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, top-p {sampling.top_p:g}, "
         f"min-p {sampling.min_p:g}, seed {s.seed}",
         "exactness": s.exactness,
         "tokens": f"{s.tokens} in {s.rounds} rounds, of at most {s.max_tokens}; the prompt has {s.prompt_tokens}",
-        "accepted": f"{s.accepted} of {s.drafted} drafted",
+        "accepted": f"{s.accepted} of {s.drafted} drafted" if s.drafted or s.watched is None else "not reported",
         "speed": _rate(s.tps),
         "speedup": None if s.speedup is None else f"{s.speedup:.2f}× against {_rate(s.baseline_tps)} plain, measured",
         "end": s.failure or s.ended or "none: the run goes on, or its process was ended",
@@ -182,6 +183,12 @@ def _of_run(found: StoredRunDetail) -> dict[str, str | None]:
         "recorded by": f"SpeculatoViz {found.header.speculatoviz} on {found.header.machine}",
         "prompt": found.prompt,
     }
+
+
+def _drafter(s: RunSummary) -> str:
+    if s.watched is not None:
+        return "of another server, not known"
+    return f"{s.drafter}, k {s.k}, nodes {s.nodes}, policy {s.policy}, rule {s.rule}"
 
 
 def _rate(tps: float | None) -> str:

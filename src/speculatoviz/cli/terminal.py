@@ -52,11 +52,13 @@ class Transcript:
         self._recorded, self._recorded_ms = 0, 0.0
         self._sources: dict[int, str] = {}  # of the nodes of a round, where they have a style
         self._styled: set[str] = set()  # sources that were printed
+        self._watched = False
 
     def show(self, event: object) -> None:
         """Print what is visible of an event: the text coloured by status, then legend and figures."""
         match event:
             case Started():
+                self._watched = event.watched is not None
                 self._console.print(headline(event), style="dim")
                 for line in chosen_runtimes(event.draft_model, event.target_model):
                     self._console.print(line, style="dim")
@@ -93,7 +95,8 @@ class Transcript:
         for warning in self._warnings:
             text = f"round {warning.round + 1}: {warning.message} {warning.hint}"
             self._console.print(text, style="yellow")
-        self._console.print(legend(self._styled))
+        if not self._watched:  # its pieces have no status of a draft
+            self._console.print(legend(self._styled))
         self._console.print(summary(done, self._prompt_cache))
         if self._shadow is not None:
             self._console.print(shadow_scores(self._shadow))
@@ -117,6 +120,9 @@ class Transcript:
 def headline(started: Started) -> str:
     """One line: what drafts how deep for which target, the exactness label, and whether greedy text is plain text."""
     target = _named(started.target_model)
+    if (watched := started.watched) is not None:
+        by = watched.engine or "a server"
+        return f"{target} · watched: {by} at {watched.server} computed it, and what it drafted is not known"
     if started.k == 0:
         return f"{target} alone"
     draft = started.draft_model
