@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,7 +125,8 @@ def answers(folder: Path, words: tuple[str, ...]) -> None:
     path = "/health/ready" if words[0] == "verifier" else "/api/health/ready"
     with started(folder, *words) as (process, address):
         url = re.sub(r"^(ws|http)(s?)://[^:]+", r"http\2://127.0.0.1", address)
-        with httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=str(folder / "authority.pem")) as client:
+        trusted = ssl.create_default_context(cafile=folder / "authority.pem")
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=trusted) as client:
             poll(lambda: client.get(url + path).status_code == 200, "the service is ready")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
