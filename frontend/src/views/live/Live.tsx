@@ -18,6 +18,7 @@ import { plainProgress } from "../../words/waiting";
 import "./shell.css";
 import { Announcer } from "./Announcer";
 import { Header } from "./Header";
+import { isLagging } from "./lag";
 import { Notices } from "./Notices";
 import { PhoneParts, usePart } from "./PhoneParts";
 import { RecordedPanel } from "./RecordedPanel";
@@ -49,7 +50,7 @@ function useRunByRound(): Run {
   const throttled = useThrottled(steady, phase !== "running" || !quick);
   const deferred = useDeferredValue(throttled);
   if (!quick) return steady;
-  return live ? deferred : throttled;
+  return live && !isLagging(deferred, throttled) ? deferred : throttled;
 }
 
 /** onRound: called when an example leads to its round. */
