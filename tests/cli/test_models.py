@@ -66,7 +66,7 @@ def test_the_kept_times_and_the_choice_are_listed(tmp_path: Path) -> None:
     printed = call("models", "measure", str(path), "--runtime", "auto", "--threads", "2").stdout
     listed = call("models", "list").stdout
     for text in (printed, listed):
-        assert "tiny.gguf, 2 threads" in text
+        assert "tiny.gguf, CPU, 2 threads" in text
         assert row_of(text, "llama.cpp") == ["llama.cpp", "10.0", "20.0", "40.0", "80.0", "draft"]
         assert row_of(text, "ik_llama.cpp") == ["ik_llama.cpp", "12.0", "13.0", "15.0", "20.0", "target"]
 

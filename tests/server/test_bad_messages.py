@@ -55,7 +55,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], str]] = {
     "neither": ({"prompt": None}, "either a prompt or messages"),
     "an empty prompt": ({"prompt": "  \n"}, "prompt is empty"),
     "no messages": ({"prompt": None, "messages": []}, "0 tokens"),
-    "nine stop strings": ({"stop": ["a"] * 9}, "stop is a list"),
+    "seventeen stop strings": ({"stop": ["a"] * 17}, "stop is a list"),
     "a prompt that is no text": ({"prompt": 5}, "prompt is 5"),
     "what the model cannot read": ({"prompt": "ÄÖÜ"}, "cannot read"),
 }
