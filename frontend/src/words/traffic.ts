@@ -6,7 +6,8 @@ import { draftWords } from "./runs";
 export const TRAFFIC_LEAD =
   "Requests to the OpenAI-compatible API of this server, and those that speculatoviz watch records into the same store, as they come. Each is kept as a run that can be opened.";
 
-export const TRAFFIC_EMPTY = "No request has come since the server started.";
+export const TRAFFIC_EMPTY =
+  "No request has come since the server started. Point a client of the OpenAI API at this address, followed by /v1.";
 
 type State = TrafficRun["state"];
 

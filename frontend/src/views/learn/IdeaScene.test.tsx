@@ -16,6 +16,10 @@ const ALL = ROUNDS.flatMap(({ emitted }) => emitted.map(({ text }) => text)).joi
 
 it("writes the same text in both lanes, each at its own time", () => {
   render(<IdeaScene run={RUN} />);
+  expect(shown("With a draft model"), "done first").toBe(ALL);
+  expect(ALL.startsWith(shown("The target alone"))).toBe(true);
+  expect(shown("The target alone").length).toBeLessThan(ALL.length);
+  move("Home");
   expect([shown("The target alone"), shown("With a draft model")]).toEqual(["", ""]);
   move("End");
   expect([shown("The target alone"), shown("With a draft model")]).toEqual([ALL, ALL]);

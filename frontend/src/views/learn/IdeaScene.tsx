@@ -22,6 +22,8 @@ import "./idea.css";
 
 const STEP_MS = 50;
 
+const step = (ms: number): number => STEP_MS * Math.ceil(ms / STEP_MS);
+
 export function IdeaScene({ run }: { run: Run | null }) {
   const contest = useMemo(() => run && contestOf(run), [run]);
   return (
@@ -51,9 +53,10 @@ function IdeaWords() {
   );
 }
 
-/** A clock in milliseconds, which runs in real time up to its end. */
-function useClock(endMs: number) {
-  const [ms, setMs] = useState(0);
+/** A clock in milliseconds, which runs in real time up to its end. It stands at `firstMs`, and plays from the beginning. */
+function useClock(firstMs: number, endMs: number) {
+  const [ms, setMs] = useState(firstMs);
+  const [fresh, setFresh] = useState(true);
   const [playing, setPlaying] = useState(false);
   useEffect(() => {
     if (!playing) return;
@@ -71,19 +74,23 @@ function useClock(endMs: number) {
   const ended = ms >= endMs;
   if (playing && ended) setPlaying(false);
   const toggle = () => {
-    if (!playing && ended) setMs(0);
+    if (!playing && (ended || fresh)) setMs(0);
+    setFresh(false);
     setPlaying(!playing);
   };
   const seek = (to: number) => {
     setPlaying(false);
+    setFresh(false);
     setMs(to);
   };
   return { ms, playing, ended, toggle, seek };
 }
 
 function Contestants({ run, contest }: { run: Run; contest: Contest }) {
-  const endMs = STEP_MS * Math.ceil(Math.max(contest.plainMs, contest.draftedMs) / STEP_MS);
-  const { ms, playing, ended, toggle, seek } = useClock(endMs);
+  const { plainMs, draftedMs } = contest;
+  const endMs = step(Math.max(plainMs, draftedMs));
+  // The moment when the first of the two is done: the difference is seen before anything is pressed.
+  const { ms, playing, ended, toggle, seek } = useClock(step(Math.min(plainMs, draftedMs)), endMs);
   const tokens = useMemo(() => run.rounds.flatMap(({ emitted }) => emitted), [run]);
   const drafted = arrivedBy(contest.arrivals, ms);
   const plain = plainBy(contest, ms);
