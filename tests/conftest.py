@@ -16,12 +16,20 @@ from speculatoviz.models.requantise import requantise
 from support.runtimes import CAN_CONVERT, Weights, converted
 
 SOURCES = Path(__file__).parents[1] / "src"
+_LONG_S = 7200
 
 
 def pytest_configure() -> None:
     """No example has a time limit: on a busy machine any can be slow."""
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The limit of a test only ends what hangs. A long version computes for minutes, and longer on a busy machine."""
+    for item in items:
+        if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_LONG_S))
 
 
 @pytest.fixture(scope="session", autouse=True)
