@@ -123,6 +123,13 @@ def test_what_cannot_be_watched_is_refused(url: str, words: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_failure_that_goes_on_is_told_once() -> None:
+    answers = ["--listen", "0", "--count", "3", "--interval", "0.1", "--store", "none"]
+    result = CliRunner().invoke(app, ["watch", "http://127.0.0.1:1", *answers])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("cannot be read") == 1
+
+
 def test_what_passes_is_a_run_with_its_text_and_statistics(server: Server, store: RunStore) -> None:
     recorder, out = Recorder(store), io.StringIO()
     lines = Lines(TextConsole(file=out, width=200))

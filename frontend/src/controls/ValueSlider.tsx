@@ -1,7 +1,6 @@
 // A slider with its name and its value.
-import { Slider } from "radix-ui";
 import type { ReactNode } from "react";
-import "./controls.css";
+import { SliderTrack } from "./SliderTrack";
 
 interface Props {
   readonly name: string;
@@ -23,20 +22,7 @@ export function ValueSlider({ name, range, value, shown, help, disabled = false,
         <span className="text-soft">{name}</span>
         <span className="figures font-medium">{shown}</span>
       </div>
-      <Slider.Root
-        className="slider"
-        min={range.min}
-        max={range.max}
-        step={range.step}
-        value={[value]}
-        disabled={disabled}
-        onValueChange={([next]) => next !== undefined && onMove(next)}
-      >
-        <Slider.Track className="slider-track">
-          <Slider.Range className="slider-range" />
-        </Slider.Track>
-        <Slider.Thumb className="slider-thumb" aria-label={name} aria-valuetext={shown} />
-      </Slider.Root>
+      <SliderTrack {...range} {...{ name, value, shown, disabled, onMove }} />
       {note}
     </div>
   );

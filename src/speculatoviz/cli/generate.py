@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,6 +96,8 @@ def generate(
 
     The run is kept, with its prompt: `speculatoviz runs list` shows it, `--store none` switches that off.
     """
+    from speculatoviz.lab.store.opening import recording
+
     shadows = shadow or []
     predicted = None if prediction is None else _read(prediction, "prediction")
     if predicted is not None and settings.drafter is None:
@@ -103,7 +105,7 @@ def generate(
     start = _start(prompt, raw, control_tokens, plain, shadows, _grammar(json_schema, regex))
     with ExitStack() as stack:
         writer = None if trace_file is None else stack.enter_context(trace.create(trace_file, notice))
-        recorder = stack.enter_context(_recorder(settings))
+        recorder = stack.enter_context(recording(settings))
         session = load_session(settings, shadows)
         stack.callback(session.close)
         run = secrets.token_hex(ID_BYTES)
@@ -152,23 +154,6 @@ def replay(
         notice(found.warning)
 
 
-@contextmanager
-def _recorder(settings: Settings) -> Iterator[Recorder | None]:
-    """What the run is recorded by; None if runs are not kept."""
-    from speculatoviz.lab.store.opening import recorder_of, store_for_recording
-
-    store = store_for_recording(settings)
-    if store is None:
-        yield None
-        return
-    recorder = recorder_of(store, settings)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-        store.close()
-
-
 def _recording(events: Iterator[Event], recorder: Recorder) -> Generator[Event]:
     for event in events:
         recorder.add(event)
@@ -187,7 +172,8 @@ def _read(file: Path, what: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"The {what} {file} cannot be read ({error}).", "Name another file.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise BadRequestError(f"The {what} {file} cannot be read ({reason}).", "Name another file.") from error
 
 
 def _start(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,9 +53,11 @@ def watch(
     the answer reports. The place Traffic of a page with the same store lists them.
     """
     from speculatoviz.cli.watching import view_of
+    from speculatoviz.lab.store.opening import recording
 
     console = TextConsole()
-    with _recorder(settings if listen is not None else None) as recorder, suppress(KeyboardInterrupt):
+    recorded = nullcontext() if listen is None else recording(settings)
+    with recorded as recorder, suppress(KeyboardInterrupt):
         view = view_of(console, as_json=as_json)
         watching = _watching(settings, url, view, recorder)
         with view.shown(watching):
@@ -88,23 +89,3 @@ async def _watch(watching: Watching, listen: int | None, interval_s: float, coun
         raise BadRequestError(
             f"The port {listen} cannot be used ({error.strerror or error}).", "Name another one, or 0 for a free one."
         ) from error
-
-
-@contextmanager
-def _recorder(settings: Settings | None) -> Iterator[Recorder | None]:
-    """What requests are recorded by; None if they are not."""
-    if settings is None:
-        yield None
-        return
-    from speculatoviz.lab.store.opening import recorder_of, store_for_recording
-
-    store = store_for_recording(settings)
-    if store is None:
-        yield None
-        return
-    recorder = recorder_of(store, settings)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-        store.close()

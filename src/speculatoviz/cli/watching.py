@@ -68,6 +68,7 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._told = ""  # the failure that goes on
 
     def shown(self, watching: Watching) -> AbstractContextManager[object]:
         self._console.print(f"watching {watching.server}. {_FROM_COUNTERS}", soft_wrap=True)
@@ -77,10 +78,14 @@ class Lines:
         self._console.print(f"forwarding http://127.0.0.1:{port}; every byte passes unchanged", soft_wrap=True)
 
     def interval(self, interval: Interval) -> None:
+        self._told = ""
         self._console.print(interval_line(interval), soft_wrap=True)
 
     def unseen(self, error: SpeculatoVizError) -> None:
-        self._console.print(f"{error.message} {error.hint}", style="yellow", soft_wrap=True)
+        """A failure is told when it begins, not at every look."""
+        if error.message != self._told:
+            self._told = error.message
+            self._console.print(f"{error.message} {error.hint}", style="yellow", soft_wrap=True)
 
     def event(self, run: WatchedRun, event: Event) -> None:
         if isinstance(event, Done | Failure):

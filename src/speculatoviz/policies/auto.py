@@ -213,8 +213,7 @@ class AutoPolicy:
             return None
         path = self._experience.acceptance(drafter).path(depth, outlook.certainties, deviations)
         second = self._experience.acceptance(drafter).sibling if outlook.branches else 0.0
-        deepest = math.prod(path)
-        most = 1.0 + sum(itertools.accumulate(path, operator.mul)) + second * (1.0 - deepest)
+        most = 1.0 + sum(itertools.accumulate(path, operator.mul)) + second * (1.0 - math.prod(path))
         costs, block = self._experience.costs.draft, outlook.block
         pass_ms, begin_ms = costs.pass_ms(drafter, block), costs.catch_up_ms(drafter, outlook.missing, block)
         text = self._experience.expected_tokens(state.left)

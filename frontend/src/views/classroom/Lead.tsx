@@ -1,10 +1,12 @@
 // What the presenter does: show the link, let the models decode an answer, show the decisions, go on.
+
 import { useId, useState } from "react";
 import type { ClassroomStore } from "../../app/classroom";
 import { addressOf } from "../../app/places";
 import { clampSeed, LARGEST_SEED } from "../../app/seed";
 import { formOf } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
+import { DrafterMenu } from "../../controls/DrafterMenu";
 import { NumberSlider } from "../../controls/NumberSlider";
 import { PromptBox } from "../../controls/PromptBox";
 import { useObstacle } from "../../controls/useObstacle";
@@ -97,18 +99,7 @@ function Answer({ room, busy }: { room: ClassroomStore; busy: boolean }) {
         </label>
         <label htmlFor={`${id}d`}>
           Drafter
-          <select
-            id={`${id}d`}
-            className="select-box"
-            value={drafter ?? ""}
-            onChange={(event) => setChosen(event.target.value)}
-          >
-            {drafters.map(({ name, title }) => (
-              <option key={name} value={name}>
-                {title}
-              </option>
-            ))}
-          </select>
+          <DrafterMenu id={`${id}d`} drafters={drafters} chosen={drafter ?? null} onChoose={setChosen} />
         </label>
         <button
           type="button"

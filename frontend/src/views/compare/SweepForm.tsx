@@ -1,8 +1,10 @@
 // The prompt, the drafter, and the button that starts a sweep over depths.
+
 import { useId, useState } from "react";
 import { formOf } from "../../app/state";
 import { useSweep, useSweepStore } from "../../app/useRace";
 import { useApp, useStore } from "../../app/useStore";
+import { DrafterMenu } from "../../controls/DrafterMenu";
 import { sweepLanes } from "../../run/sweep";
 import { progressOf } from "./RaceForm";
 import { Repeats } from "./Repeats";
@@ -36,18 +38,7 @@ export function SweepForm() {
       <div className="race-lanes">
         <div className="sweep-drafter">
           <label htmlFor={id}>Drafter</label>
-          <select
-            id={id}
-            className="select-box"
-            value={drafter ?? ""}
-            onChange={(event) => setChosen(event.target.value)}
-          >
-            {drafters.map(({ name, title }) => (
-              <option key={name} value={name}>
-                {title}
-              </option>
-            ))}
-          </select>
+          <DrafterMenu id={id} drafters={drafters} chosen={drafter ?? null} onChoose={setChosen} />
         </div>
         <Repeats of="depth" value={repeats} onChoose={(value) => sweep.setRepeats(value)} />
         <StartButton

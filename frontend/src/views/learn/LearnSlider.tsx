@@ -1,6 +1,5 @@
 // A slider with its name, its value and one line of explanation.
-import { Slider } from "radix-ui";
-import "../../controls/controls.css";
+import { SliderTrack } from "../../controls/SliderTrack";
 
 interface Props {
   readonly name: string;
@@ -20,19 +19,7 @@ export function LearnSlider({ name, value, lowest = 0, highest, step, shown, hel
         <span>{name}</span>
         <span className="figures">{shown}</span>
       </div>
-      <Slider.Root
-        className="slider"
-        min={lowest}
-        max={highest}
-        step={step}
-        value={[value]}
-        onValueChange={([next]) => next !== undefined && onMove(next)}
-      >
-        <Slider.Track className="slider-track">
-          <Slider.Range className="slider-range" />
-        </Slider.Track>
-        <Slider.Thumb className="slider-thumb" aria-label={name} aria-valuetext={shown} />
-      </Slider.Root>
+      <SliderTrack min={lowest} max={highest} {...{ name, value, step, shown, onMove }} />
       {help && <p>{help}</p>}
     </div>
   );

@@ -139,7 +139,7 @@ function PassTable({ value, onChange }: { value: string; onChange(text: string):
     <Disclosure title="Pass times of another machine" quiet>
       <textarea
         id={id}
-        className="wi-table"
+        className="paste-box"
         rows={4}
         spellCheck={false}
         aria-label="Pass times of another machine"

@@ -13,6 +13,7 @@ import {
   statisticsRows,
 } from "../../words/engineStatistics";
 import "../../charts/charts.css";
+import "../../controls/controls.css";
 import "./statistics.css";
 
 export function EngineStatistics() {
@@ -45,6 +46,7 @@ export function EngineStatistics() {
       <summary>Statistics of another engine</summary>
       <p id={`${id}-help`}>{STATISTICS_HELP}</p>
       <textarea
+        className="paste-box"
         aria-label="Statistics of another engine"
         aria-describedby={`${id}-help`}
         rows={5}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from speculatoviz.config import Settings, store_place
@@ -46,3 +48,18 @@ def store_for_recording(settings: Settings) -> RunStore | None:
 def recorder_of(store: RunStore, settings: Settings) -> Recorder:
     """A recorder within the limits of the settings."""
     return Recorder(store, settings.store_runs, settings.store_bytes)
+
+
+@contextmanager
+def recording(settings: Settings) -> Iterator[Recorder | None]:
+    """What runs are recorded by, until the end of the block; None if they are not. Raises as `store_for_recording`."""
+    store = store_for_recording(settings)
+    if store is None:
+        yield None
+        return
+    recorder = recorder_of(store, settings)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        store.close()
