@@ -63,7 +63,7 @@ def test_every_one_of_eight_streaming_clients_is_served_what_it_is_served_alone(
     assert together == alone
     shared, jobs = passes(server)
     assert jobs > 2 * shared > 0
-    assert host(server).queue.idle
+    poll(lambda: host(server).queue.idle, "the run is over")
 
 
 def test_runs_of_the_page_and_of_the_api_share_passes(server: Server, client: Client, toys: Toys) -> None:
@@ -159,7 +159,7 @@ def test_measuring_while_idle_has_the_models_for_itself(serve: Callable[..., Ser
     poll(lambda: len(host(server).ready().calibration.pass_ms) >= 17, "all sizes are measured")
 
     assert streamed(server, 3)
-    assert host(server).queue.idle
+    poll(lambda: host(server).queue.idle, "the run is over")
 
 
 def test_a_server_with_several_places_stops(server: Server, toys: Toys) -> None:
@@ -228,7 +228,7 @@ def test_memory_stays_flat_over_500_requests(soaked: Server) -> None:
     assert grown_bytes(soaked, 500, 50) < _MOST_GROWTH
     # The allocator of each thread keeps what it once needed. Half of it are the clients' own.
     assert psutil.Process().memory_info().rss - before < 96 << 20
-    assert host(soaked).queue.idle
+    poll(lambda: host(soaked).queue.idle, "the run is over")
 
 
 @pytest.mark.full

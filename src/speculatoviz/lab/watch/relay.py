@@ -60,24 +60,28 @@ class Relay:
             self._connections.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tap = _Guarded(self._tap())
+        tap, ends = _Guarded(self._tap()), [writer]
         try:
-            async with asyncio.timeout(_CONNECT_S):
-                there, back = await asyncio.open_connection(self._host, self._port)
-        except (OSError, TimeoutError) as error:
-            log.warning("%s:%d cannot be reached (%s); a client was disconnected", self._host, self._port, error)
-            writer.transport.abort()  # as the server itself would, if nothing listened
-            return
-        try:
+            there, back = await self._open()
+            ends.append(back)
             async with asyncio.TaskGroup() as both:
                 both.create_task(_pass_on(reader, back, tap.sent))
                 both.create_task(_pass_on(there, writer, tap.received))
         except* OSError:  # one side is gone: the other learns it in the same way
-            pass
+            writer.transport.abort()
         finally:
-            for end in (writer, back):
+            for end in ends:
                 end.transport.abort() if end.transport.get_write_buffer_size() else end.close()
             tap.closed()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the server. Raises OSError."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                return await asyncio.open_connection(self._host, self._port)
+        except (OSError, TimeoutError) as error:
+            log.warning("%s:%d cannot be reached (%s); a client was disconnected", self._host, self._port, error)
+            raise
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
