@@ -2,6 +2,7 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import type { BuildEnvironmentOptions, PluginOption } from "vite";
 import { defineConfig } from "vitest/config";
+import { pageFonts } from "./build/fonts.ts";
 import { pageIcon } from "./build/icon.ts";
 import { oneFile } from "./build/oneFile.ts";
 import { packedFiles } from "./build/packed.ts";
@@ -35,7 +36,7 @@ export default defineConfig(({ mode }) => {
   const { base, build, plugins } = buildOf(mode);
   return {
     base,
-    plugins: [pageIcon(), react(), tailwindcss(), ...plugins],
+    plugins: [pageFonts(), pageIcon(), react(), tailwindcss(), ...plugins],
     build: { emptyOutDir: true, chunkSizeWarningLimit: 1200, ...build },
     server: { proxy: { "/api": server, "/ws": { target: server, ws: true } } },
     test: { include: ["src/**/*.test.{ts,tsx}", "build/**/*.test.ts"], environment: "happy-dom" },

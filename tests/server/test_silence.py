@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from weakref import WeakSet
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from speculatoviz.server.limits import ConnectionLimits
 from speculatoviz.server.messages import MAX_MESSAGE_BYTES
+from speculatoviz.server.protocols import LimitedWebSocket
 from support.live_server import PATIENCE_S, RUN_LIMITS, Client, Server, Toys, poll
 from support.raw_socket import connections, drip, raw_socket, rest
 
@@ -197,3 +200,26 @@ def test_connections_that_are_served_are_not_replaced(small: Server, toys: Toys,
     toys.gate.open()
     poll(lambda: len(asking) == 8, "all are answered")
     assert asking == [200] * 8
+
+
+# ---- after the end ----
+
+
+def test_a_closed_connection_is_not_kept_by_its_deadlines(serve: Callable[..., Server]) -> None:
+    """A timer that still runs would keep the connection and its compression."""
+    server = serve(connections=ConnectionLimits(request_s=1e6, close_s=1e6))
+    server.wait_until("ready")
+    kept = WeakSet[LimitedWebSocket]()
+    for _ in range(3):
+        with server.client() as client:
+            client.send(prompt="once upon a time", max_tokens=2)
+            client.receive()
+            kept |= {held for held in connections(server) if isinstance(held, LimitedWebSocket)}
+            assert kept
+    poll(lambda: not connections(server), "they are closed")
+
+    def gone() -> bool:
+        gc.collect()
+        return not kept
+
+    poll(gone, "nothing keeps them")

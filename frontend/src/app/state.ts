@@ -31,6 +31,8 @@ export interface AppState {
   readonly connection: ConnectionStatus;
   readonly health: Health | null;
   readonly settings: SettingsInfo | null;
+  /** The recording is being fetched, and will be shown. */
+  readonly recordingAwaited: boolean;
   readonly recording: Recording | null;
   /** The run on the page, live or recorded; null before the first. */
   readonly play: Playback | null;
@@ -57,6 +59,7 @@ export function initialState(host: Host, savedMode: unknown, savedChoices: unkno
     connection: "connecting",
     health: null,
     settings: null,
+    recordingAwaited: false,
     recording: null,
     play: null,
     stored: null,

@@ -88,12 +88,14 @@ export class Store {
     this.opened = true;
     const firstVisit = loadValue("visited") === null;
     saveValue("visited", true);
+    this.set({ recordingAwaited: firstVisit });
     const loading = firstVisit ? this.loadRecording() : null;
     const [health] = await Promise.all([this.environment.health(), loading, this.connect()]);
     const canRun = health?.status === "ready";
     if (!firstVisit && canRun) return;
     await this.loadRecording();
     if (this.state.play === null) await this.watchRecording();
+    this.set({ recordingAwaited: false });
   }
 
   /** Needs a server of files only: no socket and no model. */

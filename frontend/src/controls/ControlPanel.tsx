@@ -1,5 +1,5 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { isBusy } from "../app/state";
+import { isBusy, isReady } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { plainProgress, waitingFor } from "../words/waiting";
 import { CopyFormLink } from "./CopyFormLink";
@@ -16,18 +16,31 @@ export function ControlPanel() {
   return (
     <div className="flex flex-col gap-4 p-4">
       <PromptBox onSubmit={() => !isBusy(store.get()) && store.start()} />
-      <RunButton />
-      <Loading />
+      <div>
+        <RunButton />
+        <BelowButton />
+      </div>
       <Settings />
-      <p className="text-[12px] text-faint">
-        Every figure on this page is measured. The baseline is plain decoding: the same target alone.
-      </p>
     </div>
   );
 }
 
-/** On a phone the settings are collapsed, so that the run is not far below its button. */
+/** The settings, all at once: rows that come one by one would push each other down. */
 function Settings() {
+  const known = useApp((state) => state.settings !== null);
+  if (!known) return null;
+  return (
+    <>
+      <Fields />
+      <p className="text-[12px] text-faint">
+        Every figure on this page is measured. The baseline is plain decoding: the same target alone.
+      </p>
+    </>
+  );
+}
+
+/** On a phone the settings are collapsed, so that the run is not far below its button. */
+function Fields() {
   const wide = useWide();
   if (wide) return <SettingsForm />;
   return (
@@ -50,34 +63,40 @@ function RunButton() {
   const isMac = navigator.platform.startsWith("Mac");
   if (running) {
     return (
-      <div>
-        <button type="button" className="run-button stop" onClick={() => store.stop()}>
-          <Square size={14} fill="currentColor" aria-hidden />
-          Stop
-        </button>
-        <Waiting />
-      </div>
+      <button type="button" className="run-button stop" onClick={() => store.stop()}>
+        <Square size={14} fill="currentColor" aria-hidden />
+        Stop
+      </button>
     );
   }
   return (
-    <div>
-      <button
-        type="button"
-        className="run-button"
-        aria-disabled={obstacle !== null}
-        aria-describedby={obstacle ? "obstacle" : undefined}
-        onClick={() => obstacle === null && store.start()}
-      >
-        <Play size={15} fill="currentColor" aria-hidden />
-        Generate
-        <kbd>{isMac ? "⌘" : "Ctrl"} ↵</kbd>
-      </button>
-      {obstacle && (
-        <p id="obstacle" className="mt-2 text-[12px] text-soft">
+    <button
+      type="button"
+      className="run-button"
+      aria-disabled={obstacle !== null}
+      aria-describedby={obstacle ? "obstacle" : undefined}
+      onClick={() => obstacle === null && store.start()}
+    >
+      <Play size={15} fill="currentColor" aria-hidden />
+      Generate
+      <kbd>{isMac ? "⌘" : "Ctrl"} ↵</kbd>
+    </button>
+  );
+}
+
+/** What stands below the button has one height in all usual states, so that nothing below it moves. */
+function BelowButton() {
+  const running = useApp(isBusy);
+  const obstacle = useObstacle();
+  const loading = useApp((state) => state.connection === "connected" && !isReady(state));
+  return (
+    <div className="mt-2 min-h-8 text-[12px]">
+      {running ? <Waiting /> : loading ? <Loading /> : obstacle === null && <CopyFormLink />}
+      {obstacle && !running && (
+        <p id="obstacle" className={loading ? "sr-only" : "text-soft"}>
           {obstacle}
         </p>
       )}
-      <CopyFormLink />
     </div>
   );
 }
@@ -89,7 +108,7 @@ function Waiting() {
   );
   if (words === null) return null;
   return (
-    <p role="status" className="mt-2 text-[12px] text-soft">
+    <p role="status" className="text-soft">
       {words}
     </p>
   );
@@ -107,7 +126,7 @@ function Loading() {
     );
   }
   return (
-    <div className="text-[12px] text-soft">
+    <div className="text-soft">
       <progress
         className="load-bar"
         aria-label="Loading the models"

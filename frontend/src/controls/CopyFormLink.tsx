@@ -38,7 +38,7 @@ export function CopyFormLink() {
       type="button"
       onClick={() => void copy()}
       title="Copy a link that fills this form with the prompt and the settings"
-      className="mt-2 inline-flex min-h-6 items-center gap-1.5 rounded-md px-1 text-[12px] font-medium text-accent hover:bg-accent-soft"
+      className="inline-flex min-h-6 items-center gap-1.5 rounded-md px-1 text-[12px] font-medium text-accent hover:bg-accent-soft"
     >
       <Icon size={14} aria-hidden />
       {copied ? "Link copied" : "Copy link to this form"}

@@ -176,11 +176,17 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(config, *arguments, **options)
         self.limits = config.limits
         self.silent_since: float | None = None
+        self._deadlines: list[asyncio.TimerHandle] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.silent_since = self.loop.time()
-        self.loop.call_later(self.limits.request_s, self._expect_handshake)
+        self._deadlines.append(self.loop.call_later(self.limits.request_s, self._expect_handshake))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for deadline in self._deadlines:  # until it is over, the loop would keep the connection and its compression
+            deadline.cancel()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -223,7 +229,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
     def _cut_soon(self) -> None:
         """uvicorn closes the transport, which then waits for the client to read what was sent."""
         self.silent_since = None
-        self.loop.call_later(self.limits.close_s, self.transport.abort)
+        self._deadlines.append(self.loop.call_later(self.limits.close_s, self.transport.abort))
 
 
 def _make_room(connections: Iterable[object]) -> bool:

@@ -68,7 +68,7 @@ class Traffic:
     """
 
     def __init__(self, now: Callable[[], float], clock: Callable[[], float], most: int = MOST_LISTED) -> None:
-        self._now, self._clock, self._most = now, clock, most
+        self._now, self._clock, self.most = now, clock, most
         self.kept = False
         self._runs: dict[str, TrafficRun] = {}  # the oldest first
         self._asked_s: dict[str, float] = {}  # of runs that go on
@@ -146,7 +146,7 @@ class Traffic:
         self._runs[listed.run] = listed
         self._changed[listed.run] = None
         over = [run for run, one in self._runs.items() if one.state in _OVER or one.state == "unknown"]
-        for run in over[: max(0, len(self._runs) - self._most)]:
+        for run in over[: max(0, len(self._runs) - self.most)]:
             del self._runs[run]
             self._changed.pop(run, None)
         self.on_change()

@@ -26,12 +26,17 @@ function useKeeping(): void {
   }, [store, done]);
 }
 
+/** Its height is the same before the recording is there, and with and without the button. */
+const ROW =
+  "flex min-h-[41px] flex-wrap items-center gap-x-3 gap-y-1 border-t border-line bg-accent-soft px-4 py-1.5 text-[13px]";
+
 function Recorded() {
   const store = useStore();
   const recording = useApp((state) => (state.play?.source === "recording" ? state.recording : null));
   const started = useApp((state) => state.play?.full.started ?? null);
   const canRun = useApp((state) => isReady(state) && state.connection === "connected");
-  if (!recording) return null;
+  const awaited = useApp((state) => state.recordingAwaited);
+  if (!recording) return awaited ? <div className={ROW} /> : null;
   const { machine, created } = recording.header;
   const facts = [machine, created && day(created), recording.warning].filter(Boolean);
   const run = () => {
@@ -39,7 +44,7 @@ function Recorded() {
     store.start();
   };
   return (
-    <div className="flex flex-wrap items-center gap-x-3 gap-y-1 border-t border-line bg-accent-soft px-4 py-1.5 text-[13px]">
+    <div className={ROW}>
       <span className="flex items-center gap-2 font-medium whitespace-nowrap">
         <Disc size={15} aria-hidden className="text-accent" />
         Recording of a real run
