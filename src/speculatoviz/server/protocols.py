@@ -229,7 +229,8 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
     def _cut_soon(self) -> None:
         """uvicorn closes the transport, which then waits for the client to read what was sent."""
         self.silent_since = None
-        self._deadlines.append(self.loop.call_later(self.limits.close_s, self.transport.abort))
+        if self in self.connections:  # and not lost already
+            self._deadlines.append(self.loop.call_later(self.limits.close_s, self.transport.abort))
 
 
 def _make_room(connections: Iterable[object]) -> bool:
