@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,9 @@ torch = pytest.importorskip("torch")
 
 from speculatoviz.errors import TrainError  # noqa: E402
 from speculatoviz.train.data import TrainingData, collate  # noqa: E402
+from speculatoviz.train.reading import TextShards  # noqa: E402
 from speculatoviz.train.store import Corpus, CorpusOrigin, Dialogue  # noqa: E402
+from speculatoviz.train.texts import Piece, Span, TextFile  # noqa: E402
 from support.tiny_heads import HIDDEN  # noqa: E402
 from support.tiny_training import dialogue  # noqa: E402
 
@@ -33,7 +36,9 @@ def corpus(folder: Path, count: int) -> Corpus:
 
 
 def test_what_is_held_out_stays_held_out_as_the_corpus_grows(tmp_path: Path) -> None:
-    few, many = TrainingData.of(corpus(tmp_path / "a", 8), 0.3), TrainingData.of(corpus(tmp_path / "b", 16), 0.3)
+    few, many = (
+        TrainingData.of(corpus(tmp_path / name, count), held_out_share=0.3) for name, count in (("a", 8), ("b", 16))
+    )
     assert few.held_out
     assert keys(few.held_out) <= keys(many.held_out)
     assert keys(few.train) <= keys(many.train)
@@ -80,3 +85,23 @@ def test_the_vocabulary_is_what_the_target_says_most() -> None:
     assert 99 in data.vocabulary(3, [99]), "what is always in is in"
     assert len(data.vocabulary(3, [99])) == 3
     assert data.vocabulary(100).tolist() == sorted(set(written.tolist()))
+
+
+def test_a_text_counts_half_and_its_beginning_nothing() -> None:
+    text = dialogue(0, 10)
+    read = replace(text, authors=np.array([0] + [3] * 9, np.uint8))
+    assert collate([read]).weight.tolist() == [[0.5] * 10], "the first token is predicted after the beginning"
+    assert collate([replace(text, authors=np.array([0, 0] + [3] * 8, np.uint8))]).weight[0, 0] == 0
+
+
+def test_texts_that_are_named_are_all_trained_on_and_no_others(tmp_path: Path) -> None:
+    made = corpus(tmp_path, 8)
+    files = [TextFile(tmp_path / name, "texts", name) for name in "ab"]
+    pieces = [Piece(files[seed % 2], Span(0, 20, 20), []) for seed in range(60)]
+    texts = [dialogue(seed, 20) for seed in range(60)]
+    TextShards(made).write(pieces, texts)
+    plain, named = TrainingData.of(made), TrainingData.of(made, {"a"})
+    assert keys(named.held_out) == keys(plain.held_out)
+    assert [own.tokens.tolist() for own in named.train[len(plain.train) :]] == [
+        own.tokens.tolist() for own in texts[::2]
+    ]

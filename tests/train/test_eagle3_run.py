@@ -24,8 +24,8 @@ from speculatoviz.heads import eagle3_folder  # noqa: E402
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel  # noqa: E402
 from speculatoviz.session.heads import published_head  # noqa: E402
 from speculatoviz.targets.local import LocalTarget  # noqa: E402
+from speculatoviz.train import fill, run  # noqa: E402
 from speculatoviz.train import fit as fitting  # noqa: E402
-from speculatoviz.train import run  # noqa: E402
 from speculatoviz.train.data import TrainingData  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.fit import Schedule, TrainingResult, fit  # noqa: E402
@@ -68,7 +68,7 @@ def order(folder: Path, **changes: Any) -> TrainJob:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch, every: int = 20) -> None:
-    monkeypatch.setattr(run, "RECIPE", RECIPE)
+    monkeypatch.setattr(fill, "RECIPE", RECIPE)
     monkeypatch.setattr(
         run, "Schedule", lambda steps, rate, seed: Schedule(steps, 300, 3 * rate, 10, seed=seed, every=every)
     )
@@ -160,7 +160,7 @@ def test_what_it_drafts_is_accepted_as_its_card_states(
 
 def shifted_layers(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
-    config["eagle_config"]["eagle_aux_hidden_state_layer_ids"] = [2, 4, 5]
+    config["eagle_aux_hidden_state_layer_ids"] = [3, 5, 6]
     (folder / "config.json").write_text(json.dumps(config))
 
 

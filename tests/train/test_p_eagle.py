@@ -26,8 +26,8 @@ from speculatoviz.models.runtimes.llamacpp import LlamaCppModel  # noqa: E402
 from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3  # noqa: E402
 from speculatoviz.session.heads import published_head  # noqa: E402
 from speculatoviz.targets.local import LocalTarget  # noqa: E402
+from speculatoviz.train import fill, run, unroll  # noqa: E402
 from speculatoviz.train import fit as fitting  # noqa: E402
-from speculatoviz.train import run, unroll  # noqa: E402
 from speculatoviz.train.data import TrainingData, collate  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.eagle3 import Eagle3Loss  # noqa: E402
@@ -183,7 +183,7 @@ def order(folder: Path, **changes: Any) -> TrainJob:
 
 
 def quick(patches: pytest.MonkeyPatch, report: Any) -> None:
-    patches.setattr(run, "RECIPE", RECIPE)
+    patches.setattr(fill, "RECIPE", RECIPE)
     patches.setattr(run, "_step_reports", lambda *_: report)
     patches.setattr(run, "Schedule", lambda steps, rate, seed: Schedule(steps, 300, 3 * rate, 10, seed=seed, every=20))
 

@@ -19,12 +19,13 @@ from speculatoviz.heads.eagle import EagleHead  # noqa: E402
 from speculatoviz.heads.file import HeadFile, HeadKind, load, read, save  # noqa: E402
 from speculatoviz.heads.medusa import MedusaHeads  # noqa: E402
 from speculatoviz.heads.rows import GgufRows  # noqa: E402
-from speculatoviz.train import export, run  # noqa: E402
+from speculatoviz.train import export, fill, run, validation  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss  # noqa: E402
 from speculatoviz.train.fit import Schedule, fit  # noqa: E402
-from speculatoviz.train.job import TrainJob  # noqa: E402
+from speculatoviz.train.job import Question, Questions, TrainJob  # noqa: E402
 from speculatoviz.train.store import Corpus, CorpusOrigin  # noqa: E402
+from support.letters import letters, write_letters  # noqa: E402
 from support.stated_toy import StatedToy  # noqa: E402
 from support.tiny_heads import HIDDEN  # noqa: E402
 
@@ -43,8 +44,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatedToy:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    monkeypatch.setattr(run, "_writing_model", lambda *_: model)
-    monkeypatch.setattr(run, "RECIPE", RECIPE)
+    monkeypatch.setattr(fill, "writing_model", lambda *_: model)
+    monkeypatch.setattr(fill, "RECIPE", RECIPE)
     monkeypatch.setattr(
         run, "Schedule", lambda steps, rate, seed: Schedule(steps, 300, rate, seed=seed, every=2, depth=3)
     )
@@ -92,6 +93,9 @@ def test_its_card_says_how_it_was_made(toy: StatedToy, tmp_path: Path) -> None:
     )
     assert f"at most {RECIPE.question_tokens[0]} to {RECIPE.question_tokens[1]} tokens" in card
     assert f"{RECIPE.greedy_share:.0%} are greedy" in card
+    assert "No other text was used." in card
+    assert "licences of the texts" not in card
+    assert "| category |" not in card
 
 
 def test_the_card_of_a_corpus_that_records_nothing_says_so(toy: StatedToy, tmp_path: Path) -> None:
@@ -148,6 +152,39 @@ def test_an_interrupted_training_goes_on(toy: StatedToy, tmp_path: Path) -> None
     assert len(toy.passes) == passes, "what is there is not written again"
 
 
+def test_texts_and_prompts_of_the_user(toy: StatedToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts have their share of the tokens; prompts are scored by category as it goes; the card states both."""
+    monkeypatch.setattr(validation, "writing_model", lambda *_: toy)
+    folder, stages = tmp_path / "private" / "poems", list[str]()
+    write_letters(folder, 40, 200)
+    questions = tuple(Question(f"a|{place % 2}", (("user", letters(place, 9)),)) for place in range(8))
+    asked = Questions("asked.jsonl", questions, 20)
+    job = replace(order(tmp_path), texts=(folder,), text_share=0.3, validate=asked)
+    result = run.train(job, toy.tokenizer, lambda stage, _share: stages.append(stage))
+    head, card = read(tmp_path / "head.safetensors"), (tmp_path / "head.md").read_text()
+
+    (texts,) = head.card["texts"]
+    assert texts["folder"] == "poems"
+    assert 2700 <= texts["tokens"] < 2700 + 4 * RECIPE.dialogue_tokens
+    assert 9000 - 2700 <= head.card["tokens"] < 9000, "dialogues have the rest"
+    assert f"{texts['tokens']} tokens of {texts['files']} files in the folder poems" in card
+    assert "the licences of the texts" in card
+    assert "private" not in card, "where the folder is stays here"
+
+    scored = [stage for stage in stages if "; on asked.jsonl " in stage]
+    assert len(scored) == len(result.validation) == 3, "before the first step, and every two"
+    last = result.validation[-1][1]
+    words = ", ".join(f"{name} {own.mean_acceptance_length:.2f}" for name, own in last.by_category.items())
+    assert scored[-1].endswith(f"; on asked.jsonl {last.overall.mean_acceptance_length:.2f} ({words})")
+    stated = head.card["validation"]
+    assert [step for step, _, _ in stated["history"]] == [0, 2, 4]
+    assert (stated["file"], stated["answer_tokens"], stated["left_out"]) == ("asked.jsonl", 20, 0)
+    for name, count, length in stated["categories"]:
+        assert f"| {name.replace('|', chr(92) + '|')} | {count} | {length:.2f} |" in card
+    assert f"| all | {stated['all'][0]} | {stated['all'][1]:.2f} |" in card
+    assert "--text poems --text-share 0.3 --validate asked.jsonl --validate-tokens 20 --seed 0" in card
+
+
 @pytest.mark.parametrize("kind", ["eagle", "medusa"])
 def test_a_training_can_begin_with_a_trained_head(
     kind: HeadKind, toy: StatedToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,9 +224,13 @@ def test_a_head_that_does_not_fit_is_not_begun_with(toy: StatedToy, tmp_path: Pa
 
 
 def test_commands_refuse_what_cannot_work(tmp_path: Path) -> None:
+    (empty := tmp_path / "empty.jsonl").write_text("\n")
     refused = {
         "does not end in .safetensors": ["--out", "head.bin"],
         "There is no folder": ["--out", str(tmp_path / "no" / "head.safetensors")],
+        "There is no folder of-texts": ["--out", str(tmp_path / "h.safetensors"), "--text", "of-texts"],
+        "holds no text": ["--out", str(tmp_path / "h.safetensors"), "--text", str(tmp_path)],
+        "holds no prompts": ["--out", str(tmp_path / "h.safetensors"), "--validate", str(empty)],
         "is not known": ["--out", str(tmp_path / "h.safetensors"), "--write-with", "pen"],
         "is not a GGUF file": ["--out", str(tmp_path / "h.safetensors"), "--target", "hf:some/model"],
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from speculatoviz.train.data import Batch  # noqa: E402
-from speculatoviz.train.score import HeldOutAnswers  # noqa: E402
-from speculatoviz.train.store import Dialogue  # noqa: E402
+from speculatoviz.train.score import HeldOutAnswers, Score  # noqa: E402
+from speculatoviz.train.store import AUTHORS, Dialogue  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
 from support.tiny_heads import HIDDEN, TinyRows  # noqa: E402
 from support.tiny_training import dialogue  # noqa: E402
@@ -81,6 +83,42 @@ def test_answers_that_are_not_greedy_are_not_scored() -> None:
     mixed[4:12] = (mixed[4:12] + 1) % 5
     sampled = Dialogue(mixed, own.authors, own.states)
     assert [place for place, _, _ in exam([sampled, own, dialogue(1, 6, FIRST)]).answers] == [1], "too short a one too"
+
+
+def test_a_text_that_was_read_is_no_answer() -> None:
+    own = dialogue(0, LENGTH, FIRST)
+    read = replace(own, authors=np.where(own.authors == AUTHORS.index("answer"), AUTHORS.index("text"), 0).astype("u1"))
+    assert [place for place, _, _ in exam([read, own]).answers] == [1]
+
+
+def test_answers_that_are_known_to_be_greedy_all_count() -> None:
+    """Also those that are short, or partly outside of the head's vocabulary."""
+    dialogues = [dialogue(1, 6, FIRST), dialogue(0, LENGTH, FIRST)]
+    every = HeldOutAnswers.every(dialogues, TargetMatrices(TinyRows(), EVERY[:3], dialogues))
+    assert every.answers == [(0, FIRST, 6), (1, FIRST, LENGTH)]
+
+
+def test_rounds_are_of_each_answer_and_sum_to_the_score() -> None:
+    dialogues = [dialogue(seed, 10 + seed, FIRST) for seed in range(5)]
+    made, scripted = exam(dialogues), Scripted(text(dialogues[0]), {5})
+    rounds = made.rounds(scripted, 3)
+    assert len(rounds) == len(made.answers)
+    for own, (index, first, end) in zip(rounds, made.answers, strict=True):
+        assert sum(right for right, _ in own) + len(own) in {end - first, end - first + 1}, index
+    assert Score.of(rounds, 3) == made.score(scripted, 3)
+
+
+def test_long_dialogues_are_drafted_for_in_smaller_batches() -> None:
+    sizes: list[int] = []
+
+    class Watched(Scripted):
+        def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
+            sizes.append(batch.tokens.numel())
+            return super().guesses(batch, depth)
+
+    dialogues = [dialogue(seed, length, FIRST) for seed, length in enumerate((20, 7000, 20, 30, 2500, 2500, 2500, 40))]
+    exam(dialogues).rounds(Watched(text(dialogues[0]), set()), 1)
+    assert sizes == [20, 7000, 60, 5000, 5000], "a dialogue alone may be longer"
 
 
 def test_batches_of_dialogues_give_the_same_score() -> None:

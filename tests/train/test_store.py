@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import TrainError
-from speculatoviz.train.store import Corpus, CorpusOrigin, Counts, Dialogue, StoredRows, half
+from speculatoviz.train.store import Corpus, CorpusOrigin, Counts, Dialogue, StoredRows, alone, half
 
 ORIGIN = CorpusOrigin("toy", "f" * 16, 3)
 
@@ -70,6 +70,19 @@ def test_a_writer_goes_on_behind_its_last_shard(tmp_path: Path) -> None:
     assert (again.number, again.next_dialogue) == (first.number, 7)
     again.write([dialogue(1)], 9)
     assert corpus.counts().dialogues == 2, "the first shard is still there"
+
+
+def test_a_writer_overwrites_nothing_where_a_shard_was_removed(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, ORIGIN)
+    writer = corpus.writer()
+    for seed in range(3):
+        writer.write([dialogue(seed)], seed + 1)
+    writer.close()
+    corpus.shards()[1].unlink()
+    corpus.writer().write([dialogue(3)], 4)
+    assert [int(found.tokens.sum()) for found in corpus.dialogues()] == [
+        int(dialogue(seed).tokens.sum()) for seed in (0, 2, 3)
+    ]
 
 
 def test_writers_at_once_have_shards_of_their_own(tmp_path: Path) -> None:
@@ -193,3 +206,20 @@ def test_a_shard_without_the_layers_of_its_folder_is_named(tmp_path: Path) -> No
     (tmp_path / "corpus.json").write_text(json.dumps({**asdict(ORIGIN), "layers": [2, 4, 5]}))
     with pytest.raises(TrainError, match=r"00-00000\.safetensors is not a shard"):
         list(Corpus(tmp_path, LAYERED).dialogues())
+
+
+def test_a_process_waits_for_another_one(tmp_path: Path) -> None:
+    """Which is told once, and only if there is one."""
+    told, inside = list[str](), Barrier(2)
+
+    def second() -> None:
+        with alone(tmp_path / "lock", lambda: (told.append("waits"), inside.wait())):  # type: ignore[func-returns-value]
+            told.append("holds")
+
+    with ThreadPoolExecutor(1) as pool:
+        with alone(tmp_path / "lock", lambda: told.append("nobody else is there")):
+            waiting = pool.submit(second)
+            inside.wait()
+            assert told == ["waits"]
+        waiting.result()
+    assert told == ["waits", "holds"]

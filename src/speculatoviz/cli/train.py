@@ -22,7 +22,8 @@ from speculatoviz.models.files.names import parse
 from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import gguf_runtimes, require_installed
 from speculatoviz.models.load import Loading, gguf_file
-from speculatoviz.train.job import LAYERED, TrainJob, TrainKind, WriteWith
+from speculatoviz.train.job import LAYERED, Question, Questions, TrainJob, TrainKind, WriteWith
+from speculatoviz.train.texts import find
 
 if TYPE_CHECKING:
     from speculatoviz.train.score import Score
@@ -53,6 +54,30 @@ BeginWithFlag = Annotated[
 UnrollFlag = Annotated[
     int, typer.Option("--unroll", min=1, max=16, help="length of a draft in tokens that the head is trained for")
 ]
+TextFlag = Annotated[
+    list[Path],
+    typer.Option(
+        "--text",
+        help="folder of texts or code that the target reads for the training, again for each further one; faster than "
+        "generating",
+        show_default=False,
+    ),
+]
+TextShareFlag = Annotated[
+    float, typer.Option("--text-share", min=0.01, max=0.9, help="share of --tokens that comes from --text, at most")
+]
+ValidateFlag = Annotated[
+    Path | None,
+    typer.Option(
+        "--validate",
+        help="JSON Lines of prompts, as Spec-Bench has them: each score also reports the acceptance on the target's "
+        "greedy answers, by category",
+        show_default=False,
+    ),
+]
+ValidateTokensFlag = Annotated[
+    int, typer.Option("--validate-tokens", min=8, max=1024, help="most tokens of an answer to a prompt of --validate")
+]
 
 _OPTIONS = ("seed", "threads", "device")
 _RESUMED = "An interrupted training continues if it is started again."
@@ -81,9 +106,14 @@ def _command(kind: TrainKind, summary: str) -> Callable[..., None]:
         slots: SlotsFlag = 96,
         write_with: WriteWithFlag = "pytorch",
         begin_with: BeginWithFlag = None,
+        text: TextFlag = [],  # noqa: B006  # read only
+        text_share: TextShareFlag = 0.5,
+        validate: ValidateFlag = None,
+        validate_tokens: ValidateTokensFlag = 96,
     ) -> None:
         how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
-        _train(settings, kind, out, data, write_with, how)
+        given = _given(text, text_share, validate, validate_tokens)
+        _train(settings, kind, out, data, write_with, {**how, **given})
 
     train.__doc__ = f"{summary}\n\n{_RESUMED}"
     return settings_flags(MODEL, *_OPTIONS)(train)
@@ -101,12 +131,34 @@ def _layered(kind: TrainKind, summary: str) -> Callable[..., None]:
         slots: SlotsFlag = 96,
         write_with: WriteWithFlag = "pytorch",
         begin_with: BeginWithFlag = None,
+        text: TextFlag = [],  # noqa: B006  # read only
+        text_share: TextShareFlag = 0.5,
+        validate: ValidateFlag = None,
+        validate_tokens: ValidateTokensFlag = 96,
     ) -> None:
         how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
-        _train(settings, kind, out, data, write_with, {**how, "unroll": unroll})
+        given = _given(text, text_share, validate, validate_tokens)
+        _train(settings, kind, out, data, write_with, {**how, **given, "unroll": unroll})
 
     train.__doc__ = f"{summary}\n\nIt is written as heads are published. {_RESUMED}"
     return settings_flags(MODEL, *_OPTIONS)(train)
+
+
+def _given(text: list[Path], text_share: float, validate: Path | None, validate_tokens: int) -> dict[str, Any]:
+    """The fields of TrainJob of what the user gives to read. Raises TrainError or BadRequestError if it is none."""
+    find(text)  # refused before anything is fetched
+    asked = None if validate is None else _questions(validate, validate_tokens)
+    return {"texts": tuple(text), "text_share": text_share, "validate": asked}
+
+
+def _questions(file: Path, tokens: int) -> Questions:
+    from speculatoviz.lab.questions import read_prompts
+
+    questions = [
+        Question(prompt.category, prompt.messages or (("user", prompt.text),))
+        for prompt in read_prompts(file, None, conversations=True)
+    ]
+    return Questions(file.name, tuple(questions), tokens)
 
 
 def _train(

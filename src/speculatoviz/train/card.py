@@ -30,24 +30,31 @@ def markdown(kind: TrainKind, target: str, drafted: int, card: Mapping[str, Any]
     """The card of a head. target: its name. drafted: ids that it can draft. tokens: of dialogues, as asked for."""
     shares = ", ".join(f"{100 * share:.0f} %" for share in card["held_out_conditional"])
     command = f"speculatoviz train {kind} --target {target} --tokens {tokens} --steps {card['of_steps']}"
+    texts = card.get("texts") or []
+    if texts:
+        command += "".join(f" --text {own['folder']}" for own in texts) + f" --text-share {card['text_share']:g}"
     begun = card.get("begun_with")
     if kind in LAYERED:
         command += f" --unroll {card['trained_depth']}"
     if begun:
         command += f" --begin-with {begun}"
+    if validated := card.get("validation"):
+        command += f" --validate {validated['file']} --validate-tokens {validated['answer_tokens']}"
     return f"""# {kind} for {target}
 
 {_ARCHITECTURES[kind]}
 
 It has {card["parameters"] / 1e6:.1f} million parameters in float16. {_OWN_ROWS if kind in LAYERED else _SHARED} It can
-draft the {drafted} tokens that the target writes most. It cannot change what the target writes: a draft is
-a proposal.{_layers(card)}
+draft the {drafted} tokens that are most frequent in what it was trained on. It cannot change what the target writes: a
+draft is a proposal.{_layers(card)}
 
 ## Data
 
 {card["dialogues"]} dialogues, {card["tokens"]} tokens, {card["answer_tokens"]} of them in answers. The target wrote
-both sides of them, from its own chat template: no other text was used, and no prompt of a benchmark. The hidden states
-are the target's.
+both sides of them, from its own chat template, and no prompt of a benchmark was trained on. The hidden states are the
+target's.
+
+{_read(texts)}
 
 {_written(card["recipes"])}
 
@@ -63,11 +70,11 @@ On {card["held_out_answers"]} held-out greedy answers, with chains of {card["dep
 {card["held_out_acceptance_length"]:.2f} (1 if no draft is accepted). Accepted tokens of those whose predecessors were
 accepted, by position: {shares}. The best step was chosen by such figures; on other text the head has to be
 measured.{_rounding(kind, card)}
-
+{_by_category(card)}
 ## Licence
 
 It was trained on text and states of {target}, whose file states {_licence(card)}. Whether that licence covers the head
-is for you to judge before you publish it.
+is for you to judge before you publish it.{_licence_of_texts(texts)}
 
 ## Again
 
@@ -92,8 +99,48 @@ def _rounding(kind: TrainKind, card: Mapping[str, Any]) -> str:
     )
 
 
+def _by_category(card: Mapping[str, Any]) -> str:
+    """A table of the prompts that the user named, if any."""
+    validated = card.get("validation")
+    if not validated:
+        return ""
+    of_all, length = validated["all"]
+    rows = [f"| {_cell(name)} | {count} | {own:.2f} |" for name, count, own in validated["categories"]]
+    left_out = f" {validated['left_out']} prompts are too long and were left out." if validated["left_out"] else ""
+    return f"""
+By category, on the target's greedy answers of at most {validated["answer_tokens"]} tokens to the prompts of
+{validated["file"]}, with chains of {card["depth"]} tokens. The head was not trained on them, and they did not choose
+the step.{left_out}
+
+| category | answers | mean acceptance length |
+|---|---:|---:|
+{chr(10).join(rows)}
+| all | {of_all} | {length:.2f} |
+"""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def _licence(card: Mapping[str, Any]) -> str:
     return f"the licence {card['licence']}" if card.get("licence") else "no licence"
+
+
+def _read(texts: Sequence[Mapping[str, Any]]) -> str:
+    if not texts:
+        return "No other text was used."
+    folders = [f"{own['tokens']} tokens of {own['files']} files in the folder {own['folder']}" for own in texts]
+    return (
+        f"The target also read texts: {', '.join(folders)}. A predicted token of them counts half of one of an answer, "
+        "and none was held out."
+    )
+
+
+def _licence_of_texts(texts: Sequence[Mapping[str, Any]]) -> str:
+    if not texts:
+        return ""
+    return " The same holds for the licences of the texts that it read: what they allow is not recorded here."
 
 
 def _written(recipes: Sequence[Mapping[str, Any] | None]) -> str:

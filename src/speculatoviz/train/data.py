@@ -6,7 +6,7 @@ B is the number of dialogues of a batch, T the tokens of its longest, D the leng
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,14 @@ import torch
 
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import TrainError
-from speculatoviz.train.store import AUTHORS, Corpus, Dialogue
+from speculatoviz.train.reading import TextShards
+from speculatoviz.train.store import AUTHORS, Author, Corpus, Dialogue
 from speculatoviz.train.target import TargetMatrices
 
 HELD_OUT_SHARE = 0.03
 _BUCKET = 64  # batches among which dialogues are sorted by length
-_QUESTION_WEIGHT = 0.5  # of answers it is 1: heads draft answers, and questions are the target's text too
+# Of the loss. Heads draft answers; questions and texts show the target's distributions in other contexts.
+_WEIGHTS: Mapping[Author, float] = {"template": 0.0, "question": 0.5, "answer": 1.0, "text": 0.5}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +52,11 @@ class TrainingData:
     held_out: Sequence[Dialogue]
 
     @classmethod
-    def of(cls, corpus: Corpus, held_out_share: float = HELD_OUT_SHARE) -> TrainingData:
+    def of(cls, corpus: Corpus, texts: Collection[str] = (), *, held_out_share: float = HELD_OUT_SHARE) -> TrainingData:
         """Read a corpus. A hash of its tokens decides whether a dialogue is held out: a growing corpus keeps its split.
 
-        Raises TrainError if there are too few dialogues.
+        texts: digests of the files whose texts are trained on, after the dialogues. None of them is held out: the score
+        is of what the target writes. Raises TrainError if there are too few dialogues.
         """
         train: list[Dialogue] = []
         held_out: list[Dialogue] = []
@@ -65,6 +68,8 @@ class TrainingData:
                 f"There are too few dialogues: {len(train)} to train on and {len(held_out)} held out.",
                 "Have more tokens written with --tokens.",
             )
+        if texts:
+            train += TextShards(corpus).dialogues(texts)
         return cls(train, held_out)
 
     @property
@@ -121,7 +126,7 @@ def with_noise(batch: Batch, target: TargetMatrices, share: float, generator: to
 
 def _weights(dialogue: Dialogue) -> Floats:
     """float[n]: the weight of the prediction after each token, by the author of the next one."""
-    of_author = np.array([{"template": 0.0, "question": _QUESTION_WEIGHT, "answer": 1.0}[a] for a in AUTHORS])
+    of_author = np.array([_WEIGHTS[author] for author in AUTHORS])
     own = of_author[dialogue.authors]
     # The token after a part is of the template, but the target decided that the part ends there.
     weights: Floats = np.maximum(own, np.append(own[1:], 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -22,16 +22,19 @@ from speculatoviz.train.fit import Schedule, TrainableHead, TrainingResult
 from speculatoviz.train.job import LAYERED, TrainJob
 from speculatoviz.train.kinds import copy_weights, file_tensors
 from speculatoviz.train.p_eagle import PEagleModule
-from speculatoviz.train.score import HeldOutAnswers, Score
+from speculatoviz.train.reading import TextShards
+from speculatoviz.train.score import CategoryScores, HeldOutAnswers, Score
 from speculatoviz.train.store import Corpus, write_errors
 from speculatoviz.train.target import TargetMatrices
+from speculatoviz.train.texts import Texts
+from speculatoviz.train.validation import Validation
 
 _HINT = "Free disk space, or write to another place with --out; the checkpoint keeps the training."
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A head at the end of its training. file: the target's."""
+    """A head at the end of its training. file: the target's. texts: the files that were read."""
 
     head: TrainableHead
     target: TargetMatrices
@@ -40,9 +43,10 @@ class Trained:
     corpus: Corpus
     file: GgufFile
     tokenizer: Tokenizer
+    texts: Texts = field(default_factory=Texts)
 
 
-def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers) -> Score:
+def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers, validation: Validation | None = None) -> Score:
     """Write the best weights and the card to job.out. Returns the held-out score of the head as a drafter reads it.
 
     The module has the weights of the file afterwards. Raises TrainError if the head cannot be written.
@@ -51,11 +55,14 @@ def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers) -> Score:
         name: tensor.astype(np.float16).astype(np.float32)
         for name, tensor in file_tensors(trained.head, trained.result.weights).items()
     }
-    score = trained.result.score
+    score, depth = trained.result.score, trained.schedule.depth
     if isinstance(trained.head, Eagle3Module):
         copy_weights(trained.head, _as_read(tensors), job.kind)
-        score = held_out.score(trained.head, trained.schedule.depth)
-    card = _card(job, trained, score)
+        score = held_out.score(trained.head, depth)
+    else:
+        copy_weights(trained.head, tensors, job.kind)
+    scores = validation.score(trained.head, depth) if validation else None
+    card = _card(job, trained, score) | {"validation": _validated(trained, validation, scores)}
     with write_errors(job.out, _HINT):
         if isinstance(trained.head, Eagle3Module):
             _write_folder(job, trained, trained.head, tensors, card)
@@ -115,6 +122,8 @@ def _card(job: TrainJob, trained: Trained, score: Score) -> dict[str, Any]:
         "answer_tokens": counts.answer_tokens,
         "dialogues": counts.dialogues,
         "recipes": trained.corpus.recipes(),
+        "texts": _texts(trained),
+        "text_share": job.text_share,
         "layers": list(trained.corpus.layers) if job.kind in LAYERED else None,
         "steps": result.step,
         "of_steps": schedule.steps,
@@ -128,9 +137,43 @@ def _card(job: TrainJob, trained: Trained, score: Score) -> dict[str, Any]:
         "held_out_acceptance_length": round(score.mean_acceptance_length, 3),
         "held_out_conditional": [round(share, 3) for share in score.conditional],
         "acceptance_length_in_training": round(result.score.mean_acceptance_length, 3),
+        "history": [[step, round(length, 3)] for step, length in result.history],
         "depth": schedule.depth,
         "trained_depth": trained.head.trained_depth,
         "begun_with": job.begin_with.name if job.begin_with else None,
         "licence": trained.file.text("general.license"),
         "torch": torch.__version__,
     }
+
+
+def _texts(trained: Trained) -> list[dict[str, Any]]:
+    """Of each folder of texts: its name, and the files and tokens of it that were read."""
+    spans, folders = TextShards(trained.corpus).spans(trained.texts.digests), dict[str, dict[str, Any]]()
+    for file in trained.texts.files:
+        own = folders.setdefault(file.folder, {"folder": file.folder, "files": 0, "tokens": 0})
+        if file.digest in spans:
+            own["files"] += 1
+            own["tokens"] += sum(span.tokens for span in spans[file.digest])
+    return list(folders.values())
+
+
+def _validated(trained: Trained, validation: Validation | None, scores: CategoryScores | None) -> dict[str, Any] | None:
+    """What the card states of the prompts that the user named. scores: of the head as it is read."""
+    if validation is None or scores is None:
+        return None
+    answered = validation.answered
+    return {
+        "file": answered.asked.name,
+        "answer_tokens": answered.asked.tokens,
+        "left_out": answered.left_out,
+        "categories": [[name, own.answers, _length(own)] for name, own in scores.by_category.items()],
+        "all": [scores.overall.answers, _length(scores.overall)],
+        "history": [
+            [step, _length(own.overall), {name: _length(score) for name, score in own.by_category.items()}]
+            for step, own in trained.result.validation
+        ],
+    }
+
+
+def _length(score: Score) -> float:
+    return round(score.mean_acceptance_length, 3)

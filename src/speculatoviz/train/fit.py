@@ -16,7 +16,8 @@ from torch import nn
 from speculatoviz.errors import TrainError
 from speculatoviz.train.data import Batch, TrainingData
 from speculatoviz.train.muon import Muon
-from speculatoviz.train.score import HeldOutAnswers, Score
+from speculatoviz.train.score import CategoryScores, HeldOutAnswers, Score
+from speculatoviz.train.validation import Validation
 
 _LAST_SHARE = 0.02  # of the learning rate, at the end of the schedule
 _SHAPES = {1: "vectors", 2: "matrices"}
@@ -75,8 +76,8 @@ class Schedule:
 class StepReport:
     """One step of a training.
 
-    best: the highest held-out acceptance length so far. score: if one was taken. warning: what went wrong without
-    ending the training.
+    best: the highest held-out acceptance length so far. score: if one was taken; validation: with it, on prompts that
+    the user named. warning: what went wrong without ending the training.
     """
 
     step: int
@@ -85,13 +86,15 @@ class StepReport:
     best: float
     score: Score | None = None
     warning: str | None = None
+    validation: CategoryScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """The weights of the step with the best held-out score.
 
-    history: (step, acceptance length) of every score. optimisers: in words, for the card.
+    history: (step, acceptance length) of every score. optimisers: in words, for the card. validation: (step, scores) on
+    prompts that the user named.
     """
 
     weights: dict[str, torch.Tensor]
@@ -99,6 +102,7 @@ class TrainingResult:
     score: Score
     history: tuple[tuple[int, float], ...]
     optimisers: str
+    validation: tuple[tuple[int, CategoryScores], ...] = ()
 
 
 def fit(
@@ -108,15 +112,17 @@ def fit(
     how: Schedule,
     checkpoint: Path,
     report: Callable[[StepReport], None],
+    validation: Validation | None = None,
 ) -> TrainingResult:
     """Train to the end of the schedule, from the checkpoint if there is one.
 
-    A checkpoint that cannot be written is reported and does not end the training. Raises TrainError if the checkpoint
-    is of another training, or there are no held-out answers.
+    validation: is scored whenever held_out is, and chooses nothing. A checkpoint that cannot be written is reported and
+    does not end the training. Raises TrainError if the checkpoint is of another training, or there are no held-out
+    answers.
     """
     if not held_out.answers:
         raise TrainError("No greedy answer was held out to score the head on.", "Have more tokens written.")
-    run = _Run(head, how, checkpoint, report)
+    run = _Run(head, how, checkpoint, report, validation)
     run.resume()
     if not run.history:
         run.take(held_out.score(head, how.depth))
@@ -130,9 +136,15 @@ def fit(
 
 class _Run:
     def __init__(
-        self, head: TrainableHead, how: Schedule, checkpoint: Path, report: Callable[[StepReport], None]
+        self,
+        head: TrainableHead,
+        how: Schedule,
+        checkpoint: Path,
+        report: Callable[[StepReport], None],
+        validation: Validation | None,
     ) -> None:
         self._head, self._how, self._checkpoint, self._report = head, how, checkpoint, report
+        self._validation, self._validated = validation, list[tuple[int, CategoryScores]]()
         self.step = 0
         self.history: list[tuple[int, Score]] = []
         self._best: dict[str, torch.Tensor] = {}
@@ -163,20 +175,28 @@ class _Run:
         self.history.append((self.step, score))
         if better:
             self._best = {name: w.detach().clone() for name, w in self._head.weights.items()}
+        if self._validation is not None:
+            self._validated.append((self.step, self._validation.score(self._head, self._how.depth)))
         self._tell(score)
 
     def result(self) -> TrainingResult:
         step, score = self._best_score()
         history = tuple((step, score.mean_acceptance_length) for step, score in self.history)
-        return TrainingResult(self._best, step, score, history, _in_words(self._optimisers))
+        return TrainingResult(self._best, step, score, history, _in_words(self._optimisers), tuple(self._validated))
 
     def save(self) -> None:
         """Write a checkpoint under another name, then rename it."""
         partial = self._checkpoint.with_name(self._checkpoint.name + ".partial")
-        history = [
-            (s, score.mean_acceptance_length, list(score.conditional), score.answers) for s, score in self.history
-        ]
-        state = {"weights": dict(self._head.weights.items()), "best": self._best, "step": self.step}
+        history = [(step, *_numbers(score)) for step, score in self.history]
+        state: dict[str, Any] = {"weights": dict(self._head.weights.items()), "best": self._best, "step": self.step}
+        if self._validation is not None:
+            state["validation"] = (
+                self._validation.digest,
+                [
+                    (step, _numbers(own.overall), {name: _numbers(score) for name, score in own.by_category.items()})
+                    for step, own in self._validated
+                ],
+            )
         optimisers = [optimiser.state_dict() for optimiser in self._optimisers]
         try:
             torch.save({**state, "optimisers": optimisers, "history": history}, partial)
@@ -201,16 +221,27 @@ class _Run:
             for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
             self._best, self.step = dict(state["best"]), int(state["step"])
-            self.history = [(step, Score(mean, tuple(share), n)) for step, mean, share, n in state["history"]]
+            self.history = [(step, _score(numbers)) for step, *numbers in state["history"]]
+            self._resume_validation(state)
         except Exception as error:  # PyTorch raises whatever its parts do
             raise TrainError(
                 f"{self._checkpoint} is not a checkpoint of this training ({' '.join(str(error).split())[:200]}).",
                 "Remove it to begin anew, or write the head to another file.",
             ) from error
 
+    def _resume_validation(self, state: Mapping[str, Any]) -> None:
+        """Earlier scores, if they are on the same answers."""
+        digest, scores = state.get("validation", (None, []))
+        if self._validation is not None and digest == self._validation.digest:
+            self._validated = [
+                (step, CategoryScores(_score(overall), {name: _score(own) for name, own in by_category.items()}))
+                for step, overall, by_category in scores
+            ]
+
     def _tell(self, score: Score | None = None, warning: str | None = None) -> None:
         best = self._best_score()[1].mean_acceptance_length
-        self._report(StepReport(self.step, self._loss, self._parts, best, score, warning))
+        validation = self._validated[-1][1] if score is not None and self._validated else None
+        self._report(StepReport(self.step, self._loss, self._parts, best, score, warning, validation))
 
     def _best_score(self) -> tuple[int, Score]:
         return max(self.history, key=lambda taken: (taken[1].mean_acceptance_length, -taken[0]))
@@ -220,6 +251,16 @@ class _Run:
         warm = min(1.0, (self.step + 1) / max(1, warmup))
         cosine = 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps))
         return self._how.rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * cosine)
+
+
+def _numbers(score: Score) -> tuple[float, list[float], int]:
+    """A score as a checkpoint holds it."""
+    return score.mean_acceptance_length, list(score.conditional), score.answers
+
+
+def _score(numbers: Sequence[Any]) -> Score:
+    mean, shares, answers = numbers
+    return Score(mean, tuple(shares), answers)
 
 
 def _optimisers(head: TrainableHead, how: Schedule) -> list[torch.optim.Optimizer]:

@@ -93,7 +93,7 @@ class _DialogueBatch:
 
     def _pass(self) -> list[Dialogue]:
         """One pass over all dialogues. Returns the finished ones that are kept."""
-        counts = _shares([len(slot.dialogue.todo) for slot in self._slots], self._pass_tokens)
+        counts = shares([len(slot.dialogue.todo) for slot in self._slots], self._pass_tokens)
         fed = [(slot, count) for slot, count in zip(self._slots, counts, strict=True) if count]
         layers = self._layers
         rows = self._model.forward(
@@ -112,12 +112,12 @@ class _DialogueBatch:
         return ended
 
 
-def _shares(wanted: Sequence[int], most: int) -> list[int]:
+def shares(wanted: Sequence[int], most: int) -> list[int]:
     """How many tokens of a pass each dialogue gets: one each, then the rest to the first ones that want more."""
-    shares = [min(1, count) for count in wanted]
-    left = most - sum(shares)
+    counts = [min(1, count) for count in wanted]
+    left = most - sum(counts)
     for place, count in enumerate(wanted):
-        more = min(left, count - shares[place])
-        shares[place] += more
+        more = min(left, count - counts[place])
+        counts[place] += more
         left -= more
-    return shares
+    return counts

@@ -7,7 +7,7 @@ dialogues that no shard holds yet. Several processes may fill one folder at once
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +22,11 @@ from safetensors.numpy import save_file
 from speculatoviz.core.types import Floats, Ints
 from speculatoviz.errors import TrainError
 
-Author = Literal["template", "question", "answer"]
-AUTHORS: tuple[Author, ...] = ("template", "question", "answer")
+Author = Literal["template", "question", "answer", "text"]  # text: what the target read and did not write
+AUTHORS: tuple[Author, ...] = ("template", "question", "answer", "text")
 
 _DESCRIPTION = "corpus.json"
+_DIALOGUES = "[0-9][0-9]-[0-9]*.safetensors"  # other shards of the folder have other names
 _RECIPE = "recipe"  # the key of a shard's metadata
 _LAYERS = "layers"  # the name of a shard's tensor
 _MOST_WRITERS = 64
@@ -52,7 +53,7 @@ class StoredRows:
             found = np.fromfile(self.path, np.float16, (end - start) * width, offset=self.offset + 2 * width * start)
             return found.reshape(end - start, width)
         except (OSError, ValueError) as error:
-            raise _broken(self.path, "a shard of dialogues", error) from error
+            raise broken(self.path, "a shard of dialogues", error) from error
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         del copy  # what was read from a file is a copy
@@ -148,8 +149,8 @@ class Corpus:
             )
 
     def shards(self) -> list[Path]:
-        """The files of all shards, in the order of their names."""
-        return sorted(self.folder.glob("*.safetensors"))
+        """The files of all shards of dialogues, in the order of their names."""
+        return sorted(self.folder.glob(_DIALOGUES))
 
     def counts(self) -> Counts:
         """Sums over all shards, from their headers alone. Raises TrainError for a damaged shard."""
@@ -160,12 +161,34 @@ class Corpus:
 
     def recipes(self) -> list[Mapping[str, Any] | None]:
         """How the dialogues were written, each way once; None if a shard does not record it."""
-        return [_recipe(text) for text in dict.fromkeys(_metadata(path).get(_RECIPE) for path in self.shards())]
+        return [_recipe(text) for text in dict.fromkeys(metadata(path).get(_RECIPE) for path in self.shards())]
 
     def dialogues(self) -> Iterator[Dialogue]:
         """All dialogues, in the order of their shards, read as they are asked for. Raises TrainError like `counts`."""
         for path in self.shards():
-            yield from _read(path, layered=bool(self.layers))
+            yield from self.read(path)
+
+    def read(self, path: Path) -> Iterator[Dialogue]:
+        """The dialogues of one shard. Raises TrainError if it is damaged, or lacks the layers of the corpus."""
+        yield from _read(path, layered=bool(self.layers))
+
+    def save(self, path: Path, dialogues: Sequence[Dialogue], described: Mapping[str, str]) -> None:
+        """Write one shard, which is whole or not there. described: its metadata.
+
+        Raises TrainError if it cannot be written.
+        """
+        partial = path.with_suffix(".partial")
+        arrays = {
+            "tokens": np.concatenate([d.tokens for d in dialogues]),
+            "authors": np.concatenate([d.authors for d in dialogues]),
+            "states": np.concatenate([np.asarray(d.states) for d in dialogues]),
+            "lengths": np.array([len(d) for d in dialogues], np.int32),
+        }
+        if self.layers:
+            arrays[_LAYERS] = np.concatenate([np.asarray(d.layers) for d in dialogues])
+        with write_errors(path):
+            save_file(arrays, partial, dict(described))
+            partial.replace(path)
 
     def writer(self) -> ShardWriter:
         """A writer with a number that no running process has. Raises TrainError if all numbers are taken."""
@@ -197,28 +220,23 @@ class ShardWriter:
         header = _Header(
             sum(map(len, dialogues)), sum(d.answer_tokens for d in dialogues), len(dialogues), next_dialogue
         )
-        path = self._corpus.folder / f"{self.number:02}-{len(self._own):05}.safetensors"
-        partial = path.with_suffix(".partial")
-        arrays = {
-            "tokens": np.concatenate([d.tokens for d in dialogues]),
-            "authors": np.concatenate([d.authors for d in dialogues]),
-            "states": np.concatenate([np.asarray(d.states) for d in dialogues]),
-            "lengths": np.array([len(d) for d in dialogues], np.int32),
-        }
-        if self._corpus.layers:
-            arrays[_LAYERS] = np.concatenate([np.asarray(d.layers) for d in dialogues])
-        metadata = {name: str(value) for name, value in asdict(header).items()}
+        path = next_shard(self._corpus.folder, f"{self.number:02}", self._own)
+        described = {name: str(value) for name, value in asdict(header).items()}
         if recipe is not None:
-            metadata[_RECIPE] = json.dumps(recipe, sort_keys=True)
-        with write_errors(path):
-            save_file(arrays, partial, metadata)
-            partial.replace(path)
+            described[_RECIPE] = json.dumps(recipe, sort_keys=True)
+        self._corpus.save(path, dialogues, described)
         self._own.append(path)
         self.next_dialogue = next_dialogue
 
     def close(self) -> None:
         """Free the number for other processes."""
         self._lock.release()
+
+
+def next_shard(folder: Path, prefix: str, shards: Sequence[Path]) -> Path:
+    """The file after the last of `shards`, whose names are prefix-NUMBER. Shards before it may have been removed."""
+    last = int(shards[-1].stem.removeprefix(f"{prefix}-")) if shards else -1
+    return folder / f"{prefix}-{last + 1:05}.safetensors"
 
 
 @contextmanager
@@ -230,6 +248,25 @@ def write_errors(path: Path, hint: str = "Free disk space, or choose another fol
         raise
     except (OSError, SafetensorError) as error:
         raise TrainError(f"{path} cannot be used ({error}).", hint) from error
+
+
+@contextmanager
+def alone(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Held by one process at a time. lock: a file. waiting: called if another process holds it.
+
+    Raises TrainError if the file cannot be written.
+    """
+    held = FileLock(lock)
+    with write_errors(lock.parent):
+        try:
+            held.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _recipe(text: str | None) -> Mapping[str, Any] | None:
@@ -244,16 +281,16 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _broken(path, "the description of a corpus", error) from error
+        raise broken(path, "the description of a corpus", error) from error
     if not isinstance(found, dict):
-        raise _broken(path, "the description of a corpus", TypeError("no JSON object"))
+        raise broken(path, "the description of a corpus", TypeError("no JSON object"))
     return found
 
 
 def _recorded(path: Path, description: dict[str, Any]) -> tuple[int, ...]:
     found = description.get("layers", [])
     if not isinstance(found, list) or not all(type(layer) is int for layer in found):
-        raise _broken(path, "the description of a corpus", TypeError("its layers are no list of numbers"))
+        raise broken(path, "the description of a corpus", TypeError("its layers are no list of numbers"))
     return tuple(found)
 
 
@@ -261,20 +298,21 @@ def _listed(layers: Sequence[int]) -> str:
     return ", ".join(map(str, layers))
 
 
-def _metadata(path: Path) -> Mapping[str, str]:
+def metadata(path: Path) -> Mapping[str, str]:
+    """What a shard states of itself. Raises TrainError if it is damaged."""
     try:
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise _broken(path, "a shard of dialogues", error) from error
+        raise broken(path, "a shard of dialogues", error) from error
 
 
 def _header(path: Path) -> _Header:
-    found = _metadata(path)
+    found = metadata(path)
     try:
         return _Header(**{name: int(found[name]) for name in asdict(_Header())})
     except (KeyError, ValueError) as error:
-        raise _broken(path, "a shard of dialogues", error) from error
+        raise broken(path, "a shard of dialogues", error) from error
 
 
 def _read(path: Path, *, layered: bool) -> Iterator[Dialogue]:
@@ -284,7 +322,7 @@ def _read(path: Path, *, layered: bool) -> Iterator[Dialogue]:
         rows = _stored_rows(path)
         states, layers = rows["states"], rows[_LAYERS] if layered else None
     except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
-        raise _broken(path, "a shard of dialogues", error) from error
+        raise broken(path, "a shard of dialogues", error) from error
     start = 0
     for end in np.cumsum(lengths).tolist():
         own = None if layers is None else layers.part(start, end)
@@ -304,7 +342,8 @@ def _stored_rows(path: Path) -> dict[str, StoredRows]:
     }
 
 
-def _broken(path: Path, what: str, error: Exception) -> TrainError:
+def broken(path: Path, what: str, error: Exception) -> TrainError:
+    """The error of a file that does not hold `what`."""
     return TrainError(f"{path} is not {what} ({error}).", "Remove it: what it held is written anew.")
 
 
