@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+
 
 class SpeculatoVizError(Exception):
     """Base of every expected failure.
@@ -20,9 +24,49 @@ class SpeculatoVizError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+_MOST_CHARACTERS = 300
+_NUMBERED = re.compile(r"\[Errno (\d+)\]")  # as in an error of asyncio that names several addresses
+
+
 def reason_of(error: BaseException) -> str:
-    """What an error of others says; its type if it says nothing."""
-    return str(error) or type(error).__name__
+    """Why something failed, as a clause for the message of an own error: one line, without path, number and full stop.
+
+    The text of a library is kept where it is the only reason that is known; its type if there is no text.
+    """
+    match error:
+        case UnicodeDecodeError():
+            words = "it is not text in UTF-8"
+        case RecursionError():
+            words = "it is nested too deeply"
+        case MemoryError():
+            words = "there is not enough memory"
+        case json.JSONDecodeError():
+            words = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        case ModuleNotFoundError(name=str(name)):
+            words = f"the package {name.partition('.')[0]} is not installed"
+        case KeyError(args=(str(name),)):
+            words = f"{name!r} is missing"
+        case OSError():
+            words = _reason_of_system(error)
+        case _:
+            words = _one_line(str(error))
+    return words or type(error).__name__
+
+
+def _reason_of_system(error: OSError) -> str:
+    """In the system's words, without the file or the address that the error names."""
+    number = error.errno
+    if number is None and (found := _NUMBERED.search(str(error))):
+        number = int(found[1])
+    if number is not None and number > 0 and not (error.strerror or "").startswith("["):  # as those of TLS do
+        return os.strerror(number)
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    return _one_line(error.strerror or str(error))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MOST_CHARACTERS].rstrip(". ")
 
 
 class ModelError(SpeculatoVizError):
@@ -64,6 +108,12 @@ class BadRequestError(SpeculatoVizError):
     """A setting, an argument or a message of a client is not allowed."""
 
     code = "bad_request"
+
+
+class PromptTooLongError(BadRequestError):
+    """A prompt leaves no room in the target's context. The code is OpenAI's."""
+
+    code = "context_length_exceeded"
 
 
 class BusyError(SpeculatoVizError):

@@ -15,7 +15,7 @@ from speculatoviz.cli.output import TextConsole
 from speculatoviz.cli.terminal import progress
 from speculatoviz.config import Settings
 from speculatoviz.core.progress import Progress
-from speculatoviz.errors import TrainError
+from speculatoviz.errors import TrainError, reason_of
 from speculatoviz.models.files.catalogue import CATALOGUE
 from speculatoviz.models.files.download import by_share
 from speculatoviz.models.files.names import parse
@@ -235,6 +235,6 @@ def _trained(job: TrainJob, report: Progress) -> Score:
     try:
         from speculatoviz.train.run import train
     except ImportError as error:
-        message = f"Training needs PyTorch ({error})."
+        message = f"Training needs PyTorch ({reason_of(error)})."
         raise TrainError(message, "Run `pip install 'speculatoviz[train]'`.") from error
     return train(job, tokenizer, report).score

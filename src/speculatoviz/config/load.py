@@ -34,7 +34,7 @@ def load_settings(**chosen: Any) -> Settings:
             except ValidationError as error:
                 raise in_words(error, lambda field: _source(field, chosen)) from error
     except UnicodeDecodeError as error:
-        raise BadRequestError(f"{ENV_FILE} is not text in UTF-8 ({error}).", "Save it in UTF-8.") from error
+        raise BadRequestError(f"{ENV_FILE} is not text in UTF-8.", "Save it in UTF-8.") from error
     except OSError as error:
         message = f"{ENV_FILE} cannot be read ({error.strerror or error})."
         raise BadRequestError(message, "Make it readable, or start in another folder.") from error

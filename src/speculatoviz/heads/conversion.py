@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from speculatoviz.core.types import Floats
-from speculatoviz.errors import HeadError, ModelError
+from speculatoviz.errors import HeadError, ModelError, reason_of
 from speculatoviz.heads.gguf_head import OTHER_HEAD, Attention, HeadTarget, Ids, Shapes, check_shape, check_vocabulary
 from speculatoviz.heads.weights import read_weights
 from speculatoviz.models.files.config import Config, read_config
@@ -75,10 +75,10 @@ def written_once(kind: Kind, folder: Path, target: HeadTarget, cache_dir: Path |
                 finally:
                     part.unlink(missing_ok=True)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what the files hold
-        raise HeadError(f"{folder.name} describes no {kind.title}: {error!r}.", OTHER_HEAD) from error
+        raise HeadError(f"{folder.name} describes no {kind.title}: {reason_of(error)}.", OTHER_HEAD) from error
     except OSError as error:
         raise HeadError(
-            f"{path} could not be written: {error}.", "Set SPECULATOVIZ_CACHE_DIR to another folder."
+            f"{path} could not be written: {reason_of(error)}.", "Set SPECULATOVIZ_CACHE_DIR to another folder."
         ) from error
     return path
 

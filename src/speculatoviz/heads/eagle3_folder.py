@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import HeadError, ModelError
+from speculatoviz.errors import HeadError, ModelError, reason_of
 from speculatoviz.heads.eagle3_file import check_three_layers
 from speculatoviz.heads.file import EPSILON, Shapes
 from speculatoviz.heads.gguf_head import HeadTarget, check_width
@@ -222,7 +222,9 @@ def load(folder: Path, target: HeadTarget, fingerprint: str) -> Eagle3Head:
             tensors["mask_hidden"] = tensors["mask_hidden"].reshape(-1)
         context_tokens = int(config["max_position_embeddings"])
     except (ModelError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise HeadError(f"{folder} is damaged ({error!r}).", "Begin with another head, or from the start.") from error
+        raise HeadError(
+            f"{folder} is damaged ({reason_of(error)}).", "Begin with another head, or from the start."
+        ) from error
     check_three_layers(folder.name, layers, target)
     check_width(folder.name, shape.hidden_size, target)
     return Eagle3Head(

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import HeadError
+from speculatoviz.errors import HeadError, reason_of
 
 HeadKind = Literal["eagle", "medusa"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -126,7 +126,7 @@ def read(path: Path) -> HeadFile:
             card=dict(described["card"]),
         )
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error)
         raise HeadError(
             f"{path} is not a file of draft heads ({reason}).",
             "Name a safetensors file that `speculatoviz train` wrote.",

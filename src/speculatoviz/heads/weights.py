@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
-from speculatoviz.errors import HeadError
+from speculatoviz.errors import HeadError, reason_of
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "BOOL": "?"}
 
@@ -27,7 +27,7 @@ def read_weights(folder: Path) -> dict[str, Any]:
             for name, described in deserialize(file.read_bytes()):  # type: ignore[no-untyped-call]
                 weights[name] = _array(described["dtype"], described["data"]).reshape(described["shape"])
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)
             raise HeadError(f"{file} cannot be read ({reason}).", "Fetch the head again.") from error
     return weights
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from speculatoviz.core.types import Rule
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.certificate import LEVEL, Certificate, Verdict
 from speculatoviz.lab.sealing import SEAL, content_hash, is_sealed
 from speculatoviz.telemetry.parts import ModelInfo, Strict
@@ -99,7 +99,7 @@ def read_certificate(text: str, name: str) -> tuple[Certified, CertifiedPair]:
     try:
         values = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"{name} is no JSON ({str(error)[:80]}).", _ANEW) from error
+        raise BadRequestError(f"{name} is no JSON ({reason_of(error)}).", _ANEW) from error
     if not isinstance(values, dict) or values.get("type") != "certificate":
         raise BadRequestError(f"{name} is no certificate.", "Name a file that speculatoviz certify --json wrote.")
     if not is_sealed(values):

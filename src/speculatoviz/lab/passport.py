@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from speculatoviz.core.types import Rule
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.acceptance import recorded_runs
 from speculatoviz.lab.certified import Certified, read_certificate
 from speculatoviz.lab.engines.evidence import Evidence, NamedTrace, evidence
@@ -236,7 +236,7 @@ def read(text: str, name: str) -> Passport:
     try:
         values = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"{name} is no JSON ({str(error)[:80]}).", _ANEW) from error
+        raise BadRequestError(f"{name} is no JSON ({reason_of(error)}).", _ANEW) from error
     if not isinstance(values, dict) or values.get("type") != "passport":
         raise BadRequestError(f"{name} is no passport.", "Name a file that speculatoviz passport wrote.")
     if values.get("version") != VERSION:

@@ -15,7 +15,14 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 import numpy as np
 
 from speculatoviz.core.types import ROOT, Floats
-from speculatoviz.errors import BadRequestError, ContextFullError, ModelError, NotFiniteError, SpeculatoVizError
+from speculatoviz.errors import (
+    BadRequestError,
+    ContextFullError,
+    ModelError,
+    NotFiniteError,
+    SpeculatoVizError,
+    reason_of,
+)
 
 PREFILL_TOKENS = 64  # of one pass; a run can be cancelled between two passes
 
@@ -294,7 +301,7 @@ def load_errors(library: str, source: Path, hint: str) -> Iterator[None]:
     except SpeculatoVizError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+        reason = reason_of(error)
         raise ModelError(f"{library} could not load {source} ({reason}).", hint) from error
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, Runtime
 
 
@@ -61,7 +61,7 @@ def require_installed(runtime: Runtime) -> None:
 def not_installed(runtime: Runtime, error: ImportError) -> ModelError:
     """The error for a runtime whose library, or something that it needs, could not be imported."""
     return ModelError(
-        f"{RUNTIMES[runtime]} cannot be used ({error}).", f"Run `pip install {LIBRARIES[runtime].install}`."
+        f"{RUNTIMES[runtime]} cannot be used ({reason_of(error)}).", f"Run `pip install {LIBRARIES[runtime].install}`."
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from speculatoviz.config import in_words
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.telemetry.messages import CLIENT_MESSAGE, Cancel, Follow, Start, Update
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -22,7 +22,9 @@ def parse(text: str) -> Start | Update | Cancel | Follow:
     try:
         document = from_json(text)
     except ValueError as error:
-        raise BadRequestError(f"The message is not JSON ({error}).", "Send one JSON object a frame.") from error
+        raise BadRequestError(
+            f"The message is not JSON ({reason_of(error)}).", "Send one JSON object a frame."
+        ) from error
     if not isinstance(document, dict):
         raise BadRequestError("The message is not a JSON object.", "Send one JSON object a frame.")
     try:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from speculatoviz.errors import TrainError
+from speculatoviz.errors import TrainError, reason_of
 from speculatoviz.train.data import Batch, TrainingData
 from speculatoviz.train.muon import Muon
 from speculatoviz.train.score import CategoryScores, HeldOutAnswers, Score
@@ -204,7 +204,7 @@ class _Run:
         except (OSError, RuntimeError) as error:  # PyTorch raises RuntimeError for a full disk
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)
             self._tell(
                 warning=f"{self._checkpoint} could not be written ({reason}): an interruption loses this training"
             )
@@ -225,7 +225,7 @@ class _Run:
             self._resume_validation(state)
         except Exception as error:  # PyTorch raises whatever its parts do
             raise TrainError(
-                f"{self._checkpoint} is not a checkpoint of this training ({' '.join(str(error).split())[:200]}).",
+                f"{self._checkpoint} is not a checkpoint of this training ({reason_of(error)}).",
                 "Remove it to begin anew, or write the head to another file.",
             ) from error
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import TrainError
+from speculatoviz.errors import TrainError, reason_of
 
 Author = Literal["template", "question", "answer", "text"]  # text: what the target read and did not write
 AUTHORS: tuple[Author, ...] = ("template", "question", "answer", "text")
@@ -247,7 +247,7 @@ def write_errors(path: Path, hint: str = "Free disk space, or choose another fol
     except Timeout:  # an OSError, but no fault of the folder
         raise
     except (OSError, SafetensorError) as error:
-        raise TrainError(f"{path} cannot be used ({error}).", hint) from error
+        raise TrainError(f"{path} cannot be used ({reason_of(error)}).", hint) from error
 
 
 @contextmanager
@@ -344,7 +344,7 @@ def _stored_rows(path: Path) -> dict[str, StoredRows]:
 
 def broken(path: Path, what: str, error: Exception) -> TrainError:
     """The error of a file that does not hold `what`."""
-    return TrainError(f"{path} is not {what} ({error}).", "Remove it: what it held is written anew.")
+    return TrainError(f"{path} is not {what} ({reason_of(error)}).", "Remove it: what it held is written anew.")
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from speculatoviz.bench.peers.runs import PLAIN, Question, Timing, Way
-from speculatoviz.errors import BadRequestError, TargetError
+from speculatoviz.errors import BadRequestError, TargetError, reason_of
 
 ENGINE = "llama.cpp"
 DRAFT_DEPTHS = (1, 2, 3, 4, 8)
@@ -192,7 +192,9 @@ class LlamaServer:
         try:
             answer = self._client.post("/completion", json=body)
         except httpx.HTTPError as error:
-            raise TargetError(f"llama.cpp's server does not answer ({self.way.name}: {error}).", _LEAVE_OUT) from error
+            raise TargetError(
+                f"llama.cpp's server does not answer ({self.way.name}: {reason_of(error)}).", _LEAVE_OUT
+            ) from error
         if answer.status_code != httpx.codes.OK:
             raise TargetError(f"llama.cpp's server answered with status {answer.status_code}.", _LEAVE_OUT)
         return answer.json()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.engines.flags import TABLES, Flag, Server
 
 # What starts each server: a program or a module at the end of a path, or the name of a container image.
@@ -53,7 +53,8 @@ def parse(text: str) -> Command:
         words = shlex.split(text.replace("\\\n", " ").replace("\\\r\n", " "), comments=True)
     except ValueError as error:
         raise BadRequestError(
-            f"The command cannot be taken apart ({error}).", "Write it between single quotes, as a shell would read it."
+            f"The command cannot be taken apart ({reason_of(error)}).",
+            "Write it between single quotes, as a shell would read it.",
         ) from error
     for place, word in enumerate(words):
         for server, program in _PROGRAMS:

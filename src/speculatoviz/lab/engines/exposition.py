@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.engines.answers import alike
 from speculatoviz.lab.engines.statistics import Speculation
 
@@ -32,7 +32,7 @@ def samples(text: str) -> list[Sample]:
         families = list(text_string_to_metric_families(text))
         return [Sample(one.name, one.labels, float(one.value)) for family in families for one in family.samples]
     except (ValueError, KeyError, IndexError, RecursionError) as error:
-        raise BadRequestError(f"The text is no exposition of Prometheus ({str(error)[:80]}).", _HINT) from error
+        raise BadRequestError(f"The text is no exposition of Prometheus ({reason_of(error)}).", _HINT) from error
 
 
 def records(text: str) -> Iterator[Speculation]:

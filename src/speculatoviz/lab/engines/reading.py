@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.engines import answers, exposition
 from speculatoviz.lab.engines.statistics import Speculation, combined
 
@@ -55,7 +55,7 @@ def _values(text: str, name: str) -> Any:
                 values.append(json.loads(line))
         except (ValueError, RecursionError) as error:
             raise BadRequestError(
-                f"Line {number} of {name} is no JSON ({str(error)[:80]}).",
+                f"Line {number} of {name} is no JSON ({reason_of(error)}).",
                 "Give an answer as the engine sent it, or one answer a line.",
             ) from error
     return values

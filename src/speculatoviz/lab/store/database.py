@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from speculatoviz.errors import StoreError
+from speculatoviz.errors import StoreError, reason_of
 
 PATIENCE_S = 5  # for a connection, and for another process that is writing
 _ANOTHER = "Name another place with --store, or switch the store off with --store none."
@@ -53,7 +53,7 @@ def engine_of(address: URL) -> Engine:
         return create_engine(address, pool_pre_ping=True, pool_size=2, connect_args=limits)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError(
-            f"There is no driver for {address.drivername} here ({error}).",
+            f"There is no driver for {address.drivername} here ({reason_of(error)}).",
             "Install one: for PostgreSQL `pip install pg8000`, with an address that begins with postgresql+pg8000://.",
         ) from error
 
@@ -100,7 +100,8 @@ def errors_in_words(name: str) -> Iterator[None]:
         reason = _reason(error.orig)
         raise StoreError(f"The store {name} cannot be used ({reason}).", _hint(reason)) from error
     except (SQLAlchemyError, OSError, TypeError, ValueError) as error:  # drivers raise the last two, too
-        raise StoreError(f"The store {name} cannot be used ({error}).", _ANOTHER) from error
+        reason = reason_of(error).partition(" (Background on")[0]  # a link to the library's own pages
+        raise StoreError(f"The store {name} cannot be used ({reason}).", _ANOTHER) from error
 
 
 def _reason(error: BaseException | None) -> str:

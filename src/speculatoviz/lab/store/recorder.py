@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from speculatoviz.errors import SpeculatoVizError, StoreError
+from speculatoviz.errors import SpeculatoVizError, StoreError, reason_of
 from speculatoviz.lab.store.runs import RunStore
 from speculatoviz.lab.store.summary import RunSummary, begun, updated
 from speculatoviz.lab.store.tables import LONGEST_CHUNK_BYTES
@@ -148,7 +148,9 @@ class Recorder:
             self._take(at_s, item)
         except Exception as error:  # a fault of one run must not end the recording of the others
             log.exception("recording failed")
-            self._stop(item.run or "", StoreError(f"The recording failed ({error}).", "See the server's log."))
+            self._stop(
+                item.run or "", StoreError(f"The recording failed ({reason_of(error)}).", "See the server's log.")
+            )
 
     def _rest_s(self) -> float | None:
         """The time until the next chunk is due; None if no line waits."""
@@ -237,7 +239,7 @@ def _event_for(ending: _Ending, recording: _Recording) -> Event:
         case None:
             code, message, hint = "cancelled", "The run was given up.", ""
         case error:
-            code, message, hint = "error", f"The run failed ({error}).", ""
+            code, message, hint = "error", f"The run failed ({reason_of(error)}).", ""
     seq, t_ms = recording.seq + 1, recording.t_ms
     return Failure(run=ending.run, seq=seq, t_ms=t_ms, code=code, message=message, hint=hint)
 

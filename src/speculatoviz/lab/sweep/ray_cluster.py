@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from speculatoviz.config import Settings
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 from speculatoviz.lab.sweep.measuring import Plan
 from speculatoviz.lab.sweep.spread import Answer, Lost
 from speculatoviz.lab.sweep.tasks import Task, Worker
@@ -64,7 +64,7 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise BadRequestError(f"No Ray cluster can be used at {address} ({reason}).", _START) from error
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 
 _MOST_CHARACTERS = 300
 _GENERIC = "failed to load model"
@@ -39,7 +39,7 @@ def run_child(module: str, *arguments: str, timeout_s: float | None = None) -> s
         raise ModelError(f"llama.cpp did not end within {timeout_s:.0f} seconds.", "Choose another file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in an argument
         raise ModelError(
-            f"No process could be started for llama.cpp ({error}).", "Free memory and try again."
+            f"No process could be started for llama.cpp ({reason_of(error)}).", "Free memory and try again."
         ) from error
 
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 
 Config = dict[str, Any]
 
@@ -32,7 +32,7 @@ def read_config(folder: Path) -> Config:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read ({error}).", "Fetch the model again.") from error
+        raise ModelError(f"{path} cannot be read ({reason_of(error)}).", "Fetch the model again.") from error
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no JSON object.", "Fetch the model again.")
     if not isinstance(found.get("text_config") or {}, dict):

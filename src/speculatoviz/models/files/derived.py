@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.download import ELSEWHERE, models_folder
 from speculatoviz.models.files.gguf import GgufFile
 
@@ -39,7 +39,7 @@ def derive(
                 if not _made_from(origin, path):
                     _make(path, origin, make)
     except OSError as error:
-        raise ModelError(f"{path} could not be written: {error}.", ELSEWHERE) from error
+        raise ModelError(f"{path} could not be written: {reason_of(error)}.", ELSEWHERE) from error
     return path
 
 

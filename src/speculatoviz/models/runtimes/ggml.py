@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speculatoviz.core.types import Floats, Ints
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 
 _F32, _I32 = int(gguf.GGMLQuantizationType.F32), int(gguf.GGMLQuantizationType.I32)
 _BLOCK = 32  # columns that are quantised together
@@ -237,7 +237,9 @@ def kernels() -> Any:
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except (ImportError, AttributeError, OSError) as error:
-        raise ModelError(f"llama.cpp, whose kernels compute draft heads, cannot be used ({error}).", install) from error
+        raise ModelError(
+            f"llama.cpp, whose kernels compute draft heads, cannot be used ({reason_of(error)}).", install
+        ) from error
     return library
 
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from speculatoviz.errors import ModelError
+from speculatoviz.errors import ModelError, reason_of
 
 PACKAGE = "ik-llama-cpp-python"
 VERSION = "0.1.5"  # of the package: other versions have other structures
@@ -150,7 +150,7 @@ def library() -> IkLibrary:
     try:
         loaded = IkLibrary(import_module("ik_llama_cpp._ctypes_api"))
     except (OSError, AttributeError) as error:  # a library that cannot be loaded, or lacks a call
-        raise _unusable(f"{PACKAGE} cannot be loaded ({error})") from error
+        raise _unusable(f"{PACKAGE} cannot be loaded ({reason_of(error)})") from error
     _require_layout(loaded)
     return loaded
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from speculatoviz.errors import ModelError, SpeculatoVizError
+from speculatoviz.errors import ModelError, SpeculatoVizError, reason_of
 
 _FETCH_AGAIN = "Fetch the model again, or choose another one."
 
@@ -25,8 +25,7 @@ def read_json(file: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{file} cannot be read ({error.strerror}).", "Check its permissions.") from error
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise ModelError(f"{file} is not valid JSON ({reason}).", _FETCH_AGAIN) from error
+        raise ModelError(f"{file} is not valid JSON ({reason_of(error)}).", _FETCH_AGAIN) from error
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def library_errors(sentence: str, hint: str, error_class: type[SpeculatoVizError
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
+        reason = reason_of(error)
         raise error_class(f"{sentence} ({reason}).", hint) from error
 
 
@@ -116,7 +115,7 @@ def _converted(folder: Path) -> Any:
         return json.loads(engine.to_str())
     except Exception as error:  # the library raises whatever its parts do
         raise ModelError(
-            f"{folder} has no tokenizer that can be read ({error}).", "Choose a model with a tokenizer.json."
+            f"{folder} has no tokenizer that can be read ({reason_of(error)}).", "Choose a model with a tokenizer.json."
         ) from error
 
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, reason_of
 
 Cause = Literal["messages", "template", "process"]
 
@@ -203,7 +203,7 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise RenderingError(
-            f"No process could be started for the model's chat template ({error}).",
+            f"No process could be started for the model's chat template ({reason_of(error)}).",
             "Free memory and try again.",
             "process",
         ) from error

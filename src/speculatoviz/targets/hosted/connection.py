@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx2
 import openai
 
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import TargetError, reason_of
 from speculatoviz.targets import proxies
 from speculatoviz.targets.hosted.address import Credentials
 
@@ -82,7 +82,7 @@ def client(
         raise proxies.socks_package_missing("socksio") from None
     except (OSError, ssl.SSLError) as error:
         raise TargetError(
-            f"The certificates of this machine cannot be read ({error}).",
+            f"The certificates of this machine cannot be read ({reason_of(error)}).",
             "Check the environment variables SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from None
 

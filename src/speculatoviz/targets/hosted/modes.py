@@ -22,7 +22,7 @@ from speculatoviz.core.rounds import Check, Extra, Verdict
 from speculatoviz.core.sampling import Distribution
 from speculatoviz.core.truncated import Row, estimate, first_kept
 from speculatoviz.core.types import Draft, Label, Sampling, Scores, Status, Support
-from speculatoviz.errors import TargetError
+from speculatoviz.errors import TargetError, reason_of
 from speculatoviz.targets.hosted.api import RAW, UNKNOWN_TOKEN, Api, ScoredToken
 from speculatoviz.targets.hosted.usage import CallUsage
 
@@ -203,7 +203,8 @@ def _row(place: ScoredToken, n_vocab: int) -> Row:
         return Row(np.array(list(scores), np.int32), np.array(list(scores.values())), len(place.top), size)
     except (ValueError, OverflowError) as error:
         raise TargetError(
-            f"The endpoint's scores are not the raw log-probabilities of a model ({error}).", "Choose the mode match."
+            f"The endpoint's scores are not the raw log-probabilities of a model ({reason_of(error)}).",
+            "Choose the mode match.",
         ) from error
 
 

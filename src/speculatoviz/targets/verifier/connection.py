@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.uri import parse_uri
 
-from speculatoviz.errors import SpeculatoVizError, TargetError
+from speculatoviz.errors import SpeculatoVizError, TargetError, reason_of
 from speculatoviz.targets import proxies
 from speculatoviz.targets.names import shown_url, without_credentials
 from speculatoviz.targets.verifier import wire
@@ -212,7 +212,7 @@ class ReconnectingConnection:
         except ImportError:
             raise proxies.socks_package_missing("python-socks") from None
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
-            raise ConnectionLostError(str(error) or type(error).__name__) from error
+            raise ConnectionLostError(reason_of(error)) from error
 
     def _proxy_url(self) -> str | None:
         """The proxy to the verifier; None for none. Raises InvalidURI, and TargetError for an unusable one."""
@@ -251,10 +251,11 @@ class ReconnectingConnection:
                     f"The verifier closed the connection ({close.reason or close.code}).",
                     "Send shorter prompts, or raise its limits.",
                 ) from error
-            raise ConnectionLostError(str(error)) from error
+            reason = "it was closed" if close is None else f"the verifier closed it: {close.reason or close.code}"
+            raise ConnectionLostError(reason) from error
         except OSError as error:
             await self.drop()
-            raise ConnectionLostError(str(error)) from error
+            raise ConnectionLostError(reason_of(error)) from error
 
     def _open_socket(self) -> ClientConnection:
         if self._socket is None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from speculatoviz.core.types import Rule, Status
-from speculatoviz.errors import SpeculatoVizError
+from speculatoviz.errors import SpeculatoVizError, reason_of
 
 VERSION = 5
 PATH = "/verify"
@@ -304,6 +304,6 @@ def _decoded(decoder: msgspec.msgpack.Decoder[_T], raw: bytes) -> _T:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # text that is not UTF-8; endless nesting
         raise WireError(
-            f"A frame of {len(raw)} bytes cannot be read ({error}).",
+            f"A frame of {len(raw)} bytes cannot be read ({reason_of(error)}).",
             "Use the same version of SpeculatoViz on both sides.",
         ) from error
