@@ -263,6 +263,21 @@ def test_a_shared_pass_teaches_its_own_size() -> None:
     assert costs.passes(3).ms(3) == pytest.approx(costs.verify.ms(12))
 
 
+def test_a_round_trip_beside_other_runs_teaches_the_size_of_its_own_draft() -> None:
+    """A remote target: its passes are not those of this process's runs together."""
+    costs = Costs(lambda: {1: 10.0, 2: 11.0}, {"model": 3.0}.get, lambda: 4, joint={"model"}, together=False)
+    verdict = Verdict((0, 1), Extra(8, "bonus", None), (), shared=SharedPass(runs=4, rows=None, ms=40.0))
+    nodes = [Node(5, ROOT, None, "model"), Node(5, 0, None, "model")]
+    statuses: tuple[Status, ...] = ("accepted", "accepted", "bonus")
+    times = Times(9.0, 10.0, 30.0, 0.0, 0.0)
+    for index in range(30):
+        draft = Draft.tree(index, nodes)
+        costs.observe(Round(index, Plan("model", 2), draft, verdict, (5, 5, 8), statuses, ("",) * 3, times), 1)
+
+    assert costs.passes(3).ms(3) == pytest.approx(40.0, rel=0.05)
+    assert costs.draft.draft_ms("model", 2) == pytest.approx(9.0, rel=0.05)
+
+
 def test_texts_of_other_runs_have_not_ended_when_another_begins() -> None:
     known = Experience(Costs(lambda: CHEAP_ROWS, {}.get, lambda: 2), {})
     first = known.next_run()

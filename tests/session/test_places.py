@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from speculatoviz.config import Settings
-from speculatoviz.errors import BadRequestError, ContextFullError
+from speculatoviz.errors import ContextFullError
 from speculatoviz.models.runtimes.toy import ToyContext, ToyModel
 from speculatoviz.session import places
 from speculatoviz.session.places import concurrency, nearest
@@ -168,8 +168,7 @@ def test_the_default_suits_the_profile_and_the_memory(monkeypatch: pytest.Monkey
     assert asked(profile="qwen", concurrency=16) == 16
 
 
-def test_one_run_at_a_time_where_runs_share_nothing(tmp_path: Path) -> None:
+def test_one_run_at_a_time_where_runs_share_nothing_unless_more_are_asked_for(tmp_path: Path) -> None:
     assert asked(target="vllm:http://localhost:1#m") == 1
     assert asked(target="toy:0", draft="none", batch_invariant=True) == 1
-    with pytest.raises(BadRequestError, match="is remote, and serves one run at a time here"):
-        asked(target="vllm:http://localhost:1#m", concurrency=2)
+    assert asked(target="vllm:http://localhost:1#m", concurrency=2) == 2

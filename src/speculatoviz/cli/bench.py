@@ -253,7 +253,8 @@ def concurrency(
 
     if is_remote(settings.resolved().target):
         raise BadRequestError(
-            "The target is remote, and serves one run at a time here.", "Name a model of this machine with --target."
+            "The target is remote: which runs share its passes is decided there.",
+            "Name a model of this machine with --target.",
         )
     counts = sorted(set(clients or (1, 2, 4, 8)))
     k, most = _depth(settings), max(counts)

@@ -289,7 +289,8 @@ class Settings(BaseSettings):
         ge=1,
         le=32,
         description="runs that the server computes at the same time, in joint forward passes; others wait in a queue; "
-        "1: one after another; default: 8 for smol and 4 for other models in this process, fewer if memory is short",
+        "1: one after another; default: 8 for smol and 4 for other models in this process, fewer if memory is short, "
+        "and 1 for a remote target",
     )
     store: str | None = Field(
         None,

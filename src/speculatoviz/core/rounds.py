@@ -109,12 +109,12 @@ class Usage:
 class SharedPass:
     """A pass of the target while several runs use the models.
 
-    runs: how many use them. rows: tokens of the pass, those of other runs included. ms: of the pass alone, without the
-    time for which it waited for others.
+    runs: how many use them. rows: tokens of the pass, those of other runs included; None for a remote target, which
+    does not report them. ms: of the pass alone, without the time for which it waited for others.
     """
 
     runs: int
-    rows: int
+    rows: int | None
     ms: float
 
 

@@ -296,7 +296,7 @@ class RemoteCalibration(TargetMeasurements):
         del largest, progress
 
     def measure_joint_passes(self) -> None:
-        """Does nothing: a remote target serves one run at a time."""
+        """Does nothing: which runs share a pass, a remote target decides."""
 
     def measure_next(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Always False: a remote target is not asked for anything while idle."""

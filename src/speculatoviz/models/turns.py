@@ -4,6 +4,8 @@ One thread at a time has the turn; it alone touches models, contexts and what be
 it needs a pass. Then the next thread goes on; once all of them wait, one pass is computed for as many as it can take,
 and they go on in the order in which they came. So no result depends on timing, and no other lock is needed.
 
+A thread that waits for something else, such as the answer of a remote target, gives up its turn meanwhile (`aside`).
+
 A run alone computes its passes itself, as without turns.
 """
 
@@ -74,14 +76,15 @@ class Turns:
         self._own = threading.local()
         self._holder: _Turn | None = None
         self._threads = 0
+        self._aside = 0  # threads that have given up their turn for a while
         self._ready = deque[_Turn]()  # threads that can go on
         self._waiting: list[_Job] = []  # in order of arrival; only the thread that has the turn uses it
         self.passes = self.jobs = 0
 
     @property
     def runs(self) -> int:
-        """Threads that have the turn or wait for it or for a pass; at least 1."""
-        return max(1, self._threads)
+        """Threads that have the turn, or wait for it, for a pass or for something else; at least 1."""
+        return max(1, self._threads + self._aside)
 
     @property
     def chunk_tokens(self) -> int:
@@ -108,6 +111,19 @@ class Turns:
             self._own.turn = None
             self._leave()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Give up the turn of this thread, if it has one, for a block that waits and touches no model."""
+        turn = self._current
+        if turn is None:
+            yield
+            return
+        self._leave(aside=1)
+        try:
+            yield
+        finally:
+            self._join(turn, aside=1)
+
     def forward(self, model: LanguageModel, feeds: Sequence[Feed]) -> list[Rows]:
         """See `LanguageModel.forward`. The rows are valid until this thread's next pass."""
         turn = self._current
@@ -130,18 +146,20 @@ class Turns:
         found: _Turn | None = getattr(self._own, "turn", None)
         return found
 
-    def _join(self, turn: _Turn) -> None:
+    def _join(self, turn: _Turn, aside: int = 0) -> None:
         with self._lock:
             self._threads += 1
+            self._aside -= aside
             if self._holder is None:
                 self._holder = turn
                 return
             self._ready.append(turn)
         turn.wake.acquire()
 
-    def _leave(self) -> None:
+    def _leave(self, aside: int = 0) -> None:
         with self._lock:
             self._threads -= 1
+            self._aside += aside
             if self._ready:
                 self._holder = self._ready.popleft()
             else:  # all others wait for a pass, which the first of them computes

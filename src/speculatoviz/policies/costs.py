@@ -189,6 +189,9 @@ class Costs:
 
     With B runs a pass is assumed to verify B drafts of the same size: the rate of all runs together is then B tau(k) /
     T(B (k + 1)), and the depth that maximises it falls where the time T of a pass grows with its rows.
+
+    together: False for a remote target. Each run then has round trips of its own, and what was observed of them, and of
+    drafting meanwhile, includes what other runs cost.
     """
 
     def __init__(
@@ -197,8 +200,10 @@ class Costs:
         draft_ms: Callable[[str], float | None] = lambda _name: None,
         runs: Callable[[], int] = lambda: 1,
         joint: Container[str] = (),
+        *,
+        together: bool = True,
     ) -> None:
-        self._runs, self._joint = runs, joint
+        self._runs, self._joint, self._together = runs, joint, together
         self.verify = VerifyCosts(pass_ms)
         self.draft = DraftCosts(draft_ms, self.verify, self._slower)
 
@@ -209,11 +214,11 @@ class Costs:
 
     def passes(self, rows: int) -> PassTimes:
         """The expected times of passes over 1 to `rows` tokens of each run."""
-        runs = self._runs()
+        runs = self._runs() if self._together else 1
         return PassTimes(self.verify.up_to(rows * runs)[runs - 1 :: runs])
 
     def _slower(self, drafter: str) -> float:
-        runs = self._runs()
+        runs = self._runs() if self._together else 1
         if runs == 1:
             return 1.0
         return self.verify.ms(runs) / self.verify.ms(1) if drafter in self._joint else float(runs)
@@ -221,7 +226,7 @@ class Costs:
     def observe(self, round: Round, missing: int, block: int = 1) -> None:
         """Learn from a finished round. missing: tokens that its drafter had to read first. block: of the drafter."""
         shared = round.verdict.shared
-        if shared is not None:
+        if shared is not None and shared.rows is not None:
             self.verify.observe(shared.rows, shared.ms)
         else:
             rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)

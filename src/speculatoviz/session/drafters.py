@@ -101,7 +101,8 @@ def _drafting(
     shared: Shared,
 ) -> ModelDrafter:
     """The drafter of a model, with a context of its own."""
-    size, prefixes = min(target.context_tokens, model.description.context_tokens), shared.prefixes(model)
+    sizes = (target.context_tokens, model.description.context_tokens, settings.context_tokens)
+    size, prefixes = min(sizes), shared.prefixes(model)  # a model may have room for several contexts
     return kind(model, target.tokenizer, size, clock, settings.support_size, prefixes=prefixes, passes=shared.turns)
 
 

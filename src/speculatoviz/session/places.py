@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from speculatoviz.config import PROFILES, Settings
 from speculatoviz.core.progress import Progress
-from speculatoviz.errors import BadRequestError, ContextFullError, ModelError
+from speculatoviz.errors import ContextFullError, ModelError, TargetError
 from speculatoviz.machine import available_bytes
 from speculatoviz.models.base import LanguageModel
 from speculatoviz.models.files.gguf import read
@@ -17,8 +17,8 @@ from speculatoviz.models.window import Window
 from speculatoviz.session.drafters import make_drafters
 from speculatoviz.session.shared import Place, Shared
 from speculatoviz.session.targets import is_remote, loading_options
+from speculatoviz.targets.base import Target
 from speculatoviz.targets.local import LocalTarget
-from speculatoviz.targets.names import without_credentials
 
 _MEMORY_SHARE = 0.25  # of the memory that is free, for the contexts of runs at the same time
 _VALUE_BYTES = 2  # of a key or a value in a KV cache
@@ -29,17 +29,12 @@ log = logging.getLogger(__name__)
 def concurrency(settings: Settings, progress: Progress) -> int:
     """How many runs a server computes at the same time: as the settings ask, or as suits profile and memory.
 
-    progress: of fetching the files, whose headers are read. Raises ModelError, and BadRequestError if more than one is
-    asked for and the target is remote.
+    progress: of fetching the files, whose headers are read. A remote target serves other clients too: one run at a
+    time uses it, unless more are asked for. Raises ModelError.
     """
     pair, asked = settings.resolved(), settings.concurrency
     if is_remote(pair.target):
-        if asked is not None and asked > 1:
-            raise BadRequestError(
-                f"{without_credentials(pair.target)} is remote, and serves one run at a time here.",
-                "Leave --concurrency out, or load the target on this machine.",
-            )
-        return 1
+        return asked or 1
     if asked is not None:
         return asked
     if settings.batch_invariant:  # it computes each context in a pass and a cache of its own
@@ -74,33 +69,50 @@ def nearest(places: Sequence[Place], prompt: Sequence[int]) -> Place:
     return max(places, key=lambda place: place.held(prompt))
 
 
+def within_sessions(target: Target, count: int) -> int:
+    """`count` runs at the same time, or as many as a remote target serves at all: then with a warning in the log."""
+    most = None if target.remote is None else target.remote.most_runs
+    if most is None or count <= most:
+        return count
+    log.warning("%d runs at the same time instead of %d: the verifier has no more sessions (--sessions).", most, count)
+    return most
+
+
 def further_places(make: Callable[[], Place], count: int) -> list[Place]:
-    """Up to `count` more places: fewer, with a warning in the log, if the models have no room for them."""
+    """Up to `count` more places: fewer, with a warning in the log, if models or verifier have no room for them."""
     places: list[Place] = []
     for _ in range(count):
         try:
             places.append(make())
-        except (ContextFullError, ModelError) as error:
-            log.warning("%d runs at the same time instead of %d. %s", len(places) + 1, count + 1, error.message)
+        except (ContextFullError, ModelError, TargetError) as error:
+            log.warning("%d runs at the same time instead of %d. %s", len(places) + 1, count + 1, error)
             break
     return places
 
 
 def new_place(
     shared: Shared,
-    beside: Window,
+    beside: Target,
     draft: LanguageModel | None,
     cheaper: LanguageModel | None,
     clock: Callable[[], float],
 ) -> Place:
-    """A place with contexts of its own. beside: the window of the first place's target. Other arguments: see `Session`.
+    """A place with contexts of its own. beside: the first place's target. Other arguments: see `Session`.
 
-    Raises ContextFullError and ModelError if there is no room for it.
+    Raises ContextFullError and ModelError if there is no room for it, and TargetError if a remote target has none.
     """
-    model, size = beside.model, beside.context.size
-    target = LocalTarget(model, size, clock, window=Window(model, size, beside.prefixes, shared.turns))
+    target = _further(shared, beside, clock)
     try:
         return Place(target, make_drafters(shared.settings, target, draft, cheaper, clock, shared))
     except BaseException:
         target.close()
         raise
+
+
+def _further(shared: Shared, beside: Target, clock: Callable[[], float]) -> Target:
+    if beside.remote is not None:
+        return beside.remote.another()
+    assert beside.window is not None
+    first = beside.window
+    model, size = first.model, first.context.size
+    return LocalTarget(model, size, clock, window=Window(model, size, first.prefixes, shared.turns))

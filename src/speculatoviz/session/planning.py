@@ -36,10 +36,13 @@ def experience(
     pass_ms: Callable[[], Mapping[int, float]],
     draft_ms: Callable[[], float | None],
     runs: Callable[[], int] = lambda: 1,
+    *,
+    together: bool = True,
 ) -> Experience:
     """What `auto` assumes before the first run.
 
     draft_ms: of one token of the draft model, None if not measured yet. runs: how many use the models now.
+    together: see `Costs`.
     """
 
     def known(drafter: str) -> float | None:
@@ -48,7 +51,7 @@ def experience(
         return draft_ms() if drafter in ("model", "selfspec") else None
 
     priors = {name: TYPICAL_ACCEPTANCE.get(name, OTHERS_ACCEPTANCE) for name in drafters}
-    return Experience(Costs(pass_ms, known, runs, joint=WITH_MODEL | {"selfspec"}), priors)
+    return Experience(Costs(pass_ms, known, runs, WITH_MODEL | {"selfspec"}, together=together), priors)
 
 
 def make_policy(

@@ -34,7 +34,7 @@ from speculatoviz.policies.base import Policy
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.heads import head_cards
 from speculatoviz.session.memory import RunMemory
-from speculatoviz.session.places import further_places, new_place
+from speculatoviz.session.places import further_places, new_place, within_sessions
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_scores import prompt_scores
@@ -92,6 +92,8 @@ class Session:
         self._shared = Shared(settings, self.turns)
         if self.target.window is not None:
             self.target.window.passes = self.turns
+        if opened.loop is not None:
+            opened.loop.beside = self.turns
         self.drafters = make_drafters(settings, self.target, draft_model, cheaper, clock, self._shared)
         self.places = [Place(self.target, self.drafters)]
         self.missing = missing(settings, self.target, self.drafters)
@@ -103,7 +105,11 @@ class Session:
         self.calibration = self._calibration(computing.window if isinstance(computing, ModelDrafter) else None)
         known, turns = self.calibration, self.turns
         self._experience = experience(
-            tuple(self.drafters), lambda: known.pass_ms, lambda: known.draft_ms, lambda: turns.runs
+            tuple(self.drafters),
+            lambda: known.pass_ms,
+            lambda: known.draft_ms,
+            lambda: turns.runs,
+            together=self.target.window is not None,
         )
         self._memory = RunMemory(self.calibration, self._remember)
 
@@ -135,11 +141,9 @@ class Session:
         return session
 
     def open_places(self, count: int) -> None:
-        """Open places for `count` runs at the same time; fewer if the models have no room. For a local target."""
-        first = self.target.window
-        if count > 1 and first is not None:
-            make = partial(new_place, self._shared, first, self.draft_model, self._cheaper, self.clock)
-            self.places += further_places(make, count - len(self.places))
+        """Open places for `count` runs at the same time; fewer if models or verifier have no room."""
+        make = partial(new_place, self._shared, self.target, self.draft_model, self._cheaper, self.clock)
+        self.places += further_places(make, within_sessions(self.target, count) - len(self.places))
         if len(self.places) > 1:
             self.calibration.measure_joint_passes()
 

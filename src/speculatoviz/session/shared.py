@@ -36,7 +36,9 @@ class Place:
 
     def held(self, prompt: Sequence[int]) -> int:
         """How many ids of a prompt its target holds."""
-        return 0 if self.target.window is None else self.target.window.common(prompt)
+        if self.target.window is not None:
+            return self.target.window.common(prompt)
+        return 0 if self.target.remote is None else self.target.remote.held(prompt)
 
     def close(self) -> None:
         """Close the drafters, then the target."""

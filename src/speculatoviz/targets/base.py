@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +78,16 @@ class RemoteTarget(Target, Protocol):
 
     def strategy(self, request: Request) -> str:
         """How a request would be verified, as `Remote.mode` names it."""
+
+    @property
+    def most_runs(self) -> int | None:
+        """The most runs at the same time that the endpoint serves, all its clients together; None if unknown."""
+
+    def another(self) -> RemoteTarget:
+        """A further target at the same endpoint, for a run at the same time. Close it first. Raises TargetError."""
+
+    def held(self, prompt: Sequence[int]) -> int:
+        """How many ids of a prompt the far side holds for this target, as far as it is known."""
 
     def about(self) -> Remote:
         """The endpoint and the way to it, as far as they are known."""

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from speculatoviz.core.rounds import Verdict
+from speculatoviz.core.rounds import SharedPass, Verdict
 from speculatoviz.errors import CancelledError
 
 T = TypeVar("T")
@@ -19,10 +21,31 @@ T = TypeVar("T")
 _POLL_S = 0.02  # seconds between two checks whether the run was cancelled
 
 
+class Runs(Protocol):
+    """The runs at the same time. runs: how many there are. aside: lets the others use this process's models."""
+
+    @property
+    def runs(self) -> int: ...
+    def aside(self) -> AbstractContextManager[None]: ...
+
+
+class OneRun:
+    """There are no others."""
+
+    runs = 1
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class LoopThread:
-    """Runs the coroutines of remote targets in a daemon thread, from the first coroutine until `close`."""
+    """Runs the coroutines of remote targets in a daemon thread, from the first coroutine until `close`.
+
+    beside: the runs of the threads that wait for them: while one waits, others draft.
+    """
 
     def __init__(self) -> None:
+        self.beside: Runs = OneRun()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -36,7 +59,9 @@ class LoopThread:
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]], cancelled: Callable[[], bool] = lambda: False) -> T:
         """The result of `work()`, run on the loop. Raises what it raises, and CancelledError once cancelled."""
-        return wait(self.start(work), cancelled)
+        future = self.start(work)
+        with self.beside.aside():
+            return wait(future, cancelled)
 
     def iterate(
         self, items: Callable[[], AsyncIterator[T]], cancelled: Callable[[], bool] = lambda: False
@@ -53,11 +78,19 @@ class LoopThread:
 
         future = self.start(pump)
         try:
-            while (item := _next(queue, cancelled)) is not None:
+            while (item := self._next(queue, cancelled)) is not None:
                 yield item
             future.result()
         finally:
             future.cancel()
+
+    def pending(self, work: Callable[[], Coroutine[Any, Any, Verdict]], cancelled: Callable[[], bool]) -> RemotePending:
+        """Start a verification. cancelled: of its request."""
+        return RemotePending(self.start(work), cancelled, self.beside)
+
+    def _next(self, queue: SimpleQueue[T | None], cancelled: Callable[[], bool]) -> T | None:
+        with self.beside.aside():
+            return _next(queue, cancelled)
 
     def close(self) -> None:
         """Cancel all coroutines and end the thread."""
@@ -79,16 +112,23 @@ async def _cancel_others() -> None:
 
 
 class RemotePending:
-    """A verification that runs on the loop."""
+    """A verification that runs on the loop. beside: the runs at the same time."""
 
-    def __init__(self, future: Future[Verdict], cancelled: Callable[[], bool]) -> None:
-        self._future, self._cancelled = future, cancelled
+    def __init__(self, future: Future[Verdict], cancelled: Callable[[], bool], beside: Runs) -> None:
+        self._future, self._cancelled, self._beside = future, cancelled, beside
+        self._most_runs = beside.runs
 
     def done(self) -> bool:
         return self._future.done()
 
     def result(self) -> Verdict:
-        return wait(self._future, self._cancelled)
+        if self._future.done():
+            verdict = wait(self._future, self._cancelled)
+        else:
+            with self._beside.aside():
+                verdict = wait(self._future, self._cancelled)
+        runs = max(self._most_runs, self._beside.runs)
+        return verdict if runs == 1 else replace(verdict, shared=SharedPass(runs, None, verdict.flight_ms or 0.0))
 
     def cancel(self) -> None:
         self._future.cancel()

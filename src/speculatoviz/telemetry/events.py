@@ -224,7 +224,9 @@ class Metrics(MetricValues, ServerEvent):
     plan: PlanInfo | None = Field(None, description="why the round was planned so; null for the policy `fixed`")
     runs: int = Field(1, description="runs that used the models in this round, this one included")
     pass_rows: int | None = Field(
-        None, description="tokens of the target's pass, those of other runs included; null if no other run used it"
+        None,
+        description="tokens of the target's pass, those of other runs included; null if no other run used it, and for "
+        "a remote target, which does not report them",
     )
     prompt_cache: PromptCacheInfo | None = Field(
         None, description="in the first round of a run; null later, and for a remote target"

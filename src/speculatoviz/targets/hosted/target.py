@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -43,7 +43,10 @@ class ProbedEndpoint:
 
 
 class HostedTarget:
-    """Verifies drafts at an endpoint of a third party. clock: in seconds. Raises TargetError for an unknown mode."""
+    """Verifies drafts at an endpoint of a third party. clock: in seconds. Raises TargetError for an unknown mode.
+
+    owns: whether it closes the endpoint.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,11 @@ class HostedTarget:
         loop: LoopThread,
         clock: Callable[[], float],
         chance: Callable[[int], ChanceSource] = seeded,
+        *,
+        owns: bool = True,
     ) -> None:
         check_mode(probed.mode)
+        self._owns = owns
         self._probed, self._loop, self._clock, self._chance_of = probed, loop, clock, chance
         self._begun: tuple[Request, SelectedMode] | None = None
         self._ids: list[int] = []
@@ -122,7 +128,7 @@ class HostedTarget:
         if not draft.is_chain:
             raise ValueError("expected a chain, got a tree")
         begun = self._clock()
-        return RemotePending(self._loop.start(lambda: self._verify(draft, begun)), self._request.cancelled)
+        return self._loop.pending(lambda: self._verify(draft, begun), self._request.cancelled)
 
     def stream(self, request: Request) -> Iterator[int]:
         return self._loop.iterate(lambda: self._probed.api.stream(request), request.cancelled)
@@ -139,8 +145,21 @@ class HostedTarget:
 
     def close(self) -> None:
         self._end_generation()
-        self._probed.tokenizer.close()
-        self._loop.call(self._probed.endpoint.close)
+        if self._owns:
+            self._probed.tokenizer.close()
+            self._loop.call(self._probed.endpoint.close)
+
+    @property
+    def most_runs(self) -> int | None:
+        return None
+
+    def another(self) -> HostedTarget:
+        """With requests of its own to the same endpoint, which the first target closes."""
+        return HostedTarget(self._probed, self._loop, self._clock, self._chance_of, owns=False)
+
+    def held(self, prompt: Sequence[int]) -> int:
+        del prompt
+        return 0
 
     async def _verify(self, draft: Draft, begun: float) -> Verdict:
         probed, request, usage = self._probed, self._request, CallUsage()

@@ -11,6 +11,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +21,7 @@ from filelock import FileLock
 from speculatoviz.core.rounds import Usage, Verdict
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft, Drafting, Exactness, Ints, Request
-from speculatoviz.errors import SpeculatoVizError, TargetError
+from speculatoviz.errors import SpeculatoVizError, TargetError, reason_of
 from speculatoviz.models.base import Description, Message, VocabularyEntry, fingerprint
 from speculatoviz.targets.base import Remote, refuse_constraint, refuse_needs
 from speculatoviz.targets.local import claim, committed
@@ -42,8 +44,8 @@ class VerifierTarget:
     """A session with a verifier. Connects when it is made.
 
     clock: seconds. cache_dir: of the vocabularies that were fetched before. fingerprint: of the vocabulary that the
-    verifier must have; None for any. Raises TargetError if the verifier cannot be reached, refuses the key, or has
-    another vocabulary or version of the protocol.
+    verifier must have; None for any. tokenizer: of another session with the same verifier. Raises TargetError if the
+    verifier cannot be reached, refuses the key, or has another vocabulary or version of the protocol.
     """
 
     def __init__(
@@ -55,9 +57,12 @@ class VerifierTarget:
         api_key: str | None = None,
         fingerprint: str | None = None,
         timeouts: ConnectionTimeouts | None = None,
+        tokenizer: TableTokenizer | None = None,
     ) -> None:
         self._url, self._loop, self._clock = shown_url(url, "verifier"), loop, clock
-        self._connection = ReconnectingConnection(url, api_key, fingerprint, timeouts or ConnectionTimeouts())
+        timeouts = timeouts or ConnectionTimeouts()
+        self._connection = ReconnectingConnection(url, api_key, fingerprint, timeouts)
+        self._again = partial(VerifierTarget, url, loop, clock, cache_dir, api_key, timeouts=timeouts)
         self._session = secrets.token_bytes(16)
         self._begun: Request | None = None
         self._ids: list[int] = []
@@ -66,7 +71,7 @@ class VerifierTarget:
         self.window = None
         self._welcome = loop.call(self._connection.connect)
         try:
-            self.tokenizer = self._load_tokenizer(cache_dir)
+            self.tokenizer = tokenizer or self._load_tokenizer(cache_dir)
         except BaseException:
             loop.call(self._connection.close)
             raise
@@ -94,6 +99,10 @@ class VerifierTarget:
         return Drafting(support_size=SUPPORT_SIZE, quantised=True, tokens=most, trees=trees)
 
     @property
+    def most_runs(self) -> int:
+        return self._welcome.limit.sessions
+
+    @property
     def noise(self) -> tuple[float, float, float, int, int, int] | None:
         """The verifier's noise floor, with the fields of `measure.noise.Noise`; None if it was not measured."""
         return self._welcome.noise
@@ -119,7 +128,7 @@ class VerifierTarget:
         if vocabulary is not None:
             self._vocabulary = vocabulary
         ids = self._ids
-        self._pending = RemotePending(self._loop.start(lambda: self._round(draft, frame, ids)), self.request.cancelled)
+        self._pending = self._loop.pending(lambda: self._round(draft, frame, ids), self.request.cancelled)
         return self._pending
 
     def stream(self, request: Request) -> Iterator[int]:
@@ -145,6 +154,13 @@ class VerifierTarget:
                 ("draft", f"up to {limit.draft_tokens} tokens"),
             ),
         )
+
+    def another(self) -> VerifierTarget:
+        """A session of its own, over a connection of its own."""
+        return self._again(fingerprint=self._welcome.fingerprint, tokenizer=self.tokenizer)
+
+    def held(self, prompt: Sequence[int]) -> int:
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._ids, prompt, strict=False)))
 
     def close(self) -> None:
         self._cancel_pending()
@@ -195,7 +211,9 @@ class VerifierTarget:
                 yield _expected(frame, wire.Token).token
                 frame = await self._connection.more()
         except ConnectionLostError as error:
-            raise TargetError(f"The connection to {self._url} was lost ({error}).", "Start the run again.") from error
+            raise TargetError(
+                f"The connection to {self._url} was lost ({reason_of(error)}).", "Start the run again."
+            ) from error
         except asyncio.CancelledError:
             await self._connection.drop()
             raise
