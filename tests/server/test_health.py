@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from speculatoviz.core.progress import Progress
 from speculatoviz.errors import ModelError
-from speculatoviz.server.health import LIVE, READY
+from speculatoviz.server.health import LIVE, READY, USUAL
 from speculatoviz.session.session import Session
 from support.live_server import PATIENCE_S, Server, Toys, poll
 
@@ -30,10 +30,10 @@ def test_a_server_is_live_at_once_and_ready_with_its_models(serve: Callable[...,
     server = serve(load=load)
     try:
         assert asked(server, LIVE) == (200, {"status": "live"})
-        assert asked(server, READY) == (503, {"status": "loading"})
+        assert asked(server, READY) == asked(server, USUAL) == (503, {"status": "loading"})
         go.set()
         poll(lambda: server.get(READY).status_code == 200, "it is ready")
-        assert asked(server, READY) == (200, {"status": "ready"})
+        assert asked(server, READY) == asked(server, USUAL) == (200, {"status": "ready"})
     finally:
         go.set()
 
@@ -49,7 +49,7 @@ def test_a_server_whose_models_could_not_be_loaded_is_live_and_not_ready(serve: 
     assert asked(server, READY) == (503, {"status": "failed"})
 
 
-@pytest.mark.parametrize("path", [LIVE, READY])
+@pytest.mark.parametrize("path", [LIVE, READY, USUAL])
 def test_a_service_manager_needs_no_key_and_no_name(serve: Callable[..., Server], toys: Toys, path: str) -> None:
     server = serve(settings=toys.settings.model_copy(update={"api_key": SecretStr("a-key")}))
     server.wait_until("ready", Authorization="Bearer a-key")

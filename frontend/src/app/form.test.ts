@@ -36,6 +36,7 @@ const settings: SettingsInfo = {
     { name: "block", title: "Block", help: "", label: "exact", trees: false },
   ],
   auto_drafters: [],
+  prediction_drafters: ["suffix"],
   pass_times: [],
 };
 
@@ -137,6 +138,7 @@ describe("form", () => {
   it("reads stored choices and ignores unexpected values", () => {
     expect(choicesFrom({ prompt: "a", drafter: 3, seed: "x", numbers: { k: 2, other: 1 } })).toEqual({
       prompt: "a",
+      prediction: "",
       policy: null,
       drafter: null,
       onlyDrafter: null,

@@ -22,6 +22,8 @@ const isPolicy = (value: unknown): value is PolicyName => POLICY_NAMES.includes(
 /** Only what the user changed. The rest follows the server's defaults. */
 export interface Choices {
   readonly prompt: string;
+  /** A predicted output; empty for none. */
+  readonly prediction: string;
   readonly policy: PolicyName | null;
   readonly drafter: string | null;
   /** The only drafter that `auto` may use; null leaves the choice to it. */
@@ -35,6 +37,8 @@ export interface Choices {
 
 export interface Form {
   readonly prompt: string;
+  /** A predicted output; null without one. */
+  readonly prediction: string | null;
   readonly policy: PolicyName;
   /** Null under `auto` leaves the choice to it. */
   readonly drafter: string | null;
@@ -51,6 +55,7 @@ export interface Form {
 
 export const noChoices: Choices = {
   prompt: "",
+  prediction: "",
   policy: null,
   drafter: null,
   onlyDrafter: null,
@@ -148,6 +153,7 @@ export function formFrom(settings: SettingsInfo | null, choices: Choices): Form 
   const shadow = shadowChoices(settings, { policy, drafter }).map(({ name }) => name);
   return {
     prompt: choices.prompt,
+    prediction: predictionOf(choices),
     policy,
     drafter,
     depth: depthOf(policy, choices, numbers),
@@ -170,16 +176,23 @@ function depthOf(policy: PolicyName, choices: Choices, numbers: Form["numbers"])
   return choices.numbers.deepest === undefined ? null : numbers.deepest;
 }
 
-/** The entry of the drafter in use; null where `auto` chooses it, or if none is available. */
+const predictionOf = ({ prediction }: Choices): string | null => (prediction.trim() ? prediction : null);
+
+/**
+ * The entry of the drafter in use; null where `auto` chooses it, or if none is available. With a predicted output it is
+ * one that reads it, unless another one is chosen.
+ */
 function drafterEntry(
   settings: SettingsInfo | null,
-  { drafter, onlyDrafter }: Choices,
+  choices: Choices,
   policy: PolicyName,
 ): DrafterInfo | null {
+  const { drafter, onlyDrafter } = choices;
+  const reader = predictionOf(choices) === null ? undefined : settings?.prediction_drafters[0];
   const available = settings?.drafters.filter((entry) => entry.available) ?? [];
   const named = (name: unknown) => available.find((entry) => entry.name === name);
-  if (policy === "auto") return named(onlyDrafter) ?? null;
-  return named(drafter) ?? named(settings?.defaults.drafter) ?? available[0] ?? null;
+  if (policy === "auto") return named(onlyDrafter) ?? named(reader) ?? null;
+  return named(drafter) ?? named(reader) ?? named(settings?.defaults.drafter) ?? available[0] ?? null;
 }
 
 function ruleOf(settings: SettingsInfo | null, chosen: RuleName | null): RuleInfo | null {
@@ -207,9 +220,19 @@ export function shadowChoices(
 }
 
 export function startMessage(form: Form, changes: Partial<Start> = {}): Start {
-  const { prompt, policy, drafter, depth, rule, shadow, seed, numbers } = form;
+  const { prompt, prediction, policy, drafter, depth, rule, shadow, seed, numbers } = form;
   const { deepest: _, ...others } = numbers;
-  const fields = { prompt, policy, drafter, rule, shadow: [...shadow], seed, ...others, k: depth };
+  const fields = {
+    prompt,
+    prediction,
+    policy,
+    drafter,
+    rule,
+    shadow: [...shadow],
+    seed,
+    ...others,
+    k: depth,
+  };
   return { type: "start", ...fields, ...changes };
 }
 
@@ -233,7 +256,7 @@ export function updateMessage(form: Form, current: CurrentSettings): Update | nu
 /** Reads stored choices. Unexpected values are ignored. */
 export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   if (typeof saved !== "object" || saved === null) return { ...noChoices, prompt: firstPrompt };
-  const { prompt, policy, drafter, onlyDrafter, rule, shadow, seed, numbers } = saved as Record<
+  const { prompt, prediction, policy, drafter, onlyDrafter, rule, shadow, seed, numbers } = saved as Record<
     string,
     unknown
   >;
@@ -244,6 +267,7 @@ export function choicesFrom(saved: unknown, firstPrompt = ""): Choices {
   }
   return {
     prompt: typeof prompt === "string" ? prompt : "",
+    prediction: typeof prediction === "string" ? prediction : "",
     policy: isPolicy(policy) ? policy : null,
     drafter: typeof drafter === "string" ? drafter : null,
     onlyDrafter: typeof onlyDrafter === "string" ? onlyDrafter : null,

@@ -7,7 +7,8 @@ export const LONGEST_LINK = 16_000;
 /** The settings of the next run, so that they are the same where other defaults hold. */
 export function linkOf(form: Form): string {
   const query = new URLSearchParams({ prompt: form.prompt, policy: form.policy });
-  const own = { drafter: form.drafter, rule: form.rule, seed: form.seed };
+  const { prediction, drafter, rule, seed } = form;
+  const own = { prediction, drafter, rule, seed };
   for (const [name, value] of Object.entries(own)) if (value !== null) query.set(name, `${value}`);
   for (const name of form.shadow) query.append("shadow", name);
   for (const name of NUMBERS) {
@@ -30,6 +31,7 @@ export function choicesOfLink(hash: string): Choices | null {
   const numbers = Object.fromEntries(NUMBERS.map((name) => [name, numberOf(query.get(name))]));
   return choicesFrom({
     prompt: query.get("prompt"),
+    prediction: query.get("prediction"),
     policy,
     drafter: policy === "auto" ? null : drafter,
     onlyDrafter: policy === "auto" ? drafter : null,

@@ -129,6 +129,7 @@ describe("the lanes", () => {
         { ...drafter, name: "ngram" },
       ],
       auto_drafters: [],
+      prediction_drafters: ["suffix"],
       rules: [],
       pass_times: [],
     };

@@ -209,7 +209,8 @@ export class Store {
     const last = this.state.play?.full.started;
     if (!last) return;
     const same = { ...sameText(last), seed: exactSeed(last.seed) };
-    if (this.send({ ...same, policy: "fixed", k: 0, nodes: 0, shadow: [] })) this.set({ plain: emptyRun });
+    if (this.send({ ...same, prediction: null, policy: "fixed", k: 0, nodes: 0, shadow: [] }))
+      this.set({ plain: emptyRun });
   }
 
   private receivePlain(before: Run): void {

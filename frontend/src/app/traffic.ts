@@ -1,5 +1,5 @@
 // The store of the place Traffic: it follows the requests to the API while the place is shown.
-import type { TrafficNews, TrafficRun } from "../protocol/generated";
+import type { RefusedRequests, TrafficNews, TrafficRun } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
 import { afterNews } from "../run/traffic";
 import type { Environment } from "./environment";
@@ -8,12 +8,14 @@ export interface TrafficState {
   readonly connection: ConnectionStatus;
   /** Null until the server has sent its list. */
   readonly runs: readonly TrafficRun[] | null;
+  /** Groups of requests that were refused, the one that grew last first. */
+  readonly refused: readonly RefusedRequests[];
   /** Whether the beginnings of prompts are asked for. */
   readonly prompts: boolean;
 }
 
 export class TrafficStore {
-  private state: TrafficState = { connection: "connecting", runs: null, prompts: false };
+  private state: TrafficState = { connection: "connecting", runs: null, refused: [], prompts: false };
   private readonly listeners = new Set<() => void>();
   private socket: Socket | null = null;
 
@@ -41,7 +43,7 @@ export class TrafficStore {
       socket.close();
       if (this.socket !== socket) return;
       this.socket = null;
-      this.set({ connection: "connecting", runs: null });
+      this.set({ connection: "connecting", runs: null, refused: [] });
     };
   }
 
@@ -55,7 +57,10 @@ export class TrafficStore {
   }
 
   private take(news: TrafficNews): void {
-    this.set({ runs: afterNews(this.state.runs ?? [], news) });
+    this.set({
+      runs: afterNews(this.state.runs ?? [], news),
+      refused: news.refused?.toReversed() ?? this.state.refused,
+    });
   }
 
   private set(changes: Partial<TrafficState>): void {

@@ -4,6 +4,7 @@ import { useApp, useStore } from "../app/useStore";
 import { plainProgress, waitingFor } from "../words/waiting";
 import { CopyFormLink } from "./CopyFormLink";
 import "./controls.css";
+import { PredictionBox } from "./PredictionBox";
 import { PromptBox } from "./PromptBox";
 import { SettingsForm } from "./SettingsForm";
 import { useLinkedForm } from "./useLinkedForm";
@@ -15,7 +16,10 @@ export function ControlPanel() {
   useLinkedForm();
   return (
     <div className="flex flex-col gap-4 p-4">
-      <PromptBox onSubmit={() => !isBusy(store.get()) && store.start()} />
+      <div>
+        <PromptBox onSubmit={() => !isBusy(store.get()) && store.start()} />
+        <PredictionBox />
+      </div>
       <div>
         <RunButton />
         <BelowButton />

@@ -19,7 +19,10 @@ export function CopyFormLink() {
   const copy = async () => {
     const link = location.origin + addressOf("live") + linkOf(formOf(store.get()));
     if (link.length > LONGEST_LINK) {
-      store.notify("The prompt is too long for a link.", "Save the trace of its run instead, and send that.");
+      store.notify(
+        "Prompt and predicted output are too long for a link.",
+        "Save the trace of its run instead, and send that.",
+      );
       return;
     }
     try {

@@ -22,6 +22,7 @@ const SETTINGS: SettingsInfo = {
     drafter("ngram", "Lookup"),
   ],
   auto_drafters: ["model", "suffix"],
+  prediction_drafters: ["suffix"],
   rules: [{ name: "token", title: "Token", help: "", label: "exact", trees: true }],
   pass_times: [
     { tokens: 1, ms: 20 },

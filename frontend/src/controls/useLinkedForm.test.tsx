@@ -65,7 +65,15 @@ it("leaves the form alone without a link", () => {
 });
 
 it("states that a drafter is not available", async () => {
-  const ranges = { ranges: {}, defaults: {}, profiles: [], rules: [], pass_times: [], auto_drafters: [] };
+  const ranges = {
+    ranges: {},
+    defaults: {},
+    profiles: [],
+    rules: [],
+    pass_times: [],
+    auto_drafters: [],
+    prediction_drafters: [],
+  };
   const drafters = [{ name: "ngram", title: "prompt lookup", available: false }];
   environment.offered = { ...ranges, drafters } as unknown as SettingsInfo;
   open(LINK);

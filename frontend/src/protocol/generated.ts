@@ -61,6 +61,10 @@ export interface Start {
   } | null;
   seed?: number | null;
   /**
+   * text that the output may repeat in part; `suffix` reads it, and drafts if none is named
+   */
+  prediction?: string | null;
+  /**
    * @maxItems 16
    */
   stop?: string[];
@@ -546,7 +550,7 @@ export interface Metrics {
    */
   runs: number;
   /**
-   * tokens of the target's pass, those of other runs included; null if no other run used it
+   * tokens of the target's pass, those of other runs included; null if no other run used it, and for a remote target, which does not report them
    */
   pass_rows: number | null;
   /**
@@ -841,6 +845,8 @@ export interface Failure {
 }
 /**
  * Runs of requests to the API that are new or have changed. whole: the list is complete, older runs are gone.
+ *
+ * refused: all groups of requests that were refused, the one that grew last at the end; null if they are as before.
  */
 export interface TrafficNews {
   run: string | null;
@@ -849,6 +855,7 @@ export interface TrafficNews {
   type: "traffic";
   whole: boolean;
   runs: TrafficRun[];
+  refused: RefusedRequests[] | null;
 }
 /**
  * A run of a request, as it is now.
@@ -929,6 +936,24 @@ export interface SweepSummary {
   answer: string;
 }
 /**
+ * Requests that ended with an error before a run began, alike in all but their time.
+ *
+ * `first_ms`, `last_ms`: since 1970. `status`, `code`: of the answer. `reason`: in words; figures in it are those of
+ * the last request. `route`: null if there is no such route. `client`: the program or library that sent them,
+ * null if unknown. `key`: the name of their key, null without one.
+ */
+export interface RefusedRequests {
+  count: number;
+  first_ms: number;
+  last_ms: number;
+  status: number;
+  code: string;
+  reason: string;
+  route: string | null;
+  client: string | null;
+  key: string | null;
+}
+/**
  * `GET /api/health`. `progress` is the share of loading done, 0 to 1; null while it is unknown.
  */
 export interface Health {
@@ -954,7 +979,8 @@ export interface Health {
 /**
  * `GET /api/settings`: the ranges and choices of the page's form, and its defaults.
  *
- * `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter.
+ * `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter. `prediction_drafters`: those
+ * that read a predicted output; the first one drafts if a run with a prediction names none.
  */
 export interface SettingsInfo {
   ranges: {
@@ -967,6 +993,7 @@ export interface SettingsInfo {
   profile: string;
   drafters: DrafterInfo[];
   auto_drafters: string[];
+  prediction_drafters: string[];
   rules: RuleInfo[];
   pass_times: PassTime[];
 }

@@ -1,5 +1,5 @@
 // Requests to the API for tests of the place Traffic.
-import type { RunSummary, TrafficNews, TrafficRun } from "../protocol/generated";
+import type { RefusedRequests, RunSummary, TrafficNews, TrafficRun } from "../protocol/generated";
 
 export const trafficSummary = (changes: Partial<RunSummary> = {}): RunSummary => ({
   target: "qwen",
@@ -49,11 +49,29 @@ export const trafficRun = (run: string, changes: Partial<TrafficRun> = {}): Traf
   ...changes,
 });
 
-export const trafficNews = (runs: TrafficRun[], whole = false): TrafficNews => ({
+export const refusedRequests = (changes: Partial<RefusedRequests> = {}): RefusedRequests => ({
+  count: 3,
+  first_ms: 1,
+  last_ms: 2,
+  status: 401,
+  code: "invalid_api_key",
+  reason: "Its key is missing or wrong.",
+  route: "/v1/chat/completions",
+  client: "curl",
+  key: null,
+  ...changes,
+});
+
+export const trafficNews = (
+  runs: TrafficRun[],
+  whole = false,
+  refused: RefusedRequests[] | null = null,
+): TrafficNews => ({
   run: null,
   seq: 0,
   t_ms: 0,
   type: "traffic",
   whole,
   runs,
+  refused,
 });

@@ -1,5 +1,5 @@
 // Requests to the API in words.
-import type { TrafficRun } from "../protocol/generated";
+import type { RefusedRequests, TrafficRun } from "../protocol/generated";
 import { fixed, milliseconds, percent, plural, whole } from "./format";
 import { draftWords } from "./runs";
 
@@ -8,6 +8,15 @@ export const TRAFFIC_LEAD =
 
 export const TRAFFIC_EMPTY =
   "No request has come since the server started. Point a client of the OpenAI API at this address, followed by /v1.";
+
+export const TRAFFIC_ALL_REFUSED = "No request has become a run since the server started.";
+
+export const REFUSED_LEAD =
+  "Requests that were answered with an error before a run began. One row counts all that are alike. No prompt, no key and no address is kept of them.";
+
+/** What the requests of a group have in common. */
+export const refusedId = ({ status, code, reason, route, client, key }: RefusedRequests): string =>
+  JSON.stringify([status, code, reason, route, client, key]);
 
 type State = TrafficRun["state"];
 

@@ -23,6 +23,9 @@ DrafterName = Literal[
 ]
 WITH_MODEL = frozenset({"model", "mixture", "multi", "hybrid"})  # those that use the draft model if there is one
 
+# Those that read a predicted output. The first one drafts if a request with a prediction names no drafter.
+READS_PREDICTION: tuple[DrafterName, ...] = ("suffix", "hybrid", "multi", "mixture")
+
 # Those that read the target's hidden states or inner layers.
 WITH_HEAD = frozenset({"dflash", "eagle", "eagle3", "medusa", "mtp", "p-eagle"})
 

@@ -30,6 +30,7 @@ from speculatoviz.server.limits import RunLimits
 from speculatoviz.server.model_host import ModelHost, SessionLoader
 from speculatoviz.server.page_files import PLACES, page_files
 from speculatoviz.server.quotas import Quota, Quotas, WithinQuotas, holder_of
+from speculatoviz.server.refused import ListsRefused
 from speculatoviz.server.request_log import RequestLog, RunLog
 from speculatoviz.server.socket import TokensConnection
 from speculatoviz.server.stopping import Stopping
@@ -72,6 +73,7 @@ def create_app(settings: Settings, load: SessionLoader, limits: RunLimits | None
     app.add_middleware(LimitedBody, limits=limits)
     app.add_middleware(WithinQuotas, quotas=quotas)
     app.add_middleware(Access, rules=_rules(settings))  # outside: it comes first
+    app.add_middleware(ListsRefused, refused=traffic.refused)  # what Access refuses too
     app.state.stopping = stopping
     if tracing.on:
         app.add_middleware(InCallersTrace)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from speculatoviz.config import PROFILES, RANGES, Settings
 from speculatoviz.core.rules import RULES
 from speculatoviz.core.types import Draft
-from speculatoviz.drafters.about import DRAFTERS, About
+from speculatoviz.drafters.about import DRAFTERS, READS_PREDICTION, About
 from speculatoviz.drafters.model import ModelDrafter
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.server.info import (
@@ -91,6 +91,7 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
         profile=settings.resolved().name,
         drafters=[_drafter_info(name, about, session) for name, about in DRAFTERS.items()],
         auto_drafters=list(candidates(drafter, settings.drafter, tuple(session.drafters))) if session else [],
+        prediction_drafters=[name for name in READS_PREDICTION if session and name in session.drafters],
         rules=[
             RuleInfo(name=name, title=words.title, help=words.help, label=RULES[name].label, trees=RULES[name].trees)
             for name, words in RULE_WORDS.items()

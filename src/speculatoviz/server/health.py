@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -11,7 +11,8 @@ from speculatoviz.server.model_host import ModelHost
 from speculatoviz.telemetry.parts import Strict
 
 LIVE, READY = "/api/health/live", "/api/health/ready"
-OPEN_PATHS = frozenset({LIVE, READY})
+USUAL = "/health"  # where vLLM, SGLang and llama-server answer, and where their clients ask
+OPEN_PATHS = frozenset({LIVE, READY, USUAL})
 
 
 class Live(Strict):
@@ -21,7 +22,7 @@ class Live(Strict):
 
 
 class Ready(Strict):
-    """`GET /api/health/ready`: with status 503 unless it is `ready`."""
+    """`GET /api/health/ready` and `GET /health`: with status 503 unless it is `ready`."""
 
     status: Literal["ready", "loading", "failed", "stopping"]
 
@@ -34,11 +35,14 @@ def health_router() -> APIRouter:
     async def live() -> Live:
         return Live()
 
-    @router.get(READY, response_model=Ready, responses={503: {"model": Ready, "description": "It cannot compute."}})
     async def ready(request: Request) -> JSONResponse:
         host: ModelHost = request.app.state.host
         found = Ready(status=_status(host))
         return JSONResponse(found.model_dump(), 200 if found.status == "ready" else 503)
+
+    unable: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "It cannot compute."}}
+    for path in (READY, USUAL):
+        router.add_api_route(path, ready, response_model=Ready, responses=unable, methods=["GET"])
 
     return router
 

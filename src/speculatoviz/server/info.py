@@ -86,7 +86,8 @@ class ProfileInfo(Strict):
 class SettingsInfo(Strict):
     """`GET /api/settings`: the ranges and choices of the page's form, and its defaults.
 
-    `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter.
+    `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter. `prediction_drafters`: those
+    that read a predicted output; the first one drafts if a run with a prediction names none.
     """
 
     ranges: dict[str, RangeInfo]
@@ -95,6 +96,7 @@ class SettingsInfo(Strict):
     profile: str
     drafters: list[DrafterInfo]
     auto_drafters: list[str]
+    prediction_drafters: list[str]
     rules: list[RuleInfo]
     pass_times: list[PassTime]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -13,6 +14,20 @@ _OPENAI_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that is an error. param: the field that is wrong.
+
+    listed: the reason for the list of refused requests, without anything of the request; "" for the usual words.
+    """
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    listed: str = ""
 
 
 def openai_error(status: int, message: str, code: str | None = None, param: str | None = None) -> dict[str, object]:
@@ -35,8 +50,13 @@ def refusal(
     hint: str,
     headers: Mapping[str, str] | None = None,
     param: str | None = None,
+    listed: str = "",
 ) -> Response:
-    """The answer for an error, in the form of the path that was asked for."""
+    """The answer for an error, in the form of the path that was asked for. listed: as in `Refusal`.
+
+    It is `refusal` in the state of the request's scope, for the list of refused requests.
+    """
+    request.scope.setdefault("state", {})["refusal"] = Refusal(status, code, message, param, listed)
     path, extra = str(request.scope["path"]), dict(headers or {})
     if is_openai(path):
         return JSONResponse(openai_error(status, f"{message} {hint}".strip(), code, param), status, extra)

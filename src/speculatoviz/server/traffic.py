@@ -12,6 +12,7 @@ from typing import Literal
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.lab.store.runs import PROMPT_CHARACTERS
 from speculatoviz.lab.store.summary import RunSummary, begun, updated
+from speculatoviz.server.refused import Refused, RefusedRequests
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.telemetry.events import Done, Event, Metrics, ServerEvent, Started
 from speculatoviz.telemetry.parts import Strict
@@ -48,28 +49,33 @@ class TrafficRun(Strict):
 
 
 class TrafficNews(ServerEvent):
-    """Runs of requests to the API that are new or have changed. whole: the list is complete, older runs are gone."""
+    """Runs of requests to the API that are new or have changed. whole: the list is complete, older runs are gone.
+
+    refused: all groups of requests that were refused, the one that grew last at the end; null if they are as before.
+    """
 
     type: Literal["traffic"] = "traffic"
     whole: bool
     runs: list[TrafficRun]
+    refused: list[RefusedRequests] | None
 
 
-def news(runs: Iterable[TrafficRun], *, whole: bool) -> TrafficNews:
+def news(runs: Iterable[TrafficRun], refused: list[RefusedRequests] | None, *, whole: bool) -> TrafficNews:
     """The message with these runs."""
-    return TrafficNews(run=None, seq=0, t_ms=0.0, whole=whole, runs=list(runs))
+    return TrafficNews(run=None, seq=0, t_ms=0.0, whole=whole, runs=list(runs), refused=refused)
 
 
 class Traffic:
     """The last runs of requests to the API. An observer of all runs; those that did not `begin` here are not listed.
 
     For use in one event loop. now: seconds since 1970. clock: seconds. kept: whether runs are recorded. most: runs in
-    the list.
+    the list. refused: requests that became no runs, in a list of their own: many of them push no run out.
     """
 
     def __init__(self, now: Callable[[], float], clock: Callable[[], float], most: int = MOST_LISTED) -> None:
         self._now, self._clock, self.most = now, clock, most
         self.kept = False
+        self.refused = Refused(now)
         self._runs: dict[str, TrafficRun] = {}  # the oldest first
         self._asked_s: dict[str, float] = {}  # of runs that go on
         self._changed: dict[str, None] = {}

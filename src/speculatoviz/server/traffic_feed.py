@@ -35,7 +35,7 @@ class TrafficFeed:
         self._woken = asyncio.Event()
         self._watched = _Watched()
         self._looked_s = float("-inf")
-        traffic.on_change = self._woken.set
+        traffic.on_change = traffic.refused.on_change = self._woken.set
 
     def follow(self, put: Put, *, prompts: bool) -> Callable[[], None]:
         """Send the whole list now, and what changes later. Returns a function that ends this.
@@ -43,7 +43,7 @@ class TrafficFeed:
         put: must not wait. prompts: with the first characters of prompts.
         """
         self._followers[put] = prompts
-        put(news(_shown(self._traffic.runs(), prompts), whole=True))
+        put(news(_shown(self._traffic.runs(), prompts), self._traffic.refused.groups(), whole=True))
         self._woken.set()
 
         def end() -> None:
@@ -70,8 +70,9 @@ class TrafficFeed:
             if self._followers:
                 await self._look_for_watched()
             changed = self._traffic.take_changed()
-            for prompts in {*self._followers.values()} if changed else ():
-                message = news(_shown(changed, prompts), whole=False)
+            refused = self._traffic.refused.take_changed()
+            for prompts in {*self._followers.values()} if changed or refused is not None else ():
+                message = news(_shown(changed, prompts), refused, whole=False)
                 for put in [put for put, asked in self._followers.items() if asked is prompts]:
                     put(message)
             await asyncio.sleep(TICK_S)

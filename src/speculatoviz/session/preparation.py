@@ -10,8 +10,9 @@ from speculatoviz.config import PolicyName, Settings
 from speculatoviz.core.chance import run_seed
 from speculatoviz.core.constraint import Constraint, GrammarSource
 from speculatoviz.core.types import Limits, Need, Penalties, Request, Sampling
+from speculatoviz.drafters.about import READS_PREDICTION
 from speculatoviz.drafters.base import Drafter
-from speculatoviz.errors import BadRequestError
+from speculatoviz.errors import BadRequestError, PromptTooLongError
 from speculatoviz.models.base import Message, Tokenizer
 from speculatoviz.models.grammar import GrammarCompiler
 from speculatoviz.models.tokenizers.chat import encode_chat, encode_raw, encode_turn
@@ -78,7 +79,8 @@ class RunPreparer:
         target cannot verify.
         """
         settings = self._settings
-        drafter, shadows = message.drafter or self._default_drafter, tuple(dict.fromkeys(message.shadow))
+        named = message.drafter or (None if message.prediction is None else READS_PREDICTION[0])
+        drafter, shadows = named or self._default_drafter, tuple(dict.fromkeys(message.shadow))
         for name in (drafter, *shadows):
             self.check_drafter(name)
         if given is None:
@@ -89,7 +91,7 @@ class RunPreparer:
         seed = _given(message.seed, settings.seed)
         depth, nodes = _given(message.k, settings.k), _given(message.nodes, settings.nodes)
         policy = policy_of(message.policy or settings.policy, depth, nodes)
-        chosen = candidates(drafter, message.drafter or settings.drafter, tuple(self._drafters))
+        chosen = candidates(drafter, named or settings.drafter, tuple(self._drafters))
         used = {drafter, *shadows, *(chosen if policy == "auto" else ())}
         request = Request(
             tuple(ids),
@@ -108,7 +110,8 @@ class RunPreparer:
         self._target.claim(request)
         k = self._depth(depth, policy, drafter)
         recorded = self._record_depth(message, drafter)
-        return PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message), recorded)
+        run = PreparedRun(prompt, request, seed, drafter, k, nodes, policy, chosen, shadows, _turn(message), recorded)
+        return run if message.prediction is None else self.predicting(run, message.prediction)
 
     def predicting(self, prepared: PreparedRun, text: str) -> PreparedRun:
         """The same run with a prediction of its output. Raises BadRequestError if the text cannot be tokenized.
@@ -154,10 +157,12 @@ class RunPreparer:
 
     def _check_length(self, ids: list[int]) -> None:
         size = self._target.context_tokens
-        if not 0 < len(ids) < size:
-            raise BadRequestError(
+        if not ids:
+            raise BadRequestError("The prompt has no tokens.", "Write a prompt.")
+        if len(ids) >= size:
+            raise PromptTooLongError(
                 f"The prompt has {len(ids)} tokens and the context holds {size}.",
-                "Shorten the prompt, or start with a larger --context-tokens." if ids else "Write a prompt.",
+                "Shorten the prompt, or start with a larger --context-tokens.",
             )
 
     def _sampling(self, message: Start) -> Sampling:

@@ -43,6 +43,10 @@ class Start(Strict):
         None, max_length=MOST_BIASES, description="added to the logits of token ids"
     )
     seed: Annotated[int, RANGES["seed"].field()] | None = None
+    prediction: str | None = Field(
+        None,
+        description="text that the output may repeat in part; `suffix` reads it, and drafts if none is named",
+    )
     stop: list[str] = Field(default_factory=list, max_length=16)
     ignore_eos: bool = False
     grammar: GrammarInfo | None = Field(None, description="what the output has to be; p is masked by it")

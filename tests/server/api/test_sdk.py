@@ -19,7 +19,8 @@ def test_models_are_listed(shared_server: Server) -> None:
     (model,) = sdk(shared_server).models.list()
 
     assert (model.id, model.object, model.owned_by) == (MODEL, "model", "speculatoviz")
-    assert (model.model_extra or {})["max_model_len"] == 512
+    extra = model.model_extra or {}
+    assert (extra["max_model_len"], extra["root"], extra["parent"]) == (512, MODEL, None)  # as vLLM's clients read it
     assert sdk(shared_server).models.retrieve(MODEL) == model
     with pytest.raises(openai.NotFoundError):
         sdk(shared_server).models.retrieve("org/gpt-9")

@@ -27,7 +27,15 @@ function runOf(id: string, ms: number, last: string, drafted: boolean): ServerMe
   return [started(), ...rounds, done()].map((message) => ({ ...message, run: id }));
 }
 
-const SETTINGS = { ranges: {}, defaults: {}, profiles: [], rules: [], pass_times: [], auto_drafters: [] };
+const SETTINGS = {
+  ranges: {},
+  defaults: {},
+  profiles: [],
+  rules: [],
+  pass_times: [],
+  auto_drafters: [],
+  prediction_drafters: [],
+};
 
 async function shown(): Promise<void> {
   await act(async () => {

@@ -5,7 +5,7 @@ import { TrafficStore } from "../../app/traffic";
 import { StoreContext } from "../../app/useStore";
 import { TrafficContext } from "../../app/useTraffic";
 import { FakeEnvironment } from "../../testing/environment";
-import { trafficNews, trafficRun, trafficSummary } from "../../testing/traffic";
+import { refusedRequests, trafficNews, trafficRun, trafficSummary } from "../../testing/traffic";
 import { Traffic } from "./Traffic";
 
 let environment: FakeEnvironment;
@@ -91,6 +91,40 @@ describe("Traffic", () => {
     ]);
     expect(screen.getByRole("columnheader", { name: "Key" })).toBeTruthy();
     expect(row("watch-1").textContent).toContain("watched, vLLM at http://h:1");
+  });
+
+  it("lists refused requests apart, one row for all that are alike, and keeps them until others come", async () => {
+    await shown();
+    receive([], true, []);
+    expect(screen.queryByRole("heading", { name: "Refused" })).toBeNull();
+    const busy = refusedRequests({
+      status: 429,
+      code: "busy",
+      reason: "8 runs wait.",
+      client: null,
+      route: null,
+    });
+    receive([], false, [refusedRequests({ count: 1200, key: "laptop" }), busy]);
+    expect(screen.getByRole("status").textContent).toContain("No request has become a run");
+    const table = screen.getByRole("table", { name: /Refused requests/ });
+    const cells = () =>
+      within(table)
+        .getAllByRole("row")
+        .slice(1)
+        .map((each) =>
+          within(each)
+            .getAllByRole("cell")
+            .map((cell) => cell.textContent),
+        );
+    const [first, second] = cells();
+    expect(first).toEqual(expect.arrayContaining(["429", "3", "none", "unknown", "–"]));
+    expect(second).toEqual(expect.arrayContaining(["401", "/v1/chat/completions", "curl", "laptop"]));
+    expect(second?.[1]).toMatch(/^1.?200$/);
+    receive([trafficRun("a")]);
+    expect(cells()).toHaveLength(2);
+    expect(row("a")).toBeTruthy();
+    receive([], false, [busy]);
+    expect(cells()).toHaveLength(1);
   });
 
   it("says that the server is gone, asks again when it is back, and ends with the place", async () => {

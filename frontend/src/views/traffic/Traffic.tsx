@@ -5,7 +5,8 @@ import { useTraffic, useTrafficStore } from "../../app/useTraffic";
 import { Brand } from "../../ui/Brand";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
-import { countWords, TRAFFIC_EMPTY, TRAFFIC_LEAD } from "../../words/traffic";
+import { countWords, TRAFFIC_ALL_REFUSED, TRAFFIC_EMPTY, TRAFFIC_LEAD } from "../../words/traffic";
+import { RefusedTable } from "./RefusedTable";
 import { TrafficTable } from "./TrafficTable";
 import "./traffic.css";
 
@@ -46,14 +47,16 @@ export function Traffic() {
           {statusWords(state)}
         </p>
         {state.runs !== null && state.runs.length > 0 && <TrafficTable runs={state.runs} />}
+        {state.refused.length > 0 && <RefusedTable groups={state.refused} />}
       </main>
     </div>
   );
 }
 
-function statusWords({ connection, runs }: TrafficState): string {
+function statusWords({ connection, runs, refused }: TrafficState): string {
   if (connection === "reconnecting" || connection === "offline")
     return "The server cannot be reached. The list is the last that came.";
   if (runs === null) return "The list is loading.";
-  return runs.length === 0 ? TRAFFIC_EMPTY : countWords(runs);
+  if (runs.length > 0) return countWords(runs);
+  return refused.length > 0 ? TRAFFIC_ALL_REFUSED : TRAFFIC_EMPTY;
 }

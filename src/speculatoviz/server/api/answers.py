@@ -19,13 +19,18 @@ class Part(BaseModel):
 
 
 class ModelEntry(Part):
-    """One model. max_model_len: the context in tokens, prompt included (vLLM's name)."""
+    """One model. max_model_len: the context in tokens, prompt included. root: the model that is served under the id.
+
+    These two and parent are vLLM's names; here the model is served under its own, and is no adapter of another.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "speculatoviz"
     max_model_len: int
+    root: str
+    parent: str | None = None
 
 
 class ModelList(Part):

@@ -84,11 +84,13 @@ async def _answer_mistake(request: Request, error: Exception) -> Response:
     first: dict[str, Any] = dict(error.errors()[0])
     if first["type"] == "json_invalid":
         reason = first["ctx"]["error"]
-        return refusal(request, 400, "bad_request", f"The body is not JSON ({reason}).", "Send one JSON object.")
+        message, hint, listed = f"The body is not JSON ({reason}).", "Send one JSON object.", "The body is not JSON."
+        return refusal(request, 400, "bad_request", message, hint, listed=listed)
     first["loc"] = first["loc"][1:]
     if not first["loc"] and first["type"] != "value_error":
         hint = "Send one, with the header Content-Type: application/json."
-        return refusal(request, 400, "bad_request", "The body is not a JSON object.", hint)
+        message = "The body is not a JSON object."
+        return refusal(request, 400, "bad_request", message, hint, listed=message)
     words = mistake_in_words(first)
     code = "unsupported_parameter" if first["type"] == UNSUPPORTED else "invalid_value"
     param = str(first["loc"][0]) if first["loc"] else None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from speculatoviz.errors import BadRequestError
 from speculatoviz.server.api.requests import ChatRequest, ChatTurn, CompletionRequest, GenerationRequest, Prompt
-from speculatoviz.server.api.tally import PREDICTION_DRAFTER
 from speculatoviz.server.api.tools import called, described, grammar, offered, response
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.session.session import Session
@@ -62,8 +61,6 @@ def _first_choice(
     prepared = session.prepare(start, prompt if isinstance(prompt, tuple) else None)
     if asked.alternatives is not None:
         prepared = _with_alternatives(prepared, asked.alternatives)
-    if asked.prediction is not None:
-        prepared = session.predicting(prepared, asked.prediction.content)
     if not isinstance(asked, CompletionRequest):
         return PlannedChoice(index, prepared)
     scored = asked.echo and asked.logprobs is not None
@@ -87,12 +84,8 @@ def _with_alternatives(prepared: PreparedRun, count: int) -> PreparedRun:
 
 
 def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Start:
-    """The start message with the same fields. prompt: of a completion; ids are not part of the message.
-
-    A request with a prediction that names no drafter is drafted by `suffix`, which reads predictions.
-    """
+    """The start message with the same fields. prompt: of a completion; ids are not part of the message."""
     speculation, limit = asked.speculation, asked.limit
-    usual = None if asked.prediction is None else PREDICTION_DRAFTER
     repetition, last_n = asked.repetition
     return Start(
         prompt=prompt if isinstance(prompt, str) else None,
@@ -112,7 +105,8 @@ def start_of(asked: GenerationRequest, prompt: Prompt | None, seed: int) -> Star
         stop=list(asked.stop),
         ignore_eos=asked.ignore_eos,
         grammar=_grammar(asked),
-        drafter=usual if speculation is None else speculation.drafter or usual,
+        prediction=None if asked.prediction is None else asked.prediction.content,
+        drafter=None if speculation is None else speculation.drafter,
         k=None if speculation is None else speculation.k,
         policy=None if speculation is None else speculation.policy,
         evidence=asked.alternatives is not None,

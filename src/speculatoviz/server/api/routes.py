@@ -27,6 +27,7 @@ from speculatoviz.server.disconnect import unless_gone
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.quotas import holder_of
+from speculatoviz.server.refused import became_runs
 from speculatoviz.server.traffic import Listing, Traffic
 from speculatoviz.session.session import Session
 
@@ -125,6 +126,8 @@ def _exchange(
 
 async def _answer(request: Request, exchange: _Exchange, draw_seed: Callable[[], int]) -> Response:
     choices = await exchange.plan(draw_seed)
+    if any(choice.generates for choice in choices):
+        became_runs(request)
     if exchange.asked.stream:
         return StreamingResponse(exchange.stream(choices), media_type="text/event-stream", headers=_NOT_KEPT)
     answer = await unless_gone(request, exchange.whole(choices))
@@ -220,8 +223,8 @@ class _Exchange:
 
 
 def _entry(session: Session, created: int) -> ModelEntry:
-    size = session.target.context_tokens
-    return ModelEntry(id=session.target.description.name, created=created, max_model_len=size)
+    name, size = session.target.description.name, session.target.context_tokens
+    return ModelEntry(id=name, created=created, max_model_len=size, root=name)
 
 
 def _check_model(session: Session, named: str | None) -> None:

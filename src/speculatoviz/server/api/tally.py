@@ -16,8 +16,6 @@ from speculatoviz.server.api.answers import (
 )
 from speculatoviz.telemetry.events import DraftToken, Event, Metrics, Started, VerifyResult
 
-PREDICTION_DRAFTER = "suffix"  # reads the prediction of a request
-
 
 @dataclass(slots=True)
 class Tally:
