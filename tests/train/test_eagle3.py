@@ -137,7 +137,8 @@ def test_another_pattern_of_attention_shows(
 def test_the_layout_is_that_of_specforge(written: Eagle3Module) -> None:
     config = json.loads((written.folder / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLMEagle3"]
-    assert config["eagle_config"]["eagle_aux_hidden_state_layer_ids"] == [1, 3, 4], "counted by their outputs"
+    assert config["eagle_config"]["eagle_aux_hidden_state_layer_ids"] == [1, 3, 4], "SGLang counts by outputs"
+    assert config["eagle_aux_hidden_state_layer_ids"] == [2, 4, 5], "vLLM counts by inputs"
     assert (config["vocab_size"], config["draft_vocab_size"]) == (tiny_layered.VOCABULARY, len(DRAFTED))
     tensors = load_file(written.folder / "model.safetensors")
     assert (tensors["d2t"] + np.arange(len(DRAFTED))).tolist() == DRAFTED.tolist()

@@ -262,7 +262,9 @@ def _config(head: Eagle3Head) -> dict[str, Any]:
         "torch_dtype": "float16",
         "vocab_size": head.n_vocab,
         "draft_vocab_size": len(head.vocabulary),
-        # SpecForge counts layers by their outputs: layer 1's output is the input of layer 2.
+        # vLLM reads this list, and counts layers by their inputs.
+        "eagle_aux_hidden_state_layer_ids": list(head.layers),
+        # SpecForge and SGLang read this one, and count by outputs: layer 1's output is the input of layer 2.
         "eagle_config": {
             "eagle_aux_hidden_state_layer_ids": [layer - 1 for layer in head.layers],
             "use_aux_hidden_state": True,
