@@ -51,6 +51,16 @@ def test_json_has_the_verdict_of_each_part(prompts: Path) -> None:
     assert found["sampled"]["plain"]["p_value"] >= found["level"] == 0.001
 
 
+@pytest.mark.parametrize(
+    ("flags", "depth"),
+    [([], 4), (["-k", "2"], 2), (["-k", "2", "--policy", "fixed"], 2), (["--policy", "auto"], None)],
+)
+def test_json_has_the_depth_that_was_tested(prompts: Path, flags: list[str], depth: int | None) -> None:
+    found = json.loads(certify(str(prompts), "--json", *flags).stdout)
+
+    assert found["plan"]["k"] == depth
+
+
 def test_a_passport_takes_in_the_certificate_of_its_pair(prompts: Path, tmp_path: Path) -> None:
     file, trace, out = (str(tmp_path / name) for name in ("certificate.json", "run.jsonl", "pair.json"))
     Path(file).write_text(certify(str(prompts), "--json").stdout)

@@ -62,9 +62,8 @@ def certify(
     if settings.temperature == 0.0:
         raise BadRequestError("Sampled runs need a temperature above 0.", "Greedy texts are tested anyway.")
     asked = [prompt.text for prompt in read_prompts(prompts, per_category)]
-    chosen = settings.k is not None or settings.policy is not None
     plan = Plan(
-        k=None if chosen else DEPTH,
+        k=_depth(settings),
         tokens=settings.max_tokens,
         samples=samples,
         positions=positions,
@@ -81,6 +80,13 @@ def certify(
         show(found, TextConsole())
     if found.verdict == "failed":
         raise typer.Exit(1)
+
+
+def _depth(settings: Settings) -> int | None:
+    """Of every round's draft; None if a policy chooses it."""
+    if settings.policy is not None:
+        return settings.k if settings.policy == "fixed" else None
+    return DEPTH if settings.k is None else settings.k
 
 
 def show(found: Certificate, console: TextConsole) -> None:
