@@ -179,8 +179,11 @@ def test_tensors_that_make_no_head_are_refused(tmp_path: Path, change: Change, w
         ({"hidden_size": None}, "describes no EAGLE-3 head"),
         ({"eagle_config": [1, 2, 3]}, "describes no EAGLE-3 head"),
         ({"eagle_config": {"eagle_aux_hidden_state_layer_ids": ["a", 2, 3]}}, "describes no EAGLE-3 head"),
-        ({"rope_scaling": {"type": "linear"}}, "describes no EAGLE-3 head: KeyError"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "describes no EAGLE-3 head: KeyError"),
+        ({"rope_scaling": {"type": "linear"}}, "describes no EAGLE-3 head: 'factor' is missing"),
+        (
+            {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+            "EAGLE-3 head: 'low_freq_factor' is missing",
+        ),
         ({"hidden_size": -3}, "hidden_size as '-3'"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from speculatoviz.session.session import Session
+from speculatoviz.session.preparation import RunPreparer
 from support.api_client import CHAT, TEXT, Json, chat, complete, documents, refusal
 from support.live_server import Server
 
@@ -101,6 +101,6 @@ def test_predictions_that_cannot_be_used_are_refused(shared_server: Server, pred
 
 
 def test_a_lost_prediction_is_caught(shared_server: Server, plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "predicting", lambda session, prepared, text: prepared)
+    monkeypatch.setattr(RunPreparer, "predicting", lambda preparer, prepared, text: prepared)
 
     assert details(chat(shared_server, **FIELDS, **predicted(plain)))[0] <= 25

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -268,3 +269,25 @@ def test_streams_are_not_kept_by_caches(shared_server: Server) -> None:
     response = post(shared_server, "completions", {"prompt": TEXT, "stream": True})
 
     assert response.headers["cache-control"] == "no-store"
+
+
+def test_no_document_of_a_chat_comes_before_its_first_token(server: Server, toys: Toys) -> None:
+    """Clients measure the time to the first token by it."""
+    toys.gate.limit(0)
+    url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+    body = {"messages": CHAT, "stream": True, "max_tokens": 4}
+    came: list[str] = []
+    with (
+        toys.gate.opened_at_the_end(),
+        httpx.Client(trust_env=False, timeout=PATIENCE_S) as client,
+        client.stream("POST", url, json=body) as response,
+    ):
+        lines = response.iter_lines()
+        reader = threading.Thread(target=lambda: came.append(next(lines)))
+        reader.start()
+        toys.gate.wait_until_blocked()
+        reader.join(0.5)
+        assert came == []
+        toys.gate.open()
+        reader.join(PATIENCE_S)
+    assert '"role":"assistant"' in came[0].replace(" ", "")

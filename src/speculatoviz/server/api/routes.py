@@ -200,15 +200,19 @@ class _Exchange:
         yield _END
 
     async def _parts(self, choice: PlannedChoice) -> AsyncGenerator[Any, None]:
-        """The parts of one choice in a stream; a round that adds no text and no score that was asked for has none."""
+        """The parts of one choice in a stream; a round that adds no text and no score that was asked for has none.
+
+        The opening comes with the first of them: clients take the first document for the time of the first token.
+        """
         opening = self.writer.opening(choice)
-        if opening is not None:
-            yield opening
         offset, first = 0, True
         tokens = self.asked.alternatives is not None or self.asked.return_token_ids
         async with aclosing(self._pieces(choice)) as found:
             async for piece in found:
                 if piece.text or piece.finish_reason or (tokens and (piece.emitted or piece.prompt)):
+                    if opening is not None:
+                        yield opening
+                        opening = None
                     yield self.writer.part(choice, piece, offset, first)
                     first = False
                 offset += len(piece.text)
