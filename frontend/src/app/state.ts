@@ -26,6 +26,9 @@ export interface Stored {
   readonly recording: Recording;
 }
 
+/** A run that was on the page, with what the reader had done there. */
+export type Judged = Pick<AppState, "selected" | "dismissed"> & { readonly play: Playback };
+
 export interface AppState {
   readonly host: Host;
   readonly connection: ConnectionStatus;
@@ -38,8 +41,8 @@ export interface AppState {
   readonly play: Playback | null;
   /** Where the run on the page comes from, if it is a kept run or a file; else null. */
   readonly stored: Stored | null;
-  /** The plain run that measures the baseline of the run on the page; null without one. */
-  readonly plain: Run | null;
+  /** What waits while a plain run of its prompt, which will judge it, is on the page; null without one. */
+  readonly judged: Judged | null;
   readonly mode: PlaybackMode;
   /** What the speedup is relative to, for a remote target. */
   readonly baselineKind: BaselineKind;
@@ -63,7 +66,7 @@ export function initialState(host: Host, savedMode: unknown, savedChoices: unkno
     recording: null,
     play: null,
     stored: null,
-    plain: null,
+    judged: null,
     mode: savedMode === "paced" || savedMode === "slow" ? savedMode : "real",
     baselineKind: "streaming",
     choices: choicesFrom(savedChoices, EXAMPLES[0].prompt),
@@ -76,8 +79,10 @@ export function initialState(host: Host, savedMode: unknown, savedChoices: unkno
 
 export const isRunning = (state: AppState): boolean =>
   state.play?.source === "live" && !isComplete(state.play);
-/** Whether the server computes for this page: the run on it, or a plain run beside it. */
-export const isBusy = (state: AppState): boolean => isRunning(state) || state.plain !== null;
+/** Whether the server computes for this page: a run, or the plain run that judges one. */
+export const isBusy = (state: AppState): boolean => isRunning(state) || state.judged !== null;
+/** The plain run on the page that measures the baseline of the run before it; null without one. */
+export const plainRun = ({ judged, play }: AppState): Run | null => (judged && play ? play.full : null);
 /** Whether a run is shown while it is computed, as it comes. */
 export const isLive = (state: AppState): boolean =>
   isRunning(state) && state.play?.mode === "real" && state.play.following;

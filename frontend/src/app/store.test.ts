@@ -244,25 +244,30 @@ describe("a run", () => {
         ...roundOf(0, ["a"], 1, "b"),
         done({ metrics: { ...values(50), speedup: 1, baseline_tps: 50 } }),
       ]);
-      store.startPlain();
     });
 
-    it("stays on the page, and its verdict is relative to the new baseline", () => {
+    it("is drawn as the other run was, which then returns with a verdict relative to the new baseline", () => {
       expect(speedup()).toBe(1);
-      environment.receive([started({ run: "plain", k: 0 }), ...timed(roundOf(0, [], 0, "x"))]);
-      expect(play()?.full.started?.prompt).toBe("same");
-      expect(isRunning(store.get())).toBe(false);
-      expect(isBusy(store.get())).toBe(true);
+      store.select("0:0");
+      store.startPlain();
+      const drawn = timed(roundOf(0, [], 0, "x")).map((event) => ({ ...event, run: "plain" }));
+      environment.receive([started({ run: "plain", k: 0 }), ...drawn]);
+      expect(play()?.full.rounds[0]?.emitted.map(({ text }) => text)).toEqual(["x"]);
+      expect([store.get().selected, isBusy(store.get())]).toEqual([null, true]);
+      store.choose({ numbers: { k: 9 } });
+      environment.debounce();
       store.start();
       expect(environment.sent).toHaveLength(2);
       environment.receive([plainEnd()]);
       expect(isBusy(store.get())).toBe(false);
       expect(speedup()).toBe(2);
       expect(play()?.shown.started?.baseline).toMatchObject({ tps: 25, tokens: 64, kind: "plain_run" });
+      expect([play()?.full.started?.prompt, store.get().selected]).toEqual(["same", "0:0"]);
       expect(play()?.shown.rounds).toHaveLength(1);
     });
 
     it("keeps its baseline if the plain run is stopped, too short, or lost", () => {
+      store.startPlain();
       environment.receive([plainEnd({ finish_reason: "cancelled" })]);
       expect([speedup(), store.get().notices.length]).toEqual([1, 0]);
       store.startPlain();

@@ -3,20 +3,27 @@
 import type { RunWarning, ServerMessage, Start } from "../protocol/generated";
 import type { ConnectionStatus, Socket } from "../protocol/socket";
 import { sameText } from "../run/again";
-import type { Run } from "../run/model";
 import type { Playback, PlaybackMode } from "../run/playback";
 import * as playback from "../run/playback";
 import { rebase } from "../run/rebase";
 import { openTrace } from "../run/recording";
-import { emptyRun, reduceAll } from "../run/reducer";
 import { currentSettings } from "../run/selectors";
 import { tokenKey } from "../run/summary";
 import type { BaselineKind } from "../run/verdict";
 import type { Environment } from "./environment";
-import { type Choices, startMessage, updateMessage } from "./form";
+import { type Choices, type NumberField, startMessage, updateMessage } from "./form";
 import { Inbox } from "./inbox";
 import { exactSeed } from "./seed";
-import { type AppState, formOf, initialState, isBusy, isLive, isRunning, type Stored } from "./state";
+import {
+  type AppState,
+  formOf,
+  initialState,
+  isBusy,
+  isLive,
+  isRunning,
+  type Judged,
+  type Stored,
+} from "./state";
 import { loadValue, saveValue } from "./storage";
 
 const DAMAGED = ["The run in this file cannot be read.", "The file is damaged: export it again."] as const;
@@ -149,21 +156,21 @@ export class Store {
       if (message.code === "bad_request" && this.hasStarted()) return;
     }
     if (this.state.play?.source !== "live" || !this.inbox.add(message)) return;
-    if (this.state.plain !== null) this.receivePlain(this.state.plain);
-    else this.requestFrame();
+    this.requestFrame();
     if (message.type === "done") void this.poll();
+    const over = message.type === "done" || message.type === "error";
+    if (this.state.judged && over) this.endPlain(this.state.judged);
   }
 
   /** After the start, a bad request is a refused change, and the run goes on. */
   private hasStarted(): boolean {
-    if (this.state.plain !== null) return this.state.plain.started !== null;
     return this.state.play?.full.started != null || this.inbox.hasStarted();
   }
 
   /** The server ends a run whose connection is lost; this ends it on the page. */
   private endLostRun(): void {
-    if (this.state.plain !== null) {
-      this.set({ plain: null });
+    if (this.state.judged !== null) {
+      this.set({ ...this.state.judged, judged: null });
       this.notify(
         "The connection was lost during the plain run.",
         "Measure it again once the page is connected.",
@@ -204,20 +211,28 @@ export class Store {
     return true;
   }
 
-  /** Runs the prompt of the run on the page with the target alone. The page keeps that run and judges it anew. */
+  /**
+   * Runs the prompt of the run on the page with the target alone, and judges that run by it. The plain run is drawn as the
+   * other was, so that drawing slows down both; then the other returns to the page.
+   */
   startPlain(): void {
-    const last = this.state.play?.full.started;
-    if (!last) return;
+    const { play, selected, dismissed } = this.state;
+    const last = play?.full.started;
+    if (!play || !last) return;
     const same = { ...sameText(last), seed: exactSeed(last.seed) };
-    if (this.send({ ...same, prediction: null, policy: "fixed", k: 0, nodes: 0, shadow: [] }))
-      this.set({ plain: emptyRun });
+    const alone = { prediction: null, policy: "fixed", k: 0, nodes: 0 } as const;
+    if (!this.send({ ...same, ...alone, shadow: [] })) return;
+    this.show(playback.openLive(this.state.mode));
+    this.set({ judged: { play, selected, dismissed } });
   }
 
-  private receivePlain(before: Run): void {
-    const plain = reduceAll(before, this.inbox.take());
-    const ended = plain.phase === "done" || plain.phase === "failed";
-    const play = this.state.play && ended ? rebase(this.state.play, plain) : null;
-    this.set({ plain: ended ? null : plain, ...(play ? { play } : {}) });
+  /** After the last message of the plain run, the other run is back, with its new baseline. */
+  private endPlain(judged: Judged): void {
+    this.receiveAll();
+    const plain = this.state.play?.full;
+    if (plain?.phase !== "done" && plain?.phase !== "failed") return;
+    const play = rebase(judged.play, plain);
+    this.set({ ...judged, ...(play ? { play } : {}), hovered: null, judged: null });
     if (play || !plain.done || plain.done.finish_reason === "cancelled") return;
     if (plain.done.metrics.shared_rounds > 0) {
       this.notify(
@@ -269,17 +284,30 @@ export class Store {
 
   choose(changes: Changes): void {
     const { choices } = this.state;
-    const next = { ...choices, ...changes, numbers: { ...choices.numbers, ...changes.numbers } };
+    const numbers = { ...choices.numbers, ...changes.numbers };
+    this.keepChoices({ ...choices, ...changes, numbers }, touchedBy(changes));
+  }
+
+  /** Leaves a number to the server, or to the policy, as if the user had never changed it. */
+  leave(field: NumberField): void {
+    const { choices } = this.state;
+    const { [field]: given, ...numbers } = choices.numbers;
+    if (given !== undefined)
+      this.keepChoices({ ...choices, numbers }, touchedBy({ numbers: { [field]: given } }));
+  }
+
+  private keepChoices(next: Choices, touched: readonly UpdateField[]): void {
     saveValue("choices", next);
     this.set({ choices: next });
-    for (const field of touchedBy(changes)) this.touched.add(field);
+    for (const field of touched) this.touched.add(field);
     this.updateTicket += 1;
     const ticket = this.updateTicket;
     this.environment.later(() => ticket === this.updateTicket && this.sendUpdate(), UPDATE_DEBOUNCE_MS);
   }
 
   private sendUpdate(): void {
-    const current = this.state.play && isRunning(this.state) ? currentSettings(this.state.play.full) : null;
+    const { play, judged } = this.state;
+    const current = play && !judged && isRunning(this.state) ? currentSettings(play.full) : null;
     const message = current && updateMessage(formOf(this.state), current);
     if (message) {
       for (const field of UPDATABLE) {

@@ -70,6 +70,22 @@ it("shows the speedup and its baseline", () => {
   expect(speedup.textContent).toContain("16.4 tok/s against 13.2 plain, measured (16 tokens at start");
 });
 
+it("shows no speedup where passes took much longer than the baseline's, and leads to a measurement", () => {
+  const pass_times = [
+    { tokens: 1, ms: 76 },
+    { tokens: 5, ms: 100 },
+  ];
+  const run = runWith({}, { ...STARTED, pass_times });
+  const rounds = [0, 1, 2, 3, 4].map((i) => roundOf(i, chain("aaar+")));
+  render(<Panel run={{ ...run, rounds }} onMeasurePlain={vi.fn()} />);
+  const speedup = screen.getByRole("region", { name: "Speedup" });
+  expect(speedup.textContent).toMatch(/^–not comparable: A pass over 5 tokens took 2\d\d ms in this run/);
+  expect(speedup.textContent).toContain("Measure plain now: that run is drawn as this one was.");
+  expect(speedup.textContent).not.toMatch(/×|÷|break-even/);
+  expect(speedup.dataset.pays).toBeUndefined();
+  expect(screen.getByRole("button", { name: "Measure plain now" }).className).toContain("is-urgent");
+});
+
 it("shows a dash and the reason without a baseline", () => {
   render(<Panel run={runWith({ baseline_tps: null, speedup: null })} onMeasurePlain={null} />);
   const speedup = screen.getByRole("region", { name: "Speedup" });

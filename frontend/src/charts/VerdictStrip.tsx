@@ -1,12 +1,14 @@
 // Whether speculation pays in the shown run, with the arithmetic: tokens of a round ÷ time of a round in plain passes.
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
+import { UNLIKE, type UnlikePasses, unlikePasses } from "../run/unlike";
 import { type BaselineKind, bestLever, judgedRounds, type Verdict, verdictOf } from "../run/verdict";
 import { HelpGroup } from "../ui/HelpGroup";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { type Segment, Segments } from "../ui/Segments";
-import { fixed } from "../words/format";
+import { DASH, fixed } from "../words/format";
 import { arithmetic, isComputed, leverWords, paysOf, sharedWords } from "../words/pays";
+import { unlikeWords } from "../words/unlike";
 import { CostBar } from "./CostBar";
 import { isVerified, type Speedup, speedupOf } from "./speedup";
 import "./charts.css";
@@ -16,6 +18,7 @@ const MEASURED =
   "Both are measured, never computed from a formula. Time that is spent only for display counts against speculation.";
 const HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone on this machine. ${MEASURED}`;
 const REMOTE_HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone, in one streaming call, which is harder to beat, or with one call for each token. ${MEASURED}`;
+const UNLIKE_HELP = `The time of a pass of the target depends on what else uses the processor, such as the drawing of this page. If it differs by a factor of ${fixed(UNLIKE, 1)} or more between the run and its baseline, a speedup would compare the loads, not the ways of decoding.`;
 const LEVER_HELP =
   "Computed, not measured: the same rounds with shorter drafts, by this run's accepted tokens and the measured times of passes over fewer tokens.";
 const BASELINES: readonly Segment<BaselineKind>[] = [
@@ -36,7 +39,8 @@ interface Props {
 export function VerdictStrip(props: Props) {
   const { run, baselineKind, onBaselineKind } = props;
   const speedup = speedupOf(run, baselineKind);
-  const verdict = speedup.kind === "figure" ? verdictOf(run, speedup.baselineTps) : null;
+  const unlike = speedup.kind === "figure" ? unlikePasses(run, speedup.baselineTps) : null;
+  const verdict = speedup.kind === "figure" && !unlike ? verdictOf(run, speedup.baselineTps) : null;
   const remote = run.started?.remote != null;
   return (
     <HelpGroup>
@@ -46,7 +50,9 @@ export function VerdictStrip(props: Props) {
         data-figure
         data-pays={verdict ? paysOf(verdict.speedup) : undefined}
       >
-        <p className="verdict-large">{speedup.kind === "figure" ? `${fixed(speedup.speedup)}×` : "–"}</p>
+        <p className="verdict-large">
+          {speedup.kind === "figure" && !unlike ? `${fixed(speedup.speedup)}×` : DASH}
+        </p>
         <div className="verdict-words">
           <p>
             {verdict && (
@@ -60,13 +66,14 @@ export function VerdictStrip(props: Props) {
             {verdict && speedup.kind === "figure" && (
               <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
             )}
+            {unlike && <UnlikeNote {...props} unlike={unlike} />}
             <SharedNote run={run} />
             {exactnessOf(run)?.label === "lossy" &&
               "Lossy: the distribution of this text is not the target’s."}
           </p>
           <div className="verdict-basis">
             <Basis speedup={speedup} />
-            <Measure {...props} remote={remote} />
+            <Measure {...props} remote={remote} urgent={unlike !== null} />
             {remote && isVerified(run) && (
               <Segments
                 label="Baseline of the speedup"
@@ -80,6 +87,19 @@ export function VerdictStrip(props: Props) {
         {verdict && <CostBar verdict={verdict} />}
       </section>
     </HelpGroup>
+  );
+}
+
+/** Why the large figure is missing, and the way to one. */
+function UnlikeNote({ onMeasurePlain, unlike }: Props & { unlike: UnlikePasses }) {
+  const lead = onMeasurePlain ? "Measure plain now: that run is drawn as this one was." : "";
+  return (
+    <>
+      <HelpTooltip help={UNLIKE_HELP}>
+        <b>not comparable</b>
+      </HelpTooltip>
+      : {unlikeWords(unlike)} {lead}{" "}
+    </>
   );
 }
 
@@ -117,14 +137,25 @@ function Basis({ speedup }: { speedup: Speedup }) {
   );
 }
 
-function Measure({ run, remote, onMeasurePlain, measuring }: Props & { remote: boolean }) {
+interface MeasureProps extends Props {
+  readonly remote: boolean;
+  /** Whether there is no verdict without it. */
+  readonly urgent: boolean;
+}
+
+function Measure({ run, remote, urgent, onMeasurePlain, measuring }: MeasureProps) {
   if (measuring !== null) return <span className="verdict-measuring">{measuring}</span>;
   if (!isVerified(run) || !onMeasurePlain) return null;
   const help = remote
     ? "Runs this prompt with the target alone, with one call per token, and judges this run by it"
-    : "Runs this prompt with the target alone, and judges this run by it";
+    : "Runs this prompt with the target alone, drawn as this run was, and judges this run by it";
   return (
-    <button type="button" className="db-button" onClick={onMeasurePlain} title={help}>
+    <button
+      type="button"
+      className={urgent ? "db-button is-urgent" : "db-button"}
+      onClick={onMeasurePlain}
+      title={help}
+    >
       Measure plain now
     </button>
   );

@@ -1,5 +1,5 @@
 import { ChevronRight, Play, Square } from "lucide-react";
-import { isBusy, isReady } from "../app/state";
+import { isBusy, isReady, plainRun } from "../app/state";
 import { useApp, useStore } from "../app/useStore";
 import { plainProgress, waitingFor } from "../words/waiting";
 import { CopyFormLink } from "./CopyFormLink";
@@ -107,9 +107,10 @@ function BelowButton() {
 
 /** What a run without tokens waits for. */
 function Waiting() {
-  const words = useApp((state) =>
-    state.plain ? plainProgress(state.plain) : state.play && waitingFor(state.play.full),
-  );
+  const words = useApp((state) => {
+    const plain = plainRun(state);
+    return plain ? plainProgress(plain) : state.play && waitingFor(state.play.full);
+  });
   if (words === null) return null;
   return (
     <p role="status" className="text-soft">

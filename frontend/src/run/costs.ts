@@ -1,6 +1,7 @@
 // The costs of a finished run, in plain passes: what the formula of the speedup needs, as measured.
 import type { Run } from "./model";
 import { currentSettings } from "./selectors";
+import { unlikePasses } from "./unlike";
 import { verdictOf } from "./verdict";
 
 export interface RunCosts {
@@ -30,11 +31,12 @@ function plainPass(run: Run, k: number, verify: number): number {
   return ms(1) > 0 && ms(k + 1) > 0 ? Math.min(1, (verify * ms(1)) / ms(k + 1)) : 1;
 }
 
-/** Null for a run that is not finished, drafted nothing, has a remote target, or has no baseline. */
+/** Null for a run that is not finished, drafted nothing, has a remote target, or has no baseline of like passes. */
 export function costsOf(run: Run): RunCosts | null {
   const plainTps = run.done?.metrics.baseline_tps ?? null;
   const k = currentSettings(run)?.k ?? 0;
   if (!run.done || plainTps === null || k === 0 || run.started?.remote) return null;
+  if (unlikePasses(run, plainTps)) return null;
   const verdict = verdictOf(run, plainTps);
   const { accepted, resampled } = run.done.metrics;
   if (!verdict || accepted + resampled === 0) return null;

@@ -102,13 +102,14 @@ describe("a run", () => {
     const speedup = tab.region("Speedup");
     await speedup.getByText(`full plain run of this prompt, ${plain.total_tokens} tokens`).waitFor();
     const times = (done.metrics.effective_tps ?? 0) / (plain.metrics.overall_tps ?? 0);
-    await speedup.getByText(`${fixed(times)}×`, { exact: true }).waitFor();
-    const [tokens, passes] = /([\d.]+) tokens a round ÷ ([\d.]+) plain passes/
-      .exec((await speedup.textContent()) ?? "")
-      ?.slice(1)
-      .map(Number) ?? [0, 0];
-    expect(tokens).toBeCloseTo(done.metrics.tokens_per_round ?? 0, 2);
-    expect((tokens ?? 0) / (passes ?? 1)).toBeCloseTo(times, 1);
+    if (await claimsSpeedup(tab, times)) {
+      const [tokens, passes] = /([\d.]+) tokens a round ÷ ([\d.]+) plain passes/
+        .exec((await speedup.textContent()) ?? "")
+        ?.slice(1)
+        .map(Number) ?? [0, 0];
+      expect(tokens).toBeCloseTo(done.metrics.tokens_per_round ?? 0, 2);
+      expect((tokens ?? 0) / (passes ?? 1)).toBeCloseTo(times, 1);
+    }
     expect(await tab.shownText()).toBe(done.generated_text);
     expect(await numbers(tab)).toMatchObject({
       "Accept. length τ": fixed(done.metrics.mean_acceptance_length),
@@ -119,6 +120,21 @@ describe("a run", () => {
     expect(next.metrics.baseline_tps).toBe(tab.last("started").baseline?.tps);
   });
 });
+
+/**
+ * The speedup is on the page; or none is, and the reason, where something else used the processor in one of the two runs.
+ * The machine decides which.
+ */
+async function claimsSpeedup(tab: Tab, times: number): Promise<boolean> {
+  const words = () => tab.region("Speedup").textContent();
+  const claimed = `${fixed(times)}×`;
+  await expect
+    .poll(words, soon)
+    .toSatisfy(
+      (text: string) => text.startsWith(claimed) || /^–not comparable: .*cannot be compared/.test(text),
+    );
+  return ((await words()) ?? "").startsWith(claimed);
+}
 
 async function seesText(tab: Tab): Promise<void> {
   expect(await tab.shownText()).toBe(tab.last("done").generated_text);
@@ -157,7 +173,7 @@ async function seesFigures(tab: Tab): Promise<void> {
   const { drafted, accepted, bonus, resampled, tokens } = values;
   const speedup = await tab.region("Speedup").textContent();
   expect(values.speedup).toBeCloseTo((values.effective_tps ?? 0) / (values.baseline_tps ?? 0), 9);
-  expect(speedup).toContain(`${fixed(values.speedup)}×`);
+  await claimsSpeedup(tab, values.speedup ?? 0);
   expect(speedup).toContain(
     `${fixed(values.effective_tps, 1)} tok/s against ${fixed(values.baseline_tps, 1)} plain, measured (`,
   );

@@ -4,6 +4,7 @@ import { useApp } from "../../app/useStore";
 import type { Done } from "../../protocol/generated";
 import { exactnessOf } from "../../run/exactness";
 import type { Run } from "../../run/model";
+import { unlikePasses } from "../../run/unlike";
 import { endWords } from "../../words/ends";
 import { fixed, variation } from "../../words/format";
 
@@ -16,6 +17,8 @@ export function summary(run: Run): string {
 function speedupWords(run: Run): string {
   const speedup = run.done?.metrics.overall_speedup ?? null;
   if (speedup === null || exactnessOf(run)?.label === "unverified") return "";
+  const plainTps = run.done?.metrics.baseline_tps ?? null;
+  if (plainTps !== null && unlikePasses(run, plainTps)) return ", not comparable with its baseline";
   const baseline = run.started?.remote ? "one streaming call" : "plain decoding";
   return `, ${fixed(speedup)} times the speed of ${baseline}`;
 }

@@ -1,6 +1,6 @@
 // The place Live: one run, as it is computed or replayed.
 import { lazy, memo, useCallback, useDeferredValue, useEffect, useMemo } from "react";
-import { type AppState, hasServer, isBusy, isLive, isReady } from "../../app/state";
+import { type AppState, hasServer, isBusy, isLive, isReady, plainRun } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { useThrottled } from "../../app/useThrottled";
 import { RejectionPanel } from "../../charts/RejectionPanel";
@@ -76,7 +76,10 @@ function Verdict() {
   const run = useRunByRound();
   const source = useApp((state) => state.play?.source);
   const idle = useApp((state) => isReady(state) && !isBusy(state) && state.connection === "connected");
-  const measuring = useApp((state) => (state.plain ? plainProgress(state.plain) : null));
+  const measuring = useApp((state) => {
+    const plain = plainRun(state);
+    return plain && plainProgress(plain);
+  });
   const baselineKind = useApp((state) => state.baselineKind);
   const measure = useCallback(() => store.startPlain(), [store]);
   const choose = useCallback((kind: BaselineKind) => store.setBaselineKind(kind), [store]);

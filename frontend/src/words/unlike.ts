@@ -1,0 +1,20 @@
+// In words: the passes of a run and those of its baseline took times that cannot be compared.
+import type { UnlikePasses } from "../run/unlike";
+import { milliseconds, plural, whole } from "./format";
+
+const causeOf = ({ runMs, baselineMs, contextTokens }: UnlikePasses): string => {
+  if (runMs < baselineMs) return "something else used the processor then";
+  if (contextTokens === null) return "something else used the processor";
+  return `something else used the processor, or the text, of ${whole(contextTokens)} tokens, is the cause`;
+};
+
+/** The two times and what follows from them, in one sentence. */
+export function unlikeWords(unlike: UnlikePasses): string {
+  const { rows, runMs, baselineMs } = unlike;
+  const pass = rows === 1 ? "A pass of one token" : `A pass over ${plural(rows, "token")}`;
+  const other =
+    rows === 1
+      ? `${milliseconds(baselineMs)} when the baseline was measured`
+      : `${milliseconds(baselineMs)} at the speed of the baseline`;
+  return `${pass} took ${milliseconds(runMs)} in this run and ${other}: ${causeOf(unlike)}, so the two cannot be compared.`;
+}
