@@ -134,8 +134,10 @@ export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendPr
     <>
       <HelpTooltip help={SIZE_HELP}>size = entropy</HelpTooltip>
       <SizeScale />
-      <span aria-hidden="true">·</span>
-      <HelpTooltip help={fill.help}>{fill.words}</HelpTooltip>
+      <span className="tt-fill">
+        <span aria-hidden="true">·</span>
+        <HelpTooltip help={fill.help}>{fill.words}</HelpTooltip>
+      </span>
     </>
   );
 });

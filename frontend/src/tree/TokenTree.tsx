@@ -4,12 +4,14 @@ import {
   lazy,
   type MouseEvent,
   type RefObject,
+  useCallback,
   useEffect,
   useId,
   useMemo,
   useRef,
   useState,
 } from "react";
+import { flushSync } from "react-dom";
 import { attentionOf } from "../run/branches";
 import type { Run } from "../run/model";
 import { emittedCount } from "../run/selectors";
@@ -72,17 +74,20 @@ export function TokenTree(props: Props) {
   const id = useId();
   const [active, setActive] = useState<string | null>(null);
   const [graph, setGraph] = useState(false);
+  const [saving, setSaving] = useState(false);
   const [pointed, setPointed] = useState<string | null>(null);
   /** The words about the round whose header the pointer is on, on a canvas. */
   const [header, setHeader] = useState<string | null>(null);
   const { layout, reveal } = view;
-  // The keyboard moves between elements, which a screen reader reads.
-  const painted = rapid && !graph && active === null && run.rounds.length > 0 && canPaint();
+  // The keyboard moves between elements, which a screen reader reads, and a saved figure consists of elements.
+  const painted = rapid && !graph && !saving && active === null && run.rounds.length > 0 && canPaint();
 
   useEffect(() => {
     if (selected) reveal(selected);
   }, [selected, reveal]);
 
+  /** The elements are there when this returns. */
+  const saveElements = useCallback((on: boolean) => flushSync(() => setSaving(on)), []);
   const point = (key: string | null) => {
     if (key === pointed) return;
     setPointed(key);
@@ -115,7 +120,7 @@ export function TokenTree(props: Props) {
   const shownAttention = layout.scale.detail === "bars" ? null : attention;
   const shown = { run, view, attention: shownAttention, flowing, hovered, selected, active };
   return (
-    <section className="tt" aria-label="Token tree">
+    <section className="tt" aria-label="Token tree" data-figure>
       <TreeHeader
         rounds={run.rounds.length}
         tokens={emittedCount(run)}
@@ -125,6 +130,7 @@ export function TokenTree(props: Props) {
         onZoom={view.zoomBy}
         graph={graph}
         onGraph={setGraph}
+        onSaving={saveElements}
       />
       {graph && (
         <OnDemand>

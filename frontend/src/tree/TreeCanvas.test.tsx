@@ -1,6 +1,6 @@
 // The tree on a canvas: the same tokens, pointer and keyboard as in SVG, and only changed rows drawn again.
 import { readFileSync } from "node:fs";
-import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Round, Run, Status } from "../run/model";
 import { chain, IDLE, roundOf, STARTED } from "../testing/runs";
@@ -12,6 +12,15 @@ import { toneOf } from "./palette";
 import { type Picture, RowPainter } from "./rowPainter";
 import { scaleAt } from "./scale";
 import { TokenTree } from "./TokenTree";
+
+/** What a figure consisted of when it was saved. */
+const saved = vi.hoisted((): { canvas: boolean; tokens: number }[] => []);
+vi.mock("../ui/figure/save", () => ({
+  saveFigure: async (figure: HTMLElement) => {
+    const tokens = figure.querySelectorAll("[data-key]").length;
+    saved.push({ canvas: figure.querySelector("canvas") !== null, tokens });
+  },
+}));
 
 const WIDTH = 780;
 const rounds = ["aard+", "aaaa*", "rddd+"].map((spec, i) =>
@@ -189,6 +198,15 @@ describe("a tree that grows fast", () => {
     expect(document.getElementById(active ?? "")?.getAttribute("aria-label")).toMatch(/^round 1, position 1/);
     act(() => screen.getByRole("tree").dispatchEvent(new FocusEvent("focusout", { bubbles: true })));
     expect(canvas()).toBeTruthy();
+  });
+
+  it("is SVG while it is saved as a figure, and a canvas again after that", async () => {
+    show();
+    fireEvent.keyDown(screen.getByRole("button", { name: "Save the figure Token tree" }), { key: "Enter" });
+    fireEvent.click(await screen.findByRole("menuitem", { name: "Save as SVG" }));
+    await waitFor(() => expect(saved).toEqual([{ canvas: false, tokens: expect.any(Number) }]));
+    expect(saved[0]?.tokens).toBeGreaterThan(10);
+    await waitFor(() => expect(canvas()).toBeTruthy());
   });
 
   it("reports the token under the pointer, and selects it", () => {

@@ -1,6 +1,7 @@
 // The header of the tree: its counts, its legend, and its view.
 import { ArrowDownToLine, Maximize, Minus, Plus, Waypoints } from "lucide-react";
 import { memo, type ReactNode } from "react";
+import { FigureMenu } from "../ui/FigureMenu";
 import { HelpGroup } from "../ui/HelpGroup";
 import { plural } from "../words/format";
 import { Encoding, Legend, LegendPopover, type LegendProps } from "./Legend";
@@ -16,10 +17,12 @@ interface Props {
   /** Whether one round is shown as a graph. */
   readonly graph: boolean;
   onGraph(on: boolean): void;
+  /** While the figure is saved, the tokens are SVG elements. */
+  onSaving(saving: boolean): void;
 }
 
 export const TreeHeader = memo(function TreeHeader(props: Props) {
-  const { rounds, tokens, legend, mode, onMode, onZoom, graph, onGraph } = props;
+  const { rounds, tokens, legend, mode, onMode, onZoom, graph, onGraph, onSaving } = props;
   const toggle = (wanted: ViewMode) => onMode(mode === wanted ? "still" : wanted);
   return (
     <HelpGroup>
@@ -32,7 +35,7 @@ export const TreeHeader = memo(function TreeHeader(props: Props) {
             </>
           )}
         </p>
-        <div className="tt-tools">
+        <div className="tt-tools" data-figure-skip>
           <Tool label="Zoom out" onClick={() => onZoom(1 / 1.25)}>
             <Minus />
           </Tool>
@@ -48,6 +51,7 @@ export const TreeHeader = memo(function TreeHeader(props: Props) {
           <Tool label="Show one round as a graph" pressed={graph} onClick={() => onGraph(!graph)}>
             <Waypoints />
           </Tool>
+          {rounds > 0 && <FigureMenu title="Token tree" onSaving={onSaving} />}
           <LegendPopover {...legend} />
         </div>
         <div className="tt-legend">

@@ -14,8 +14,15 @@ const FORMATS: readonly (readonly [Format, string])[] = [
   ["png", "Save as PNG"],
 ];
 
-/** Must be inside an element with the attribute `data-figure`. title: of the picture, and the name of its file. */
-export function FigureMenu({ title }: { title: string }) {
+interface Props {
+  /** Of the picture, and the name of its file. */
+  readonly title: string;
+  /** Called with true before the figure is read, and with false after it: for one that is not drawn as SVG elements. */
+  onSaving?(saving: boolean): void;
+}
+
+/** Must be inside an element with the attribute `data-figure`. */
+export function FigureMenu({ title, onSaving = () => {} }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   const provenance = useProvenance();
   const [failed, setFailed] = useState(false);
@@ -24,10 +31,13 @@ export function FigureMenu({ title }: { title: string }) {
     if (!figure) return;
     try {
       const { saveFigure } = await import("./figure/save");
+      onSaving(true);
       await saveFigure(figure, { title, provenance: savedOn(provenance, new Date().toISOString()) }, format);
       setFailed(false);
     } catch {
       setFailed(true);
+    } finally {
+      onSaving(false);
     }
   };
   const trigger = (

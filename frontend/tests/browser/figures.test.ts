@@ -103,3 +103,38 @@ it("are saved from Learn as well", async () => {
   expect(text).toContain("Hatched is computed");
   expect(text).toContain("<pattern");
 });
+
+it("of the tree show its visible tokens with their legend, also while a canvas draws them", async () => {
+  const tab = await site.open({ colorScheme: "light" });
+  await tab.button("Skip").click();
+  await tab.page.keyboard.press("End");
+  await tab.tree.getByRole("treeitem").first().waitFor();
+  const labels = await tab.tree.evaluate((view) => {
+    const { top, bottom } = view.getBoundingClientRect();
+    const isSeen = ({ top: y, bottom: end }: DOMRect) => y > top && end < bottom;
+    const all = [...view.querySelectorAll(".tt-label")];
+    return all.filter((label) => isSeen(label.getBoundingClientRect())).map((label) => label.textContent);
+  });
+  expect(labels.length).toBeGreaterThan(5);
+  const file = await saved(tab, "Token tree", "SVG");
+  const text = await readFile(file, "utf8");
+  const words = await tab.page.evaluate((xml) => {
+    const found = new DOMParser().parseFromString(xml, "image/svg+xml");
+    return [...found.querySelectorAll("text")].map(({ textContent }) => textContent);
+  }, text);
+  expect(words).toEqual(expect.arrayContaining([...labels, "accepted", "rejected"]));
+  // Nodes lie where the style sheet moves them, not all in one corner.
+  const places = new Set(text.match(/transform="matrix\([^"]*"/g));
+  expect(places.size).toBeGreaterThan(5);
+  const drawn = await outside(tab, file);
+  const png = await outside(tab, await saved(tab, "Token tree", "PNG"));
+  expect(png.width).toBe(2 * drawn.width);
+  expect(Math.min(drawn.colours, png.colours)).toBeGreaterThan(10);
+
+  await tab.page.keyboard.press("Home");
+  await tab.button("Play").click();
+  await tab.tree.locator("canvas").waitFor();
+  const moving = await readFile(await saved(tab, "Token tree", "SVG"), "utf8");
+  expect(moving.match(/transform="matrix\(/g)?.length).toBeGreaterThan(2);
+  expect(tab.problems).toEqual([]);
+});

@@ -42,6 +42,9 @@ function inlineStyle(from: Element, to: Element): void {
     if (value === "" || value === USUAL[name] || isFont) continue;
     to.setAttribute(name, name === "font-family" ? value.replaceAll('"', "'") : value);
   }
+  // The style sheet moves a part of a drawing; where the drawing itself is, its box says.
+  const moved = style.transform.startsWith("matrix(") && !(from instanceof SVGSVGElement);
+  if (moved) to.setAttribute("transform", style.transform);
 }
 
 /** x, y: of the drawing in the picture. */

@@ -33,6 +33,16 @@ function isUnseen(node: Element, style: CSSStyleDeclaration): boolean {
   );
 }
 
+/** Whether an element cuts off what is larger than itself. */
+const cuts = (node: Element, style: CSSStyleDeclaration): boolean =>
+  (style.overflowX !== "visible" && node.scrollWidth > node.clientWidth) ||
+  (style.overflowY !== "visible" && node.scrollHeight > node.clientHeight);
+
+/** Whether something of a box is inside another. An element without a box can have children with one. */
+const meets = (a: DOMRect, b: DOMRect): boolean =>
+  (a.width === 0 && a.height === 0) ||
+  (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom);
+
 class Painter {
   private ids = 0;
   readonly families = new Set<string>();
@@ -59,7 +69,8 @@ class Painter {
     for (const family of style.fontFamily.split(",")) this.families.add(family.trim().replace(/["']/g, ""));
   }
 
-  paint(node: Node, style: CSSStyleDeclaration): string {
+  /** within: the box of the nearest element that cuts off what lies outside of it; null without one. */
+  paint(node: Node, style: CSSStyleDeclaration, within: DOMRect | null = null): string {
     if (node instanceof Text) {
       if (node.data.trim() === "") return "";
       this.uses(style, node.data);
@@ -67,9 +78,10 @@ class Painter {
     }
     if (!(node instanceof Element)) return "";
     const own = getComputedStyle(node);
-    if (isUnseen(node, own)) return "";
+    if (isUnseen(node, own) || (within && !meets(node.getBoundingClientRect(), within))) return "";
     if (node instanceof SVGSVGElement) return this.drawing(node);
-    const inside = [...node.childNodes].map((child) => this.paint(child, own)).join("");
+    const inner = cuts(node, own) ? node.getBoundingClientRect() : within;
+    const inside = [...node.childNodes].map((child) => this.paint(child, own, inner)).join("");
     const painted = boxOf(own, this.boxAt(node), this.id()) + this.clipped(node, own, inside);
     const opacity = Number(own.opacity);
     return opacity < 1 && painted !== "" ? element("g", { opacity }, painted) : painted;
@@ -83,8 +95,7 @@ class Painter {
   }
 
   private clipped(node: Element, style: CSSStyleDeclaration, inside: string): string {
-    const cuts = style.overflowX !== "visible" && node.scrollWidth > node.clientWidth;
-    if (!cuts || inside === "") return inside;
+    if (!cuts(node, style) || inside === "") return inside;
     const id = this.id();
     const { x, y, width, height } = this.boxAt(node);
     const path = element("clipPath", { id }, element("rect", { x, y, width, height }));
@@ -166,7 +177,14 @@ export async function pictureOf(node: HTMLElement, { title, provenance }: Captio
     captionLines(notes, NOTE_PX, noteTop, faint);
   const svg = element(
     "svg",
-    { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` },
+    {
+      xmlns: "http://www.w3.org/2000/svg",
+      width,
+      height,
+      viewBox: `0 0 ${width} ${height}`,
+      // As on the page: the letters of a token stay apart.
+      style: "font-variant-ligatures:none",
+    },
     content,
   );
   return { svg, width, height };
