@@ -106,11 +106,10 @@ function Rows({ group: { by, cells }, chosen, onChoose }: RowsProps) {
             <button
               type="button"
               aria-pressed={cell.label === chosen}
-              aria-label={`${cell.label}: ${shareWords(cell)}, ${cellWords(cell)}. Show its tokens`}
               title={cellWords(cell)}
               onClick={() => onChoose(cell.label === chosen ? null : cell.label)}
             >
-              <span className="anatomy-label">{cell.label}</span>
+              <span className="anatomy-label">{cell.label}</span>{" "}
               <span className="anatomy-bar">
                 <span
                   className="anatomy-share"
@@ -123,7 +122,8 @@ function Rows({ group: { by, cells }, chosen, onChoose }: RowsProps) {
               </span>
               <span className="anatomy-figures">
                 {shareWords(cell)} <small>of {whole(cell.tested)}</small>
-              </span>
+              </span>{" "}
+              <span className="sr-only">{cellWords(cell)}. Show its tokens</span>
             </button>
           </li>
         ))}

@@ -186,7 +186,7 @@ describe("the list of runs", () => {
     expect(within(region).getByText(/tested tokens of 2 runs, [\d.]+ % accepted\./)).toBeTruthy();
     expect(within(region).getAllByRole("figure")).toHaveLength(4);
     const row = within(region).getByRole("button", {
-      name: /^1: [\d.]+ %, accepted \d+ of \d+; 95 % interval/,
+      name: /^1 [\d.]+ % of \d+ accepted \d+ of \d+; 95 % interval/,
     });
     fireEvent.click(row);
     const examples = within(screen.getByRole("region", { name: "Tokens in their text" }));
