@@ -174,7 +174,7 @@ def test_a_seed_that_is_no_integer_is_refused(monkeypatch: pytest.MonkeyPatch, s
 
 def test_numbers_without_a_range_are_finite_too() -> None:
     for value in (float("nan"), float("inf"), -1.0):
-        assert words(session_idle_s=value).message.startswith(f"session_idle_s is {value}: Input should be ")
+        assert words(session_idle_s=value).message.startswith(f"session_idle_s is {value}: it must be ")
 
 
 def test_a_temperature_just_above_0_is_allowed() -> None:
@@ -184,14 +184,14 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"profile": "huge"}, "profile is 'huge': Input should be 'qwen' or 'smol'."),
+        ({"profile": "huge"}, "profile is 'huge': it must be 'qwen' or 'smol'."),
         (
             {"drafter": "oracle"},
-            "drafter is 'oracle': Input should be 'model', 'ngram', 'suffix', 'lookahead', 'medusa', "
+            "drafter is 'oracle': it must be 'model', 'ngram', 'suffix', 'lookahead', 'medusa', "
             "'eagle', 'eagle3', 'p-eagle', 'dflash', 'mtp', 'selfspec', 'mixture', 'multi' or 'hybrid'.",
         ),
-        ({"port": 70000}, "port is 70000: Input should be less than or equal to 65535."),
-        ({"threads": 0}, "threads is 0: Input should be greater than or equal to 1."),
+        ({"port": 70000}, "port is 70000: it must be at most 65535."),
+        ({"threads": 0}, "threads is 0: it must be at least 1."),
         ({"ngram_min": 5, "ngram_max": 3}, "ngram_min is 5 and ngram_max only 3."),
         ({"target": ""}, "target is '': it needs a value."),
         ({"host": "  "}, "host is '  ': it needs a value."),
@@ -204,7 +204,7 @@ def test_a_temperature_just_above_0_is_allowed() -> None:
             {"prompt_cache": "~nobody-here/x"},
             "prompt_cache is '~nobody-here/x': there is no such home folder; set SPECULATOVIZ_PROMPT_CACHE to another.",
         ),
-        ({"port": 10**30}, f"port is {10**30}: Input should be less than or equal to 65535."),
+        ({"port": 10**30}, f"port is {10**30}: it must be at most 65535."),
     ],
 )
 def test_other_mistakes_are_refused_in_words(settings: dict[str, Any], message: str) -> None:
@@ -227,7 +227,7 @@ def test_a_secret_is_not_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(secrets) == 4
     for field in secrets:
         error = words(**{field: ["hush"]})
-        assert error.message == f"{field} is what was given: Input should be a valid string."
+        assert error.message == f"{field} is what was given: it must be text."
 
 
 def test_a_folder_of_the_home_folder_is_found_from_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

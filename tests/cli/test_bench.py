@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("command", "code", "happened", "to_do"),
     [
-        ("pair --profile huge", "bad_request", "profile is 'huge': Input should be", "Correct it and try again."),
+        ("pair --profile huge", "bad_request", "profile is 'huge': it must be 'qwen'", "Correct it and try again."),
         ("sweep nowhere.jsonl --out runs", "bad_request", "nowhere.jsonl cannot be read", "Give a JSON Lines"),
         ("sweep here.jsonl --out runs --profile huge", "bad_request", "profile is 'huge'", "Correct it"),
         ("sweep here.jsonl --out runs --drafter nobody", "bad_request", "'nobody' is no drafter", "Write one of"),

@@ -66,8 +66,8 @@ def test_prompts_conversations_and_turns_are_read_with_or_without_a_category(tmp
         ("[1]\n", r"cannot be read as prompts \(line 1"),
         ('{"category": "a"}\n', "line 1 asks nothing"),
         ('{"prompt": "a"}\n{"turns": []}\n', "line 2 asks nothing"),
-        ('{"prompt": 1}\n', "line 1: prompt: Input should be a valid string"),
-        ('{"prompt": "cut\n', "line 1: Invalid JSON"),
+        ('{"prompt": 1}\n', "line 1: prompt: it must be text"),
+        ('{"prompt": "cut\n', "line 1: it is not JSON"),
         ("\n", "holds no prompts"),
     ],
 )

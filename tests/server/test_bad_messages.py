@@ -39,7 +39,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], str]] = {
     "no tokens": ({"max_tokens": 0}, "max_tokens is 0, and allowed are 1 to 4096"),
     "too many tokens": ({"max_tokens": 4097}, "max_tokens is 4097, and allowed are 1 to 4096"),
     "top_p": ({"top_p": 0}, "top_p is 0, and allowed are 0.05 to 1"),
-    "seed": ({"seed": 1.5}, "Input should be a valid integer"),
+    "seed": ({"seed": 1.5}, "it must be a whole number"),
     "an unknown setting": ({"colour": "red"}, "'colour'"),
     "a setting named like a message": ({"start": 1}, "'start'"),
     "an unknown setting of a turn": (
@@ -54,7 +54,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], str]] = {
     "prompt and messages": ({"messages": [{"role": "user", "content": "a"}]}, "either a prompt or messages"),
     "neither": ({"prompt": None}, "either a prompt or messages"),
     "an empty prompt": ({"prompt": "  \n"}, "prompt is empty"),
-    "no messages": ({"prompt": None, "messages": []}, "0 tokens"),
+    "no messages": ({"prompt": None, "messages": []}, "no tokens"),
     "seventeen stop strings": ({"stop": ["a"] * 17}, "stop is a list"),
     "a prompt that is no text": ({"prompt": 5}, "prompt is 5"),
     "what the model cannot read": ({"prompt": "ÄÖÜ"}, "cannot read"),

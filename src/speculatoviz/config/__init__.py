@@ -15,7 +15,7 @@ from speculatoviz.config.settings import (
     store_place,
     variables,
 )
-from speculatoviz.config.words import in_words, mistake_in_words
+from speculatoviz.config.words import in_words, mistake_in_words, reason_in_words
 
 __all__ = [
     "ENV_FILE",
@@ -32,6 +32,7 @@ __all__ = [
     "keys_place",
     "load_settings",
     "mistake_in_words",
+    "reason_in_words",
     "store_place",
     "variables",
 ]

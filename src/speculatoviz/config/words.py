@@ -13,6 +13,30 @@ from speculatoviz.errors import BadRequestError
 
 _TAGS = (("start",), ("update",), ("cancel",))  # where a message of that type goes wrong
 
+# What a value must be, by the type of pydantic's error.
+_KINDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "an object",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_type": "text",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
 
 def in_words(error: ValidationError, source: Callable[[str], str] = str) -> BadRequestError:
     """The first mistake in a message or in settings, with the allowed range if there is one.
@@ -37,7 +61,7 @@ def mistake_in_words(first: Mapping[str, Any], source: Callable[[str], str] = st
             f"The message's type is {_short(context['tag'])}, and known are {context['expected_tags']}.",
             "Choose one of them.",
         )
-    reason = context.get("error", first["msg"])
+    reason = reason_in_words(first)
     if not loc:  # from a validator of the whole model
         return BadRequestError(f"{reason}.", "Change one of them.")
     name, allowed = source(field), RANGES.get(field)
@@ -49,6 +73,21 @@ def mistake_in_words(first: Mapping[str, Any], source: Callable[[str], str] = st
             "Choose a value in that range.",
         )
     return BadRequestError(f"{name} is {given}: {reason}.", "Correct it and try again.")
+
+
+def reason_in_words(first: Mapping[str, Any]) -> str:
+    """What is wrong with a value, as pydantic describes it, in words: what it must be."""
+    context, kind = first.get("ctx", {}), first["type"]
+    if kind == "json_invalid":
+        return f"it is not JSON ({context['error']})"
+    if kind in {"literal_error", "enum"}:
+        return f"it must be {context['expected']}"
+    if kind in _KINDS:
+        return f"it must be {_KINDS[kind]}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"it must be {words} {context[bound]}"
+    return str(context.get("error", first["msg"]))
 
 
 def _lack(name: str, context: Mapping[str, Any]) -> BadRequestError:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from speculatoviz.config import reason_in_words
 from speculatoviz.errors import BadRequestError
 from speculatoviz.measure.text import PASSAGE
 from speculatoviz.telemetry.messages import ChatMessage
@@ -164,7 +165,7 @@ def _parsed(file: Path, number: int, line: str) -> _Line:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise _unreadable(file, f"line {number}: {f'{where}: ' if where else ''}{first['msg']}") from error
+        raise _unreadable(file, f"line {number}: {f'{where}: ' if where else ''}{reason_in_words(first)}") from error
 
 
 def _unreadable(file: Path, why: str) -> BadRequestError:
