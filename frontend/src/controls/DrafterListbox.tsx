@@ -4,6 +4,7 @@ import { Check, ChevronDown, ChevronUp } from "lucide-react";
 import { Select } from "radix-ui";
 import type { KeyboardEvent, SyntheticEvent } from "react";
 import type { DrafterInfo } from "../protocol/generated";
+import { Coded } from "../ui/Coded";
 
 interface Props {
   readonly id: string;
@@ -88,14 +89,9 @@ function Entry({ drafter }: { drafter: DrafterInfo }) {
       <span className="drafter-help">{help}</span>{" "}
       {reason !== null && (
         <span className="drafter-reason">
-          <TextWithCode text={reason} />
+          <Coded text={reason} />
         </span>
       )}
     </Select.Item>
   );
-}
-
-/** Text with code between backticks. */
-function TextWithCode({ text }: { text: string }) {
-  return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={part}>{part}</code> : part));
 }

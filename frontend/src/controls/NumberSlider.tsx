@@ -1,3 +1,4 @@
+import { Undo2 } from "lucide-react";
 import type { ReactNode } from "react";
 import { type NumberField, rangeOf } from "../app/form";
 import { formOf, isRunning } from "../app/state";
@@ -11,16 +12,35 @@ interface Props {
   field: NumberField;
   name: string;
   show(value: number): string;
+  /** Who chooses the value until the user does. */
+  by?: string;
   note?: ReactNode;
 }
 
-export function NumberSlider({ field, name, show, note }: Props) {
+export function NumberSlider({ field, name, show, by = "the server", note }: Props) {
   const store = useStore();
   const settings = useApp((state) => state.settings);
   const value = useApp((state) => formOf(state).numbers[field]);
+  const own = useApp((state) => state.choices.numbers[field] !== undefined);
   const running = useApp(isRunning);
   const range = rangeOf(settings, field);
   const disabled = running && !LIVE.has(field);
+  const leave = (
+    <button
+      type="button"
+      className="icon-button slider-leave"
+      aria-label={`${name}: leave it to ${by} again`}
+      title={`Leave it to ${by} again`}
+      onClick={({ currentTarget }) => {
+        // The button goes, and the slider has the focus then.
+        const slider = currentTarget.closest(".value-slider")?.querySelector<HTMLElement>("[role=slider]");
+        store.leave(field);
+        slider?.focus();
+      }}
+    >
+      <Undo2 size={13} aria-hidden />
+    </button>
+  );
   return (
     <ValueSlider
       name={name}
@@ -30,6 +50,7 @@ export function NumberSlider({ field, name, show, note }: Props) {
       help={disabled ? `${range.help}; cannot change during a run` : range.help}
       disabled={disabled}
       note={note}
+      action={own && !disabled && leave}
       onMove={(next) => store.choose({ numbers: { [field]: next } })}
     />
   );

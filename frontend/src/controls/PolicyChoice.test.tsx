@@ -96,7 +96,7 @@ it("turns the depth into the largest depth, and hides the size of trees", async 
   for (const name of ["auto", "adaptive"]) {
     fireEvent.click(policy(name));
     expect(depth()?.getAttribute("aria-label")).toBe("Largest depth");
-    expect(depth()?.getAttribute("aria-valuetext")).toBe("at most 12");
+    expect(depth()?.getAttribute("aria-valuetext")).toBe(`chosen by ${name}`);
     expect(screen.queryByRole("slider", { name: "Tree size" })).toBeNull();
   }
   expect(screen.getByText(/^A pass over 13 tokens has not been measured/)).toBeTruthy();
@@ -130,4 +130,19 @@ it("cannot change during a run, nor can a drafter be taken back that was named f
   fireEvent.keyDown(control(), { key: "Enter" });
   const back = screen.getByRole("option", { name: /^Chosen by auto .*Choose this before the next run\.$/ });
   expect(back.getAttribute("aria-disabled")).toBe("true");
+});
+
+it("gives a number that the user moved back to who chose it before, with the focus on its slider", async () => {
+  const store = await shown();
+  fireEvent.click(policy("auto"));
+  const back = () => screen.queryByRole("button", { name: "Largest depth: leave it to auto again" });
+  expect(back()).toBeNull();
+  fireEvent.keyDown(depth() as Element, { key: "Home" });
+  expect(depth()?.getAttribute("aria-valuetext")).toBe("at most 1");
+  fireEvent.click(back() as Element);
+  expect([back(), depth()?.getAttribute("aria-valuetext")]).toEqual([null, "chosen by auto"]);
+  expect(document.activeElement).toBe(depth());
+  store.choose({ prompt: "p" });
+  store.start();
+  expect(environment.sent.at(-1)).toMatchObject({ policy: "auto", k: null });
 });

@@ -49,10 +49,12 @@ export function SettingsForm() {
 
 /** The depth of every round, or the largest one where the policy chooses it. */
 function Depth() {
-  const chooses = useApp((state) => formOf(state).policy !== "fixed");
+  const policy = useApp((state) => formOf(state).policy);
+  const left = useApp((state) => formOf(state).depth === null);
   const note = <ChangeNote field="k" />;
-  if (!chooses) return <NumberSlider field="k" name="Depth K" show={String} note={note} />;
-  return <NumberSlider field="deepest" name="Largest depth" show={(k) => `at most ${k}`} note={note} />;
+  if (policy === "fixed") return <NumberSlider field="k" name="Depth K" show={String} note={note} />;
+  const show = (k: number) => (left ? `chosen by ${policy}` : `at most ${k}`);
+  return <NumberSlider field="deepest" name="Largest depth" show={show} by={policy} note={note} />;
 }
 
 /** Shown if the drafter drafts trees and the rule verifies them. Up to the depth, the draft is a chain. */

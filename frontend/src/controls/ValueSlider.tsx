@@ -12,15 +12,21 @@ interface Props {
   readonly help: string;
   readonly disabled?: boolean;
   readonly note?: ReactNode;
+  /** A small button after the value. */
+  readonly action?: ReactNode;
   onMove(value: number): void;
 }
 
-export function ValueSlider({ name, range, value, shown, help, disabled = false, note, onMove }: Props) {
+export function ValueSlider(props: Props) {
+  const { name, range, value, shown, help, disabled = false, note, action, onMove } = props;
   return (
-    <div title={help}>
+    <div title={help} className="value-slider">
       <div className="mb-1 flex items-baseline justify-between gap-2 text-[13px]">
         <span className="text-soft">{name}</span>
-        <span className="figures font-medium">{shown}</span>
+        <span className="flex items-center gap-1">
+          <span className="figures font-medium">{shown}</span>
+          {action}
+        </span>
       </div>
       <SliderTrack {...range} {...{ name, value, shown, disabled, onMove }} />
       {note}

@@ -18,7 +18,7 @@ const LOOPBACK = /^(localhost|127\.|\[::1\]|::1)/;
 /** How visitors reach the page, or why they cannot. */
 export function linkWords(hostname: string): string {
   if (LOOPBACK.test(hostname))
-    return "Only this machine reaches this server. For visitors start it with --host 0.0.0.0 and a key (speculatoviz keys add class), and open its address here.";
+    return "Only this machine reaches this server. For visitors start it with `--host 0.0.0.0` and a key (`speculatoviz keys add class`), and open its address here.";
   return "Visitors open this link, and type the server's key once.";
 }
 

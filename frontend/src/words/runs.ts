@@ -34,10 +34,10 @@ export const placeWords = (place: "server" | "browser" | "site"): string => PLAC
 
 const PLACE_WORDS = {
   server:
-    "The server keeps every run on its machine, with prompt and text. Start it with --store none to keep none.",
+    "The server keeps every run on its machine, with prompt and text. Start it with `--store none` to keep none.",
   browser:
     "This server keeps no runs. The last 20 runs of this browser are kept in it, with prompt and text.",
-  site: "Recorded runs of real models. To record your own, install SpeculatoViz and start speculatoviz serve.",
+  site: "Recorded runs of real models. To record your own, install SpeculatoViz and start `speculatoviz serve`.",
 } as const;
 
 interface Compared {

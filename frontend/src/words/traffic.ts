@@ -4,10 +4,10 @@ import { fixed, milliseconds, percent, plural, whole } from "./format";
 import { draftWords } from "./runs";
 
 export const TRAFFIC_LEAD =
-  "Requests to the OpenAI-compatible API of this server, and those that speculatoviz watch records into the same store, as they come. Each is kept as a run that can be opened.";
+  "Requests to the OpenAI-compatible API of this server, and those that `speculatoviz watch` records into the same store, as they come. Each is kept as a run that can be opened.";
 
 export const TRAFFIC_EMPTY =
-  "No request has come since the server started. Point a client of the OpenAI API at this address, followed by /v1.";
+  "No request has come since the server started. Point a client of the OpenAI API at this address, followed by `/v1`.";
 
 export const TRAFFIC_ALL_REFUSED = "No request has become a run since the server started.";
 

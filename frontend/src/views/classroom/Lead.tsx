@@ -11,6 +11,7 @@ import { NumberSlider } from "../../controls/NumberSlider";
 import { PromptBox } from "../../controls/PromptBox";
 import { useObstacle } from "../../controls/useObstacle";
 import type { ClassroomView } from "../../protocol/generated";
+import { Coded } from "../../ui/Coded";
 import { linkWords } from "../../words/classroom";
 import { fixed } from "../../words/format";
 import "../../controls/controls.css";
@@ -27,7 +28,9 @@ export function Lead({ room, view }: Props) {
     <section aria-label="For the presenter" className="classroom-lead-box">
       <p className="classroom-link">
         <a href={addressOf("classroom")}>{location.origin + addressOf("classroom")}</a>
-        <span className="classroom-note">{linkWords(location.hostname)}</span>
+        <span className="classroom-note">
+          <Coded text={linkWords(location.hostname)} />
+        </span>
       </p>
       <div className="classroom-actions">
         {phase === "betting" && (

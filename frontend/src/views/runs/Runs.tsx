@@ -3,6 +3,7 @@ import { FolderOpen } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import type { StoredRun } from "../../protocol/generated";
 import { Brand } from "../../ui/Brand";
+import { Coded } from "../../ui/Coded";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { useOpenFile } from "../../ui/TraceDrop";
@@ -52,7 +53,11 @@ export function Runs() {
       </header>
       <main>
         <h1>Runs</h1>
-        {list.kept && <p className="runs-place">{placeWords(list.kept.place)}</p>}
+        {list.kept && (
+          <p className="runs-place">
+            <Coded text={placeWords(list.kept.place)} />
+          </p>
+        )}
         <Tools containing={containing} onContaining={setContaining} />
         <Fault list={list} />
         {list.kept && list.runs.length > 0 && <Anatomy kept={list.kept} containing={containing.trim()} />}

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 import type { TrafficState } from "../../app/traffic";
 import { useTraffic, useTrafficStore } from "../../app/useTraffic";
 import { Brand } from "../../ui/Brand";
+import { Coded } from "../../ui/Coded";
 import { Places } from "../../ui/Places";
 import { ThemeMenu } from "../../ui/ThemeMenu";
 import { countWords, TRAFFIC_ALL_REFUSED, TRAFFIC_EMPTY, TRAFFIC_LEAD } from "../../words/traffic";
@@ -34,7 +35,9 @@ export function Traffic() {
       </header>
       <main>
         <h1>Traffic</h1>
-        <p className="traffic-lead">{TRAFFIC_LEAD}</p>
+        <p className="traffic-lead">
+          <Coded text={TRAFFIC_LEAD} />
+        </p>
         <label className="traffic-prompts">
           <input
             type="checkbox"
@@ -44,7 +47,7 @@ export function Traffic() {
           Show the beginning of each prompt
         </label>
         <p role="status" className="traffic-state">
-          {statusWords(state)}
+          <Coded text={statusWords(state)} />
         </p>
         {state.runs !== null && state.runs.length > 0 && <TrafficTable runs={state.runs} />}
         {state.refused.length > 0 && <RefusedTable groups={state.refused} />}
