@@ -21,6 +21,7 @@ from speculatoviz.config import Settings  # noqa: E402
 from speculatoviz.core.rounds import Round  # noqa: E402
 from speculatoviz.errors import HeadError, TrainError  # noqa: E402
 from speculatoviz.heads import eagle3_folder  # noqa: E402
+from speculatoviz.models.base import PREFILL_TOKENS, Feed  # noqa: E402
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel  # noqa: E402
 from speculatoviz.session.heads import published_head  # noqa: E402
 from speculatoviz.targets.local import LocalTarget  # noqa: E402
@@ -30,10 +31,13 @@ from speculatoviz.train.data import TrainingData  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.fit import Schedule, TrainingResult, fit  # noqa: E402
 from speculatoviz.train.job import TrainJob  # noqa: E402
+from speculatoviz.train.reading import TextShards  # noqa: E402
 from speculatoviz.train.score import HeldOutAnswers  # noqa: E402
 from speculatoviz.train.store import Corpus, CorpusOrigin  # noqa: E402
+from speculatoviz.train.texts import find  # noqa: E402
 from support import tiny_layered  # noqa: E402
 from support.departures import greedy_rounds  # noqa: E402
+from support.letters import write_letters  # noqa: E402
 
 RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=40, greedy_share=0.9, dialogue_tokens=90, second_turn=0.0)
 DEPTH = 3
@@ -172,6 +176,29 @@ def rolled_ids(folder: Path) -> None:
     ids = tensors["d2t"] + np.arange(len(tensors["d2t"]))
     tensors["d2t"] = np.roll(ids, 1) - np.arange(len(ids))
     save_file(tensors, folder / "model.safetensors")
+
+
+def test_texts_are_read_on_llamacpp_in_passes_that_it_takes(
+    done: Trained, target: LocalTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    write_letters(tmp_path / "texts", 3, 200)
+    model, texts = target.window.model, find([tmp_path / "texts"])
+    into = Corpus(
+        tmp_path / "data",
+        CorpusOrigin("tiny", model.tokenizer.fingerprint, tiny_layered.WIDTH, tiny_layered.LAYERS),
+    )
+    job = order(tmp_path, source=done.folder / "tiny.gguf", texts=(tmp_path / "texts",), tokens=400, text_share=0.9)
+    fill.read(job, into, texts, 360, model.tokenizer, lambda *_: None)
+
+    found = list(TextShards(into).dialogues(texts.digests))
+    assert sum(map(len, found)) >= 360
+    assert max(map(len, found)) == RECIPE.dialogue_tokens > PREFILL_TOKENS
+    context, own = model.open(64), found[0]
+    row = model.forward([Feed(context, own.tokens[:64].tolist(), hidden=True, layers=tiny_layered.LAYERS)])[0]
+    np.testing.assert_allclose(own.states[:64], row.hidden, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(own.layers[:64], row.layers, rtol=0.02, atol=0.02)
+    context.close()
 
 
 @pytest.mark.parametrize("twin", [shifted_layers, rolled_ids])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from speculatoviz.core.progress import Progress
-from speculatoviz.models.base import LanguageModel, Tokenizer
+from speculatoviz.models.base import PREFILL_TOKENS, LanguageModel, Tokenizer
 from speculatoviz.train.generate import RECIPE, SHARD_TOKENS, write_dialogues
 from speculatoviz.train.job import TrainJob
 from speculatoviz.train.reading import TextShards, read_texts
@@ -15,7 +15,6 @@ from speculatoviz.train.texts import Piece, Span, Texts, pieces
 
 _READ_AT_ONCE = 4  # pieces of a pass on PyTorch: with more a token takes as long
 _LOCK = ".text.lock"
-_CHUNK = 128  # tokens of a pass on llama.cpp, which gives logits after each of them
 
 
 def fill(job: TrainJob, corpus: Corpus, texts: Texts, tokenizer: Tokenizer, report: Progress) -> None:
@@ -26,13 +25,13 @@ def fill(job: TrainJob, corpus: Corpus, texts: Texts, tokenizer: Tokenizer, repo
     wanted = round(job.tokens * job.text_share) if texts.files else 0
     spans = TextShards(corpus).spans(texts.digests)
     if _tokens(spans) < wanted:
-        _read(job, corpus, texts, wanted, tokenizer, report)
+        read(job, corpus, texts, wanted, tokenizer, report)
         spans = TextShards(corpus).spans(texts.digests)
     _write(job, corpus, job.tokens - min(wanted, _tokens(spans)), report)
 
 
-def _read(job: TrainJob, corpus: Corpus, texts: Texts, wanted: int, tokenizer: Tokenizer, report: Progress) -> None:
-    """Read texts until `wanted` tokens of them are in the corpus, or all are."""
+def read(job: TrainJob, corpus: Corpus, texts: Texts, wanted: int, tokenizer: Tokenizer, report: Progress) -> None:
+    """Read texts until `wanted` tokens of them are in the corpus, or all are. Raises TrainError like `fill`."""
     shards = TextShards(corpus)
     with alone(corpus.folder / _LOCK, lambda: report("waiting: another process reads texts", None)):
         spans = shards.spans(texts.digests)
@@ -44,7 +43,7 @@ def _read(job: TrainJob, corpus: Corpus, texts: Texts, wanted: int, tokenizer: T
         report(_files(texts), None)
         at_once, most = _READ_AT_ONCE, _READ_AT_ONCE * RECIPE.dialogue_tokens
         if job.write_with == "llamacpp":
-            at_once, most = 1, _CHUNK
+            at_once, most = 1, PREFILL_TOKENS
         model = writing_model(job, at_once, RECIPE.dialogue_tokens, bool(corpus.layers))
 
         def done(tokens: int) -> None:
