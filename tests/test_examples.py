@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -104,3 +105,59 @@ def test_the_replay_of_other_programs_prints_what_is_beside_it(smol_path: Path) 
         assert titles == [request["client"] for request in _replayed()]
         assert len(re.findall(r"\d+ documents, finish_reason (stop|length|tool_calls)", printed)) == len(titles)
         assert re.search(r"24 \+ \d+ tokens", printed)
+
+
+def _figures(table: str) -> dict[str, float]:
+    """The figures of a table that `vllm bench serve` prints."""
+    return {name: float(value) for name, value in re.findall(r"^([A-Z][^:\n]*):\s+([\d.]+)\s*$", table, re.MULTILINE)}
+
+
+def _check_vllm(printed: str) -> None:
+    tables = printed.split("## ")[1:]
+    assert [table.partition("\n")[0] for table in tables] == ["completions, random tokens", "chats"]
+    for found in map(_figures, tables):
+        assert (found["Successful requests"], found["Failed requests"]) == (12, 0)
+        drafts, drafted, accepted = found["Drafts"], found["Draft tokens"], found["Accepted tokens"]
+        assert found["Acceptance length"] == pytest.approx(1 + accepted / drafts, abs=0.01)
+        assert found["Acceptance rate (%)"] == pytest.approx(100 * accepted / drafted, abs=0.01)
+        assert found["Total generated tokens"] >= accepted > 0
+    assert _figures(tables[0])["Total generated tokens"] == 12 * 48
+
+
+def _check_guidellm(printed: str) -> None:
+    line = r"(\d+) tokens, (\d+) rounds with a draft, mean acceptance length ([\d.]+), (\d+) of (\d+) accepted"
+    requests = re.findall(line, printed)
+    assert len(requests) + printed.count("nothing was drafted") == 8 > len(requests) // 2 > 1
+    for tokens, rounds, length, accepted, drafted in requests:
+        assert float(length) == pytest.approx(1 + int(accepted) / int(rounds), abs=0.01)
+        assert int(tokens) > int(accepted) <= int(drafted)
+
+
+SERVING = {"vllm": ("vllm_bench", _check_vllm), "guidellm": ("guidellm", _check_guidellm)}
+
+
+@pytest.mark.parametrize("program", SERVING)
+def test_serving_benchmarks_of_others_read_the_statistics_of_speculation(program: str) -> None:
+    """What they printed with this server: their figures agree with each other."""
+    name, check = SERVING[program]
+    check((EXAMPLES / "serving" / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+@pytest.mark.smol
+@pytest.mark.full
+@pytest.mark.parametrize("program", SERVING)
+def test_serving_benchmarks_of_others_run_unchanged(program: str, smol_path: Path, tmp_path: Path) -> None:
+    """Where the program is installed; TOKENIZER names the folder of the model's tokenizer."""
+    name, check = SERVING[program]
+    if shutil.which(program) is None or (tokenizer := os.environ.get("TOKENIZER")) is None:
+        pytest.skip(f"{program} or TOKENIZER is missing")
+    settings = Settings(_env_file=None, profile="smol", store="none")
+    server = Server(settings, lambda report: Session.load(settings, time.perf_counter, report))
+    script = ["sh", str(EXAMPLES / "serving" / f"{name}.sh"), tokenizer, f"http://127.0.0.1:{server.port}"]
+    try:
+        server.wait_until("ready")
+        done = subprocess.run(script, capture_output=True, text=True, timeout=600, check=False)
+    finally:
+        server.stop()
+    assert done.returncode == 0, done.stderr
+    check(done.stdout)
