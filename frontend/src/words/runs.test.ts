@@ -72,6 +72,9 @@ describe("a kept run in words", () => {
     expect(endOf({ ...summary, ended: null, sweep })).toBe("a sweep");
     expect(speedupWords(summary)).toBe("1.51×");
     expect(speedupWords({ ...summary, speedup: null })).toBe("–");
+    // A plain run, whose rate differs from the baseline as any two measurements do; a sweep has sums of its own.
+    expect(speedupWords({ ...summary, drafted: 0 })).toBe("–");
+    expect(speedupWords({ ...summary, drafted: 0, sweep })).toBe("1.51×");
   });
 
   it("has its time in the reader's time zone", () => {

@@ -66,8 +66,11 @@ const ROWS: readonly (readonly [string, (run: StoredRun) => string])[] = [
   ["trace", ({ trace_bytes }) => bytes(trace_bytes)],
 ];
 
-export const speedupWords = ({ speedup }: RunSummary): string =>
-  speedup === null ? fixed(null) : `${fixed(speedup)}×`;
+/** A run that drafted nothing is plain decoding: its rate relative to a baseline is no speedup. */
+export function speedupWords({ speedup, drafted, sweep }: RunSummary): string {
+  const isPlain = drafted === 0 && sweep === null;
+  return speedup === null || isPlain ? fixed(null) : `${fixed(speedup)}×`;
+}
 
 /** Settings and figures of two runs, side by side. */
 export const comparedRows = (a: StoredRun, b: StoredRun): Compared[] =>
