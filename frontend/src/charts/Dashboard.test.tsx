@@ -1,4 +1,4 @@
-import { fireEvent, render, screen } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { useState } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { MetricValues } from "../protocol/generated";
@@ -84,6 +84,11 @@ it("shows no speedup where passes took much longer than the baseline's, and lead
   expect(speedup.textContent).not.toMatch(/×|÷|break-even/);
   expect(speedup.dataset.pays).toBeUndefined();
   expect(screen.getByRole("button", { name: "Measure plain now" }).className).toContain("is-urgent");
+  cleanup();
+  const baseline = { tps: 13.2, tokens: 64, context_tokens: 12, age_s: 0, kind: "plain_run" } as const;
+  const judged = { ...run, rounds, started: { ...STARTED, pass_times, baseline } };
+  render(<Panel run={judged} onMeasurePlain={vi.fn()} />);
+  expect(screen.getByRole("region", { name: "Speedup" }).textContent).toContain("generate again.");
 });
 
 it("shows a dash and the reason without a baseline", () => {

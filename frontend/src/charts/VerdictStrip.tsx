@@ -91,14 +91,17 @@ export function VerdictStrip(props: Props) {
 }
 
 /** Why the large figure is missing, and the way to one. */
-function UnlikeNote({ onMeasurePlain, unlike }: Props & { unlike: UnlikePasses }) {
-  const lead = onMeasurePlain ? "Measure plain now: that run is drawn as this one was." : "";
+function UnlikeNote({ run, onMeasurePlain, unlike }: Props & { unlike: UnlikePasses }) {
+  const wasMeasured = run.started?.baseline?.age_s === 0; // after the run, by a plain run of its prompt
+  const lead = wasMeasured
+    ? "The load changed between the two runs: generate again."
+    : "Measure plain now: that run is drawn as this one was.";
   return (
     <>
       <HelpTooltip help={UNLIKE_HELP}>
         <b>not comparable</b>
       </HelpTooltip>
-      : {unlikeWords(unlike)} {lead}{" "}
+      : {unlikeWords(unlike)} {onMeasurePlain && lead}{" "}
     </>
   );
 }
