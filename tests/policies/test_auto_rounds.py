@@ -263,6 +263,35 @@ def test_a_shared_pass_teaches_its_own_size() -> None:
     assert costs.passes(3).ms(3) == pytest.approx(costs.verify.ms(12))
 
 
+def stopped(index: int, times_ms: tuple[float, ...], draft_ms: float) -> Round:
+    """A round of accepted tokens that took times_ms each; draft_ms: of the whole draft."""
+    nodes = [Node(5, place - 1, None, "model", time_ms=ms) for place, ms in enumerate(times_ms)]
+    verdict = Verdict(tuple(range(len(nodes))), Extra(8, "bonus", None), ())
+    statuses: tuple[Status, ...] = (*("accepted",) * len(nodes), "bonus")
+    emitted = (*(5,) * len(nodes), 8)
+    times = Times(draft_ms, 20.0, 0.0, 0.0, 0.0)
+    return Round(
+        index, Plan("model", 4), Draft.tree(index, nodes), verdict, emitted, statuses, ("",) * len(emitted), times
+    )
+
+
+def test_a_pass_that_ended_a_draft_does_not_make_its_tokens_look_dear() -> None:
+    """Each pass takes 10 ms; the last one was computed, and its token was not drawn."""
+    costs = Costs(lambda: {1: 20.0, 2: 20.0}, {}.get)
+    for index in range(30):
+        costs.observe(stopped(index, (10.0,), draft_ms=20.0), 1)
+
+    assert costs.draft.pass_ms("model") == pytest.approx(10.0, rel=0.05)
+
+
+def test_a_draft_that_was_made_while_the_target_was_busy_costs_what_was_left_of_it() -> None:
+    costs = Costs(lambda: {1: 20.0, 2: 20.0}, {}.get)
+    for index in range(30):
+        costs.observe(stopped(index, (10.0, 10.0), draft_ms=4.0), 1)
+
+    assert costs.draft.pass_ms("model") == pytest.approx(2.0, rel=0.05)
+
+
 def test_a_round_trip_beside_other_runs_teaches_the_size_of_its_own_draft() -> None:
     """A remote target: its passes are not those of this process's runs together."""
     costs = Costs(lambda: {1: 10.0, 2: 11.0}, {"model": 3.0}.get, lambda: 4, joint={"model"}, together=False)

@@ -232,4 +232,14 @@ class Costs:
             rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
             self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
         if len(round.draft) and missing <= 2 and FORCED not in round.draft.source:  # else a token looks dear, or free
-            self.draft.observe(round.plan.drafter, passes_of(round.draft.depth, block), round.times.draft_ms)
+            self.draft.observe(round.plan.drafter, passes_of(round.draft.depth, block), _drawn_ms(round))
+
+
+def _drawn_ms(round: Round) -> float:
+    """What the passes of a draft took whose tokens were drawn.
+
+    A stop rule may end a draft after a pass and before its token. That pass brought no token: counted, it would make
+    each of the others look dear, most of all in short drafts.
+    """
+    drawn_ms = sum(round.draft.times_ms)
+    return min(drawn_ms, round.times.draft_ms) if drawn_ms > 0.0 else round.times.draft_ms
