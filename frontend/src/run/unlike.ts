@@ -68,8 +68,10 @@ export function unlikePasses(run: Run, plainTps: number): UnlikePasses | null {
   const [rows, times] = found;
   // The table keeps the fastest pass ever measured. The baseline took longer than that by its own load.
   const unlike = compared(run, rows, times, (table.get(rows) ?? 0) * Math.max(1, plainMs / fastestMs));
-  // Load slows down passes of one row most, so that a factor from them is too large for longer passes.
-  return unlike && unlike.runMs > unlike.baselineMs ? unlike : null;
+  // Load slows down passes of one row most, so that a factor from them is too large for longer passes: a baseline that was
+  // measured under the load of its run may only look slower. One from the server's start was not.
+  const isSlower = unlike !== null && unlike.runMs > unlike.baselineMs;
+  return isSlower || started.baseline?.kind === "startup" ? unlike : null;
 }
 
 function compared(run: Run, rows: number, times: readonly number[], baselineMs: number): UnlikePasses | null {
