@@ -3,6 +3,7 @@
     python scripts/head_cost.py eagle3 qwen2.5-coder-1.5b-instruct --vocabulary 16384
     python scripts/head_cost.py dflash qwen2.5-coder-1.5b-instruct --layers 5 --block 16
     python scripts/head_cost.py eagle smollm2-135m-instruct --vocabulary 8192
+    python scripts/head_cost.py eagle3 qwen2.5-coder-1.5b-instruct --runtime ik
 
 The head has the width of its target and random numbers, which cost what trained ones do. EAGLE-3 and DFlash heads have
 layers of the target's shape and 4-bit weights, EAGLE and Medusa heads the shape that `speculatoviz train` gives them
@@ -14,11 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+# As `models.load` sets it, before the libraries: their threads would spin into the next pass of the other one.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -37,14 +42,17 @@ from speculatoviz.heads.rows import GgufRows
 from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import Feed
 from speculatoviz.models.files.gguf import read
+from speculatoviz.models.files.names import OF_GGUF
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.runtime_choice import Use
+from speculatoviz.models.runtimes.ik import IkModel
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from speculatoviz.models.runtimes.llamacpp_dflash import LlamaCppDflash
 from speculatoviz.models.runtimes.llamacpp_eagle3 import LlamaCppEagle3
 
 PROMPT_TOKENS = 60
 CELLS = 512
+GgufModel = LlamaCppModel | IkModel
 
 
 def main() -> None:
@@ -57,10 +65,13 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=16, help="of a DFlash head")
     parser.add_argument("--depth", type=int, default=4, help="of a chain, or the number of Medusa heads")
     parser.add_argument("--pairs", type=int, default=25)
+    parser.add_argument("--runtime", choices=OF_GGUF, default="llamacpp", help="of the target")
     arguments = parser.parse_args()
-    how = Loading(CELLS, Path(Settings().cache_dir), runtime="llamacpp", use=Use(layers=True))
+    how = Loading(
+        CELLS, Path(Settings().cache_dir), runtime=arguments.runtime, use=Use(hidden_for="a head", layers=True)
+    )
     model = load_model(arguments.target, how, None, lambda *_: None)
-    assert isinstance(model, LlamaCppModel)
+    assert isinstance(model, LlamaCppModel | IkModel)
     with TemporaryDirectory() as folder:
         print(json.dumps(KINDS[arguments.kind](Path(folder), model, arguments) | vars(arguments)))
     model.close()
@@ -69,7 +80,7 @@ def main() -> None:
 class Shape:
     """The numbers of the target's layers, and random tensors of their shapes."""
 
-    def __init__(self, model: LlamaCppModel) -> None:
+    def __init__(self, model: GgufModel) -> None:
         fields, self.width = read(model.path), model.layer_width
         name = fields.architecture
         self.heads = fields.integer(f"{name}.attention.head_count") or 1
@@ -108,6 +119,11 @@ class Shape:
         }
 
 
+def shared(model: GgufModel) -> LlamaCppModel | Path:
+    """What lends its matrices to a head that has none of its own."""
+    return model if isinstance(model, LlamaCppModel) else model.path
+
+
 def write(folder: Path, tensors: dict[str, Any], config: dict[str, Any]) -> Path:
     """A head as it is published."""
     save_file(tensors, folder / "model.safetensors")
@@ -115,7 +131,7 @@ def write(folder: Path, tensors: dict[str, Any], config: dict[str, Any]) -> Path
     return folder
 
 
-def of_pairs(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+def of_pairs(folder: Path, model: GgufModel, arguments: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of an EAGLE-3 head: the first token of a chain, each further one, and their mean by plain passes."""
     shape, count = Shape(model), arguments.vocabulary or 16384
     tensors = shape.layer("midlayer", 2 * shape.width) | {
@@ -127,7 +143,7 @@ def of_pairs(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) 
     }
     path = eagle3_published.converted(write(folder, tensors, shape.config()), shape.target, folder)
     file = eagle3_file.read_gguf(path, shape.target)
-    graph = LlamaCppEagle3(file.path, file.vocabulary, CELLS, usable_cores(), model)
+    graph = LlamaCppEagle3(file.path, file.vocabulary, CELLS, usable_cores(), shared(model))
     bench = Bench(model, file.layers)
     found = of_a_chain(bench, Eagle3Cache(graph), bench.features, graph.vocabulary, arguments)
     graph.close()
@@ -153,7 +169,7 @@ def of_a_chain(
     return bench.medians(draft, ("first_token_ms", "next_token_ms", "token_ms"), arguments.pairs)
 
 
-def of_states(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+def of_states(folder: Path, model: GgufModel, arguments: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of an EAGLE head, as `of_pairs`."""
     del folder
     width = 64
@@ -166,7 +182,7 @@ def of_states(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace)
     return of_a_chain(Bench(model, ()), head.open(), states, head.vocabulary, arguments)
 
 
-def of_heads(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+def of_heads(folder: Path, model: GgufModel, arguments: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of all Medusa heads, and of one of their tokens."""
     del folder
     shapes, numbers = medusa.shapes(model.layer_width, arguments.depth, 1), {"heads": arguments.depth, "blocks": 1}
@@ -183,7 +199,7 @@ def of_heads(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) 
 
 def head_file(
     kind: HeadKind,
-    model: LlamaCppModel,
+    model: GgufModel,
     shapes: Mapping[str, tuple[int, ...]],
     numbers: dict[str, float],
     count: int,
@@ -195,7 +211,7 @@ def head_file(
     return HeadFile(kind, model.description.name, model.tokenizer.fingerprint, shape.width, ids, tensors, numbers)
 
 
-def of_blocks(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace) -> dict[str, float]:
+def of_blocks(folder: Path, model: GgufModel, arguments: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of a DFlash head: reading a round's three tokens, a block, both together, and a prompt's token."""
     shape, count, layers = Shape(model), arguments.layers, list(range(1, 6))
     tensors: dict[str, Any] = {
@@ -213,7 +229,7 @@ def of_blocks(folder: Path, model: LlamaCppModel, arguments: argparse.Namespace)
     config = shape.config() | {"num_hidden_layers": count, "dflash_config": block}
     path = dflash_published.converted(write(folder, tensors, config), shape.target, folder)
     file = dflash_file.read_gguf(path, shape.target)
-    graph = LlamaCppDflash(file.path, file.vocabulary, file.places, CELLS, usable_cores(), model)
+    graph = LlamaCppDflash(file.path, file.vocabulary, file.places, CELLS, usable_cores(), shared(model))
     bench, cache = Bench(model, file.layers), DflashCache(graph)
 
     def draft() -> tuple[float, float, float, float]:
@@ -234,7 +250,7 @@ KINDS = {"eagle3": of_pairs, "dflash": of_blocks, "eagle": of_states, "medusa": 
 class Bench:
     """A prompt in the target, and the inputs of these layers, if any, at each of its tokens."""
 
-    def __init__(self, model: LlamaCppModel, layers: tuple[int, ...]) -> None:
+    def __init__(self, model: GgufModel, layers: tuple[int, ...]) -> None:
         self._model, self._layers, self._context = model, layers, model.open(256)
         self.tokens: list[int] = np.random.default_rng(1).integers(100, 2000, PROMPT_TOKENS).tolist()
         found = model.forward([Feed(self._context, self.tokens, "last", layers=layers)])[0].layers

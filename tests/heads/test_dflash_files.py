@@ -59,7 +59,8 @@ def test_a_head_is_told_from_one_of_another_kind(tmp_path: Path) -> None:
         read_gguf(tiny_eagle3.head(tmp_path / "head").path, TARGET)
 
 
-def test_the_target_s_matrices_are_shared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapped", [False, True], ids=["a model on llama.cpp", "a file that is mapped"])
+def test_the_target_s_matrices_are_shared(tmp_path: Path, mapped: bool) -> None:
     """As published, a head has neither embeddings nor an output matrix; with rolled ones it computes something else."""
     pytest.importorskip("torch")
     path = write_tiny(tmp_path / "tiny.gguf")
@@ -71,7 +72,7 @@ def test_the_target_s_matrices_are_shared(tmp_path: Path) -> None:
     file = tiny_dflash.head(tmp_path / "head", target=target, tensors=own)
     assert file.shares
     assert file.vocabulary.tolist() == list(range(target.n_vocab))
-    made = graph(file, 64, model)
+    made = graph(file, 64, path if mapped else model)
     cache, inputs = DflashCache(made), three_layers(ROWS, target=target)
     cache.append(inputs)
     logits = cache.block(7)

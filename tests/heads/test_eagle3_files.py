@@ -83,8 +83,9 @@ def test_half_precision_is_read(tmp_path: Path, kind: str) -> None:
     assert (found["d2t"].tolist(), found["t2d"].tolist()) == ([3, 4], [True, False])
 
 
-def test_the_target_s_embeddings_are_shared(tmp_path: Path) -> None:
-    """A head without its own reads those of a target on llama.cpp; with rolled ones it would compute something else."""
+@pytest.mark.parametrize("mapped", [False, True], ids=["a model on llama.cpp", "a file that is mapped"])
+def test_the_target_s_embeddings_are_shared(tmp_path: Path, mapped: bool) -> None:
+    """A head without its own reads those of its target; with rolled ones it would compute something else."""
     pytest.importorskip("torch")
     path = write_tiny(tmp_path / "tiny.gguf")
     model = LlamaCppModel(path, 64)
@@ -96,7 +97,7 @@ def test_the_target_s_embeddings_are_shared(tmp_path: Path) -> None:
     del own["embed_tokens.weight"]
     file = head(tmp_path / "head", target=target, tensors=own, changes={"target_hidden_size": HIDDEN} | _layers(target))
     assert file.shares
-    graph = LlamaCppEagle3(file.path, file.vocabulary, 64, 1, model)
+    graph = LlamaCppEagle3(file.path, file.vocabulary, 64, 1, path if mapped else model)
     tokens, inputs = ids(COUNT + 1, n_vocab=target.n_vocab).tolist(), tiny_eagle3.features(COUNT, target=target)
     logits, _ = Eagle3Cache(graph).append(inputs, tokens, last=True)
     graph.close()

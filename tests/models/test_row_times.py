@@ -103,10 +103,20 @@ def test_a_table_is_measured_once_and_again_when_asked(file: GgufFile, child: Ch
     child.stdout = report(PASS_MS | {8: 40.0})
     assert row_times.row_times(file, "ik", 2, tmp_path) == first
     assert list(all_kept(tmp_path)) == [first]
-    assert child.started == [(str(file.path), "ik", "2")]
+    assert child.started == [(str(file.path), "ik", "2", "plain")]
     assert row_times.row_times(file, "ik", 2, tmp_path, anew=True).pass_ms[8] == 40.0
     assert row_times.row_times(file, "ik", 2, tmp_path).pass_ms[8] == 40.0
     assert len(child.started) == 2
+
+
+def test_a_model_whose_states_are_read_has_a_table_of_its_own(file: GgufFile, child: Child, tmp_path: Path) -> None:
+    plain = row_times.row_times(file, "ik", 2, tmp_path)
+    child.stdout = report(PASS_MS | {8: 40.0})
+    for _ in range(2):
+        assert row_times.row_times(file, "ik", 2, tmp_path, watched=True).pass_ms[8] == 40.0
+    assert [started[-1] for started in child.started] == ["plain", "watched"]
+    assert row_times.row_times(file, "ik", 2, tmp_path) == plain
+    assert list(all_kept(tmp_path)) == [plain], "what is compared with other runtimes is the table without reading"
 
 
 def test_another_file_library_machine_or_thread_count_is_measured(
@@ -207,6 +217,6 @@ def test_weights_are_not_copied_without_room(file: GgufFile, monkeypatch: pytest
 
 
 def test_the_child_is_this_module() -> None:
-    ended = run_child(row_times.__name__, "missing.gguf", "llamacpp", "1", timeout_s=60)
+    ended = run_child(row_times.__name__, "missing.gguf", "llamacpp", "1", "plain", timeout_s=60)
     assert ended.returncode == 1
     assert json.loads(ended.stdout.splitlines()[-1].removeprefix("speculatoviz: "))["message"]

@@ -16,8 +16,6 @@ from speculatoviz.models.files.names import Runtime
 from speculatoviz.models.load import Loading, load_model
 from speculatoviz.models.row_times import PassMs, RowTimes
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use, choose_runtime, fastest
-from speculatoviz.models.runtimes.ik import IkModel
-from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 from support.runtimes import needs_ik
 from support.tiny_gguf import write_tiny
 
@@ -59,13 +57,15 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.measured: list[Runtime] = []
+        self.watched: set[bool] = set()
         self._patch = monkeypatch
 
     def has(self, found: Mapping[Runtime, PassMs | ModelError]) -> None:
         def measure(
-            file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path, _source: None, *, anew: bool
+            file: GgufFile, runtime: Runtime, threads: int, cache_dir: Path, _source: None, *, anew: bool, watched: bool
         ) -> RowTimes:
             self.measured.append(runtime)
+            self.watched.add(watched)
             table = found[runtime]
             if isinstance(table, ModelError):
                 raise table
@@ -117,16 +117,11 @@ def test_the_only_runtime_is_not_measured(machine: Machine, path: Path, only: Ru
     assert machine.measured == []
 
 
-def test_hidden_states_decide_without_measuring(machine: Machine, path: Path) -> None:
+@pytest.mark.parametrize(("use", "watched"), [(Use(hidden_for="the drafter eagle"), True), (TO_VERIFY, False)])
+def test_passes_are_timed_with_what_reading_states_costs(machine: Machine, path: Path, use: Use, watched: bool) -> None:
     machine.has({"llamacpp": STEEP, "ik": FLAT})
-    chosen, choice = choose(path, Use(hidden_for="the drafter eagle"))
-    assert (chosen, choice.reason) == ("llamacpp", "the drafter eagle reads hidden states, which llama.cpp gives")
-    assert machine.measured == []
-
-
-def test_hidden_states_that_no_runtime_gives_decide_nothing(machine: Machine, path: Path) -> None:
-    machine.has({"ik": FLAT})
-    assert choose(path, Use(hidden_for="the drafter eagle"))[0] == "ik"
+    assert choose(path, use)[0] == "ik"
+    assert machine.watched == {watched}
 
 
 def test_none_installed_names_both(machine: Machine, path: Path) -> None:
@@ -168,13 +163,6 @@ def test_a_file_that_no_runtime_loads_is_refused(machine: Machine, path: Path) -
     )
     with pytest.raises(ModelError, match=r"llama\.cpp cannot load it\."):
         choose(path)
-
-
-@needs_ik
-def test_the_runtimes_that_give_hidden_states_are_those_that_say_so() -> None:
-    classes = {"llamacpp": LlamaCppModel, "ik": IkModel}
-    giving = {runtime for runtime, model in classes.items() if "hidden" in model.provides}
-    assert giving == set(runtime_choice._GIVES_HIDDEN_STATES)
 
 
 # --- names and settings -------------------------------------------------------------------------------

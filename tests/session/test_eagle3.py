@@ -16,6 +16,7 @@ from speculatoviz.session.heads import is_published
 from speculatoviz.telemetry.messages import Start
 from support import toy_session
 from support.head_sessions import SMOL, TOY, TOY_IDS, check_drafting, check_smol
+from support.runtimes import of_gguf
 from support.tiny_eagle3 import TARGET, weights, write
 
 
@@ -76,11 +77,12 @@ def test_names_of_heads(tmp_path: Path) -> None:
 
 
 @pytest.mark.smol
+@of_gguf
 @pytest.mark.parametrize("nodes", [0, 6])
-def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int) -> None:
+def test_a_real_target_keeps_its_text(tmp_path: Path, cache_dir: Path, nodes: int, runtime: str) -> None:
     """An untrained head, whose drafts are nonsense."""
     file = converted(published(tmp_path / "head", SMOL, list(range(400))), SMOL, tmp_path)
-    check_smol(cache_dir, file, "eagle3", nodes)
+    check_smol(cache_dir, file, "eagle3", nodes, runtime=runtime)
 
 
 def test_a_runtime_without_inner_layers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

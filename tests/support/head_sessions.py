@@ -36,9 +36,10 @@ def check_drafting(cache: Path, head: Path, kind: str, drafter: str, nodes: int)
     session.close()
 
 
-def check_smol(cache_dir: Path, head: Path, kind: str, nodes: int) -> None:
+def check_smol(cache_dir: Path, head: Path, kind: str, nodes: int, **how: Any) -> None:
     """An untrained head of SmolLM2, whose drafts are nonsense, leaves its greedy text as it is."""
-    settings = Settings(_env_file=None, profile="smol", head=str(head), cache_dir=str(cache_dir), max_tokens=24)
+    own = {"profile": "smol", "head": str(head), "cache_dir": str(cache_dir), "max_tokens": 24} | how
+    settings = Settings(_env_file=None, **own)
     session = Session.load(settings, time.perf_counter, lambda stage, share: None)
     assert session.drafter == kind
     texts = []

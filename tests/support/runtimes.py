@@ -55,7 +55,7 @@ def open_gguf(runtime: str, path: Path, cells: int, source: Path | None = None) 
     if runtime == "ik":
         from speculatoviz.models.runtimes.ik import IkModel
 
-        return IkModel(path, cells, source=source)
+        return IkModel(path, cells, source=source, watched=True)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     return LlamaCppModel(path, cells, source=source)

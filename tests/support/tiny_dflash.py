@@ -129,7 +129,7 @@ def head(folder: Path, layout: Layout = "z-lab", target: HeadTarget = TARGET, **
     return read_gguf(converted(write(folder, layout, target=target, **options), target, folder.parent, "F32"), target)
 
 
-def graph(file: DflashFile, cells: int = 256, shared: LlamaCppModel | None = None) -> LlamaCppDflash:
+def graph(file: DflashFile, cells: int = 256, shared: LlamaCppModel | Path | None = None) -> LlamaCppDflash:
     return LlamaCppDflash(file.path, file.vocabulary, file.places, cells, 1, shared)
 
 

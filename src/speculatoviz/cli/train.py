@@ -210,7 +210,7 @@ def _target_file(settings: Settings, report: Progress) -> tuple[Path, str]:
     name = parse(chosen.target)
     if name.runtime == "ik":
         raise TrainError(
-            "ik_llama.cpp gives no hidden states, and heads learn from them.",
+            "Heads are trained with llama.cpp, and the target is named for ik_llama.cpp.",
             f"Train for {name.place}, which llama.cpp runs: the file is the same.",
         )
     if name.runtime not in {"llamacpp", None}:

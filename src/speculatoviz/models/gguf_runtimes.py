@@ -19,13 +19,17 @@ def open_gguf(
     source: Path | None = None,
     *,
     trial: bool = False,
+    hidden: bool = False,
     layers: bool = False,
 ) -> SequenceModel:
-    """Load a file on llamacpp or ik; arguments and errors as for `LlamaCppModel`."""
+    """Load a file on llamacpp or ik; arguments and errors as for `LlamaCppModel`.
+
+    hidden: feeds will ask for hidden states, which every pass of ik then pays for.
+    """
     if runtime == "ik":
         from speculatoviz.models.runtimes.ik import IkModel
 
-        return IkModel(path, cells, threads, name, source)
+        return IkModel(path, cells, threads, name, source, watched=hidden or layers)
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     return LlamaCppModel(path, cells, threads, name, source, trial=trial, layers=layers)

@@ -193,7 +193,8 @@ def _open_gguf(
     require_loadable(path, how.cache_dir, runtime, verified=verified and runtime != "ik", source=source)
     progress("loading", 0, 1)
     try:
-        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown, source, layers=how.use.layers)
+        hidden, layers = how.use.hidden_for is not None, how.use.layers
+        model = open_gguf(runtime, path, how.context_tokens, how.threads, shown, source, hidden=hidden, layers=layers)
     except ImportError as error:
         raise not_installed(runtime, error) from error
     model.description = replace(model.description, choice=choice)

@@ -58,23 +58,28 @@ def row_times(
     source: Path | None = None,
     *,
     anew: bool = False,
+    watched: bool = False,
 ) -> RowTimes:
     """The times of passes over 1, 2, 4 and 8 rows: the kept ones, else measured now.
 
-    source: of a trimmed file, the one that it is made of. anew: measure in any case. Raises ModelError if the runtime
-    cannot load the file, or its process ends early; what fails is not kept. A folder that cannot be written costs the
-    memory, not the measurement.
+    source: of a trimmed file, the one that it is made of. anew: measure in any case. watched: of a model that is
+    opened so that its hidden states and inner layers can be read, which costs passes some time. Raises ModelError if
+    the runtime cannot load the file, or its process ends early; what fails is not kept. A folder that cannot be written
+    costs the memory, not the measurement.
     """
-    kept = _Kept(cache_dir, file, runtime, threads)
+    kept = _Kept(cache_dir, file, runtime, threads, watched=watched)
     if not anew and (times := kept.read()) is not None:
         return times
-    times = RowTimes(runtime, file.path, threads, _measured(file, runtime, threads, source))
+    times = RowTimes(runtime, file.path, threads, _measured(file, runtime, threads, source, watched=watched))
     kept.write(times)
     return times
 
 
 def all_kept(cache_dir: Path) -> Iterator[RowTimes]:
-    """Every kept table of this machine, by file. Tables of other libraries and of changed files are left out."""
+    """Every kept table of this machine, by file, of models that are not watched.
+
+    Tables of other libraries and of changed files are left out.
+    """
     for path in sorted(_folder(cache_dir).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, SpeculatoVizError):
             about = json.loads(path.read_text(encoding="utf-8"))["about"]
@@ -91,10 +96,12 @@ def _folder(cache_dir: Path) -> Path:
 class _Kept:
     """The file in the cache folder that keeps one table."""
 
-    def __init__(self, cache_dir: Path, file: GgufFile, runtime: Runtime, threads: int) -> None:
+    def __init__(
+        self, cache_dir: Path, file: GgufFile, runtime: Runtime, threads: int, *, watched: bool = False
+    ) -> None:
         self._runtime, self._file, self._threads = runtime, file, threads
         library = f"{build_of(runtime)} {installed_at_ns(runtime)}"
-        machine = f"{processor()} {usable_cores()} {threads}"
+        machine = f"{processor()} {usable_cores()} {threads}{' watched' * watched}"
         digest = hashlib.sha256(f"{_VERSION} {library} {machine} {file_hash(file)}".encode())
         self.path = _folder(cache_dir) / f"{digest.hexdigest()[:24]}.json"
 
@@ -135,11 +142,12 @@ def require_memory(file: GgufFile, runtime: Runtime) -> None:
     )
 
 
-def _measured(file: GgufFile, runtime: Runtime, threads: int, source: Path | None) -> PassMs:
+def _measured(file: GgufFile, runtime: Runtime, threads: int, source: Path | None, *, watched: bool) -> PassMs:
     """Raises ModelError with what the child reported, or how it ended."""
     seconds = _START_S + file.size_bytes / _BYTES_PER_S
     sources = [] if source is None else [str(source)]
-    child = run_child(__name__, str(file.path), runtime, str(threads), *sources, timeout_s=seconds)
+    how = "watched" if watched else "plain"
+    child = run_child(__name__, str(file.path), runtime, str(threads), how, *sources, timeout_s=seconds)
     reports = [line.removeprefix(_REPORT) for line in child.stdout.splitlines() if line.startswith(_REPORT)]
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
         report = json.loads(reports[-1])
@@ -194,13 +202,14 @@ def _ids(tokenizer: Tokenizer) -> list[int]:
     return list(range(tokenizer.n_vocab))
 
 
-def _main(path: str, runtime: Runtime, threads: str, *sources: str) -> int:
+def _main(path: str, runtime: Runtime, threads: str, how: str, *sources: str) -> int:
     from speculatoviz.models.gguf_log import capture_log
 
     try:
         capture_log(gguf_library(runtime)).echo = True
         cells, source = _CONTEXT_TOKENS + PREFILL_TOKENS, next(map(Path, sources), None)
-        model = open_gguf(runtime, Path(path), cells, int(threads), source=source)
+        watched = how == "watched"
+        model = open_gguf(runtime, Path(path), cells, int(threads), source=source, hidden=watched, layers=watched)
         report = {"pass_ms": {str(rows): ms for rows, ms in time_passes(model, time.perf_counter).items()}}
     except SpeculatoVizError as error:
         print(_REPORT + json.dumps({"message": error.message, "hint": error.hint}), flush=True)

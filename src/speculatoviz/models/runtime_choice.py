@@ -27,7 +27,6 @@ from speculatoviz.models.row_times import PassMs, all_kept, require_memory, row_
 
 ACCEPTANCE = 0.8  # of a drafted token
 _CLEARLY = 0.95  # llama.cpp stays, unless another one takes less than this share of its time
-_GIVES_HIDDEN_STATES: tuple[Runtime, ...] = ("llamacpp",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,6 @@ def choose_runtime(
     load the file.
     """
     runtimes = gguf_runtimes()
-    giving = [runtime for runtime in runtimes if runtime in _GIVES_HIDDEN_STATES]
-    if use.hidden_for is not None and giving:
-        only = f"{use.hidden_for} reads hidden states, which {RUNTIMES[giving[0]]} gives"
-        return giving[0], RuntimeChoice(only)
     if len(runtimes) == 1:
         return runtimes[0], RuntimeChoice("no other runtime for GGUF files is installed")
     file = read(path)
@@ -84,7 +79,8 @@ def choose_runtime(
     able, refused = _that_load(file, runtimes, cache_dir, source, verified=verified)
     if len(able) == 1:
         return able[0], RuntimeChoice(reason(able[0], Candidates({}, refused), use))
-    candidates = measure_candidates(file, able, threads, cache_dir, progress, source)
+    watched = use.hidden_for is not None
+    candidates = measure_candidates(file, able, threads, cache_dir, progress, source, watched=watched)
     candidates = Candidates(candidates.times, {**refused, **candidates.refused})
     chosen = fastest(candidates.times, use)
     return chosen, RuntimeChoice(reason(chosen, candidates, use), _by_title(candidates.times))
@@ -118,17 +114,18 @@ def measure_candidates(
     source: Path | None = None,
     *,
     anew: bool = False,
+    watched: bool = False,
 ) -> Candidates:
     """Time passes on each of the runtimes, all of which load the file. Raises the first one's ModelError if none can.
 
-    anew: also if there are kept times.
+    anew: also if there are kept times. watched: of a model whose states are read (`row_times`).
     """
     times: dict[Runtime, PassMs] = {}
     refused: dict[Runtime, ModelError] = {}
     for done, runtime in enumerate(runtimes):
         progress(f"timing passes on {RUNTIMES[runtime]}", done, len(runtimes))
         try:
-            times[runtime] = row_times(file, runtime, threads, cache_dir, source, anew=anew).pass_ms
+            times[runtime] = row_times(file, runtime, threads, cache_dir, source, anew=anew, watched=watched).pass_ms
         except ModelError as error:
             refused[runtime] = error
     if not times:

@@ -23,6 +23,7 @@ from speculatoviz.drafters.suffix import SuffixDrafter
 from speculatoviz.drafters.translated import TranslatedDrafter
 from speculatoviz.errors import HeadError, ModelError
 from speculatoviz.models.base import IN_WORDS, LanguageModel, LayeredModel, MtpModel
+from speculatoviz.models.files.names import RUNTIMES
 from speculatoviz.models.libraries import LIBRARIES, is_installed
 from speculatoviz.models.load import exit_layers
 from speculatoviz.models.shared_window import EarlyExitModel
@@ -219,6 +220,9 @@ def _why_no_head(name: str, settings: Settings, model: LanguageModel) -> Missing
         return _why_no_published_head(_PUBLISHED[name], settings, model)
     if not _gives(model, "hidden"):
         runtime = model.description.runtime
+        if runtime == RUNTIMES["ik"] and is_installed("llamacpp"):
+            why = f"{runtime} gives hidden states only if a head drafts from the start, as reading them takes time"
+            return Missing(why, f"Start with `--drafter {name}`, or with `--runtime llamacpp`.")
         return Missing(f"the target runs on {runtime}, which gives no hidden states", _on_llamacpp())
     if model.description.gguf is None:
         return Missing("heads share the matrices of a GGUF file, and the target has none", "Choose a GGUF target.")

@@ -20,6 +20,7 @@ from speculatoviz.machine import usable_cores
 from speculatoviz.models.base import LanguageModel, LayeredModel
 from speculatoviz.models.files.names import ModelName, locate, parse
 from speculatoviz.models.files.source import is_folder, local_path
+from speculatoviz.models.gguf_trial import require_loadable
 from speculatoviz.models.libraries import not_installed
 from speculatoviz.models.runtimes.ggml import kernels
 from speculatoviz.models.window import Window
@@ -166,7 +167,7 @@ def _eagle3(path: Path, target: HeadTarget, settings: Settings, window: Window, 
         card = _stated(path, target.name, window.model.tokenizer.fingerprint)
         path = eagle3_published.converted(path, target, settings.cache_dir)
     file, size = eagle3_file.read_gguf(path, target), window.context.size
-    shared = _shared(window.model, settings.head or "") if file.shares else None
+    shared = _shared(window.model, settings) if file.shares else None
     graph = LlamaCppEagle3(file.path, file.vocabulary, size, settings.threads or usable_cores(), shared)
     window.read_layers(file.layers)
     states, ids, masks = LayerInputs(window), file.vocabulary, file.masks
@@ -203,7 +204,7 @@ def _dflash(path: Path, target: HeadTarget, settings: Settings, window: Window, 
         _compare_names(conversion.target_name(path), target.name)
         path = dflash_published.converted(path, target, settings.cache_dir)
     file, size = dflash_file.read_gguf(path, target), window.context.size
-    shared = _shared(window.model, settings.head or "") if file.shares else None
+    shared = _shared(window.model, settings) if file.shares else None
     graph = LlamaCppDflash(file.path, file.vocabulary, file.places, size, settings.threads or usable_cores(), shared)
     window.read_layers(file.layers)
     states = LayerInputs(window)
@@ -219,18 +220,25 @@ def _fetched(head: str, cache_dir: str) -> Path:
     return locate(ModelName("hf", head.removeprefix(_HUB)), cache_dir, lambda *_: None)
 
 
-def _shared(model: LanguageModel, head: str) -> LlamaCppModel:
-    """The model on llama.cpp whose matrices a head uses. Raises HeadError if the target runs elsewhere."""
+def _shared(model: LanguageModel, settings: Settings) -> LlamaCppModel | Path:
+    """The model on llama.cpp whose matrices a head uses, or the GGUF file of a target on another runtime.
+
+    Raises HeadError if the target has no file that llama.cpp loads.
+    """
     from speculatoviz.models.invariant import InvariantModel
     from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
 
     own = model.computing if isinstance(model, InvariantModel) else model
-    if not isinstance(own, LlamaCppModel):
+    if isinstance(own, LlamaCppModel):
+        return own
+    path = own.description.gguf
+    if path is None:
         raise HeadError(
-            f"{head} has no embeddings of its own, and shares those of a target on llama.cpp only.",
-            "Load the target with llama.cpp, or choose a head that has its own.",
+            f"{settings.head} has no embeddings of its own, and shares those of a GGUF file only.",
+            "Load the target from a GGUF file, or choose a head that has its own.",
         )
-    return own
+    require_loadable(path, Path(settings.cache_dir), "llamacpp")
+    return path
 
 
 def _compare_names(trained_for: str | None, target: str) -> None:

@@ -16,6 +16,7 @@ from speculatoviz.measure.invariance import Proof
 from speculatoviz.measure.noise import Noise
 from speculatoviz.models.base import LanguageModel, LocalTokenizer
 from speculatoviz.models.files.download import by_share
+from speculatoviz.models.libraries import is_installed
 from speculatoviz.models.load import Loading, load_cheaper, load_model, load_tokenizer
 from speculatoviz.models.prefix_cache import PrefixCache
 from speculatoviz.models.runtime_choice import TO_VERIFY, Use
@@ -143,7 +144,8 @@ def open_target(
     pair = settings.resolved()
     if not is_remote(pair.target):
         reader = _reads_hidden_states(settings, drafters)
-        use = Use(draft_ms=_token_ms(draft), hidden_for=reader, layers=is_published(settings.head))
+        layers = reader is not None and is_published(settings.head)
+        use = Use(draft_ms=_token_ms(draft), hidden_for=reader, layers=layers)
         model, proof = load_target(with_room(settings, runs), progress, use)
         prefixes = open_prompt_cache(settings, model)
         return open_local(model, draft, clock, prefixes, proof, settings.context_tokens)
@@ -170,7 +172,12 @@ def _token_ms(draft: LanguageModel | None) -> float:
 
 
 def _reads_hidden_states(settings: Settings, drafters: Container[str]) -> str | None:
-    """What needs the target's hidden states under these settings, in words; None if nothing does."""
+    """What reads the target's hidden states under these settings, in words; None if nothing does.
+
+    Without llama.cpp nothing does: its kernels compute heads.
+    """
+    if not is_installed("llamacpp"):
+        return None
     if settings.head is not None:
         return "the head"
     own = settings.resolved()

@@ -5,6 +5,7 @@ The weights are rearranged when they are loaded, so they are read into memory in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.machine import usable_cores
-from speculatoviz.models.base import Capability, Feed
+from speculatoviz.models.base import Capability, Feed, check_layers
 from speculatoviz.models.files.decoder import require_decoder
 from speculatoviz.models.files.gguf import read
 from speculatoviz.models.files.names import Runtime
@@ -26,6 +27,7 @@ from speculatoviz.models.runtimes.ik_api import VERSION, IkLibrary, library
 from speculatoviz.models.runtimes.sequence_contexts import cannot_rewind
 from speculatoviz.models.runtimes.sequences import SequenceModel, view
 from speculatoviz.models.runtimes.trimmed import TrimmedVocabulary
+from speculatoviz.models.runtimes.watched import STATES, WatchedTensors, input_of
 from speculatoviz.models.tokenizers.llamacpp import LlamaCppTokenizer, VocabularyFile
 
 TITLE = "ik_llama.cpp"
@@ -37,11 +39,11 @@ class IkModel(SequenceModel):
     """A GGUF file, whole or split, loaded into memory.
 
     path: the file, or its first part. cells: tokens that all contexts can hold together. threads: of a forward pass, by
-    default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). Raises
-    ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
+    default all cores. name: for display. source: the file that a trimmed file was made of (`files/trim.py`). watched:
+    feeds may ask for hidden states and for the inputs of inner layers, which costs every pass some time (`watched`).
+    Raises ModelError if the file is no causal language model, cannot be loaded, or cannot rewind.
 
-    ik_llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first. It gives
-    either logits or hidden states of a pass, not both.
+    ik_llama.cpp ends the process for some malformed files. `gguf_trial.require_loadable` finds them first.
     """
 
     runtime: Runtime = "ik"
@@ -56,16 +58,24 @@ class IkModel(SequenceModel):
         threads: int | None = None,
         name: str | None = None,
         source: Path | None = None,
+        *,
+        watched: bool = False,
     ) -> None:
         self.path, self._source = path, source
         self.threads = threads or usable_cores()
         file = read(path)
         require_decoder(file)
         self._lib = library()
+        self._watched = WatchedTensors(*self._lib.watching) if watched else None
+        self._inner: frozenset[int] = frozenset()
+        if watched:
+            self.provides |= {"hidden", "layers"}
         self._log = capture_log(self._lib)
         self._load_weights(repacked=True)
         trimmed = None if source is None else TrimmedVocabulary(path, source, self.tokenizer.n_vocab)
         super().__init__(cells, DEFAULT["ik"], trimmed)
+        self.layer_count = int(self._lib.llama_model_n_layer(self._model))
+        self.layer_width = int(self._lib.llama_model_n_embd(self._model))
         trained_tokens = self._lib.llama_model_n_ctx_train(self._model)
         self.description = self._describe(file, cells, name, trained_tokens=trained_tokens, gpu=False)
         if trimmed is not None:
@@ -89,8 +99,13 @@ class IkModel(SequenceModel):
             return False
         return bool(self._lib.llama_state_seq_set_data(self._context, state.ctypes.data, len(state), sequence, 0))
 
+    def _want_layers(self, layers: frozenset[int]) -> None:
+        check_layers(layers, self.layer_count, self.description.name)
+        self._inner = layers
+
     def _decode(self, hidden: bool) -> int:
-        del hidden  # refused by `check_feeds`
+        if self._watched is not None:
+            self._watched.want([*map(input_of, self._inner), *([STATES] if hidden else [])])
         return int(self._lib.llama_decode(self._context, self._batch)) if self._close_gaps() else _GAPS
 
     def _close_gaps(self) -> bool:
@@ -117,15 +132,32 @@ class IkModel(SequenceModel):
         context.close()
 
     def _results(self, rows: int, hidden: bool) -> tuple[Floats, Floats | None]:
-        del hidden
-        return view(self._lib.llama_get_logits(self._context), rows, self._columns), None
+        logits = view(self._lib.llama_get_logits(self._context), rows, self._columns)
+        return logits, self._read(STATES, rows, "hidden states") if hidden else None
+
+    def _layer_inputs(self, layers: Sequence[int], tokens: int) -> Floats:
+        found = [self._read(input_of(layer), tokens, f"input of layer {layer}") for layer in layers]
+        return np.concatenate(found, axis=1)
+
+    def _read(self, name: str, rows: int, what: str) -> Floats:
+        assert self._watched is not None  # otherwise the feed was refused
+        found = self._watched.read(name, rows, self.layer_width)
+        if found is None:
+            raise ModelError(
+                f"{TITLE} gives no {what} of {self.description.name}.",
+                "Load the target with llama.cpp, or choose another drafter.",
+            )
+        return found
 
     def _load_weights(self, *, repacked: bool) -> None:
         self.tokenizer = read_vocabulary(self._source or self.path)
         self._model = _load(self._lib, self._log, self.path, repacked=repacked)
 
     def _open_cache(self) -> Any:
-        self._context = self._lib.llama_init_from_model(self._model, self._context_params())
+        params = self._context_params()
+        if self._watched is not None:
+            self._watched = self._watched.opened(params)
+        self._context = self._lib.llama_init_from_model(self._model, params)
         if not self._context:
             raise ModelError(
                 f"{TITLE} could not open a context of {self.cells} tokens{self._log.reason()}.",

@@ -66,6 +66,8 @@ _CALLS: dict[str, tuple[str, list[Any], Any]] = {
     "llama_model_free": ("llama_free_model", [_HANDLE], None),
     "llama_model_is_recurrent": ("llama_model_is_recurrent", [_HANDLE], _BOOL),
     "llama_model_is_hybrid": ("llama_model_is_hybrid", [_HANDLE], _BOOL),
+    "llama_model_n_layer": ("llama_n_layer", [_HANDLE], _INT),
+    "llama_model_n_embd": ("llama_model_n_embd", [_HANDLE], _INT),
     "llama_model_n_ctx_train": ("llama_n_ctx_train", [_HANDLE], _INT),
     "llama_model_meta_val_str": ("llama_model_meta_val_str", [_HANDLE, _TEXT, _TEXT, _SIZE], _INT),
     "llama_supports_gpu_offload": ("llama_supports_gpu_offload", [], _BOOL),
@@ -126,6 +128,8 @@ class IkLibrary:
         for name, (symbol, arguments, result) in _CALLS.items():
             # A prototype of its own: the package binds some of these symbols with other types.
             setattr(self, name, ctypes.CFUNCTYPE(result, *arguments)((symbol, self._shared)))
+        # What `WatchedTensors` needs: the shared library, and its type of a callback for the nodes of a graph.
+        self.watching = self._shared, dict(package.llama_context_params._fields_)["cb_eval"]
 
     def __getattr__(self, name: str) -> Any:  # for the type checker: all calls are set in __init__
         raise AttributeError(name)

@@ -125,12 +125,7 @@ class LlamaCppModel(SequenceModel):
 
     def open_companion(self) -> Any:
         """A context of the library for a head that shares this model's matrices. The caller frees it, before this."""
-        params = self._context_params()
-        params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max, params.n_rs_seq = 64, 1, 1, 1, 0
-        context = lib.llama_init_from_model(self._model, params)
-        if not context:
-            raise ModelError(f"llama.cpp has no memory for a head{self._log.reason()}.", "Lower the context size.")
-        return context
+        return _companion(self._model, self._context_params(), self._log)
 
     def _decode(self, hidden: bool) -> int:
         lib.llama_set_embeddings(self._context, hidden)
@@ -186,6 +181,34 @@ class LlamaCppModel(SequenceModel):
         params.n_threads = params.n_threads_batch = self.threads
         params.no_perf = True
         return params
+
+
+class MappedFile:
+    """The matrices of a GGUF file, for a head whose target another runtime computes.
+
+    The file is mapped and nothing is copied, so only the rows that the head reads take memory. Raises ModelError if
+    llama.cpp cannot load it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._log = capture_log(lib)
+        self._model = _load(path, self._log, repacked=False, trial=True)
+
+    def open_companion(self) -> Any:
+        """See `LlamaCppModel.open_companion`."""
+        return _companion(self._model, lib.llama_context_default_params(), self._log)
+
+    def close(self) -> None:
+        """Free it, after its companions."""
+        lib.llama_model_free(self._model)
+
+
+def _companion(model: Any, params: Any, log: ErrorLog) -> Any:
+    params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max, params.n_rs_seq = 64, 1, 1, 1, 0
+    context = lib.llama_init_from_model(model, params)
+    if not context:
+        raise ModelError(f"llama.cpp has no memory for a head{log.reason()}.", "Lower the context size.")
+    return context
 
 
 _MTP = frozenset({"qwen35", "qwen35moe"})  # architectures whose next-token layer reads the hidden states as they are

@@ -27,8 +27,8 @@ class LlamaCppDflash(LlamaCppHead):
 
     path: a GGUF file of llama.cpp's architecture dflash, checked before (`heads.dflash_file`). vocabulary int32[K],
     ascending: the ids of its logits. places: of its blocks. cells: committed tokens that it can hold. shared: the
-    target, whose embedding and output matrix it uses if it has none of its own. Raises ModelError if the library cannot
-    load it, or is of a version without these functions.
+    target or its file, whose embedding and output matrix it uses if it has none of its own. Raises ModelError if
+    the library cannot load it, or is of a version without these functions.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LlamaCppDflash(LlamaCppHead):
         places: Places,
         cells: int,
         threads: int,
-        shared: LlamaCppModel | None = None,
+        shared: LlamaCppModel | Path | None = None,
     ) -> None:
         self._load(path, context_params(cells + MOST_ROWS, MOST_ROWS, 1, threads), shared)
         self._open()

@@ -33,12 +33,12 @@ class LlamaCppEagle3(LlamaCppHead):
 
     path: a GGUF file of llama.cpp's architecture eagle3, checked before (`heads.eagle3_file`): the library ends the
     process for some malformed ones. vocabulary int32[K], ascending: the ids of its logits. cells: pairs that it can
-    hold. shared: the target, whose embedding and output matrix it uses if it has none of its own. Raises ModelError if
-    the library cannot load it, or is of a version without these functions.
+    hold. shared: the target or its file, whose embedding and output matrix it uses if it has none of its own. Raises
+    ModelError if the library cannot load it, or is of a version without these functions.
     """
 
     def __init__(
-        self, path: Path, vocabulary: Ints, cells: int, threads: int, shared: LlamaCppModel | None = None
+        self, path: Path, vocabulary: Ints, cells: int, threads: int, shared: LlamaCppModel | Path | None = None
     ) -> None:
         self._load(path, self._params(cells, threads), shared)
         columns = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model)))

@@ -11,7 +11,7 @@ import llama_cpp.llama_cpp as lib
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
 from speculatoviz.models.gguf_log import capture_log
-from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.models.runtimes.llamacpp import LlamaCppModel, MappedFile
 
 _NEEDED = ("llama_process", "llama_batch_ext_init", "llama_batch_ext_set_embd_token")
 ENCODE, DECODE = 0, 1  # LLAMA_PROCESS_TYPE_ENCODE, LLAMA_PROCESS_TYPE_DECODE
@@ -21,25 +21,36 @@ class LlamaCppHead:
     """What heads share: a model, a context, a batch of rows, and the target whose matrices it may use."""
 
     _companion: Any = None
+    _lender: MappedFile | None = None
     _model: Any = None
     _context: Any = None
 
-    def _load(self, path: Path, params: Any, shared: LlamaCppModel | None) -> None:
+    def _load(self, path: Path, params: Any, shared: LlamaCppModel | Path | None) -> None:
         """Open a file that was checked before: the library ends the process for some malformed ones.
 
-        params: of the context. shared: the target, whose embedding and output matrix it uses if it has none of its own.
-        Raises ModelError if the library cannot load it, or is of a version without the functions that it needs.
+        params: of the context. shared: the target or its file, whose embedding and output matrix it uses if it has none
+        of its own. Raises ModelError if the library cannot load it, or is of a version without the functions that it
+        needs.
         """
         log = capture_log(lib)
         require_extension(path.name)
-        self._companion = None if shared is None else shared.open_companion()
-        if self._companion is not None:
-            params.ctx_other = self._companion
+        if shared is not None:
+            params.ctx_other = self._companion = self._companion_of(shared)
         self._model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         self._context = lib.llama_init_from_model(self._model, params) if self._model else None
         if not self._context:
             self._free()
             raise ModelError(f"llama.cpp could not load the head {path}{log.reason()}.", "Choose another head.")
+
+    def _companion_of(self, shared: LlamaCppModel | Path) -> Any:
+        if isinstance(shared, LlamaCppModel):
+            return shared.open_companion()
+        self._lender = MappedFile(shared)
+        try:
+            return self._lender.open_companion()
+        except ModelError:
+            self._free()
+            raise
 
     def _open(self) -> None:
         """Of a context that is open: its memory and its batch."""
@@ -70,6 +81,8 @@ class LlamaCppHead:
         ):
             if handle:
                 free(handle)
+        if self._lender is not None:
+            self._lender.close()
 
 
 def context_params(cells: int, rows: int, sequences: int, threads: int) -> Any:

@@ -5,9 +5,8 @@ Two ways, both tried on the library's version at hand:
 - `llama_set_embeddings_layer_inp` and `llama_get_embeddings_layer_inp` of its internal header `llama-ext.h`, exported
   under their C++ names. They cost a copy of the rows. But they end the process for an architecture whose graph
   does not mark its layers (qwen2, for example), so they are used only for architectures that are known to do so.
-- The callback `cb_eval`, which the library calls for every node of the graph, before and after it is computed. It is
-  public and works with every architecture that names the outputs of its layers, but it has to be set when a context is
-  opened, and costs about half a millisecond for each pass.
+- The callback `cb_eval` (`watched`), which works with every architecture that names the outputs of its layers, but
+  costs every pass some time.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import ModelError
+from speculatoviz.models.runtimes.watched import WatchedTensors, input_of
 
 _MARKED = frozenset({"llama"})  # architectures whose graphs mark the inputs of their layers
 _SET = ("llama_set_embeddings_layer_inp", "_Z30llama_set_embeddings_layer_inpP13llama_contextjb")
@@ -46,7 +46,8 @@ def inner_layers(architecture: str | None, *, asked: bool) -> InnerLayers | None
     functions = _functions()
     if architecture in _MARKED and functions is not None:
         return _Marked(*functions)
-    return _Watched() if asked and hasattr(lib, "ggml_backend_sched_eval_callback") else None
+    callback = getattr(lib, "ggml_backend_sched_eval_callback", None)
+    return _Watched(WatchedTensors(lib._lib, callback)) if asked and callback is not None else None
 
 
 def _gone(layer: int) -> ModelError:
@@ -80,39 +81,24 @@ class _Marked:
 
 
 class _Watched:
-    """With `cb_eval`. The output of a layer is the input of the next one."""
+    """With `cb_eval`."""
 
-    def __init__(self) -> None:
-        self._tensors = _tensor_library()
-        self._wanted: dict[bytes, int] = {}
-        self._parts: dict[int, list[Floats]] = {}
-        self._callback = lib.ggml_backend_sched_eval_callback(self._visit)  # lives as long as the context
+    def __init__(self, tensors: WatchedTensors) -> None:
+        self._tensors = tensors
 
     def opened(self, params: Any) -> _Watched:
-        made = _Watched()
-        params.cb_eval = made._callback
-        return made
+        return _Watched(self._tensors.opened(params))
 
     def want(self, context: Any, layers: AbstractSet[int]) -> None:
         del context
-        self._wanted = {f"l_out-{layer - 1}".encode(): layer for layer in layers}
-        self._parts = {layer: [] for layer in layers}
+        self._tensors.want(map(input_of, layers))
 
     def read(self, context: Any, layer: int, tokens: int, width: int) -> Floats:
         del context
-        rows = np.concatenate(self._parts[layer] or [np.empty(0, np.float32)])
-        if len(rows) < tokens * width:
+        rows = self._tensors.read(input_of(layer), tokens, width)
+        if rows is None:
             raise _gone(layer)
-        return rows[: tokens * width].reshape(tokens, width)
-
-    def _visit(self, tensor: int, before: bool, _: Any) -> bool:
-        """Called by the library for each node. Before it is computed: whether it is to be shown afterwards."""
-        layer = self._wanted.get(self._tensors.ggml_get_name(tensor)) if self._wanted else None
-        if layer is not None and not before:
-            rows = np.empty(self._tensors.ggml_nelements(tensor), np.float32)
-            self._tensors.ggml_backend_tensor_get(tensor, rows.ctypes.data, 0, rows.nbytes)
-            self._parts[layer].append(rows)
-        return layer is not None or not before
+        return rows
 
 
 @cache
@@ -127,17 +113,3 @@ def _functions() -> tuple[Any, Any] | None:
     switch.argtypes, switch.restype = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_bool], None
     get.argtypes, get.restype = [ctypes.c_void_p, ctypes.c_uint32], ctypes.POINTER(ctypes.c_float)
     return switch, get
-
-
-@cache
-def _tensor_library() -> Any:
-    """The functions of ggml that read a tensor. llama.cpp's library brings them into the process."""
-    library = ctypes.CDLL(lib._lib._name)
-    for name, arguments, result in (
-        ("ggml_get_name", [ctypes.c_void_p], ctypes.c_char_p),
-        ("ggml_nelements", [ctypes.c_void_p], ctypes.c_int64),
-        ("ggml_backend_tensor_get", [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t], None),
-    ):
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, result
-    return library
