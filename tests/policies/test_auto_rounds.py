@@ -250,17 +250,44 @@ def test_a_drafter_that_computes_for_each_run_in_turn_is_given_up_earlier() -> N
 
 def test_a_shared_pass_teaches_its_own_size() -> None:
     costs = Costs(lambda: {1: 10.0, 2: 11.0}, {"model": 3.0}.get, lambda: 4, joint={"model"})
-    shared = SharedPass(runs=4, rows=12, ms=44.0)
-    verdict = Verdict((0, 1), Extra(8, "bonus", None), (), shared=shared)
     nodes = [Node(5, ROOT, None, "model"), Node(5, 0, None, "model")]
     statuses: tuple[Status, ...] = ("accepted", "accepted", "bonus")
     times = Times(9.0, 70.0, 0.0, 0.0, 0.0)  # it waited for others
     for index in range(30):
-        draft = Draft.tree(index, nodes)
+        draft, shared = Draft.tree(index, nodes), SharedPass(runs=4, rows=12, ms=44.0)
+        verdict = Verdict((0, 1), Extra(8, "bonus", None), (), shared=shared)
         costs.observe(Round(index, Plan("model", 2), draft, verdict, (5, 5, 8), statuses, ("",) * 3, times), 1)
 
     assert costs.verify.ms(12) == pytest.approx(44.0, rel=0.05)
     assert costs.passes(3).ms(3) == pytest.approx(costs.verify.ms(12))
+
+
+def test_a_pass_that_runs_share_is_one_observation() -> None:
+    """Each of the runs ends a round with it. Counted by each of them, one slow pass would outweigh eight others."""
+    alone, together = (Costs(lambda: {8: 40.0}, runs=lambda: 8) for _ in range(2))
+    for ms in (40.0, 41.0, 39.0, 80.0):
+        shared = SharedPass(runs=8, rows=8, ms=ms)
+        verdict = Verdict((), Extra(8, "plain", None), (), shared=shared)
+        times = Times(0.0, ms, 0.0, 0.0, 0.0)
+        for run in range(8):
+            round = Round(0, Plan("none", 0), Draft.empty(0), verdict, (8,), ("plain",), ("",), times)
+            together.observe(round, 0)
+            if run == 0:
+                alone.observe(round, 0)
+
+    assert together.verify.ms(8) == alone.verify.ms(8)
+
+
+def test_expected_pass_times_follow_what_is_observed_and_how_many_runs_there_are() -> None:
+    runs, table = 1, {1: 10.0, 2: 12.0, 8: 30.0}
+    costs = Costs(lambda: table, runs=lambda: runs)
+    assert [costs.passes(2).ms(n) for n in (1, 2)] == pytest.approx([10.0, 12.0])
+    runs = 2
+    assert costs.passes(2).ms(1) == pytest.approx(12.0)
+    runs, table = 1, {1: 20.0}
+    assert costs.passes(2).ms(1) == pytest.approx(20.0)
+    costs.verify.observe(1, 40.0)
+    assert costs.passes(2).ms(1) == pytest.approx(40.0)
 
 
 def stopped(index: int, times_ms: tuple[float, ...], draft_ms: float) -> Round:

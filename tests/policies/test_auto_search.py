@@ -27,12 +27,14 @@ OUTLOOKS = st.builds(
 )
 
 
-def plan_of(table: Mapping[int, float], outlook: Outlook, prior: float, draft_ms: float) -> tuple[float, float]:
+def plan_of(
+    table: Mapping[int, float], outlook: Outlook, prior: float, draft_ms: float, runs: int = 1
+) -> tuple[float, float]:
     """The expected tokens per ms of the policy's choice, and of the best of all chains and trees, and no draft.
 
-    Draws nothing: both follow from the same table, costs and estimates.
+    Draws nothing: both follow from the same table, costs and estimates. runs: that share the passes.
     """
-    known = Experience(Costs(lambda: table, lambda _name: draft_ms), {"model": prior})
+    known = Experience(Costs(lambda: table, lambda _name: draft_ms, lambda: runs), {"model": prior})
     plan = AutoPolicy(known, DEEPEST).plan(State(0, 10, 200, lambda _name: outlook))
     assert plan.reason is not None
     weighed = [plan.reason.chosen, *plan.reason.others]  # one that is tried need not be the best
@@ -57,12 +59,12 @@ def plan_of(table: Mapping[int, float], outlook: Outlook, prior: float, draft_ms
     return chosen.tokens / chosen.round_ms, max(found)
 
 
-@given(TABLES, OUTLOOKS, st.floats(0.05, 0.95), st.floats(0.1, 20.0))
+@given(TABLES, OUTLOOKS, st.floats(0.05, 0.95), st.floats(0.1, 20.0), st.sampled_from([1, 2, 8]))
 @settings(max_examples=300, deadline=None)
 def test_the_choice_is_the_best_of_all(
-    table: dict[int, float], outlook: Outlook, prior: float, draft_ms: float
+    table: dict[int, float], outlook: Outlook, prior: float, draft_ms: float, runs: int
 ) -> None:
-    chosen, best = plan_of({1: 10.0, **table}, outlook, prior, draft_ms)
+    chosen, best = plan_of({1: 10.0, **table}, outlook, prior, draft_ms, runs)
 
     if outlook.missing <= 16:
         assert chosen == pytest.approx(best)
@@ -80,3 +82,20 @@ def test_a_bound_that_forgets_faster_larger_passes_is_noticed(monkeypatch: pytes
     monkeypatch.setattr(costs_module.PassTimes, "least_ms", costs_module.PassTimes.ms)
     broken = plan_of(blocks, outlook, 0.9, 0.1)
     assert broken[0] < 0.9 * broken[1]
+
+
+def test_a_bound_that_forgets_it_is_noticed_where_runs_share_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broken twin of the bound that leaves a drafter out: with a tree of two tokens, a pass is fast again."""
+    blocks = {2: 10.0, 4: 500.0, 6: 12.0}
+    outlook = Outlook(longest=1, branches=True)
+
+    right = plan_of(blocks, outlook, 0.9, 0.1, runs=2)
+    assert right[0] == pytest.approx(right[1])
+    monkeypatch.setattr(AutoPolicy, "_can_pay", _forgetful)
+    broken = plan_of(blocks, outlook, 0.9, 0.1, runs=2)
+    assert broken[0] < 0.9 * broken[1]
+
+
+def _forgetful(policy: AutoPolicy, _drafter: str, _outlook: Outlook, _state: State) -> bool:
+    passes = policy._passes
+    return 2 * passes.ms(1) > passes.ms(2)

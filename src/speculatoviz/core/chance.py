@@ -36,7 +36,10 @@ class Chance(Protocol):
         """True with probability `prob`, clipped to [0, 1]. No random number is used if the outcome is certain."""
 
     def draw(self, weights: Floats, node: int) -> int:
-        """An index with probability proportional to weights float[n], at least one of them positive."""
+        """An index with probability proportional to weights float[n], at least one of them positive.
+
+        No random number is used if there is only one.
+        """
 
 
 class ChanceSource(Protocol):
@@ -75,6 +78,8 @@ class SeededChance:
         return Toss(uniform < prob, uniform)
 
     def draw(self, weights: Floats, node: int) -> int:
+        if len(weights) == 1:
+            return 0
         uniform = self._uniform(node, 1)
         if len(weights) <= _BLOCK:
             return _inverse(weights, uniform)[0]

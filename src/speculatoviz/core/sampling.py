@@ -16,6 +16,7 @@ from speculatoviz.core.types import Floats, Ints, Sampling, Scores, Support
 from speculatoviz.errors import NotFiniteError
 
 _TOP_P_FIRST_TRY = 1024
+_NO_MASS = -1e4  # relative to the largest logit: its weight is 0 as that of minus infinity, whose product is NaN
 _GROUP = 64  # logits, to find the largest of a vocabulary
 QUANTA = 1 << 16  # a quantised q holds its probabilities in multiples of 1 / QUANTA
 
@@ -142,9 +143,11 @@ def best_id(logits: Floats) -> int:
 
 def largest_prob(logits: Floats, sampling: Sampling) -> float:
     """The largest probability of logits float[V] at the sampling's temperature, at 1 if it is greedy; no filters."""
-    best = float(logits[best_id(logits)])
-    scale = logits.dtype.type(1.0 if sampling.greedy else 1.0 / sampling.temperature)
-    weights = np.exp((logits - logits.dtype.type(best)) * scale)
+    weights = logits - logits[best_id(logits)]
+    # In place from here on: to allocate an array of this size costs as much as to fill it.
+    if not sampling.greedy and sampling.temperature != 1.0:
+        weights *= logits.dtype.type(1.0 / sampling.temperature)
+    np.exp(weights, out=weights)
     return 1.0 / float(weights.sum())
 
 
@@ -187,17 +190,17 @@ def quantised(q: Support) -> Support:
 
 def scores(logits: Floats, token: int, count: int) -> Scores:
     """A model's raw scores (T=1, no filters) from logits float[V]: of `token`, the entropy, `count` alternatives."""
-    shifted = logits - logits.max()
+    best = logits.max()
+    shifted = logits - best
     weights = np.exp(shifted)
     total = float(weights.sum())
-    log_total = float(np.log(total))
-    top = _top_indices(logits, count)
-    # sum p log p = sum p (shifted - log total). Entries of minus infinity have no mass and must not become NaN.
-    mean = float(np.dot(weights, np.where(weights > 0, shifted, 0))) / total
+    log_total = math.log(total)
+    np.maximum(shifted, _NO_MASS, out=shifted)
+    mean = float(np.dot(weights, shifted)) / total  # sum p log p = sum p (shifted - log total)
     return Scores(
-        logprob=float(shifted[token]) - log_total,
+        logprob=float(logits[token] - best) - log_total,
         entropy=max(0.0, log_total - mean),
-        top=tuple((int(i), float(shifted[i]) - log_total) for i in top),
+        top=tuple((int(i), float(logits[i] - best) - log_total) for i in _top_indices(logits, count)),
     )
 
 

@@ -190,8 +190,11 @@ class AutoPolicy:
         """The best draft of at least one token with one drafter; else a plain round.
 
         What reading a prompt costs is lost if the estimate is too high, so such a draft has to pay by a cautious one.
+        While several runs share the passes, a drafter whose drafts cannot pay is not looked at.
         """
         plain = self._plain(drafter)
+        if self._experience.costs.runs > 1 and not self._can_pay(drafter, outlook, state):
+            return plain
         best = self._search(drafter, outlook, state)
         if best is None:
             return plain
@@ -199,6 +202,14 @@ class AutoPolicy:
         if reads and self._search(drafter, outlook, state, -_CAUTION, above=_rate(plain)) is None:
             return plain
         return best
+
+    def _can_pay(self, drafter: str, outlook: Outlook, state: State) -> bool:
+        """Whether a draft with this drafter would be faster than plain decoding if all its tokens were accepted."""
+        pass_ms, plain_ms = self._experience.costs.draft.pass_ms(drafter, outlook.block), self._passes.ms(1)
+        return any(
+            (k + 1) * plain_ms > passes_of(k, outlook.block) * pass_ms + self._passes.least_ms(k + 1)
+            for k in range(1, self._depth(outlook, state) + 1)
+        )
 
     def _search(
         self, drafter: str, outlook: Outlook, state: State, deviations: float = 0.0, above: float = 0.0
@@ -265,8 +276,14 @@ class AutoPolicy:
         """
         if self._budget_ms(_STAKE) <= 0.0:
             return None
-        unseen = [name for name in self._drafters if not outlooks[name].tokens]  # a known path needs no trial
-        others = [name for name in unseen if chosen.depth == 0 or name != chosen.drafter]
+        others = [
+            name
+            for name in self._drafters
+            if not outlooks[name].tokens  # a known path needs no trial
+            and (chosen.depth == 0 or name != chosen.drafter)
+            and self._affords_reading(name, outlooks[name])
+            and self._can_pay(name, outlooks[name], state)
+        ]
         hopes = [self._search(name, outlooks[name], state, _DEVIATIONS, above=self._rate) for name in others]
         promising = max(filter(None, hopes), key=_rate, default=None)
         tried: Forecast | None = None
@@ -277,13 +294,17 @@ class AutoPolicy:
         return tried if tried is not None and self._affords(tried, outlooks.get(tried.drafter)) else None
 
     def _affords(self, tried: Forecast, outlook: Outlook | None) -> bool:
-        """Whether the budget covers a trial, whose reading of a prompt may be wholly lost.
+        """Whether the budget covers a trial, whose reading of a prompt may be wholly lost."""
+        read = outlook if outlook is not None and tried.depth else Outlook()
+        return self._affords_reading(tried.drafter, read, self._lost_ms(tried))
+
+    def _affords_reading(self, drafter: str, outlook: Outlook, lost_ms: float = 0.0) -> bool:
+        """Whether the budget covers what a drafter has to read before it drafts, beside what the draft loses.
 
         Reading is not worth the stake where the target's certainty already shows, at no cost, how drafts would do.
         """
-        read = outlook if outlook is not None and tried.depth else Outlook()
-        missing, costs = read.missing, self._experience.costs.draft
-        lost_ms = self._lost_ms(tried) + costs.catch_up_ms(tried.drafter, missing, read.block)
+        missing, costs = outlook.missing, self._experience.costs.draft
+        lost_ms += costs.catch_up_ms(drafter, missing, outlook.block)
         return lost_ms <= self._budget_ms(0.0 if self._informed and missing > _FEW_TOKENS else _STAKE)
 
     def _lost_ms(self, tried: Forecast) -> float:

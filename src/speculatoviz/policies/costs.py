@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 import numpy as np
 
 from speculatoviz.core.constraint import FORCED
-from speculatoviz.core.rounds import Round
+from speculatoviz.core.rounds import Round, SharedPass
 
 _NEWEST = 0.1  # weight of a round in the running averages
 _UNKNOWN_SHARE = 0.3  # of a plain pass: the assumed cost of a drafted token that was never measured
@@ -53,23 +53,27 @@ class VerifyCosts:
         self._sizes: list[int] = []  # those with a shape, in order
         self._table: dict[int, float] = {}  # as it was measured when the times of `_by_rows` were read from it
         self._by_rows: dict[int, float] = {}
+        self._expected: dict[range, list[float]] = {}  # what `of` returns, until something else is measured
 
     def ms(self, rows: int) -> float:
         """The expected time of a pass over `rows` tokens."""
         return self._tabulated([rows])[0] * math.exp(self._log_drift + self._shape(rows))
 
-    def up_to(self, rows: int) -> list[float]:
-        """The expected times of passes over 1 to `rows` tokens."""
-        sizes = range(1, rows + 1)
-        shapes = [self._log_shape[size] for size in self._sizes]
-        shape = np.interp(sizes, self._sizes, shapes) if shapes else np.zeros(rows)
-        times: list[float] = (np.array(self._tabulated(sizes)) * np.exp(self._log_drift + shape)).tolist()
-        return times
+    def of(self, sizes: range) -> list[float]:
+        """The expected times of passes of these sizes. Not to be written to: it is kept until something changes."""
+        self._read_table()
+        if sizes not in self._expected:
+            shapes = [self._log_shape[size] for size in self._sizes]
+            shape = np.interp(sizes, self._sizes, shapes) if shapes else np.zeros(len(sizes))
+            times: list[float] = (np.array(self._tabulated(sizes)) * np.exp(self._log_drift + shape)).tolist()
+            self._expected[sizes] = times
+        return self._expected[sizes]
 
     def observe(self, rows: int, ms: float) -> None:
         """A pass over `rows` tokens took `ms`."""
         if ms <= 0.0:
             return
+        self._expected = {}
         limit = math.log(_SLOWEST)
         error = min(max(math.log(ms / self.ms(rows)), -limit), limit)
         if not self._seen:
@@ -92,13 +96,16 @@ class VerifyCosts:
 
     def _tabulated(self, sizes: Sequence[int]) -> list[float]:
         """The times by the table. Times that were read from it are kept while it stays as it is."""
-        measured = self._measured()
-        if measured != self._table:
-            self._table, self._by_rows = dict(measured), {}
+        self._read_table()
         for rows in sizes:
             if rows not in self._by_rows:
                 self._by_rows[rows] = _interpolated(self._table or {1: 1.0}, rows)
         return [self._by_rows[rows] for rows in sizes]
+
+    def _read_table(self) -> None:
+        measured = self._measured()
+        if measured != self._table:
+            self._table, self._by_rows, self._expected = dict(measured), {}, {}
 
 
 def _interpolated(table: Mapping[int, float], rows: int) -> float:
@@ -204,6 +211,8 @@ class Costs:
         together: bool = True,
     ) -> None:
         self._runs, self._joint, self._together = runs, joint, together
+        self._pass: SharedPass | None = None  # the last one that was observed
+        self._passes: tuple[list[float], PassTimes] | None = None  # the last ones
         self.verify = VerifyCosts(pass_ms)
         self.draft = DraftCosts(draft_ms, self.verify, self._slower)
 
@@ -215,7 +224,10 @@ class Costs:
     def passes(self, rows: int) -> PassTimes:
         """The expected times of passes over 1 to `rows` tokens of each run."""
         runs = self._runs() if self._together else 1
-        return PassTimes(self.verify.up_to(rows * runs)[runs - 1 :: runs])
+        times = self.verify.of(range(runs, rows * runs + 1, runs))
+        if self._passes is None or self._passes[0] is not times:
+            self._passes = times, PassTimes(times)
+        return self._passes[1]
 
     def _slower(self, drafter: str) -> float:
         runs = self._runs() if self._together else 1
@@ -224,10 +236,15 @@ class Costs:
         return self.verify.ms(runs) / self.verify.ms(1) if drafter in self._joint else float(runs)
 
     def observe(self, round: Round, missing: int, block: int = 1) -> None:
-        """Learn from a finished round. missing: tokens that its drafter had to read first. block: of the drafter."""
+        """Learn from a finished round. missing: tokens that its drafter had to read first. block: of the drafter.
+
+        A pass that several runs shared is one observation, although it ends a round of each of them.
+        """
         shared = round.verdict.shared
         if shared is not None and shared.rows is not None:
-            self.verify.observe(shared.rows, shared.ms)
+            if shared is not self._pass:
+                self._pass = shared
+                self.verify.observe(shared.rows, shared.ms)
         else:
             rows = len(round.draft) + 1 + (len(round.draft.probes.tokens) if round.draft.probes else 0)
             self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)

@@ -151,10 +151,11 @@ class Traffic:
         """List a run, or replace what is known of it."""
         self._runs[listed.run] = listed
         self._changed[listed.run] = None
-        over = [run for run, one in self._runs.items() if one.state in _OVER or one.state == "unknown"]
-        for run in over[: max(0, len(self._runs) - self.most)]:
-            del self._runs[run]
-            self._changed.pop(run, None)
+        if (surplus := len(self._runs) - self.most) > 0:
+            over = [run for run, one in self._runs.items() if one.state in _OVER or one.state == "unknown"]
+            for run in over[:surplus]:
+                del self._runs[run]
+                self._changed.pop(run, None)
         self.on_change()
 
     def _change(self, run: str, **fields: object) -> None:
