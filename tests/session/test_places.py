@@ -160,7 +160,7 @@ def asked(**settings: object) -> int:
 
 def test_the_default_suits_the_profile_and_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     per_token = {"smollm2-135m-instruct": 23_040, "qwen2.5-coder-1.5b-instruct": 28_672}
-    monkeypatch.setattr(places, "_cache_bytes", lambda _settings, name, _progress: per_token.get(name, 12_288))
+    monkeypatch.setattr(places, "cache_bytes", lambda _settings, name, _progress: per_token.get(name, 12_288))
     monkeypatch.setattr(places, "available_bytes", lambda: 16 << 30)
     assert (asked(profile="smol"), asked(profile="qwen")) == (8, 4)
     monkeypatch.setattr(places, "available_bytes", lambda: 1 << 30)

@@ -120,7 +120,7 @@ def test_a_plain_run_is_one_call_per_token_and_leaves_the_streaming_baseline(loa
 
 def test_a_draft_model_of_another_vocabulary_is_translated(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "speculatoviz.session.session.load_draft",
+        "speculatoviz.session.targets.load_draft",
         lambda *_: ToyModel(0, [b"!!", *reversed(ALPHABET)], mix=(7, 0.5)),
     )
     session = load()

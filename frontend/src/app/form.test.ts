@@ -35,6 +35,7 @@ const settings: SettingsInfo = {
     { name: "token", title: "Token", help: "", label: "exact", trees: true },
     { name: "block", title: "Block", help: "", label: "exact", trees: false },
   ],
+  race_targets: [],
   auto_drafters: [],
   prediction_drafters: ["suffix"],
   pass_times: [],

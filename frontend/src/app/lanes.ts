@@ -1,5 +1,5 @@
 // The lanes of a race: what a reader can choose, and what is stored of it.
-import type { SettingsInfo } from "../protocol/generated";
+import type { RaceTargetInfo, SettingsInfo } from "../protocol/generated";
 import { isPlain, type LaneSettings, LEAST_LANES, MOST_LANES } from "../run/race";
 
 export const PLAIN: LaneSettings = { policy: "fixed", drafter: null, k: 0 };
@@ -13,12 +13,35 @@ export const kindOf = (lane: LaneSettings): string =>
 
 export const depthOf = ({ k }: LaneSettings): number => (k === null || k === 0 ? USUAL_DEPTH : k);
 
-/** The lane of another kind, with the depth of this one. */
+/** The lane of another kind, with the target and the depth of this one. */
 export function withKind(lane: LaneSettings, kind: string): LaneSettings {
-  if (kind === "plain") return PLAIN;
-  if (kind === "auto") return AUTO_LANE;
-  return { policy: "fixed", drafter: kind, k: depthOf(lane) };
+  const drafted = { policy: "fixed", drafter: kind, k: depthOf(lane) } as const;
+  return onTarget(kind === "plain" ? PLAIN : kind === "auto" ? AUTO_LANE : drafted, lane.target);
 }
+
+function onTarget({ policy, drafter, k }: LaneSettings, target: string | undefined): LaneSettings {
+  return target === undefined ? { policy, drafter, k } : { policy, drafter, k, target };
+}
+
+/** The lane with another target; plain decoding if that one does not have its drafter for certain. */
+export function withTarget(
+  lane: LaneSettings,
+  target: string | undefined,
+  settings: SettingsInfo | null,
+): LaneSettings {
+  const has = lane.drafter === null || draftersOf(target, settings).includes(lane.drafter);
+  return onTarget(has ? lane : PLAIN, target);
+}
+
+/** The drafters that a target has: the server's own, or one of its race targets. */
+export function draftersOf(target: string | undefined, settings: SettingsInfo | null): readonly string[] {
+  if (target === undefined) return drafterNames(settings);
+  return raceTargets(settings).find(({ name }) => name === target)?.drafters ?? [];
+}
+
+/** The targets of a race beside the server's own; an older server has none. */
+export const raceTargets = (settings: SettingsInfo | null): readonly RaceTargetInfo[] =>
+  settings?.race_targets ?? [];
 
 export const withDepth = (lane: LaneSettings, k: number): LaneSettings => ({
   ...lane,
@@ -39,15 +62,21 @@ function usualLanes(settings: SettingsInfo | null): LaneSettings[] {
   return [PLAIN, { policy: "fixed", drafter, k: depth }, AUTO_LANE];
 }
 
-/** The chosen lanes, or the usual ones. A drafter that the server does not have is replaced by plain decoding. */
+/**
+ * The chosen lanes, or the usual ones. A target that the server does not have is replaced by its own, a drafter by plain
+ * decoding.
+ */
 export function lanesOf(
   chosen: readonly LaneSettings[] | null,
   settings: SettingsInfo | null,
 ): readonly LaneSettings[] {
   if (!chosen) return usualLanes(settings);
   if (!settings) return chosen;
-  const names = drafterNames(settings);
-  return chosen.map((lane) => (lane.drafter === null || names.includes(lane.drafter) ? lane : PLAIN));
+  const there = raceTargets(settings).filter(({ reason }) => reason === null);
+  return chosen.map((lane) => {
+    const known = there.some(({ name }) => name === lane.target);
+    return withTarget(lane, known ? lane.target : undefined, settings);
+  });
 }
 
 /** One more lane: the last one at twice its depth, or else the usual drafter. */
@@ -60,11 +89,13 @@ export function withOneMore(lanes: readonly LaneSettings[], settings: SettingsIn
 
 function laneFrom(value: unknown): LaneSettings | null {
   if (typeof value !== "object" || value === null) return null;
-  const { policy, drafter, k } = value as Record<string, unknown>;
-  if (policy === "auto") return AUTO_LANE;
+  const { policy, drafter, k, target } = value as Record<string, unknown>;
+  const named = typeof target === "string" ? target : undefined;
+  if (policy === "auto") return onTarget(AUTO_LANE, named);
   if (policy !== "fixed") return null;
-  if (typeof drafter !== "string") return PLAIN;
-  return typeof k === "number" && Number.isFinite(k) ? withDepth({ policy, drafter, k }, k) : null;
+  if (typeof drafter !== "string") return onTarget(PLAIN, named);
+  if (typeof k !== "number" || !Number.isFinite(k)) return null;
+  return withDepth(onTarget({ policy, drafter, k }, named), k);
 }
 
 /** Reads stored lanes. Null for anything unexpected. */

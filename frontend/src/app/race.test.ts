@@ -3,7 +3,7 @@ import type { ServerMessage } from "../protocol/generated";
 import type { LaneSettings } from "../run/race";
 import { FakeEnvironment } from "../testing/environment";
 import { done, failure, metrics, roundOf, started } from "../testing/messages";
-import { AUTO_LANE, lanesFrom, lanesOf, PLAIN, withKind, withOneMore } from "./lanes";
+import { AUTO_LANE, lanesFrom, lanesOf, PLAIN, withKind, withOneMore, withTarget } from "./lanes";
 import { RaceStore } from "./race";
 
 const DRAFTED: LaneSettings = { policy: "fixed", drafter: "ngram", k: 4 };
@@ -52,6 +52,21 @@ describe("a race", () => {
     expect(store.get().lanes.map(({ ms, run }) => [ms, run.id])).toEqual([
       [100, "one"],
       [40, "two"],
+    ]);
+  });
+
+  it("names the target of a lane, and keeps the time of its loading apart", async () => {
+    await begun([PLAIN, { ...PLAIN, target: "small" }]);
+    expect(starts()[0]).toMatchObject({ target: null });
+    environment.receive(runs("one", 50));
+    expect(starts()[1]).toMatchObject({ target: "small", k: 0 });
+    const stage = { run: "two", seq: 0, t_ms: 0, type: "loading", target: "small", progress: null } as const;
+    environment.receive([{ ...stage, stage: "measuring", elapsed_s: 2 }]);
+    expect(store.get().running?.run).toMatchObject({ phase: "queued", loading: { stage: "measuring" } });
+    environment.receive([{ ...stage, stage: "loaded", elapsed_s: 3 }, ...runs("two", 20)]);
+    expect(store.get().lanes.map(({ loadingS, ms }) => [loadingS, ms])).toEqual([
+      [0, 100],
+      [3, 40],
     ]);
   });
 
@@ -116,29 +131,47 @@ describe("the replay", () => {
   });
 });
 
+const NAMED = { title: "", help: "", paper: "", trees: false, available: true, reason: null };
+const SETTINGS = {
+  ranges: {},
+  defaults: { drafter: "ngram", k: 3 },
+  profiles: [],
+  profile: "smol",
+  drafters: [
+    { ...NAMED, name: "model" },
+    { ...NAMED, name: "ngram" },
+  ],
+  race_targets: [],
+  auto_drafters: [],
+  prediction_drafters: ["suffix"],
+  rules: [],
+  pass_times: [],
+};
+
 describe("the lanes", () => {
   it("are plain, the server's drafter and auto, until the reader changes them", () => {
-    const drafter = { title: "", help: "", paper: "", trees: false, available: true, reason: null };
-    const settings = {
-      ranges: {},
-      defaults: { drafter: "ngram", k: 3 },
-      profiles: [],
-      profile: "smol",
-      drafters: [
-        { ...drafter, name: "model" },
-        { ...drafter, name: "ngram" },
-      ],
-      auto_drafters: [],
-      prediction_drafters: ["suffix"],
-      rules: [],
-      pass_times: [],
-    };
+    const settings = SETTINGS;
     expect(lanesOf(null, settings)).toEqual([PLAIN, { policy: "fixed", drafter: "ngram", k: 3 }, AUTO_LANE]);
     expect(lanesOf(null, null)).toEqual([PLAIN, AUTO_LANE]);
     expect(lanesOf([{ ...DRAFTED, drafter: "gone" }, DRAFTED], settings)).toEqual([PLAIN, DRAFTED]);
     expect(withOneMore([PLAIN, DRAFTED], settings).at(-1)).toEqual({ ...DRAFTED, k: 8 });
     expect(withOneMore([PLAIN, AUTO_LANE], settings).at(-1)).toEqual({ ...DRAFTED, k: 3 });
     expect(withKind(withKind(DRAFTED, "plain"), "model")).toEqual({ ...DRAFTED, drafter: "model" });
+  });
+
+  it("name a race target that the server has, with a drafter that it has for certain", () => {
+    const other = { name: "small:Q8_0", title: "Small, Q8_0", drafters: ["suffix"], reason: null };
+    const absent = { ...other, name: "absent", reason: "It is not downloaded. Run it." };
+    const settings = { ...SETTINGS, race_targets: [other, absent] };
+    const there = { target: "small:Q8_0" };
+    expect(withTarget(DRAFTED, other.name, settings)).toEqual({ ...PLAIN, ...there });
+    expect(withKind({ ...PLAIN, ...there }, "suffix")).toMatchObject({ drafter: "suffix", ...there });
+    expect(withTarget({ ...AUTO_LANE, ...there }, undefined, settings)).toEqual(AUTO_LANE);
+    const suffix = { ...DRAFTED, drafter: "suffix", ...there };
+    expect(lanesOf([suffix, { ...DRAFTED, ...there }], settings)).toEqual([suffix, { ...PLAIN, ...there }]);
+    for (const gone of ["absent", "unknown"])
+      expect(lanesOf([{ ...PLAIN, target: gone }], settings)).toEqual([PLAIN]);
+    expect(lanesFrom([PLAIN, suffix])).toEqual([PLAIN, suffix]);
   });
 
   it("are stored, and anything unexpected in the store is ignored", () => {

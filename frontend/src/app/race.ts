@@ -49,6 +49,14 @@ export interface RaceState {
   readonly notice: { readonly message: string; readonly hint: string } | null;
 }
 
+/** What changes the progress on the page: it shows the number of tokens, which a round changes. */
+const SHOWN: ReadonlySet<string> = new Set<ServerMessage["type"]>([
+  "metrics",
+  "queued",
+  "loading",
+  "started",
+]);
+
 const LOST = {
   message: "The connection was lost before all runs had ended.",
   hint: "Start it again once the page is connected.",
@@ -136,9 +144,9 @@ export class RaceStore {
     const turn = running?.turns[running.done];
     const settings = turn && running.lanes[turn.lane];
     if (!settings) return;
-    const { policy, drafter, k } = settings;
+    const { policy, drafter, k, target = null } = settings;
     this.messages = [];
-    const own = { policy, drafter, k, nodes: 0, shadow: [], evidence: false };
+    const own = { target, policy, drafter, k, nodes: 0, shadow: [], evidence: false };
     if (!this.socket?.send({ type: "start", ...this.common, ...own })) this.end(LOST);
   }
 
@@ -152,9 +160,7 @@ export class RaceStore {
     this.messages.push(message);
     const run = reduce(running.run, message);
     if (message.type === "done") this.endTurn(running, run);
-    // The page shows the number of tokens, which a round changes.
-    else if (message.type === "metrics" || message.type === "queued" || message.type === "started")
-      this.set({ running: { ...running, run } });
+    else if (SHOWN.has(message.type)) this.set({ running: { ...running, run } });
     else this.state = { ...this.state, running: { ...running, run } };
   }
 

@@ -21,6 +21,7 @@ const SETTINGS: SettingsInfo = {
     drafter("suffix", "Suffix automaton"),
     drafter("ngram", "Lookup"),
   ],
+  race_targets: [],
   auto_drafters: ["model", "suffix"],
   prediction_drafters: ["suffix"],
   rules: [{ name: "token", title: "Token", help: "", label: "exact", trees: true }],

@@ -2,7 +2,18 @@
 
 export type ClientMessage = Start | Update | Cancel | Follow;
 export type ServerMessage =
-  Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure;
+  | Queued
+  | Loading
+  | Started
+  | Updated
+  | DraftToken
+  | RunWarning
+  | VerifyResult
+  | Metrics
+  | Shadow
+  | Record
+  | Done
+  | Failure;
 export type ClassroomMessage = Join | Present | Prepare | Bet | Reveal | Next | Close;
 export type ClassroomEvent = ClassroomView | Welcome | Refused;
 
@@ -73,6 +84,10 @@ export interface Start {
    * what the output has to be; p is masked by it
    */
   grammar?: GrammarInfo | null;
+  /**
+   * one of `race_targets` of the settings, over the socket; null: the server's own target
+   */
+  target?: string | null;
   drafter?: string | null;
   /**
    * null: the server's own; if it has none, fixed if k or nodes are given, else auto
@@ -142,6 +157,21 @@ export interface Queued {
   t_ms: number;
   type: "queued";
   place: number;
+}
+/**
+ * Another target than the server's own is being loaded for the run: no part of any timing.
+ *
+ * `progress` is the share of the stage that is done, 0 to 1; null while it is unknown. The last stage is "loaded".
+ */
+export interface Loading {
+  run: string | null;
+  seq: number;
+  t_ms: number;
+  type: "loading";
+  target: string;
+  stage: string;
+  progress: number | null;
+  elapsed_s: number;
 }
 export interface Started {
   run: string | null;
@@ -980,7 +1010,8 @@ export interface Health {
  * `GET /api/settings`: the ranges and choices of the page's form, and its defaults.
  *
  * `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter. `prediction_drafters`: those
- * that read a predicted output; the first one drafts if a run with a prediction names none.
+ * that read a predicted output; the first one drafts if a run with a prediction names none. `race_targets`: other
+ * targets than the server's own.
  */
 export interface SettingsInfo {
   ranges: {
@@ -996,6 +1027,7 @@ export interface SettingsInfo {
   prediction_drafters: string[];
   rules: RuleInfo[];
   pass_times: PassTime[];
+  race_targets: RaceTargetInfo[];
 }
 /**
  * The allowed values of a setting, ends included, and the step of its slider.
@@ -1037,6 +1069,16 @@ export interface RuleInfo {
   help: string;
   label: "exact" | "exact-greedy" | "bounded" | "lossy" | "unverified";
   trees: boolean;
+}
+/**
+ * A target that a start message can name. `drafters`: those that it has for certain. `reason`: why it cannot be
+ * loaded, and what to do about it; null if its files are here.
+ */
+export interface RaceTargetInfo {
+  name: string;
+  title: string;
+  drafters: string[];
+  reason: string | null;
 }
 /**
  * `POST /api/test-draft`: a few tokens drafted, nothing verified. `tps`: drafted tokens per second.

@@ -14,6 +14,7 @@ import type {
 
 const TYPES: ReadonlySet<string> = new Set<ServerMessage["type"]>([
   "queued",
+  "loading",
   "started",
   "updated",
   "draft_token",

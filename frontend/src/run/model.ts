@@ -4,6 +4,7 @@ import type {
   DraftToken,
   ExactnessInfo,
   Failure,
+  Loading,
   Metrics,
   Queued,
   Shadow,
@@ -62,6 +63,8 @@ export interface Run {
   readonly id: string | null;
   readonly phase: Phase;
   readonly queued: Queued | null;
+  /** How far the loading of another target than the server's own is; null if nothing was loaded. */
+  readonly loading: Loading | null;
   readonly started: Started | null;
   readonly rounds: readonly Round[];
   readonly updates: readonly Updated[];

@@ -8,6 +8,8 @@ export interface LaneSettings {
   readonly drafter: string | null;
   /** Depth of `fixed`; 0 is plain decoding. Null under `auto`. */
   readonly k: number | null;
+  /** One of the server's race targets; left out: the server's own. */
+  readonly target?: string;
 }
 
 export const LEAST_LANES = 2;
@@ -71,6 +73,8 @@ export interface Lane {
   readonly mostMs: number;
   /** Tokens per second of the rounds; null without a round. */
   readonly tps: number | null;
+  /** The time of loading its target, in all of its runs. No other time contains it. */
+  readonly loadingS: number;
 }
 
 const lastMs = (arrivals: readonly Arrival[]): number => arrivals.at(-1)?.ms ?? 0;
@@ -93,6 +97,7 @@ export function laneOf(settings: LaneSettings, runs: readonly Run[]): Lane {
     leastMs: Math.min(...allMs),
     mostMs: Math.max(...allMs),
     tps: ms > 0 ? (1000 * tokens.length) / ms : null,
+    loadingS: runs.reduce((total, { loading }) => total + (loading?.elapsed_s ?? 0), 0),
   };
 }
 
@@ -102,11 +107,19 @@ export interface Result {
   readonly place: number;
   /** Lanes of other places whose ranges overlap with its own: the order of the two may be chance. */
   readonly overlaps: readonly number[];
-  /** Tokens per second / those of the plain lane; null without one, and for the plain lane itself. */
+  /** Tokens per second / those of the plain lane of its target; null without one, and for the plain lane itself. */
   readonly speedup: number | null;
-  /** The first token that differs from the first lane's text; null if none does. */
+  /** The first lane with the same target, whose text it is compared with. */
+  readonly reference: number;
+  /** The first token that differs from that lane's text; null if none does. */
   readonly difference: number | null;
 }
+
+const sameTarget = (a: Lane, b: Lane): boolean => a.settings.target === b.settings.target;
+
+/** Whether the lanes have different targets. */
+export const hasTargets = (lanes: readonly Lane[]): boolean =>
+  lanes.some((lane) => lane.settings.target !== lanes[0]?.settings.target);
 
 const overlap = (a: Lane, b: Lane): boolean => a.leastMs <= b.mostMs && b.leastMs <= a.mostMs;
 
@@ -114,9 +127,10 @@ const idsOf = ({ tokens }: Lane): number[] => tokens.map(({ tokenId }) => tokenI
 
 /** One result per lane, in the order of the lanes. */
 export function resultsOf(lanes: readonly Lane[]): Result[] {
-  const plain = lanes.find(({ settings }) => isPlain(settings));
-  const [first] = lanes;
   return lanes.map((lane) => {
+    const own = lanes.filter((other) => sameTarget(lane, other));
+    const plain = own.find(({ settings }) => isPlain(settings));
+    const first = own[0] ?? lane;
     const plainTps = lane === plain ? null : (plain?.tps ?? null);
     const repeated = lane.allMs.length > 1;
     return {
@@ -126,7 +140,8 @@ export function resultsOf(lanes: readonly Lane[]): Result[] {
         repeated && other !== lane && overlap(lane, other) ? [at] : [],
       ),
       speedup: plainTps !== null && plainTps > 0 && lane.tps !== null ? lane.tps / plainTps : null,
-      difference: first ? firstDifference(idsOf(first), idsOf(lane)) : null,
+      reference: lanes.indexOf(first),
+      difference: firstDifference(idsOf(first), idsOf(lane)),
     };
   });
 }

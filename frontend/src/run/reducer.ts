@@ -8,6 +8,7 @@ export const emptyRun: Run = {
   id: null,
   phase: "idle",
   queued: null,
+  loading: null,
   started: null,
   rounds: [],
   updates: [],
@@ -33,8 +34,12 @@ export const newBatch = (): Batch => ({ rounds: null });
  */
 export function reduce(run: Run, event: ServerMessage, batch: Batch = newBatch()): Run {
   if (event.type === "queued") return { ...emptyRun, id: event.run, phase: "queued", queued: event };
+  if (event.type === "loading") {
+    return { ...emptyRun, id: event.run, phase: "queued", queued: run.queued, loading: event };
+  }
   if (event.type === "started") {
-    return { ...emptyRun, id: event.run, phase: "running", queued: run.queued, started: event };
+    const { queued, loading } = run;
+    return { ...emptyRun, id: event.run, phase: "running", queued, loading, started: event };
   }
   if (run.id !== null && event.run !== null && event.run !== run.id) return run;
   switch (event.type) {

@@ -218,6 +218,7 @@ export const IDLE: Run = {
   id: null,
   phase: "idle",
   queued: null,
+  loading: null,
   started: null,
   rounds: [],
   updates: [],

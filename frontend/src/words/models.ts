@@ -14,6 +14,10 @@ const NOT_REPORTED: ReadonlySet<string> = new Set(["unknown", "not told", ""]);
 export const quantisationOf = ({ quantisation }: ModelInfo): string | null =>
   NOT_REPORTED.has(quantisation) ? null : quantisation;
 
+/** Name and number format: "SmolLM2-135M, Q4_1". */
+export const modelWords = (model: ModelInfo): string =>
+  [modelTitle(model), quantisationOf(model)].filter(Boolean).join(", ");
+
 /** Number format and size: "Q4_1, 98.4 MB". */
 export function weightsOf(model: ModelInfo): string {
   const quantisation = quantisationOf(model) ?? "unknown";

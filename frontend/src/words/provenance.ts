@@ -38,10 +38,14 @@ export function runProvenance(started: Started | null, header: Partial<Recording
 export const learnProvenance = (scene: string, recorded: string): string =>
   `${PROGRAM}, Learn: ${scene}. Hatched is computed from the formulas of the scene, solid is measured${recorded === "" ? "" : `: ${recorded}`}`;
 
-/** Of runs that were measured in turn. */
-export const measuredTogether = (what: string, started: Started | null): string =>
+/** Of runs that were measured in turn. targets: of all runs, if they have different ones. */
+export const measuredTogether = (
+  what: string,
+  started: Started | null,
+  targets: readonly string[] = [],
+): string =>
   started
-    ? `${PROGRAM}, ${what} on one prompt · ${modelTitle(started.target_model)}, ${started.target_model.computes_on} · temperature ${started.sampling.temperature}, at most ${started.max_tokens} tokens, seed ${started.seed}`
+    ? `${PROGRAM}, ${what} on one prompt · ${targets.join(" and ") || modelTitle(started.target_model)}, ${started.target_model.computes_on} · temperature ${started.sampling.temperature}, at most ${started.max_tokens} tokens, seed ${started.seed}`
     : `${PROGRAM}, ${what}`;
 
 export const savedOn = (provenance: string, today: string): string => `${provenance} · saved ${day(today)}`;

@@ -1,15 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { type Lane, type LaneSettings, resultsOf } from "../run/race";
+import { hasTargets, type Lane, type LaneSettings, resultsOf } from "../run/race";
 import { emptyRun, reduceAll } from "../run/reducer";
 import { metrics, roundOf, started } from "../testing/messages";
 import {
   differenceWords,
   laneName,
   lengthsNote,
+  loadingNote,
   overlapWords,
   raceProgress,
   summaryOf,
   timeWords,
+  withoutPlain,
 } from "./race";
 
 const PLAIN: LaneSettings = { policy: "fixed", drafter: null, k: 0 };
@@ -20,7 +22,7 @@ const tokens = run.rounds[0]?.emitted ?? [];
 const lane = (settings: LaneSettings, ...allMs: number[]): Lane => {
   const ms = allMs.toSorted((a, b) => a - b)[(allMs.length - 1) >> 1] ?? 0;
   const range = { leastMs: Math.min(...allMs), mostMs: Math.max(...allMs) };
-  return { settings, run, arrivals: [], tokens, ms, allMs, ...range, tps: 2000 / ms };
+  return { settings, run, arrivals: [], tokens, ms, allMs, ...range, tps: 2000 / ms, loadingS: 0 };
 };
 
 it("names a lane by its settings", () => {
@@ -29,6 +31,31 @@ it("names a lane by its settings", () => {
     "EAGLE head, K 4",
     "auto",
   ]);
+  expect(laneName({ ...PLAIN, target: "/models/small.gguf:Q8_0" })).toBe("plain on small.gguf:Q8_0");
+});
+
+it("compares lanes of different targets with their own plain lanes only", () => {
+  const there = { target: "small:Q8_0" };
+  const lanes = [lane(PLAIN, 4000), lane({ ...PLAIN, ...there }, 3000), lane({ ...EAGLE, ...there }, 1000)];
+  const results = resultsOf(lanes);
+  expect(hasTargets(lanes)).toBe(true);
+  expect(results.map(differenceWords)).toEqual(["", "", "The same tokens as lane 2."]);
+  expect(results.map(({ speedup }) => speedup)).toEqual([null, null, 3]);
+  expect(summaryOf(results)).toBe(
+    "Lane 3 finishes first (EAGLE head, K 4 on small:Q8_0): 1.00 s, 3.00 times the speed of plain decoding with its own target.",
+  );
+  expect(results.map((result) => withoutPlain(result, true))).toEqual(["", "", ""]);
+  const [, alone] = resultsOf([lane(PLAIN, 4000), lane({ ...EAGLE, ...there }, 1000)]);
+  expect(alone?.speedup).toBeNull();
+  expect(alone && withoutPlain(alone, true)).toMatch(/there is no speedup/);
+  expect(alone && withoutPlain(alone, false)).toBe("");
+});
+
+it("states the time of loading a target apart from all others", () => {
+  expect(loadingNote(lane(PLAIN, 4000))).toBe("");
+  expect(loadingNote({ ...lane(PLAIN, 4000), loadingS: 5.9 })).toBe(
+    "Its target took 5.90 s to load and measure, before the run.",
+  );
 });
 
 it("states how far a race is", () => {

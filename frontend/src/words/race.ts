@@ -1,8 +1,9 @@
 // A race in words.
 import type { Run } from "../run/model";
-import { isPlain, type Lane, type LaneSettings, type Result } from "../run/race";
+import { hasTargets, isPlain, type Lane, type LaneSettings, type Result } from "../run/race";
 import { emittedCount } from "../run/selectors";
 import { fixed, milliseconds, plural } from "./format";
+import { modelWords } from "./models";
 import { sourceOf } from "./sources";
 import { waitingFor } from "./waiting";
 
@@ -11,11 +12,13 @@ export const RACE_LEAD =
 export const CLOCK_NOTE =
   "The clock counts the measured time of the rounds. The time for the prompt is not part of it, because later runs find it in the cache.";
 
-/** "plain", "auto", "EAGLE head, K 4". */
-export function laneName({ policy, drafter, k }: LaneSettings): string {
-  if (isPlain({ policy, drafter, k })) return "plain";
-  if (policy === "auto") return "auto";
-  return `${drafter === null ? "drafter" : sourceOf(drafter).title}, K ${k}`;
+/** "plain", "auto", "EAGLE head, K 4", "plain on smollm2-135m-instruct:Q8_0". */
+export function laneName(settings: LaneSettings): string {
+  const { policy, drafter, k, target } = settings;
+  const on = target === undefined ? "" : ` on ${target.split("/").at(-1)}`;
+  if (isPlain(settings)) return `plain${on}`;
+  if (policy === "auto") return `auto${on}`;
+  return `${drafter === null ? "drafter" : sourceOf(drafter).title}, K ${k}${on}`;
 }
 
 /** "run 2 of 6: auto, 64 tokens". */
@@ -32,12 +35,30 @@ export function timeWords({ ms, allMs, leastMs, mostMs }: Lane): string {
   return `${milliseconds(ms)}, from ${milliseconds(leastMs)} to ${milliseconds(mostMs)}`;
 }
 
-/** Where a text leaves that of the first lane. */
-export function differenceWords({ difference }: Result, at: number): string {
-  if (at === 0) return "";
-  if (difference === null) return "The same tokens as lane 1.";
-  return `Differs from lane 1 from token ${difference + 1} on.`;
+/** Where a text leaves that of the first lane of its target. */
+export function differenceWords({ difference, reference }: Result, at: number): string {
+  if (at === reference) return "";
+  if (difference === null) return `The same tokens as lane ${reference + 1}.`;
+  return `Differs from lane ${reference + 1} from token ${difference + 1} on.`;
 }
+
+/** How long its target took to load; empty if it was loaded already. */
+export const loadingNote = ({ loadingS }: Lane): string =>
+  loadingS === 0
+    ? ""
+    : `Its target took ${milliseconds(1000 * loadingS)} to load and measure, before the run.`;
+
+/** Of a lane without a plain lane of its target. `several`: whether the lanes have different targets. */
+export const withoutPlain = ({ lane, speedup }: Result, several: boolean): string =>
+  several && speedup === null && !isPlain(lane.settings)
+    ? "No lane decodes plainly with its target, so there is no speedup."
+    : "";
+
+/** "SmolLM2-135M, Q4_1"; empty before the run has started. */
+export const targetOf = ({ run }: Lane): string => (run.started ? modelWords(run.started.target_model) : "");
+
+export const TARGETS_NOTE =
+  "The lanes have different targets. Their texts differ, and if their tokenizers differ, a token is not the same amount of text. So texts are compared only between lanes of one target, and “against plain” means plain decoding with the lane's own target.";
 
 const lanesOf = (numbers: readonly number[]): string => numbers.map((at) => `lane ${at + 1}`).join(" and ");
 
@@ -57,8 +78,9 @@ export function summaryOf(results: readonly Result[]): string {
   const median = runs > 1 ? `, the median of ${runs} runs` : "";
   const who = first.length > 1 ? `${lanesOf(numbers)} finish together` : `${lanesOf(numbers)} finishes first`;
   const name = first.length > 1 ? "" : ` (${laneName(winner.lane.settings)})`;
+  const own = hasTargets(results.map(({ lane }) => lane)) ? " with its own target" : "";
   const speedup =
-    winner.speedup === null ? "" : `, ${fixed(winner.speedup)} times the speed of plain decoding`;
+    winner.speedup === null ? "" : `, ${fixed(winner.speedup)} times the speed of plain decoding${own}`;
   const chance = winner.overlaps.length > 0 ? " Ranges overlap, so the order may be chance." : "";
   const sentence = `${who}${name}: ${milliseconds(winner.lane.ms)}${median}${speedup}.${chance}`;
   return sentence.charAt(0).toUpperCase() + sentence.slice(1);

@@ -8,7 +8,7 @@ import { TOY } from "./server";
 import { DESKTOP, PHONE, siteWith } from "./site";
 import { soon, type Tab } from "./tab";
 
-const site = siteWith([...TOY, "-k", "4", "--temperature", "0"]);
+const site = siteWith([...TOY, "-k", "4", "--temperature", "0", "--race-targets", "toy:1"]);
 const PROMPT = "two sorted lists";
 
 const overflow = (page: Page) =>
@@ -86,6 +86,33 @@ it("runs its lanes one after the other, shows what the server sent, and is repla
   await tab.button("Generate").waitFor();
   await tab.page.goBack();
   await finished(tab).waitFor();
+});
+
+it("races two targets, compares the texts of one target only, and leaves the server with its own", async () => {
+  const tab = await site.open({ reducedMotion: "reduce" });
+  await compare(tab);
+  await tab.page.getByRole("combobox", { name: "Target of lane 2" }).selectOption("toy:1");
+  await tab.page.getByRole("combobox", { name: "Target of lane 3" }).selectOption("toy:1");
+  await race(tab);
+  const targets = tab.ofType("started").map(({ target_model }) => target_model.name);
+  expect(targets).toEqual(["toy-0", "toy-1", "toy-1"]);
+  expect(overlapped(tab.received)).toBe(false);
+  const [own, other, auto] = tab.ofType("done").map(({ generated_text }) => generated_text);
+  expect(other).toBe(auto);
+  expect(other).not.toBe(own);
+  await tab.page.getByText(/The lanes have different targets/).waitFor();
+  expect(await tab.page.getByText(/same tokens as lane 1|Differs from lane 1/).count()).toBe(0);
+  expect(await tab.page.getByText("The same tokens as lane 2.").count()).toBe(1);
+  expect(await tab.page.getByText(/Its target took .* to load and measure/).count()).toBe(1);
+  expect(await violations(tab)).toEqual([]);
+  expect(await overflow(tab.page)).toBeLessThanOrEqual(0);
+
+  const health = await (await fetch(`${site.server.url}/api/health`)).json();
+  expect(health.target_model.name).toBe("toy-0");
+  await tab.button("Start the race").click();
+  const loads = () => tab.ofType("loading").filter(({ stage }) => stage === "loaded").length;
+  await expect.poll(loads, soon).toBe(2);
+  expect(tab.problems).toEqual([]);
 });
 
 it("opens by its address, and can be stopped", async () => {

@@ -46,6 +46,7 @@ LOG = Group("Log", ("log_format", "log_level", "log_details"))
 STOP = Group("Stopping", ("stop_s",))
 QUOTA = Group("Limits of a key", ("key_runs", "key_requests"))
 CONCURRENCY = Group("Runs at the same time", ("concurrency",))
+RACE = Group("Race", ("race_targets",))
 STORE = Group("Store of runs", ("store", "store_runs", "store_bytes"))
 VERIFIER = Group("Verifier", ("sessions", "session_idle_s"))
 EVIDENCE = Group("Display", ("evidence",))
@@ -59,6 +60,7 @@ GROUPS = (
     PROMPT_CACHE,
     SERVER,
     CONCURRENCY,
+    RACE,
     QUOTA,
     STOP,
     LOG,

@@ -17,6 +17,7 @@ from speculatoviz.cli.flags import (
     MODEL,
     PROMPT_CACHE,
     QUOTA,
+    RACE,
     RECORD,
     REMOTE,
     SAMPLING,
@@ -39,7 +40,8 @@ def register(app: typer.Typer) -> None:
 
 
 @settings_flags(
-    *(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER, CONCURRENCY), *(QUOTA, STOP, LOG)
+    *(MODEL, DRAFTING, SAMPLING, REMOTE, MACHINE, PROMPT_CACHE, RECORD, STORE, SERVER, CONCURRENCY),
+    *(RACE, QUOTA, STOP, LOG),
 )
 def serve(
     settings: Settings,

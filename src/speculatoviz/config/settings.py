@@ -292,6 +292,12 @@ class Settings(BaseSettings):
         "1: one after another; default: 8 for smol and 4 for other models in this process, fewer if memory is short, "
         "and 1 for a remote target",
     )
+    race_targets: str | None = Field(
+        None,
+        description="targets that a race on the page may load beside the server's own, separated by commas: names of "
+        "the catalogue and paths on this machine, with :TYPE to requantise one, as in smollm2-135m-instruct:Q8_0; "
+        "none: no other; default: the catalogue",
+    )
     store: str | None = Field(
         None,
         description="where runs are kept, with their prompts and texts: the path of an SQLite file or an URL of "

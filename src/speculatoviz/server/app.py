@@ -103,7 +103,7 @@ def _add_api(app: FastAPI) -> None:
     @app.get("/api/settings")
     async def settings() -> SettingsInfo:
         host: ModelHost = app.state.host
-        return facts.settings_info(host.settings, host.session)
+        return facts.settings_info(host.settings, host.session, host.others.targets)
 
 
 def _add_sockets(app: FastAPI, limits: RunLimits, quotas: Quotas, classroom: Classroom) -> None:

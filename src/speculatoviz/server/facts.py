@@ -5,6 +5,7 @@ Everything is read from memory: no network, no template, no lock, so that an ans
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from speculatoviz.config import PROFILES, RANGES, Settings
@@ -19,6 +20,7 @@ from speculatoviz.server.info import (
     DrafterInfo,
     Health,
     ProfileInfo,
+    RaceTargetInfo,
     RangeInfo,
     RuleInfo,
     SettingsInfo,
@@ -26,6 +28,7 @@ from speculatoviz.server.info import (
 )
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.words import RULE_WORDS
+from speculatoviz.session.other_targets import OtherTarget
 from speculatoviz.session.planning import DEEPEST, candidates, policy_of
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.session.session import Session
@@ -58,10 +61,11 @@ def health(host: ModelHost) -> Health:
     )
 
 
-def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
+def settings_info(settings: Settings, session: Session | None, others: Sequence[OtherTarget] = ()) -> SettingsInfo:
     """Ranges, defaults, profiles, drafters and rules for the page's form, and the measured pass times.
 
-    The default `k` is the depth of the policy `fixed`, `deepest` the largest depth of the others.
+    The default `k` is the depth of the policy `fixed`, `deepest` the largest depth of the others. others: the
+    targets that a race can name.
     """
     drafter = session.drafter if session else settings.resolved().drafter
     times = session.calibration.pass_ms if session else {}
@@ -97,6 +101,9 @@ def settings_info(settings: Settings, session: Session | None) -> SettingsInfo:
             for name, words in RULE_WORDS.items()
         ],
         pass_times=pass_times(times),
+        race_targets=[
+            RaceTargetInfo(name=o.name, title=o.title, drafters=list(o.drafters), reason=o.missing) for o in others
+        ],
     )
 
 

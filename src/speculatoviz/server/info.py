@@ -83,11 +83,22 @@ class ProfileInfo(Strict):
     drafter: str
 
 
+class RaceTargetInfo(Strict):
+    """A target that a start message can name. `drafters`: those that it has for certain. `reason`: why it cannot be
+    loaded, and what to do about it; null if its files are here."""
+
+    name: str
+    title: str
+    drafters: list[str]
+    reason: str | None
+
+
 class SettingsInfo(Strict):
     """`GET /api/settings`: the ranges and choices of the page's form, and its defaults.
 
     `auto_drafters`: what the policy `auto` chooses from in a run that names no drafter. `prediction_drafters`: those
-    that read a predicted output; the first one drafts if a run with a prediction names none.
+    that read a predicted output; the first one drafts if a run with a prediction names none. `race_targets`: other
+    targets than the server's own.
     """
 
     ranges: dict[str, RangeInfo]
@@ -99,6 +110,7 @@ class SettingsInfo(Strict):
     prediction_drafters: list[str]
     rules: list[RuleInfo]
     pass_times: list[PassTime]
+    race_targets: list[RaceTargetInfo]
 
 
 class DraftedToken(Strict):

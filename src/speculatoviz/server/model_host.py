@@ -16,9 +16,11 @@ from speculatoviz.server.bridge import Stream
 from speculatoviz.server.counters import Counters
 from speculatoviz.server.latency import Latencies, RunTimes
 from speculatoviz.server.limits import RunLimits
+from speculatoviz.server.other_sessions import LoadReport, OtherSessions
 from speculatoviz.server.run_queue import PlaceListener, RunQueue
 from speculatoviz.server.stopping import Stopping
 from speculatoviz.server.workers import DaemonExecutor
+from speculatoviz.session.other_targets import OtherTarget, load_other, other_targets
 from speculatoviz.session.places import nearest
 from speculatoviz.session.session import Session
 from speculatoviz.session.shared import Place
@@ -36,8 +38,8 @@ class ModelHost:
 
     session: None until it is loaded. failure: why it could not be loaded. stage, progress: of the loading; progress is
     a share from 0 to 1, or None if unknown. queue: the runs that wait for the models. counters, latencies: over all
-    runs. stuck: whether a thread was still at work when the server stopped. clock: seconds. stopping: ends the runs of
-    a server that stops.
+    runs. others: the targets that a run can name instead of the server's own. stuck: whether a thread was still at work
+    when the server stopped. clock: seconds. stopping: ends the runs of a server that stops.
     """
 
     def __init__(
@@ -57,6 +59,9 @@ class ModelHost:
         self.queue = RunQueue()
         self.counters = Counters()
         self.latencies = Latencies()
+        self.others = OtherSessions(
+            other_targets(settings), lambda other, report: load_other(other, clock, report), clock
+        )
         self.stuck = False
         self._models = DaemonExecutor(1, "models")
         self._runs = self._models  # with several places, a thread for each of them
@@ -144,6 +149,53 @@ class ModelHost:
         finally:
             cancelled.set()
 
+    async def stream_other(
+        self,
+        target: OtherTarget,
+        items: Callable[[Session], Iterator[T]],
+        on_place: PlaceListener,
+        on_loading: LoadReport,
+        cancelled: threading.Event,
+    ) -> AsyncGenerator[T, None]:
+        """Wait until no run uses the models, load another target beside the server's own, and run `items` with it.
+
+        Runs of the server's own target wait meanwhile. The clients of `others` decide how long it stays loaded.
+        on_loading: called on the event loop. cancelled: as in `stream`; it ends the loading, too.
+        """
+        self._activity.set()
+        self.ready()
+        with self.stopping.waiting():
+            await self.queue.acquire(on_place, alone=True)
+        loop = asyncio.get_running_loop()
+
+        def report(stage: str, share: float | None, elapsed_s: float) -> None:
+            loop.call_soon_threadsafe(on_loading, stage, share, elapsed_s)
+
+        def in_turn() -> Iterator[T]:
+            session = self.others.opened(target, report, lambda: cancelled.is_set() or self._stopping.is_set())
+            with session.turns.turn():
+                yield from items(session)
+
+        try:
+            work = Stream(self._models, in_turn)
+        except RuntimeError:  # the server is stopping
+            self.queue.release()
+            raise
+        work.finished.add_done_callback(lambda _: self.queue.release())
+        try:
+            with self.stopping.computing(cancelled):
+                async for item in work:
+                    self.stopping.check(item)
+                    yield item
+        finally:
+            cancelled.set()
+
+    def leave(self, client: object) -> None:
+        """A client is gone: other targets that it alone used are closed, once nothing computes with them."""
+        if self.others.leave(client):
+            with contextlib.suppress(RuntimeError):  # the server is stopping, and closes them itself
+                self._models.submit(self.others.close_unused)
+
     async def _load_and_measure(self) -> None:
         try:
             session = await self._compute(self._load_session)
@@ -223,6 +275,7 @@ class ModelHost:
         self._models.shutdown(wait=False)
 
     def _close_session(self) -> None:
+        self.others.close()
         if self._loaded is not None:
             self._loaded.close()
 

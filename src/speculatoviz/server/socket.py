@@ -59,6 +59,7 @@ class TokensConnection:
             self._follow(None)
             if self._run is not None:
                 await self._run.abandon()
+            self._host.leave(self)
             await self._outbox.close()
         with contextlib.suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(self._limits.close_s):
             await self._socket.close(*reason)
@@ -104,7 +105,7 @@ class TokensConnection:
                     if run is not None:
                         raise BadRequestError("A run is going on here.", "Cancel it first, or wait for it to end.")
                     ended = self._quota.begin()
-                    self._run = SocketRun(self._outbox, self._host, self._kept, start, self._run)
+                    self._run = SocketRun(self._outbox, self._host, self._kept, start, self, self._run)
                     self._run.when_settled(ended)
                 case Follow() as follow:
                     self._follow(follow)

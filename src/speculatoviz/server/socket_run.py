@@ -7,14 +7,16 @@ import contextlib
 import logging
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from speculatoviz.engine import Change
 from speculatoviz.errors import BadRequestError, SpeculatoVizError, reason_of
+from speculatoviz.server.counters import Counters
 from speculatoviz.server.kept_runs import KeptRuns
 from speculatoviz.server.model_host import ModelHost
 from speculatoviz.server.outbox import Outbox
-from speculatoviz.telemetry.events import Done, Event, Failure, Queued
+from speculatoviz.session.session import Session
+from speculatoviz.telemetry.events import Done, Event, Failure, Loading, Queued
 from speculatoviz.telemetry.messages import Start, Update
 
 log = logging.getLogger(__name__)
@@ -23,15 +25,22 @@ log = logging.getLogger(__name__)
 class SocketRun:
     """Prepares a run, waits for the models, and puts its events into the outbox.
 
-    previous: the run before it on the same socket; this one begins once that one has released the models and its
-    events were sent.
+    client: what other targets stay loaded for. previous: the run before it on the same socket; this one begins once
+    that one has released the models and its events were sent.
     """
 
     def __init__(
-        self, outbox: Outbox, host: ModelHost, kept: KeptRuns, start: Start, previous: SocketRun | None = None
+        self,
+        outbox: Outbox,
+        host: ModelHost,
+        kept: KeptRuns,
+        start: Start,
+        client: object,
+        previous: SocketRun | None = None,
     ) -> None:
         self.id = secrets.token_hex(6)
-        self._outbox, self._host, self._kept = outbox, host, kept
+        self._outbox, self._host, self._kept, self._client = outbox, host, kept, client
+        self._other: Session | None = None
         self._changes = PendingChanges()
         self._cancelled = threading.Event()
         self._began = False
@@ -59,7 +68,7 @@ class SocketRun:
     def update(self, update: Update) -> None:
         """Change the run from its next round on. Raises BadRequestError for an unknown drafter."""
         if update.drafter is not None:
-            self._host.ready().check_drafter(update.drafter)
+            (self._other or self._host.ready()).check_drafter(update.drafter)
         self._changes.add(update)
 
     def cancel(self) -> None:
@@ -94,6 +103,9 @@ class SocketRun:
     async def _execute(self, start: Start) -> None:
         session = self._host.ready()
         self._host.check_busy()
+        if start.target is not None:
+            await self._execute_elsewhere(start, start.target)
+            return
         prepared = await self._host.prepare(lambda: session.prepare(start))
         events = self._host.stream(
             lambda place: session.run(self.id, prepared, self._cancelled.is_set, self._changes.take, place),
@@ -102,13 +114,33 @@ class SocketRun:
             prepared.request.prompt,
         )
         with self._kept.ending(self.id):
+            await self._deliver(events, self._host.counters)
+
+    async def _execute_elsewhere(self, start: Start, name: str) -> None:
+        """Run with another target. The counters, which are of the server's own, leave it out."""
+        target = self._host.others.find(name)
+        self._host.others.hold(target, self._client)
+
+        def items(session: Session) -> Iterator[Event]:
+            self._other = session
+            prepared = session.prepare(start.model_copy(update={"target": None}))
+            yield from session.run(self.id, prepared, self._cancelled.is_set, self._changes.take)
+
+        def on_loading(stage: str, share: float | None, elapsed_s: float) -> None:
+            self._put(
+                Loading(run=self.id, seq=0, t_ms=0.0, target=name, stage=stage, progress=share, elapsed_s=elapsed_s)
+            )
+
+        events = self._host.stream_other(target, items, self._report_place, on_loading, self._cancelled)
+        with self._kept.ending(self.id):
             await self._deliver(events)
 
-    async def _deliver(self, events: AsyncGenerator[Event, None]) -> None:
+    async def _deliver(self, events: AsyncGenerator[Event, None], counters: Counters | None = None) -> None:
         async with contextlib.aclosing(events):
             async for event in events:
                 self._began = True
-                self._host.counters.add(event)
+                if counters is not None:
+                    counters.add(event)
                 self._kept.add(event)
                 if (warning := self._kept.warning(event)) is not None:
                     self._put(warning)

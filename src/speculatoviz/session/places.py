@@ -40,14 +40,14 @@ def concurrency(settings: Settings, progress: Progress) -> int:
     if settings.batch_invariant:  # it computes each context in a pass and a cache of its own
         return 1
     suited = PROFILES[settings.profile].concurrency
-    per_token = sum(_cache_bytes(settings, name, progress) for name in (pair.target, pair.draft) if name is not None)
+    per_token = sum(cache_bytes(settings, name, progress) for name in (pair.target, pair.draft) if name is not None)
     free = available_bytes()
     if not per_token or free is None:
         return suited
     return max(1, min(suited, int(_MEMORY_SHARE * free) // (per_token * settings.context_tokens)))
 
 
-def _cache_bytes(settings: Settings, name: str, progress: Progress) -> int:
+def cache_bytes(settings: Settings, name: str, progress: Progress) -> int:
     """The bytes of a token in the KV cache of a GGUF model; 0 if they are not known."""
     if name.startswith("toy:"):
         return 0

@@ -79,6 +79,10 @@ class RunPreparer:
         target cannot verify.
         """
         settings = self._settings
+        if message.target is not None:
+            raise BadRequestError(
+                "Only a run that is started over the page's socket can name another target.", "Leave out `target`."
+            )
         named = message.drafter or (None if message.prediction is None else READS_PREDICTION[0])
         drafter, shadows = named or self._default_drafter, tuple(dict.fromkeys(message.shadow))
         for name in (drafter, *shadows):

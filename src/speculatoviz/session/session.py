@@ -39,7 +39,7 @@ from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_scores import prompt_scores
 from speculatoviz.session.shared import Place, Shared
-from speculatoviz.session.targets import OpenedTarget, load_cheaper_target, load_draft, open_target, with_room
+from speculatoviz.session.targets import OpenedTarget, open_models
 from speculatoviz.telemetry.autopsy import followed
 from speculatoviz.telemetry.events import Event, Started, Updated
 from speculatoviz.telemetry.mapping import (
@@ -127,9 +127,8 @@ class Session:
         clock: seconds. drafters: that runs will use beside the settings' own. runs: at the same time. Raises
         ModelError, TargetError, HeadError and VocabularyMismatchError.
         """
-        room = with_room(settings, runs)
-        draft, cheaper = load_draft(room, progress), load_cheaper_target(room, progress)
-        session = cls(settings, open_target(settings, draft, clock, progress, drafters, runs), draft, clock, cheaper)
+        opened, draft, cheaper = open_models(settings, clock, progress, drafters, runs)
+        session = cls(settings, opened, draft, clock, cheaper)
         try:
             session.open_places(runs)
             prompt = encode_for_measuring(session.target.tokenizer, PROMPT)

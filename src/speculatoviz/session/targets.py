@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,29 @@ def load_cheaper_target(settings: Settings, progress: Progress) -> LanguageModel
         )
     how = loading_options(settings, Use(drafts=True))
     return load_cheaper(pair.target, how, by, by_share(progress, pair.target))
+
+
+def open_models(
+    settings: Settings,
+    clock: Callable[[], float],
+    progress: Progress,
+    drafters: Container[str] = (),
+    runs: int = 1,
+) -> tuple[OpenedTarget, LanguageModel | None, LanguageModel | None]:
+    """The target, the draft model, and the cheaper version of the target; None for each that is not asked for.
+
+    Arguments and errors as for `open_target`. Closes what it opened if one of them cannot be loaded.
+    """
+    room = with_room(settings, runs)
+    with ExitStack() as opened:
+        models: list[LanguageModel | None] = []
+        for load in (load_draft, load_cheaper_target):
+            models.append(model := load(room, progress))
+            if model is not None:
+                opened.callback(model.close)
+        target = open_target(settings, models[0], clock, progress, drafters, runs)
+        opened.pop_all()
+    return target, models[0], models[1]
 
 
 def open_target(

@@ -48,6 +48,19 @@ class Queued(ServerEvent):
     place: int
 
 
+class Loading(ServerEvent):
+    """Another target than the server's own is being loaded for the run: no part of any timing.
+
+    `progress` is the share of the stage that is done, 0 to 1; null while it is unknown. The last stage is "loaded".
+    """
+
+    type: Literal["loading"] = "loading"
+    target: str
+    stage: str
+    progress: float | None
+    elapsed_s: float
+
+
 class Started(ServerEvent):
     type: Literal["started"] = "started"
     prompt: str
@@ -328,7 +341,18 @@ class Failure(ServerEvent):
 
 
 Event = Annotated[
-    Queued | Started | Updated | DraftToken | RunWarning | VerifyResult | Metrics | Shadow | Record | Done | Failure,
+    Queued
+    | Loading
+    | Started
+    | Updated
+    | DraftToken
+    | RunWarning
+    | VerifyResult
+    | Metrics
+    | Shadow
+    | Record
+    | Done
+    | Failure,
     Field(discriminator="type"),
 ]
 

@@ -50,6 +50,9 @@ class Start(Strict):
     stop: list[str] = Field(default_factory=list, max_length=16)
     ignore_eos: bool = False
     grammar: GrammarInfo | None = Field(None, description="what the output has to be; p is masked by it")
+    target: str | None = Field(
+        None, description="one of `race_targets` of the settings, over the socket; null: the server's own target"
+    )
     drafter: str | None = None
     policy: PolicyName | None = Field(
         None, description="null: the server's own; if it has none, fixed if k or nodes are given, else auto"

@@ -1,9 +1,19 @@
-// One lane of the next race: what drafts, and how deep.
+// One lane of the next race: its target, what drafts, and how deep.
 import { X } from "lucide-react";
 import { useId } from "react";
-import { DEEPEST, depthOf, kindOf, withDepth, withKind } from "../../app/lanes";
+import {
+  DEEPEST,
+  depthOf,
+  draftersOf,
+  kindOf,
+  raceTargets,
+  withDepth,
+  withKind,
+  withTarget,
+} from "../../app/lanes";
 import { useApp } from "../../app/useStore";
 import { isPlain, type LaneSettings } from "../../run/race";
+import { modelWords } from "../../words/models";
 import { sourceOf } from "../../words/sources";
 
 interface Props {
@@ -19,12 +29,30 @@ const DEPTHS = Array.from({ length: DEEPEST }, (_, at) => at + 1);
 export function LaneEditor({ number, lane, onChange, onRemove }: Props) {
   const id = useId();
   const settings = useApp((state) => state.settings);
-  const drafters = settings?.drafters.filter(({ available }) => available) ?? [];
+  const own = useApp((state) => state.health?.target_model ?? null);
+  const targets = raceTargets(settings);
+  const names = draftersOf(lane.target, settings);
+  const drafters = settings?.drafters.filter(({ name }) => names.includes(name)) ?? [];
   const known = drafters.some(({ name }) => name === lane.drafter);
   const hasDepth = lane.policy === "fixed" && !isPlain(lane);
   return (
     <fieldset className="lane-editor">
       <legend>Lane {number}</legend>
+      {targets.length > 0 && (
+        <select
+          className="select-box lane-target"
+          aria-label={`Target of lane ${number}`}
+          value={lane.target ?? ""}
+          onChange={({ target: { value } }) => onChange(withTarget(lane, value || undefined, settings))}
+        >
+          <option value="">{own ? `${modelWords(own)} (loaded)` : "the loaded target"}</option>
+          {targets.map(({ name, title, reason }) => (
+            <option key={name} value={name} disabled={reason !== null}>
+              {reason === null ? title : `${title} (not available)`}
+            </option>
+          ))}
+        </select>
+      )}
       <label htmlFor={`${id}-kind`} className="sr-only">
         Drafter of lane {number}
       </label>

@@ -19,7 +19,8 @@ export function LaneRoads({ lanes }: { lanes: readonly Lane[] }) {
   const [choice, setChoice] = useState<Choice | null>(null);
   const rejecting = lanes
     .map((lane, at) => ({ lane, number: at + 1, tokens: rejectedTokens(lane.run) }))
-    .filter(({ tokens }) => tokens.length > 0);
+    // Only the server's own target is loaded after the race.
+    .filter(({ lane, tokens }) => tokens.length > 0 && lane.settings.target === undefined);
   if (rejecting.length === 0) return null;
   const shown = choice !== null && lanes.includes(choice.lane) ? choice : null;
   return (

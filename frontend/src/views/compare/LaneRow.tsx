@@ -5,20 +5,36 @@ import type { Token } from "../../run/model";
 import { arrivedBy, type Lane, type Result } from "../../run/race";
 import { useFollowEnd } from "../../ui/useFollowEnd";
 import { fixed, percent } from "../../words/format";
-import { differenceWords, laneName, overlapWords, placeWords, timeWords } from "../../words/race";
+import {
+  differenceWords,
+  laneName,
+  loadingNote,
+  overlapWords,
+  placeWords,
+  targetOf,
+  timeWords,
+  withoutPlain,
+} from "../../words/race";
 import { LaneTrack } from "./LaneTrack";
 
 interface Props {
   readonly result: Result;
   readonly at: number;
   readonly scaleMs: number;
+  /** Whether the lanes have different targets. */
+  readonly several: boolean;
 }
 
-export function LaneRow({ result, at, scaleMs }: Props) {
+export function LaneRow({ result, at, scaleMs, several }: Props) {
   const { lane, place } = result;
   const ended = useRace(({ clock }) => clock.ms >= lane.ms);
   const arrived = useRace(({ clock }) => arrivedBy(lane.arrivals, clock.ms));
-  const notes = [differenceWords(result, at), overlapWords(result)].filter((words) => words !== "");
+  const notes = [
+    differenceWords(result, at),
+    overlapWords(result),
+    withoutPlain(result, several),
+    loadingNote(lane),
+  ].filter((words) => words !== "");
   return (
     <article aria-labelledby={`lane-${at}`} className="lane" data-ended={ended || undefined}>
       <header>
@@ -31,7 +47,7 @@ export function LaneRow({ result, at, scaleMs }: Props) {
           </span>
         )}
       </header>
-      <Figures result={result} />
+      <Figures result={result} several={several} />
       <LaneTrack lane={lane} scaleMs={scaleMs} />
       <Text tokens={lane.tokens} arrived={arrived} difference={result.difference} number={at + 1} />
       {notes.map((words) => (
@@ -43,9 +59,11 @@ export function LaneRow({ result, at, scaleMs }: Props) {
   );
 }
 
-const Figures = memo(function Figures({ result: { lane, speedup } }: { result: Result }) {
+const Figures = memo(function Figures({ result, several }: Pick<Props, "result" | "several">) {
+  const { lane, speedup } = result;
   const values = lane.run.done?.metrics ?? null;
   const figures: readonly (readonly [term: string, value: string])[] = [
+    ...(several ? ([["target", targetOf(lane)]] as const) : []),
     ["time", timeWords(lane)],
     ["tokens / s", fixed(lane.tps, 1)],
     ["against plain", speedup === null ? "–" : `${fixed(speedup)}×`],
@@ -73,7 +91,7 @@ const joined = (tokens: readonly Token[]): string => tokens.map(({ text }) => te
 interface TextProps {
   readonly tokens: readonly Token[];
   readonly arrived: number;
-  /** From this token on the text differs from that of the first lane. */
+  /** From this token on the text differs from that of the first lane of its target. */
   readonly difference: number | null;
   readonly number: number;
 }

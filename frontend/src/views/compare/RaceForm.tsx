@@ -1,11 +1,12 @@
 // The prompt, the lanes, and the button that starts a race.
 import { Plus } from "lucide-react";
-import { lanesOf, withOneMore } from "../../app/lanes";
+import { lanesOf, raceTargets, withOneMore } from "../../app/lanes";
 import type { Running } from "../../app/race";
 import { useRace, useRaceStore } from "../../app/useRace";
 import { useApp, useStore } from "../../app/useStore";
 import type { LaneSettings } from "../../run/race";
 import { LEAST_LANES, MOST_LANES } from "../../run/race";
+import { Coded } from "../../ui/Coded";
 import { laneName, raceProgress } from "../../words/race";
 import { LaneEditor } from "./LaneEditor";
 import { Repeats } from "./Repeats";
@@ -21,6 +22,7 @@ export function RaceForm() {
   const running = useRace((state) => state.running);
   const notice = useRace((state) => state.notice);
   const reason = useReason("race");
+  const missing = raceTargets(settings).filter((target) => target.reason !== null);
   const lanes = lanesOf(chosen, settings);
   const start = () => {
     const common = commonOf(store);
@@ -51,6 +53,11 @@ export function RaceForm() {
             <Plus size={14} aria-hidden /> Add a lane
           </button>
         )}
+        {missing.map(({ name, title, reason }) => (
+          <p key={name} className="race-note">
+            {title}: <Coded text={reason ?? ""} />
+          </p>
+        ))}
         <Repeats of="lane" value={repeats} onChoose={(value) => race.setRepeats(value)} />
         <StartButton
           what="race"

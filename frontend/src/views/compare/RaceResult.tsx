@@ -2,12 +2,12 @@
 import { Pause, Play, RotateCcw } from "lucide-react";
 import { useMemo } from "react";
 import { useRace, useRaceStore } from "../../app/useRace";
-import { endOf, type Lane, resultsOf } from "../../run/race";
+import { endOf, hasTargets, type Lane, resultsOf } from "../../run/race";
 import { FigureMenu } from "../../ui/FigureMenu";
 import { Provenance } from "../../ui/provenance";
 import { milliseconds } from "../../words/format";
 import { measuredTogether } from "../../words/provenance";
-import { CLOCK_NOTE, lengthsNote, summaryOf } from "../../words/race";
+import { CLOCK_NOTE, lengthsNote, summaryOf, TARGETS_NOTE, targetOf } from "../../words/race";
 import { LaneRoads } from "./LaneRoads";
 import { LaneRow } from "./LaneRow";
 
@@ -15,9 +15,11 @@ export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
   const results = useMemo(() => resultsOf(lanes), [lanes]);
   const prompt = lanes[0]?.run.started?.prompt ?? "";
   const note = lengthsNote(results);
+  const several = hasTargets(lanes);
+  const targets = several ? [...new Set(lanes.map(targetOf))] : [];
   const scaleMs = Math.max(1, ...lanes.map(({ mostMs }) => mostMs));
   return (
-    <Provenance value={measuredTogether("race", lanes[0]?.run.started ?? null)}>
+    <Provenance value={measuredTogether("race", lanes[0]?.run.started ?? null, targets)}>
       <div data-figure>
         <div className="race-head">
           <p role="status" className="race-summary">
@@ -26,6 +28,7 @@ export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
           <FigureMenu title="Race" />
         </div>
         {note !== "" && <p className="race-note">{note}</p>}
+        {several && <p className="race-note">{TARGETS_NOTE}</p>}
         <p className="race-asked">
           <span className="sr-only">Prompt: </span>
           {prompt}
@@ -35,7 +38,7 @@ export function RaceResult({ lanes }: { lanes: readonly Lane[] }) {
           {results.map((result, at) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: a lane is its number
             <li key={at}>
-              <LaneRow result={result} at={at} scaleMs={scaleMs} />
+              <LaneRow result={result} at={at} scaleMs={scaleMs} several={several} />
             </li>
           ))}
         </ol>
