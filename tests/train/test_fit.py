@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,24 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d").write_bytes(b"no checkpoint")
     with pytest.raises(TrainError, match="not a checkpoint of this training"):
         trained(eagle(), tmp_path / "d")
+
+
+def test_a_checkpoint_of_other_data_vocabulary_or_seed_is_refused(tmp_path: Path) -> None:
+    """Weights of one vocabulary would be taken for those of another, and scores on other answers compared."""
+    how = Schedule(5, 240, every=5)
+    trained(eagle(), tmp_path / "c", how)
+    grown = TrainingData([*DATA.train, DATA.train[0]], DATA.held_out)
+    other = TargetMatrices(TinyRows(), np.array([0, 1, 2, 3], np.int32), [*DATA.train, *DATA.held_out])
+    for module, data, schedule in (
+        (eagle(), grown, how),
+        (EagleModule(other, EagleShape(2, 4, 16), EagleLoss(steps=3), 0), DATA, how),
+        (EagleModule(TARGET, EagleShape(2, 4, 24), EagleLoss(steps=3), 0), DATA, how),
+        (eagle(), DATA, replace(how, seed=7)),
+    ):
+        with pytest.raises(TrainError, match="its data, vocabulary, shape or seed are others") as refusal:
+            fit(module, data, EXAM, schedule, tmp_path / "c", lambda _: None)
+        assert "Remove it to begin anew" in refusal.value.hint
+    assert fit(eagle(), DATA, EXAM, replace(how, steps=6), tmp_path / "c", lambda _: None).history[-1][0] == 6
 
 
 def test_without_greedy_answers_there_is_nothing_to_choose_by(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ B is the number of dialogues of a batch, T the tokens of its longest, D the leng
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ class TrainingData:
     def tokens(self) -> int:
         """Of the dialogues to train on."""
         return sum(map(len, self.train))
+
+    @property
+    def digest(self) -> str:
+        """Of the tokens of all dialogues, in their order."""
+        found = hashlib.sha256()
+        for dialogue in (*self.train, *self.held_out):
+            found.update(hashlib.sha256(dialogue.tokens.tobytes()).digest())
+        return found.hexdigest()
 
     def vocabulary(self, size: int, always: Iterator[int] | Sequence[int] = ()) -> Ints:
         """int32[K], ascending, K at most `size`: the ids in `always`, then those that the target wrote most."""

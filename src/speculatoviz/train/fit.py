@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from speculatoviz.errors import TrainError, reason_of
 from speculatoviz.train.data import Batch, TrainingData
 from speculatoviz.train.muon import Muon
 from speculatoviz.train.score import CategoryScores, HeldOutAnswers, Score
+from speculatoviz.train.target import TargetMatrices
 from speculatoviz.train.validation import Validation
 
 _LAST_SHARE = 0.02  # of the learning rate, at the end of the schedule
@@ -27,12 +29,14 @@ _ROWS_SHARE = 0.1  # of the learning rate, for output rows: they begin as the ta
 class TrainableHead(Protocol):
     """A head as a PyTorch module.
 
-    weights: the tensors of the head's file, by name; those in `scales` are trained as multiples: weight = tensor *
-    scale. output_rows: the weights that are output rows, and change little. numbers: the head's hyperparameters.
-    trained_depth: the tokens of a draft that are trained. loss_words: the loss, for the card.
+    target: whose vocabulary it drafts. weights: the tensors of the head's file, by name; those in `scales` are trained
+    as multiples: weight = tensor * scale. output_rows: the weights that are output rows, and change little. numbers:
+    the head's hyperparameters. trained_depth: the tokens of a draft that are trained. loss_words: the loss, for the
+    card.
     """
 
     weights: nn.ParameterDict
+    target: TargetMatrices
 
     @property
     def scales(self) -> Mapping[str, torch.Tensor]: ...
@@ -117,12 +121,12 @@ def fit(
     """Train to the end of the schedule, from the checkpoint if there is one.
 
     validation: is scored whenever held_out is, and chooses nothing. A checkpoint that cannot be written is reported and
-    does not end the training. Raises TrainError if the checkpoint is of another training, or there are no held-out
-    answers.
+    does not end the training. Raises TrainError if the checkpoint is of a training with other data, another vocabulary,
+    other hyperparameters or another seed, or there are no held-out answers.
     """
     if not held_out.answers:
         raise TrainError("No greedy answer was held out to score the head on.", "Have more tokens written.")
-    run = _Run(head, how, checkpoint, report, validation)
+    run = _Run(head, how, checkpoint, report, validation, _about(head, data, how))
     run.resume()
     if not run.history:
         run.take(held_out.score(head, how.depth))
@@ -142,7 +146,9 @@ class _Run:
         checkpoint: Path,
         report: Callable[[StepReport], None],
         validation: Validation | None,
+        about: str,
     ) -> None:
+        self._about = about
         self._head, self._how, self._checkpoint, self._report = head, how, checkpoint, report
         self._validation, self._validated = validation, list[tuple[int, CategoryScores]]()
         self.step = 0
@@ -189,6 +195,7 @@ class _Run:
         partial = self._checkpoint.with_name(self._checkpoint.name + ".partial")
         history = [(step, *_numbers(score)) for step, score in self.history]
         state: dict[str, Any] = {"weights": dict(self._head.weights.items()), "best": self._best, "step": self.step}
+        state["about"] = self._about
         if self._validation is not None:
             state["validation"] = (
                 self._validation.digest,
@@ -215,6 +222,8 @@ class _Run:
             return
         try:
             state: dict[str, Any] = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
+            if state["about"] != self._about:
+                raise ValueError("its data, vocabulary, shape or seed are others")
             with torch.no_grad():
                 for name, weight in self._head.weights.items():
                     weight.copy_(state["weights"][name])
@@ -226,7 +235,7 @@ class _Run:
         except Exception as error:  # PyTorch raises whatever its parts do
             raise TrainError(
                 f"{self._checkpoint} is not a checkpoint of this training ({reason_of(error)}).",
-                "Remove it to begin anew, or write the head to another file.",
+                "Remove it to begin anew, write the head to another file, or start that training again as it was.",
             ) from error
 
     def _resume_validation(self, state: Mapping[str, Any]) -> None:
@@ -251,6 +260,20 @@ class _Run:
         warm = min(1.0, (self.step + 1) / max(1, warmup))
         cosine = 0.5 * (1 + math.cos(math.pi * self.step / self._how.steps))
         return self._how.rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * cosine)
+
+
+def _about(head: TrainableHead, data: TrainingData, how: Schedule) -> str:
+    """What has to be the same for weights, order of batches and scores to go on: not the number of steps."""
+    parts = (
+        type(head).__name__,
+        sorted(head.numbers.items()),
+        head.trained_depth,
+        how.seed,
+        how.batch_tokens,
+        how.depth,
+    )
+    vocabulary = head.target.vocabulary.tobytes()
+    return hashlib.sha256(repr(parts).encode() + vocabulary + data.digest.encode()).hexdigest()
 
 
 def _numbers(score: Score) -> tuple[float, list[float], int]:
