@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speculatoviz.lab.store.runs import RunStore
-from speculatoviz.lab.store.summary import begun, updated
+from speculatoviz.lab.store.summary import RunFold
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Event, Started
 
@@ -26,11 +26,11 @@ def keep(
     """Write a whole run into a store, in so many chunks."""
     started, *rest = renamed(events, run)
     assert isinstance(started, Started)
-    summary = begun(started)
-    store.begin(run, created_ms, started.prompt, trace.header("a machine"), summary)
+    fold = RunFold(started)
+    store.begin(run, created_ms, started.prompt, trace.header("a machine"), fold.summary)
     each = -(-(1 + len(rest)) // max(1, chunks))
     for number in range(chunks):
         part = [started, *rest][number * each : (number + 1) * each]
         for event in part:
-            summary = updated(summary, event)
-        assert store.append(run, number, lines(part), summary)
+            fold.add(event)
+        assert store.append(run, number, lines(part), fold.summary)

@@ -10,7 +10,7 @@ beforeEach(() => {
   globalThis.indexedDB = new IDBFactory();
 });
 
-const summary = summaryOf(reduceAll(emptyRun, [started()]));
+const summary = summaryOf(reduceAll(emptyRun, [started()]), String);
 if (!summary) throw new Error("A run that started has a summary.");
 const run = (number: number): BrowserRun => ({
   id: `run-${number}`,

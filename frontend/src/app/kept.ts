@@ -6,6 +6,7 @@ import { fetchAcceptance, fetchRun, fetchRuns, fetchTrace, nameRun, removeRun } 
 import type { Playback } from "../run/playback";
 import { traceText } from "../run/recording";
 import { summaryOf } from "../run/summary";
+import type { UnlikePasses } from "../run/unlike";
 import { ROOT } from "./places";
 import { siteRuns, siteTrace } from "./siteRuns";
 
@@ -144,10 +145,17 @@ export async function keptRuns(): Promise<KeptRuns> {
   }
 }
 
-/** Keeps a finished live run in the browser if the server keeps none. now: milliseconds since 1970. */
-export async function keepInBrowser(play: Playback, now: number): Promise<void> {
+/**
+ * Keeps a finished live run in the browser if the server keeps none. `now`: milliseconds since 1970. `inWords`: why no
+ * speedup is claimed.
+ */
+export async function keepInBrowser(
+  play: Playback,
+  now: number,
+  inWords: (unlike: UnlikePasses) => string,
+): Promise<void> {
   const { full } = play;
-  const summary = summaryOf(full);
+  const summary = summaryOf(full, inWords);
   if (!full.started || full.id === null || !summary) return;
   if ((await keptRuns()).place !== "browser") return;
   const header = { created: new Date(now).toISOString(), machine: "", speculatoviz: "" };

@@ -918,7 +918,8 @@ export interface TrafficRun {
  * The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
  * before it. `failure`: why a run ended with an error. `watched`: null unless another server computed the run.
  * `sweep`: null for a run; an entry with it is a sweep, and its other fields are the settings and sums of the runs of
- * its best choice.
+ * its best choice. `unlike`: why there is no speedup although there is a baseline, in words: passes of the run and of
+ * its baseline took unlike times.
  */
 export interface RunSummary {
   target: string;
@@ -942,6 +943,7 @@ export interface RunSummary {
   tps: number | null;
   baseline_tps: number | null;
   speedup: number | null;
+  unlike: string | null;
   ttft_ms: number | null;
   ended: ("stop" | "length" | "context" | "cancelled" | "error") | null;
   failure: string | null;

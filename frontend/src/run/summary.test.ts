@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { done, failure, roundOf, started } from "../testing/messages";
+import { IDLE, metricsOf, STARTED } from "../testing/runs";
+import type { Run } from "./model";
 import { emptyRun, reduceAll } from "./reducer";
 import { firstDifference, summaryOf, tokenKey, tokenNumber } from "./summary";
+import type { UnlikePasses } from "./unlike";
+
+const LATEST = { ...metricsOf(3, 0, 0, 1), window_rounds: 50 };
 
 const run = reduceAll(emptyRun, [
   started({ k: 2, seed: 9 }),
@@ -12,7 +17,7 @@ const run = reduceAll(emptyRun, [
 
 describe("the summary of a run", () => {
   it("has its settings, the figures of its end, and its end", () => {
-    const summary = summaryOf(run);
+    const summary = summaryOf(run, String);
     expect(summary).toMatchObject({ k: 2, seed: 9, target: "target", ended: run.done?.finish_reason });
     expect(summary?.tokens).toBe(run.done?.metrics.tokens);
     expect(summary?.speedup).toBe(run.done?.metrics.overall_speedup ?? null);
@@ -20,11 +25,25 @@ describe("the summary of a run", () => {
 
   it("has the figures so far, and why the run failed", () => {
     const failed = reduceAll(emptyRun, [started(), ...roundOf(0, ["a"], 1, "c"), failure()]);
-    const summary = summaryOf(failed);
+    const summary = summaryOf(failed, String);
     expect(summary?.ended).toBe("error");
     expect(summary?.failure).toContain(failed.failure?.message);
     expect(summary?.tokens).toBe(failed.latest?.tokens);
-    expect(summaryOf(emptyRun)).toBeNull();
+    expect(summaryOf(emptyRun, String)).toBeNull();
+  });
+
+  it("has words in place of a speedup where the passes were unlike those of the baseline", () => {
+    const rounds = Array.from({ length: 4 }, (_, index) => ({
+      index,
+      drafted: [],
+      emitted: [],
+      metrics: { ...metricsOf(index, 0, 0, 1), verify_ms: 64, round_ms: 65 },
+    }));
+    const slow: Run = { ...IDLE, started: STARTED, rounds, latest: { ...LATEST, baseline_tps: 1000 / 31 } };
+    const words = ({ runMs, baselineMs }: UnlikePasses) => `${runMs} against ${baselineMs.toFixed()}`;
+    expect(summaryOf(slow, words)).toMatchObject({ speedup: null, unlike: "64 against 31" });
+    const like = { ...slow, latest: { ...LATEST, baseline_tps: 1000 / 60, overall_speedup: 0.92 } };
+    expect(summaryOf(like, words)).toMatchObject({ speedup: 0.92, unlike: null });
   });
 });
 

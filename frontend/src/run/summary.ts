@@ -1,11 +1,15 @@
 // What a list of runs shows of a run: its settings, its figures and its end.
 import type { RunSummary } from "../protocol/generated";
 import type { Round, Run, Token } from "./model";
+import { type UnlikePasses, unlikePasses } from "./unlike";
 
-/** The summary of a run, as the server makes it; null before the run started. */
-export function summaryOf({ started, latest, done, failure, weakest }: Run): RunSummary | null {
+/** The summary of a run, as the server makes it; null before the run started. `inWords`: why no speedup is claimed. */
+export function summaryOf(run: Run, inWords: (unlike: UnlikePasses) => string): RunSummary | null {
+  const { started, latest, done, failure, weakest } = run;
   if (!started) return null;
   const figures = done?.metrics ?? latest;
+  const plainTps = figures?.baseline_tps ?? started.baseline?.tps ?? null;
+  const unlike = plainTps === null ? null : unlikePasses(run, plainTps);
   return {
     target: started.target_model.name,
     draft: started.draft_model?.name ?? null,
@@ -27,8 +31,9 @@ export function summaryOf({ started, latest, done, failure, weakest }: Run): Run
     // The rounds of another server are not known.
     tokens_per_round: figures?.rounds && !started.watched ? figures.tokens / figures.rounds : null,
     tps: figures?.overall_tps ?? null,
-    baseline_tps: figures?.baseline_tps ?? started.baseline?.tps ?? null,
-    speedup: figures?.overall_speedup ?? null,
+    baseline_tps: plainTps,
+    speedup: unlike ? null : (figures?.overall_speedup ?? null),
+    unlike: unlike && inWords(unlike),
     ttft_ms: figures?.ttft_ms ?? null,
     ended: done?.finish_reason ?? (failure ? "error" : null),
     failure: failure ? `${failure.message} ${failure.hint}`.trim() : null,

@@ -23,6 +23,7 @@ export const trafficSummary = (changes: Partial<RunSummary> = {}): RunSummary =>
   tps: 21.5,
   baseline_tps: null,
   speedup: null,
+  unlike: null,
   ttft_ms: 100,
   ended: null,
   failure: null,

@@ -24,6 +24,7 @@ const summary: RunSummary = {
   tps: 30.25,
   baseline_tps: 20,
   speedup: 1.5125,
+  unlike: null,
   ttft_ms: 120,
   ended: "length",
   failure: null,
@@ -88,6 +89,11 @@ describe("two runs side by side", () => {
     const rows = comparedRows(run(), run({ k: 2, speedup: 1.2 }));
     expect(rows.filter(({ differs }) => differs).map(({ name }) => name)).toEqual(["draft", "speedup"]);
     expect(rows.find(({ name }) => name === "speedup")?.values).toEqual(["1.51×", "1.20×"]);
+    const unlike = comparedRows(run(), run({ speedup: null, unlike: "A pass took twice as long." }));
+    expect(unlike.find(({ name }) => name === "speedup")?.values).toEqual([
+      "1.51×",
+      "A pass took twice as long.",
+    ]);
     expect(comparedRows(run(), run()).some(({ differs }) => differs)).toBe(false);
   });
 

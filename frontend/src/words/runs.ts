@@ -60,7 +60,7 @@ const ROWS: readonly (readonly [string, (run: StoredRun) => string])[] = [
   ["tokens per round", ({ summary }) => fixed(summary.tokens_per_round)],
   ["tokens per second", ({ summary }) => fixed(summary.tps, 1)],
   ["plain, measured", ({ summary }) => fixed(summary.baseline_tps, 1)],
-  ["speedup", ({ summary }) => speedupWords(summary)],
+  ["speedup", ({ summary }) => summary.unlike ?? speedupWords(summary)],
   ["time to first token", ({ summary }) => milliseconds(summary.ttft_ms)],
   ["end", ({ summary }) => endOf(summary)],
   ["trace", ({ trace_bytes }) => bytes(trace_bytes)],

@@ -11,6 +11,7 @@ import typer
 from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Done, Event, Metrics, MetricValues, Record, RunWarning, Shadow, Started
 from speculatoviz.telemetry.parts import PromptCacheInfo
+from speculatoviz.telemetry.unlike import BaselineCheck
 
 _NOT_OF_A_ROUND = {"run", "seq", "type", "prompt_cache"}
 
@@ -26,9 +27,11 @@ class Document:
         self._prompt_cache: PromptCacheInfo | None = None
         self._warnings: list[dict[str, Any]] = []
         self._recorded, self._recorded_ms = 0, 0.0
+        self._check = BaselineCheck()
 
     def show(self, event: Event) -> None:
         """Keep what the document needs of an event."""
+        self._check.add(event)
         match event:
             case Started():
                 self._started = event
@@ -53,7 +56,7 @@ class Document:
         started, done = self._started, self._done
         if started is None or done is None:
             raise BadRequestError("The run ended without a result.", "Look at the error above.")
-        values = done.metrics
+        values, unlike = done.metrics, self._check.unlike()
         return {
             "text": done.generated_text,
             "token_ids": done.token_ids,
@@ -66,7 +69,8 @@ class Document:
             "acceptance_rate": values.acceptance_rate,
             "effective_tps": values.effective_tps,
             "baseline_tps": values.baseline_tps,
-            "speedup": values.speedup,
+            "speedup": values.speedup if unlike is None else None,
+            "unlike": None if unlike is None else str(unlike),
             "ttft_ms": values.ttft_ms,
             "prompt_cache": self._prompt_cache.model_dump() if self._prompt_cache else None,
             "exactness": started.exactness.label,

@@ -177,12 +177,18 @@ def _of_run(found: StoredRunDetail) -> dict[str, str | None]:
         "tokens": f"{s.tokens} in {s.rounds} rounds, of at most {s.max_tokens}; the prompt has {s.prompt_tokens}",
         "accepted": f"{s.accepted} of {s.drafted} drafted" if s.drafted or s.watched is None else "not reported",
         "speed": _rate(s.tps),
-        "speedup": None if s.speedup is None else f"{s.speedup:.2f}× against {_rate(s.baseline_tps)} plain, measured",
+        "speedup": _speedup(s),
         "end": s.failure or s.ended or "none: the run goes on, or its process was ended",
         "trace": f"{found.trace_bytes} bytes, compressed",
         "recorded by": f"SpeculatoViz {found.header.speculatoviz} on {found.header.machine}",
         "prompt": found.prompt,
     }
+
+
+def _speedup(s: RunSummary) -> str | None:
+    if s.unlike is not None:
+        return f"not claimed: {s.unlike}"
+    return None if s.speedup is None else f"{s.speedup:.2f}× against {_rate(s.baseline_tps)} plain, measured"
 
 
 def _drafter(s: RunSummary) -> str:

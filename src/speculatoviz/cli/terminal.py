@@ -20,6 +20,7 @@ from speculatoviz.telemetry.events import (
     Departure,
     Done,
     DraftToken,
+    Event,
     Metrics,
     MetricValues,
     Queued,
@@ -30,6 +31,7 @@ from speculatoviz.telemetry.events import (
     VerifyResult,
 )
 from speculatoviz.telemetry.parts import ModelInfo, PromptCacheInfo, UsageInfo
+from speculatoviz.telemetry.unlike import BaselineCheck, UnlikePasses
 
 STYLES = {
     "accepted": "green",
@@ -53,9 +55,11 @@ class Transcript:
         self._sources: dict[int, str] = {}  # of the nodes of a round, where they have a style
         self._styled: set[str] = set()  # sources that were printed
         self._watched = False
+        self._check = BaselineCheck()
 
-    def show(self, event: object) -> None:
+    def show(self, event: Event) -> None:
         """Print what is visible of an event: the text coloured by status, then legend and figures."""
+        self._check.add(event)
         match event:
             case Started():
                 self._watched = event.watched is not None
@@ -97,7 +101,7 @@ class Transcript:
             self._console.print(text, style="yellow")
         if not self._watched:  # its pieces have no status of a draft
             self._console.print(legend(self._styled))
-        self._console.print(summary(done, self._prompt_cache))
+        self._console.print(summary(done, self._prompt_cache, self._check.unlike()))
         if self._shadow is not None:
             self._console.print(shadow_scores(self._shadow))
         if self._recorded:
@@ -150,8 +154,8 @@ def legend(sources: Collection[str] = ()) -> Text:
     return Text(" · ").join(Text(name, style=style) for name, style in known)
 
 
-def summary(done: Done, prompt_cache: PromptCacheInfo | None = None) -> Table:
-    """The figures of a finished run; an unknown figure is a dash."""
+def summary(done: Done, prompt_cache: PromptCacheInfo | None = None, unlike: UnlikePasses | None = None) -> Table:
+    """The figures of a finished run; an unknown figure is a dash. unlike: why no speedup is claimed."""
     m = done.metrics
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
@@ -159,7 +163,7 @@ def summary(done: Done, prompt_cache: PromptCacheInfo | None = None) -> Table:
         "accepted": f"{m.accepted} of {m.drafted} drafted ({_percent(m.acceptance_rate)})",
         "mean acceptance length": _number(m.mean_acceptance_length, "{:.2f}"),
         "speed": f"{_number(m.effective_tps, '{:.1f}')} tok/s",
-        "speedup": _speedup(m),
+        "speedup": _speedup(m) if unlike is None else f"not claimed: {unlike}",
         "time to first token": _number(m.ttft_ms, "{:.0f} ms"),
     }
     if prompt_cache is not None:

@@ -29,11 +29,13 @@ def why(
     """Explain why a recorded run is not faster.
 
     Starts with the speedup that the formula of speculative decoding gives for the measured acceptance, depth and draft
-    time, and leads to the measured speedup, one measured bar for everything that the formula leaves out.
+    time, and leads to the measured speedup, one measured bar for everything that the formula leaves out. If passes of
+    the run and of its baseline took unlike times, it states so and gives no speedups.
     """
     found = waterfall(recorded(run, lambda: settings_of({"store": store})).events)
     if as_json:
-        values = found._asdict() | {"bars": [bar._asdict() for bar in found.bars]}
+        unlike = None if found.unlike is None else str(found.unlike)
+        values = found._asdict() | {"bars": [bar._asdict() for bar in found.bars], "unlike": unlike}
         typer.echo(dump(values, sys.stdout.encoding or "utf-8"))
         return
     show(found, TextConsole())
@@ -45,11 +47,17 @@ def show(found: Waterfall, console: TextConsole) -> None:
         f"{found.rounds} rounds, {100 * found.acceptance:.0f} % of the tested tokens accepted. A round drafts "
         f"{found.depth:.1f} tokens, each in {found.cost:.2f} of a plain token's time, which is {found.plain_ms:.1f} ms."
     )
+    if found.unlike is not None:
+        console.print(f"No speedup is claimed. {found.unlike} Record a run with nothing beside it.", style="yellow")
     table = Table("", "ms a round", "tokens a round", "speedup", box=None, pad_edge=False)
-    table.add_row("formula", "", f"{found.expected:.2f}", f"{found.formula:.2f}×")
+    table.add_row("formula", "", f"{found.expected:.2f}", _times(found.formula))
     for bar in found.bars:
         change = "" if bar.change_ms is None else f"{bar.change_ms:+.1f}"
-        table.add_row(bar.name, change, f"{bar.tokens:.2f}", f"{bar.speedup:.2f}×")
-    table.add_row("remainder", "", "", f"{found.remainder:+.2f}")
-    table.add_row("measured", "", "", f"{found.measured:.2f}×")
+        table.add_row(bar.name, change, f"{bar.tokens:.2f}", _times(bar.speedup))
+    table.add_row("remainder", "", "", "–" if found.remainder is None else f"{found.remainder:+.2f}")
+    table.add_row("measured", "", "", _times(found.measured))
     console.print(table)
+
+
+def _times(speedup: float | None) -> str:
+    return "–" if speedup is None else f"{speedup:.2f}×"

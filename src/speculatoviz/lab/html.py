@@ -9,6 +9,7 @@ from markupsafe import Markup
 from speculatoviz.lab.report.texts import pieces
 from speculatoviz.lab.report.words import number
 from speculatoviz.telemetry.events import Event, MetricValues
+from speculatoviz.telemetry.unlike import UnlikePasses
 
 # Departures are marked by a line and a weight too: colours depend on the notebook's theme.
 _STYLES = {
@@ -19,8 +20,8 @@ _STYLES = {
 }
 
 
-def in_brief(metrics: MetricValues | None) -> str:
-    """The figures of a run in one line."""
+def in_brief(metrics: MetricValues | None, unlike: UnlikePasses | None = None) -> str:
+    """The figures of a run in one line. unlike: why no speedup is claimed."""
     if metrics is None:
         return "no rounds"
     parts = [
@@ -28,13 +29,15 @@ def in_brief(metrics: MetricValues | None) -> str:
         f"{metrics.accepted} of {metrics.drafted} drafted accepted",
         f"{number(metrics.overall_tps, 1)} tok/s",
     ]
-    if metrics.overall_speedup is not None:
+    if unlike is not None:
+        parts.append(f"no speedup is claimed ({unlike})")
+    elif metrics.overall_speedup is not None:
         parts.append(f"{number(metrics.overall_speedup)}× plain decoding")
     return ", ".join(parts)
 
 
-def run(events: Iterable[Event], metrics: MetricValues | None) -> str:
-    """The text of a run with its departures from the draft marked, and its figures below."""
+def run(events: Sequence[Event], metrics: MetricValues | None, unlike: UnlikePasses | None = None) -> str:
+    """The text of a run with its departures from the draft marked, and its figures below. unlike: see `in_brief`."""
     text = Markup().join(
         Markup('{}<span style="{}">{}</span>').format(
             Markup("<del>{}</del>").format(piece.instead) if piece.instead else "",
@@ -47,7 +50,7 @@ def run(events: Iterable[Event], metrics: MetricValues | None) -> str:
     return str(
         Markup(
             '<div><div style="white-space:pre-wrap;font-family:monospace">{}</div><p>{}.<br><small>{}</small></p></div>'
-        ).format(text, in_brief(metrics), legend)
+        ).format(text, in_brief(metrics, unlike), legend)
     )
 
 

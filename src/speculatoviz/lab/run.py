@@ -26,6 +26,8 @@ from speculatoviz.telemetry.events import (
     Started,
     VerifyResult,
 )
+from speculatoviz.telemetry.metrics import WINDOW_ROUNDS
+from speculatoviz.telemetry.unlike import BaselineCheck, UnlikePasses
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,14 @@ class Run:
         """What went wrong while the run went on, and what to do about it."""
         return [f"{event.message} {event.hint}" for event in self.events if isinstance(event, RunWarning)]
 
+    @cached_property
+    def unlike(self) -> UnlikePasses | None:
+        """Why no speedup over the stored baseline is claimed: passes of the two took unlike times. None if one is."""
+        check = BaselineCheck()
+        for event in self.events:
+            check.add(event)
+        return check.unlike(None if self.done else WINDOW_ROUNDS)
+
     def speedup_over(self, plain: Run) -> float:
         """The rate of this run divided by that of another one, which should be a plain run of the same prompt.
 
@@ -146,10 +156,10 @@ class Run:
             raise TraceError(failed[0], "Make room there, or name another file.")
 
     def __repr__(self) -> str:
-        return f"<Run: {html.in_brief(self.metrics)}>"
+        return f"<Run: {html.in_brief(self.metrics, self.unlike)}>"
 
     def _repr_html_(self) -> str:
-        return html.run(self.events, self.metrics)
+        return html.run(self.events, self.metrics, self.unlike)
 
 
 def open_trace(file: str | os.PathLike[str]) -> Run:

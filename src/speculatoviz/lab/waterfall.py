@@ -13,18 +13,20 @@ from typing import NamedTuple
 from speculatoviz.core.theory import expected_tokens
 from speculatoviz.errors import BadRequestError
 from speculatoviz.telemetry.events import Event, Metrics, Started, VerifyResult
+from speculatoviz.telemetry.unlike import BaselineCheck, UnlikePasses
 
 
 class Bar(NamedTuple):
     """One step. change_ms: what it adds to a round; None for the bar that replaces the tokens.
 
-    tokens: of a round, from this bar on. speedup: with this bar and those before it.
+    tokens: of a round, from this bar on. speedup: with this bar and those before it; None where the baseline cannot be
+    compared with the run.
     """
 
     name: str
     change_ms: float | None
     tokens: float
-    speedup: float
+    speedup: float | None
 
 
 class Waterfall(NamedTuple):
@@ -32,7 +34,8 @@ class Waterfall(NamedTuple):
 
     plain_ms: a token of measured plain decoding. acceptance: accepted / tested. depth: mean drafted tokens of a round.
     cost: a drafted token's time / plain_ms. expected: tokens of a round by the formula. remainder: `measured` minus the
-    speedup after the last bar.
+    speedup after the last bar. unlike: where passes of the run and of its baseline took unlike times. Then every
+    speedup is None, and what the load of one of the two adds is part of the bars.
     """
 
     rounds: int
@@ -41,10 +44,11 @@ class Waterfall(NamedTuple):
     depth: float
     cost: float
     expected: float
-    formula: float
+    formula: float | None
     bars: list[Bar]
-    measured: float
-    remainder: float
+    measured: float | None
+    remainder: float | None
+    unlike: UnlikePasses | None = None
 
 
 def waterfall(events: Iterable[Event]) -> Waterfall:
@@ -56,7 +60,9 @@ def waterfall(events: Iterable[Event]) -> Waterfall:
     3. Every other bar adds a time that the formula leaves out, as the mean over the rounds.
     """
     rounds, plain_ms, pass_ms, tested, accepted = list[Metrics](), None, dict[int, float](), 0, 0
+    check = BaselineCheck()
     for event in events:
+        check.add(event)
         match event:
             case Started() if event.baseline is not None:
                 plain_ms = 1000.0 / event.baseline.tps
@@ -74,7 +80,8 @@ def waterfall(events: Iterable[Event]) -> Waterfall:
             "No drafted token was tested in this run.",
             "Record a run with a drafter and a depth, such as --drafter suffix --k 4.",
         )
-    return _bars(rounds, plain_ms, pass_ms, accepted / tested)
+    found, unlike = _bars(rounds, plain_ms, pass_ms, accepted / tested), check.unlike()
+    return found if unlike is None else _without_speedups(found, unlike)
 
 
 def _bars(rounds: list[Metrics], plain_ms: float, pass_ms: Mapping[int, float], acceptance: float) -> Waterfall:
@@ -103,8 +110,13 @@ def _bars(rounds: list[Metrics], plain_ms: float, pass_ms: Mapping[int, float], 
         bars.append(Bar(name, ms, emitted, emitted * plain_ms / spent_ms))
     measured = emitted * plain_ms / fmean(round.round_ms for round in rounds)
     cost = draft_ms / depth / plain_ms
-    remainder = measured - bars[-1].speedup
+    remainder = measured - emitted * plain_ms / spent_ms
     return Waterfall(len(rounds), plain_ms, acceptance, depth, cost, expected, formula, bars, measured, remainder)
+
+
+def _without_speedups(found: Waterfall, unlike: UnlikePasses) -> Waterfall:
+    bars = [bar._replace(speedup=None) for bar in found.bars]
+    return found._replace(formula=None, bars=bars, measured=None, remainder=None, unlike=unlike)
 
 
 def _growth_ms(drafted: int, pass_ms: Mapping[int, float]) -> float:

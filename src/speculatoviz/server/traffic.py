@@ -11,7 +11,7 @@ from typing import Literal
 
 from speculatoviz.errors import SpeculatoVizError
 from speculatoviz.lab.store.runs import PROMPT_CHARACTERS
-from speculatoviz.lab.store.summary import RunSummary, begun, updated
+from speculatoviz.lab.store.summary import RunFold, RunSummary
 from speculatoviz.server.refused import Refused, RefusedRequests
 from speculatoviz.session.preparation import PreparedRun
 from speculatoviz.telemetry.events import Done, Event, Metrics, ServerEvent, Started
@@ -78,6 +78,7 @@ class Traffic:
         self.refused = Refused(now)
         self._runs: dict[str, TrafficRun] = {}  # the oldest first
         self._asked_s: dict[str, float] = {}  # of runs that go on
+        self._folds: dict[str, RunFold] = {}  # of runs that go on and have begun
         self._changed: dict[str, None] = {}
         self.on_change: Callable[[], None] = lambda: None
 
@@ -110,10 +111,12 @@ class Traffic:
         """See an event of any run."""
         if event.run is None or (known := self._runs.get(event.run)) is None:
             return
-        summary = begun(event) if isinstance(event, Started) else known.summary
-        if summary is None:
+        if isinstance(event, Started):
+            self._folds[event.run] = RunFold(event)
+        if (fold := self._folds.get(event.run)) is None:
             return
-        summary = updated(summary, event)
+        fold.add(event)
+        summary = fold.summary
         match event:
             case Started():
                 queue_ms = 1000 * (self._clock() - self._asked_s.get(event.run, self._clock()))
@@ -129,6 +132,7 @@ class Traffic:
     def ended(self, run: str, error: BaseException | None) -> None:
         """A run is over. Without an end of its own it was given up, or it failed."""
         self._asked_s.pop(run, None)
+        self._folds.pop(run, None)
         known = self._runs.get(run)
         if known is None or known.state in _OVER:
             return

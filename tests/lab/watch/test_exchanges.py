@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from speculatoviz.lab.store.summary import begun, updated
+from speculatoviz.lab.store.summary import RunFold
 from speculatoviz.lab.watch.exchanges import Asked, ExchangeTap
 from speculatoviz.lab.watch.narration import WatchedRun
 from speculatoviz.lab.watch.requests import Wanted, wanted
@@ -155,9 +155,10 @@ def test_a_stream_becomes_a_run_however_its_bytes_are_cut(
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     for event in events:  # a trace of it can be read again
         assert EVENT.validate_json(event.model_dump_json()) == event
-    summary = begun(started)
+    fold = RunFold(started)
     for event in events:
-        summary = updated(summary, event)
+        fold.add(event)
+    summary = fold.summary
     assert (summary.tokens, summary.prompt_tokens, summary.tokens_per_round, summary.ended) == (5, 7, None, "length")
     assert started.watched.engine == engine
 

@@ -6,6 +6,7 @@ import { useRunId } from "../../app/places";
 import { isReady } from "../../app/state";
 import { useApp, useStore } from "../../app/useStore";
 import { day } from "../../words/format";
+import { unlikeWords } from "../../words/unlike";
 import { StoredBanner } from "./StoredBanner";
 
 /** What the run on the page is, unless it is a live one. */
@@ -22,7 +23,7 @@ function useKeeping(): void {
   const done = useApp((state) => (state.play?.source === "live" ? state.play.full.done : null));
   useEffect(() => {
     const { play } = store.get();
-    if (done && play) void keepInBrowser(play, Date.now());
+    if (done && play) void keepInBrowser(play, Date.now(), unlikeWords);
   }, [store, done]);
 }
 

@@ -58,7 +58,7 @@ export function RunRow({ run, chosen, onChoose, onRename, onSave, onDelete }: Pr
       <td data-label="accepted" className="is-number">
         {percent(summary.acceptance_rate)}
       </td>
-      <td data-label="speedup" className="is-number">
+      <td data-label="speedup" className="is-number" title={summary.unlike ?? undefined}>
         {speedupWords(summary)}
       </td>
       <td data-label="end">{endOf(summary)}</td>

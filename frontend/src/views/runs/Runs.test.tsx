@@ -11,7 +11,7 @@ import { FakeEnvironment } from "../../testing/environment";
 import { done, started } from "../../testing/messages";
 import { Runs } from "./Runs";
 
-const summary = summaryOf(reduceAll(emptyRun, [started(), done()]));
+const summary = summaryOf(reduceAll(emptyRun, [started(), done()]), String);
 if (!summary) throw new Error("A run that started has a summary.");
 const run = (id: string): StoredRun => ({
   id,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from speculatoviz.errors import SpeculatoVizError, StoreError, reason_of
 from speculatoviz.lab.store.runs import RunStore
-from speculatoviz.lab.store.summary import RunSummary, begun, updated
+from speculatoviz.lab.store.summary import RunFold
 from speculatoviz.lab.store.tables import LONGEST_CHUNK_BYTES
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Done, Event, Failure, RunWarning, Started
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class _Recording:
     """A run that is being recorded. since_s: when the oldest line that is not stored yet came; None without one."""
 
-    summary: RunSummary
+    fold: RunFold
     chunks: int = 0
     lines: list[bytes] = field(default_factory=list)
     waiting_bytes: int = 0
@@ -184,10 +184,10 @@ class Recorder:
     def _begin(self, started: Started) -> None:
         run = started.run
         assert run is not None
-        recording = _Recording(begun(started))
+        recording = _Recording(RunFold(started))
         try:
             header = trace.header()
-            self._store.begin(run, round(1000 * self._now()), started.prompt, header, recording.summary)
+            self._store.begin(run, round(1000 * self._now()), started.prompt, header, recording.fold.summary)
             self._recordings[run] = recording
             self._store.prune(*self._limits, sparing=list(self._recordings))
         except StoreError as error:
@@ -197,7 +197,7 @@ class Recorder:
         line = event.model_dump_json().encode() + b"\n"
         recording.lines.append(line)
         recording.waiting_bytes += len(line)
-        recording.summary = updated(recording.summary, event)
+        recording.fold.add(event)
         recording.seq, recording.t_ms = event.seq, event.t_ms
         if recording.since_s is None:
             recording.since_s = at_s
@@ -207,7 +207,7 @@ class Recorder:
         recording = self._recordings[run]
         for lines in _pieces(recording.lines):
             try:
-                if not self._store.append(run, recording.chunks, lines, recording.summary):
+                if not self._store.append(run, recording.chunks, lines, recording.fold.summary):
                     del self._recordings[run]  # a user removed it
                     return
             except StoreError as error:

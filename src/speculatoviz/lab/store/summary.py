@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from speculatoviz.core.types import FinishReason, Label, Rule
-from speculatoviz.telemetry.events import Done, Event, Failure, Metrics, MetricValues, Started
+from speculatoviz.telemetry.events import Done, Event, Failure, Metrics, Started
+from speculatoviz.telemetry.metrics import WINDOW_ROUNDS
 from speculatoviz.telemetry.parts import SamplingInfo, Strict, WatchedInfo
 from speculatoviz.telemetry.trace import Header
+from speculatoviz.telemetry.unlike import BaselineCheck, UnlikePasses
 
 
 class Kept(Strict):
@@ -40,7 +42,8 @@ class RunSummary(Kept):
     The settings are those at the start of the run. `ended`: null while the run goes on, and if its process was ended
     before it. `failure`: why a run ended with an error. `watched`: null unless another server computed the run.
     `sweep`: null for a run; an entry with it is a sweep, and its other fields are the settings and sums of the runs of
-    its best choice.
+    its best choice. `unlike`: why there is no speedup although there is a baseline, in words: passes of the run and of
+    its baseline took unlike times.
     """
 
     target: str
@@ -64,6 +67,7 @@ class RunSummary(Kept):
     tps: float | None = None
     baseline_tps: float | None = None
     speedup: float | None = None
+    unlike: str | None = None
     ttft_ms: float | None = None
     ended: FinishReason | None = None
     failure: str | None = None
@@ -91,8 +95,25 @@ class StoredRunDetail(StoredRun):
     header: Header = Field(description="of the trace: when, with which version and on which machine it ran")
 
 
-def begun(started: Started) -> RunSummary:
-    """The summary of a run that has just started."""
+class RunFold:
+    """Follows the events of a run. summary: of those so far."""
+
+    def __init__(self, started: Started) -> None:
+        self.summary = _begun(started)
+        self._check = BaselineCheck()
+        self._check.add(started)
+
+    def add(self, event: Event) -> None:
+        """See the next event of the run."""
+        self._check.add(event)
+        if isinstance(event, Metrics | Done):
+            unlike = self._check.unlike(WINDOW_ROUNDS if isinstance(event, Metrics) else None)
+            self.summary = _updated(self.summary, event, unlike)
+        elif isinstance(event, Failure):
+            self.summary = self.summary.model_copy(update=_failure(event))
+
+
+def _begun(started: Started) -> RunSummary:
     baseline = started.baseline
     return RunSummary(
         target=started.target_model.name,
@@ -112,26 +133,10 @@ def begun(started: Started) -> RunSummary:
     )
 
 
-def updated(summary: RunSummary, event: Event) -> RunSummary:
-    """The summary after one more event of the run."""
-    match event:
-        case Metrics():
-            return summary.model_copy(update=_figures(event, summary) | {"exactness": event.exactness})
-        case Done():
-            usage = event.metrics.usage if summary.watched else None  # its prompt is counted by the server, at the end
-            told = {} if usage is None or usage.prompt_tokens is None else {"prompt_tokens": usage.prompt_tokens}
-            figures = _figures(event.metrics, summary) | told
-            return summary.model_copy(update=figures | {"ended": event.finish_reason})
-        case Failure(code="cancelled"):
-            return summary.model_copy(update={"ended": "cancelled"})
-        case Failure():
-            return summary.model_copy(update={"ended": "error", "failure": f"{event.message} {event.hint}".strip()})
-    return summary
-
-
-def _figures(values: MetricValues, summary: RunSummary) -> dict[str, object]:
+def _updated(summary: RunSummary, event: Metrics | Done, unlike: UnlikePasses | None) -> RunSummary:
+    values = event if isinstance(event, Metrics) else event.metrics
     rounds = values.rounds if summary.watched is None else 0  # the rounds of another server are not known
-    return {
+    figures: dict[str, object] = {
         "tokens": values.tokens,
         "rounds": values.rounds,
         "accepted": values.accepted,
@@ -140,6 +145,19 @@ def _figures(values: MetricValues, summary: RunSummary) -> dict[str, object]:
         "tokens_per_round": values.tokens / rounds if rounds else None,
         "tps": values.overall_tps,
         "baseline_tps": values.baseline_tps,
-        "speedup": values.overall_speedup,
+        "speedup": None if unlike else values.overall_speedup,
+        "unlike": None if unlike is None else str(unlike),
         "ttft_ms": values.ttft_ms,
     }
+    if isinstance(event, Metrics):
+        return summary.model_copy(update=figures | {"exactness": event.exactness})
+    usage = values.usage if summary.watched else None  # its prompt is counted by the server, at the end
+    if usage is not None and usage.prompt_tokens is not None:
+        figures["prompt_tokens"] = usage.prompt_tokens
+    return summary.model_copy(update=figures | {"ended": event.finish_reason})
+
+
+def _failure(event: Failure) -> dict[str, object]:
+    if event.code == "cancelled":
+        return {"ended": "cancelled"}
+    return {"ended": "error", "failure": f"{event.message} {event.hint}".strip()}
