@@ -172,3 +172,8 @@ def test_one_run_at_a_time_where_runs_share_nothing_unless_more_are_asked_for(tm
     assert asked(target="vllm:http://localhost:1#m") == 1
     assert asked(target="toy:0", draft="none", batch_invariant=True) == 1
     assert asked(target="vllm:http://localhost:1#m", concurrency=2) == 2
+
+
+def test_a_verifier_is_shared_with_other_clients() -> None:
+    assert asked(target="verifier:ws://localhost:1", draft="toy:0") == 4
+    assert asked(target="verifier:ws://localhost:1", draft="none", concurrency=7) == 7

@@ -15,11 +15,13 @@ import httpx
 import pytest
 
 from speculatoviz.config import Settings
+from speculatoviz.errors import TargetError
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.models.turns import Turns
 from speculatoviz.server.verifier.app import VerifierOptions
 from speculatoviz.session.session import Session
 from speculatoviz.targets.loop import LoopThread
+from speculatoviz.targets.verifier.connection import ConnectionTimeouts
 from speculatoviz.targets.verifier.target import VerifierTarget
 from speculatoviz.telemetry.events import Done, Event, Metrics
 from speculatoviz.telemetry.messages import Start
@@ -146,6 +148,86 @@ def test_there_are_no_more_places_than_the_verifier_has_sessions(
         assert len(session.places) == 2
         session.close()
     assert "2 runs at the same time instead of 8" in caplog.text
+
+
+def test_a_server_that_nobody_configured_takes_half_of_the_sessions(url: str, tmp_path: Path) -> None:
+    assert len_of_places(url, tmp_path, asked=None) == 2  # of four
+    assert len_of_places(url, tmp_path, asked=3) == 3
+
+
+def len_of_places(url: str, folder: Path, asked: int | None) -> int:
+    session = toy_session.load(folder, asked or 4, target=f"verifier:{url}", concurrency=asked)
+    places = len(session.places)
+    session.close()
+    return places
+
+
+# ---- sessions that nobody uses ----
+
+
+def health(url: str) -> dict[str, int]:
+    found: dict[str, int] = httpx.get(url.replace("ws", "http", 1) + "/health", trust_env=False).json()
+    return found
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A verifier with two sessions in a process of its own; a client keeps an idle one for so many seconds."""
+    monkeypatch.setattr(
+        "speculatoviz.targets.verifier.target.ConnectionTimeouts", lambda: ConnectionTimeouts(idle_s=request.param)
+    )
+    process = verifier_process.started(0, "127.0.0.1", 2)
+    try:
+        yield verifier_process.address(process)
+    finally:
+        verifier_process.end(process)
+
+
+@pytest.mark.parametrize("small", [0.05], indirect=True)
+def test_an_idle_session_is_free_for_other_clients_and_opened_again_when_it_is_needed(
+    small: str, tmp_path: Path
+) -> None:
+    first, second = (toy_session.load(tmp_path, target=f"verifier:{small}") for _ in range(2))
+    alone = [run(first, number).token_ids for number in range(2)]
+    first.open_places(2)
+    poll(lambda: health(small)["sessions_in_use"] == 0, "nobody uses a session")
+    for _ in range(2):
+        found = together(first.turns, [partial(run, first, number, number) for number in range(2)])
+        assert [done.token_ids for done in found] == alone
+        poll(lambda: health(small)["sessions_in_use"] == 0, "nobody uses a session")
+        assert health(small)["sessions"] == 2  # their caches stay as long as nobody needs the place
+        assert run(second, 0).token_ids == alone[0]
+        poll(lambda: health(small)["sessions_in_use"] == 0, "nobody uses a session")
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("small", [0.05], indirect=True)
+def test_a_run_that_pauses_for_longer_goes_on_with_its_text(small: str, tmp_path: Path) -> None:
+    session = toy_session.load(tmp_path, target=f"verifier:{small}")
+    alone = [run(session, number).token_ids for number in range(RUNS)]
+
+    def pause(round: int) -> None:
+        if round in {0, 2}:
+            poll(lambda: health(small)["sessions_in_use"] == 0, "the session is free")
+
+    assert [run(session, number, during=pause).token_ids for number in range(RUNS)] == alone
+    target = session.places[0].target
+    assert isinstance(target, VerifierTarget)
+    assert target.connections > RUNS
+    session.close()
+
+
+@pytest.mark.parametrize("small", [PATIENCE_S], indirect=True)
+def test_a_client_that_keeps_its_idle_sessions_is_caught(small: str, tmp_path: Path) -> None:
+    """The broken twin: the second client has measured its baseline, and its session is not free."""
+    first, second = (toy_session.load(tmp_path, target=f"verifier:{small}") for _ in range(2))
+    first.open_places(2)
+    run(first, 0)
+    with pytest.raises(TargetError, match="All 2 sessions of this verifier are in use"):
+        run(first, 1, 1)
+    first.close()
+    second.close()
 
 
 # ---- two clients of the API ----

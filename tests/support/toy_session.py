@@ -16,9 +16,10 @@ from speculatoviz.telemetry.events import Event
 from speculatoviz.telemetry.messages import Start
 
 
-def load(folder: Path, **settings: Any) -> Session:
+def load(folder: Path, runs: int = 1, **settings: Any) -> Session:
     chosen: dict[str, Any] = {"target": "toy:0", "draft": "toy:0~7", "max_tokens": 24, "cache_dir": str(folder)}
-    return Session.load(Settings(_env_file=None, **chosen | settings), time.perf_counter, lambda stage, share: None)
+    named = Settings(_env_file=None, **chosen | settings)
+    return Session.load(named, time.perf_counter, lambda stage, share: None, runs=runs)
 
 
 class ShortMemory(ToyModel):

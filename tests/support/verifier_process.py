@@ -1,7 +1,7 @@
 """A toy verifier, or a run with one, in a process of its own.
 
-`serve PORT [HOST]` serves until it is killed, and prints its address once it listens. `run URL FOLDER SEED` prints the
-ids of a run.
+`serve PORT [HOST [SESSIONS]]` serves until it is killed, and prints its address once it listens. `run URL FOLDER SEED`
+prints the ids of a run.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def end(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def _serve(port: int, host: str = "127.0.0.1") -> None:
+def _serve(port: int, host: str = "127.0.0.1", sessions: int = 4) -> None:
     from speculatoviz.server import address as listening
     from speculatoviz.server.limits import ConnectionLimits
     from speculatoviz.server.verifier.app import VerifierOptions, create_verifier
     from support.verifier_client import toys
 
     socket = listening.listen(host, port)
-    app = create_verifier(toys()[0], VerifierOptions(context_tokens=512), time.perf_counter)
+    app = create_verifier(toys()[0], VerifierOptions(context_tokens=512, sessions=sessions), time.perf_counter)
     print(f"ws://{host}:{socket.getsockname()[1]}", flush=True)
     listening.configured(app, ConnectionLimits(message_bytes=1 << 20)).run([socket])
 
@@ -63,6 +63,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(TESTS))
     what, *rest = sys.argv[1:]
     if what == "serve":
-        _serve(int(rest[0]), *rest[1:])
+        _serve(int(rest[0]), *rest[1:2], *map(int, rest[2:]))
     else:
         _run(rest[0], rest[1], int(rest[2]))

@@ -290,7 +290,7 @@ class Settings(BaseSettings):
         le=32,
         description="runs that the server computes at the same time, in joint forward passes; others wait in a queue; "
         "1: one after another; default: 8 for smol and 4 for other models in this process, fewer if memory is short, "
-        "and 1 for a remote target",
+        "half of the sessions of a verifier up to 4, and 1 for endpoints of others",
     )
     race_targets: str | None = Field(
         None,

@@ -22,6 +22,7 @@ from speculatoviz.targets.local import LocalTarget
 
 _MEMORY_SHARE = 0.25  # of the memory that is free, for the contexts of runs at the same time
 _VALUE_BYTES = 2  # of a key or a value in a KV cache
+_OF_A_VERIFIER = 4  # runs that use a verifier at the same time, at most, if nobody asks for a number
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +30,20 @@ log = logging.getLogger(__name__)
 def concurrency(settings: Settings, progress: Progress) -> int:
     """How many runs a server computes at the same time: as the settings ask, or as suits profile and memory.
 
-    progress: of fetching the files, whose headers are read. A remote target serves other clients too: one run at a
-    time uses it, unless more are asked for. Raises ModelError.
+    progress: of fetching the files, whose headers are read. One run at a time uses an endpoint of others, whose costs
+    and rate limits are not known, unless more are asked for. Raises ModelError.
     """
     pair, asked = settings.resolved(), settings.concurrency
-    if is_remote(pair.target):
-        return asked or 1
     if asked is not None:
         return asked
+    remote = is_remote(pair.target)
+    if remote and not pair.target.startswith("verifier:"):
+        return 1
     if settings.batch_invariant:  # it computes each context in a pass and a cache of its own
         return 1
-    suited = PROFILES[settings.profile].concurrency
-    per_token = sum(cache_bytes(settings, name, progress) for name in (pair.target, pair.draft) if name is not None)
+    suited = _OF_A_VERIFIER if remote else PROFILES[settings.profile].concurrency
+    loaded = (None if remote else pair.target, pair.draft)
+    per_token = sum(cache_bytes(settings, name, progress) for name in loaded if name is not None)
     free = available_bytes()
     if not per_token or free is None:
         return suited
@@ -67,6 +70,12 @@ def cache_bytes(settings: Settings, name: str, progress: Progress) -> int:
 def nearest(places: Sequence[Place], prompt: Sequence[int]) -> Place:
     """Of free places, the one whose target holds most of a prompt; among equal ones the first."""
     return max(places, key=lambda place: place.held(prompt))
+
+
+def fair_share(target: Target, count: int) -> int:
+    """`count` runs, but at most half of a verifier's sessions: nobody asked for a number, and others need some too."""
+    most = None if target.remote is None else target.remote.most_runs
+    return count if most is None else max(1, min(count, most // 2))
 
 
 def within_sessions(target: Target, count: int) -> int:

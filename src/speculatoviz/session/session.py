@@ -34,7 +34,7 @@ from speculatoviz.policies.base import Policy
 from speculatoviz.session.drafters import make_drafters, missing
 from speculatoviz.session.heads import head_cards
 from speculatoviz.session.memory import RunMemory
-from speculatoviz.session.places import further_places, new_place, within_sessions
+from speculatoviz.session.places import fair_share, further_places, new_place, within_sessions
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
 from speculatoviz.session.preparation import PreparedRun, RunPreparer
 from speculatoviz.session.prompt_scores import prompt_scores
@@ -130,7 +130,7 @@ class Session:
         opened, draft, cheaper = open_models(settings, clock, progress, drafters, runs)
         session = cls(settings, opened, draft, clock, cheaper)
         try:
-            session.open_places(runs)
+            session.open_places(fair_share(session.target, runs) if settings.concurrency is None else runs)
             prompt = encode_for_measuring(session.target.tokenizer, PROMPT)
             session.calibration.measure(prompt, lambda: session.default_k(session.drafter), progress)
             session.calibration.measure_passes(settings.record_depth + 1, progress)

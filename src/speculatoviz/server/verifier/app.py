@@ -80,6 +80,7 @@ def create_verifier(
         return {
             "model": model.description.name,
             "sessions": sessions.count,
+            "sessions_in_use": sessions.in_use,
             "passes": batcher.passes,
             "rounds_and_chunks": batcher.jobs,
             "rows": batcher.rows,

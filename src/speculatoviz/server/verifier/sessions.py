@@ -125,6 +125,11 @@ class Sessions:
         """Sessions that exist."""
         return len(self._sessions)
 
+    @property
+    def in_use(self) -> int:
+        """Sessions that a connection uses. A new client can have the place of any other one."""
+        return sum(session.owner is not None for session in self._sessions.values())
+
     async def acquire(self, name: bytes, owner: object) -> VerifierSession:
         """The session of that name, or a new one, for a connection. Raises BusyError if all are in use."""
         async with self._acquiring:  # while a cache is opened, no other connection may count the sessions

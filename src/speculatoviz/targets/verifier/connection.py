@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -38,7 +39,8 @@ class ConnectionTimeouts:
 
     total_s: until a verifier that was lost is given up. first_s: likewise for one that was never reached. open_s: for
     one attempt to connect. ping_s: between two pings. pong_s: until a connection without an answer to a ping counts as
-    lost. wait_s, longest_wait_s: between two attempts, doubled each time, with jitter.
+    lost. wait_s, longest_wait_s: between two attempts, doubled each time, with jitter. idle_s: without a request until
+    the connection is closed. The verifier then keeps the session only as long as no other client needs its place.
     """
 
     total_s: float = 60.0
@@ -48,6 +50,7 @@ class ConnectionTimeouts:
     pong_s: float = 6.0
     wait_s: float = 0.05
     longest_wait_s: float = 2.0
+    idle_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class ReconnectingConnection:
         self._headers = {SESSION_HEADER: secrets.token_hex(8), **own}
         self._socket: ClientConnection | None = None
         self._lock = asyncio.Lock()
+        self._idle: asyncio.TimerHandle | None = None  # closes the connection
+        self._closing: asyncio.Task[None] | None = None
         self._number = 0
         self.welcome: wire.Welcome | None = None
         self.rtt_ms: float | None = None
@@ -114,18 +119,20 @@ class ReconnectingConnection:
         self._number += 1
         number, socket = self._number, self._open_socket()
         raw = wire.encode(make(number))
-        await self._guarded(socket.send(raw))
-        while True:
-            answer = await self._guarded(socket.recv(decode=False))
-            frame = await self._read(answer)
-            if frame.number in {number, 0}:
-                if isinstance(frame, wire.Refused):
-                    await self._refused(frame)
-                return Reply(frame, len(raw), len(answer))
+        with self._in_use():
+            await self._guarded(socket.send(raw))
+            while True:
+                answer = await self._guarded(socket.recv(decode=False))
+                frame = await self._read(answer)
+                if frame.number in {number, 0}:
+                    if isinstance(frame, wire.Refused):
+                        await self._refused(frame)
+                    return Reply(frame, len(raw), len(answer))
 
     async def more(self) -> ServerFrame:
         """The next frame of a stream whose first frame has arrived. Raises ConnectionLostError."""
-        frame = await self._read(await self._guarded(self._open_socket().recv(decode=False)))
+        with self._in_use():
+            frame = await self._read(await self._guarded(self._open_socket().recv(decode=False)))
         if isinstance(frame, wire.Refused):
             await self._refused(frame)
         return frame
@@ -139,9 +146,31 @@ class ReconnectingConnection:
 
     async def close(self) -> None:
         """Close the connection in order."""
+        self._stop_timer()
         if self._socket is not None:
             socket, self._socket = self._socket, None
             await socket.close()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """While a frame is waited for. Afterwards the connection is idle, until the next one."""
+        self._stop_timer()
+        try:
+            yield
+        finally:
+            if self._socket is not None:
+                self._idle = asyncio.get_running_loop().call_later(self._timeouts.idle_s, self._rest)
+
+    def _stop_timer(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _rest(self) -> None:
+        """Close a connection that nobody uses. The next request makes a new one, and opens its session again."""
+        if self._socket is not None:
+            socket, self._socket = self._socket, None
+            self._closing = asyncio.get_running_loop().create_task(socket.close())
 
     async def _ask_once(self, make: Callable[[int], Frame], opening: Callable[[], Awaitable[None]] | None) -> Reply:
         await self._ensure_connected(opening)
@@ -264,6 +293,7 @@ class ReconnectingConnection:
 
     async def drop(self) -> None:
         """Break off the connection. The next request makes a new one."""
+        self._stop_timer()
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.transport.abort()
