@@ -45,14 +45,13 @@ export const TreeRow = memo(function TreeRow(props: Props) {
           later={attention !== null && segment.round.index > attention.round}
         />
       ))}
-      {attention === null && !showSources && newFrom === Number.POSITIVE_INFINITY ? (
+      {attention === null && !showSources ? (
         <JoinedEdges edges={row.edges} />
       ) : (
         row.edges.map((edge) => (
           <Edge
             key={edge.key}
             edge={edge}
-            isNew={Number.parseInt(edge.to, 10) >= newFrom}
             showSources={showSources}
             attended={attended(attention, edge.to)}
           />
@@ -86,16 +85,14 @@ const JoinedEdges = memo(function JoinedEdges({ edges }: { edges: readonly Layou
 
 interface EdgeProps {
   readonly edge: LayoutEdge;
-  readonly isNew: boolean;
   readonly showSources: boolean;
   readonly attended: boolean | null;
 }
 
-const Edge = memo(function Edge({ edge, isNew, showSources, attended: isAttended }: EdgeProps) {
+const Edge = memo(function Edge({ edge, showSources, attended: isAttended }: EdgeProps) {
   const names = [
     "tt-edge",
     `is-${edge.kind}`,
-    isNew && "is-new",
     isAttended === true && "is-attended",
     isAttended === false && "is-unattended",
   ];

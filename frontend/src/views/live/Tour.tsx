@@ -24,9 +24,10 @@ function useTour(): Place | null {
   const recorded = useApp((state) =>
     state.play?.source === "recording" && state.stored === null ? state.play.events : null,
   );
-  const cursor = useApp((state) => state.play?.cursor ?? 0);
-  const shownFor = useRef<Stop | null>(null);
   const stop = STOPS[at];
+  // Nothing renders for every event once the introduction is over.
+  const cursor = useApp((state) => (stop === undefined ? 0 : (state.play?.cursor ?? 0)));
+  const shownFor = useRef<Stop | null>(null);
   const stops = recorded && tourStops(recorded);
   const wanted = stops && stop ? stops[stop] : null;
 
@@ -39,9 +40,10 @@ function useTour(): Place | null {
     store.playback((play) => playback.pause(playback.showEvents(play, wanted)));
   }, [store, wanted]);
   useEffect(() => {
+    if (stop === undefined) return;
     // A reader who moves on, or starts a run, needs no introduction.
     const moved = wanted !== null && cursor !== wanted && shownFor.current === stop;
-    if (cursor === wanted) shownFor.current = stop ?? null;
+    if (cursor === wanted) shownFor.current = stop;
     if (moved || source === "live") end();
   }, [source, cursor, wanted, stop, end]);
 
