@@ -22,6 +22,8 @@ params.kv_unified, params.cpuparams.n_threads, params.endpoint_metrics = True, 2
 if sys.argv[3:]:
     params.n_parallel = 1
     params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+    if sys.argv[4] == "eagle3":
+        params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_EAGLE3]
     params.speculative.draft.mparams.path = sys.argv[3]
 server = xllamacpp.Server(params)
 sys.stdin.read()
@@ -35,9 +37,12 @@ def lacking(*modules: str) -> str | None:
 
 
 @contextmanager
-def llama_server(model: Path, draft: Path | None = None) -> Iterator[str]:
-    """llama.cpp's own server, as xllamacpp brings it. Yields its address. draft: the model that drafts for it."""
-    drafting = [str(draft)] if draft is not None else []
+def llama_server(model: Path, draft: Path | None = None, kind: str = "model") -> Iterator[str]:
+    """llama.cpp's own server, as xllamacpp brings it. Yields its address.
+
+    draft: the file that drafts for it, with kind: a model, or eagle3.
+    """
+    drafting = [str(draft), kind] if draft is not None else []
     with _running([sys.executable, "-c", _LLAMA_SERVER, str(model)], *drafting) as url:
         yield url
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -20,12 +21,13 @@ from speculatoviz.cli.app import app  # noqa: E402
 from speculatoviz.config import Settings  # noqa: E402
 from speculatoviz.core.rounds import Round  # noqa: E402
 from speculatoviz.errors import HeadError, TrainError  # noqa: E402
-from speculatoviz.heads import eagle3_folder  # noqa: E402
+from speculatoviz.heads import eagle3_folder, eagle3_published  # noqa: E402
+from speculatoviz.heads.gguf_head import HeadTarget  # noqa: E402
 from speculatoviz.models.base import PREFILL_TOKENS, Feed  # noqa: E402
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel  # noqa: E402
 from speculatoviz.session.heads import published_head  # noqa: E402
 from speculatoviz.targets.local import LocalTarget  # noqa: E402
-from speculatoviz.train import fill, run  # noqa: E402
+from speculatoviz.train import export, fill, run  # noqa: E402
 from speculatoviz.train import fit as fitting  # noqa: E402
 from speculatoviz.train.data import TrainingData  # noqa: E402
 from speculatoviz.train.dialogue import Recipe  # noqa: E402
@@ -38,6 +40,7 @@ from speculatoviz.train.texts import find  # noqa: E402
 from support import tiny_layered  # noqa: E402
 from support.departures import greedy_rounds  # noqa: E402
 from support.letters import write_letters  # noqa: E402
+from support.real_servers import lacking, llama_server  # noqa: E402
 
 RECIPE = Recipe(question_tokens=(4, 12), answer_tokens=40, greedy_share=0.9, dialogue_tokens=90, second_turn=0.0)
 DEPTH = 3
@@ -160,6 +163,39 @@ def test_what_it_drafts_is_accepted_as_its_card_states(
     assert drafter.card.acceptance == tuple(round(share, 3) for share in score.conditional)
     assert (drafter.card.file, drafter.card.depth) == ("head", DEPTH)
     drafter.close()
+
+
+def test_its_gguf_file_is_the_same_head(
+    done: Trained, target: LocalTarget, answers: list[tuple[list[int], int]], tmp_path: Path
+) -> None:
+    drafts = []
+    for head in (done.head / export.GGUF, done.head):
+        rounds = rounds_of(head, target, answers, tmp_path)
+        drafts.append([(round.accepted, round.draft.tokens.tolist()) for round in rounds])
+    assert drafts[0] == drafts[1]
+
+
+@pytest.mark.skipif(bool(lacking("xllamacpp")), reason=lacking("xllamacpp") or "")
+def test_llama_cpp_s_own_server_drafts_with_it(
+    done: Trained, answers: list[tuple[list[int], int]], tmp_path: Path
+) -> None:
+    """And far fewer tokens of its broken twin are accepted."""
+
+    def accepted_share(head: Path) -> float:
+        with llama_server(done.folder / "tiny.gguf", head, "eagle3") as url:
+            asked = {"prompt": answers[0][0], "n_predict": 24, "temperature": 0.0, "ignore_eos": True}
+            timings = httpx2.post(f"{url}/completion", json=asked, timeout=60).json()["timings"]
+        assert timings["draft_n"] > 8
+        return float(timings["draft_n_accepted"]) / float(timings["draft_n"])
+
+    twin = Path(shutil.copytree(done.head, tmp_path / "twin"))
+    rolled_ids(twin)
+    eagle3_published.export(
+        twin, HeadTarget("tiny", 8, tiny_layered.WIDTH, tiny_layered.VOCABULARY), tmp_path / "b.gguf"
+    )
+    share = accepted_share(done.head / export.GGUF)
+    assert share > 0.5
+    assert accepted_share(tmp_path / "b.gguf") < 0.5 * share
 
 
 def shifted_layers(folder: Path) -> None:

@@ -277,6 +277,7 @@ def test_its_card_states_how_it_was_made(done: Trained) -> None:
         "speculatoviz train p-eagle --target tiny --tokens 5000 --steps 60 --unroll 3 --seed 0 --out p-eagle",
     ):
         assert fact in card
+    assert not list(done.head.glob("*.gguf")), "llama.cpp's programs compute no masked places"
 
 
 def test_an_interrupted_training_gives_the_same_head(

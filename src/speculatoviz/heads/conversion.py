@@ -65,22 +65,32 @@ def written_once(kind: Kind, folder: Path, target: HeadTarget, cache_dir: Path |
             if not path.is_file():
                 part = path.with_name(f"{path.name}.{os.getpid()}.part")
                 try:
-                    writer = gguf.GGUFWriter(part, kind.architecture)
-                    kind.write(writer, Published(folder.name, config, read_weights(folder), target), quantisation)
-                    writer.write_header_to_file()
-                    writer.write_kv_data_to_file()
-                    writer.write_tensors_to_file()
-                    writer.close()
+                    _write(kind, Published(folder.name, config, read_weights(folder), target), part, quantisation)
                     part.replace(path)
                 finally:
                     part.unlink(missing_ok=True)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what the files hold
-        raise HeadError(f"{folder.name} describes no {kind.title}: {reason_of(error)}.", OTHER_HEAD) from error
     except OSError as error:
         raise HeadError(
             f"{path} could not be written: {reason_of(error)}.", "Set SPECULATOVIZ_CACHE_DIR to another folder."
         ) from error
     return path
+
+
+def write_gguf(kind: Kind, folder: Path, target: HeadTarget, path: Path, quantisation: str) -> None:
+    """Write the head of a folder as a GGUF file for this target. Raises as `written_once`, and OSError."""
+    _write(kind, Published(folder.name, head_config(folder), read_weights(folder), target), path, quantisation)
+
+
+def _write(kind: Kind, head: Published, path: Path, quantisation: str) -> None:
+    try:
+        writer = gguf.GGUFWriter(path, kind.architecture)
+        kind.write(writer, head, quantisation)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what the files hold
+        raise HeadError(f"{head.name} describes no {kind.title}: {reason_of(error)}.", OTHER_HEAD) from error
 
 
 def refuse(name: str, wrong: Mapping[str, bool]) -> None:

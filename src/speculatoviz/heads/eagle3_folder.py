@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,8 @@ class Trained:
     card: Mapping[str, Any]
 
 
-def save(head: Eagle3Head, folder: Path, card: str) -> None:
-    """Write a head into a folder beside, which then takes its place. card: in Markdown.
+def save(head: Eagle3Head, folder: Path, card: str, also: Callable[[Path], None] = lambda _: None) -> None:
+    """Write a head into a folder beside, which then takes its place. card: in Markdown. also: adds files to the folder.
 
     Raises OSError or SafetensorError if it cannot be written; an older head in the folder then stays as it was.
     """
@@ -142,6 +142,7 @@ def save(head: Eagle3Head, folder: Path, card: str) -> None:
     try:
         partial.mkdir(parents=True)
         _write(head, partial, card)
+        also(partial)
         if folder.is_dir():
             for file in partial.iterdir():
                 file.replace(folder / file.name)

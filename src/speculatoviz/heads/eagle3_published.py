@@ -35,6 +35,7 @@ from speculatoviz.heads.conversion import (
     rope_factors,
     rope_of,
     stored_type,
+    write_gguf,
     written_once,
 )
 from speculatoviz.heads.eagle3_file import (
@@ -77,7 +78,12 @@ def converted(folder: Path, target: HeadTarget, cache_dir: Path | str, quantisat
 
     quantisation: of the matrices. Raises HeadError if the folder holds no head, or one that does not fit the target.
     """
-    return written_once(Kind(ARCHITECTURE, "EAGLE-3 head", _write), folder, target, cache_dir, quantisation)
+    return written_once(_KIND, folder, target, cache_dir, quantisation)
+
+
+def export(folder: Path, target: HeadTarget, path: Path) -> None:
+    """Write the head of a folder as the GGUF file that llama.cpp's programs read. Raises HeadError and OSError."""
+    write_gguf(_KIND, folder, target, path, QUANTISATION)
 
 
 def _write(writer: gguf.GGUFWriter, head: Published, quantisation: str) -> None:
@@ -106,6 +112,9 @@ def _write(writer: gguf.GGUFWriter, head: Published, quantisation: str) -> None:
     if (factors := rope_factors(layer, own.width)) is not None:
         tensors["rope_freqs.weight"] = factors
     add_tensors(writer, tensors, ids, quantisation)
+
+
+_KIND = Kind(ARCHITECTURE, "EAGLE-3 head", _write)
 
 
 def _require_known(name: str, layer: Config) -> None:

@@ -12,8 +12,9 @@ import torch
 from speculatoviz.core.types import Floats
 from speculatoviz.heads import eagle3_folder
 from speculatoviz.heads.eagle3_folder import Eagle3Head
-from speculatoviz.heads.eagle3_published import rounded
+from speculatoviz.heads.eagle3_published import export, rounded
 from speculatoviz.heads.file import HeadFile, HeadKind, save
+from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.gguf import GgufFile
 from speculatoviz.train.card import markdown
@@ -29,6 +30,7 @@ from speculatoviz.train.target import TargetMatrices
 from speculatoviz.train.texts import Texts
 from speculatoviz.train.validation import Validation
 
+GGUF = "llama.cpp.gguf"  # in the folder of a head: the same head for llama.cpp's programs
 _HINT = "Free disk space, or write to another place with --out; the checkpoint keeps the training."
 
 
@@ -94,7 +96,12 @@ def _write_folder(
         card=card,
         masked=module.masked if isinstance(module, PEagleModule) else None,
     )
-    eagle3_folder.save(head, job.out, markdown(job.kind, job.target, len(head.vocabulary), card, job.tokens))
+    blocks = file.integer(f"{file.architecture}.block_count") or 0
+    target = HeadTarget(job.target, blocks, trained.target.hidden_size, tokenizer.n_vocab)
+    text = markdown(job.kind, job.target, len(head.vocabulary), card, job.tokens)
+    # llama.cpp's graph has no places with a mask.
+    gguf = (lambda folder: export(folder, target, folder / GGUF)) if head.masked is None else (lambda _: None)
+    eagle3_folder.save(head, job.out, text, gguf)
 
 
 def _write_file(job: TrainJob, trained: Trained, tensors: Mapping[str, Floats], card: Mapping[str, Any]) -> None:
