@@ -37,13 +37,15 @@ export const keepRun = (run: BrowserRun): Promise<void> =>
   within(async (db) => {
     const change = db.transaction("runs", "readwrite");
     await change.store.put(run);
-    const oldest = await change.store.index("created").getAll();
-    let surplus = oldest.length - MOST_RUNS;
-    for (const { id, name } of oldest) {
-      if (surplus <= 0) break;
-      if (name !== null || id === run.id) continue;
-      await change.store.delete(id);
-      surplus -= 1;
+    let surplus = (await change.store.count()) - MOST_RUNS;
+    // One run at a time: all of them take some 50 MB.
+    let oldest = surplus > 0 ? await change.store.index("created").openCursor() : null;
+    while (oldest && surplus > 0) {
+      if (oldest.value.name === null && oldest.value.id !== run.id) {
+        await oldest.delete();
+        surplus -= 1;
+      }
+      oldest = await oldest.continue();
     }
     await change.done;
   });

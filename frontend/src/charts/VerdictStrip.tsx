@@ -6,7 +6,7 @@ import { type BaselineKind, bestLever, judgedRounds, type Verdict, verdictOf } f
 import { HelpGroup } from "../ui/HelpGroup";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { type Segment, Segments } from "../ui/Segments";
-import { DASH, fixed } from "../words/format";
+import { fixed } from "../words/format";
 import { arithmetic, isComputed, leverWords, paysOf, sharedWords } from "../words/pays";
 import { unlikeWords } from "../words/unlike";
 import { CostBar } from "./CostBar";
@@ -49,10 +49,13 @@ export function VerdictStrip(props: Props) {
         aria-label="Speedup"
         data-figure
         data-pays={verdict ? paysOf(verdict.speedup) : undefined}
+        data-unlike={unlike ? true : undefined}
       >
-        <p className="verdict-large">
-          {speedup.kind === "figure" && !unlike ? `${fixed(speedup.speedup)}×` : DASH}
-        </p>
+        {speedup.kind === "figure" && !unlike ? (
+          <p className="verdict-large">{fixed(speedup.speedup)}×</p>
+        ) : (
+          <p className="verdict-none">{run.done ? "No verdict" : "No verdict yet"}</p>
+        )}
         <div className="verdict-words">
           <p>
             {verdict && (
@@ -101,7 +104,7 @@ function UnlikeNote({ run, onMeasurePlain, unlike }: Props & { unlike: UnlikePas
       <HelpTooltip help={UNLIKE_HELP}>
         <b>not comparable</b>
       </HelpTooltip>
-      : {unlikeWords(unlike)} {onMeasurePlain && lead}{" "}
+      : {unlikeWords(unlike)} {onMeasurePlain && <span className="verdict-lead">{lead} </span>}
     </>
   );
 }

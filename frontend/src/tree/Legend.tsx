@@ -10,7 +10,14 @@ import { statusHelp } from "../words/verdicts";
 import { glyph } from "./glyph";
 import { radiusFor, scaleAt } from "./scale";
 
-const SHOWN: readonly Status[] = ["accepted", "rejected", "resampled", "bonus", "pending", "discarded"];
+const OF_DRAFTS: readonly Status[] = ["accepted", "rejected", "resampled", "bonus", "pending", "discarded"];
+
+/** The statuses of the run. Squares are tokens of plain decoding, or of another server's answer. */
+const shownOf = ({ plain, received }: Pick<LegendProps, "plain" | "received">): readonly Status[] => [
+  ...OF_DRAFTS,
+  ...(plain ? (["plain"] as const) : []),
+  ...(received ? (["received"] as const) : []),
+];
 
 const TIMES = [
   { part: "draft", help: "The violet part of the bar above a round: time of the drafter." },
@@ -63,6 +70,10 @@ export interface LegendProps {
   /** Whether drafts are compared with the target's draws, without probabilities. */
   readonly compared: boolean;
   readonly rule: RuleName;
+  /** Whether rounds without a draft emitted tokens. */
+  readonly plain: boolean;
+  /** Whether the run is one of another server, whose tokens came without their rounds. */
+  readonly received: boolean;
   /** The drafters of the run; the legend lists them where tokens are marked by them. */
   readonly sources: readonly string[];
 }
@@ -80,10 +91,10 @@ function Swatch({ status }: { status: Status }) {
   );
 }
 
-export const Legend = memo(function Legend({ remote, rule, sources }: LegendProps) {
+export const Legend = memo(function Legend({ remote, rule, plain, received, sources }: LegendProps) {
   return (
     <>
-      {SHOWN.map((status) => (
+      {shownOf({ plain, received }).map((status) => (
         <HelpTooltip key={status} help={statusHelp(status, rule)}>
           <Swatch status={status} />
           {status}
@@ -142,7 +153,8 @@ export const Encoding = memo(function Encoding({ compared, rule }: Pick<LegendPr
   );
 });
 
-export const LegendPopover = memo(function LegendPopover({ remote, compared, rule, sources }: LegendProps) {
+export const LegendPopover = memo(function LegendPopover(props: LegendProps) {
+  const { remote, compared, rule, sources } = props;
   return (
     <Popover.Root>
       <Popover.Trigger className="tt-tool tt-key" aria-label="Legend">
@@ -156,7 +168,7 @@ export const LegendPopover = memo(function LegendPopover({ remote, compared, rul
           aria-label="Legend"
         >
           <dl>
-            {SHOWN.map((status) => (
+            {shownOf(props).map((status) => (
               <div key={status}>
                 <dt>
                   <Swatch status={status} /> {status}

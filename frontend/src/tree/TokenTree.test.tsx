@@ -1,6 +1,7 @@
 import { fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Round, Run } from "../run/model";
+import { metrics } from "../testing/messages";
 import { chain, IDLE, PLAN, roundOf, STARTED, STARTED_REMOTE } from "../testing/runs";
 import { bushy } from "../testing/trees";
 import { TokenTree } from "./TokenTree";
@@ -150,6 +151,23 @@ describe("the token tree", () => {
     ]) {
       expect(header.getByRole("button", { name })).toBeTruthy();
     }
+    expect(header.queryByRole("button", { name: "plain" })).toBeNull();
+  });
+
+  it("explains squares where there are some", () => {
+    const round = roundOf(2, chain("="));
+    show({ ...run, rounds: [...rounds, round], latest: metrics(2, 0, { plain: 1 }) });
+    expect(screen.getByRole("button", { name: "plain" })).toBeTruthy();
+    document.body.replaceChildren();
+    const watched = {
+      server: "http://there",
+      route: "/v1/completions",
+      engine: null,
+      status: 200,
+      streamed: true,
+    };
+    show({ ...run, started: { ...STARTED, watched } });
+    expect(screen.getByRole("button", { name: "received" })).toBeTruthy();
   });
 
   it("explains a target without probabilities, and fills no rejected node", () => {

@@ -180,11 +180,16 @@ function useShownSize(ref: RefObject<HTMLElement | null>): { width: number; heig
   return shown.current;
 }
 
-function useLegendProps({ started, rounds, sources }: Run): LegendProps {
+function useLegendProps({ started, rounds, sources, latest }: Run): LegendProps {
   const remote = started?.remote != null;
   const compared = rounds[0]?.drafted[0]?.compared === true;
   const rule = started?.rule ?? "token";
-  return useMemo(() => ({ remote, compared, rule, sources }), [remote, compared, rule, sources]);
+  const plain = (latest?.plain ?? 0) > 0;
+  const received = started?.watched != null;
+  return useMemo(
+    () => ({ remote, compared, rule, plain, received, sources }),
+    [remote, compared, rule, plain, received, sources],
+  );
 }
 
 function Empty({ run }: { run: Run }) {

@@ -32,7 +32,7 @@ export function connectionState(connection: ConnectionStatus, health: Health | n
     return {
       word: `${health?.stage || "loading"}${share}`,
       colour: "var(--status-resampled)",
-      detail: health?.message ?? "The models are loading.",
+      detail: health?.message ?? `The models are loading: ${health?.stage || "starting"}${share}.`,
     };
   }
   const detail = `Server ${health.version}; the models are loaded and ready.`;
@@ -45,10 +45,10 @@ export function ConnectionBadge() {
   const { word, colour, detail } = connectionState(connection, health);
   return (
     <Popover.Root>
-      <Popover.Trigger className="flex items-center gap-1.5 text-[13px] whitespace-nowrap text-soft hover:text-text">
-        <span aria-hidden className="size-2 rounded-full" style={{ background: colour }} />
+      <Popover.Trigger className="flex max-w-[min(300px,27vw)] items-center gap-1.5 text-[13px] text-soft hover:text-text">
+        <span aria-hidden className="size-2 shrink-0 rounded-full" style={{ background: colour }} />
         <span className="sr-only">Connection: </span>
-        {word}
+        <span className="truncate">{word}</span>
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content className="popover" align="end" sideOffset={8} aria-label="Connection">

@@ -33,7 +33,7 @@ export function Models() {
   const mixed = draft !== null && runtimeOf(draft) !== runtimeOf(target);
   return (
     <Popover.Root>
-      <Popover.Trigger className="models" data-several={drafters.length > 1 || undefined}>
+      <Popover.Trigger className="models">
         <span className="models-drafters">
           {drafters.map((drafter, at) => (
             <Fragment key={drafter}>

@@ -27,9 +27,12 @@ function useKeeping(): void {
   }, [store, done]);
 }
 
-/** Its height is the same before the recording is there, and with and without the button. */
+/**
+ * Its height is the same before the recording is there, and with and without the button. On a phone it comes first, where
+ * the transport does not cover it.
+ */
 const ROW =
-  "flex min-h-[41px] flex-wrap items-center gap-x-3 gap-y-1 border-t border-line bg-accent-soft px-4 py-1.5 text-[13px]";
+  "flex min-h-[41px] flex-wrap items-center gap-x-3 gap-y-1 border-line border-t bg-accent-soft px-4 py-1.5 text-[13px] max-[799px]:order-first max-[799px]:border-t-0 max-[799px]:border-b";
 
 function Recorded() {
   const store = useStore();
@@ -48,9 +51,14 @@ function Recorded() {
     <div className={ROW}>
       <span className="flex items-center gap-2 font-medium whitespace-nowrap">
         <Disc size={15} aria-hidden className="text-accent" />
-        Recording of a real run
+        <span>
+          Recording<span className="max-[799px]:sr-only"> of a real run</span>
+        </span>
       </span>
-      <span className="min-w-0 flex-1 basis-52 truncate text-soft" title={facts.join(" · ")}>
+      <span
+        className="min-w-0 flex-1 basis-52 truncate text-soft max-[799px]:basis-24"
+        title={facts.join(" · ")}
+      >
         {facts.join(" · ")}
       </span>
       {canRun && (
