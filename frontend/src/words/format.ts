@@ -44,6 +44,7 @@ export const probability = (logprob: Maybe): number | null => (known(logprob) ? 
 export function milliseconds(value: Maybe): string {
   if (!known(value)) return DASH;
   if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
+  if (value === 0) return "0 ms";
   return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;
 }
 

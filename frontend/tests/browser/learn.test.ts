@@ -76,7 +76,9 @@ it("draws a thousand tokens by keyboard, which follow p, and with a broken rule 
   await expect.poll(() => verdict.textContent(), soon).toMatch(/What came out follows p/);
   await tabTo(tab.page, "slider", "Target p of the");
   await tab.page.keyboard.press("PageDown");
-  await expect.poll(() => verdict.textContent(), soon).toBe("Nothing is drawn yet.");
+  await expect
+    .poll(() => verdict.textContent(), soon)
+    .toBe("Nothing is drawn yet. Drag the blue ends of p and q, then draw.");
   await tab.page.getByRole("radio", { name: "min(1, p/q)" }).focus();
   await tab.arrowTo(tab.page.getByRole("radio", { name: "always accept" }), "ArrowRight");
   await tab.button("Draw 1,000").press("Enter");

@@ -131,7 +131,8 @@ async function claimsSpeedup(tab: Tab, times: number): Promise<boolean> {
   await expect
     .poll(words, soon)
     .toSatisfy(
-      (text: string) => text.startsWith(claimed) || /^No verdict( yet)?not comparable: .*cannot be compared/.test(text),
+      (text: string) =>
+        text.startsWith(claimed) || /^No verdict( yet)?not comparable: .*cannot be compared/.test(text),
     );
   return ((await words()) ?? "").startsWith(claimed);
 }

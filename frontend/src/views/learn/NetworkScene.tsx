@@ -7,6 +7,7 @@ import { laneOf, MODES, type NetworkCosts } from "../../theory/network";
 import { SavedFigure } from "../../ui/SavedFigure";
 import { whole } from "../../words/format";
 import {
+  CAPACITY_LETTERS,
   capacityWords,
   fastestWords,
   LEAD,
@@ -16,6 +17,7 @@ import {
   sliderWords,
 } from "../../words/learn/network";
 import { Lanes } from "./Lanes";
+import { Formula, frac, mi, mn, mo, mtext, row, sub } from "./maths";
 import { Scene } from "./Scene";
 import { Sliders } from "./Sliders";
 import "./network.css";
@@ -102,6 +104,15 @@ function NetworkWords({ costs }: { costs: NetworkCosts }) {
         ))}
       </dl>
       <p>{capacityWords(costs)}</p>
+      <Formula source={CAPACITY_LETTERS}>
+        {[
+          mi("gain"),
+          mo("="),
+          mn("1"),
+          mo("+"),
+          frac(row(mi("k"), mo("·"), sub(mi("t"), mtext("draft"))), sub(mi("t"), mtext("pass"))),
+        ]}
+      </Formula>
       <p>
         All five give the same distribution of the text: where the passes are computed changes the time, not
         the rule.

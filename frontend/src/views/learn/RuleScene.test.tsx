@@ -34,7 +34,7 @@ it("follows p under the rule, and under no broken one", () => {
   expect(verdict()).toMatch(/^1,000 draws\. What came out follows p/);
   for (const broken of ["always accept", "p instead of p/q", "redraw from p"]) {
     fireEvent.click(screen.getByRole("radio", { name: broken }));
-    expect(verdict()).toBe("Nothing is drawn yet.");
+    expect(verdict()).toBe("Nothing is drawn yet. Drag the blue ends of p and q, then draw.");
     press("Draw 1,000");
     expect(verdict()).toMatch(/does not follow p/);
   }
@@ -48,7 +48,7 @@ it("moves a bar with the keyboard; the others make room and the counts are clear
   expect(percents("Target p")[0]).toBe(52);
   expect(percents("Target p").reduce((sum, value) => sum + value, 0)).toBeCloseTo(100, -1);
   expect(percents("Draft q")).toEqual([20, 10, 14, 16, 40]);
-  expect(verdict()).toBe("Nothing is drawn yet.");
+  expect(verdict()).toBe("Nothing is drawn yet. Drag the blue ends of p and q, then draw.");
   fireEvent.keyDown(first, { key: "End" });
   expect(percents("Target p")).toEqual([96, 1, 1, 1, 1]);
   fireEvent.keyDown(first, { key: "Home" });

@@ -5,6 +5,10 @@ import { attended, type TreeNode } from "../../theory/trees";
 const SIDE = 300;
 const EDGE = 16;
 const LARGEST_CELL = 24;
+/** Room for the numbers of rows and columns. */
+const LABELS = 22;
+/** Numbers of 12 px do not fit beside smaller cells. */
+const NUMBERED_FROM = 13;
 
 interface Props {
   readonly nodes: readonly TreeNode[];
@@ -84,11 +88,16 @@ function Branches({ nodes, depths, path, onChoose }: BranchesProps) {
   );
 }
 
-/** A row for each token; the first column is the text, which all attend to. */
+/** A row for each token and a column for what it attends to; the first column is the text, which all attend to. */
 function Mask({ nodes, chosen, onChoose }: Pick<Props, "nodes" | "chosen" | "onChoose">) {
-  const cell = Math.min(LARGEST_CELL, SIDE / (nodes.length + 1));
+  const cell = Math.min(LARGEST_CELL, (SIDE - LABELS) / (nodes.length + 1));
+  const numbered = (id: number) => cell >= NUMBERED_FROM || id === chosen;
+  const middle = (place: number) => LABELS + (place + 0.5) * cell;
   return (
     <svg viewBox={`0 0 ${SIDE} ${SIDE}`} aria-hidden>
+      <text x={LABELS + cell - 1} y={LABELS - 6} textAnchor="end">
+        text
+      </text>
       {nodes.map(({ id }) => {
         const path = attended(nodes, id);
         return (
@@ -98,13 +107,29 @@ function Mask({ nodes, chosen, onChoose }: Pick<Props, "nodes" | "chosen" | "onC
             data-lit={id === chosen || undefined}
             onPointerDown={() => onChoose(id)}
           >
-            <rect className="mask-line" y={id * cell} width={(nodes.length + 1) * cell} height={cell} />
+            {numbered(id) && (
+              <>
+                <text x={LABELS - 6} y={middle(id) + 4} textAnchor="end">
+                  {id + 1}
+                </text>
+                <text x={middle(id + 1)} y={LABELS - 6} textAnchor="middle">
+                  {id + 1}
+                </text>
+              </>
+            )}
+            <rect
+              className="mask-line"
+              x={LABELS}
+              y={LABELS + id * cell}
+              width={(nodes.length + 1) * cell}
+              height={cell}
+            />
             {[-1, ...path].map((column) => (
               <rect
                 key={column}
                 className="mask-cell"
-                x={(column + 1) * cell + 0.5}
-                y={id * cell + 0.5}
+                x={LABELS + (column + 1) * cell + 0.5}
+                y={LABELS + id * cell + 0.5}
                 width={cell - 1}
                 height={cell - 1}
               />

@@ -19,7 +19,7 @@ it("adds round trip and prefill to the wait for the first token", () => {
   );
   press("Cached part", "End");
   press("Round trip", "Home");
-  expect(wait()).toMatch(/^First token after 0\.0 ms: 0 ms round trip \+ 0\.0 ms prefill/);
+  expect(wait()).toMatch(/^First token after 0 ms: 0 ms round trip \+ 0 ms prefill/);
   expect(screen.queryByText(/recorded run/)).toBeNull();
 });
 

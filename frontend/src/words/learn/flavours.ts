@@ -28,8 +28,8 @@ export const FLAVOURS: readonly Flavour[] = [
   },
   {
     source: "eagle",
-    from: "One layer that continues the target’s own states, token by token.",
-    cost: "A small pass for each token; must be trained.",
+    from: "One layer that continues the target’s own states, token by token. EAGLE-3 reads inner layers too, and P-EAGLE drafts all tokens in one pass.",
+    cost: "A small pass for each token, or one for all; must be trained.",
   },
   {
     source: "dflash",

@@ -84,7 +84,9 @@ export function fastestWords(lanes: readonly Lane[]): string {
 
 /** What drafting at the clients is for: the target's machine does not draft. */
 export const capacityWords = (costs: NetworkCosts): string =>
-  `What drafting here gains is capacity. A busy target spends only its passes on the clients, and serves 1 + k·t_d/t_v = ${fixed(capacityGain(costs))} times as many of them as with both models there (t_d: a drafted token, t_v: a pass over k + 1 tokens).`;
+  `What drafting here gains is capacity: a busy target spends its time on passes alone. With these costs it serves ${fixed(capacityGain(costs))} times as many clients as with both models there:`;
+
+export const CAPACITY_LETTERS = "time of k drafted tokens and of a pass over k + 1 tokens";
 
 export const laneWords = (lane: Lane): string =>
   `${MODE_NAMES[lane.mode]}: ${fixed(tokensPerSecond(lane), 1)} tokens/s`;

@@ -19,7 +19,7 @@ it("states the three steps of a draw", () => {
 });
 
 it("compares the counts with p only where there are enough", () => {
-  expect(fitWords(0, null)).toBe("Nothing is drawn yet.");
+  expect(fitWords(0, null)).toBe("Nothing is drawn yet. Drag the blue ends of p and q, then draw.");
   expect(fitWords(1, null)).toBe("1 draw: too few to compare with p.");
   expect(fitWords(1000, { statistic: 3.14, limit: 18.467, follows: true })).toBe(
     "1,000 draws. What came out follows p: chi-square 3.1, below the limit 18.5.",

@@ -48,7 +48,7 @@ export function drawWords(
 
 /** What the counts show, in one or two sentences. */
 export function fitWords(draws: number, fit: Fit | null): string {
-  if (draws === 0) return "Nothing is drawn yet.";
+  if (draws === 0) return "Nothing is drawn yet. Drag the blue ends of p and q, then draw.";
   const count = `${whole(draws)} ${draws === 1 ? "draw" : "draws"}`;
   if (!fit) return `${count}: too few to compare with p.`;
   const limit = fixed(fit.limit, 1);

@@ -65,11 +65,11 @@ export const waitWords = (plain: Plain): string =>
 export const HELPS: readonly (readonly [string, string])[] = [
   [
     "Prompt caching",
-    "keeps the keys and values of a prompt that comes again, such as a system message. Drag “Cached part”.",
+    "keeps what attention reads of each token, its keys and values (the KV cache), for a prompt that comes again, such as a system message. Drag “Cached part”.",
   ],
   [
     "Paged KV cache",
-    "stores keys and values in small blocks, so that more requests fit into memory and share cached prompts.",
+    "stores it in small blocks, so that more requests fit into memory and share cached prompts.",
   ],
   [
     "Chunked prefill",
