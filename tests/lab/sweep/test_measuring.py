@@ -18,10 +18,13 @@ from speculatoviz.lab.questions import Prompt, Source
 from speculatoviz.lab.sweep.cells import PLAIN, Candidate, Cell, Grid
 from speculatoviz.lab.sweep.measuring import Plan, Watch, measure, measure_all
 from speculatoviz.lab.sweep.records import RUNS, About, Folder, SweepRun
+from speculatoviz.lab.sweep.runner import on_runtime_of
+from speculatoviz.models.files.names import RUNTIMES
 from speculatoviz.models.runtimes.toy import ALPHABET, ToyModel
 from speculatoviz.session.session import Session
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Done, Metrics
+from speculatoviz.telemetry.mapping import model_info
 from support import toy_session
 
 PROMPTS = [
@@ -210,3 +213,43 @@ def test_models_are_loaded_once_for_all_cells_that_share_weights_and_not_for_wha
     folder = Folder(tmp_path / "out")
     assert {run.cell.label for run in folder.runs} == {"plain", *(cell.label for cell in grid.cells)}
     assert [about.weights for about in folder.abouts] == ["toy:0~3", ""]
+
+
+def test_later_sessions_keep_the_runtime_of_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one is fastest depends on what else is loaded, for `selfspec` as for a continued sweep."""
+    asked, original = list[Settings](), Session.load
+
+    def load(settings: Settings, *others: object) -> Session:
+        asked.append(settings)
+        toys = Settings(_env_file=None, target="toy:0", draft="toy:0~7", cache_dir=str(tmp_path), max_tokens=8)
+        session = original(toys, *others)  # type: ignore[arg-type]
+        described = replace(session.target.description, runtime=RUNTIMES["ik"])  # type: ignore[type-var]
+        monkeypatch.setattr(type(session.target), "description", described)
+        monkeypatch.setattr(type(session.calibration), "measure_next", lambda _self: False)
+        return session
+
+    monkeypatch.setattr(Session, "load", load)
+    settings = Settings(_env_file=None, cache_dir=str(tmp_path / "cache"), max_tokens=8)
+    grid = Grid((Candidate("model", "toy:0~3"), Candidate("suffix")), (2,), ("fixed",))
+    measure_all(settings, plan(PROMPTS[:1], grid), Folder(tmp_path / "out"), watch())
+    own, first, second = settings.resolved(), *asked
+    assert first.resolved().target == own.target
+    assert (second.resolved().target, second.draft) == (f"ik:{own.target}", "none"), "suffix needs no draft model"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"runtime": "llamacpp"}, {"target": "llamacpp:some.gguf"}, {"target": "verifier:ws://a:1"}]
+)
+def test_a_target_that_names_where_it_runs_stays_as_it_is(settings: dict[str, str], session: Session) -> None:
+    target = model_info(session.target)
+    asked = Settings(_env_file=None, **settings)  # type: ignore[arg-type]
+    assert on_runtime_of(asked, target.model_copy(update={"runtime": RUNTIMES["ik"]})) is asked
+    assert on_runtime_of(Settings(_env_file=None), target).target is None, "a toy runs on none of them"
+
+
+def test_a_target_that_is_fixed_keeps_the_versions_of_its_profile(session: Session) -> None:
+    target = model_info(session.target).model_copy(update={"runtime": RUNTIMES["ik"]})
+    own = Settings(_env_file=None, profile="qwen").resolved()
+    kept = on_runtime_of(Settings(_env_file=None, profile="qwen"), target).resolved()
+    changed = {"name": "custom", "target": f"ik:{own.target}", "drafter": kept.drafter, "k": kept.k}
+    assert kept == own.model_copy(update=changed)

@@ -19,7 +19,7 @@ from speculatoviz.lab.contexts import without_prompt_cache
 from speculatoviz.lab.questions import Source
 from speculatoviz.lab.sweep.cells import Cell, Grid
 from speculatoviz.lab.sweep.records import Folder
-from speculatoviz.lab.sweep.runner import Runner, about, check, load, measure_passes
+from speculatoviz.lab.sweep.runner import Runner, about, check, load, measure_passes, on_runtime_of
 from speculatoviz.session.session import Session
 
 Key = tuple[str, int, float, Cell]
@@ -100,7 +100,8 @@ def measure_all(settings: Settings, plan: Plan, folder: Folder, watch: Watch) ->
         cells = [cell for cell in own if any(key[3] == cell for key in todo)]
         if not cells:
             continue
-        with closing(load(settings, own, watch.clock, watch.progress)) as session:
+        fixed = on_runtime_of(settings, folder.abouts[-1].target) if folder.abouts else settings
+        with closing(load(fixed, own, watch.clock, watch.progress)) as session:
             measure(session, plan, cells, folder, watch)
 
 

@@ -23,19 +23,41 @@ from speculatoviz.lab.sweep.cells import PLAIN, Cell, session_settings
 from speculatoviz.lab.sweep.figures import run_of
 from speculatoviz.lab.sweep.records import About, SweepRun
 from speculatoviz.machine import describe, usable_cores
-from speculatoviz.models.files.names import Runtime
+from speculatoviz.models.files.names import OF_GGUF, RUNTIMES, Runtime, parse
 from speculatoviz.models.libraries import build_of
 from speculatoviz.session.session import Session
+from speculatoviz.session.targets import is_remote
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Done
 from speculatoviz.telemetry.mapping import model_info, sampling_info
 from speculatoviz.telemetry.messages import Start
+from speculatoviz.telemetry.parts import ModelInfo
 
 
 def load(settings: Settings, cells: Sequence[Cell], clock: Callable[[], float], progress: Progress) -> Session:
     """A session for all cells of a sweep with the same weights. Raises what `Session.load` raises."""
     names = {cell.drafter for cell in cells if cell.drafter}
     return Session.load(session_settings(settings, cells), clock, progress, names)
+
+
+def on_runtime_of(settings: Settings, target: ModelInfo) -> Settings:
+    """The settings with the target fixed to the runtime of an earlier session, if they leave it open.
+
+    Which runtime is fastest depends on what else is loaded, and runs are compared on one.
+    """
+    pair, runtime = settings.resolved(), next((name for name in OF_GGUF if RUNTIMES[name] == target.runtime), None)
+    if settings.runtime != "auto" or runtime is None:
+        return settings
+    if is_remote(pair.target) or parse(pair.target).runtime is not None:
+        return settings
+    fixed: dict[str, object] = {
+        "target": f"{runtime}:{pair.target}",
+        "draft": pair.draft or "none",
+        "target_quantisation": pair.target_quantisation,
+        "draft_quantisation": pair.draft_quantisation,
+        "draft_vocabulary": pair.draft_vocabulary,
+    }
+    return settings.model_copy(update=fixed)
 
 
 def check(session: Session, cells: Sequence[Cell]) -> None:

@@ -22,9 +22,10 @@ from speculatoviz.lab.questions import Prompt
 from speculatoviz.lab.sweep.cells import Cell
 from speculatoviz.lab.sweep.measuring import Key, Plan
 from speculatoviz.lab.sweep.records import About, SweepRun
-from speculatoviz.lab.sweep.runner import Runner, about, check, load, measure_passes
+from speculatoviz.lab.sweep.runner import Runner, about, check, load, measure_passes, on_runtime_of
 from speculatoviz.machine import describe
 from speculatoviz.session.session import Session
+from speculatoviz.telemetry.mapping import model_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Worker:
     def _load(self, weights: str) -> _Loaded:
         cells = [cell for cell in self._plan.grid.cells if cell.weights == weights]
         session = load(self._settings, cells, self._clock, unreported)
+        self._settings = on_runtime_of(self._settings, model_info(session.target))
         try:
             check(session, cells)
             measure_passes(session, unreported)
