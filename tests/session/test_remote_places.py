@@ -170,17 +170,23 @@ def health(url: str) -> dict[str, int]:
     return found
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A verifier with two sessions in a process of its own; a client keeps an idle one for so many seconds."""
-    monkeypatch.setattr(
-        "speculatoviz.targets.verifier.target.ConnectionTimeouts", lambda: ConnectionTimeouts(idle_s=request.param)
-    )
+@pytest.fixture(scope="module")
+def two_sessions() -> Iterator[str]:
+    """The address of a verifier with two sessions in a process of its own."""
     process = verifier_process.started(0, "127.0.0.1", 2)
     try:
         yield verifier_process.address(process)
     finally:
         verifier_process.end(process)
+
+
+@pytest.fixture
+def small(two_sessions: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The same address, for clients that keep an idle session for so many seconds."""
+    monkeypatch.setattr(
+        "speculatoviz.targets.verifier.target.ConnectionTimeouts", lambda: ConnectionTimeouts(idle_s=request.param)
+    )
+    return two_sessions
 
 
 @pytest.mark.parametrize("small", [0.05], indirect=True)
@@ -205,16 +211,16 @@ def test_an_idle_session_is_free_for_other_clients_and_opened_again_when_it_is_n
 @pytest.mark.parametrize("small", [0.05], indirect=True)
 def test_a_run_that_pauses_for_longer_goes_on_with_its_text(small: str, tmp_path: Path) -> None:
     session = toy_session.load(tmp_path, target=f"verifier:{small}")
-    alone = [run(session, number).token_ids for number in range(RUNS)]
+    alone = [run(session, number).token_ids for number in range(2)]
 
     def pause(round: int) -> None:
         if round in {0, 2}:
             poll(lambda: health(small)["sessions_in_use"] == 0, "the session is free")
 
-    assert [run(session, number, during=pause).token_ids for number in range(RUNS)] == alone
+    assert [run(session, number, during=pause).token_ids for number in range(2)] == alone
     target = session.places[0].target
     assert isinstance(target, VerifierTarget)
-    assert target.connections > RUNS
+    assert target.connections > 2
     session.close()
 
 
