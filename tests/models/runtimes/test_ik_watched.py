@@ -66,6 +66,19 @@ def test_they_are_those_of_llamacpp(path: Path, watched: IkModel, size: int) -> 
     assert difference(own_inner[:, HIDDEN:], hidden) > 10 * NOISE
 
 
+@pytest.mark.parametrize("layers", [(), (1,)], ids=["states alone", "with a layer"])
+def test_a_pass_over_several_graphs_gives_all_rows(watched: IkModel, layers: tuple[int, ...]) -> None:
+    """States alone are read after a pass; of a pass that takes several graphs that would give the last one's only."""
+    ids = np.random.default_rng(0).integers(3, 200, watched.kernels.most + 9).tolist()
+    with opened(watched, size=len(ids)) as [context]:
+        at_once = watched.forward([Feed(context, ids, hidden=True, layers=layers)])[0].hidden
+        assert at_once is not None
+        at_once = at_once.copy()
+        context.keep(0)
+        single = [watched.forward([Feed(context, [token], hidden=True, layers=layers)])[0].hidden for token in ids]
+    assert difference(at_once, np.concatenate([row for row in single if row is not None])) < NOISE
+
+
 def test_a_sibling_has_its_own(watched: IkModel) -> None:
     expected = read(watched, (1,), 5)
     with closing(watched.sibling(64)) as sibling:

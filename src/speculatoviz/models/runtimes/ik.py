@@ -105,7 +105,9 @@ class IkModel(SequenceModel):
 
     def _decode(self, hidden: bool) -> int:
         if self._watched is not None:
-            self._watched.want([*map(input_of, self._inner), *([STATES] if hidden else [])])
+            states = [STATES] if hidden else []
+            at_end = not self._inner and self._batch.n_tokens <= self.kernels.most  # more rows take several graphs
+            self._watched.want([*map(input_of, self._inner), *states], at_end=hidden and at_end)
         return int(self._lib.llama_decode(self._context, self._batch)) if self._close_gaps() else _GAPS
 
     def _close_gaps(self) -> bool:
