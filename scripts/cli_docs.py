@@ -1,6 +1,8 @@
 """Write docs/cli.md from the commands and the settings. `make fix` does this; a test checks that it was done."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.testing import CliRunner
@@ -63,7 +65,7 @@ def document() -> str:
     return "\n".join(parts)
 
 
-def _names(command, before):  # type: ignore[no-untyped-def]  # typer has no public type for a command
+def _names(command: Any, before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:  # typer has no public type for one
     for name, inner in getattr(command, "commands", {}).items():
         yield (*before, name)
         yield from _names(inner, (*before, name))

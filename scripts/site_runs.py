@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from speculatoviz.errors import SpeculatoVizError, TraceError
-from speculatoviz.lab.store.summary import StoredRun, begun, updated
+from speculatoviz.lab.store.summary import RunFold, StoredRun
 from speculatoviz.telemetry import trace
 from speculatoviz.telemetry.events import Started
 
@@ -24,16 +24,16 @@ def stored(run: str, content: bytes, trace_bytes: int) -> StoredRun:
     first = next((event for event in read.events if isinstance(event, Started)), None)
     if first is None:
         raise TraceError(f"{run} contains no run.", "Name a trace that holds at least the beginning of a run.")
-    summary = begun(first)
+    fold = RunFold(first)
     for event in read.events:
-        summary = updated(summary, event)
+        fold.add(event)
     created_ms = round(datetime.fromisoformat(read.header.created).timestamp() * 1000)
     return StoredRun(
         id=run,
         created_ms=created_ms,
         name=None,
         prompt=first.prompt,
-        summary=summary,
+        summary=fold.summary,
         trace_bytes=trace_bytes,
     )
 
