@@ -32,12 +32,17 @@ def main() -> None:
     runs = [run for run in Folder(arguments.sweep).runs if run.error is None]
     summary, temperature = Summary(runs), arguments.temperature
     print(HEADER)
-    for cell in summary.cells:
+    for cell in cells(summary):
         print(row(summary, cell, temperature))
     print(f"\nother programs: {summary.foreign_share:.3f} of the processor time; plain runs of a prompt differ by a")
     print(f"factor of {summary.plain_spread:.3f} in the median")
     if arguments.figure is not None:
         draw(summary, temperature, arguments.figure)
+
+
+def cells(summary: Summary) -> list[Cell]:
+    """The choices, without `auto` on the drafters of further weights."""
+    return [cell for cell in summary.cells if cell.policy == "fixed" or not cell.weights]
 
 
 def name(cell: Cell) -> str:
@@ -64,14 +69,20 @@ def draw(summary: Summary, temperature: float, path: Path) -> None:
     shares = np.array(
         [
             [summary.of(cell, temperature, category).tokens_per_round.value for category in summary.categories]
-            for cell in summary.cells
+            for cell in cells(summary)
         ]
     )
-    with svg_figure(path, 8.75, 0.26 * len(summary.cells) + 1.3) as figure:
+    with svg_figure(path, 8.75, 0.26 * len(shares) + 1.3) as figure:
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=1.0, aspect="auto")
-        axes.set_xticks(range(len(summary.categories)), [c.replace("_", " ") for c in summary.categories], rotation=40)
-        axes.set_yticks(range(len(summary.cells)), [name(cell) for cell in summary.cells])
+        axes.set_xticks(
+            range(len(summary.categories)),
+            [c.replace("_", " ") for c in summary.categories],
+            rotation=40,
+            ha="right",
+            rotation_mode="anchor",
+        )
+        axes.set_yticks(range(len(shares)), [name(cell) for cell in cells(summary)])
         axes.set_xlabel("tokens a round; plain decoding has 1")
         dark = (1.0 + shares.max()) / 2
         for (place, column), share in np.ndenumerate(shares):
