@@ -301,13 +301,26 @@ def test_a_build_with_amx_gets_the_plain_kernels(monkeypatch: pytest.MonkeyPatch
     assert llamacpp._model_params().use_extra_bufts is extra
 
 
-@pytest.mark.parametrize(("policy", "spins"), [(None, "2000"), ("active", None)])
+BRIEF = {"GOMP_SPINCOUNT": "2000"}
+BRIEF_BESIDE_OTHERS = BRIEF | {"KMP_BLOCKTIME": "1", "OMP_WAIT_POLICY": "active"}  # `active` limits what is cut off
+
+
+@pytest.mark.parametrize(
+    ("given", "platform", "set_to"),
+    [
+        ({}, "linux", BRIEF_BESIDE_OTHERS),
+        ({}, "darwin", BRIEF),
+        ({"GOMP_SPINCOUNT": "7"}, "linux", BRIEF_BESIDE_OTHERS | {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "passive"}, "linux", {"OMP_WAIT_POLICY": "passive"}),
+    ],
+)
 def test_threads_spin_briefly_unless_the_user_says_how(
-    monkeypatch: pytest.MonkeyPatch, policy: str | None, spins: str | None
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], platform: str, set_to: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(load.os, "environ", {"OMP_WAIT_POLICY": policy} if policy else {})
+    monkeypatch.setattr(load.os, "environ", dict(given))
+    monkeypatch.setattr(load.sys, "platform", platform)
     load._share_cores()
-    assert load.os.environ.get("GOMP_SPINCOUNT") == spins
+    assert load.os.environ == set_to
 
 
 def test_numpy_keeps_to_one_thread_beside_llamacpp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
