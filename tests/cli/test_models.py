@@ -37,7 +37,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     """Sets what measuring a runtime finds: a table, or None for a crash. Both runtimes are installed."""
     tables: dict[str, dict[str, float] | None] = {"llamacpp": STEEP, "ik": FLAT}
 
-    def child(_module: str, _path: str, runtime: str, _threads: str, timeout_s: float) -> object:
+    def child(_module: str, _path: str, runtime: str, _threads: str, _how: str, timeout_s: float) -> object:
         table = tables[runtime]
         report = "" if table is None else "speculatoviz: " + json.dumps({"pass_ms": table})
         return subprocess.CompletedProcess((), -4 if table is None else 0, report, "")

@@ -102,12 +102,12 @@ def test_a_head_of_another_target_is_refused(tmp_path: Path, target: HeadTarget,
         toy_session.load(tmp_path, head=str(published(tmp_path / "head", target)))
 
 
-def test_a_head_as_published_needs_a_target_on_llama_cpp(tmp_path: Path) -> None:
+def test_a_head_as_published_needs_the_file_of_its_target(tmp_path: Path) -> None:
     """It has no embeddings and no output matrix, and uses the target's."""
     own = weights(0, TOY, TOY_IDS)
     for name in ("embed_tokens.weight", "lm_head.weight", "d2t", "t2d"):
         del own[name]
-    with pytest.raises(HeadError, match="shares those of a target on llama"):
+    with pytest.raises(HeadError, match="shares those of a GGUF file only"):
         toy_session.load(tmp_path, draft="none", head=str(write(tmp_path / "head", tensors=own, target=TOY)))
 
 
