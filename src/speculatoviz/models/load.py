@@ -286,7 +286,7 @@ def _share_cores() -> None:
 
     GNU's runtime counts the threads of all that ever called it. Where they are more than the cores, as in a server
     whose runs compute in threads of their own, it lets them spin only a hundred times, so that every barrier sleeps:
-    a pass over one token of SmolLM2 took 30 ms instead of 7. With the policy `active` that limit is a thousand.
+    a token of SmolLM2 took 30 ms instead of 10. With the policy `active` that limit is a thousand.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -2,8 +2,8 @@
 
 llama.cpp and its relatives call the function `cb_eval` for every node of the graph, before and after it is computed. It
 is public and works with every architecture whose graph names these tensors, but it has to be set when a context is
-opened, and the calls cost 0.2 to 0.8 milliseconds for each pass. A graph is computed in parts that end at the tensors
-that are copied. One at the end needs no part of its own: nothing is computed later that could take its memory.
+opened, and the calls cost every pass some time. A graph is computed in parts that end at the tensors that are copied.
+One at the end needs no part of its own: nothing is computed later that could take its memory.
 """
 
 from __future__ import annotations
