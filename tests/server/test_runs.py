@@ -172,6 +172,7 @@ def test_cancelling_ends_a_run_and_the_socket_can_run_again(client: Client, toys
     toys.gate.limit(5)
     client.send(prompt="another story", k=2, **LONG)
     toys.gate.wait_until_blocked()
+    client.until("started")  # a cancel before it is answered as one of a run that waits
     client.send(type="cancel")
     client.send(type="update", k=17)  # answered in order: after this error the cancel has been read
     client.until("error")
@@ -188,6 +189,7 @@ def test_cancelling_during_the_prefill_ends_the_run_within_one_chunk(client: Cli
     toys.gate.limit(0)
     client.send(prompt="a" * 300, k=2, **LONG)
     toys.gate.wait_until_blocked()
+    client.until("started")  # a cancel before it is answered as one of a run that waits
     before = toys.gate.passes
     client.send(type="cancel")
     client.send_raw("?")
