@@ -40,13 +40,28 @@ def test_idle_time_measures_every_size_once_and_keeps_the_fastest(
     steps = 0
     while second.measure_next():
         steps += 1
-    assert steps == LARGEST_PASS
+    assert steps == LARGEST_PASS + 1  # and the draft model
     assert dict(second.pass_ms) == {rows: 10.0 + rows for rows in range(1, LARGEST_PASS + 1)}
     slow["ms"] = 99.0
     third = calibration(session, tmp_path / "times")
     while third.measure_next():
         pass
     assert third.pass_ms[3] == 13.0
+    session.close()
+
+
+def test_idle_time_measures_the_draft_model_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start something else may use the processor, and `auto` would draft less than it could."""
+    session = toy_session.load(tmp_path)
+    times = {"ms": 400.0}
+    monkeypatch.setattr(module, "pass_ms", lambda window, ids, rows, clock: times["ms"])
+    own = calibration(session, tmp_path / "times")
+    own.measure([1, 2, 3], lambda: 2, lambda *_: None)
+    assert own.draft_ms == 400.0
+    times["ms"] = 10.0
+    while own.measure_next():
+        pass
+    assert own.draft_ms == 10.0
     session.close()
 
 

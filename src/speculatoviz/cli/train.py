@@ -54,6 +54,15 @@ BeginWithFlag = Annotated[
 UnrollFlag = Annotated[
     int, typer.Option("--unroll", min=1, max=16, help="length of a draft in tokens that the head is trained for")
 ]
+LayersFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="the three inner layers whose inputs the head reads, as in 2,15,29; default: a low one, the middle one "
+        "and the third from the end",
+        show_default=False,
+    ),
+]
 TextFlag = Annotated[
     list[Path],
     typer.Option(
@@ -128,6 +137,7 @@ def _layered(kind: TrainKind, summary: str) -> Callable[..., None]:
         data: DataFlag = None,
         vocabulary: VocabularyFlag = 8192,
         unroll: UnrollFlag = 5,
+        layers: LayersFlag = None,
         slots: SlotsFlag = 96,
         write_with: WriteWithFlag = "pytorch",
         begin_with: BeginWithFlag = None,
@@ -138,7 +148,7 @@ def _layered(kind: TrainKind, summary: str) -> Callable[..., None]:
     ) -> None:
         how = {"tokens": tokens, "steps": steps, "vocabulary": vocabulary, "slots": slots, "begin_with": begin_with}
         given = _given(text, text_share, validate, validate_tokens)
-        _train(settings, kind, out, data, write_with, {**how, **given, "unroll": unroll})
+        _train(settings, kind, out, data, write_with, {**how, **given, "unroll": unroll, "layers": _numbers(layers)})
 
     train.__doc__ = f"{summary}\n\nIt is written as heads are published. {_RESUMED}"
     return settings_flags(MODEL, *_OPTIONS)(train)
@@ -149,6 +159,15 @@ def _given(text: list[Path], text_share: float, validate: Path | None, validate_
     find(text)  # refused before anything is fetched
     asked = None if validate is None else _questions(validate, validate_tokens)
     return {"texts": tuple(text), "text_share": text_share, "validate": asked}
+
+
+def _numbers(layers: str | None) -> tuple[int, ...] | None:
+    if layers is None:
+        return None
+    try:
+        return tuple(int(number) for number in layers.split(","))
+    except ValueError:
+        raise TrainError(f"--layers {layers} is no list of numbers.", "Name three layers, as in 2,15,29.") from None
 
 
 def _questions(file: Path, tokens: int) -> Questions:
@@ -169,6 +188,8 @@ def _train(
         _check(settings, kind, out, write_with)
         source, label = _target_file(settings, report)
         folder = re.sub(r"[^\w.-]+", "-", label) + ("-layers" if kind in LAYERED else "")
+        if how.get("layers"):
+            folder += "-" + "-".join(map(str, how["layers"]))
         job = TrainJob(
             kind,
             label,

@@ -137,6 +137,7 @@ class Calibration(TargetMeasurements):
         self._sizes: tuple[int, ...] = tuple(range(1, LARGEST_PASS + 1))  # that are measured while nothing runs
         self._rows = 2  # of the passes of the runs to come
         self._measured_sizes: set[int] = set()  # pass sizes that this process has measured
+        self._draft_again = True  # the draft model is measured once more, while nothing runs
         self._long_run: tuple[list[int], int] | None = None  # ids and rows of a run longer than what was measured
 
     @property
@@ -162,8 +163,7 @@ class Calibration(TargetMeasurements):
         for rows in _FIRST_ROWS:
             progress("measuring pass times", rows / (len(_FIRST_ROWS) + 2))
             self._measure_pass(rows)
-        if self._draft is not None and self.draft_times is not None:
-            self.draft_times.record(1, pass_ms(self._draft, _sentence(self._draft), 1, self._clock))
+        self._measure_draft()
         progress("measuring the noise floor", 0.8)
         self._rows = max(depth(), 1) + 1  # passes of one token would be compared with themselves
         if self._rows not in _FIRST_ROWS:
@@ -184,7 +184,8 @@ class Calibration(TargetMeasurements):
         """Take one further measurement while nothing else runs. False if none is left.
 
         First the noise floor at the context of a long run, then at 512 tokens, then pass sizes: unknown ones, and after
-        them those that an earlier process measured, perhaps on a busy machine. cancelled: returns True once the models
+        them those that an earlier process measured, perhaps on a busy machine; then the draft model, which was
+        measured once, right after loading. cancelled: returns True once the models
         are wanted; a measurement that takes long raises CancelledError then.
         """
         if (noise := self._next_noise()) is not None:
@@ -195,7 +196,9 @@ class Calibration(TargetMeasurements):
         left = [rows for rows in self._sizes if rows not in self._measured_sizes]
         if left:
             self._measure_pass(min(left, key=lambda rows: (rows in self.pass_ms, rows)))
-        return bool(left)
+            return True
+        again, self._draft_again = self._draft_again, False
+        return again and self._measure_draft()
 
     def measure_joint_passes(self) -> None:
         """Measure larger passes too while nothing runs: those that several runs share."""
@@ -239,6 +242,13 @@ class Calibration(TargetMeasurements):
 
     def _times(self, model: LanguageModel) -> PassTimes:
         return PassTimes(self._folder, model.description, self._threads)
+
+    def _measure_draft(self) -> bool:
+        """False without a draft model."""
+        if self._draft is None or self.draft_times is None:
+            return False
+        self.draft_times.record(1, pass_ms(self._draft, _sentence(self._draft), 1, self._clock))
+        return True
 
     def _measure_pass(self, rows: int) -> None:
         ids: list[int] | None = self._ids

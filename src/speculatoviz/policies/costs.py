@@ -20,19 +20,29 @@ _UNKNOWN_SHARE = 0.3  # of a plain pass: the assumed cost of a drafted token tha
 _BATCHED = 0.3  # of the time of a single token: what one more token costs in a batch that a draft model reads
 _READ_FOR_BLOCKS = 0.05  # of a block's time for a token: what a head that drafts in blocks pays to read one
 _SLOWEST = 8.0  # a single observation changes an estimate by at most this factor
+_FORGOTTEN = 0.005  # share of what was learned of a drafter that a round without it forgets
 
 
 class Average:
-    """A running mean of logarithms, so that one slow round counts little."""
+    """A running mean of logarithms, so that one slow round counts little. known: counts as one observation."""
 
-    def __init__(self, value: float) -> None:
-        self.value, self._count = value, 0.0
+    def __init__(self, value: float, *, known: bool = False) -> None:
+        self.value, self._count = value, float(known)
 
     def add(self, observed: float) -> None:
         bounded = min(max(observed, self.value / _SLOWEST), self.value * _SLOWEST)
         self._count += 1.0
         share = max(_NEWEST, 1.0 / self._count)
-        self.value = math.exp((1.0 - share) * math.log(self.value) + share * math.log(bounded))
+        self.value = _between(self.value, bounded, share)
+
+    def forget(self, known: float, share: float) -> None:
+        """Move by a share to what was known before the observations."""
+        self.value = _between(self.value, known, share)
+
+
+def _between(value: float, other: float, share: float) -> float:
+    """`other` counts `share` in the mean of the logarithms."""
+    return math.exp((1.0 - share) * math.log(value) + share * math.log(other))
 
 
 class VerifyCosts:
@@ -54,6 +64,11 @@ class VerifyCosts:
         self._table: dict[int, float] = {}  # as it was measured when the times of `_by_rows` were read from it
         self._by_rows: dict[int, float] = {}
         self._expected: dict[range, list[float]] = {}  # what `of` returns, until something else is measured
+
+    @property
+    def slowdown(self) -> float:
+        """How much longer a pass over one token takes now than when the table was measured."""
+        return math.exp(self._log_drift + self._shape(1))
 
     def ms(self, rows: int) -> float:
         """The expected time of a pass over `rows` tokens."""
@@ -147,6 +162,11 @@ def passes_of(tokens: int, block: int) -> int:
 class DraftCosts:
     """The time of one pass, by drafter. known: as measured before the run, None if it was not.
 
+    Times are kept as multiples of `verify.slowdown`: what slows down the target slows down a drafter. So a drafter that
+    looked dear while something else used the processor is cheap again as soon as the target's passes are, although it
+    is not used. A round without it also forgets a little of what was observed, for `known`: a drafter that once
+    looked too dear is tried again.
+
     block: the tokens that a pass computes. Most drafters compute one, so that a draft costs a pass for each token; a
     head that predicts several positions at once costs one pass, however deep the draft is. slower: how many times
     longer a drafter's pass takes while several runs use the models.
@@ -159,17 +179,15 @@ class DraftCosts:
         slower: Callable[[str], float] = lambda _name: 1.0,
     ) -> None:
         self._verify, self._known, self._slower = verify, known, slower
-        self._pass: dict[str, Average] = {}  # of a run alone
+        self._pass: dict[str, Average] = {}  # of a run alone, without a slowdown
 
     def pass_ms(self, drafter: str, block: int = 1) -> float:
         """The expected time of one more pass."""
         return self._slower(drafter) * self._alone_ms(drafter, block)
 
     def _alone_ms(self, drafter: str, block: int) -> float:
-        if drafter in self._pass:
-            return self._pass[drafter].value
-        known = self._known(drafter)
-        return _UNKNOWN_SHARE * self._verify.ms(block) if known is None else known
+        usual = self._pass[drafter].value if drafter in self._pass else self._known(drafter)
+        return _UNKNOWN_SHARE * self._verify.ms(block) if usual is None else usual * self._verify.slowdown
 
     def draft_ms(self, drafter: str, tokens: int, block: int = 1) -> float:
         """The expected time of a path of `tokens` tokens."""
@@ -183,8 +201,18 @@ class DraftCosts:
     def observe(self, drafter: str, passes: int, ms: float) -> None:
         """A draft took `ms` for `passes` passes."""
         if passes > 0 and ms > 0.0:
-            alone_ms = ms / passes / self._slower(drafter)
-            self._pass.setdefault(drafter, Average(max(alone_ms, 1e-6))).add(alone_ms)
+            usual = max(ms / passes / self._slower(drafter) / self._verify.slowdown, 1e-6)
+            if drafter not in self._pass:
+                known = self._known(drafter)
+                self._pass[drafter] = Average(usual) if known is None else Average(known, known=True)
+            self._pass[drafter].add(usual)
+
+    def forget_others(self, drafter: str) -> None:
+        """A round was drafted by `drafter`, or by none: the others forget a little of what was observed of them."""
+        for name, average in self._pass.items():
+            known = self._known(name)
+            if name != drafter and known is not None:
+                average.forget(known, _FORGOTTEN)
 
 
 class Costs:
@@ -250,6 +278,7 @@ class Costs:
             self.verify.observe(rows, round.times.verify_ms + round.times.network_ms)
         if len(round.draft) and missing <= 2 and FORCED not in round.draft.source:  # else a token looks dear, or free
             self.draft.observe(round.plan.drafter, passes_of(round.draft.depth, block), _drawn_ms(round))
+        self.draft.forget_others(round.plan.drafter if len(round.draft) else "")
 
 
 def _drawn_ms(round: Round) -> float:

@@ -97,26 +97,39 @@ class EagleModule(nn.Module):  # type: ignore[misc]  # the library is optional
 
         tokens long[B, T]. states float[B, T, D]: the target's.
         """
-        w, shape = self.weights, self.shape
-        embeddings = rms_norm(self.target.embed(tokens), w["embedding_norm"])
-        pairs = torch.cat([embeddings[:, 1:], embeddings[:, :-1]], -1)  # e(t_i+1), e(t_i)
-        by = unroll.rotation(pairs.shape[1], shape.width, shape.theta, tokens.device)
-        first, keys, values, results = states[:, :-1], [], [], []
+        pairs, first = self._pairs(tokens), states[:, :-1]
+        keys, values, results = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
         given = first
         for _ in range(steps):
-            x = linear(torch.cat([rms_norm(given, w["state_norm"]), pairs], -1), w["fc"])
-            normal = rms_norm(x, w["attention_norm"])
-            query, key, value = (unroll.split_heads(linear(normal, w[name]), shape.heads) for name in "qkv")
-            keys.append(unroll.rotated(key, by))
-            values.append(value)
-            mixed = unroll.attend(unroll.rotated(query, by), keys, values, shape.window)
-            x = x + linear(mixed.transpose(1, 2).flatten(2), w["o"])
-            normal = rms_norm(x, w["mlp_norm"])
-            inner = silu(linear(normal, w["gate"])) * linear(normal, w["up"])
-            own = rms_norm(x + linear(inner, w["down"]), w["output_norm"])
-            results.append(own)
-            given = unroll.next_inputs(first, own)
+            _, inner = self._step(given, pairs, keys, values)
+            results.append(rms_norm(inner, self.weights["output_norm"]))
+            given = unroll.next_inputs(first, results[-1])
         return results
+
+    def first_step(self, tokens: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of step 0, what the layer reads and what its last norm reads, float[B, T - 1, D]; arguments of `unrolled`."""
+        return self._step(states[:, :-1], self._pairs(tokens), [], [])
+
+    def _pairs(self, tokens: torch.Tensor) -> torch.Tensor:
+        """float[B, T - 1, 2 D]: e(t_i+1) and e(t_i)."""
+        embeddings = rms_norm(self.target.embed(tokens), self.weights["embedding_norm"])
+        return torch.cat([embeddings[:, 1:], embeddings[:, :-1]], -1)
+
+    def _step(
+        self, given: torch.Tensor, pairs: torch.Tensor, keys: list[torch.Tensor], values: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `first_step`. given float[B, T - 1, D]: the states. keys, values: of the steps before; theirs join."""
+        w, shape = self.weights, self.shape
+        by = unroll.rotation(pairs.shape[1], shape.width, shape.theta, pairs.device)
+        read = linear(torch.cat([rms_norm(given, w["state_norm"]), pairs], -1), w["fc"])
+        normal = rms_norm(read, w["attention_norm"])
+        query, key, value = (unroll.split_heads(linear(normal, w[name]), shape.heads) for name in "qkv")
+        keys.append(unroll.rotated(key, by))
+        values.append(value)
+        mixed = unroll.attend(unroll.rotated(query, by), keys, values, shape.window)
+        x = read + linear(mixed.transpose(1, 2).flatten(2), w["o"])
+        normal = rms_norm(x, w["mlp_norm"])
+        return read, x + linear(silu(linear(normal, w["gate"])) * linear(normal, w["up"]), w["down"])
 
     def guesses(self, batch: Batch, depth: int) -> torch.Tensor:
         """See `score.ChainPredictor`."""

@@ -39,7 +39,7 @@ class TrainJob:
     head can draft. threads: by default all cores. slots: dialogues written at once. write_with: what writes them;
     PyTorch is faster, llama.cpp is the target itself. begin_with: a head of that kind whose weights and vocabulary the
     training begins with. device: that PyTorch computes on; auto: a GPU if there is one. unroll: tokens of a draft that
-    an eagle3 or p-eagle head is trained for.
+    an eagle3 or p-eagle head is trained for. layers: the inner layers whose inputs such a head reads; None: the usual.
     """
 
     kind: TrainKind
@@ -57,6 +57,7 @@ class TrainJob:
     begin_with: Path | None = None
     device: str = "auto"
     unroll: int = 5
+    layers: tuple[int, ...] | None = None
     texts: tuple[Path, ...] = ()
     text_share: float = 0.5
     validate: Questions | None = None

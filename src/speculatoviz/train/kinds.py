@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -11,19 +10,21 @@ from torch import nn
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import HeadError, TrainError
 from speculatoviz.heads import eagle3_folder
-from speculatoviz.heads.eagle3_file import typical_layers
+from speculatoviz.heads.eagle3_file import check_three_layers, typical_layers
 from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
 from speculatoviz.heads.file import HeadFile, HeadKind, Shapes, load, require_shapes
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.rows import GgufRows
 from speculatoviz.models.base import Tokenizer
 from speculatoviz.models.files.gguf import GgufFile
+from speculatoviz.train import from_eagle
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape
 from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module
 from speculatoviz.train.fit import TrainableHead
 from speculatoviz.train.job import LAYERED, TrainJob
 from speculatoviz.train.medusa import MedusaLoss, MedusaModule, MedusaShape
 from speculatoviz.train.p_eagle import PEagleModule
+from speculatoviz.train.store import Dialogue
 from speculatoviz.train.target import TargetMatrices
 
 RATES: Mapping[str, float] = {"eagle": 3e-3, "medusa": 6e-3, "eagle3": 3e-3, "p-eagle": 3e-3}
@@ -36,8 +37,8 @@ def begun(job: TrainJob, tokenizer: Tokenizer, rows: GgufRows, file: GgufFile) -
     """The head that the training begins with, if any. Raises HeadError if it does not fit the target."""
     if job.begin_with is None:
         return None
-    if job.kind not in LAYERED:
-        kind = cast("HeadKind", job.kind)
+    if job.kind not in LAYERED or _is_eagle(job):
+        kind: HeadKind = "medusa" if job.kind == "medusa" else "eagle"
         return load(job.begin_with, kind, tokenizer.fingerprint, rows.hidden_size, tokenizer.n_vocab)
     target = HeadTarget(job.target, _layer_count(file), rows.hidden_size, tokenizer.n_vocab)
     head = eagle3_folder.load(job.begin_with, target, tokenizer.fingerprint)
@@ -49,19 +50,36 @@ def begun(job: TrainJob, tokenizer: Tokenizer, rows: GgufRows, file: GgufFile) -
     return head
 
 
+def _is_eagle(job: TrainJob) -> bool:
+    """Whether an EAGLE-3 head is to begin with an EAGLE head, which is a file."""
+    return job.kind == "eagle3" and job.begin_with is not None and job.begin_with.suffix == ".safetensors"
+
+
 def layers(job: TrainJob, file: GgufFile, begun: Begun | None) -> tuple[int, ...]:
     """The inner layers whose inputs the head reads. Raises TrainError if the target has too few."""
     if job.kind not in LAYERED:
         return ()
     if isinstance(begun, Eagle3Head):
-        return begun.layers
+        return _layers_of(begun, job)
     count = _layer_count(file)
     if count < _FEWEST_LAYERS:
         raise TrainError(
             f"{job.target} has {count} layers, and the head reads the inputs of three inner ones.",
             f"Choose a target with at least {_FEWEST_LAYERS} layers, or train eagle.",
         )
-    return typical_layers(count)
+    if job.layers is None:
+        return typical_layers(count)
+    check_three_layers("--layers", job.layers, HeadTarget(job.target, count, 0, 0))
+    return job.layers
+
+
+def _layers_of(begun: Eagle3Head, job: TrainJob) -> tuple[int, ...]:
+    if job.layers not in {None, begun.layers}:
+        raise TrainError(
+            f"{job.begin_with} reads the layers {', '.join(map(str, begun.layers))}.",
+            "Leave out --layers, or train a new head.",
+        )
+    return begun.layers
 
 
 def mask(job: TrainJob, tokenizer: Tokenizer, begun: Begun | None) -> int | None:
@@ -73,9 +91,16 @@ def mask(job: TrainJob, tokenizer: Tokenizer, begun: Begun | None) -> int | None
     return min(tokenizer.eos_ids, default=0)
 
 
-def module(job: TrainJob, target: TargetMatrices, begun: Begun | None, mask: int | None) -> TrainableHead:
-    """A head to train, in the memory of the target's matrices: a new one, or with the weights of `begun`."""
+def module(
+    job: TrainJob, target: TargetMatrices, begun: Begun | None, mask: int | None, dialogues: Sequence[Dialogue]
+) -> TrainableHead:
+    """A head to train, in the memory of the target's matrices: a new one, or with the weights of `begun`.
+
+    dialogues: to train on.
+    """
     head: nn.Module
+    if job.kind == "eagle3" and isinstance(begun, HeadFile):
+        return _from_eagle(job, target, begun, dialogues)
     if job.kind == "medusa":
         head = MedusaModule(target, MedusaShape(), MedusaLoss(), job.seed)
     elif job.kind in LAYERED:
@@ -84,14 +109,31 @@ def module(job: TrainJob, target: TargetMatrices, begun: Begun | None, mask: int
         if mask is not None:
             head = PEagleModule(target, shape, loss, job.seed, mask)
     else:
-        width = 64
-        heads = max(1, target.hidden_size // width)
-        shape_of_eagle = EagleShape(heads, width, inner=8 * target.hidden_size // 3)
-        head = EagleModule(target, shape_of_eagle, EagleLoss(), job.seed)
+        head = EagleModule(target, _eagle_shape(target, begun), EagleLoss(), job.seed)
     placed: TrainableHead = head.to(target.device)
     if begun is not None:
         copy_weights(placed, begun.tensors, job.kind)
     return placed
+
+
+def _eagle_shape(target: TargetMatrices, begun: Begun | None) -> EagleShape:
+    if not isinstance(begun, HeadFile):
+        width = 64
+        return EagleShape(max(1, target.hidden_size // width), width, inner=8 * target.hidden_size // 3)
+    heads, width = int(begun.number("heads", 1, 1024)), int(begun.number("width", 2, 1024))
+    inner, window = (int(begun.number(name, 1, 1 << 20)) for name in ("inner", "window"))
+    return EagleShape(heads, width, inner, window, begun.number("theta", 1.0, 1e9))
+
+
+def _from_eagle(job: TrainJob, target: TargetMatrices, begun: HeadFile, dialogues: Sequence[Dialogue]) -> Eagle3Module:
+    eagle = EagleModule(target, _eagle_shape(target, begun), EagleLoss(), job.seed).to(target.device)
+    copy_weights(eagle, begun.tensors, "eagle")
+    head = Eagle3Module(target, from_eagle.shape(begun), Eagle3Loss(job.unroll), job.seed)
+    with torch.no_grad():
+        for name, weight in from_eagle.weights(eagle, target, dialogues, job.seed).items():
+            head.weights[name].copy_(weight)
+    head.to(target.device)
+    return head
 
 
 def _shape(target: TargetMatrices, begun: Begun | None) -> Eagle3Shape:

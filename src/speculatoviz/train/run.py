@@ -53,7 +53,7 @@ def train(job: TrainJob, tokenizer: Tokenizer, report: Progress) -> TrainingResu
     dialogues = [*data.train, *data.held_out, *(asked.dialogues if asked else ())]
     also = [] if mask is None else [mask]
     target = TargetMatrices(rows, vocabulary, dialogues, fast_dtype(device), device, also)
-    head = kinds.module(job, target, begun, mask)
+    head = kinds.module(job, target, begun, mask, data.train)
     held_out = HeldOutAnswers.of(data.held_out[:_SCORED_DIALOGUES], target)
     validation = Validation.of(asked, target) if asked else None
     rate = kinds.RATES[job.kind] * (_TRAINED_RATE_SHARE if begun else 1.0)
