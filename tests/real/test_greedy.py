@@ -178,6 +178,13 @@ def test_smol_text_of_trees_is_the_plain_text(smol: Pair) -> None:
 @needs_ik
 @pytest.mark.smol
 def test_smol_text_on_ik_is_the_plain_text(smol_ik: Pair) -> None:
+    report("smol on ik", *compare(smol_ik, questions(2), [[2], [7]], 32))
+
+
+@needs_ik
+@pytest.mark.full
+@pytest.mark.smol
+def test_smol_text_on_ik_is_the_plain_text_at_length(smol_ik: Pair) -> None:
     report("smol on ik", *compare(smol_ik, questions(3), [[1], [3], [7]], 48))
 
 
@@ -189,7 +196,13 @@ def test_smol_text_of_trees_on_ik_is_the_plain_text(smol_ik: Pair) -> None:
 
 @pytest.mark.smol
 def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
-    report("smol F32", *compare(smol_f32, questions(2), [[3], [7]], 32, F32_MARGIN))
+    report("smol F32", *compare(smol_f32, questions(2), [[3], [7]], 12, F32_MARGIN))
+
+
+@pytest.mark.full
+@pytest.mark.smol
+def test_f32_departs_only_in_the_nearest_ties_at_length(smol_f32: Pair) -> None:
+    report("smol F32", *compare(smol_f32, questions(4), [[3], [7]], 48, F32_MARGIN))
 
 
 @pytest.mark.smol
@@ -208,7 +221,15 @@ def test_qwen_text_is_the_plain_text(qwen: Pair) -> None:
 @pytest.mark.qwen
 def test_qwen_text_on_ik_is_the_plain_text(qwen_ik: Pair) -> None:
     chosen = [qwen_ik.drafters[name] for name in ("suffix", "model")]
-    report("qwen on ik", *compare(qwen_ik, questions(4), [[3]], 40, drafters=chosen))
+    report("qwen on ik", *compare(qwen_ik, questions(2), [[3]], 32, drafters=chosen))
+
+
+@needs_ik
+@pytest.mark.full
+@pytest.mark.qwen
+def test_qwen_text_on_ik_is_the_plain_text_at_length(qwen_ik: Pair) -> None:
+    chosen = [qwen_ik.drafters[name] for name in ("suffix", "model")]
+    report("qwen on ik", *compare(qwen_ik, questions(4), [[3]], 48, drafters=chosen))
 
 
 @pytest.mark.full

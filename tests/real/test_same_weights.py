@@ -147,36 +147,36 @@ def parting(model: LanguageModel, ids: list[int], text: list[int], other: list[i
     return Parting(at, margin)
 
 
-def greedy_texts(model: LanguageModel, tokens: int) -> list[list[int]]:
+def greedy_texts(model: LanguageModel, starts: list[str], tokens: int) -> list[list[int]]:
     target = LocalTarget(model, CONTEXT, lambda: 0.0)
     texts = []
-    for start in STARTS:
+    for start in starts:
         ids = model.tokenizer.encode(start, special=False)
         texts.append(emitted(greedy_rounds(target, None, ids, 0, tokens)))
     target.close()
     return texts
 
 
-def compare_texts(models: dict[str, LanguageModel], tokens: int) -> None:
+def compare_texts(models: dict[str, LanguageModel], starts: list[str], tokens: int) -> None:
     reference = models["llamacpp"]
-    expected = greedy_texts(reference, tokens)
+    expected = greedy_texts(reference, starts, tokens)
     for name in NAMES[1:]:
         partings = []
-        for start, text, other in zip(STARTS, expected, greedy_texts(models[name], tokens), strict=True):
+        for start, text, other in zip(starts, expected, greedy_texts(models[name], starts, tokens), strict=True):
             ids = reference.tokenizer.encode(start, special=False)
             if (found := parting(reference, ids, text, other)) is not None:
                 assert 0 <= found.margin < NEAR_TIE, f"{name} {start!r}: {found}"
                 partings.append(found)
-        print(f"\n{name} against llama.cpp: {len(STARTS)} texts of {tokens} tokens, partings {partings}")
+        print(f"\n{name} against llama.cpp: {len(starts)} texts of {tokens} tokens, partings {partings}")
 
 
 def test_greedy_texts_agree_up_to_near_ties(models: dict[str, LanguageModel]) -> None:
-    compare_texts(models, 10)
+    compare_texts(models, STARTS[:4], 8)
 
 
 @pytest.mark.full
 def test_greedy_texts_agree_up_to_near_ties_at_length(models: dict[str, LanguageModel]) -> None:
-    compare_texts(models, 64)
+    compare_texts(models, STARTS, 64)
 
 
 def acceptance(
@@ -210,7 +210,7 @@ def acceptance(
 def test_a_draft_that_is_its_target_is_accepted(
     models: dict[str, LanguageModel], draft: str, target: str, temperature: float
 ) -> None:
-    starts, tokens = (STARTS[:2], 12) if "mlx" in (draft, target) else (STARTS[:5], 24)
+    starts, tokens = (STARTS[:2], 8) if "mlx" in (draft, target) else (STARTS[:3], 16)
     assert acceptance(models[draft], models[target], temperature, starts, tokens) > 0.99
 
 

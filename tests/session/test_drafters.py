@@ -19,6 +19,7 @@ from speculatoviz.errors import BadRequestError, HeadError
 from speculatoviz.heads import eagle, medusa
 from speculatoviz.heads.file import HeadFile, HeadKind, save
 from speculatoviz.models.runtimes.llamacpp import LlamaCppModel
+from speculatoviz.session import session as sessions
 from speculatoviz.session.drafters import missing
 from speculatoviz.session.session import Session
 from speculatoviz.targets.local import LocalTarget
@@ -104,8 +105,21 @@ def test_with_one_there_are_those_made_of_it(tmp_path: Path) -> None:
 
 
 def test_heads_for_a_target_without_matrices_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "anything.safetensors").touch()
     with pytest.raises(HeadError, match="GGUF"):
-        toy_session.load(tmp_path, head="anything.safetensors")
+        toy_session.load(tmp_path, head=str(tmp_path / "anything.safetensors"))
+
+
+@pytest.mark.parametrize("head", ["./nowhere", "no-such.safetensors", "missing.gguf", "~/no-such-head"])
+def test_a_head_that_is_not_there_is_refused_before_models_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    def loaded(*_: object) -> None:
+        raise AssertionError("models were loaded")
+
+    monkeypatch.setattr(sessions, "open_models", loaded)
+    with pytest.raises(HeadError, match="There is no head"):
+        toy_session.load(tmp_path, head=head)
 
 
 @pytest.mark.parametrize("drafter", sorted(ALONE | COMBINED))

@@ -16,15 +16,23 @@ export interface Environment {
   /** The text of the recording that the server provides; null without one. */
   recording(): Promise<string | null>;
   nextFrame(callback: (nowMs: number) => void): void;
+  /** The next frame after a time in which nothing has to be drawn. */
+  frameAfter(callback: (nowMs: number) => void, waitMs: number): void;
   /** Frames for a live run, which leave the processor to the models. */
   throttledFrame(callback: (nowMs: number) => void): void;
   later(callback: () => void, delayMs: number): void;
 }
 
-const timers: Timers = {
+const FRAME_MS = 16;
+
+const timers: Timers & Pick<Environment, "frameAfter"> = {
   now: () => performance.now(),
   nextFrame: (callback) => void requestAnimationFrame(callback),
   later: (callback, delayMs) => void setTimeout(callback, delayMs),
+  frameAfter: (callback, waitMs) => {
+    if (waitMs < 2 * FRAME_MS) requestAnimationFrame(callback);
+    else setTimeout(() => requestAnimationFrame(callback), waitMs - FRAME_MS);
+  },
 };
 
 export const browserEnvironment = (): Environment => ({

@@ -69,6 +69,7 @@ describe("frames", () => {
     expect(play()?.cursor).toBeGreaterThan(before?.cursor ?? 0);
     expect(news).toBeGreaterThan(0);
     expect(news).toBeLessThan(10);
+    expect(Math.max(...environment.waitsMs)).toBe(100);
   });
 });
 

@@ -363,8 +363,9 @@ export class Store {
     if (this.frameRequested) return;
     this.frameRequested = true;
     const { state, environment } = this;
-    const request = isLive(state) ? environment.throttledFrame : environment.nextFrame;
-    request.call(environment, (nowMs) => this.frame(nowMs));
+    const draw = (nowMs: number) => this.frame(nowMs);
+    if (isLive(state)) environment.throttledFrame(draw);
+    else environment.frameAfter(draw, state.play ? playback.untilNextMs(state.play) : 0);
   }
 
   /** With the messages since the last frame. */

@@ -43,6 +43,20 @@ describe("a recording", () => {
     const slow = playback.tick(playback.openRecording(run(2), "slow"), 0);
     expect(ticks(slow, (playback.SLOW_FACTOR * ROUND_MS) / 10).cursor).toBe(2 + PER_ROUND);
   });
+
+  it.each(["real", "paced", "slow"] as const)("tells how long nothing new is shown: %s", (mode) => {
+    let state = playback.tick(playback.openRecording(run(3), mode), 0);
+    for (let steps = 0; steps < 300 && state.playing; steps += 1) {
+      const waitMs = playback.untilNextMs(state);
+      expect(playback.tick(state, waitMs * 0.99).cursor === state.cursor || waitMs === 0).toBe(true);
+      const next = playback.tick(state, waitMs);
+      expect(next.cursor > state.cursor || waitMs === 100 || !next.playing).toBe(true);
+      state = next;
+    }
+    expect(state.playing).toBe(false);
+    expect(playback.untilNextMs(state)).toBe(0);
+    expect(playback.untilNextMs(playback.pause(playback.openRecording(run(3), mode)))).toBe(0);
+  });
 });
 
 describe("a live run", () => {

@@ -109,6 +109,17 @@ export function tick(play: Playback, dtMs: number): Playback {
   return { ...withCursor(play, cursor), clockMs };
 }
 
+/** A change of mode or speed is not noticed before. */
+const LONGEST_WAIT_MS = 100;
+
+/** Real time until `tick` shows something new, as far as that is known; at most a tenth of a second. */
+export function untilNextMs(play: Playback): number {
+  const next = play.playing ? play.events.at(play.cursor) : undefined;
+  if (!next || (play.mode === "real" && play.following)) return 0;
+  const waitMs = play.mode === "real" ? next.t_ms - play.clockMs : play.waitMs / pace(play);
+  return Math.max(0, Math.min(LONGEST_WAIT_MS, waitMs));
+}
+
 function paced(play: Playback, dtMs: number): Playback {
   let waitMs = play.waitMs - Math.min(dtMs, LONGEST_TICK_MS) * pace(play);
   let cursor = play.cursor;

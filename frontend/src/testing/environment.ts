@@ -33,6 +33,12 @@ export class FakeEnvironment implements Environment {
   recording = async () => this.trace;
   nextFrame = (callback: (nowMs: number) => void) => void this.frames.push(callback);
   throttledFrame = this.nextFrame;
+  /** Frames come as soon as a test asks for them; the waits are noted. */
+  waitsMs: number[] = [];
+  frameAfter = (callback: (nowMs: number) => void, waitMs: number) => {
+    this.waitsMs.push(waitMs);
+    this.nextFrame(callback);
+  };
   later = (callback: () => void, delayMs: number) => void this.timers.push({ callback, delayMs });
 
   frame(count = 1) {

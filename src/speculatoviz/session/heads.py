@@ -43,6 +43,16 @@ def is_published(head: str | None) -> bool:
     return head.startswith(_HUB) or head.endswith(".gguf") or is_folder(local_path(head))
 
 
+def check_head(name: str | None) -> None:
+    """Before models are loaded: raises HeadError if the settings name a head that is not there."""
+    if name is None or name.startswith(_HUB) or local_path(name).exists():
+        return
+    raise HeadError(
+        f"There is no head {name}.",
+        "Name a file (.safetensors or .gguf) or a folder that is there with --head, or hf:OWNER/NAME.",
+    )
+
+
 def trained_heads(
     settings: Settings, window: Window, clock: Callable[[], float], loaded: dict[Path, LoadedHead]
 ) -> list[Drafter]:

@@ -32,7 +32,7 @@ from speculatoviz.models.turns import Turns
 from speculatoviz.models.window import Window
 from speculatoviz.policies.base import Policy
 from speculatoviz.session.drafters import make_drafters, missing
-from speculatoviz.session.heads import head_cards
+from speculatoviz.session.heads import check_head, head_cards
 from speculatoviz.session.memory import RunMemory
 from speculatoviz.session.places import fair_share, further_places, new_place, within_sessions
 from speculatoviz.session.planning import LiveSettings, experience, make_policy
@@ -127,6 +127,7 @@ class Session:
         clock: seconds. drafters: that runs will use beside the settings' own. runs: at the same time. Raises
         ModelError, TargetError, HeadError and VocabularyMismatchError.
         """
+        check_head(settings.head)
         opened, draft, cheaper = open_models(settings, clock, progress, drafters, runs)
         session = cls(settings, opened, draft, clock, cheaper)
         try:
