@@ -199,12 +199,6 @@ def test_f32_departs_only_in_the_nearest_ties(smol_f32: Pair) -> None:
     report("smol F32", *compare(smol_f32, questions(2), [[3], [7]], 12, F32_MARGIN))
 
 
-@pytest.mark.full
-@pytest.mark.smol
-def test_f32_departs_only_in_the_nearest_ties_at_length(smol_f32: Pair) -> None:
-    report("smol F32", *compare(smol_f32, questions(4), [[3], [7]], 48, F32_MARGIN))
-
-
 @pytest.mark.smol
 def test_f32_trees_depart_only_in_the_nearest_ties(smol_f32: Pair) -> None:
     report("smol F32, trees", *compare(smol_f32, questions(1), [[3]], 32, F32_MARGIN, 8, drafters=smol_f32.branching))
