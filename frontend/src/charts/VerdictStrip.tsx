@@ -1,14 +1,14 @@
 // Whether speculation pays in the shown run, with the arithmetic: tokens of a round ÷ time of a round in plain passes.
 import { exactnessOf } from "../run/exactness";
 import type { Run } from "../run/model";
-import { UNLIKE, type UnlikePasses, unlikePasses } from "../run/unlike";
+import { notedPasses, UNLIKE, type UnlikePasses, unlikePasses } from "../run/unlike";
 import { type BaselineKind, bestLever, judgedRounds, type Verdict, verdictOf } from "../run/verdict";
 import { HelpGroup } from "../ui/HelpGroup";
 import { HelpTooltip } from "../ui/HelpTooltip";
 import { type Segment, Segments } from "../ui/Segments";
 import { fixed } from "../words/format";
 import { arithmetic, isComputed, leverWords, paysOf, sharedWords } from "../words/pays";
-import { unlikeWords } from "../words/unlike";
+import { notedWords, unlikeWords } from "../words/unlike";
 import { CostBar } from "./CostBar";
 import { isVerified, type Speedup, speedupOf } from "./speedup";
 import "./charts.css";
@@ -19,6 +19,8 @@ const MEASURED =
 const HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone on this machine. ${MEASURED}`;
 const REMOTE_HELP = `Tokens per second with speculation / tokens per second of plain decoding: the same target alone, in one streaming call, which is harder to beat, or with one call for each token. ${MEASURED}`;
 const UNLIKE_HELP = `The time of a pass of the target depends on what else uses the processor, such as the drawing of this page. If it differs by a factor of ${fixed(UNLIKE, 1)} or more between the run and its baseline, a speedup would compare the loads, not the ways of decoding.`;
+const NOTED_HELP =
+  "The time of a pass of the target depends on what else uses the processor, such as the drawing of this page, and on the length of the text. A plain run of this prompt, measured now, has the same load and the same length.";
 const LEVER_HELP =
   "Computed, not measured: the same rounds with shorter drafts, by this run's accepted tokens and the measured times of passes over fewer tokens.";
 const BASELINES: readonly Segment<BaselineKind>[] = [
@@ -70,6 +72,9 @@ export function VerdictStrip(props: Props) {
               <LeverNote run={run} verdict={verdict} plainTps={speedup.baselineTps} />
             )}
             {unlike && <UnlikeNote {...props} unlike={unlike} />}
+            {verdict && speedup.kind === "figure" && (
+              <LoadNote {...props} noted={notedPasses(run, speedup.baselineTps)} />
+            )}
             <SharedNote run={run} />
             {exactnessOf(run)?.label === "lossy" &&
               "Lossy: the distribution of this text is not the target’s."}
@@ -105,6 +110,19 @@ function UnlikeNote({ run, onMeasurePlain, unlike }: Props & { unlike: UnlikePas
         <b>not comparable</b>
       </HelpTooltip>
       : {unlikeWords(unlike)} {onMeasurePlain && <span className="verdict-lead">{lead} </span>}
+    </>
+  );
+}
+
+/** What of the large figure is load, where it is enough to say so. */
+function LoadNote({ onMeasurePlain, noted }: Props & { noted: UnlikePasses | null }) {
+  if (!noted) return null;
+  return (
+    <>
+      {notedWords(noted)}{" "}
+      {onMeasurePlain && (
+        <HelpTooltip help={NOTED_HELP}>Measure plain now for a comparison under equal load.</HelpTooltip>
+      )}{" "}
     </>
   );
 }

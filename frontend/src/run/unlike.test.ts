@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Metrics, PassTime, Started } from "../protocol/generated";
 import { IDLE, metricsOf, REMOTE, STARTED } from "../testing/runs";
 import type { Run } from "./model";
-import { UNLIKE, unlikePasses } from "./unlike";
+import { NOTED, notedPasses, UNLIKE, unlikePasses } from "./unlike";
 
 const PLAIN_TPS = 1000 / 31;
 const TIMES: PassTime[] = [30, 36, 44, 52, 60].map((ms, at) => ({ tokens: at + 1, ms }));
@@ -44,6 +44,16 @@ describe("passes of one token", () => {
     for (const ms of [31 * (UNLIKE - 0.05), 31 / (UNLIKE - 0.05)])
       expect(unlikePasses(runOf(times(6, 0, ms)), PLAIN_TPS)).toBeNull();
     expect(unlikePasses(runOf(times(6, 0, 31 * (UNLIKE + 0.05))), PLAIN_TPS)).not.toBeNull();
+  });
+
+  it("are worth a word below that limit, and none at all where they hardly differ", () => {
+    for (const factor of [NOTED + 0.05, UNLIKE - 0.05, 1 / (NOTED + 0.05)])
+      expect(notedPasses(runOf(times(6, 0, 31 * factor)), PLAIN_TPS)).toMatchObject({
+        rows: 1,
+        baselineMs: 31,
+      });
+    for (const factor of [1, NOTED - 0.05, UNLIKE + 0.05])
+      expect(notedPasses(runOf(times(6, 0, 31 * factor)), PLAIN_TPS)).toBeNull();
   });
 
   it("are not judged by a few of them, or by fractions of a millisecond", () => {

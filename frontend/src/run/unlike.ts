@@ -9,6 +9,8 @@ import { judgedRounds } from "./verdict";
  * this factor on the time of a pass decides the verdict, not the drafts.
  */
 export const UNLIKE = 1.5;
+/** From this factor on the verdict stands, with a word on the load that is part of it. */
+export const NOTED = 1.2;
 /** Shorter differences are the clock's and the program's own, whatever the processor does. */
 const LEAST_DIFFERENCE_MS = 2;
 /** A median of fewer passes is chance. */
@@ -51,7 +53,14 @@ function usualPasses(
 }
 
 /** Null where the two are alike, or where it is not known: too few rounds, a remote target, no table of pass times. */
-export function unlikePasses(run: Run, plainTps: number): UnlikePasses | null {
+export const unlikePasses = (run: Run, plainTps: number): UnlikePasses | null =>
+  passesThatDiffer(run, plainTps, UNLIKE);
+
+/** Passes that differ so much that a speedup is part load, and not so much that it says nothing. */
+export const notedPasses = (run: Run, plainTps: number): UnlikePasses | null =>
+  unlikePasses(run, plainTps) ? null : passesThatDiffer(run, plainTps, NOTED);
+
+function passesThatDiffer(run: Run, plainTps: number, factor: number): UnlikePasses | null {
   const { started } = run;
   if (!started || started.remote || started.watched) return null;
   const rounds = judgedRounds(run).filter(({ runs }) => runs === 1);
@@ -60,24 +69,31 @@ export function unlikePasses(run: Run, plainTps: number): UnlikePasses | null {
     rounds.filter((round) => rowsOf(round) === 1),
     () => true,
   );
-  if (single) return compared(run, 1, single[1], plainMs);
+  if (single) return compared(run, 1, single[1], plainMs, factor);
   const table = new Map((started.pass_times ?? []).map(({ tokens, ms }) => [tokens, ms]));
   const found = usualPasses(rounds, (rows) => table.has(rows));
   const fastestMs = table.get(1) ?? 0;
   if (!found || fastestMs <= 0) return null;
   const [rows, times] = found;
   // The table keeps the fastest pass ever measured. The baseline took longer than that by its own load.
-  const unlike = compared(run, rows, times, (table.get(rows) ?? 0) * Math.max(1, plainMs / fastestMs));
+  const expectedMs = (table.get(rows) ?? 0) * Math.max(1, plainMs / fastestMs);
+  const unlike = compared(run, rows, times, expectedMs, factor);
   // Load slows down passes of one row most, so that a factor from them is too large for longer passes: a baseline that was
   // measured under the load of its run may only look slower. One from the server's start was not.
   const isSlower = unlike !== null && unlike.runMs > unlike.baselineMs;
   return isSlower || started.baseline?.kind === "startup" ? unlike : null;
 }
 
-function compared(run: Run, rows: number, times: readonly number[], baselineMs: number): UnlikePasses | null {
+function compared(
+  run: Run,
+  rows: number,
+  times: readonly number[],
+  baselineMs: number,
+  factor: number,
+): UnlikePasses | null {
   const runMs = medianOf(times);
   const [less, more] = runMs < baselineMs ? [runMs, baselineMs] : [baselineMs, runMs];
-  if (more < UNLIKE * less || more - less < LEAST_DIFFERENCE_MS) return null;
+  if (more < factor * less || more - less < LEAST_DIFFERENCE_MS) return null;
   const context = (run.started?.prompt_tokens ?? 0) + (run.latest?.tokens ?? 0);
   const longer = context > (run.started?.baseline?.context_tokens ?? 0) + LONGER_TOKENS;
   return { rows, runMs, baselineMs, contextTokens: longer && runMs > baselineMs ? context : null };

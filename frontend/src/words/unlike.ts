@@ -9,12 +9,20 @@ const causeOf = ({ runMs, baselineMs, contextTokens }: UnlikePasses): string => 
 };
 
 /** The two times and what follows from them, in one sentence. */
-export function unlikeWords(unlike: UnlikePasses): string {
-  const { rows, runMs, baselineMs } = unlike;
+export const unlikeWords = (unlike: UnlikePasses): string =>
+  `${timesOf(unlike)}: ${causeOf(unlike)}, so the two cannot be compared.`;
+
+/** The same where the verdict stands. */
+export function notedWords(noted: UnlikePasses): string {
+  const than = noted.runMs > noted.baselineMs ? "higher" : "lower";
+  return `${timesOf(noted)}. At equal times the speedup would be ${than}.`;
+}
+
+function timesOf({ rows, runMs, baselineMs }: UnlikePasses): string {
   const pass = rows === 1 ? "A pass of one token" : `A pass over ${plural(rows, "token")}`;
   const other =
     rows === 1
       ? `${milliseconds(baselineMs)} when the baseline was measured`
       : `${milliseconds(baselineMs)} at the speed of the baseline`;
-  return `${pass} took ${milliseconds(runMs)} in this run and ${other}: ${causeOf(unlike)}, so the two cannot be compared.`;
+  return `${pass} took ${milliseconds(runMs)} in this run and ${other}`;
 }

@@ -36,6 +36,8 @@ def markdown(kind: TrainKind, target: str, drafted: int, card: Mapping[str, Any]
     begun = card.get("begun_with")
     if kind in LAYERED:
         command += f" --unroll {card['trained_depth']}"
+        if card.get("layers"):
+            command += f" --layers {','.join(map(str, card['layers']))}"
     if begun:
         command += f" --begin-with {begun}"
     if validated := card.get("validation"):
