@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,13 +13,18 @@ torch = pytest.importorskip("torch")
 from torch.nn.functional import cosine_similarity  # noqa: E402
 
 from speculatoviz.core.types import Floats, Ints  # noqa: E402
+from speculatoviz.errors import HeadError, TrainError  # noqa: E402
 from speculatoviz.heads.file import HeadFile  # noqa: E402
-from speculatoviz.train import from_eagle  # noqa: E402
+from speculatoviz.train import fill, from_eagle, run  # noqa: E402
 from speculatoviz.train.data import collate  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
 from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module  # noqa: E402
+from speculatoviz.train.dialogue import Recipe  # noqa: E402
+from speculatoviz.train.fit import Schedule, TrainingResult  # noqa: E402
+from speculatoviz.train.job import TrainJob  # noqa: E402
 from speculatoviz.train.store import Dialogue  # noqa: E402
 from speculatoviz.train.target import TargetMatrices  # noqa: E402
+from support import tiny_layered  # noqa: E402
 
 LEAST = 0.97  # how alike the states of the first step are
 D, IDS, HEADS, WIDTH, INNER, STEPS = 64, 96, 4, 16, 128, 3
@@ -107,3 +115,38 @@ def test_the_further_heads_look_at_their_own_place(monkeypatch: pytest.MonkeyPat
     old = eagle()
     monkeypatch.setattr(from_eagle, "_PULL", (0.0, 0.0))
     assert alike(old, begun(old))[0] < LEAST
+
+
+def trained(job: TrainJob) -> TrainingResult:
+    model = tiny_layered.opened(job.source)
+    try:
+        return run.train(job, model.tokenizer, lambda *_: None)
+    finally:
+        model.close()
+
+
+def test_a_training_begins_with_an_eagle_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head of the first step is better than a new one, and its card says what it began with."""
+    recipe = Recipe((4, 12), answer_tokens=40, greedy_share=0.9, dialogue_tokens=90, second_turn=0.0)
+    monkeypatch.setattr(fill, "RECIPE", recipe)
+    monkeypatch.setattr(
+        run, "Schedule", lambda steps, rate, seed: Schedule(steps, 300, 3 * rate, 10, seed=seed, every=20)
+    )
+    target = tiny_layered.write_target(tmp_path / "tiny.gguf")
+    job = TrainJob("eagle3", "tiny", target, 6000, tmp_path / "new", tmp_path / "data", steps=1, vocabulary=200)
+    job = replace(job, threads=1, slots=8, write_with="llamacpp", device="cpu", unroll=2)
+    first = trained(job).history[0][1]  # which writes the dialogues, with the layers
+    eagle = tmp_path / "eagle.safetensors"
+    trained(replace(job, kind="eagle", out=eagle, steps=40))
+    begun = trained(replace(job, out=tmp_path / "begun", begin_with=eagle))
+
+    assert begun.history[0][1] > first + 0.2
+    card = (tmp_path / "begun" / "README.md").read_text()
+    assert "--unroll 2 --layers 2,4,5 --begin-with eagle.safetensors" in card
+    with pytest.raises(TrainError, match="reads the layers 2, 4, 5"):
+        trained(replace(job, begin_with=tmp_path / "begun", layers=(1, 3, 6)))
+    with pytest.raises(TrainError, match="this head reads the layers 1, 3, 6"):
+        trained(replace(job, layers=(1, 3, 6)))
+    for wrong in ((1, 3), (1, 3, 8)):
+        with pytest.raises(HeadError, match="--layers reads"):
+            trained(replace(job, layers=wrong))
