@@ -17,9 +17,9 @@ from speculatoviz.errors import HeadError, TrainError  # noqa: E402
 from speculatoviz.heads.file import HeadFile  # noqa: E402
 from speculatoviz.train import fill, from_eagle, run  # noqa: E402
 from speculatoviz.train.data import collate  # noqa: E402
+from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.eagle import EagleLoss, EagleModule, EagleShape  # noqa: E402
 from speculatoviz.train.eagle3 import Eagle3Loss, Eagle3Module  # noqa: E402
-from speculatoviz.train.dialogue import Recipe  # noqa: E402
 from speculatoviz.train.fit import Schedule, TrainingResult  # noqa: E402
 from speculatoviz.train.job import TrainJob  # noqa: E402
 from speculatoviz.train.store import Dialogue  # noqa: E402
