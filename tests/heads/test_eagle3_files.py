@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from speculatoviz.errors import HeadError
+from speculatoviz.heads import eagle3_published
 from speculatoviz.heads.conversion import target_name
 from speculatoviz.heads.eagle3 import Eagle3Cache
 from speculatoviz.heads.eagle3_file import read_gguf
-from speculatoviz.heads.eagle3_published import converted
+from speculatoviz.heads.eagle3_published import converted, rounded
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.heads.weights import read_weights
 from speculatoviz.models.runtimes import llamacpp_head
@@ -55,6 +56,20 @@ def test_a_head_is_written_once_and_anew_for_another_target(tmp_path: Path) -> N
     assert converted(folder, HeadTarget("other", 9, TARGET.hidden_size, TARGET.n_vocab), tmp_path) != first
     write(tmp_path / "head", tensors=weights(seed=1))
     assert converted(folder, TARGET, tmp_path) != first
+
+
+def test_heads_of_narrow_targets_are_stored_in_8_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4 bits cost them acceptance. What is stored is what training scores."""
+    folder = write(tmp_path / "head")
+    for narrow, kind in ((TARGET.hidden_size, "Q8_0"), (TARGET.hidden_size - 1, "Q4_0")):
+        monkeypatch.setattr(eagle3_published, "_NARROW", narrow)
+        stored = {t.name: t.tensor_type.name for t in gguf.GGUFReader(converted(folder, TARGET, tmp_path)).tensors}
+        assert stored["blk.0.attn_v.weight"] == stored["blk.0.ffn_up.weight"] == kind
+        up = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
+        name = "midlayer.mlp.up_proj.weight"
+        of_kind = gguf.GGMLQuantizationType[kind]
+        expected = gguf.dequantize(gguf.quantize(up, of_kind), of_kind)
+        np.testing.assert_array_equal(rounded({name: up}, TARGET.hidden_size)[name], expected)
 
 
 def test_a_head_that_drafts_every_id_needs_no_list(tmp_path: Path) -> None:

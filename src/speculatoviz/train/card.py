@@ -96,8 +96,8 @@ def _rounding(kind: TrainKind, card: Mapping[str, Any]) -> str:
     if kind not in LAYERED:
         return ""
     return (
-        " All figures are of the head as it drafts: with matrices in 4 bits, the fusion in 8. Before that rounding the "
-        f"mean acceptance length was {card['acceptance_length_in_training']:.2f}."
+        f" All figures are of the head as it drafts: with matrices in {card['bits']} bits, the fusion in 8. Before "
+        f"that rounding the mean acceptance length was {card['acceptance_length_in_training']:.2f}."
     )
 
 

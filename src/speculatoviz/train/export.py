@@ -12,7 +12,7 @@ import torch
 from speculatoviz.core.types import Floats
 from speculatoviz.heads import eagle3_folder
 from speculatoviz.heads.eagle3_folder import Eagle3Head
-from speculatoviz.heads.eagle3_published import export, rounded
+from speculatoviz.heads.eagle3_published import bits, export, rounded
 from speculatoviz.heads.file import HeadFile, HeadKind, save
 from speculatoviz.heads.gguf_head import HeadTarget
 from speculatoviz.models.base import Tokenizer
@@ -59,7 +59,7 @@ def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers, validation:
     }
     score, depth = trained.result.score, trained.schedule.depth
     if isinstance(trained.head, Eagle3Module):
-        copy_weights(trained.head, _as_read(tensors), job.kind)
+        copy_weights(trained.head, _as_read(tensors, trained.target.hidden_size), job.kind)
         score = held_out.score(trained.head, depth)
     else:
         copy_weights(trained.head, tensors, job.kind)
@@ -73,10 +73,10 @@ def write(job: TrainJob, trained: Trained, held_out: HeldOutAnswers, validation:
     return score
 
 
-def _as_read(tensors: Mapping[str, Floats]) -> dict[str, Floats]:
+def _as_read(tensors: Mapping[str, Floats], width: int) -> dict[str, Floats]:
     """The weights of an EAGLE-3 head rounded as the drafter's file has them."""
     names = eagle3_folder.NAMES
-    read = rounded({names[name]: tensor for name, tensor in tensors.items()})
+    read = rounded({names[name]: tensor for name, tensor in tensors.items()}, width)
     return {name: read[names[name]] for name in tensors}
 
 
@@ -143,6 +143,7 @@ def _card(job: TrainJob, trained: Trained, score: Score) -> dict[str, Any]:
         "held_out_answers": score.answers,
         "held_out_acceptance_length": round(score.mean_acceptance_length, 3),
         "held_out_conditional": [round(share, 3) for share in score.conditional],
+        "bits": bits(trained.target.hidden_size),
         "acceptance_length_in_training": round(result.score.mean_acceptance_length, 3),
         "history": [[step, round(length, 3)] for step, length in result.history],
         "depth": schedule.depth,
