@@ -121,7 +121,7 @@ function LoadNote({ onMeasurePlain, noted }: Props & { noted: UnlikePasses | nul
     <>
       {notedWords(noted)}{" "}
       {onMeasurePlain && (
-        <HelpTooltip help={NOTED_HELP}>Measure plain now for a comparison under equal load.</HelpTooltip>
+        <HelpTooltip help={NOTED_HELP}>A plain run of this prompt compares under equal load.</HelpTooltip>
       )}{" "}
     </>
   );

@@ -10,7 +10,7 @@ import { judgedRounds } from "./verdict";
  */
 export const UNLIKE = 1.5;
 /** From this factor on the verdict stands, with a word on the load that is part of it. */
-export const NOTED = 1.2;
+export const NOTED = 1.15;
 /** Shorter differences are the clock's and the program's own, whatever the processor does. */
 const LEAST_DIFFERENCE_MS = 2;
 /** A median of fewer passes is chance. */
