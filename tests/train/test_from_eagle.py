@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch.nn.functional import cosine_similarity  # noqa: E402
 
 from speculatoviz.core.types import Floats, Ints  # noqa: E402
-from speculatoviz.errors import HeadError, TrainError  # noqa: E402
+from speculatoviz.errors import TrainError  # noqa: E402
 from speculatoviz.heads.file import HeadFile  # noqa: E402
 from speculatoviz.train import fill, from_eagle, run  # noqa: E402
 from speculatoviz.train.data import collate  # noqa: E402
@@ -147,6 +147,6 @@ def test_a_training_begins_with_an_eagle_head(tmp_path: Path, monkeypatch: pytes
         trained(replace(job, begin_with=tmp_path / "begun", layers=(1, 3, 6)))
     with pytest.raises(TrainError, match="this head reads the layers 1, 3, 6"):
         trained(replace(job, layers=(1, 3, 6)))
-    for wrong in ((1, 3), (1, 3, 8)):
-        with pytest.raises(HeadError, match="--layers reads"):
+    for wrong in ((1, 3), (1, 3, 8), (0, 3, 5), (3, 3, 5), (5, 3, 1)):
+        with pytest.raises(TrainError, match="does not name three inner layers"):
             trained(replace(job, layers=wrong))

@@ -107,12 +107,13 @@ def _attention(
     for name in ("q", "k", "v"):
         scaled = own[name] * own["attention_norm"] / sizes.x
         made[name] = torch.cat([scaled @ of_next, scaled @ of_state], 1)
+    device = always.device
     pull = torch.zeros(width)
     pull[: len(_PULL)] = torch.tensor(_PULL).mul(width**0.5).sqrt()[: width // 2]
-    constant = torch.cat([torch.zeros(d), always])
-    at_itself = (pull[:, None] * constant).repeat(heads, 1)
+    constant = torch.cat([torch.zeros(d, device=device), always])
+    at_itself = (pull.to(device)[:, None] * constant).repeat(heads, 1)
     missing = torch.cat([of_next, of_state - torch.diag(sizes.inner / state_norm)], 1)
-    turn = torch.linalg.qr(torch.randn(heads * width, heads * width, generator=generator)).Q[:, :d]
+    turn = torch.linalg.qr(torch.randn(heads * width, heads * width, generator=generator)).Q[:, :d].to(device)
     return {
         "q": torch.cat([made["q"], at_itself]),
         "k": torch.cat([made["k"], at_itself]),

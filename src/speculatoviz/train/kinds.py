@@ -10,7 +10,7 @@ from torch import nn
 from speculatoviz.core.types import Floats
 from speculatoviz.errors import HeadError, TrainError
 from speculatoviz.heads import eagle3_folder
-from speculatoviz.heads.eagle3_file import check_three_layers, typical_layers
+from speculatoviz.heads.eagle3_file import TYPICAL_LAYERS, typical_layers
 from speculatoviz.heads.eagle3_folder import Eagle3Head, Eagle3Shape
 from speculatoviz.heads.file import HeadFile, HeadKind, Shapes, load, require_shapes
 from speculatoviz.heads.gguf_head import HeadTarget
@@ -69,7 +69,11 @@ def layers(job: TrainJob, file: GgufFile, begun: Begun | None) -> tuple[int, ...
         )
     if job.layers is None:
         return typical_layers(count)
-    check_three_layers("--layers", job.layers, HeadTarget(job.target, count, 0, 0))
+    if len(job.layers) != TYPICAL_LAYERS or sorted(set(job.layers) & set(range(1, count))) != list(job.layers):
+        raise TrainError(
+            f"--layers {','.join(map(str, job.layers))} does not name three inner layers of {job.target}.",
+            f"Name three different numbers from 1 to {count - 1}, in ascending order.",
+        )
     return job.layers
 
 
